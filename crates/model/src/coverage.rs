@@ -1,0 +1,148 @@
+//! What a checkpoint does not hold, and why.
+//!
+//! Owns the list that keeps every checkpoint honest, and the rule which paths a restore must leave alone.
+//! Refuses to decide what to skip: that is the scan's work.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::path::TreePath;
+
+/// Why something was not captured.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// An excluded name, such as `.git` or `node_modules`.
+    Excluded,
+    /// A directory with a CACHEDIR.TAG.
+    CachedirTag,
+    /// wfr's own vault, view or staging directory.
+    OwnFiles,
+    /// No permission, or an I/O error while reading.
+    Unreadable,
+    /// A device node, which holds no data of its own.
+    SpecialFile,
+    /// It kept changing while it was read.
+    ChangedWhileRead,
+    /// Larger than the configured largest file, or over the quota.
+    Quota,
+    /// The deadline passed first.
+    Deadline,
+}
+
+impl SkipReason {
+    /// Whether a skip for this reason makes the checkpoint incomplete: something that should be there is not.
+    pub fn is_gap(self) -> bool {
+        matches!(self, Self::Unreadable | Self::ChangedWhileRead | Self::Quota | Self::Deadline)
+    }
+}
+
+/// One path that was not captured; a directory stands for all below it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Skip {
+    /// Where.
+    pub path: TreePath,
+    /// Why.
+    pub reason: SkipReason,
+    /// Its size in bytes where known; `null` for a directory that was not walked.
+    pub bytes: Option<u64>,
+    /// What the system said, for unreadable paths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// The sum over one reason.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct SkipSum {
+    /// Why.
+    pub reason: SkipReason,
+    /// How many paths; a directory that was not walked counts as one.
+    pub count: u64,
+    /// Bytes where known; `null` where any of them is not.
+    pub bytes: Option<u64>,
+}
+
+/// Everything a checkpoint does not cover, sorted by path.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Coverage {
+    /// Each path that was skipped.
+    pub skips: Vec<Skip>,
+}
+
+impl Coverage {
+    /// Whether all that should be captured was.
+    pub fn is_complete(&self) -> bool {
+        !self.skips.iter().any(|skip| skip.reason.is_gap())
+    }
+
+    /// Sums by reason, in the order of the reasons.
+    pub fn sums(&self) -> Vec<SkipSum> {
+        let mut sums: BTreeMap<SkipReason, SkipSum> = BTreeMap::new();
+        for skip in &self.skips {
+            let sum = sums.entry(skip.reason).or_insert(SkipSum { reason: skip.reason, count: 0, bytes: Some(0) });
+            sum.count += 1;
+            sum.bytes = sum.bytes.zip(skip.bytes).map(|(a, b)| a + b);
+        }
+        sums.into_values().collect()
+    }
+
+    /// The skip that keeps a restore away from `path`: one at the path, above it, or below it.
+    ///
+    /// One below counts too, because removing or replacing a directory would take the uncovered thing with it.
+    pub fn shields(&self, path: &TreePath) -> Option<&Skip> {
+        self.covering(path).or_else(|| self.below(path))
+    }
+
+    /// The skip at `path` or above it.
+    pub fn covering(&self, path: &TreePath) -> Option<&Skip> {
+        let mut at = Some(path.clone());
+        while let Some(candidate) = at {
+            if let Ok(found) = self.skips.binary_search_by(|skip| skip.path.cmp(&candidate)) {
+                return Some(&self.skips[found]);
+            }
+            at = candidate.parent();
+        }
+        None
+    }
+
+    /// The first skip strictly below `path`.
+    pub fn below(&self, path: &TreePath) -> Option<&Skip> {
+        let start = self.skips.partition_point(|skip| skip.path <= *path);
+        let mut prefix = path.as_bytes().to_vec();
+        prefix.push(b'/');
+        if path.is_root() {
+            return self.skips.get(start);
+        }
+        let start = start + self.skips[start..].partition_point(|skip| skip.path.as_bytes() < prefix.as_slice());
+        self.skips.get(start).filter(|skip| skip.path.is_within(path))
+    }
+
+    /// Sorts by path, which the look-ups rely on.
+    pub fn sort(&mut self) {
+        self.skips.sort_by(|a, b| a.path.cmp(&b.path));
+        self.skips.dedup_by(|a, b| a.path == b.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> TreePath {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn shields_at_above_and_below() {
+        let skip = |p: &str| Skip { path: path(p), reason: SkipReason::Excluded, bytes: None, detail: None };
+        let mut coverage = Coverage { skips: vec![skip("src/deep/.git"), skip("node_modules"), skip("src.x")] };
+        coverage.sort();
+        assert!(coverage.shields(&path("node_modules/a/b")).is_some());
+        assert!(coverage.shields(&path("src")).is_some());
+        assert!(coverage.shields(&path("src/deep")).is_some());
+        assert!(coverage.shields(&path("src/other")).is_none());
+        assert!(coverage.shields(&TreePath::ROOT).is_some());
+        assert!(coverage.is_complete());
+    }
+}

@@ -1,0 +1,250 @@
+//! Which checkpoints to keep: a pure function of their ages, tags and policies.
+//!
+//! Owns the rules and the reason for each decision. Refuses to delete anything. Ages come from the caller; a
+//! clock that jumped forward removes nothing recent, because the newest checkpoint is always kept and the order is
+//! that of the catalog.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{CheckpointType, Trigger};
+use crate::ids::CheckpointId;
+use crate::time::{Span, Timestamp};
+
+/// A retention policy. Each rule given keeps what it names; a checkpoint kept by none goes.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Keep all that is younger than this.
+    pub within: Option<Span>,
+    /// Keep the newest so many.
+    pub last: Option<u32>,
+    /// Keep the newest of each of so many hours that have one.
+    pub hourly: Option<u32>,
+    /// Keep the newest of each of so many days (UTC) that have one.
+    pub daily: Option<u32>,
+    /// Keep the newest of each of so many weeks that have one; weeks begin on Monday, UTC.
+    pub weekly: Option<u32>,
+    /// Keep all that carry one of these tags.
+    pub tagged: Vec<String>,
+}
+
+/// A policy text that is none.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "`{0}` is not a retention policy: give a duration (30_days, 30d, permanent), or rules such as `last=10,daily=7,weekly=4,tagged=stable`"
+)]
+pub struct ParseRetentionError(String);
+
+impl FromStr for Retention {
+    type Err = ParseRetentionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || ParseRetentionError(text.to_owned());
+        if let Ok(span) = text.parse() {
+            return Ok(Self { within: Some(span), ..Self::default() });
+        }
+        let mut policy = Self::default();
+        for rule in text.split(',') {
+            let (key, value) = rule.trim().split_once('=').ok_or_else(refuse)?;
+            let number = || value.parse::<u32>().map_err(|_| refuse());
+            match key.trim() {
+                "within" => policy.within = Some(value.parse().map_err(|_| refuse())?),
+                "last" => policy.last = Some(number()?),
+                "hourly" => policy.hourly = Some(number()?),
+                "daily" => policy.daily = Some(number()?),
+                "weekly" => policy.weekly = Some(number()?),
+                "tagged" => policy.tagged.push(value.to_owned()),
+                _ => return Err(refuse()),
+            }
+        }
+        Ok(policy)
+    }
+}
+
+impl Retention {
+    /// Whether no rule is given.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the rules need to know of one checkpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// Its id.
+    pub id: CheckpointId,
+    /// When it was taken.
+    pub created_at: Timestamp,
+    /// Its type.
+    pub checkpoint_type: CheckpointType,
+    /// Its trigger.
+    pub trigger: Trigger,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its own policy: it is kept at least this long.
+    pub own: Option<Span>,
+    /// Whether it is complete and not known to be damaged.
+    pub sound: bool,
+    /// Whether a recovery that can still be undone needs it.
+    pub pinned: bool,
+}
+
+/// A checkpoint's fate, and the rule that decided it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Decision {
+    /// Which.
+    pub checkpoint_id: CheckpointId,
+    /// Whether it stays.
+    pub keep: bool,
+    /// The rule that kept it, or `no rule keeps it`.
+    pub reason: String,
+}
+
+/// Decides over one workflow's checkpoints, given oldest first. The newest sound one always stays.
+///
+/// With `preserve_critical`, emergency and phase checkpoints, pre-critical triggers and the tags `critical`,
+/// `stable` and `pre_critical` stay too.
+pub fn decide(candidates: &[Candidate], policy: &Retention, preserve_critical: bool, now: Timestamp) -> Vec<Decision> {
+    let newest_sound = candidates.iter().rposition(|c| c.sound);
+    let mut buckets = Buckets::new(policy);
+    let mut decisions: Vec<Decision> = Vec::with_capacity(candidates.len());
+    for (index, candidate) in candidates.iter().enumerate().rev() {
+        let bucket = buckets.admit(candidate);
+        let rule = if Some(index) == newest_sound || (newest_sound.is_none() && index + 1 == candidates.len()) {
+            Some("it is the newest one that is whole".to_owned())
+        } else if candidate.pinned {
+            Some("a recovery that can still be undone needs it".to_owned())
+        } else if let Some(own) = kept_by_own(candidate, now) {
+            own
+        } else if preserve_critical && is_critical(candidate) {
+            Some("it is critical".to_owned())
+        } else if let Some(tag) = candidate.tags.iter().find(|tag| policy.tagged.contains(tag)) {
+            Some(format!("tagged {tag}"))
+        } else if within(policy.within, candidate, now) {
+            Some("younger than the retention period".to_owned())
+        } else {
+            bucket
+        };
+        let (keep, reason) = rule.map_or((false, "no rule keeps it".to_owned()), |reason| (true, reason));
+        decisions.push(Decision { checkpoint_id: candidate.id.clone(), keep, reason });
+    }
+    decisions.reverse();
+    decisions
+}
+
+/// The verdict of a checkpoint's own policy: `Some(Some(reason))` keeps it, `None` leaves it to the others.
+fn kept_by_own(candidate: &Candidate, now: Timestamp) -> Option<Option<String>> {
+    within(candidate.own, candidate, now).then(|| Some("its own retention policy".to_owned()))
+}
+
+/// Whether a candidate is younger than a span; one from the future is.
+fn within(span: Option<Span>, candidate: &Candidate, now: Timestamp) -> bool {
+    match span {
+        None => false,
+        Some(Span::Permanent) => true,
+        Some(Span::Finite(length)) => candidate.created_at >= now.before(length),
+    }
+}
+
+/// Whether `preserve_critical` keeps a candidate.
+fn is_critical(candidate: &Candidate) -> bool {
+    matches!(candidate.checkpoint_type, CheckpointType::Emergency | CheckpointType::PhaseComplete)
+        || candidate.trigger == Trigger::PreCritical
+        || candidate.tags.iter().any(|tag| matches!(tag.as_str(), "critical" | "stable" | "pre_critical"))
+}
+
+/// The counting rules, fed newest first.
+struct Buckets {
+    last: u32,
+    periods: [(&'static str, i64, i64, u32, BTreeSet<i64>); 3],
+}
+
+impl Buckets {
+    fn new(policy: &Retention) -> Self {
+        let limit = |rule: Option<u32>| rule.unwrap_or(0);
+        Self {
+            last: limit(policy.last),
+            periods: [
+                ("hourly", 3_600, 0, limit(policy.hourly), BTreeSet::new()),
+                ("daily", 86_400, 0, limit(policy.daily), BTreeSet::new()),
+                // 1970-01-01 was a Thursday: three days' shift makes weeks begin on Monday.
+                ("weekly", 604_800, 259_200, limit(policy.weekly), BTreeSet::new()),
+            ],
+        }
+    }
+
+    /// The counting rule that keeps the candidate, if any. Only sound ones use a place up.
+    fn admit(&mut self, candidate: &Candidate) -> Option<String> {
+        if !candidate.sound {
+            return None;
+        }
+        let mut kept = None;
+        if self.last > 0 {
+            self.last -= 1;
+            kept = Some("among the last ones".to_owned());
+        }
+        let seconds = candidate.created_at.0.div_euclid(1_000_000_000);
+        for (name, length, shift, limit, seen) in &mut self.periods {
+            let period = (seconds + *shift).div_euclid(*length);
+            if seen.len() < *limit as usize && seen.insert(period) {
+                kept.get_or_insert_with(|| format!("the {name} one"));
+            }
+        }
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400_000_000_000;
+
+    fn candidate(n: u32, age_days: i64) -> Candidate {
+        Candidate {
+            id: format!("ckpt_{n}").parse().unwrap(),
+            created_at: Timestamp(1_000 * DAY - age_days * DAY),
+            checkpoint_type: CheckpointType::Manual,
+            trigger: Trigger::Manual,
+            tags: vec![],
+            own: None,
+            sound: true,
+            pinned: false,
+        }
+    }
+
+    fn kept(candidates: &[Candidate], policy: &str, critical: bool) -> Vec<usize> {
+        let decisions = decide(candidates, &policy.parse().unwrap(), critical, Timestamp(1_000 * DAY));
+        decisions.iter().enumerate().filter(|(_, d)| d.keep).map(|(i, _)| i).collect()
+    }
+
+    #[test]
+    fn ages_and_counts() {
+        let all: Vec<_> = [40, 31, 29, 3, 2, 2, 0].iter().enumerate().map(|(i, a)| candidate(i as u32, *a)).collect();
+        assert_eq!(kept(&all, "30_days", false), [2, 3, 4, 5, 6]);
+        assert_eq!(kept(&all, "last=2", false), [5, 6]);
+        assert_eq!(kept(&all, "daily=3", false), [3, 5, 6]);
+        assert_eq!(kept(&all, "0d", false), [6]);
+    }
+
+    #[test]
+    fn exceptions_hold() {
+        let mut all: Vec<_> = (0..5).map(|i| candidate(i, 100)).collect();
+        all[0].tags = vec!["stable".into()];
+        all[1].own = Some(Span::Permanent);
+        all[2].pinned = true;
+        all[4].sound = false;
+        assert_eq!(kept(&all, "1d", true), [0, 1, 2, 3]);
+        assert_eq!(kept(&all, "1d,tagged=x".replace("1d", "within=1d").as_str(), false), [1, 2, 3]);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for bad in ["", "keep", "last=-1", "last=x", "-5d", "weekly=1e400"] {
+            assert!(bad.parse::<Retention>().is_err(), "{bad}");
+        }
+    }
+}

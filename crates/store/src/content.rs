@@ -1,0 +1,138 @@
+//! Files' contents as objects: one blob up to 1 MiB, FastCDC chunks above.
+//!
+//! Owns where a large file is cut and how it is put together again, verified. Refuses to know paths and metadata.
+//! Chunking: W. Xia et al., "FastCDC", USENIX ATC 2016, as the 2020 variant of the `fastcdc` crate.
+
+use std::io::{self, Read, Write};
+
+use sha2::{Digest as _, Sha256};
+use wfr_model::Digest;
+use wfr_model::entry::Content;
+
+use crate::object::{ObjectKind, Objects, ReadError, Sink, WriteError, hash};
+
+/// A file up to this many bytes is one blob.
+pub const BLOB_BYTES_MAX: u64 = 1 << 20;
+
+/// Chunk sizes in bytes: least, average, most.
+const CHUNK: (usize, usize, usize) = (256 << 10, 1 << 20, 4 << 20);
+
+/// Bytes of one line of a chunk list: the chunk's id and its length.
+const LINE: usize = 32 + 4;
+
+/// Why a file's content could not be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The source could not be read.
+    #[error("cannot read the file")]
+    Read(#[source] io::Error),
+    /// The store could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Stores everything that `source` yields. `size_hint` only decides the first buffer; `buffer` is scratch space that
+/// callers reuse.
+pub fn store(
+    source: &mut dyn Read,
+    size_hint: u64,
+    sink: &dyn Sink,
+    buffer: &mut Vec<u8>,
+) -> Result<Content, StoreError> {
+    buffer.clear();
+    if size_hint <= BLOB_BYTES_MAX {
+        buffer.reserve(size_hint as usize + 1);
+        (&mut *source).take(BLOB_BYTES_MAX + 1).read_to_end(buffer).map_err(StoreError::Read)?;
+        if buffer.len() as u64 <= BLOB_BYTES_MAX {
+            let id = hash(buffer);
+            sink.put(ObjectKind::Blob, &id, buffer)?;
+            return Ok(Content { size: buffer.len() as u64, hash: id, chunks: None });
+        }
+    }
+    store_chunks(&mut io::Cursor::new(&*buffer).chain(source), sink)
+}
+
+/// Stores a large file as chunks and their list.
+fn store_chunks(source: &mut dyn Read, sink: &dyn Sink) -> Result<Content, StoreError> {
+    let mut whole = Sha256::new();
+    let mut size = 0u64;
+    let mut list = Vec::new();
+    let mut window = Vec::with_capacity(2 * CHUNK.2);
+    loop {
+        let want = (CHUNK.2 - window.len().min(CHUNK.2)) as u64;
+        let at_end = source.take(want).read_to_end(&mut window).map_err(StoreError::Read)? < want as usize;
+        if window.is_empty() {
+            break;
+        }
+        let cut = fastcdc::v2020::FastCDC::new(&window, CHUNK.0, CHUNK.1, CHUNK.2).next().map_or(0, |c| c.length);
+        let chunk = &window[..cut];
+        whole.update(chunk);
+        size += cut as u64;
+        let id = sink.put_new(ObjectKind::Blob, chunk)?;
+        list.extend_from_slice(&id.0);
+        list.extend_from_slice(&(cut as u32).to_le_bytes());
+        window.drain(..cut);
+        if at_end && window.is_empty() {
+            break;
+        }
+    }
+    let chunks = sink.put_new(ObjectKind::Chunks, &list)?;
+    Ok(Content { size, hash: Digest(whole.finalize().into()), chunks: Some(chunks) })
+}
+
+/// The chunks of a content, in order: ids and lengths in bytes. One blob is one chunk; an empty file is one too.
+pub fn chunks(objects: &dyn Objects, content: &Content) -> Result<Vec<(Digest, u64)>, ReadError> {
+    let Some(list_id) = &content.chunks else {
+        return Ok(vec![(content.hash, content.size)]);
+    };
+    let list = objects.get(ObjectKind::Chunks, list_id)?;
+    let malformed = |why: &str| ReadError::Malformed { id: *list_id, what: "chunk list", why: why.to_owned() };
+    if !list.len().is_multiple_of(LINE) {
+        return Err(malformed("its length is no multiple of a line's"));
+    }
+    let lines: Vec<(Digest, u64)> = list
+        .chunks_exact(LINE)
+        .map(|line| {
+            let (id, length) = line.split_at(32);
+            let id = Digest(id.try_into().expect("split at 32"));
+            (id, u64::from(u32::from_le_bytes(length.try_into().expect("a line has 36 bytes"))))
+        })
+        .collect();
+    if lines.iter().map(|(_, length)| length).sum::<u64>() != content.size {
+        return Err(malformed("its lengths do not add up to the file's"));
+    }
+    Ok(lines)
+}
+
+/// Why a content could not be written out.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The store could not be read, or is damaged.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The target could not be written.
+    #[error("cannot write the file")]
+    Write(#[source] io::Error),
+}
+
+/// Writes a content out, verified chunk by chunk and, where there are several, as a whole.
+pub fn copy_to(objects: &dyn Objects, content: &Content, out: &mut dyn Write) -> Result<(), CopyError> {
+    let chunks = chunks(objects, content)?;
+    let mut whole = (chunks.len() != 1 || content.chunks.is_some()).then(Sha256::new);
+    for (id, length) in &chunks {
+        let bytes = objects.get(ObjectKind::Blob, id)?;
+        if bytes.len() as u64 != *length {
+            let why = format!("it has {} bytes, not {length}", bytes.len());
+            return Err(ReadError::Malformed { id: *id, what: "chunk", why }.into());
+        }
+        if let Some(whole) = &mut whole {
+            whole.update(&bytes);
+        }
+        out.write_all(&bytes).map_err(CopyError::Write)?;
+    }
+    if whole.is_some_and(|whole| Digest(whole.finalize().into()) != content.hash) {
+        let why = "its chunks do not make the file they should".to_owned();
+        return Err(ReadError::Malformed { id: content.hash, what: "file", why }.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! Durable bytes: objects in packs, trees over them, scans of a workspace into trees, verification, cleanup.
+//!
+//! Owns the vault's files but for the catalog. Refuses to know what a checkpoint means, which are kept, and who
+//! asked; what was committed is told to it as [`pack::Extent`]s.
+
+pub mod content;
+pub mod disk;
+pub mod object;
+pub mod scan;
+pub mod tree;
+
+pub use object::{ObjectKind, Objects, ReadError, Sink, WriteError};

@@ -1,0 +1,131 @@
+//! What the store holds: objects, each named by the SHA-256 of its plaintext.
+//!
+//! Owns the kinds of objects and the two traits through which everything else reads and writes them. Refuses
+//! to know where they lie.
+
+use std::io;
+
+use sha2::{Digest as _, Sha256};
+use wfr_model::Digest;
+
+/// The kinds of objects, by their number on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum ObjectKind {
+    /// A file's content, whole or one chunk.
+    Blob = 1,
+    /// The list of a large file's chunks.
+    Chunks = 2,
+    /// A directory, or a part of a large one.
+    Tree = 3,
+    /// Groups of hard-linked paths.
+    Links = 4,
+    /// What a checkpoint does not cover.
+    Coverage = 5,
+    /// A checkpoint's manifest.
+    Manifest = 6,
+    /// Events and changes sealed between two checkpoints.
+    Seal = 7,
+    /// A workflow's state.
+    State = 8,
+}
+
+impl ObjectKind {
+    /// The kind with this number, or `None`.
+    pub fn from_u8(number: u8) -> Option<Self> {
+        use ObjectKind as K;
+        [K::Blob, K::Chunks, K::Tree, K::Links, K::Coverage, K::Manifest, K::Seal, K::State]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
+    }
+}
+
+/// The SHA-256 of some bytes.
+pub fn hash(bytes: &[u8]) -> Digest {
+    Digest(Sha256::digest(bytes).into())
+}
+
+/// Why an object could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The index holds no such object.
+    #[error("object {0} is not in the store")]
+    Missing(Digest),
+    /// The bytes are there but are not what they should be.
+    #[error("object {id} in pack {pack} at byte {offset} is damaged: {why}")]
+    Damaged {
+        /// The object.
+        id: Digest,
+        /// The pack's file name.
+        pack: String,
+        /// Where its record begins.
+        offset: u64,
+        /// What does not fit.
+        why: &'static str,
+    },
+    /// An object holds something else than its kind allows.
+    #[error("object {id} is not a valid {what}: {why}")]
+    Malformed {
+        /// The object.
+        id: Digest,
+        /// What it should be.
+        what: &'static str,
+        /// What does not fit.
+        why: String,
+    },
+    /// The system failed to read.
+    #[error("cannot read the store at {place}")]
+    Io {
+        /// The file.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why an object could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The system failed to write; nothing was committed.
+    #[error("cannot write the store at {place}")]
+    Io {
+        /// The file.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store would grow over its quota.
+    #[error("the store would grow over its quota of {quota} bytes")]
+    Quota {
+        /// The configured limit.
+        quota: u64,
+    },
+    /// Encryption failed.
+    #[error("cannot encrypt an object: {0}")]
+    Crypto(&'static str),
+}
+
+/// Reading of objects. Every byte returned has been verified against the object's id.
+pub trait Objects: Sync {
+    /// The object's plaintext.
+    fn get(&self, kind: ObjectKind, id: &Digest) -> Result<Vec<u8>, ReadError>;
+
+    /// Whether the index holds it; the bytes are not looked at.
+    fn has(&self, id: &Digest) -> bool;
+}
+
+/// Writing of objects, from several threads at once. Nothing is durable before the writer was finished.
+pub trait Sink: Sync {
+    /// Whether the object need not be written again.
+    fn has(&self, id: &Digest) -> bool;
+
+    /// Writes an object whose SHA-256 the caller has computed; does nothing where it is held already.
+    fn put(&self, kind: ObjectKind, id: &Digest, bytes: &[u8]) -> Result<(), WriteError>;
+
+    /// Hashes and writes an object; returns its id.
+    fn put_new(&self, kind: ObjectKind, bytes: &[u8]) -> Result<Digest, WriteError> {
+        let id = hash(bytes);
+        self.put(kind, &id, bytes)?;
+        Ok(id)
+    }
+}
