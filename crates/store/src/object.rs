@@ -129,3 +129,46 @@ pub trait Sink: Sync {
         Ok(id)
     }
 }
+
+/// A store in memory, for tests of what stands on [`Objects`] and [`Sink`].
+#[cfg(test)]
+pub(crate) mod memory {
+    use std::collections::HashMap;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    pub(crate) struct Memory(Mutex<HashMap<Digest, (ObjectKind, Vec<u8>)>>);
+
+    impl Memory {
+        pub(crate) fn len(&self) -> usize {
+            self.0.lock().unwrap().len()
+        }
+    }
+
+    impl Objects for Memory {
+        fn get(&self, kind: ObjectKind, id: &Digest) -> Result<Vec<u8>, ReadError> {
+            let map = self.0.lock().unwrap();
+            let (held, bytes) = map.get(id).ok_or(ReadError::Missing(*id))?;
+            assert_eq!(*held, kind);
+            Ok(bytes.clone())
+        }
+
+        fn has(&self, id: &Digest) -> bool {
+            self.0.lock().unwrap().contains_key(id)
+        }
+    }
+
+    impl Sink for Memory {
+        fn has(&self, id: &Digest) -> bool {
+            Objects::has(self, id)
+        }
+
+        fn put(&self, kind: ObjectKind, id: &Digest, bytes: &[u8]) -> Result<(), WriteError> {
+            assert_eq!(hash(bytes), *id);
+            self.0.lock().unwrap().insert(*id, (kind, bytes.to_vec()));
+            Ok(())
+        }
+    }
+}
