@@ -4,9 +4,18 @@
 //! asked; what was committed is told to it as [`pack::Extent`]s.
 
 pub mod content;
+pub mod crypto;
 pub mod disk;
 pub mod object;
+pub mod writer;
+pub mod vault;
+pub mod record;
+pub mod reader;
+pub mod pack;
+pub mod index;
 pub mod scan;
 pub mod tree;
 
 pub use object::{ObjectKind, Objects, ReadError, Sink, WriteError};
+pub use reader::Store;
+pub use vault::Vault;

@@ -1,0 +1,231 @@
+//! The vault: the directory that holds packs, index, catalog, journal and keys.
+//!
+//! Owns its layout and its format file. Refuses to know what stands in the catalog, and where vaults are kept by
+//! default: the edge decides that.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk;
+
+/// The store format that this build writes; it reads no later one.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What the format file says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Version of everything in the vault: [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// 32 hexadecimal digits that name this vault.
+    pub vault_id: String,
+    /// Whether objects are encrypted.
+    pub encrypted: bool,
+}
+
+/// Why a vault could not be made or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// There is none.
+    #[error("no vault at {0}")]
+    Absent(PathBuf),
+    /// There is one already, or something else.
+    #[error("{0} exists and is not an empty directory")]
+    Occupied(PathBuf),
+    /// Its format file is not readable as one.
+    #[error("the vault's format file {0} is damaged: {1}")]
+    Damaged(PathBuf, String),
+    /// It was written by a later version, or has version 0.
+    #[error("the vault has format {found}, this program reads formats 1 to {known}")]
+    Version {
+        /// What the file says.
+        found: u32,
+        /// What this build knows.
+        known: u32,
+    },
+    /// The system refused.
+    #[error("cannot use the vault at {place}")]
+    Io {
+        /// Where.
+        place: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// An open vault: a directory and what its format file says.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    dir: PathBuf,
+    identity: Identity,
+}
+
+const FORMAT_FILE: &str = "format.json";
+const SUBDIRECTORIES: [&str; 6] = ["packs", "index", "journal", "leases", "cache", "keys"];
+
+impl Vault {
+    /// Makes a vault in a directory that is absent or empty, and syncs it. Directories get mode 0700, files 0600.
+    pub fn create(dir: &Path, identity: Identity) -> Result<Self, VaultError> {
+        let io = |source| VaultError::Io { place: dir.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+        if dir.read_dir().map_err(io)?.next().is_some() {
+            return Err(VaultError::Occupied(dir.to_owned()));
+        }
+        for name in SUBDIRECTORIES {
+            DirBuilder::new().mode(0o700).create(dir.join(name)).map_err(io)?;
+        }
+        let bytes = serde_json::to_vec_pretty(&identity).expect("an identity has string keys only");
+        write_durably(dir, FORMAT_FILE, &bytes).map_err(io)?;
+        if let Some(parent) = dir.parent() {
+            disk::open_dir(parent).and_then(disk::sync_all).map_err(io)?;
+        }
+        Ok(Self { dir: dir.to_owned(), identity })
+    }
+
+    /// Opens the vault in a directory.
+    pub fn open(dir: &Path) -> Result<Self, VaultError> {
+        let file = dir.join(FORMAT_FILE);
+        let bytes = match std::fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(VaultError::Absent(dir.to_owned())),
+            Err(source) => return Err(VaultError::Io { place: file, source }),
+        };
+        let identity = parse(&bytes).map_err(|error| match error {
+            ParseError::Version(found) => VaultError::Version { found, known: FORMAT_VERSION },
+            ParseError::Damaged(why) => VaultError::Damaged(file, why),
+        })?;
+        Ok(Self { dir: dir.to_owned(), identity })
+    }
+
+    /// What the format file says.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The vault's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The catalog; to be opened through the catalog crate only.
+    pub fn catalog(&self) -> PathBuf {
+        self.dir.join("catalog.db")
+    }
+
+    /// The directory of packs.
+    pub fn packs(&self) -> PathBuf {
+        self.dir.join("packs")
+    }
+
+    /// The directory of index segments; derived, rebuilt from the packs where it is missing.
+    pub fn index(&self) -> PathBuf {
+        self.dir.join("index")
+    }
+
+    /// The directory of redo records.
+    pub fn journal(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+
+    /// The directory of writers' leases.
+    pub fn leases(&self) -> PathBuf {
+        self.dir.join("leases")
+    }
+
+    /// The directory of stat caches; derived.
+    pub fn cache(&self) -> PathBuf {
+        self.dir.join("cache")
+    }
+
+    /// The directory of wrapped keys.
+    pub fn keys(&self) -> PathBuf {
+        self.dir.join("keys")
+    }
+}
+
+enum ParseError {
+    Version(u32),
+    Damaged(String),
+}
+
+fn parse(bytes: &[u8]) -> Result<Identity, ParseError> {
+    #[derive(Deserialize)]
+    struct Version {
+        format_version: u32,
+    }
+    let damaged = |error: serde_json::Error| ParseError::Damaged(error.to_string());
+    // The version comes first: a later format may have other fields.
+    let Version { format_version } = serde_json::from_slice(bytes).map_err(damaged)?;
+    if format_version == 0 || format_version > FORMAT_VERSION {
+        return Err(ParseError::Version(format_version));
+    }
+    let identity: Identity = serde_json::from_slice(bytes).map_err(damaged)?;
+    let is_hex = identity.vault_id.len() == 32 && identity.vault_id.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_hex { Ok(identity) } else { Err(ParseError::Damaged("its vault id is not 32 hexadecimal digits".into())) }
+}
+
+/// Writes a small file so that after a crash it is either whole or not there: temporary, sync, rename, sync.
+pub fn write_durably(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
+    let _ = std::fs::remove_file(&temporary);
+    let file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let written = disk::write_all(&file, bytes).and_then(|()| disk::sync_data(&file)).and_then(|()| {
+        let dir = disk::open_dir(dir)?;
+        let flags = rustix::fs::RenameFlags::empty();
+        disk::rename(&dir, temporary.file_name().map(Path::new).unwrap_or(&temporary), &dir, Path::new(name), flags)?;
+        disk::sync_all(&dir)
+    });
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Writes a small file that can be derived again: whole or absent for other processes, but not synced.
+pub fn write_derived(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let written = file.write_all(bytes).and_then(|()| std::fs::rename(&temporary, dir.join(name)));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity { format_version: FORMAT_VERSION, vault_id: "0".repeat(32), encrypted: false }
+    }
+
+    #[test]
+    fn a_vault_is_made_once_and_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("deep/vault");
+        assert!(matches!(Vault::open(&place), Err(VaultError::Absent(_))));
+        Vault::create(&place, identity()).unwrap();
+        assert_eq!(Vault::open(&place).unwrap().identity(), &identity());
+        assert!(matches!(Vault::create(&place, identity()), Err(VaultError::Occupied(_))));
+    }
+
+    #[test]
+    fn other_formats_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for (text, ok) in [
+            (r#"{"format_version":0}"#, false),
+            (r#"{"format_version":2,"new":true}"#, false),
+            (r#"{"format_version":1,"vault_id":"x","encrypted":false}"#, false),
+            (r#"{"format_version":1,"vault_id":"00000000000000000000000000000000","encrypted":false}"#, true),
+            ("", false),
+        ] {
+            std::fs::write(dir.path().join(FORMAT_FILE), text).unwrap();
+            assert_eq!(Vault::open(dir.path()).is_ok(), ok, "{text}");
+        }
+    }
+}
