@@ -122,6 +122,19 @@ impl Appender {
         Ok(offset)
     }
 
+    /// Reads back what was appended, written out already or not.
+    pub fn read_back(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        match offset.checked_sub(self.written) {
+            None => self.file.read_exact_at(bytes, offset),
+            Some(start) => {
+                let start = start as usize;
+                let held = self.buffer.get(start..start + bytes.len());
+                bytes.copy_from_slice(held.ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+        }
+    }
+
     /// Hands the buffer to the kernel. After an error the pack must be dropped.
     pub fn flush(&mut self) -> io::Result<()> {
         disk::write_all(&self.file, &self.buffer)?;

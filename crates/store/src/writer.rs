@@ -3,7 +3,7 @@
 //! Owns deduplication, packing and the flush. Refuses to make anything visible: the order is [`Writer::finish`] (all
 //! durable), then the catalog's transaction, then [`Sealed::publish`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::index::{Key, key};
 use crate::object::{ObjectKind, Objects, ReadError, Sink, WriteError};
 use crate::pack::{Appender, Extent};
 use crate::reader::Store;
-use crate::record::{self, Coding};
+use crate::record::{self, Coding, HEADER, Header};
 
 /// A writing session. Dropped before [`Writer::finish`], it leaves nothing behind.
 pub struct Writer<'a> {
@@ -31,7 +31,7 @@ pub struct Writer<'a> {
 struct Output {
     open: Option<Appender>,
     full: Vec<Appender>,
-    placed: Vec<(Key, PackId, u64, u32)>,
+    placed: HashMap<Key, (PackId, u64, u32)>,
     raw_bytes: u64,
 }
 
@@ -76,8 +76,8 @@ impl<'a> Writer<'a> {
             slot => slot.insert(self.open_pack().map_err(place)?),
         };
         let offset = open.append(record).map_err(place)?;
-        let stored_len = (record.len() - record::HEADER) as u32;
-        output.placed.push((key, open.id().clone(), offset, stored_len));
+        let stored_len = (record.len() - HEADER) as u32;
+        output.placed.insert(key, (open.id().clone(), offset, stored_len));
         output.raw_bytes += raw;
         Ok(())
     }
@@ -105,7 +105,8 @@ impl<'a> Writer<'a> {
         }
         let stored_bytes = self.stored_bytes.into_inner();
         let added = Added { objects: output.placed.len() as u64, raw_bytes: output.raw_bytes, stored_bytes };
-        Ok(Sealed { store: self.store, appenders, extents, placed: output.placed, added })
+        let placed = output.placed.into_iter().map(|(key, (pack, offset, length))| (key, pack, offset, length));
+        Ok(Sealed { store: self.store, appenders, extents, placed: placed.collect(), added })
     }
 }
 
@@ -162,14 +163,33 @@ impl Sealed<'_> {
     }
 }
 
-/// Reading through a writer sees what is committed, not what it has written itself.
+/// Reading through a writer sees what is committed and what this session has written.
 impl Objects for Writer<'_> {
     fn get(&self, kind: ObjectKind, id: &Digest) -> Result<Vec<u8>, ReadError> {
-        self.store.get(kind, id)
+        match self.read_back(&key(&self.store.disk_id(id))) {
+            None => self.store.get(kind, id),
+            Some(Err(source)) => Err(ReadError::Io { place: "the session's own pack".to_owned(), source }),
+            Some(Ok((pack, offset, record))) => Header::decode(&record)
+                .and_then(|header| {
+                    record::decode(&header, &record[HEADER..], kind, id, self.store.cipher().map(AsRef::as_ref))
+                })
+                .map_err(|why| ReadError::Damaged { id: *id, pack: pack.to_string(), offset, why }),
+        }
     }
 
     fn has(&self, id: &Digest) -> bool {
-        Objects::has(self.store, id)
+        Sink::has(self, id)
+    }
+}
+
+impl Writer<'_> {
+    /// The record of an object that this session wrote; `None` for others.
+    fn read_back(&self, key: &Key) -> Option<io::Result<(PackId, u64, Vec<u8>)>> {
+        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let (pack, offset, stored_len) = output.placed.get(key)?.clone();
+        let appender = output.full.iter().chain(&output.open).find(|appender| *appender.id() == pack)?;
+        let mut record = vec![0; HEADER + stored_len as usize];
+        Some(appender.read_back(offset, &mut record).map(|()| (pack, offset, record)))
     }
 }
 
@@ -190,6 +210,7 @@ mod tests {
         for text in texts {
             let id = writer.put_new(ObjectKind::Blob, text.as_bytes()).unwrap();
             assert!(Sink::has(&writer, &id));
+            assert_eq!(writer.get(ObjectKind::Blob, &id).unwrap(), text.as_bytes());
         }
         let sealed = writer.finish().unwrap();
         for new in sealed.extents() {
