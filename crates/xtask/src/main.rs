@@ -3,6 +3,7 @@
 //! Owns what is checked and measured about the repository and the built program from outside. Refuses to be
 //! part of the product: it calls `wfr` as a user would.
 
+mod faults;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -12,13 +13,19 @@ const USAGE: &str = "usage: cargo xtask CHORE
 
   tidy        checks the repository against its own rules";
 
+/// Prints how to call it.
+fn usage() {
+    eprintln!("{USAGE}\n{}", faults::USAGE);
+}
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["tidy"] => tidy::run(&root()),
+        ["faults", words @ ..] => faults::run(&root(), words),
         _ => {
-            eprintln!("{USAGE}");
+            usage();
             ExitCode::from(2)
         }
     }

@@ -1,0 +1,251 @@
+//! The operations under fault: what stands before, what is called, what may stand after.
+//!
+//! Owns the invariants that hold after every fault. Refuses to know which fault it was.
+
+use wfr_testkit::{Snapshot, TestTree};
+
+use super::world::{Outcome, World};
+
+/// The name of the checkpoint that every world has from the start.
+const BASE: &str = "base";
+
+/// The name of the one that the operation under fault makes.
+const SECOND: &str = "second";
+
+/// An operation under fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operation {
+    /// A checkpoint of a changed tree.
+    Create,
+    /// Back to the base, in place.
+    Restore,
+    /// The restore taken back.
+    Undo,
+    /// Old checkpoints removed, and their bytes.
+    Cleanup,
+}
+
+/// A world that is ready for its operation, and what it held.
+pub struct Trial {
+    /// The operation.
+    pub operation: Operation,
+    /// Its world, saved.
+    pub world: World,
+    /// The workspace at the base checkpoint.
+    base: Snapshot,
+    /// The workspace before the operation.
+    old: Snapshot,
+    /// The workspace after it, if it is done.
+    new: Snapshot,
+}
+
+impl Operation {
+    /// All operations, in the order of the issue.
+    pub const ALL: [Self; 4] = [Self::Create, Self::Restore, Self::Undo, Self::Cleanup];
+
+    /// Its name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Restore => "restore",
+            Self::Undo => "undo",
+            Self::Cleanup => "cleanup",
+        }
+    }
+
+    /// The call, on one thread: strace counts calls per thread.
+    pub fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Create => &["create-checkpoint", "wf", r#"{"name":"second"}"#, "--threads", "1", "--json"],
+            Self::Restore => &["restore", "wf", BASE, "--yes", "--exact-mtime", "--threads", "1", "--json"],
+            Self::Undo => &["undo", "--yes", "--threads", "1", "--json"],
+            Self::Cleanup => {
+                &["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=2"}"#, "--threads", "1", "--json"]
+            }
+        }
+    }
+}
+
+impl Trial {
+    /// Makes the world and brings it to the point before the operation.
+    pub fn prepare(operation: Operation, world: World) -> Result<Self, String> {
+        fill(&world)?;
+        let vault = world.vault().to_string_lossy().into_owned();
+        world.wfr_ok(&["init", "--store", &vault])?;
+        if operation == Operation::Cleanup {
+            old_checkpoints(&world)?;
+        }
+        let base = world.snapshot();
+        world.wfr_ok(&["create-checkpoint", "wf", &format!(r#"{{"name":"{BASE}"}}"#), "--json"])?;
+        edit(&world)?;
+        let edited = world.snapshot();
+        let (old, new) = match operation {
+            Operation::Create => (edited.clone(), edited),
+            Operation::Restore => (edited, base.clone()),
+            Operation::Undo => {
+                world.wfr_ok(&["restore", "wf", BASE, "--yes", "--exact-mtime", "--json"])?;
+                (base.clone(), edited)
+            }
+            Operation::Cleanup => {
+                world.wfr_ok(&["create-checkpoint", "wf", &format!(r#"{{"name":"{SECOND}"}}"#), "--json"])?;
+                (edited.clone(), edited)
+            }
+        };
+        world.save()?;
+        let trial = Self { operation, world, base, old, new };
+        trial.rehearse()?;
+        Ok(trial)
+    }
+
+    /// Without a fault the operation does what it should: else nothing below would mean anything.
+    fn rehearse(&self) -> Result<(), String> {
+        let outcome = self.world.wfr_ok(self.operation.arguments())?;
+        self.acknowledged(&outcome).map_err(|why| format!("without any fault, {}: {why}", self.operation.name()))?;
+        self.world.healthy().map_err(|why| format!("without any fault, after {}: {why}", self.operation.name()))
+    }
+
+    /// What must hold at once after a fault, before any other command: no file is torn.
+    pub fn no_file_is_torn(&self) -> Result<(), String> {
+        let now = self.world.snapshot();
+        for (path, entry) in &now.entries {
+            let known = [&self.old, &self.new].map(|side| side.entries.get(path).map(|e| &e.what));
+            if !known.contains(&Some(&entry.what)) && !path.starts_with(b".claude") {
+                return Err(format!("`{}` is neither old nor new: {:?}", path.escape_ascii(), entry.what));
+            }
+        }
+        Ok(())
+    }
+
+    /// What must hold after a fault, once the next command has run: whole, healthy, nothing acknowledged lost.
+    /// `turn` varies which command comes next.
+    pub fn settled(&self, turn: usize) -> Result<(), String> {
+        if turn.is_multiple_of(2) {
+            self.world.wfr_ok(&["resume", "--json"])?;
+        } else {
+            self.world.wfr_ok(&["create-checkpoint", "wf", r#"{"name":"next"}"#, "--json"])?;
+            self.world.wfr_ok(&["resume", "--json"])?;
+        }
+        self.world.healthy()?;
+        let stands = self.old_or_new()?;
+        self.checkpoints_are_whole()?;
+        if self.operation == Operation::Restore && stands == "new" {
+            self.world.wfr_ok(&["undo", "--yes", "--json"])?;
+            same(&self.old.clone().without_mtimes(), &self.world.snapshot().without_mtimes(), "undo afterwards")?;
+        }
+        Ok(())
+    }
+
+    /// What must hold where the operation said that all went well.
+    pub fn acknowledged(&self, outcome: &Outcome) -> Result<(), String> {
+        match self.operation {
+            Operation::Create => self.second_is_there(outcome),
+            Operation::Restore | Operation::Undo => {
+                same(&self.wanted(), &self.comparable(self.world.snapshot()), "acknowledged, but the workspace")
+            }
+            Operation::Cleanup => {
+                let names = self.world.checkpoints()?;
+                if names.iter().any(|name| name.starts_with("old")) {
+                    return Err(format!("acknowledged, but old checkpoints are listed: {names:?}"));
+                }
+                self.checkpoints_are_whole()
+            }
+        }
+    }
+
+    /// The acknowledged checkpoint gives back all that its coverage does not exclude.
+    fn second_is_there(&self, outcome: &Outcome) -> Result<(), String> {
+        let restored = self.world.restored(SECOND)?.without_dir_mtimes();
+        let complete = outcome.result("coverage")["complete"] != false;
+        let lines = self.new.clone().without_dir_mtimes().differences(&restored);
+        let lost: Vec<_> = lines.iter().filter(|line| complete || !line.ends_with("-> absent")).collect();
+        if lost.is_empty() { Ok(()) } else { Err(format!("acknowledged, but the checkpoint lacks: {lost:?}")) }
+    }
+
+    /// The state that the operation leads to, in what it promises.
+    fn wanted(&self) -> Snapshot {
+        self.comparable(self.new.clone())
+    }
+
+    /// Undo sets no exact times on what it changes. Directories' own times follow their entries' comings and goings.
+    fn comparable(&self, snapshot: Snapshot) -> Snapshot {
+        match self.operation {
+            Operation::Undo => snapshot.without_mtimes(),
+            _ => snapshot.without_dir_mtimes(),
+        }
+    }
+
+    /// The workspace is as before or as after, whole.
+    fn old_or_new(&self) -> Result<&'static str, String> {
+        let now = self.world.snapshot();
+        if self.wanted().differences(&self.comparable(now.clone())).is_empty() {
+            return Ok("new");
+        }
+        // What was taken back came by renames, so its times are the old ones, too.
+        let lines = self.comparable(self.old.clone()).differences(&self.comparable(now));
+        if lines.is_empty() { Ok("old") } else { Err(format!("the workspace is neither old nor new: {lines:?}")) }
+    }
+
+    /// Every checkpoint that is listed restores, and those whose tree is known restore bit for bit.
+    fn checkpoints_are_whole(&self) -> Result<(), String> {
+        let names = self.world.checkpoints()?;
+        if !names.iter().any(|name| name == BASE) {
+            return Err(format!("the base is no longer listed: {names:?}"));
+        }
+        for name in names {
+            let restored = self.world.restored(&name)?;
+            let known = match name.as_str() {
+                BASE => &self.base,
+                SECOND => {
+                    if self.operation == Operation::Undo {
+                        continue;
+                    } else {
+                        self.edited()
+                    }
+                }
+                _ => continue,
+            };
+            same(&known.clone().without_dir_mtimes(), &restored.without_dir_mtimes(), &name)?;
+        }
+        Ok(())
+    }
+
+    /// The edited workspace.
+    fn edited(&self) -> &Snapshot {
+        if self.operation == Operation::Undo { &self.new } else { &self.old }
+    }
+}
+
+/// Both are equal, or a text with the first differences.
+pub fn same(wanted: &Snapshot, real: &Snapshot, what: &str) -> Result<(), String> {
+    let lines = wanted.differences(real);
+    if lines.is_empty() { Ok(()) } else { Err(format!("{what} differs: {:?}", &lines[..lines.len().min(5)])) }
+}
+
+/// Fills the workspace with a small tree that has every kind of entry.
+fn fill(world: &World) -> Result<(), String> {
+    let tree = TestTree::of_every_kind();
+    // A small one in place of the large one keeps a trial fast; flips and powers have their own trees.
+    tree.write("big.bin", &wfr_testkit::Prng::new(1).bytes(1_200_000));
+    let from = tree.path().join(".");
+    super::world::run(std::process::Command::new("cp").arg("-a").arg(from).arg(world.ws())).map(drop)
+}
+
+/// Changes, removes, adds and moves entries of every kind.
+fn edit(world: &World) -> Result<(), String> {
+    let script = r#"set -e
+        printf 'a1\n' > a.txt; printf 'more' >> big.bin; chmod 644 run.sh; rm link; ln -s sub link; rm -r empty
+        rm -- secret dangling; mv sub/deep sub/moved; printf 'new' > new.txt; mkdir newdir; printf 'n' > newdir/n
+        rm zero; mkdir zero; printf 'z' > zero/inside; rm to-dir; printf 'now a file' > to-dir; touch sub/read-only"#;
+    let mut command = std::process::Command::new("sh");
+    super::world::run(command.arg("-c").arg(script).current_dir(world.ws())).map(drop)
+}
+
+/// Checkpoints whose content nothing else shares, for a cleanup to remove.
+fn old_checkpoints(world: &World) -> Result<(), String> {
+    let file = world.ws().join("passing");
+    for number in 0..3 {
+        std::fs::write(&file, wfr_testkit::Prng::new(100 + number).bytes(50_000)).map_err(|e| e.to_string())?;
+        world.wfr_ok(&["create-checkpoint", "wf", &format!(r#"{{"name":"old{number}"}}"#), "--json"])?;
+    }
+    std::fs::remove_file(file).map_err(|error| error.to_string())
+}

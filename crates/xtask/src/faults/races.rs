@@ -1,0 +1,204 @@
+//! A user who edits, moves, deletes and swaps links while a restore runs.
+//!
+//! Owns the promise that no edit is lost and nothing outside is touched. Refuses to demand which of the two
+//! sides wins a path.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use wfr_testkit::{Prng, Snapshot};
+
+use super::Plan;
+use super::tally::Tally;
+use super::world::{World, outcome, said};
+
+/// Files of the workspace; all of them differ from the checkpoint.
+const FILES: usize = 300;
+
+/// What the user last wrote, by the path where it should be.
+type Edits = BTreeMap<PathBuf, String>;
+
+/// Rounds of a restore against a user.
+pub fn run(plan: &Plan) -> Vec<Tally> {
+    let mut tally = Tally::new("races restore against a user");
+    let rounds = if plan.short { 4 } else { 200 };
+    let mut edits = 0;
+    for round in 0..rounds {
+        let label = format!("round:{round}");
+        if plan.point.as_ref().is_some_and(|point| *point != label) {
+            continue;
+        }
+        let raced = race(plan, plan.seed.wrapping_mul(1_000).wrapping_add(round));
+        edits += raced.as_ref().map_or(0, |count| *count);
+        tally.add(&label, (true, raced.map(drop)));
+    }
+    tally.hits = edits;
+    vec![tally]
+}
+
+/// One round; returns how many edits were made while the restore ran.
+fn race(plan: &Plan, seed: u64) -> Result<usize, String> {
+    let world = World::new(&plan.wfr, &plan.dir)?;
+    let outside = world.scratch("outside")?;
+    fs::write(outside.join("f7"), "must stay").map_err(said("write"))?;
+    let (vault, ws) = (world.vault().to_string_lossy().into_owned(), world.ws());
+    world.wfr_ok(&["init", "--store", &vault])?;
+    write_all(&ws, "base")?;
+    world.wfr_ok(&["create-checkpoint", "wf", r#"{"name":"base"}"#, "--json"])?;
+    write_all(&ws, "edited")?;
+    let before = Snapshot::of(&outside);
+    let mut child = world
+        .command(&["restore", "wf", "base", "--yes", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(said("start wfr"))?;
+    let mut user = User { ws, outside: outside.clone(), prng: Prng::new(seed), edits: Edits::new(), count: 0 };
+    while child.try_wait().map_err(said("wait"))?.is_none() {
+        user.edit();
+    }
+    let ended = child.wait_with_output().map_err(said("wait"))?;
+    let ended = outcome(ended.status, &ended.stdout, &ended.stderr);
+    if !matches!(ended.code, Some(0 | 1 | 5 | 7)) {
+        return Err(format!("seed {seed}: the restore ended with {ended}"));
+    }
+    super::operation::same(&before, &Snapshot::of(&outside), "the outside")?;
+    all_kept(&world, &user.edits).map_err(|why| {
+        let kept = world.keep_evidence(&format!("races-{seed}"));
+        format!("seed {seed}: the restore ended with {ended}; {why} (kept in {kept})")
+    })?;
+    Ok(user.count)
+}
+
+fn write_all(ws: &Path, text: &str) -> Result<(), String> {
+    for number in 0..FILES {
+        let dir = ws.join(format!("d{}", number % 10));
+        fs::create_dir_all(&dir).map_err(said("make a directory"))?;
+        fs::write(dir.join(format!("f{number}")), format!("{text} {number}\n")).map_err(said("write"))?;
+    }
+    Ok(())
+}
+
+/// Somebody at work in the workspace.
+struct User {
+    ws: PathBuf,
+    outside: PathBuf,
+    prng: Prng,
+    edits: Edits,
+    count: usize,
+}
+
+impl User {
+    /// One edit; what the disk refuses (the file is just not there) is no edit.
+    fn edit(&mut self) {
+        let number = self.prng.below(FILES);
+        let path = self.ws.join(format!("d{}/f{number}", number % 10));
+        let token = format!("user edit {} of {number}\n", self.count);
+        let done = match self.prng.below(12) {
+            0..5 => self.write_in_place(&path, &token),
+            5..8 => self.write_by_rename(&path, &token),
+            8 => self.delete(&path),
+            9 => self.move_away(&path),
+            10 => self.swap_for_link(&path),
+            _ => self.swap_directory(number % 10),
+        };
+        self.count += usize::from(done.is_ok());
+    }
+
+    /// Opens what is there and puts the token at its front, as careless editors do.
+    fn write_in_place(&mut self, path: &Path, token: &str) -> std::io::Result<()> {
+        if path.symlink_metadata()?.is_symlink() || path.parent().is_some_and(Path::is_symlink) {
+            return Err(std::io::ErrorKind::Other.into());
+        }
+        fs::OpenOptions::new().write(true).open(path)?.write_all(token.as_bytes())?;
+        self.edits.insert(path.to_owned(), token.to_owned());
+        Ok(())
+    }
+
+    fn write_by_rename(&mut self, path: &Path, token: &str) -> std::io::Result<()> {
+        if path.parent().is_some_and(Path::is_symlink) {
+            return Err(std::io::ErrorKind::Other.into());
+        }
+        let beside = path.with_extension("swp");
+        fs::write(&beside, token)?;
+        fs::rename(&beside, path)?;
+        self.edits.insert(path.to_owned(), token.to_owned());
+        Ok(())
+    }
+
+    fn delete(&mut self, path: &Path) -> std::io::Result<()> {
+        if path.parent().is_some_and(Path::is_symlink) {
+            return Err(std::io::ErrorKind::Other.into());
+        }
+        fs::remove_file(path)?;
+        self.edits.remove(path);
+        Ok(())
+    }
+
+    fn move_away(&mut self, path: &Path) -> std::io::Result<()> {
+        let to = path.with_extension(format!("moved{}", self.count));
+        fs::rename(path, &to)?;
+        if let Some(token) = self.edits.remove(path) {
+            self.edits.insert(to, token);
+        }
+        Ok(())
+    }
+
+    /// A link to a file outside, where a file was.
+    fn swap_for_link(&mut self, path: &Path) -> std::io::Result<()> {
+        fs::remove_file(path)?;
+        self.edits.remove(path);
+        symlink(self.outside.join("f7"), path)
+    }
+
+    /// A link to a directory outside, where a directory was; the directory moves beside, and back the next time.
+    fn swap_directory(&mut self, number: usize) -> std::io::Result<()> {
+        let (dir, away) = (self.ws.join(format!("d{number}")), self.ws.join(format!("d{number}.away")));
+        if dir.is_symlink() {
+            fs::remove_file(&dir)?;
+            fs::rename(&away, &dir)?;
+            return Ok(());
+        }
+        if away.exists() {
+            return Err(std::io::ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(&dir, &away)?;
+        symlink(&self.outside, &dir)
+    }
+}
+
+/// Every token is in the workspace, in the safety checkpoint, or comes back by undo.
+fn all_kept(world: &World, edits: &Edits) -> Result<(), String> {
+    let mut missing: Vec<(&PathBuf, &String)> = edits.iter().collect();
+    let here = texts_below(&world.ws())?;
+    missing.retain(|(_, token)| !here.iter().any(|text| text.starts_with(token.as_str())));
+    for name in world.checkpoints()?.iter().filter(|name| *name != "base") {
+        let out = world.scratch("out")?;
+        world.wfr_ok(&["restore", "wf", name, "--to", &out.to_string_lossy(), "--yes", "--json"])?;
+        let saved = texts_below(&out)?;
+        missing.retain(|(_, token)| !saved.iter().any(|text| text.starts_with(token.as_str())));
+    }
+    if missing.is_empty() { Ok(()) } else { Err(format!("edits are lost: {missing:?}")) }
+}
+
+/// The contents of all files below a directory, staging included.
+fn texts_below(dir: &Path) -> Result<Vec<String>, String> {
+    let mut texts = Vec::new();
+    let mut pending = vec![dir.to_owned()];
+    while let Some(dir) = pending.pop() {
+        for child in fs::read_dir(&dir).map_err(said("list"))?.flatten() {
+            match child.file_type() {
+                Ok(kind) if kind.is_dir() => pending.push(child.path()),
+                Ok(kind) if kind.is_file() => {
+                    texts.push(String::from_utf8_lossy(&fs::read(child.path()).map_err(said("read"))?).into_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(texts)
+}
