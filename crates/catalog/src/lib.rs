@@ -1,1 +1,29 @@
-//! stub
+//! Durable facts: checkpoints, packs, workflows, recoveries, holds and the audit trail, in one SQLite file.
+//!
+//! Owns what is committed and in which order: a checkpoint exists from the moment its row is committed here, and
+//! the catalog's sequence, never a clock, says which one is newer. Refuses to know bytes and trees (it keeps digests),
+//! to read a clock (callers pass the time), to mint an id, and to open its file but through SQLite.
+
+mod catalog;
+pub mod checkpoints;
+mod columns;
+mod error;
+pub mod holds;
+mod near;
+pub mod operations;
+pub mod packs;
+pub mod rebuild;
+pub mod recoveries;
+pub mod references;
+pub mod schema;
+pub mod workflows;
+
+pub use catalog::{Catalog, IntegrityLevel, VaultIdentity};
+pub use checkpoints::{CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy};
+pub use error::CatalogError;
+pub use holds::{FencingToken, Hold, HoldRequest, Owner};
+pub use operations::{NewOperation, OperationRow};
+pub use packs::{Generation, PackRow, PackState};
+pub use recoveries::{RecoveryEnd, RecoveryFilter};
+pub use references::{Reference, ReferenceError};
+pub use workflows::WorkflowRow;

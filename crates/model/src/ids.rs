@@ -1,4 +1,4 @@
-//! Names of things: workflows, checkpoints, recoveries, packs.
+//! Names of things: workflows, checkpoints, recoveries, packs, operations.
 //!
 //! Owns which texts are valid names and how an id is told apart by its prefix. Refuses to mint one: that
 //! needs a clock and randomness.
@@ -119,6 +119,10 @@ id!(
 id!(
     /// A pack file of the store: 32 hexadecimal digits of a UUID v7, which sorts by the time of making.
     PackId, "pack id", &[]
+);
+id!(
+    /// An entry of the audit trail: `op_` and 32 hexadecimal digits of a UUID v7.
+    OperationId, "operation id", &["op_"]
 );
 
 #[cfg(test)]

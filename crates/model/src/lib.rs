@@ -17,6 +17,6 @@ pub mod retention;
 pub mod time;
 
 pub use digest::Digest;
-pub use ids::{CheckpointId, PackId, RecoveryId, WorkflowId};
+pub use ids::{CheckpointId, OperationId, PackId, RecoveryId, WorkflowId};
 pub use path::TreePath;
 pub use time::{FileTime, Span, Timestamp};

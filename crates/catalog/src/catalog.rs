@@ -1,0 +1,278 @@
+//! The open catalog: making, opening, transactions, upkeep, and the vault's identity.
+//!
+//! Owns the connection and its settings. Refuses to let anything else open the file: a plain open and close of it
+//! would drop the locks of every connection in the process (POSIX locks belong to the process).
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use wfr_model::Timestamp;
+
+use crate::columns;
+use crate::error::CatalogError;
+use crate::operations::{self, NewOperation};
+use crate::schema::{self, Format};
+
+/// How long a statement waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Statements kept prepared; more than this crate has.
+const STATEMENTS_MAX: usize = 96;
+
+/// Set on each connection; none of these writes. `wal_autocheckpoint` bounds what the next process replays at its
+/// start, `journal_size_limit` what the log keeps of the disk.
+const SETTINGS: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                        PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 8388608;";
+
+/// What a catalog says of its vault.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VaultIdentity {
+    /// 32 hexadecimal digits, the same as in the vault's format file.
+    pub vault_id: String,
+    /// The absolute path of the workspace, any bytes.
+    pub workspace: PathBuf,
+    /// When the vault was made.
+    pub created_at: Timestamp,
+    /// Whether objects are encrypted.
+    pub encrypted: bool,
+}
+
+/// How much [`Catalog::integrity_check`] looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IntegrityLevel {
+    /// Pages and rows.
+    Quick,
+    /// Also that every index agrees with its table.
+    Full,
+}
+
+/// An open catalog. Not shared between threads: each opens its own, which costs well under a millisecond.
+///
+/// Every method that changes something is one transaction with one flush: when it returned, the change survives a
+/// crash and power loss; when it failed, nothing changed.
+#[derive(Debug)]
+pub struct Catalog {
+    pub(crate) connection: Connection,
+}
+
+impl Catalog {
+    /// Makes a catalog, durably, with mode 0600. The directory must exist.
+    ///
+    /// [`CatalogError::Exists`] where there is one; a file whose making was cut off is completed.
+    pub fn create(path: &Path, identity: &VaultIdentity) -> Result<Self, CatalogError> {
+        claim(path)?;
+        let catalog = Self { connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)? };
+        if schema::inspect(&catalog.connection, path)? != Format::Blank {
+            return Err(CatalogError::Exists(path.to_owned()));
+        }
+        catalog.connection.pragma_update(None, "journal_mode", "WAL")?;
+        catalog.write(|transaction| {
+            // Looked at again under the lock: of two makers one comes first.
+            if schema::inspect(transaction, path)? != Format::Blank {
+                return Err(CatalogError::Exists(path.to_owned()));
+            }
+            schema::migrate(transaction, 0)?;
+            insert_identity(transaction, identity)
+        })?;
+        catalog.checkpoint_wal()?;
+        sync_parent(path)?;
+        Ok(catalog)
+    }
+
+    /// Opens a catalog for reading and writing; one of an older format is brought up to date.
+    pub fn open(path: &Path) -> Result<Self, CatalogError> {
+        require(path)?;
+        let catalog = Self { connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)? };
+        match schema::inspect(&catalog.connection, path)? {
+            Format::Blank => return Err(CatalogError::Absent(path.to_owned())),
+            Format::Known(schema::FORMAT_VERSION) => {}
+            Format::Known(_) => schema::upgrade(&catalog.connection, path)?,
+        }
+        Ok(catalog)
+    }
+
+    /// Opens a catalog for reading only; whatever would change it gives [`CatalogError::ReadOnly`].
+    ///
+    /// Where the disk is full, or SQLite's shared-memory file can't be made, it is read with the log's index in this
+    /// process's memory, which keeps others out meanwhile; on a read-only medium without a log, as it stands.
+    pub fn open_read_only(path: &Path) -> Result<Self, CatalogError> {
+        require(path)?;
+        let plain = read_with(path, connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY));
+        let Err(CatalogError::Full { .. } | CatalogError::Io { .. } | CatalogError::ReadOnly { .. }) = plain else {
+            return plain;
+        };
+        let alone = read_with(path, connect_alone(path));
+        if alone.is_ok() || !log_is_empty(path) {
+            return alone.or(plain);
+        }
+        read_with(path, connect_frozen(path)).or(plain)
+    }
+
+    /// What the catalog says of its vault.
+    pub fn identity(&self) -> Result<VaultIdentity, CatalogError> {
+        let sql = "SELECT vault_id, workspace, created_at, encrypted FROM vault";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([], |row| {
+            Ok(VaultIdentity {
+                vault_id: row.get(0)?,
+                workspace: PathBuf::from(OsString::from_vec(row.get(1)?)),
+                created_at: columns::time(row, 2)?,
+                encrypted: row.get(3)?,
+            })
+        })?)
+    }
+
+    /// Records that the workspace is at another path now.
+    pub fn set_workspace(&self, workspace: &Path, audit: &NewOperation) -> Result<(), CatalogError> {
+        self.write(|transaction| {
+            transaction.execute("UPDATE vault SET workspace = ?1", [workspace.as_os_str().as_bytes()])?;
+            operations::insert(transaction, audit)
+        })
+    }
+
+    /// What SQLite finds wrong with the file, one sentence each, at most 100; empty where nothing is.
+    pub fn integrity_check(&self, level: IntegrityLevel) -> Result<Vec<String>, CatalogError> {
+        let check = match level {
+            IntegrityLevel::Quick => "PRAGMA quick_check(100)",
+            IntegrityLevel::Full => "PRAGMA integrity_check(100)",
+        };
+        let mut statement = self.connection.prepare(check)?;
+        let mut found: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        found.retain(|line| line != "ok");
+        let mut statement =
+            self.connection.prepare("SELECT \"table\", rowid FROM pragma_foreign_key_check LIMIT 100")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (table, at): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
+            found.push(format!("row {} of {table} refers to a row that is not there", at.unwrap_or(0)));
+        }
+        Ok(found)
+    }
+
+    /// Moves the log into the main file and empties it. `false` where readers or writers kept it from finishing.
+    ///
+    /// Upkeep only: what is in the log is as durable as what is not. Commits do the same by themselves now and then.
+    pub fn checkpoint_wal(&self) -> Result<bool, CatalogError> {
+        let blocked: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        Ok(blocked == 0)
+    }
+
+    /// Runs `body` in one writing transaction and commits it; where either fails nothing is changed.
+    ///
+    /// The lock is taken at the beginning, so what `body` reads is what it changes.
+    pub(crate) fn write<T>(
+        &self,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        let value = body(&transaction)?;
+        transaction.commit()?;
+        Ok(value)
+    }
+
+    /// Runs `body` over one unchanging state.
+    pub(crate) fn read<T, E: From<rusqlite::Error>>(
+        &self,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
+        body(&transaction)
+    }
+}
+
+/// Opens a connection with this crate's settings; the file is not read yet.
+fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, CatalogError> {
+    // An absolute path, because SQLite takes one that begins with `file:` for a URI.
+    let path = std::path::absolute(path).map_err(|source| CatalogError::Io { source: source.into() })?;
+    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    prepare(&connection)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> Result<(), CatalogError> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // The last one to close would move the log into the main file: two flushes more for every command.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection.execute_batch(SETTINGS)?)
+}
+
+/// A connection that keeps others out and so needs no shared memory. It never writes.
+fn connect_alone(path: &Path) -> Result<Connection, CatalogError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch("PRAGMA query_only = ON; PRAGMA locking_mode = EXCLUSIVE;")?;
+    Ok(connection)
+}
+
+/// A connection to a file that nobody can change: no locks, no log.
+fn connect_frozen(path: &Path) -> Result<Connection, CatalogError> {
+    let path = std::path::absolute(path).map_err(|source| CatalogError::Io { source: source.into() })?;
+    let escaped: String = path.as_os_str().as_bytes().iter().map(|byte| format!("%{byte:02x}")).collect();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(format!("file://{}?immutable=1", slashes(&escaped)), flags)?;
+    prepare(&connection)?;
+    Ok(connection)
+}
+
+/// Puts slashes back, because a URI's path must begin with one.
+fn slashes(escaped: &str) -> String {
+    escaped.replace("%2f", "/")
+}
+
+/// Reads the marks through a connection and accepts the newest format only.
+fn read_with(path: &Path, connection: Result<Connection, CatalogError>) -> Result<Catalog, CatalogError> {
+    let connection = connection?;
+    match schema::inspect(&connection, path)? {
+        Format::Blank => Err(CatalogError::Absent(path.to_owned())),
+        Format::Known(schema::FORMAT_VERSION) => Ok(Catalog { connection }),
+        Format::Known(found) => Err(CatalogError::OldFormat { found }),
+    }
+}
+
+/// Whether the write-ahead log is absent or empty. Its metadata only is read: it is never opened.
+fn log_is_empty(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |found| found.len() == 0)
+}
+
+fn require(path: &Path) -> Result<(), CatalogError> {
+    match path.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(CatalogError::Absent(path.to_owned())),
+        Err(source) => Err(CatalogError::Io { source: source.into() }),
+    }
+}
+
+/// Makes the empty file, so that its mode is 0600 from the first moment; SQLite's other files take it over.
+fn claim(path: &Path) -> Result<(), CatalogError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        // Closing drops no lock: nobody else in this process can have opened a file that did not exist.
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(CatalogError::Full { source: error.into() }),
+        Err(error) => Err(CatalogError::Io { source: error.into() }),
+    }
+}
+
+/// Syncs the directory, so that the new file's name survives power loss too.
+fn sync_parent(path: &Path) -> Result<(), CatalogError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|dir| dir.sync_all()).map_err(|source| CatalogError::Io { source: source.into() })
+}
+
+fn insert_identity(transaction: &Transaction<'_>, identity: &VaultIdentity) -> Result<(), CatalogError> {
+    let workspace = identity.workspace.as_os_str().as_bytes();
+    transaction.execute(
+        "INSERT INTO vault (one, vault_id, workspace, created_at, encrypted) VALUES (1, ?1, ?2, ?3, ?4)",
+        (&identity.vault_id, workspace, identity.created_at.0, identity.encrypted),
+    )?;
+    Ok(())
+}

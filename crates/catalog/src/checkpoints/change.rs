@@ -1,0 +1,100 @@
+//! What may change about a committed checkpoint: its verification, and whether it is deleted. And free names.
+//!
+//! Owns these changes. Refuses to remove a row or to change what the manifest says.
+
+use rusqlite::{Connection, OptionalExtension};
+use wfr_model::checkpoint::VerificationStatus;
+use wfr_model::{CheckpointId, Timestamp, WorkflowId};
+
+use crate::catalog::Catalog;
+use crate::error::CatalogError;
+use crate::operations::{self, NewOperation};
+
+impl Catalog {
+    /// Records what a validation found.
+    pub fn set_verification(
+        &self,
+        id: &CheckpointId,
+        status: VerificationStatus,
+        now: Timestamp,
+    ) -> Result<(), CatalogError> {
+        let sql = "UPDATE checkpoints SET verification = ?2, verified_at = ?3 WHERE checkpoint_id = ?1";
+        self.write(|transaction| {
+            let changed = transaction.prepare_cached(sql)?.execute((id.as_str(), status.as_str(), now.0))?;
+            if changed == 0 { Err(CatalogError::not_found("checkpoint", id)) } else { Ok(()) }
+        })
+    }
+
+    /// Marks checkpoints deleted, at the time of `audit`; returns those that were not before.
+    ///
+    /// Their rows stay, with the manifests' digests. Their names become free. One that an unfinished recovery
+    /// needs is left alone, and so is not among those returned.
+    pub fn delete_checkpoints(
+        &self,
+        ids: &[CheckpointId],
+        audit: &NewOperation,
+    ) -> Result<Vec<CheckpointId>, CatalogError> {
+        let sql = "UPDATE checkpoints SET deleted_at = ?2
+                   WHERE checkpoint_id = ?1 AND deleted_at IS NULL
+                     AND NOT EXISTS (SELECT 1 FROM recoveries r
+                                     WHERE r.status = 'started' AND ?1 IN (r.target, r.safety))";
+        self.write(|transaction| {
+            let mut statement = transaction.prepare_cached(sql)?;
+            let mut deleted = Vec::new();
+            for id in ids {
+                if statement.execute((id.as_str(), audit.at.0))? > 0 {
+                    deleted.push(id.clone());
+                }
+            }
+            operations::insert(transaction, audit)?;
+            Ok(deleted)
+        })
+    }
+
+    /// The number for the next name `inc_NNN_...` of a workflow: one more than its newest such checkpoint has,
+    /// deleted ones included; 1 for the first.
+    pub fn next_increment(&self, workflow: &WorkflowId) -> Result<u32, CatalogError> {
+        let sql = "SELECT name FROM checkpoints
+                   WHERE workflow_id = ?1 AND checkpoint_type = 'incremental' AND name GLOB 'inc_[0-9]*'
+                   ORDER BY seq DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let newest: Option<String> = statement.query_row([workflow.as_str()], |row| row.get(0)).optional()?;
+        Ok(newest.as_deref().and_then(number_of).map_or(1, |number| number.saturating_add(1)))
+    }
+
+    /// The names of a workflow's undeleted checkpoints that begin with `prefix`, sorted.
+    pub fn names_like(&self, workflow: &WorkflowId, prefix: &str) -> Result<Vec<String>, CatalogError> {
+        names_with(&self.connection, workflow, prefix)
+    }
+
+    /// `base` where the name is free in the workflow, else `base_2`, `base_3`, ... whichever is free first.
+    ///
+    /// Another process may take it before the commit, which then says [`CatalogError::NameTaken`].
+    pub fn free_name(&self, workflow: &WorkflowId, base: &str) -> Result<String, CatalogError> {
+        free_name(&self.connection, workflow, base)
+    }
+}
+
+/// The first free name, within the caller's transaction if there is one.
+pub(crate) fn free_name(connection: &Connection, workflow: &WorkflowId, base: &str) -> Result<String, CatalogError> {
+    let taken: std::collections::HashSet<String> = names_with(connection, workflow, base)?.into_iter().collect();
+    let numbered = (2u32..).map(|number| format!("{base}_{number}"));
+    let free = std::iter::once(base.to_owned()).chain(numbered).find(|name| !taken.contains(name));
+    free.ok_or(CatalogError::Refused("every numbered form of the name is taken"))
+}
+
+fn names_with(connection: &Connection, workflow: &WorkflowId, prefix: &str) -> Result<Vec<String>, CatalogError> {
+    // Names hold no byte above `z`, so DEL closes the range.
+    let sql = "SELECT name FROM checkpoints
+               WHERE workflow_id = ?1 AND name >= ?2 AND name < ?2 || char(127) AND deleted_at IS NULL ORDER BY name";
+    let mut statement = connection.prepare_cached(sql)?;
+    let names = statement.query_map((workflow.as_str(), prefix), |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
+}
+
+/// The number in `inc_NNN...`.
+fn number_of(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("inc_")?;
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}

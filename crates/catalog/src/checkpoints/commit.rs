@@ -1,0 +1,129 @@
+//! The commit point: one transaction that makes a checkpoint exist, or leaves no trace of it.
+//!
+//! Owns the conditions under which a checkpoint may be committed, all checked under the write lock. Refuses to sync
+//! packs: the caller has done so before.
+
+use rusqlite::{Connection, OptionalExtension, named_params};
+use wfr_model::checkpoint::Predecessor;
+use wfr_model::{CheckpointId, PackId, WorkflowId};
+
+use super::row::head;
+use super::{NewCheckpoint, Seq};
+use crate::catalog::Catalog;
+use crate::columns::{self, signed};
+use crate::error::CatalogError;
+use crate::operations::{self, NewOperation};
+use crate::{packs, workflows};
+
+impl Catalog {
+    /// Commits a checkpoint with the packs' new lengths and its line of the audit trail: one transaction, one flush.
+    ///
+    /// The packs must be synced up to `extents` (pack, committed length in bytes) before. An unknown workflow is
+    /// registered. [`CatalogError::NameTaken`] and [`CatalogError::IdTaken`] for a clash; [`CatalogError::HeadMoved`]
+    /// where the predecessor is not the newest checkpoint of the vault any more: build the manifest again on
+    /// [`Catalog::head`]. After any error nothing was committed.
+    pub fn commit_checkpoint(
+        &self,
+        new: &NewCheckpoint,
+        extents: &[(PackId, u64)],
+        audit: &NewOperation,
+    ) -> Result<Seq, CatalogError> {
+        self.write(|transaction| {
+            check_id_free(transaction, &new.checkpoint_id)?;
+            check_name_free(transaction, &new.workflow_id, &new.name)?;
+            check_head(transaction, new.predecessor.as_ref())?;
+            workflows::insert(transaction, &new.workflow_id, audit.at)?;
+            packs::advance(transaction, extents)?;
+            let seq = insert(transaction, new, &new.name, false)?;
+            operations::insert(transaction, audit)?;
+            Ok(seq)
+        })
+    }
+}
+
+/// Refuses a predecessor that is not the head.
+fn check_head(connection: &Connection, expected: Option<&Predecessor>) -> Result<(), CatalogError> {
+    let found = head(connection)?;
+    let link = found.as_ref().map(super::Head::link);
+    if link.as_ref() == expected {
+        return Ok(());
+    }
+    Err(CatalogError::HeadMoved { head: found.map(|head| head.checkpoint_id) })
+}
+
+fn check_id_free(connection: &Connection, id: &CheckpointId) -> Result<(), CatalogError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM checkpoints WHERE checkpoint_id = ?1")?;
+    if statement.exists([id.as_str()])? {
+        return Err(CatalogError::IdTaken { what: "checkpoint", id: id.to_string() });
+    }
+    Ok(())
+}
+
+/// Refuses a name that an undeleted checkpoint of the workflow has.
+fn check_name_free(connection: &Connection, workflow: &WorkflowId, name: &str) -> Result<(), CatalogError> {
+    let sql = "SELECT checkpoint_id FROM checkpoints WHERE workflow_id = ?1 AND name = ?2 AND deleted_at IS NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row((workflow.as_str(), name), |row| columns::id(row, 0)).optional()?;
+    match found {
+        Some(existing) => Err(CatalogError::NameTaken { name: name.to_owned(), existing }),
+        None => Ok(()),
+    }
+}
+
+/// Inserts the row and its tags, within the caller's transaction, under the given name.
+pub(crate) fn insert(
+    connection: &Connection,
+    new: &NewCheckpoint,
+    name: &str,
+    recovered: bool,
+) -> Result<Seq, CatalogError> {
+    let sql = "INSERT INTO checkpoints
+      (checkpoint_id, workflow_id, name, checkpoint_type, trigger_kind, created_at, phase_id, phase_name,
+       tree, hard_links, coverage, manifest, predecessor, retention, complete, has_files, verification, verified_at,
+       total, directories, bytes, added, changed, removed, size_bytes, recovered, head_tag)
+      VALUES
+      (:checkpoint_id, :workflow_id, :name, :checkpoint_type, :trigger_kind, :created_at, :phase_id, :phase_name,
+       :tree, :hard_links, :coverage, :manifest, :predecessor, :retention, :complete, :has_files, :verification,
+       :verified_at, :total, :directories, :bytes, :added, :changed, :removed, :size_bytes, :recovered, :head_tag)";
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":checkpoint_id": new.checkpoint_id.as_str(),
+        ":workflow_id": new.workflow_id.as_str(),
+        ":name": name,
+        ":checkpoint_type": new.checkpoint_type.as_str(),
+        ":trigger_kind": new.trigger.as_str(),
+        ":created_at": new.created_at.0,
+        ":phase_id": new.phase_id,
+        ":phase_name": new.phase_name,
+        ":tree": new.tree.map(|digest| digest.0),
+        ":hard_links": new.hard_links.map(|digest| digest.0),
+        ":coverage": new.coverage.map(|digest| digest.0),
+        ":manifest": new.manifest.0,
+        ":predecessor": new.predecessor.as_ref().map(|link| link.checkpoint_id.as_str()),
+        ":retention": new.retention,
+        ":complete": new.complete,
+        ":has_files": new.has_files,
+        ":verification": new.verification.as_str(),
+        ":verified_at": new.verified_at.map(|time| time.0),
+        ":total": signed(new.files.total),
+        ":directories": signed(new.files.directories),
+        ":bytes": signed(new.files.bytes),
+        ":added": signed(new.files.added),
+        ":changed": signed(new.files.changed),
+        ":removed": signed(new.files.removed),
+        ":size_bytes": signed(new.size_bytes),
+        ":recovered": recovered,
+        ":head_tag": new.head_tag,
+    })?;
+    let seq = connection.last_insert_rowid();
+    insert_tags(connection, seq, &new.tags)?;
+    Ok(Seq(seq))
+}
+
+fn insert_tags(connection: &Connection, seq: i64, tags: &[String]) -> Result<(), CatalogError> {
+    let sql = "INSERT INTO checkpoint_tags (seq, position, tag) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    let mut statement = connection.prepare_cached(sql)?;
+    for (position, tag) in tags.iter().enumerate() {
+        statement.execute((seq, signed(position as u64), tag))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! What can go wrong with the catalog, told apart by what the caller can do about it.
+//!
+//! Owns the mapping from SQLite's codes. Refuses to phrase advice: that is the edge's work.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
+use wfr_model::{CheckpointId, RecoveryId};
+
+use crate::holds::Hold;
+
+/// The cause below an error, whatever backend it came from.
+pub type Source = Box<dyn Error + Send + Sync + 'static>;
+
+/// Why an operation on the catalog failed. Unless said otherwise nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    /// There is no catalog, or its making was cut off before it held anything.
+    #[error("there is no catalog at {}", .0.display())]
+    Absent(PathBuf),
+    /// There is one already.
+    #[error("there is a catalog already at {}", .0.display())]
+    Exists(PathBuf),
+    /// The file is not a catalog.
+    #[error("{} is not a catalog: {why}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        why: &'static str,
+    },
+    /// A later version wrote it.
+    #[error("the catalog has format {found}, this program reads formats 1 to {known}")]
+    FutureFormat {
+        /// What the file says.
+        found: i64,
+        /// What this build knows.
+        known: i64,
+    },
+    /// An earlier version wrote it, and it was opened for reading only.
+    #[error("the catalog has the older format {found}: it is brought up to date by the first command that writes")]
+    OldFormat {
+        /// What the file says.
+        found: i64,
+    },
+    /// The system failed to read or write. After a failed sync the catalog must be opened anew, never retried.
+    #[error("cannot read or write the catalog")]
+    Io {
+        /// What the system said.
+        source: Source,
+    },
+    /// The disk is full.
+    #[error("the disk is full: the catalog could not be written")]
+    Full {
+        /// What the system said.
+        source: Source,
+    },
+    /// Another process kept the lock for longer than the time limit.
+    #[error("another process keeps the catalog locked")]
+    Busy {
+        /// What SQLite said.
+        source: Source,
+    },
+    /// The file or a value in it is damaged.
+    #[error("the catalog is damaged")]
+    Corrupt {
+        /// What does not fit.
+        source: Source,
+    },
+    /// The file, its directory or the connection allows no writing.
+    #[error("the catalog can't be written: it is read-only")]
+    ReadOnly {
+        /// What SQLite said.
+        source: Source,
+    },
+    /// Anything else that SQLite refused; a defect of this program.
+    #[error("the catalog refused a statement")]
+    Sqlite {
+        /// What SQLite said.
+        source: Source,
+    },
+    /// There is no such thing.
+    #[error("there is no {what} {id}")]
+    NotFound {
+        /// What was looked for: `checkpoint`, `recovery`, ...
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// An undeleted checkpoint of the workflow has the name.
+    #[error("the name `{name}` is taken by checkpoint {existing}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Whose it is.
+        existing: CheckpointId,
+    },
+    /// The id is in use for something else.
+    #[error("the {what} {id} is recorded already")]
+    IdTaken {
+        /// What has the id.
+        what: &'static str,
+        /// The id.
+        id: String,
+    },
+    /// Another checkpoint was committed meanwhile: the manifest must be built again on the new head.
+    #[error("another checkpoint was committed meanwhile{}", head.as_ref().map(|id| format!(": {id}")).unwrap_or_default())]
+    HeadMoved {
+        /// The head that is there now.
+        head: Option<CheckpointId>,
+    },
+    /// Somebody alive has the hold.
+    #[error("`{}` is held by {} (process {}) since {}", .0.key, .0.owner.label, .0.owner.pid, .0.acquired_at)]
+    Held(Box<Hold>),
+    /// The recovery can't be undone.
+    #[error("recovery {id} can't be undone: {why}")]
+    NotUndoable {
+        /// Which.
+        id: RecoveryId,
+        /// Why not.
+        why: String,
+    },
+    /// The recovery ended before, and otherwise.
+    #[error("recovery {id} has ended already, as {status}")]
+    AlreadyFinished {
+        /// Which.
+        id: RecoveryId,
+        /// How.
+        status: &'static str,
+    },
+    /// The arguments contradict each other; a defect of the caller.
+    #[error("the catalog refuses this: {0}")]
+    Refused(&'static str),
+}
+
+impl CatalogError {
+    /// A missing thing.
+    pub(crate) fn not_found(what: &'static str, id: impl ToString) -> Self {
+        Self::NotFound { what, id: id.to_string() }
+    }
+}
+
+impl From<rusqlite::Error> for CatalogError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error as E;
+        let (code, extended) = match &error {
+            E::SqliteFailure(failure, _) => (failure.code, failure.extended_code),
+            E::FromSqlConversionFailure(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::InvalidColumnType(..)
+            | E::Utf8Error(..) => return Self::Corrupt { source: error.into() },
+            _ => return Self::Sqlite { source: error.into() },
+        };
+        let source = error.into();
+        match (code, extended) {
+            (ErrorCode::DiskFull, _) => Self::Full { source },
+            // Growing the shared-memory file is the first thing that fails on a full disk.
+            (ErrorCode::SystemIoFailure, ffi::SQLITE_IOERR_SHMSIZE) => Self::Full { source },
+            (ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::FileLockingProtocolFailed, _) => {
+                Self::Io { source }
+            }
+            (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Self::Busy { source },
+            (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => Self::Corrupt { source },
+            (ErrorCode::ReadOnly | ErrorCode::PermissionDenied, _) => Self::ReadOnly { source },
+            _ => Self::Sqlite { source },
+        }
+    }
+}

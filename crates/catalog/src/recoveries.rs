@@ -1,0 +1,244 @@
+//! Recoveries: begun, ended, undone.
+//!
+//! Owns the record of each recovery and which one `undo` takes. Refuses to run one: a recovery's steps stand in its
+//! journal, and the journal decides whether it happened.
+//!
+//! **Undo.** Undoing recovery X is a recovery U of its own with `undoes = X`; when U ended done or partial, X is
+//! marked `undone_by = U`. `undo` takes the newest recovery that ended done or partial and is not undone. So an undo
+//! right after U takes U back (which redoes X), and the one after that takes X back again.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
+use wfr_model::{CheckpointId, RecoveryId, Timestamp, WorkflowId};
+
+use crate::catalog::Catalog;
+use crate::columns;
+use crate::error::CatalogError;
+use crate::operations::{self, NewOperation};
+use crate::workflows;
+
+/// Which recoveries to list; the default is all.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RecoveryFilter {
+    /// Of this workflow only.
+    pub workflow: Option<WorkflowId>,
+    /// With this status only.
+    pub status: Option<RecoveryStatus>,
+}
+
+/// How a recovery ended.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RecoveryEnd {
+    /// Any status but `started`.
+    pub status: RecoveryStatus,
+    /// Step by step; `None` where it ended before any.
+    pub report: Option<ApplyReport>,
+    /// When.
+    pub ended_at: Timestamp,
+}
+
+const SELECT: &str = "SELECT recovery_id, kind, workflow_id, target, safety, status, actor, parameters, undoes, \
+                      undone_by, started_at, ended_at, report FROM recoveries ";
+
+impl Catalog {
+    /// Records that a recovery begins: status `started`, no end, no report. Its workflow is registered where unknown.
+    ///
+    /// [`CatalogError::NotFound`] where the target is no undeleted checkpoint, [`CatalogError::NotUndoable`] where
+    /// what it undoes did not end or is undone already.
+    pub fn begin_recovery(&self, record: &RecoveryRecord) -> Result<(), CatalogError> {
+        if record.status != RecoveryStatus::Started || record.ended_at.is_some() || record.undone_by.is_some() {
+            return Err(CatalogError::Refused("a recovery that begins has not ended"));
+        }
+        self.write(|transaction| {
+            check_target(transaction, &record.target)?;
+            if let Some(undone) = &record.undoes {
+                check_undoable(transaction, undone)?;
+            }
+            if find(transaction, &record.recovery_id)?.is_some() {
+                return Err(CatalogError::IdTaken { what: "recovery", id: record.recovery_id.to_string() });
+            }
+            workflows::insert(transaction, &record.workflow_id, record.started_at)?;
+            insert(transaction, record)
+        })
+    }
+
+    /// Records the checkpoint that saved the tree before a recovery.
+    pub fn set_safety(&self, id: &RecoveryId, safety: &CheckpointId) -> Result<(), CatalogError> {
+        let sql = "UPDATE recoveries SET safety = ?2 WHERE recovery_id = ?1 AND status = 'started'";
+        self.write(|transaction| {
+            if transaction.prepare_cached(sql)?.execute((id.as_str(), safety.as_str()))? == 0 {
+                return Err(CatalogError::not_found("unfinished recovery", id));
+            }
+            Ok(())
+        })
+    }
+
+    /// Records how a recovery ended, marks what it undid, and appends to the audit trail, in one transaction.
+    ///
+    /// Doing so again with the same status changes nothing; with another one, [`CatalogError::AlreadyFinished`].
+    pub fn finish_recovery(
+        &self,
+        id: &RecoveryId,
+        end: &RecoveryEnd,
+        audit: &NewOperation,
+    ) -> Result<(), CatalogError> {
+        if end.status == RecoveryStatus::Started {
+            return Err(CatalogError::Refused("a recovery does not end as started"));
+        }
+        self.write(|transaction| {
+            let record = find(transaction, id)?.ok_or_else(|| CatalogError::not_found("recovery", id))?;
+            if record.status != RecoveryStatus::Started {
+                return same_end(&record, end);
+            }
+            set_end(transaction, id, end)?;
+            if let (Some(undone), RecoveryStatus::Done | RecoveryStatus::Partial) = (&record.undoes, end.status) {
+                mark_undone(transaction, undone, id)?;
+            }
+            operations::insert(transaction, audit)
+        })
+    }
+
+    /// A recovery by its id.
+    pub fn recovery(&self, id: &RecoveryId) -> Result<Option<RecoveryRecord>, CatalogError> {
+        find(&self.connection, id)
+    }
+
+    /// Recoveries, newest first.
+    pub fn recoveries(&self, filter: &RecoveryFilter, limit: u32) -> Result<Vec<RecoveryRecord>, CatalogError> {
+        let sql = format!(
+            "{SELECT} WHERE (?1 IS NULL OR workflow_id = ?1) AND (?2 IS NULL OR status = ?2) ORDER BY seq DESC LIMIT ?3"
+        );
+        let workflow = filter.workflow.as_ref().map(WorkflowId::as_str);
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map((workflow, filter.status.map(RecoveryStatus::as_str), limit), decode)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Recoveries that began and have no end recorded, oldest first.
+    pub fn unfinished(&self) -> Result<Vec<RecoveryRecord>, CatalogError> {
+        let mut statement =
+            self.connection.prepare_cached(&format!("{SELECT} WHERE status = 'started' ORDER BY seq"))?;
+        let rows = statement.query_map([], decode)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What `undo` would take: the newest recovery, of a workflow or of any, that ended done or partial and is not
+    /// undone. `None` where there is nothing to undo.
+    pub fn latest_undoable(&self, workflow: Option<&WorkflowId>) -> Result<Option<RecoveryRecord>, CatalogError> {
+        let sql = format!(
+            "{SELECT} WHERE status IN ('done', 'partial') AND undone_by IS NULL AND (?1 IS NULL OR workflow_id = ?1)
+             ORDER BY seq DESC LIMIT 1"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row([workflow.map(WorkflowId::as_str)], decode).optional()?)
+    }
+
+    /// Checkpoints that cleanup must keep whole: the targets and safety checkpoints of unfinished recoveries, and
+    /// the safety checkpoints of the newest `undoable_max` recoveries that can still be undone.
+    pub fn pinned_checkpoints(&self, undoable_max: u32) -> Result<Vec<CheckpointId>, CatalogError> {
+        Ok(pinned(&self.connection, undoable_max)?)
+    }
+}
+
+/// See [`Catalog::pinned_checkpoints`]; within the caller's transaction if there is one.
+pub(crate) fn pinned(connection: &Connection, undoable_max: u32) -> rusqlite::Result<Vec<CheckpointId>> {
+    let sql = "SELECT target FROM recoveries WHERE status = 'started'
+               UNION SELECT safety FROM recoveries WHERE status = 'started' AND safety IS NOT NULL
+               UNION SELECT safety FROM (SELECT safety FROM recoveries
+                                         WHERE status IN ('done', 'partial') AND undone_by IS NULL
+                                         ORDER BY seq DESC LIMIT ?1) WHERE safety IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let ids = statement.query_map([undoable_max], |row| columns::id(row, 0))?;
+    ids.collect()
+}
+
+/// Inserts a record as it is, within the caller's transaction.
+pub(crate) fn insert(connection: &Connection, record: &RecoveryRecord) -> Result<(), CatalogError> {
+    let sql = "INSERT INTO recoveries
+                 (recovery_id, kind, workflow_id, target, safety, status, actor, parameters, undoes, undone_by,
+                  started_at, ended_at, report)
+               VALUES (:id, :kind, :workflow, :target, :safety, :status, :actor, :parameters, :undoes, :undone_by,
+                       :started_at, :ended_at, :report)";
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":id": record.recovery_id.as_str(),
+        ":kind": record.kind.as_str(),
+        ":workflow": record.workflow_id.as_str(),
+        ":target": record.target.as_str(),
+        ":safety": record.safety_checkpoint.as_ref().map(CheckpointId::as_str),
+        ":status": record.status.as_str(),
+        ":actor": record.actor,
+        ":parameters": columns::to_text(&record.parameters),
+        ":undoes": record.undoes.as_ref().map(RecoveryId::as_str),
+        ":undone_by": record.undone_by.as_ref().map(RecoveryId::as_str),
+        ":started_at": record.started_at.0,
+        ":ended_at": record.ended_at.map(|time| time.0),
+        ":report": report_text(record.report.as_ref()),
+    })?;
+    Ok(())
+}
+
+/// A recovery by its id, within the caller's transaction if there is one.
+pub(crate) fn find(connection: &Connection, id: &RecoveryId) -> Result<Option<RecoveryRecord>, CatalogError> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE recovery_id = ?1"))?;
+    Ok(statement.query_row([id.as_str()], decode).optional()?)
+}
+
+fn check_target(connection: &Connection, target: &CheckpointId) -> Result<(), CatalogError> {
+    let sql = "SELECT 1 FROM checkpoints WHERE checkpoint_id = ?1 AND deleted_at IS NULL";
+    if connection.prepare_cached(sql)?.exists([target.as_str()])? {
+        return Ok(());
+    }
+    Err(CatalogError::not_found("checkpoint", target))
+}
+
+fn check_undoable(connection: &Connection, id: &RecoveryId) -> Result<(), CatalogError> {
+    let record = find(connection, id)?.ok_or_else(|| CatalogError::not_found("recovery", id))?;
+    let refuse = |why: String| Err(CatalogError::NotUndoable { id: id.clone(), why });
+    match (record.status, record.undone_by) {
+        (RecoveryStatus::Done | RecoveryStatus::Partial, None) => Ok(()),
+        (_, Some(by)) => refuse(format!("{by} has undone it")),
+        (status, None) => refuse(format!("it is {}", status.as_str().replace('_', " "))),
+    }
+}
+
+fn same_end(record: &RecoveryRecord, end: &RecoveryEnd) -> Result<(), CatalogError> {
+    if record.status == end.status {
+        return Ok(());
+    }
+    Err(CatalogError::AlreadyFinished { id: record.recovery_id.clone(), status: record.status.as_str() })
+}
+
+fn set_end(connection: &Connection, id: &RecoveryId, end: &RecoveryEnd) -> Result<(), CatalogError> {
+    let sql = "UPDATE recoveries SET status = ?2, report = ?3, ended_at = ?4 WHERE recovery_id = ?1";
+    let report = report_text(end.report.as_ref());
+    connection.prepare_cached(sql)?.execute((id.as_str(), end.status.as_str(), report, end.ended_at.0))?;
+    Ok(())
+}
+
+fn mark_undone(connection: &Connection, id: &RecoveryId, by: &RecoveryId) -> Result<(), CatalogError> {
+    let sql = "UPDATE recoveries SET undone_by = ?2 WHERE recovery_id = ?1 AND undone_by IS NULL";
+    connection.prepare_cached(sql)?.execute((id.as_str(), by.as_str()))?;
+    Ok(())
+}
+
+fn report_text(report: Option<&ApplyReport>) -> Option<String> {
+    report.map(|report| serde_json::to_string(report).expect("a report has string keys only"))
+}
+
+fn decode(row: &Row<'_>) -> rusqlite::Result<RecoveryRecord> {
+    Ok(RecoveryRecord {
+        recovery_id: columns::id(row, 0)?,
+        kind: columns::word(row, 1)?,
+        workflow_id: columns::id(row, 2)?,
+        target: columns::id(row, 3)?,
+        safety_checkpoint: columns::id_or_null(row, 4)?,
+        status: columns::word(row, 5)?,
+        actor: row.get(6)?,
+        parameters: columns::json(row, 7)?,
+        undoes: columns::id_or_null(row, 8)?,
+        undone_by: columns::id_or_null(row, 9)?,
+        started_at: columns::time(row, 10)?,
+        ended_at: columns::time_or_null(row, 11)?,
+        report: columns::json_or_null(row, 12)?,
+    })
+}

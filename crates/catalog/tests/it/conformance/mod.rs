@@ -1,0 +1,61 @@
+//! What every catalog must do, whatever stands behind it.
+//!
+//! Each case is a function over a factory that gives an empty catalog; `suite!` runs all cases against one factory.
+//! A second backend adds one line here.
+
+mod checkpoints;
+mod holds;
+mod lists;
+mod packs;
+mod rebuild;
+mod recoveries;
+mod references;
+mod trail;
+
+/// Makes one test of each case.
+macro_rules! suite {
+    ($backend:ident, $with:path: $($module:ident::{$($case:ident),+ $(,)?}),+ $(,)?) => {
+        mod $backend {
+            $(mod $module {
+                $(#[test]
+                fn $case() {
+                    $with(&|make| crate::conformance::$module::$case(make));
+                })+
+            })+
+        }
+    };
+}
+
+suite! {
+    sqlite, crate::conformance::with_sqlite:
+    checkpoints::{
+        a_commit_is_read_back_whole, an_unknown_workflow_is_registered, a_moved_head_is_refused,
+        names_are_unique_among_the_undeleted, ids_are_used_once, a_refused_commit_leaves_no_trace,
+        verification_is_recorded, deletion_keeps_the_chain, increments_go_on, free_names_are_found,
+        a_row_of_a_manifest_says_what_it_says,
+    },
+    holds::{one_holds_the_others_wait, dead_and_expired_owners_are_replaced, tokens_only_grow},
+    lists::{filters_join, orders_and_limits, tags_come_with_their_rows, order_is_the_catalogs_not_the_clocks},
+    packs::{lengths_never_shrink, tombstones_have_generations, packs_are_replaced_in_one_step},
+    rebuild::{rows_come_back_marked, names_that_clash_are_numbered, recoveries_come_back},
+    recoveries::{
+        a_recovery_runs_its_course, an_end_stands, undo_and_undo_of_undo, a_failed_undo_undoes_nothing,
+        what_can_not_begin, needed_checkpoints_are_not_deleted, roots_keep_what_is_needed, filters_and_order,
+    },
+    references::{
+        keywords, ids_names_and_prefixes, ambiguity_lists_candidates, near_names_are_suggested,
+        what_is_not_there_is_explained, malformed_ones_are_refused,
+    },
+    trail::{operations_are_kept_newest_first, a_repeated_operation_is_recorded_once, identity_and_workspace},
+}
+
+/// Runs a case against catalogs in files of a temporary directory.
+fn with_sqlite(case: &dyn Fn(&dyn Fn() -> wfr_catalog::Catalog)) {
+    let dir = tempfile::tempdir().unwrap();
+    let made = std::cell::Cell::new(0);
+    case(&|| {
+        made.set(made.get() + 1);
+        let path = dir.path().join(format!("catalog-{}.db", made.get()));
+        wfr_catalog::Catalog::create(&path, &crate::sample::identity()).unwrap()
+    });
+}

@@ -1,0 +1,165 @@
+//! Recoveries from their beginning to their undoing.
+
+use wfr_catalog::{Catalog, CatalogError, RecoveryEnd, RecoveryFilter};
+use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus as S};
+use wfr_model::{RecoveryId, Timestamp};
+
+use crate::sample::{add, at, ckpt, digest, op, rec, restore, wf};
+
+type Make<'a> = &'a dyn Fn() -> Catalog;
+
+fn end(status: S) -> RecoveryEnd {
+    RecoveryEnd { status, report: Some(ApplyReport::default()), ended_at: at(77) }
+}
+
+/// A catalog with checkpoints 1 to 9.
+fn filled(make: Make<'_>) -> Catalog {
+    let catalog = make();
+    for number in 1..=9 {
+        add(&catalog, number, |_| {});
+    }
+    catalog
+}
+
+/// Begins recovery `number` to checkpoint 1, saves the tree as checkpoint `number`, ends it.
+fn run(catalog: &Catalog, number: u64, undoes: Option<RecoveryId>, status: S) {
+    let kind = if undoes.is_some() { RecoveryKind::Undo } else { RecoveryKind::Restore };
+    catalog.begin_recovery(&RecoveryRecord { kind, undoes, ..restore(number, ckpt(1)) }).unwrap();
+    catalog.set_safety(&rec(number), &ckpt(number)).unwrap();
+    catalog.finish_recovery(&rec(number), &end(status), &op(100 + number, "restore")).unwrap();
+}
+
+fn undoable(catalog: &Catalog) -> Option<RecoveryId> {
+    catalog.latest_undoable(None).unwrap().map(|record| record.recovery_id)
+}
+
+pub fn a_recovery_runs_its_course(make: Make<'_>) {
+    let catalog = filled(make);
+    let mut record = restore(1, ckpt(2));
+    catalog.begin_recovery(&record).unwrap();
+    assert_eq!(catalog.recovery(&rec(1)).unwrap(), Some(record.clone()));
+    assert_eq!(catalog.unfinished().unwrap(), [record.clone()]);
+    assert_eq!(undoable(&catalog), None);
+    catalog.set_safety(&rec(1), &ckpt(9)).unwrap();
+    catalog.finish_recovery(&rec(1), &end(S::Done), &op(50, "restore")).unwrap();
+    record.safety_checkpoint = Some(ckpt(9));
+    (record.status, record.ended_at, record.report) = (S::Done, Some(at(77)), Some(ApplyReport::default()));
+    assert_eq!(catalog.recovery(&rec(1)).unwrap(), Some(record));
+    assert_eq!(catalog.unfinished().unwrap(), []);
+    assert_eq!(catalog.operations(1).unwrap()[0].operation, op(50, "restore"));
+    assert!(matches!(catalog.set_safety(&rec(1), &ckpt(1)), Err(CatalogError::NotFound { .. })));
+    assert_eq!(catalog.recovery(&rec(2)).unwrap(), None);
+}
+
+pub fn an_end_stands(make: Make<'_>) {
+    let catalog = filled(make);
+    run(&catalog, 2, None, S::Done);
+    let first = catalog.recovery(&rec(2)).unwrap();
+    let later = RecoveryEnd { ended_at: Timestamp(1), report: None, ..end(S::Done) };
+    catalog.finish_recovery(&rec(2), &later, &op(200, "resume")).unwrap();
+    assert_eq!(catalog.recovery(&rec(2)).unwrap(), first);
+    let other = catalog.finish_recovery(&rec(2), &end(S::TakenBack), &op(201, "resume")).unwrap_err();
+    assert!(matches!(other, CatalogError::AlreadyFinished { status: "done", .. }), "{other}");
+    assert!(matches!(catalog.finish_recovery(&rec(3), &end(S::Done), &op(1, "x")), Err(CatalogError::NotFound { .. })));
+    assert!(matches!(catalog.finish_recovery(&rec(2), &end(S::Started), &op(1, "x")), Err(CatalogError::Refused(_))));
+}
+
+pub fn undo_and_undo_of_undo(make: Make<'_>) {
+    let catalog = filled(make);
+    run(&catalog, 2, None, S::Done);
+    run(&catalog, 3, None, S::Partial);
+    assert_eq!(undoable(&catalog), Some(rec(3)));
+    run(&catalog, 4, Some(rec(3)), S::Done);
+    assert_eq!(catalog.recovery(&rec(3)).unwrap().unwrap().undone_by, Some(rec(4)));
+    assert_eq!(undoable(&catalog), Some(rec(4)));
+    run(&catalog, 5, Some(rec(4)), S::Done);
+    assert_eq!(undoable(&catalog), Some(rec(5)));
+    // What is undone is not undone twice, and what did not happen is not undone at all.
+    run(&catalog, 6, None, S::Aborted);
+    for (number, word) in [(3, "rec_"), (6, "aborted")] {
+        let again = RecoveryRecord { undoes: Some(rec(number)), ..restore(7, ckpt(1)) };
+        match catalog.begin_recovery(&again).unwrap_err() {
+            CatalogError::NotUndoable { id, why } => assert!(id == rec(number) && why.contains(word), "{why}"),
+            other => panic!("{other}"),
+        }
+    }
+    // An older one by name is possible.
+    run(&catalog, 7, Some(rec(2)), S::Done);
+    assert_eq!(undoable(&catalog), Some(rec(7)));
+    assert_eq!(catalog.latest_undoable(Some(&wf("other"))).unwrap(), None);
+}
+
+pub fn a_failed_undo_undoes_nothing(make: Make<'_>) {
+    let catalog = filled(make);
+    run(&catalog, 2, None, S::Done);
+    for (number, status) in [(3, S::Aborted), (4, S::TakenBack)] {
+        run(&catalog, number, Some(rec(2)), status);
+        assert_eq!(undoable(&catalog), Some(rec(2)));
+    }
+    run(&catalog, 5, Some(rec(2)), S::Partial);
+    assert_eq!(undoable(&catalog), Some(rec(5)));
+}
+
+pub fn what_can_not_begin(make: Make<'_>) {
+    let catalog = filled(make);
+    catalog.delete_checkpoints(&[ckpt(3)], &op(1, "cleanup-checkpoints")).unwrap();
+    for target in [ckpt(3), ckpt(99)] {
+        assert!(matches!(catalog.begin_recovery(&restore(1, target)), Err(CatalogError::NotFound { .. })));
+    }
+    let ended = RecoveryRecord { status: S::Done, ..restore(1, ckpt(1)) };
+    assert!(matches!(catalog.begin_recovery(&ended), Err(CatalogError::Refused(_))));
+    let dangling = RecoveryRecord { undoes: Some(rec(9)), ..restore(1, ckpt(1)) };
+    assert!(matches!(catalog.begin_recovery(&dangling), Err(CatalogError::NotFound { what: "recovery", .. })));
+    catalog.begin_recovery(&restore(1, ckpt(1))).unwrap();
+    assert!(matches!(catalog.begin_recovery(&restore(1, ckpt(1))), Err(CatalogError::IdTaken { .. })));
+    assert_eq!(catalog.unfinished().unwrap().len(), 1);
+}
+
+pub fn needed_checkpoints_are_not_deleted(make: Make<'_>) {
+    let catalog = filled(make);
+    catalog.begin_recovery(&restore(1, ckpt(2))).unwrap();
+    catalog.set_safety(&rec(1), &ckpt(9)).unwrap();
+    let all: Vec<_> = (1..=9).map(ckpt).collect();
+    let deleted = catalog.delete_checkpoints(&all, &op(1, "cleanup-checkpoints")).unwrap();
+    assert_eq!(deleted, [1, 3, 4, 5, 6, 7, 8].map(ckpt));
+    catalog.finish_recovery(&rec(1), &end(S::Done), &op(2, "restore")).unwrap();
+    assert_eq!(catalog.delete_checkpoints(&all, &op(3, "cleanup-checkpoints")).unwrap(), [2, 9].map(ckpt));
+}
+
+pub fn roots_keep_what_is_needed(make: Make<'_>) {
+    let catalog = filled(make);
+    for number in 2..=5 {
+        run(&catalog, number, None, S::Done);
+    }
+    run(&catalog, 6, Some(rec(5)), S::Done);
+    assert_eq!(catalog.pinned_checkpoints(0).unwrap(), []);
+    assert_eq!(catalog.pinned_checkpoints(2).unwrap(), [4, 6].map(ckpt));
+    assert_eq!(catalog.pinned_checkpoints(9).unwrap(), [2, 3, 4, 6].map(ckpt));
+    catalog.begin_recovery(&restore(7, ckpt(8))).unwrap();
+    catalog.set_safety(&rec(7), &ckpt(9)).unwrap();
+    assert_eq!(catalog.pinned_checkpoints(1).unwrap(), [6, 8, 9].map(ckpt));
+    catalog.delete_checkpoints(&(1..=6).map(ckpt).collect::<Vec<_>>(), &op(1, "cleanup-checkpoints")).unwrap();
+    let roots = catalog.roots(2).unwrap();
+    let whole: Vec<_> =
+        roots.iter().filter(|root| root.tree.is_some()).map(|root| root.checkpoint_id.clone()).collect();
+    assert_eq!(whole, [4, 6, 7, 8, 9].map(ckpt));
+    assert_eq!(
+        roots.iter().map(|root| root.manifest).collect::<Vec<_>>(),
+        (1..=9).map(|n| digest(6, n)).collect::<Vec<_>>()
+    );
+}
+
+pub fn filters_and_order(make: Make<'_>) {
+    let catalog = filled(make);
+    run(&catalog, 2, None, S::Done);
+    run(&catalog, 3, None, S::Aborted);
+    catalog.begin_recovery(&RecoveryRecord { workflow_id: wf("other"), ..restore(4, ckpt(1)) }).unwrap();
+    let ids = |workflow: Option<&str>, status, limit| {
+        let filter = RecoveryFilter { workflow: workflow.map(wf), status };
+        catalog.recoveries(&filter, limit).unwrap().into_iter().map(|record| record.recovery_id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(None, None, 9), [4, 3, 2].map(rec));
+    assert_eq!(ids(None, None, 1), [rec(4)]);
+    assert_eq!(ids(Some("wf"), None, 9), [3, 2].map(rec));
+    assert_eq!(ids(Some("wf"), Some(S::Done), 9), [rec(2)]);
+}
