@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::must;
 
 /// What stands at a path.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum What {
     /// A regular file: its length in bytes and its SHA-256.
     File(u64, [u8; 32]),
@@ -31,8 +31,21 @@ pub enum What {
     Other,
 }
 
+impl fmt::Debug for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(bytes, hash) => write!(f, "File({bytes} bytes, {:02x?})", &hash[..4]),
+            Self::Dir => f.write_str("Dir"),
+            Self::Symlink(target) => write!(f, "Symlink({})", target.escape_ascii()),
+            Self::Fifo => f.write_str("Fifo"),
+            Self::Socket => f.write_str("Socket"),
+            Self::Other => f.write_str("Other"),
+        }
+    }
+}
+
 /// One entry, with what a restore promises about it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// What it is.
     pub what: What,
@@ -42,6 +55,16 @@ pub struct Entry {
     pub mtime_ns: i128,
     /// The first path, in byte order, of the same inode; `None` for a file with one name only.
     pub same_as: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:o} @{}", self.what, self.mode, self.mtime_ns)?;
+        match &self.same_as {
+            Some(path) => write!(f, " = {}", path.escape_ascii()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// All entries below a directory by path, as bytes relative to it; the directory itself is not among them.

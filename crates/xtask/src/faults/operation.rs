@@ -158,7 +158,11 @@ impl Trial {
         let complete = outcome.result("coverage")["complete"] != false;
         let lines = self.new.clone().without_dir_mtimes().differences(&restored);
         let lost: Vec<_> = lines.iter().filter(|line| complete || !line.ends_with("-> absent")).collect();
-        if lost.is_empty() { Ok(()) } else { Err(format!("acknowledged, but the checkpoint lacks: {lost:?}")) }
+        if lost.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("acknowledged, but the checkpoint lacks: {:?}", &lost[..lost.len().min(5)]))
+        }
     }
 
     /// The state that the operation leads to, in what it promises.
@@ -182,7 +186,14 @@ impl Trial {
         }
         // What was taken back came by renames, so its times are the old ones, too.
         let lines = self.comparable(self.old.clone()).differences(&self.comparable(now));
-        if lines.is_empty() { Ok("old") } else { Err(format!("the workspace is neither old nor new: {lines:?}")) }
+        if lines.is_empty() {
+            Ok("old")
+        } else {
+            Err(format!(
+                "the workspace is neither new nor old, from which it differs: {:?}",
+                &lines[..lines.len().min(5)]
+            ))
+        }
     }
 
     /// Every checkpoint that is listed restores, and those whose tree is known restore bit for bit.

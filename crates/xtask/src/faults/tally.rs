@@ -44,6 +44,7 @@ impl Tally {
         self.runs += 1;
         self.hits += usize::from(run.0);
         if let Err(what) = run.1 {
+            let what: String = what.chars().take(1_500).collect();
             println!("VIOLATION {} {label}: {what}", self.name);
             self.violations.push(format!("--case {} --point {label}: {what}", self.case()));
         }
