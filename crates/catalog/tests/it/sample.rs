@@ -40,7 +40,7 @@ pub fn digest(kind: u8, number: u64) -> Digest {
 pub fn identity() -> VaultIdentity {
     VaultIdentity {
         vault_id: "0123456789abcdef0123456789abcdef".into(),
-        workspace: PathBuf::from("/work/tree"),
+        workspace: PathBuf::from("/project/tree"),
         created_at: at(1),
         encrypted: false,
     }
