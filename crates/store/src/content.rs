@@ -44,12 +44,18 @@ pub fn store(
         buffer.reserve(size_hint as usize + 1);
         (&mut *source).take(BLOB_BYTES_MAX + 1).read_to_end(buffer).map_err(StoreError::Read)?;
         if buffer.len() as u64 <= BLOB_BYTES_MAX {
-            let id = hash(buffer);
-            sink.put(ObjectKind::Blob, &id, buffer)?;
-            return Ok(Content { size: buffer.len() as u64, hash: id, chunks: None });
+            return Ok(store_blob(buffer, sink)?);
         }
     }
     store_chunks(&mut io::Cursor::new(&*buffer).chain(source), sink)
+}
+
+/// Stores a small file that was read already: at most [`BLOB_BYTES_MAX`] bytes, as one blob.
+pub fn store_blob(bytes: &[u8], sink: &dyn Sink) -> Result<Content, WriteError> {
+    debug_assert!(bytes.len() as u64 <= BLOB_BYTES_MAX);
+    let id = hash(bytes);
+    sink.put(ObjectKind::Blob, &id, bytes)?;
+    Ok(Content { size: bytes.len() as u64, hash: id, chunks: None })
 }
 
 /// Stores a large file as chunks and their list.

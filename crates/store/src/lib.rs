@@ -13,6 +13,8 @@ pub mod record;
 pub mod reader;
 pub mod pack;
 pub mod index;
+pub mod lease;
+pub mod links;
 pub mod scan;
 pub mod tree;
 
