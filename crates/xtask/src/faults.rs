@@ -18,7 +18,7 @@ mod tally;
 mod world;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use tally::Tally;
 
@@ -69,7 +69,7 @@ pub fn run(root: &Path, words: &[&str]) -> ExitCode {
     };
     let plan = match plan.wfr.as_os_str().is_empty() {
         false => plan,
-        true => match build(root) {
+        true => match crate::build::release(root) {
             Ok(wfr) => Plan { wfr, ..plan },
             Err(why) => {
                 eprintln!("{why}");
@@ -113,21 +113,6 @@ fn parse(words: &[&str]) -> Result<(Plan, Vec<String>), String> {
         Some(case) => Err(format!("no case is named `{case}`: {}", CASES.map(|(name, _)| name).join(", "))),
         None => Ok((plan, cases)),
     }
-}
-
-/// Builds the program as users do; returns where it is.
-fn build(root: &Path) -> Result<PathBuf, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "--release", "--package", "wfr-cli", "--message-format", "json-render-diagnostics"];
-    let command = Command::new(cargo).current_dir(root).args(arguments).stderr(std::process::Stdio::inherit()).output();
-    let output = command.map_err(|error| format!("cannot run cargo: {error}"))?;
-    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
-    let executable = |line: &str| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let name = message["target"]["name"].as_str()?.to_owned();
-        message["executable"].as_str().filter(|_| name == "wfr").map(PathBuf::from)
-    };
-    messages.lines().find_map(executable).ok_or_else(|| "cargo build did not yield a `wfr`".to_owned())
 }
 
 #[cfg(test)]

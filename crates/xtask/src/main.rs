@@ -3,6 +3,8 @@
 //! Owns what is checked and measured about the repository and the built program from outside. Refuses to be
 //! part of the product: it calls `wfr` as a user would.
 
+mod bench;
+mod build;
 mod faults;
 mod tidy;
 
@@ -15,7 +17,7 @@ const USAGE: &str = "usage: cargo xtask CHORE
 
 /// Prints how to call it.
 fn usage() {
-    eprintln!("{USAGE}\n{}", faults::USAGE);
+    eprintln!("{USAGE}\n{}\n{}", faults::USAGE, bench::USAGE);
 }
 
 fn main() -> ExitCode {
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["tidy"] => tidy::run(&root()),
+        ["bench", words @ ..] => bench::run(&root(), words),
         ["faults", words @ ..] => faults::run(&root(), words),
         _ => {
             usage();
