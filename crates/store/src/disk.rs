@@ -64,6 +64,12 @@ pub mod faults {
     }
 }
 
+/// Runs one system call of a kind that has no wrapper here; `name` is what a fault is reported under.
+pub fn checked(name: &'static str, call: impl Fn() -> rustix::io::Result<()>) -> io::Result<()> {
+    point(name)?;
+    Ok(call()?)
+}
+
 /// Opens a directory for use as the base of `*at` calls.
 pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     point("open_dir")?;

@@ -64,6 +64,11 @@ impl<'a> Writer<'a> {
         self.append(key, &record, bytes.len() as u64)
     }
 
+    /// Bytes that the packs have grown by so far.
+    pub fn stored_bytes(&self) -> u64 {
+        self.stored_bytes.load(Ordering::Relaxed)
+    }
+
     fn append(&self, key: Key, record: &[u8], raw: u64) -> Result<(), WriteError> {
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         let place = |source| WriteError::Io { place: self.store.vault().packs().display().to_string(), source };

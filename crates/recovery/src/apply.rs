@@ -1,0 +1,465 @@
+//! Applying a plan: stage, commit, run, finish; and the way back to each of them after a crash.
+//!
+//! Owns the order of a recovery and what a failure leads to. Refuses to plan and to record: the caller does.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde_json::Value;
+use wfr_model::entry::Node;
+use wfr_model::plan::{Action, Kept, KeptReason, Plan, Step};
+use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepReport};
+use wfr_model::{RecoveryId, TreePath};
+use wfr_store::{Objects, ReadError, disk};
+
+use crate::mounts::{Mounts, Staging};
+use crate::plan::LinkGroups;
+use crate::redo::{self, Head, Redo, RedoError, RedoStep};
+use crate::stage::{self, Manner};
+use crate::step::{self, Ended, Ground};
+use crate::{beneath, displaced, metadata, probe};
+
+/// What a recovery works with.
+pub struct Environment<'e> {
+    /// The workspace's root directory.
+    pub root: &'e Path,
+    /// The vault's journal directory.
+    pub journal: &'e Path,
+    /// The store.
+    pub objects: &'e dyn Objects,
+    /// How many threads stage files.
+    pub threads: usize,
+    /// Set from outside to give up: before the commit point nothing happens, after it all is taken back.
+    pub abort: &'e AtomicBool,
+    /// When to give up, in the same way.
+    pub deadline: Option<Instant>,
+    /// Told after each step how many of how many are done.
+    pub on_step: &'e (dyn Fn(usize, usize) + Sync),
+}
+
+impl Environment<'_> {
+    pub(crate) fn check_time(&self) -> Result<(), PrepareError> {
+        if self.abort.load(Ordering::Relaxed) {
+            return Err(PrepareError::Interrupted);
+        }
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(PrepareError::TimedOut);
+        }
+        Ok(())
+    }
+}
+
+/// What to do when a step fails after the commit point.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnFailure {
+    /// Take everything back.
+    TakeBack,
+    /// Do the others, and end `partial`.
+    Partial,
+}
+
+/// How a plan is applied.
+pub struct Options {
+    /// The recovery's id.
+    pub recovery: RecoveryId,
+    /// What to do when a step fails.
+    pub on_failure: OnFailure,
+    /// Whether owners are set.
+    pub with_owner: bool,
+    /// Hard links of the tree aimed at.
+    pub links: LinkGroups,
+    /// The caller's own, given back after a crash.
+    pub payload: Value,
+}
+
+/// Why a recovery did not begin. No user's file was touched, and nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The plan has conflicts.
+    #[error("the plan has {0} conflicts")]
+    Conflicts(usize),
+    /// A file system lacks what a recovery in place needs.
+    #[error("the file system at `{place}` ({file_system}) cannot exchange files atomically")]
+    FileSystem {
+        /// The mount, below the workspace; empty for the workspace itself.
+        place: String,
+        /// Its name.
+        file_system: String,
+    },
+    /// There is not enough room.
+    #[error("{need} {what} are needed at `{place}`, {have} are free")]
+    NoRoom {
+        /// Bytes or inodes.
+        what: &'static str,
+        /// How many are needed.
+        need: u64,
+        /// How many there are.
+        have: u64,
+        /// The mount, below the workspace.
+        place: String,
+    },
+    /// The store could not be read, or is damaged.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A file could not be staged.
+    #[error("cannot stage {name}")]
+    Stage {
+        /// Which.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The redo record could not be written.
+    #[error("cannot write the journal")]
+    Journal(#[source] io::Error),
+    /// The workspace could not be used.
+    #[error("cannot use the workspace at {place}")]
+    Workspace {
+        /// Where.
+        place: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It was asked to give up.
+    #[error("interrupted")]
+    Interrupted,
+    /// The time limit passed.
+    #[error("the time limit passed")]
+    TimedOut,
+}
+
+/// A recovery past its commit point: it will be finished or taken back, by this process or by a later one.
+pub struct Committed {
+    redo: Redo,
+    journal: PathBuf,
+}
+
+/// How a recovery ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// Done, partial, or taken back.
+    pub status: RecoveryStatus,
+    /// Step by step.
+    pub report: ApplyReport,
+    /// Why it was taken back, where it was.
+    pub reason: Option<String>,
+}
+
+/// Stages a plan's files and writes the redo record. Until this returns, no user's file is touched.
+pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> Result<Committed, PrepareError> {
+    if !plan.conflicts.is_empty() {
+        return Err(PrepareError::Conflicts(plan.conflicts.len()));
+    }
+    environment.check_time()?;
+    let failed = |source| PrepareError::Workspace { place: environment.root.to_owned(), source };
+    let root = disk::open_dir(environment.root).map_err(failed)?;
+    let mut steps = ordered(&plan.steps);
+    break_outside_links(&root, &mut steps).map_err(failed)?;
+    let mut mounts = Mounts::new(root.as_fd()).map_err(failed)?;
+    for step in &mut steps {
+        step.mount = mounts.of(&step.path.parent().unwrap_or_default()).map_err(failed)?;
+    }
+    let lifted = to_lift(&root, &steps).map_err(failed)?;
+    let roots = mounts.into_roots();
+    check_room(&root, &roots, &steps)?;
+    let manner = Manner { exact_mtime: plan.exact_mtime, with_owner: options.with_owner };
+    let id = options.recovery.clone();
+    let staging = open_staging(&root, &roots, &id).map_err(failed)?;
+    let staged = check_abilities(&staging)
+        .and_then(|()| stage::stage_all(environment, &staging, &mut steps, &options.links, manner))
+        .and_then(|()| environment.check_time());
+    let head = Head {
+        recovery: id.clone(),
+        root: wfr_model::path::escape(environment.root.as_os_str().as_encoded_bytes()),
+        exact_mtime: manner.exact_mtime,
+        with_owner: manner.with_owner,
+        take_back: options.on_failure == OnFailure::TakeBack,
+        mounts: roots,
+        lifted,
+        payload: options.payload,
+    };
+    let redo = Redo { head, steps };
+    match staged.and_then(|()| redo::write(environment.journal, &redo).map_err(PrepareError::Journal)) {
+        Ok(()) => Ok(Committed { redo, journal: environment.journal.to_owned() }),
+        Err(error) => {
+            discard(&root, staging, &redo);
+            Err(error)
+        }
+    }
+}
+
+/// The order of execution: what goes, deepest directories last; then what comes, from the top down; then metadata.
+fn ordered(steps: &[Step]) -> Vec<RedoStep> {
+    let rank = |step: &Step| match step.action {
+        Action::Delete => (0, 0),
+        Action::RemoveDir => (1, usize::MAX - step.path.depth()),
+        Action::MakeDir => (2, step.path.depth()),
+        Action::Replace | Action::Create => (3, 0),
+        Action::SetMeta => (4, usize::MAX - step.path.depth()),
+    };
+    let mut sorted: Vec<&Step> = steps.iter().collect();
+    sorted.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.path.cmp(&b.path)));
+    let plain = |step: &Step| RedoStep {
+        path: step.path.clone(),
+        action: step.action,
+        before: step.before.clone(),
+        after: step.after.clone(),
+        mount: 0,
+        staged: None,
+    };
+    // New directories are made with a mode that lets files in; their own comes at the end, bottom up.
+    let made = sorted.iter().rev().filter(|step| step.action == Action::MakeDir);
+    let dressed = made.map(|step| RedoStep { action: Action::SetMeta, ..plain(step) });
+    let mut all: Vec<RedoStep> = sorted.iter().map(|step| plain(step)).collect();
+    all.extend(dressed);
+    let is_final = |step: &RedoStep| step.action == Action::SetMeta;
+    let (mut last, mut first): (Vec<_>, Vec<_>) = all.into_iter().partition(is_final);
+    last.sort_by_key(|step| std::cmp::Reverse(step.path.depth()));
+    first.append(&mut last);
+    first
+}
+
+/// A file with several names is never given new metadata in place: one of the names may lie outside.
+fn break_outside_links(root: &OwnedFd, steps: &mut [RedoStep]) -> io::Result<()> {
+    for step in steps.iter_mut().filter(|step| step.action == Action::SetMeta) {
+        let is_file = matches!(&step.after, Some(entry) if matches!(entry.node, Node::File(_)));
+        if is_file
+            && let Ok(parent) = beneath::parent(root, &step.path)
+            && beneath::look(&parent, beneath::os(step.path.name()))?.is_some_and(|slot| slot.links > 1)
+        {
+            step.action = Action::Replace;
+        }
+    }
+    Ok(())
+}
+
+/// Directories that must be made writable for an unprivileged process, with the modes they get back.
+fn to_lift(root: &OwnedFd, steps: &[RedoStep]) -> io::Result<Vec<(TreePath, u32)>> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(vec![]);
+    }
+    let parents: BTreeSet<TreePath> =
+        steps.iter().filter(|step| step.action != Action::SetMeta).filter_map(|step| step.path.parent()).collect();
+    let mut lifted = Vec::new();
+    for path in parents {
+        if let Ok(dir) = beneath::directory(root, &path) {
+            let slot = beneath::look_at(&dir)?;
+            if slot.mode & 0o300 != 0o300 {
+                lifted.push((path, slot.mode));
+            }
+        }
+    }
+    Ok(lifted)
+}
+
+fn check_room(root: &OwnedFd, mounts: &[TreePath], steps: &[RedoStep]) -> Result<(), PrepareError> {
+    for (number, mount) in mounts.iter().enumerate() {
+        let here = steps.iter().filter(|step| usize::from(step.mount) == number && stage::is_staged(step));
+        let (mut bytes, mut files) = (0u64, 0u64);
+        for step in here {
+            files += 1;
+            if let Some(Node::File(content)) = step.after.as_ref().map(|entry| &entry.node) {
+                bytes = bytes.saturating_add(content.size.next_multiple_of(4_096));
+            }
+        }
+        let place = mount.to_string();
+        let failed = |source| PrepareError::Workspace { place: place.clone().into(), source };
+        let dir = beneath::directory(root, mount).map_err(failed)?;
+        let room = rustix::fs::fstatvfs(&dir).map_err(|error| failed(error.into()))?;
+        let have = room.f_bavail.saturating_mul(room.f_frsize);
+        if bytes > have {
+            return Err(PrepareError::NoRoom { what: "bytes", need: bytes, have, place });
+        }
+        // File systems that make inodes as they need them say 0.
+        if room.f_files > 0 && files > room.f_favail {
+            return Err(PrepareError::NoRoom { what: "inodes", need: files, have: room.f_favail, place });
+        }
+    }
+    Ok(())
+}
+
+fn open_staging(root: &OwnedFd, mounts: &[TreePath], id: &RecoveryId) -> io::Result<Vec<Staging>> {
+    mounts.iter().map(|mount| Staging::open(root.as_fd(), mount, id)).collect()
+}
+
+fn check_abilities(staging: &[Staging]) -> Result<(), PrepareError> {
+    for staging in staging {
+        let failed = |source| PrepareError::Stage { name: staging.mount.to_string(), source };
+        let abilities = probe::probe_in(&staging.new).map_err(failed)?;
+        if !abilities.allow_recovery() {
+            let place = staging.mount.to_string();
+            return Err(PrepareError::FileSystem { place, file_system: abilities.file_system });
+        }
+    }
+    Ok(())
+}
+
+/// Removes what was staged for a recovery that will not happen.
+fn discard(root: &OwnedFd, staging: Vec<Staging>, redo: &Redo) {
+    for staging in staging {
+        for number in 0..redo.steps.len() {
+            let _ = disk::unlink(&staging.new, Path::new(&number.to_string()));
+        }
+        let _ = staging.close(root.as_fd(), &redo.head.recovery);
+    }
+}
+
+/// The recoveries that passed their commit point and have not ended, oldest first.
+pub fn unfinished(journal: &Path) -> io::Result<Vec<RecoveryId>> {
+    redo::list(journal)
+}
+
+/// Opens an unfinished recovery again.
+pub fn reopen(journal: &Path, id: &RecoveryId) -> Result<Committed, RedoError> {
+    Ok(Committed { redo: redo::read(journal, id)?, journal: journal.to_owned() })
+}
+
+impl Committed {
+    /// The caller's own.
+    pub fn payload(&self) -> &Value {
+        &self.redo.head.payload
+    }
+
+    /// The recovery's id.
+    pub fn recovery(&self) -> &RecoveryId {
+        &self.redo.head.recovery
+    }
+
+    /// The workspace that it was prepared for.
+    pub fn root(&self) -> PathBuf {
+        let bytes = wfr_model::path::unescape(&self.redo.head.root).unwrap_or_default();
+        beneath::os(&bytes).to_owned()
+    }
+
+    /// Does all steps, or finds them done; takes them back where that is the policy and one failed.
+    pub fn run(&self, environment: &Environment<'_>) -> io::Result<Outcome> {
+        let root = disk::open_dir(environment.root)?;
+        let head = &self.redo.head;
+        let staging = open_staging(&root, &head.mounts, &head.recovery)?;
+        let manner = Manner { exact_mtime: head.exact_mtime, with_owner: head.with_owner };
+        let ground = Ground { root: root.as_fd(), staging: &staging, objects: environment.objects, manner };
+        self.lift(&root, true)?;
+        let (ends, reason) = self.forward(environment, &ground);
+        if let Some(reason) = reason {
+            self.take_back(&ground)?;
+            self.lift(&root, false)?;
+            self.sync(&staging)?;
+            let report = self.settle(&staging, &[])?;
+            return Ok(Outcome { status: RecoveryStatus::TakenBack, report, reason: Some(reason) });
+        }
+        self.lift(&root, false)?;
+        self.sync(&staging)?;
+        let report = self.settle(&staging, &ends)?;
+        let status = if report.failed.is_empty() { RecoveryStatus::Done } else { RecoveryStatus::Partial };
+        Ok(Outcome { status, report, reason: None })
+    }
+
+    /// The ends of all steps, or why everything must be taken back.
+    fn forward(&self, environment: &Environment<'_>, ground: &Ground<'_>) -> (Vec<Ended>, Option<String>) {
+        let total = self.redo.steps.len();
+        let mut ends = Vec::with_capacity(total);
+        for (number, redo_step) in self.redo.steps.iter().enumerate() {
+            if let Err(error) = environment.check_time() {
+                return (ends, Some(error.to_string()));
+            }
+            let ended = step::run(ground, number, redo_step);
+            if let (Ended::Failed(why), true) = (&ended, self.redo.head.take_back) {
+                return (ends, Some(format!("{}: {why}", redo_step.path)));
+            }
+            ends.push(ended);
+            (environment.on_step)(number + 1, total);
+        }
+        (ends, None)
+    }
+
+    fn take_back(&self, ground: &Ground<'_>) -> io::Result<()> {
+        let mut result = Ok(());
+        for (number, redo_step) in self.redo.steps.iter().enumerate().rev() {
+            // One step that cannot be taken back must not keep the others from it.
+            result = result.and(step::take_back(ground, number, redo_step));
+        }
+        result
+    }
+
+    /// Makes directories writable for the time, or gives them their modes back.
+    fn lift(&self, root: &OwnedFd, up: bool) -> io::Result<()> {
+        for (path, mode) in &self.redo.head.lifted {
+            let is_set_otherwise = self.redo.steps.iter().any(|step| step.path == *path);
+            if let Ok(dir) = beneath::directory(root, path)
+                && (up || !is_set_otherwise)
+            {
+                metadata::set_mode(&dir, if up { mode | 0o700 } else { *mode })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self, staging: &[Staging]) -> io::Result<()> {
+        staging.iter().try_for_each(|staging| disk::sync_file_system(staging.new.as_fd()))
+    }
+
+    /// Drops or keeps displaced files and puts the report together. Ends missing at the back count as taken back.
+    fn settle(&self, staging: &[Staging], ends: &[Ended]) -> io::Result<ApplyReport> {
+        let mut report = ApplyReport::default();
+        for (number, redo_step) in self.redo.steps.iter().enumerate() {
+            let place = &staging[usize::from(redo_step.mount)];
+            report.displaced.extend(displaced::settle(place, number, redo_step, self.recovery())?);
+            let Some(ended) = ends.get(number) else { continue };
+            let line = StepReport { path: redo_step.path.clone(), action: redo_step.action, end: ended.report() };
+            match ended {
+                // A new directory's metadata belongs to its making.
+                Ended::Done if redo_step.action == Action::SetMeta && redo_step.before.is_none() => {}
+                Ended::Done => report.changed.push(line),
+                Ended::Failed(_) => report.failed.push(line),
+                Ended::KeptEdit => report.kept.push(Kept { path: line.path, reason: KeptReason::Edited }),
+                Ended::NotEmpty => report.kept.push(Kept { path: line.path, reason: KeptReason::NotEmpty }),
+            }
+        }
+        report.kept.dedup();
+        Ok(report)
+    }
+
+    /// Ends the recovery: the redo record goes, then the staging directories. To be called once the end is recorded.
+    pub fn finish(self, root: &Path) -> io::Result<()> {
+        redo::remove(&self.journal, self.recovery())?;
+        let Ok(root) = disk::open_dir(root) else { return Ok(()) };
+        for staging in open_staging(&root, &self.redo.head.mounts, self.recovery())? {
+            staging.close(root.as_fd(), self.recovery())?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes staging directories of recoveries that never passed their commit point. `is_known` says which are at work.
+pub fn clean_leftovers(root: &Path, is_known: &dyn Fn(&RecoveryId) -> bool) -> io::Result<Vec<RecoveryId>> {
+    let root = disk::open_dir(root)?;
+    let mut cleaned = Vec::new();
+    let Ok(base) = beneath::directory(&root, &TreePath::ROOT.join(crate::mounts::STAGING.as_bytes())) else {
+        return Ok(cleaned);
+    };
+    let listed = disk::open_at(&base, Path::new("."), rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty())?;
+    for entry in rustix::fs::Dir::read_from(&listed)? {
+        let entry = entry?;
+        let Some(id) = entry.file_name().to_str().ok().and_then(|name| name.parse::<RecoveryId>().ok()) else {
+            continue;
+        };
+        if is_known(&id) {
+            continue;
+        }
+        let staging = Staging::open(root.as_fd(), &TreePath::ROOT, &id)?;
+        // Only what was staged is removed. Before the commit point nothing can have been displaced.
+        for staged in rustix::fs::Dir::read_from(&staging.new)? {
+            let staged = staged?;
+            if !matches!(staged.file_name().to_bytes(), b"." | b"..") {
+                disk::unlink(&staging.new, beneath::os(staged.file_name().to_bytes()))?;
+            }
+        }
+        staging.close(root.as_fd(), &id)?;
+        cleaned.push(id);
+    }
+    Ok(cleaned)
+}

@@ -1,0 +1,208 @@
+//! Writing a whole tree into an empty directory.
+//!
+//! Owns the fast way: no staging and no journal, because nothing is there that could be lost. Refuses a directory that
+//! holds anything.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{Mode, OFlags};
+use wfr_model::entry::{Entry, Node};
+use wfr_model::{Digest, TreePath};
+use wfr_store::content::{self, CopyError};
+use wfr_store::tree;
+use wfr_store::{Objects, ReadError, disk};
+
+use crate::beneath::{self, os};
+use crate::metadata::{Time, dress, dress_directory, dress_link};
+use crate::plan::LinkGroups;
+use crate::stage::DiskFile;
+
+/// Why a tree could not be written out. What was written stays, to be removed by hand or used as far as it goes.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckoutError {
+    /// The directory holds something.
+    #[error("{0} is not empty")]
+    NotEmpty(PathBuf),
+    /// The store could not be read, or is damaged.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The system refused.
+    #[error("cannot write {place}")]
+    Io {
+        /// Where.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It was asked to give up.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Written {
+    /// Files and links.
+    pub files: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Bytes of files.
+    pub bytes: u64,
+    /// Pipes and sockets that were not created.
+    pub left_out: u64,
+}
+
+/// What is to be written, and how.
+pub struct Checkout<'c> {
+    /// The store.
+    pub objects: &'c dyn Objects,
+    /// The tree.
+    pub tree: Digest,
+    /// Its hard links.
+    pub links: LinkGroups,
+    /// Whether owners are set.
+    pub with_owner: bool,
+    /// How many threads write.
+    pub threads: usize,
+    /// Set from outside to give up.
+    pub abort: &'c AtomicBool,
+    /// Counts bytes written, for whoever shows it.
+    pub bytes_done: &'c AtomicU64,
+}
+
+/// One directory's work: where it is and what is in it, directories left out.
+type Batch = (TreePath, Vec<Entry>);
+
+impl Checkout<'_> {
+    /// Writes the tree into `dest`, which must exist and be empty, with one flush at the end.
+    pub fn run(&self, dest: &Path) -> Result<Written, CheckoutError> {
+        let failed = |source| CheckoutError::Io { place: dest.display().to_string(), source };
+        if std::fs::read_dir(dest).map_err(failed)?.next().is_some() {
+            return Err(CheckoutError::NotEmpty(dest.to_owned()));
+        }
+        let root = disk::open_dir(dest).map_err(failed)?;
+        let (batches, directories) = self.make_directories(&root)?;
+        let mut written = self.write_files(&root, &batches)?;
+        written.directories = directories.len() as u64;
+        self.link(&root)?;
+        for (path, entry) in directories.iter().rev() {
+            let time = Some(Time::Exact(entry.meta.mtime));
+            beneath::parent(&root, path)
+                .and_then(|dir| dress_directory(dir, os(path.name()), entry, time, self.with_owner))
+                .map_err(|source| CheckoutError::Io { place: path.to_string(), source })?;
+        }
+        disk::sync_file_system(root.as_fd()).map_err(failed)?;
+        Ok(written)
+    }
+
+    /// Makes all directories, each before what it holds; returns the rest as batches.
+    fn make_directories(&self, root: &OwnedFd) -> Result<(Vec<Batch>, Vec<(TreePath, Entry)>), CheckoutError> {
+        let mut directories = Vec::new();
+        let mut batches: Vec<Batch> = Vec::new();
+        let mut waiting = vec![(TreePath::ROOT, self.tree)];
+        while let Some((path, id)) = waiting.pop() {
+            let failed = |source| CheckoutError::Io { place: path.to_string(), source };
+            let dir = beneath::directory(root, &path).map_err(failed)?;
+            let mut entries = tree::read(self.objects, &id)?;
+            for entry in &entries {
+                if let Node::Dir(below) = entry.node {
+                    disk::make_dir(&dir, os(&entry.name), Mode::from_raw_mode(0o700)).map_err(failed)?;
+                    let place = path.join(&entry.name);
+                    directories.push((place.clone(), entry.clone()));
+                    waiting.push((place, below));
+                }
+            }
+            entries.retain(|entry| !matches!(entry.node, Node::Dir(_)));
+            for part in entries.chunks(256) {
+                batches.push((path.clone(), part.to_vec()));
+            }
+        }
+        Ok((batches, directories))
+    }
+
+    fn write_files(&self, root: &OwnedFd, batches: &[Batch]) -> Result<Written, CheckoutError> {
+        let next = AtomicUsize::new(0);
+        let total = Mutex::new(Written::default());
+        let later: std::collections::HashSet<&TreePath> = self.links.iter().flat_map(|group| &group[1..]).collect();
+        let work = || -> Result<(), CheckoutError> {
+            let mut own = Written::default();
+            while let Some((path, entries)) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let failed = |source| CheckoutError::Io { place: path.to_string(), source };
+                let dir = beneath::directory(root, path).map_err(failed)?;
+                for entry in entries {
+                    if self.abort.load(Ordering::Relaxed) {
+                        return Err(CheckoutError::Interrupted);
+                    }
+                    if !later.is_empty() && later.contains(&path.join(&entry.name)) {
+                        own.files += 1;
+                        continue;
+                    }
+                    self.write_one(&dir, path, entry, &mut own)?;
+                }
+            }
+            let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+            total.files += own.files;
+            total.bytes += own.bytes;
+            total.left_out += own.left_out;
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (1..self.threads.max(1)).map(|_| scope.spawn(work)).collect();
+            let mut result = work();
+            for worker in workers {
+                let other = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                result = result.and(other);
+            }
+            result
+        })?;
+        Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write_one(&self, dir: &OwnedFd, path: &TreePath, entry: &Entry, own: &mut Written) -> Result<(), CheckoutError> {
+        let failed = |source| CheckoutError::Io { place: path.join(&entry.name).to_string(), source };
+        let (name, time) = (os(&entry.name), Time::Exact(entry.meta.mtime));
+        match &entry.node {
+            Node::File(found) => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+                let file =
+                    disk::open_at(dir, name, flags, Mode::from_raw_mode(0o600)).map(File::from).map_err(failed)?;
+                content::copy_to(self.objects, found, &mut DiskFile(&file)).map_err(|error| match error {
+                    CopyError::Read(error) => CheckoutError::Read(error),
+                    CopyError::Write(source) => failed(source),
+                })?;
+                dress(&file, entry, Some(time), self.with_owner).map_err(failed)?;
+                own.bytes += found.size;
+                self.bytes_done.fetch_add(found.size, Ordering::Relaxed);
+            }
+            Node::Symlink(target) => {
+                disk::symlink(os(target), dir, name).map_err(failed)?;
+                dress_link(dir, name, entry, time, self.with_owner).map_err(failed)?;
+            }
+            _ => {
+                own.left_out += 1;
+                return Ok(());
+            }
+        }
+        own.files += 1;
+        Ok(())
+    }
+
+    /// Gives hard-linked files their other names.
+    fn link(&self, root: &OwnedFd) -> Result<(), CheckoutError> {
+        for group in &self.links {
+            let Some((first, others)) = group.split_first() else { continue };
+            for other in others {
+                let failed = |source| CheckoutError::Io { place: other.to_string(), source };
+                let from = beneath::parent(root, first).map_err(failed)?;
+                let to = beneath::parent(root, other).map_err(failed)?;
+                disk::link(from, os(first.name()), to, os(other.name())).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}

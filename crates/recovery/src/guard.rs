@@ -1,0 +1,52 @@
+//! Which files are executed or obeyed by tools, so that bringing them back needs an explicit yes.
+//!
+//! Owns the list. Refuses to look into files.
+
+use wfr_model::TreePath;
+
+/// Files, by the end of their path, that agent clients or editors run or obey when they appear.
+const FILES: &[&str] = &[
+    ".claude/settings.json",
+    ".claude/settings.local.json",
+    ".mcp.json",
+    ".cursor/hooks.json",
+    ".cursor/mcp.json",
+    ".codex/config.toml",
+    ".codex/hooks.json",
+    ".gemini/settings.json",
+    ".vscode/tasks.json",
+    ".vscode/settings.json",
+    ".envrc",
+    "opencode.json",
+];
+
+/// Directories everything below which is run or obeyed.
+const DIRECTORIES: &[&str] = &[".claude/hooks", ".opencode/plugins", ".opencode/plugin", ".git/hooks", ".husky"];
+
+/// Whether a tool would run or obey this path; at any depth.
+pub(crate) fn is_configuration(path: &TreePath) -> bool {
+    let bytes = path.as_bytes();
+    let ends = |file: &&str| {
+        bytes.strip_suffix(file.as_bytes()).is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
+    };
+    FILES.iter().any(|file| ends(file)) || DIRECTORIES.iter().any(|dir| is_below(bytes, dir.as_bytes()))
+}
+
+fn is_below(path: &[u8], dir: &[u8]) -> bool {
+    path.windows(dir.len() + 1)
+        .enumerate()
+        .any(|(at, window)| window.starts_with(dir) && window.ends_with(b"/") && (at == 0 || path[at - 1] == b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_is_known_at_any_depth() {
+        let is = |text: &str| is_configuration(&text.parse().unwrap());
+        assert!(is(".mcp.json") && is("sub/.claude/settings.json") && is(".claude/hooks/pre.sh"));
+        assert!(is("a/.git/hooks/pre-commit") && is("sub/.husky/x"));
+        assert!(!is("src/mcp.json") && !is("x.mcp.json") && !is(".claude/hooks") && !is("a.claude/hooks/x"));
+    }
+}

@@ -1,0 +1,137 @@
+//! Which mount each path stands on: renames do not cross mounts, so each has its own staging directory.
+//!
+//! Owns the mounts that one recovery touches and the staging directories at their roots. Refuses to stage anything.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use wfr_model::{RecoveryId, TreePath};
+use wfr_store::disk;
+
+use crate::beneath;
+
+/// The directory at the root of a mount that holds staged and displaced files.
+pub(crate) const STAGING: &str = ".wfr-staging";
+
+/// The directories below a recovery's own: what is to come, what was taken away.
+pub(crate) const NEW: &str = "new";
+pub(crate) const OLD: &str = "old";
+
+/// Finds the mount of a path.
+pub(crate) struct Mounts<'r> {
+    root: BorrowedFd<'r>,
+    roots: Vec<TreePath>,
+    known: HashMap<TreePath, (u64, u16)>,
+}
+
+impl<'r> Mounts<'r> {
+    pub(crate) fn new(root: BorrowedFd<'r>) -> io::Result<Self> {
+        let mount = beneath::look_at(root)?.mount;
+        let known = HashMap::from([(TreePath::ROOT, (mount, 0))]);
+        Ok(Self { root, roots: vec![TreePath::ROOT], known })
+    }
+
+    /// The number of the mount that a directory stands on; one that does not exist yet stands where its parent does.
+    pub(crate) fn of(&mut self, dir: &TreePath) -> io::Result<u16> {
+        let mut unknown = Vec::new();
+        let mut at = dir.clone();
+        while !self.known.contains_key(&at) {
+            let above = at.parent().unwrap_or_default();
+            unknown.push(std::mem::replace(&mut at, above));
+        }
+        while let Some(path) = unknown.pop() {
+            let above = self.known[&path.parent().unwrap_or_default()];
+            let found = self.look(&path, above)?;
+            self.known.insert(path, found);
+        }
+        Ok(self.known[dir].1)
+    }
+
+    fn look(&mut self, path: &TreePath, above: (u64, u16)) -> io::Result<(u64, u16)> {
+        let Ok(dir) = beneath::directory(self.root, path) else { return Ok(above) };
+        let mount = beneath::look_at(&dir)?.mount;
+        if mount == above.0 {
+            return Ok(above);
+        }
+        self.roots.push(path.clone());
+        let number = u16::try_from(self.roots.len() - 1).map_err(|_| io::Error::other("there are too many mounts"))?;
+        Ok((mount, number))
+    }
+
+    /// The roots of all mounts found, by number.
+    pub(crate) fn into_roots(self) -> Vec<TreePath> {
+        self.roots
+    }
+}
+
+/// One mount's staging directory for one recovery, open.
+pub(crate) struct Staging {
+    /// The mount's root, below the workspace.
+    pub(crate) mount: TreePath,
+    base: OwnedFd,
+    pub(crate) new: OwnedFd,
+    pub(crate) old: OwnedFd,
+}
+
+impl Staging {
+    /// Opens it, and makes what is missing of it.
+    pub(crate) fn open(root: BorrowedFd<'_>, mount: &TreePath, id: &RecoveryId) -> io::Result<Self> {
+        let base = open_base(root, mount)?;
+        let own = ensure_dir(&base, Path::new(id.as_str()))?;
+        let (new, old) = (ensure_dir(&own, Path::new(NEW))?, ensure_dir(&own, Path::new(OLD))?);
+        Ok(Self { mount: mount.clone(), base, new, old })
+    }
+
+    /// The mount's root directory's staging base, for renames into `kept`.
+    pub(crate) fn kept(&self) -> io::Result<OwnedFd> {
+        ensure_dir(&self.base, Path::new("kept"))
+    }
+
+    /// Removes the recovery's own directories where they are empty, and the base where nothing is kept.
+    pub(crate) fn close(self, root: BorrowedFd<'_>, id: &RecoveryId) -> io::Result<()> {
+        let own = Path::new(id.as_str());
+        if let Ok(dir) = disk::open_at(&self.base, own, OFlags::DIRECTORY, Mode::empty()) {
+            let _ = disk::remove_dir(&dir, Path::new(NEW));
+            let _ = disk::remove_dir(&dir, Path::new(OLD));
+            let _ = disk::remove_dir(&self.base, own);
+        }
+        let _ = disk::remove_dir(&self.base, Path::new("kept"));
+        let others = rustix::fs::Dir::read_from(&self.base)?.filter_map(Result::ok).filter(|entry| {
+            let name = entry.file_name().to_bytes();
+            name != b"." && name != b".." && name != b".gitignore"
+        });
+        if others.count() == 0 {
+            let _ = disk::unlink(&self.base, Path::new(".gitignore"));
+            let parent = beneath::directory(root, &self.mount)?;
+            let _ = disk::remove_dir(parent, Path::new(STAGING));
+        }
+        Ok(())
+    }
+}
+
+/// The staging base of a mount, hidden from git.
+pub(crate) fn open_base(root: BorrowedFd<'_>, mount: &TreePath) -> io::Result<OwnedFd> {
+    let parent = beneath::directory(root, mount)?;
+    let base = ensure_dir(&parent, Path::new(STAGING))?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    match disk::open_at(&base, Path::new(".gitignore"), flags, Mode::from_raw_mode(0o600)) {
+        Ok(file) => disk::write_all(File::from(file), b"*\n")?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    Ok(base)
+}
+
+/// Makes a directory where it is missing and opens it; never through a link.
+fn ensure_dir(parent: &OwnedFd, name: &Path) -> io::Result<OwnedFd> {
+    match disk::make_dir(parent, name, Mode::from_raw_mode(0o700)) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    disk::open_at(parent, name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty())
+}

@@ -1,0 +1,243 @@
+//! Making a plan: what must happen to lead from one tree to another.
+//!
+//! Owns the rules of what is left alone. Reads trees only; refuses to touch a file or to write anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wfr_model::coverage::Coverage;
+use wfr_model::coverage::SkipReason;
+use wfr_model::entry::{Entry, Node};
+use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, Step};
+use wfr_model::{CheckpointId, Digest, TreePath, WorkflowId};
+use wfr_store::tree::{self, Difference};
+use wfr_store::{Objects, ReadError};
+
+use crate::guard;
+
+/// Groups of paths that are one file.
+pub type LinkGroups = Vec<Vec<TreePath>>;
+
+/// Where a recovery starts and what it aims at.
+#[derive(Clone, Debug)]
+pub struct Goal {
+    /// Whose recovery.
+    pub workflow: WorkflowId,
+    /// The checkpoint aimed at.
+    pub target: CheckpointId,
+    /// The present tree.
+    pub from: Digest,
+    /// The checkpoint's tree.
+    pub to: Digest,
+    /// What the capture of the present tree does not cover: it could not be saved.
+    pub from_coverage: Coverage,
+    /// What the checkpoint does not cover.
+    pub to_coverage: Coverage,
+    /// Hard links of the present tree.
+    pub from_links: LinkGroups,
+    /// Hard links of the checkpoint.
+    pub to_links: LinkGroups,
+    /// Whether modification times are part of the goal.
+    pub exact_mtime: bool,
+    /// Whether owners are part of the goal: only a privileged process can set them.
+    pub with_owner: bool,
+    /// Whether files that tools run or obey may be changed.
+    pub allow_config: bool,
+}
+
+/// Makes the plan that leads to the goal.
+pub fn plan(objects: &dyn Objects, goal: &Goal) -> Result<Plan, ReadError> {
+    let mut planner = Planner { goal, steps: BTreeMap::new(), kept: BTreeMap::new(), conflicts: Vec::new() };
+    for difference in tree::diff(objects, &goal.from, &goal.to)? {
+        planner.consider(difference);
+    }
+    planner.relink(objects)?;
+    planner.keep_parents_of_kept();
+    planner.guard();
+    if goal.exact_mtime {
+        planner.restore_directory_times(objects)?;
+    }
+    Ok(planner.into_plan())
+}
+
+/// A path's steps: at most one that takes away and one that puts there.
+type PathSteps = Vec<Step>;
+
+struct Planner<'g> {
+    goal: &'g Goal,
+    steps: BTreeMap<TreePath, PathSteps>,
+    kept: BTreeMap<TreePath, KeptReason>,
+    conflicts: Vec<Conflict>,
+}
+
+impl Planner<'_> {
+    fn consider(&mut self, difference: Difference) {
+        let Difference { path, before, after } = difference;
+        if let Some(reason) = self.untouchable(&path, before.as_ref(), after.as_ref()) {
+            self.kept.insert(path, reason);
+            return;
+        }
+        for (action, before, after) in actions(self.goal, before, after) {
+            let step = Step { path: path.clone(), action, before, after };
+            self.steps.entry(path.clone()).or_default().push(step);
+        }
+    }
+
+    /// Why a path is left alone, if it is.
+    fn untouchable(&self, path: &TreePath, before: Option<&Entry>, after: Option<&Entry>) -> Option<KeptReason> {
+        if path.components().any(|name| name.eq_ignore_ascii_case(b".git")) {
+            return Some(KeptReason::NotInCheckpoint(SkipReason::Excluded));
+        }
+        if let Some(skip) = self.goal.to_coverage.covering(path) {
+            return Some(KeptReason::NotInCheckpoint(skip.reason));
+        }
+        if let Some(skip) = self.goal.from_coverage.covering(path) {
+            return Some(KeptReason::NotSaved(skip.reason));
+        }
+        let is_special = |entry: Option<&Entry>| entry.is_some_and(|entry| entry.node.is_special());
+        (is_special(before) || is_special(after)).then_some(KeptReason::Special)
+    }
+
+    /// Replaces whole groups of hard links where the grouping differs: a link is never written through.
+    fn relink(&mut self, objects: &dyn Objects) -> Result<(), ReadError> {
+        let (from, to) = (by_path(&self.goal.from_links), by_path(&self.goal.to_links));
+        let mut forced: BTreeSet<&TreePath> = BTreeSet::new();
+        for path in from.keys().chain(to.keys()) {
+            let group = to.get(path).copied();
+            let is_changed = |member: &TreePath| self.steps.contains_key(member);
+            let group_changes = group.is_some_and(|group| group.iter().any(is_changed));
+            if from.get(path) != to.get(path) || group_changes {
+                forced.insert(path);
+                forced.extend(group.into_iter().flatten());
+            }
+        }
+        for path in forced {
+            let Some(after) = tree::lookup(objects, &self.goal.to, path)? else { continue };
+            if self.steps.contains_key(path) && self.has_content_step(path) || self.kept.contains_key(path) {
+                continue;
+            }
+            let before = tree::lookup(objects, &self.goal.from, path)?;
+            if self.untouchable(path, before.as_ref(), Some(&after)).is_none() {
+                let action = if before.is_some() { Action::Replace } else { Action::Create };
+                self.steps.insert(path.clone(), vec![Step { path: path.clone(), action, before, after: Some(after) }]);
+            }
+        }
+        Ok(())
+    }
+
+    fn has_content_step(&self, path: &TreePath) -> bool {
+        self.steps.get(path).is_some_and(|steps| steps.iter().any(|step| step.action != Action::SetMeta))
+    }
+
+    /// A directory that holds something that stays is not removed; where something else should stand there, that is
+    /// a conflict.
+    fn keep_parents_of_kept(&mut self) {
+        let mut standing: BTreeSet<TreePath> = BTreeSet::new();
+        let uncovered = self.goal.from_coverage.skips.iter().map(|skip| &skip.path);
+        for path in self.kept.keys().chain(uncovered) {
+            let mut at = path.parent();
+            while let Some(parent) = at.filter(|parent| !parent.is_root()) {
+                at = parent.parent();
+                if !standing.insert(parent) {
+                    break;
+                }
+            }
+        }
+        for path in standing {
+            let Some(steps) = self.steps.get_mut(&path) else { continue };
+            let removed = steps.iter().any(|step| step.action == Action::RemoveDir);
+            if !removed {
+                continue;
+            }
+            if steps.len() > 1 {
+                let message = "a directory that holds something wfr must not remove stands where a file should be";
+                self.conflicts.push(conflict(&path, "KIND_CLASH", message));
+            }
+            self.steps.remove(&path);
+            self.kept.insert(path, KeptReason::NotEmpty);
+        }
+    }
+
+    fn guard(&mut self) {
+        if self.goal.allow_config {
+            return;
+        }
+        let guarded: Vec<&TreePath> = self.steps.keys().filter(|path| guard::is_configuration(path)).collect();
+        let message = "tools run or obey this file: bringing another version back needs an explicit yes";
+        self.conflicts.extend(guarded.into_iter().map(|path| conflict(path, "AGENT_CONFIGURATION", message)));
+    }
+
+    /// Steps change the times of the directories they happen in; these are put back too.
+    fn restore_directory_times(&mut self, objects: &dyn Objects) -> Result<(), ReadError> {
+        let touched: BTreeSet<TreePath> =
+            self.steps.keys().filter_map(TreePath::parent).filter(|parent| !parent.is_root()).collect();
+        for path in touched {
+            if self.steps.contains_key(&path) {
+                continue;
+            }
+            let entry = tree::lookup(objects, &self.goal.to, &path)?;
+            if let Some(entry) = entry.filter(|entry| matches!(entry.node, Node::Dir(_))) {
+                let (before, after) = (Some(entry.clone()), Some(entry));
+                self.steps.insert(path.clone(), vec![Step { path, action: Action::SetMeta, before, after }]);
+            }
+        }
+        Ok(())
+    }
+
+    fn into_plan(self) -> Plan {
+        let goal = self.goal;
+        let kept = self.kept.into_iter().map(|(path, reason)| Kept { path, reason }).collect();
+        Plan {
+            workflow: goal.workflow.clone(),
+            target: goal.target.clone(),
+            from: goal.from,
+            to: goal.to,
+            steps: self.steps.into_values().flatten().collect(),
+            kept,
+            conflicts: self.conflicts,
+            exact_mtime: goal.exact_mtime,
+        }
+    }
+}
+
+fn conflict(path: &TreePath, code: &str, message: &str) -> Conflict {
+    Conflict { path: path.clone(), code: code.to_owned(), message: message.to_owned() }
+}
+
+fn by_path(groups: &LinkGroups) -> BTreeMap<&TreePath, &Vec<TreePath>> {
+    groups.iter().flat_map(|group| group.iter().map(move |path| (path, group))).collect()
+}
+
+type Change = (Action, Option<Entry>, Option<Entry>);
+
+/// What leads from one entry to the other.
+fn actions(goal: &Goal, before: Option<Entry>, after: Option<Entry>) -> Vec<Change> {
+    let is_dir = |entry: &Entry| matches!(entry.node, Node::Dir(_));
+    match (before, after) {
+        (Some(before), Some(after)) if is_dir(&before) == is_dir(&after) => match change(goal, &before, &after) {
+            Some(action) => vec![(action, Some(before), Some(after))],
+            None => vec![],
+        },
+        (before, after) => {
+            let away = before.map(|entry| {
+                let action = if is_dir(&entry) { Action::RemoveDir } else { Action::Delete };
+                (action, Some(entry), None)
+            });
+            let there = after.map(|entry| {
+                let action = if is_dir(&entry) { Action::MakeDir } else { Action::Create };
+                (action, None, Some(entry))
+            });
+            away.into_iter().chain(there).collect()
+        }
+    }
+}
+
+/// The step between two directories, or between two things that are none; `None` where nothing that counts differs.
+fn change(goal: &Goal, before: &Entry, after: &Entry) -> Option<Action> {
+    let owner = goal.with_owner && (before.meta.uid, before.meta.gid) != (after.meta.uid, after.meta.gid);
+    let time = goal.exact_mtime && before.meta.mtime != after.meta.mtime;
+    if !before.same_but_time(after) || owner {
+        // A file is exchanged whole even where only its mode differs: that is atomic, and no link is changed through.
+        return Some(if matches!(after.node, Node::Dir(_)) { Action::SetMeta } else { Action::Replace });
+    }
+    time.then_some(Action::SetMeta)
+}

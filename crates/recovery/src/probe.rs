@@ -1,0 +1,103 @@
+//! What a file system can do that a recovery needs.
+//!
+//! Owns the probes. Refuses to guess from a file system's name: it tries.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, RenameFlags};
+use wfr_model::TreePath;
+
+use crate::{beneath, mounts};
+
+/// What was found out about one mount.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Abilities {
+    /// The file system's name, or its number in hexadecimal digits.
+    pub file_system: String,
+    /// Whether two names can be exchanged.
+    pub exchange: bool,
+    /// Whether a rename can refuse to replace.
+    pub no_replace: bool,
+    /// Whether a read lease tells if somebody writes.
+    pub leases: bool,
+}
+
+impl Abilities {
+    /// Whether a recovery in place is possible.
+    pub fn allow_recovery(&self) -> bool {
+        self.exchange && self.no_replace
+    }
+}
+
+/// Probes the mount whose root is `mount`, below the workspace root. Leaves nothing behind.
+pub fn probe(root: &Path, mount: &TreePath) -> io::Result<Abilities> {
+    let root = wfr_store::disk::open_dir(root)?;
+    let base = mounts::open_base(root.as_fd(), mount)?;
+    let abilities = probe_in(&base);
+    let parent = beneath::directory(&root, mount)?;
+    remove_if_unused(&base, &parent);
+    abilities
+}
+
+fn remove_if_unused(base: &OwnedFd, parent: &OwnedFd) {
+    let Ok(entries) = rustix::fs::Dir::read_from(base) else { return };
+    let used = entries
+        .filter_map(Result::ok)
+        .any(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".." | b".gitignore"));
+    if !used {
+        let _ = rustix::fs::unlinkat(base, ".gitignore", rustix::fs::AtFlags::empty());
+        let _ = rustix::fs::unlinkat(parent, mounts::STAGING, rustix::fs::AtFlags::REMOVEDIR);
+    }
+}
+
+pub(crate) fn probe_in(base: &OwnedFd) -> io::Result<Abilities> {
+    let names = ["a", "b"].map(|name| format!(".probe-{name}-{}", std::process::id()));
+    let [a, b] = names.each_ref().map(Path::new);
+    let clean = || {
+        for name in [a, b] {
+            let _ = rustix::fs::unlinkat(base, name, rustix::fs::AtFlags::empty());
+        }
+    };
+    clean();
+    let made = make(base, a).and_then(|()| make(base, b));
+    let found = made.map(|()| {
+        let rename = |flags| rustix::fs::renameat_with(base, a, base, b, flags);
+        Abilities {
+            file_system: file_system(base),
+            exchange: rename(RenameFlags::EXCHANGE).is_ok(),
+            no_replace: rename(RenameFlags::NOREPLACE) == Err(rustix::io::Errno::EXIST),
+            leases: beneath::open_file(base, a).is_ok_and(|file| wfr_store::lease::has_writer(&file) == Some(false)),
+        }
+    });
+    clean();
+    found
+}
+
+fn make(base: &OwnedFd, name: &Path) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    wfr_store::disk::open_at(base, name, flags, Mode::from_raw_mode(0o600)).map(File::from).map(drop)
+}
+
+/// The name of the file system that a descriptor stands on.
+pub(crate) fn file_system(fd: &OwnedFd) -> String {
+    let Ok(stat) = rustix::fs::fstatfs(fd) else { return "unknown".to_owned() };
+    let name = match stat.f_type as u32 {
+        0xef53 => "ext4",
+        0x5846_5342 => "xfs",
+        0x9123_683e => "btrfs",
+        0x0102_1994 => "tmpfs",
+        0x794c_7630 => "overlayfs",
+        0x6969 => "nfs",
+        0x6573_5546 => "fuse",
+        0x4d44 => "vfat",
+        0x2fc1_2fc1 => "zfs",
+        0xf2f5_2010 => "f2fs",
+        0xff53_4d42 | 0xfe53_4d42 => "cifs",
+        0x0102_1997 => "9p",
+        other => return format!("0x{other:x}"),
+    };
+    name.to_owned()
+}
