@@ -29,7 +29,7 @@ const STATEMENTS_MAX: usize = 96;
 /// Set on each connection; none of these writes. `wal_autocheckpoint` bounds what the next process replays at its
 /// start, `journal_size_limit` what the log keeps of the disk.
 const SETTINGS: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                        PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 8388608;";
+                        PRAGMA wal_autocheckpoint = 250; PRAGMA journal_size_limit = 8388608;";
 
 /// What a catalog says of its vault.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -187,13 +187,17 @@ impl Catalog {
     }
 }
 
-/// Opens a connection with this crate's settings; the file is not read yet.
+/// Opens a connection with this crate's settings.
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, CatalogError> {
-    // An absolute path, because SQLite takes one that begins with `file:` for a URI.
-    let path = std::path::absolute(path).map_err(|source| CatalogError::Io { source: source.into() })?;
-    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection = open_raw(path, mode)?;
     prepare(&connection)?;
     Ok(connection)
+}
+
+fn open_raw(path: &Path, mode: OpenFlags) -> Result<Connection, CatalogError> {
+    // An absolute path, because SQLite takes one that begins with `file:` for a URI.
+    let path = std::path::absolute(path).map_err(|source| CatalogError::Io { source: source.into() })?;
+    Ok(Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?)
 }
 
 fn prepare(connection: &Connection) -> Result<(), CatalogError> {
@@ -206,8 +210,10 @@ fn prepare(connection: &Connection) -> Result<(), CatalogError> {
 
 /// A connection that keeps others out and so needs no shared memory. It never writes.
 fn connect_alone(path: &Path) -> Result<Connection, CatalogError> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.execute_batch("PRAGMA query_only = ON; PRAGMA locking_mode = EXCLUSIVE;")?;
+    let connection = open_raw(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // First of all: whatever reads the file before it is exclusive asks for shared memory.
+    connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA query_only = ON;")?;
+    prepare(&connection)?;
     Ok(connection)
 }
 

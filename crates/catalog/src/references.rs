@@ -13,7 +13,7 @@ use wfr_model::ids::{ParseIdError, check_name};
 use wfr_model::{CheckpointId, Timestamp, WorkflowId};
 
 use crate::catalog::Catalog;
-use crate::checkpoints::{CheckpointRow, SELECT, decode, with_tags};
+use crate::checkpoints::{CheckpointRow, SELECT, decode};
 use crate::columns;
 use crate::error::CatalogError;
 use crate::near::nearest;
@@ -154,11 +154,11 @@ impl Catalog {
             let found = match &meaning {
                 Reference::Latest => scope.newest("", &[])?,
                 Reference::LatestValid => scope.newest(SOUND, &[])?,
-                Reference::Phase(number) => scope.newest(" AND phase_id = ?2", &[number])?,
+                Reference::Phase(number) => scope.newest("AND phase_id = ?2", &[number])?,
                 Reference::Text(text) => scope.by_text(text)?,
             };
             match found {
-                Some(row) => Ok(with_tags(transaction, vec![row])?.remove(0)),
+                Some(row) => Ok(row),
                 None => Err(scope.why_not(reference)?),
             }
         })
@@ -166,7 +166,7 @@ impl Catalog {
 }
 
 /// The same as `CheckpointRow::is_sound`, in SQL.
-const SOUND: &str = " AND complete AND has_files AND verification NOT IN ('invalid', 'corrupted')";
+const SOUND: &str = "AND complete AND has_files AND verification NOT IN ('invalid', 'corrupted')";
 
 /// Where a reference is looked up: one workflow, or the whole vault.
 struct Scope<'a> {
@@ -177,13 +177,19 @@ struct Scope<'a> {
 impl Scope<'_> {
     /// The newest row that fits; the condition's values count from `?2`.
     fn newest(&self, condition: &str, values: &[&dyn ToSql]) -> Result<Option<CheckpointRow>, ReferenceError> {
-        Ok(self.rows(condition, values, 1)?.pop())
+        let workflow = if self.workflow.is_some() { "workflow_id = ?1" } else { "?1 IS NULL" };
+        Ok(self.rows(&format!("{workflow} {condition} ORDER BY seq DESC"), values, 1)?.pop())
     }
 
-    fn rows(&self, condition: &str, values: &[&dyn ToSql], limit: usize) -> Result<Vec<CheckpointRow>, ReferenceError> {
-        // Two texts, so that SQLite can choose the index of the workflow where there is one.
-        let filter = if self.workflow.is_some() { "workflow_id = ?1" } else { "?1 IS NULL" };
-        let sql = format!("{SELECT} WHERE {filter} AND deleted_at IS NULL {condition} ORDER BY seq DESC LIMIT {limit}");
+    /// The rows whose names or ids fit, newest first, one more than an error would list.
+    fn few(&self, condition: &str, values: &[&dyn ToSql]) -> Result<Vec<CheckpointRow>, ReferenceError> {
+        // The plus signs leave SQLite the index of the condition only, instead of a walk in the order of `seq`.
+        let workflow = if self.workflow.is_some() { "+workflow_id = ?1" } else { "?1 IS NULL" };
+        self.rows(&format!("{workflow} {condition} ORDER BY +seq DESC"), values, CANDIDATES_MAX + 1)
+    }
+
+    fn rows(&self, filter: &str, values: &[&dyn ToSql], limit: usize) -> Result<Vec<CheckpointRow>, ReferenceError> {
+        let sql = format!("{SELECT} WHERE deleted_at IS NULL AND {filter} LIMIT {limit}");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let workflow: &dyn ToSql = &self.workflow;
         let all: Vec<&dyn ToSql> = std::iter::once(workflow).chain(values.iter().copied()).collect();
@@ -192,18 +198,17 @@ impl Scope<'_> {
     }
 
     fn by_text(&self, text: &str) -> Result<Option<CheckpointRow>, ReferenceError> {
-        if let Some(row) = self.newest(" AND checkpoint_id = ?2", &[&text])? {
+        if let Some(row) = self.few("AND checkpoint_id = ?2", &[&text])?.pop() {
             return Ok(Some(row));
         }
-        let named = self.rows(" AND name = ?2", &[&text], CANDIDATES_MAX + 1)?;
+        let named = self.few("AND name = ?2", &[&text])?;
         if !named.is_empty() {
             return only(text, named);
         }
         let Some(prefix) = id_prefix(text) else { return Ok(None) };
         // Ids hold no byte above `z`, so DEL closes the range.
         let end = format!("{prefix}\x7f");
-        let condition = " AND checkpoint_id >= ?2 AND checkpoint_id < ?3";
-        only(text, self.rows(condition, &[&prefix, &end], CANDIDATES_MAX + 1)?)
+        only(text, self.few("AND checkpoint_id >= ?2 AND checkpoint_id < ?3", &[&prefix, &end])?)
     }
 
     /// The error for a reference that nothing fits.

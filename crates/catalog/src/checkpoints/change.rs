@@ -86,7 +86,7 @@ pub(crate) fn free_name(connection: &Connection, workflow: &WorkflowId, base: &s
 fn names_with(connection: &Connection, workflow: &WorkflowId, prefix: &str) -> Result<Vec<String>, CatalogError> {
     // Names hold no byte above `z`, so DEL closes the range.
     let sql = "SELECT name FROM checkpoints
-               WHERE workflow_id = ?1 AND name >= ?2 AND name < ?2 || char(127) AND deleted_at IS NULL ORDER BY name";
+               WHERE +workflow_id = ?1 AND name >= ?2 AND name < ?2 || char(127) AND deleted_at IS NULL ORDER BY name";
     let mut statement = connection.prepare_cached(sql)?;
     let names = statement.query_map((workflow.as_str(), prefix), |row| row.get(0))?;
     Ok(names.collect::<Result<_, _>>()?)

@@ -3,6 +3,8 @@
 //! Owns the conditions under which a checkpoint may be committed, all checked under the write lock. Refuses to sync
 //! packs: the caller has done so before.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, named_params};
 use wfr_model::checkpoint::Predecessor;
 use wfr_model::{CheckpointId, PackId, WorkflowId};
@@ -79,12 +81,13 @@ pub(crate) fn insert(
 ) -> Result<Seq, CatalogError> {
     let sql = "INSERT INTO checkpoints
       (checkpoint_id, workflow_id, name, checkpoint_type, trigger_kind, created_at, phase_id, phase_name,
-       tree, hard_links, coverage, manifest, predecessor, retention, complete, has_files, verification, verified_at,
+       tree, hard_links, coverage, manifest, predecessor, tags, retention, complete, has_files, verification, verified_at,
        total, directories, bytes, added, changed, removed, size_bytes, recovered, head_tag)
       VALUES
       (:checkpoint_id, :workflow_id, :name, :checkpoint_type, :trigger_kind, :created_at, :phase_id, :phase_name,
-       :tree, :hard_links, :coverage, :manifest, :predecessor, :retention, :complete, :has_files, :verification,
+       :tree, :hard_links, :coverage, :manifest, :predecessor, :tags, :retention, :complete, :has_files, :verification,
        :verified_at, :total, :directories, :bytes, :added, :changed, :removed, :size_bytes, :recovered, :head_tag)";
+    let tags = distinct(&new.tags);
     connection.prepare_cached(sql)?.execute(named_params! {
         ":checkpoint_id": new.checkpoint_id.as_str(),
         ":workflow_id": new.workflow_id.as_str(),
@@ -99,6 +102,7 @@ pub(crate) fn insert(
         ":coverage": new.coverage.map(|digest| digest.0),
         ":manifest": new.manifest.0,
         ":predecessor": new.predecessor.as_ref().map(|link| link.checkpoint_id.as_str()),
+        ":tags": tags_text(&tags),
         ":retention": new.retention,
         ":complete": new.complete,
         ":has_files": new.has_files,
@@ -115,15 +119,116 @@ pub(crate) fn insert(
         ":head_tag": new.head_tag,
     })?;
     let seq = connection.last_insert_rowid();
-    insert_tags(connection, seq, &new.tags)?;
+    insert_tags(connection, seq, &tags)?;
     Ok(Seq(seq))
 }
 
-fn insert_tags(connection: &Connection, seq: i64, tags: &[String]) -> Result<(), CatalogError> {
-    let sql = "INSERT INTO checkpoint_tags (seq, position, tag) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-    let mut statement = connection.prepare_cached(sql)?;
-    for (position, tag) in tags.iter().enumerate() {
-        statement.execute((seq, signed(position as u64), tag))?;
+/// The tags in the order given, each once.
+pub(super) fn distinct(tags: &[String]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    tags.iter().map(String::as_str).filter(|tag| seen.insert(*tag)).collect()
+}
+
+fn tags_text(tags: &[&str]) -> String {
+    serde_json::to_string(tags).expect("texts are valid JSON")
+}
+
+fn insert_tags(connection: &Connection, seq: i64, tags: &[&str]) -> Result<(), CatalogError> {
+    let mut statement = connection.prepare_cached("INSERT INTO checkpoint_tags (tag, seq) VALUES (?1, ?2)")?;
+    for tag in tags {
+        statement.execute((tag, seq))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use wfr_model::checkpoint::{CheckpointType, FileCounts, Trigger, VerificationStatus};
+    use wfr_model::{Digest, Timestamp};
+
+    use super::*;
+    use crate::catalog::{IntegrityLevel, VaultIdentity};
+
+    fn checkpoint(catalog: &Catalog, number: u64) -> NewCheckpoint {
+        NewCheckpoint {
+            checkpoint_id: format!("ckpt_{number}").parse().unwrap(),
+            workflow_id: "wf".parse().unwrap(),
+            name: format!("name_{number}"),
+            checkpoint_type: CheckpointType::Manual,
+            trigger: Trigger::Manual,
+            created_at: Timestamp(1),
+            phase_id: None,
+            phase_name: None,
+            tree: None,
+            hard_links: None,
+            coverage: None,
+            manifest: Digest([number as u8; 32]),
+            predecessor: catalog.head().unwrap().map(|head| head.link()),
+            tags: vec!["tag".repeat(100)],
+            retention: None,
+            complete: true,
+            has_files: false,
+            verification: VerificationStatus::Unknown,
+            verified_at: None,
+            files: FileCounts::default(),
+            size_bytes: 0,
+            head_tag: None,
+        }
+    }
+
+    fn audit(number: u64) -> NewOperation {
+        NewOperation {
+            operation_id: format!("op_{number}").parse().unwrap(),
+            operation: "create-checkpoint".into(),
+            actor: "tester".into(),
+            at: Timestamp(1),
+            workflow_id: None,
+            parameters: serde_json::Value::Null,
+            inverse: None,
+            result: serde_json::Value::Null,
+        }
+    }
+
+    fn commit(catalog: &Catalog, number: u64) -> Result<Seq, CatalogError> {
+        let pack = format!("pack_{number}").parse().unwrap();
+        catalog.commit_checkpoint(&checkpoint(catalog, number), &[(pack, number)], &audit(number))
+    }
+
+    /// The limit on pages stands for the disk's end: it may come at any page that a commit needs, and each time
+    /// the commit must be refused whole.
+    #[test]
+    fn a_full_disk_at_any_page_refuses_the_commit_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault_id = "0".repeat(32);
+        let identity =
+            VaultIdentity { vault_id, workspace: PathBuf::from("/w"), created_at: Timestamp(0), encrypted: false };
+        let catalog = Catalog::create(&dir.path().join("catalog.db"), &identity).unwrap();
+        let (mut last, mut refusals) = (0, 0);
+        for _ in 0..12 {
+            let pages: i64 = catalog.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+            catalog.connection.query_row("PRAGMA max_page_count = 1", [], |_| Ok(())).unwrap();
+            let error = loop {
+                match commit(&catalog, last + 1) {
+                    Ok(_) => last += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(error, CatalogError::Full { .. }), "{error}");
+            refusals += 1;
+            assert_eq!(catalog.chain().unwrap().len() as u64, last);
+            assert_eq!(catalog.packs().unwrap().len() as u64, last);
+            assert_eq!(catalog.operations(10_000).unwrap().len() as u64, last);
+            assert_eq!(catalog.integrity_check(IntegrityLevel::Full).unwrap(), [""; 0]);
+            // One page more of room, and the next refusal comes one page later.
+            let room = format!("PRAGMA max_page_count = {}", pages + 1);
+            catalog.connection.query_row(&room, [], |_| Ok(())).unwrap();
+            while commit(&catalog, last + 1).is_ok() {
+                last += 1;
+            }
+            assert_eq!(catalog.chain().unwrap().len() as u64, last);
+        }
+        assert!(last > 0 && refusals == 12);
+    }
 }

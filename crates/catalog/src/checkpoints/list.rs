@@ -1,6 +1,6 @@
 //! Lists of checkpoints: filters, order, limit.
 //!
-//! Owns the queries, two for any list however long. Refuses to format anything.
+//! Owns the queries, one for any list however long. Refuses to format anything.
 
 use rusqlite::params_from_iter;
 use rusqlite::types::Value;
@@ -8,7 +8,7 @@ use wfr_model::checkpoint::CheckpointType;
 use wfr_model::{Timestamp, WorkflowId};
 
 use super::CheckpointRow;
-use super::row::{SELECT, decode, with_tags};
+use super::row::{SELECT, decode};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 
@@ -53,11 +53,9 @@ impl Catalog {
     /// Checkpoints by a query.
     pub fn list(&self, query: &ListQuery) -> Result<Vec<CheckpointRow>, CatalogError> {
         let (sql, values) = statement(query);
-        self.read(|transaction| {
-            let mut statement = transaction.prepare_cached(&sql)?;
-            let rows = statement.query_map(params_from_iter(values), decode)?.collect::<Result<_, _>>()?;
-            Ok(with_tags(transaction, rows)?)
-        })
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params_from_iter(values), decode)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// How many checkpoints a query would list without its limit.

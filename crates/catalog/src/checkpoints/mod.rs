@@ -16,7 +16,7 @@ pub(crate) use change::free_name;
 pub(crate) use commit::insert;
 pub use list::{ListQuery, SortBy};
 pub use roots::{ChainLink, Root};
-pub(crate) use row::{SELECT, decode, with_tags};
+pub(crate) use row::{SELECT, decode};
 
 /// A checkpoint's place in the catalog's order: the newer one has the greater number, whatever clocks said.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -180,5 +180,33 @@ impl CheckpointRow {
     pub fn is_sound(&self) -> bool {
         let damaged = matches!(self.verification, VerificationStatus::Invalid | VerificationStatus::Corrupted);
         self.complete && self.has_files && !damaged && self.deleted_at.is_none()
+    }
+
+    /// The fields that do not say what the manifest says, given the row that the manifest would make; empty where
+    /// all do. What may change after the commit (verification, and the name of a recovered one) is not compared.
+    pub fn differences(&self, manifest: &NewCheckpoint) -> Vec<&'static str> {
+        let predecessor = manifest.predecessor.as_ref().map(|link| &link.checkpoint_id);
+        let pairs = [
+            ("checkpoint_id", self.checkpoint_id == manifest.checkpoint_id),
+            ("workflow_id", self.workflow_id == manifest.workflow_id),
+            ("name", self.recovered || self.name == manifest.name),
+            ("checkpoint_type", self.checkpoint_type == manifest.checkpoint_type),
+            ("trigger", self.trigger == manifest.trigger),
+            ("created_at", self.created_at == manifest.created_at),
+            ("phase_id", self.phase_id == manifest.phase_id),
+            ("phase_name", self.phase_name == manifest.phase_name),
+            ("tree", self.tree == manifest.tree),
+            ("hard_links", self.hard_links == manifest.hard_links),
+            ("coverage", self.coverage == manifest.coverage),
+            ("manifest", self.manifest == manifest.manifest),
+            ("predecessor", self.predecessor.as_ref() == predecessor),
+            ("tags", self.tags == commit::distinct(&manifest.tags)),
+            ("retention_policy", self.retention == manifest.retention),
+            ("complete", self.complete == manifest.complete),
+            ("has_files", self.has_files == manifest.has_files),
+            ("files", self.files == manifest.files),
+            ("size_bytes", self.size_bytes == manifest.size_bytes),
+        ];
+        pairs.into_iter().filter(|(_, agrees)| !agrees).map(|(field, _)| field).collect()
     }
 }

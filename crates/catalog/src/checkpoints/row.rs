@@ -1,8 +1,6 @@
-//! Reading rows of checkpoints, with their tags.
+//! Reading rows of checkpoints.
 //!
 //! Owns the order of the columns. Refuses to know which rows are asked for.
-
-use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use wfr_model::CheckpointId;
@@ -15,18 +13,15 @@ use crate::error::CatalogError;
 
 /// Selects the columns that [`decode`] reads, in its order.
 pub(crate) const SELECT: &str = "SELECT seq, checkpoint_id, workflow_id, name, checkpoint_type, trigger_kind, \
-     created_at, phase_id, phase_name, tree, hard_links, coverage, manifest, predecessor, retention, complete, \
+     created_at, phase_id, phase_name, tree, hard_links, coverage, manifest, predecessor, tags, retention, complete, \
      has_files, verification, verified_at, total, directories, bytes, added, changed, removed, size_bytes, recovered, \
      deleted_at FROM checkpoints ";
 
 impl Catalog {
     /// A checkpoint by its id, deleted ones included.
     pub fn checkpoint(&self, id: &CheckpointId) -> Result<Option<CheckpointRow>, CatalogError> {
-        self.read(|transaction| {
-            let mut statement = transaction.prepare_cached(&format!("{SELECT} WHERE checkpoint_id = ?1"))?;
-            let row = statement.query_row([id.as_str()], decode).optional()?;
-            Ok(with_tags(transaction, row.into_iter().collect())?.pop())
-        })
+        let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE checkpoint_id = ?1"))?;
+        Ok(statement.query_row([id.as_str()], decode).optional()?)
     }
 
     /// The newest checkpoint of the whole vault, deleted ones included; `None` in an empty vault.
@@ -55,7 +50,7 @@ pub(crate) fn head(connection: &Connection) -> Result<Option<Head>, CatalogError
     Ok(found.optional()?)
 }
 
-/// A row without its tags.
+/// One row.
 pub(crate) fn decode(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
     Ok(CheckpointRow {
         seq: Seq(row.get(0)?),
@@ -72,46 +67,26 @@ pub(crate) fn decode(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
         coverage: columns::digest_or_null(row, 11)?,
         manifest: columns::digest(row, 12)?,
         predecessor: columns::id_or_null(row, 13)?,
-        tags: Vec::new(),
-        retention: row.get(14)?,
-        complete: row.get(15)?,
-        has_files: row.get(16)?,
-        verification: columns::word(row, 17)?,
-        verified_at: columns::time_or_null(row, 18)?,
+        tags: columns::json(row, 14)?,
+        retention: row.get(15)?,
+        complete: row.get(16)?,
+        has_files: row.get(17)?,
+        verification: columns::word(row, 18)?,
+        verified_at: columns::time_or_null(row, 19)?,
         files: counts(row)?,
-        size_bytes: columns::count(row, 25)?,
-        recovered: row.get(26)?,
-        deleted_at: columns::time_or_null(row, 27)?,
+        size_bytes: columns::count(row, 26)?,
+        recovered: row.get(27)?,
+        deleted_at: columns::time_or_null(row, 28)?,
     })
 }
 
 fn counts(row: &Row<'_>) -> rusqlite::Result<FileCounts> {
     Ok(FileCounts {
-        total: columns::count(row, 19)?,
-        directories: columns::count(row, 20)?,
-        bytes: columns::count(row, 21)?,
-        added: columns::count(row, 22)?,
-        changed: columns::count(row, 23)?,
-        removed: columns::count(row, 24)?,
+        total: columns::count(row, 20)?,
+        directories: columns::count(row, 21)?,
+        bytes: columns::count(row, 22)?,
+        added: columns::count(row, 23)?,
+        changed: columns::count(row, 24)?,
+        removed: columns::count(row, 25)?,
     })
-}
-
-/// Adds the tags to rows, by one pass over the tags of their range.
-pub(crate) fn with_tags(
-    connection: &Connection,
-    mut rows: Vec<CheckpointRow>,
-) -> Result<Vec<CheckpointRow>, rusqlite::Error> {
-    let Some((first, last)) = rows.iter().map(|row| row.seq).min().zip(rows.iter().map(|row| row.seq).max()) else {
-        return Ok(rows);
-    };
-    let places: HashMap<i64, usize> = rows.iter().enumerate().map(|(place, row)| (row.seq.0, place)).collect();
-    let sql = "SELECT seq, tag FROM checkpoint_tags WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq, position";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut found = statement.query([first.0, last.0])?;
-    while let Some(row) = found.next()? {
-        if let Some(place) = places.get(&row.get(0)?) {
-            rows[*place].tags.push(row.get(1)?);
-        }
-    }
-    Ok(rows)
 }

@@ -23,6 +23,7 @@ CREATE TABLE workflows (
 ) STRICT, WITHOUT ROWID;
 
 -- Rows are never removed: a deleted checkpoint keeps its manifest's digest, and the chain its links.
+-- Tags are a JSON array in the order given; checkpoint_tags has the same ones for searching.
 CREATE TABLE checkpoints (
   seq              INTEGER PRIMARY KEY AUTOINCREMENT,
   checkpoint_id    TEXT    NOT NULL UNIQUE,
@@ -38,6 +39,7 @@ CREATE TABLE checkpoints (
   coverage         BLOB    CHECK (length(coverage) = 32),
   manifest         BLOB    NOT NULL CHECK (length(manifest) = 32),
   predecessor      TEXT,
+  tags             TEXT    NOT NULL,
   retention        TEXT,
   complete         INTEGER NOT NULL CHECK (complete IN (0, 1)),
   has_files        INTEGER NOT NULL CHECK (has_files IN (0, 1)),
@@ -55,18 +57,15 @@ CREATE TABLE checkpoints (
   deleted_at       INTEGER
 ) STRICT;
 
-CREATE UNIQUE INDEX checkpoint_names ON checkpoints (workflow_id, name) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX checkpoint_names ON checkpoints (name, workflow_id) WHERE deleted_at IS NULL;
 CREATE INDEX checkpoints_of_workflow ON checkpoints (workflow_id) WHERE deleted_at IS NULL;
 CREATE INDEX increments_of_workflow ON checkpoints (workflow_id) WHERE checkpoint_type = 'incremental';
 
 CREATE TABLE checkpoint_tags (
-  seq       INTEGER NOT NULL REFERENCES checkpoints,
-  position  INTEGER NOT NULL,
-  tag       TEXT    NOT NULL,
-  PRIMARY KEY (seq, position)
+  tag  TEXT    NOT NULL,
+  seq  INTEGER NOT NULL REFERENCES checkpoints,
+  PRIMARY KEY (tag, seq)
 ) STRICT, WITHOUT ROWID;
-
-CREATE UNIQUE INDEX checkpoints_of_tag ON checkpoint_tags (tag, seq);
 
 -- The target and the safety checkpoint are no foreign keys: after a rebuild they may be gone for good.
 CREATE TABLE recoveries (
