@@ -5,6 +5,7 @@
 
 pub mod content;
 pub mod crypto;
+pub mod keys;
 pub mod disk;
 pub mod object;
 pub mod writer;
