@@ -18,7 +18,7 @@ use super::listing::{Cached, Pos};
 use super::rules::{Kept, Place};
 
 /// A longer way from an open directory than this, in bytes, is not worth taking: the kernel takes 4,095.
-const WAY_BYTES_MAX: usize = 2_048;
+const WAY_BYTES_MAX: usize = 512;
 
 /// How many directories may be open. Further ones are reached from farther above.
 #[derive(Debug)]
