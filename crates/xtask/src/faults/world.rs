@@ -16,6 +16,9 @@ use wfr_testkit::Snapshot;
 /// A call of `wfr` may take this long; longer counts as hanging.
 const SECONDS_MAX: &str = "60";
 
+/// Copies of broken states are kept up to this many: one broken promise can show at hundreds of points.
+const EVIDENCE_MAX: usize = 20;
+
 /// Directories of one trial. Everything under `live` is put back by [`World::reset`].
 pub struct World {
     root: Root,
@@ -144,8 +147,12 @@ impl World {
 
     /// Copies the present state for a person to look at; returns where it is.
     pub fn keep_evidence(&self, label: &str) -> String {
+        let kept = std::env::temp_dir().join("wfr-fault-evidence");
+        if fs::read_dir(&kept).is_ok_and(|all| all.count() >= EVIDENCE_MAX) {
+            return format!("nothing: {} is full", kept.display());
+        }
         let name: String = label.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-        let place = std::env::temp_dir().join("wfr-fault-evidence").join(name);
+        let place = kept.join(name);
         let made = fs::create_dir_all(place.parent().unwrap_or(&place)).map_err(|error| error.to_string());
         match made.and_then(|()| self.copy(&self.live(), &place)) {
             Ok(()) => place.display().to_string(),
