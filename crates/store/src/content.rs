@@ -91,23 +91,26 @@ pub fn chunks(objects: &dyn Objects, content: &Content) -> Result<Vec<(Digest, u
     let Some(list_id) = &content.chunks else {
         return Ok(vec![(content.hash, content.size)]);
     };
-    let list = objects.get(ObjectKind::Chunks, list_id)?;
-    let malformed = |why: &str| ReadError::Malformed { id: *list_id, what: "chunk list", why: why.to_owned() };
-    if !list.len().is_multiple_of(LINE) {
-        return Err(malformed("its length is no multiple of a line's"));
-    }
-    let lines: Vec<(Digest, u64)> = list
-        .chunks_exact(LINE)
-        .map(|line| {
-            let (id, length) = line.split_at(32);
-            let id = Digest(id.try_into().expect("split at 32"));
-            (id, u64::from(u32::from_le_bytes(length.try_into().expect("a line has 36 bytes"))))
-        })
-        .collect();
+    let lines = decode_list(list_id, &objects.get(ObjectKind::Chunks, list_id)?)?;
     if lines.iter().map(|(_, length)| length).sum::<u64>() != content.size {
-        return Err(malformed("its lengths do not add up to the file's"));
+        let why = "its lengths do not add up to the file's".to_owned();
+        return Err(ReadError::Malformed { id: *list_id, what: "chunk list", why });
     }
     Ok(lines)
+}
+
+/// The chunks that the bytes of a list name: ids and lengths in bytes.
+pub fn decode_list(id: &Digest, bytes: &[u8]) -> Result<Vec<(Digest, u64)>, ReadError> {
+    if !bytes.len().is_multiple_of(LINE) {
+        let why = "its length is no multiple of a line's".to_owned();
+        return Err(ReadError::Malformed { id: *id, what: "chunk list", why });
+    }
+    let lines = bytes.chunks_exact(LINE).map(|line| {
+        let (id, length) = line.split_at(32);
+        let id = Digest(id.try_into().expect("split at 32"));
+        (id, u64::from(u32::from_le_bytes(length.try_into().expect("a line has 36 bytes"))))
+    });
+    Ok(lines.collect())
 }
 
 /// Why a content could not be written out.

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod object;
 pub mod writer;
 pub mod vault;
+pub mod reach;
 pub mod record;
 pub mod reader;
 pub mod pack;

@@ -74,7 +74,7 @@ impl Store {
     }
 
     /// Reads and verifies the copy of an object at one place.
-    pub fn read_at(&self, kind: ObjectKind, id: &Digest, place: Location) -> Result<Vec<u8>, ReadError> {
+    pub fn read_at(&self, id: &Digest, place: Location) -> Result<Vec<u8>, ReadError> {
         let pack = self.with_index(|index| index.pack_id(place.pack).clone());
         let mut record = vec![0; HEADER + place.stored_len as usize];
         self.read_bytes(&pack, place, &mut record).map_err(|source| {
@@ -94,7 +94,7 @@ impl Store {
                 if header.disk_id != disk_id || header.stored_len != place.stored_len {
                     return Err("another object stands in its place");
                 }
-                record::decode(&header, &record[HEADER..], kind, id, self.cipher.as_deref())
+                record::decode(&header, &record[HEADER..], id, self.cipher.as_deref())
             })
             .map_err(|why| ReadError::Damaged { id: *id, pack: pack.to_string(), offset: place.offset, why })
     }
@@ -118,10 +118,10 @@ impl Store {
 }
 
 impl Objects for Store {
-    fn get(&self, kind: ObjectKind, id: &Digest) -> Result<Vec<u8>, ReadError> {
+    fn get(&self, _kind: ObjectKind, id: &Digest) -> Result<Vec<u8>, ReadError> {
         let mut result = Err(ReadError::Missing(*id));
         for place in self.places(id) {
-            result = self.read_at(kind, id, place);
+            result = self.read_at(id, place);
             if result.is_ok() {
                 break;
             }

@@ -176,7 +176,7 @@ impl Objects for Writer<'_> {
             Some(Err(source)) => Err(ReadError::Io { place: "the session's own pack".to_owned(), source }),
             Some(Ok((pack, offset, record))) => Header::decode(&record)
                 .and_then(|header| {
-                    record::decode(&header, &record[HEADER..], kind, id, self.store.cipher().map(AsRef::as_ref))
+                    record::decode(&header, &record[HEADER..], id, self.store.cipher().map(AsRef::as_ref))
                 })
                 .map_err(|why| ReadError::Damaged { id: *id, pack: pack.to_string(), offset, why }),
         }
@@ -308,6 +308,21 @@ mod tests {
             assert_eq!(store.get(ObjectKind::Blob, &id).unwrap(), b"text number 0");
             std::fs::write(&file, whole).unwrap();
         }
+    }
+
+    #[test]
+    fn a_file_may_hold_the_bytes_of_a_tree_object() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = vault(dir.path());
+        let store = Store::open(&vault, vec![], None).unwrap();
+        let writer = store.writer(Coding::default(), None);
+        let empty_directory = crate::tree::encode(&crate::tree::Part::Leaf(vec![]));
+        let id = writer.put_new(ObjectKind::Blob, &empty_directory).unwrap();
+        assert_eq!(crate::tree::write(&writer, &[]).unwrap(), id);
+        let sealed = writer.finish().unwrap();
+        sealed.publish();
+        assert_eq!(crate::tree::read(&store, &id).unwrap(), vec![]);
+        assert_eq!(store.get(ObjectKind::Blob, &id).unwrap(), empty_directory);
     }
 
     #[test]
