@@ -3,6 +3,7 @@
 //! Owns the vault's files but for the catalog. Refuses to know what a checkpoint means, which are kept, and who
 //! asked; what was committed is told to it as [`pack::Extent`]s.
 
+pub mod archive;
 pub mod content;
 pub mod crypto;
 pub mod keys;
