@@ -190,6 +190,7 @@ impl schemars::JsonSchema for TreePath {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
+            "format": "tree-path",
             "description": "relative path; `\\\\` is a backslash, `\\xHH` a byte that is not UTF-8"
         })
     }

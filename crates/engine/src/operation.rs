@@ -1,0 +1,210 @@
+//! Operations: what each is called, takes, gives and touches; the one table of those that this build has.
+//!
+//! Owns the contract between definitions (`params`, `results`), handlers and front ends: a handler is an `impl` of
+//! [`Perform`] for its parameters and one line in [`ALL`]. Refuses to know any front end.
+
+mod definitions;
+mod schema;
+pub mod words;
+
+use std::ffi::OsString;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::{Code, Failure};
+use crate::response::{Outcome, Success};
+use crate::session::Session;
+
+pub use schema::{parameters, result};
+
+/// What an operation does to the world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Changes nothing.
+    Reads,
+    /// Changes the store, the view or the configuration; never the workspace's other files.
+    Writes,
+    /// Changes the workspace's files, with consent only.
+    Recovers,
+}
+
+/// What a word on the command line may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Slot {
+    /// A workflow.
+    Workflow,
+    /// A reference to a checkpoint.
+    Checkpoint,
+    /// A reference to a checkpoint, or `tree`.
+    CheckpointOrTree,
+    /// A recovery's id.
+    Recovery,
+    /// A path in a tree.
+    Path,
+    /// A path of this machine.
+    HostPath,
+    /// Anything else.
+    Text,
+}
+
+/// A key that a word may stand for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Positional {
+    /// The key.
+    pub key: &'static str,
+    /// What it may be.
+    pub slot: Slot,
+    /// Whether the operation needs it, by word or by key.
+    pub needed: bool,
+    /// Whether all further words are it.
+    pub many: bool,
+}
+
+impl Positional {
+    /// A word that may be missing.
+    pub const fn optional(key: &'static str, slot: Slot) -> Self {
+        Self { key, slot, needed: false, many: false }
+    }
+
+    /// A word, or a key, that must be there.
+    pub const fn needed(key: &'static str, slot: Slot) -> Self {
+        Self { key, slot, needed: true, many: false }
+    }
+
+    /// Any number of words.
+    pub const fn many(key: &'static str, slot: Slot) -> Self {
+        Self { key, slot, needed: false, many: true }
+    }
+}
+
+/// What is fixed about an operation: everything but its handler. The documentation of the type is its help.
+pub trait Definition: DeserializeOwned + JsonSchema + Default + 'static {
+    /// What it gives.
+    type Result: Serialize + JsonSchema + 'static;
+    /// Its name.
+    const NAME: &'static str;
+    /// Keys that words may stand for, in order. An optional workflow may stand first only.
+    const POSITIONALS: &'static [Positional] = &[];
+    /// What it does to the world.
+    const EFFECT: Effect;
+    /// Other names that are accepted and not listed.
+    const ALIASES: &'static [&'static str] = &[];
+    /// Calls to learn from, without the program's name.
+    const EXAMPLES: &'static [&'static str] = &[];
+}
+
+/// An operation with its handler.
+pub trait Perform: Definition {
+    /// Does it.
+    fn perform(self, session: &mut Session) -> Result<Success<Self::Result>, Failure>;
+}
+
+/// An operation as front ends see it.
+#[derive(Clone, Copy)]
+pub struct Operation {
+    /// Its name.
+    pub name: &'static str,
+    /// Keys that words may stand for, in order.
+    pub positionals: &'static [Positional],
+    /// What it does to the world.
+    pub effect: Effect,
+    /// Other names that are accepted and not listed.
+    pub aliases: &'static [&'static str],
+    /// Calls to learn from, without the program's name.
+    pub examples: &'static [&'static str],
+    /// The JSON Schema of its parameters. Its description's first paragraph is the summary, the rest the help.
+    pub parameters: fn() -> Value,
+    /// The JSON Schema of its result.
+    pub result: fn() -> Value,
+    /// Does it, given parameters as a JSON object.
+    pub run: fn(&mut Session, Value) -> Result<Outcome, Failure>,
+}
+
+impl Operation {
+    /// The operation of a handler.
+    pub const fn of<P: Perform>() -> Self {
+        Self {
+            name: P::NAME,
+            positionals: P::POSITIONALS,
+            effect: P::EFFECT,
+            aliases: P::ALIASES,
+            examples: P::EXAMPLES,
+            parameters: parameters::<P>,
+            result: result::<P>,
+            run: run::<P>,
+        }
+    }
+
+    /// Does it with words and keys: the words become keys first.
+    pub fn call(
+        &self,
+        session: &mut Session,
+        words: &[OsString],
+        parameters: Map<String, Value>,
+    ) -> Result<Outcome, Failure> {
+        let parameters = words::bind(self, words, parameters, session)?;
+        (self.run)(session, Value::Object(parameters))
+    }
+
+    /// Whether it is called this.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.aliases.contains(&name)
+    }
+}
+
+/// Reads the parameters, does it, and forgets the result's type.
+fn run<P: Perform>(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
+    let parameters: P = serde_json::from_value(parameters).map_err(|error| refusal(&error))?;
+    Ok(parameters.perform(session)?.erase())
+}
+
+/// A value that does not fit its key, as a failure. Front ends find most of them before, by the schema.
+fn refusal(error: &serde_json::Error) -> Failure {
+    let code =
+        if error.to_string().starts_with("unknown field") { Code::UnknownParameter } else { Code::InvalidParameter };
+    Failure::new(code, error.to_string())
+}
+
+/// All operations of the engine that this build has: one line each.
+pub const ALL: &[Operation] = &[];
+
+/// The operation of that name or alias.
+pub fn find(name: &str) -> Option<&'static Operation> {
+    ALL.iter().find(|operation| operation.is_called(name))
+}
+
+/// Operations of the reference and of its protocol that later versions bring, each with the group it comes with.
+pub const LATER: &[(&str, &str)] = &[
+    ("rollback", "selective rollback"),
+    ("partial-restore", "selective rollback"),
+    ("change", "selective rollback"),
+    ("exec", "selective rollback"),
+    ("log", "selective rollback"),
+    ("blame", "selective rollback"),
+    ("analyze-failure", "failure analysis"),
+    ("root-cause", "failure analysis"),
+    ("impact-assessment", "failure analysis"),
+    ("recovery-plan", "failure analysis"),
+    ("handle-error", "failure analysis"),
+    ("validate-state", "the workflow's state"),
+    ("repair-state", "the workflow's state"),
+    ("merge-states", "the workflow's state"),
+    ("status", "the workflow's state"),
+    ("event", "the workflow's state"),
+    ("initialize", "the workflow's state"),
+    ("get-state", "the workflow's state"),
+    ("update-state", "the workflow's state"),
+    ("recovery-status-update", "the workflow's state"),
+    ("hold-resources", "the workflow's state"),
+    ("create-strategy", "strategies and prevention"),
+    ("update-strategy", "strategies and prevention"),
+    ("test-resilience", "strategies and prevention"),
+    ("monitor-health", "strategies and prevention"),
+    ("record-metrics", "strategies and prevention"),
+    ("report-metrics", "strategies and prevention"),
+    ("run", "strategies and prevention"),
+];

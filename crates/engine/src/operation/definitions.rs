@@ -1,0 +1,71 @@
+//! The definition of every operation: name, words, effect, examples.
+//!
+//! Owns these facts. Refuses to handle any of them: see [`super::Perform`].
+
+use super::{Definition, Effect, Positional, Slot};
+use crate::params::*;
+use crate::results;
+
+const WORKFLOW: Positional = Positional::optional("workflow_id", Slot::Workflow);
+const WORKFLOW_NEEDED: Positional = Positional::needed("workflow_id", Slot::Workflow);
+const CHECKPOINT: Positional = Positional::needed("checkpoint", Slot::Checkpoint);
+
+macro_rules! define {
+    ($($params:ident => $result:ident, $name:literal, $effect:ident, [$($positional:expr),*], [$($example:literal),*];)*) => {
+        $(impl Definition for $params {
+            type Result = results::$result;
+            const NAME: &'static str = $name;
+            const POSITIONALS: &'static [Positional] = &[$($positional),*];
+            const EFFECT: Effect = Effect::$effect;
+            const EXAMPLES: &'static [&'static str] = &[$($example),*];
+        })*
+    };
+}
+
+define! {
+    Init => Initialised, "init", Writes, [Positional::optional("directory", Slot::HostPath)],
+        ["init", "init project --store /backup/project.wfr", "init --encrypt"];
+    Config => ConfigView, "config", Writes,
+        [Positional::optional("key", Slot::Text), Positional::optional("value", Slot::Text)],
+        ["config", "config capture.quota_bytes 10000000000",
+         "config recovery_configuration.checkpoint_policy.retention_period 60d"];
+    CreateCheckpoint => CheckpointCreated, "create-checkpoint", Writes, [WORKFLOW_NEEDED],
+        ["create-checkpoint wf --name base",
+         "create-checkpoint wf '{\"checkpoint_type\": \"manual\", \"name\": \"pre_critical_operation\"}'",
+         "create-checkpoint wf --checkpoint-type phase_complete --phase 2 --tags stable"];
+    ListCheckpoints => CheckpointList, "list-checkpoints", Reads, [WORKFLOW],
+        ["list-checkpoints wf", "list-checkpoints wf --filter-by-type phase_complete --descending --limit 10"];
+    Show => CheckpointShown, "show", Reads, [WORKFLOW, CHECKPOINT], ["show base", "show wf latest --coverage"];
+    Cat => FileContent, "cat", Reads, [WORKFLOW, CHECKPOINT, Positional::needed("path", Slot::Path)],
+        ["cat base src/main.rs", "cat latest src/main.rs > main.rs"];
+    Diff => Differences, "diff", Reads,
+        [WORKFLOW, Positional::needed("from", Slot::Checkpoint), Positional::optional("to", Slot::CheckpointOrTree),
+         Positional::many("paths", Slot::Path)],
+        ["diff base", "diff base latest --stat", "diff base tree src docs --name-only"];
+    ValidateCheckpoint => Validation, "validate-checkpoint", Writes, [WORKFLOW, CHECKPOINT],
+        ["validate-checkpoint base", "validate-checkpoint ckpt_456 --validation-level comprehensive --report-details"];
+    CleanupCheckpoints => Cleanup, "cleanup-checkpoints", Writes, [WORKFLOW],
+        ["cleanup-checkpoints wf --retention-policy 30d --dry-run",
+         "cleanup-checkpoints wf --retention-policy last=10,daily=7,weekly=4"];
+    Restore => Recovered, "restore", Recovers, [WORKFLOW, CHECKPOINT],
+        ["restore wf base", "restore wf base --plan", "restore wf latest-valid --yes --exact-mtime",
+         "restore wf base --to /tmp/base"];
+    EmergencyRestore => Recovered, "emergency-restore", Recovers,
+        [WORKFLOW_NEEDED, Positional::optional("checkpoint", Slot::Checkpoint)],
+        ["emergency-restore wf --yes"];
+    Undo => Recovered, "undo", Recovers, [WORKFLOW, Positional::optional("recovery_id", Slot::Recovery)],
+        ["undo", "undo rec_018f --plan"];
+    Recoveries => RecoveryList, "recoveries", Reads, [WORKFLOW], ["recoveries", "recoveries wf --report-details"];
+    Resume => Resumed, "resume", Writes, [], ["resume", "resume --take-back"];
+    BackupState => Backup, "backup-state", Writes, [WORKFLOW_NEEDED],
+        ["backup-state wf --output wf.wfrarchive", "backup-state wf --encryption --retention permanent"];
+    Import => Imported, "import", Writes, [Positional::needed("path", Slot::HostPath)],
+        ["import wf.wfrarchive --from archive"];
+    Doctor => Diagnosis, "doctor", Writes, [], ["doctor", "doctor --rebuild-catalog"];
+    Metadata => MetadataWritten, "metadata", Writes, [WORKFLOW_NEEDED], ["metadata wf"];
+    Schema => Schemas, "schema", Reads, [Positional::optional("operation", Slot::Text)], ["schema restore"];
+    Completions => Text, "completions", Reads, [Positional::needed("shell", Slot::Text)],
+        ["completions bash > ~/.local/share/bash-completion/completions/wfr"];
+    Man => Text, "man", Reads, [Positional::optional("directory", Slot::HostPath)], ["man | man -l -", "man ~/.local/share/man/man1"];
+    Demo => Text, "demo", Reads, [], ["demo"];
+}

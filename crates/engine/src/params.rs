@@ -1,0 +1,23 @@
+//! The parameters of every operation: one struct each, from which flags, help, schemas and validation all come.
+//!
+//! Owns the keys, their defaults and their one-line explanations, which are what `--help` prints. Refuses to act on
+//! them. A key that the reference's examples use is here, and so are the words that may stand before the flags:
+//! [`crate::operation::Definition::POSITIONALS`] names which key takes which word.
+
+pub mod checkpoints;
+pub mod lasting;
+pub mod recoveries;
+pub mod values;
+pub mod workspace;
+
+pub use checkpoints::{
+    Cat, CleanupCheckpoints, CreateCheckpoint, Diff, DiffFormat, ListCheckpoints, Show, SortBy, ValidateCheckpoint,
+    ValidationLevel,
+};
+pub use lasting::{BackupState, BackupType, Import, ImportFrom, Metadata};
+pub use recoveries::{
+    Checks, Consent, EmergencyRestore, ErrorHandling, OnDamage, Priority, Recoveries, RestorationMode, Restore, Resume,
+    Undo, ValidationConfig,
+};
+pub use values::{HostPath, On, OneOrMany, Phase, RetentionPolicy};
+pub use workspace::{Completions, Config, Demo, Doctor, Init, Man, Schema, Shell};

@@ -1,0 +1,361 @@
+//! Parameters of the operations that change the workspace's files, and of those that look back at them.
+//!
+//! Owns their keys, and what a yes is. Refuses to act on them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wfr_model::{Digest, RecoveryId, Span, Timestamp, WorkflowId};
+
+use super::values::{HostPath, On};
+
+/// Whether a recovery may change files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Consent {
+    /// It may.
+    Yes,
+    /// It may if its plan has this digest.
+    Digest(Digest),
+    /// The plan is shown and somebody is asked.
+    Ask,
+    /// It may not: the plan is shown.
+    None,
+}
+
+impl Consent {
+    /// The consent of a call. A digest binds even where a yes stands beside it.
+    pub fn of(yes: bool, apply: Option<Digest>, interactive: bool) -> Self {
+        match (apply, yes, interactive) {
+            (Some(digest), _, _) => Self::Digest(digest),
+            (None, true, _) => Self::Yes,
+            (None, false, true) => Self::Ask,
+            (None, false, false) => Self::None,
+        }
+    }
+}
+
+/// How much of a checkpoint is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum RestorationMode {
+    /// All of it.
+    #[default]
+    Full,
+    /// Some components; comes with selective rollback.
+    Partial,
+    /// Some changes; comes with selective rollback.
+    Selective,
+    /// Merged with what is there; comes with selective rollback.
+    Merge,
+}
+
+/// What is done about damage in a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum OnDamage {
+    /// Nothing is restored.
+    #[default]
+    Abort,
+    /// It is repaired first where another copy exists; what is left aborts.
+    Repair,
+    /// Damaged paths are left alone, all others are restored.
+    Ignore,
+}
+
+/// The reference's `error_handling` block.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct ErrorHandling {
+    /// What is done about damage.
+    pub validation_failures: Option<OnDamage>,
+    /// What is done where damage is met while restoring: the tree as it was is put back.
+    pub corruption_detection: Option<CorruptionDetection>,
+    /// What is done about dependencies; comes with the workflow's state.
+    pub dependency_errors: Option<DependencyErrors>,
+}
+
+/// The reference's one way of meeting damage half way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum CorruptionDetection {
+    /// Puts the tree back as it was.
+    RollbackToPrevious,
+}
+
+/// The reference's one way of meeting broken dependencies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum DependencyErrors {
+    /// Builds them again.
+    ReconstructDependencies,
+}
+
+/// The reference's `integrity_checking` block.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct IntegrityChecking {
+    /// Whether every object's checksum is checked.
+    pub checksum_validation: Option<bool>,
+    /// Whether manifest and trees are checked for form.
+    pub structure_validation: Option<bool>,
+    /// Whether what they say is checked for sense.
+    pub semantic_validation: Option<bool>,
+    /// Whether manifest, catalog and chain are checked against each other.
+    pub cross_reference_validation: Option<bool>,
+    /// Whether warnings count as damage.
+    pub strict_mode: Option<bool>,
+}
+
+/// The reference's `validation_config` block.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct ValidationConfig {
+    /// What is checked.
+    pub integrity_checking: IntegrityChecking,
+    /// What is done about what is found.
+    pub error_handling: ErrorHandling,
+}
+
+/// What a restore checks and how it meets damage, from all keys that say so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Checks {
+    /// Whether every object's checksum is checked before anything is changed.
+    pub checksum: bool,
+    /// Whether manifest and trees are checked for form.
+    pub structure: bool,
+    /// Whether what they say is checked for sense.
+    pub semantic: bool,
+    /// Whether manifest, catalog and chain are checked against each other.
+    pub cross_reference: bool,
+    /// Whether warnings count as damage.
+    pub strict: bool,
+    /// What is done about damage; `None` follows the configuration.
+    pub on_damage: Option<OnDamage>,
+}
+
+/// Brings the workspace back to a checkpoint.
+///
+/// What is there now is saved first, so a restore can be undone. Without a terminal it needs `--yes`, or `--apply` with
+/// the digest that `--plan` printed; else it shows the plan, writes nothing and exits with 8. A crash at any point
+/// leaves a recovery that the next command, or `wfr resume`, completes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Restore {
+    /// The workflow that the checkpoint belongs to.
+    pub workflow_id: Option<WorkflowId>,
+    /// The checkpoint: id, unique prefix of one, name, `latest`, `latest-valid` or `phase:N`.
+    pub checkpoint: Option<String>,
+    /// How much is restored.
+    pub restoration_mode: RestorationMode,
+    /// Whether the checkpoint is checked before and the tree after.
+    pub validate_integrity: On,
+    /// Whether progress recorded since the checkpoint is kept in the workflow's state.
+    pub preserve_progress: bool,
+    /// Whether the coordination hub is told.
+    pub notify_coordination_hub: bool,
+    /// Prints what would be done, with a digest, and does nothing.
+    pub plan: bool,
+    /// Does it if the plan has this digest, and refuses a stale one.
+    pub apply: Option<Digest>,
+    /// Does it without asking. Settles no conflict and allows no configuration.
+    pub yes: bool,
+    /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
+    pub allow_config: bool,
+    /// Writes the checkpoint's tree into this empty directory instead.
+    pub to: Option<HostPath>,
+    /// Whether modification times are those of the checkpoint; else changed files get the present.
+    pub exact_mtime: bool,
+    /// Whether later work of other active workflows may go back too.
+    pub whole_tree: bool,
+    /// A command that must succeed in the restored tree, run by `sh -c`; else the tree as it was is put back.
+    pub functional_check: Option<String>,
+    /// How long that command may take; 5m where it is not given.
+    pub functional_check_timeout: Option<Span>,
+    /// How long the whole restore may take; the configuration's `restoration_timeout` where it is not given.
+    pub timeout: Option<Span>,
+    /// Whether every object's checksum is checked before.
+    pub checksum_validation: Option<bool>,
+    /// Whether manifest and trees are checked for form before.
+    pub structure_validation: Option<bool>,
+    /// Whether what they say is checked for sense before.
+    pub semantic_validation: Option<bool>,
+    /// Whether manifest, catalog and chain are checked against each other before.
+    pub cross_reference_validation: Option<bool>,
+    /// Whether warnings count as damage.
+    pub strict_mode: Option<bool>,
+    /// What is done about damage; `abort` where neither this nor the configuration says.
+    pub error_handling: Option<OnDamage>,
+    /// The reference's form of the seven keys before.
+    pub validation_config: Option<ValidationConfig>,
+}
+
+impl Restore {
+    /// What is checked: a key of its own counts before the block, the block before the default.
+    pub fn checks(&self) -> Checks {
+        let block = self.validation_config.clone().unwrap_or_default();
+        let inner = block.integrity_checking;
+        let on = |own: Option<bool>, inner: Option<bool>| own.or(inner).unwrap_or(self.validate_integrity.0);
+        Checks {
+            checksum: on(self.checksum_validation, inner.checksum_validation),
+            structure: on(self.structure_validation, inner.structure_validation),
+            semantic: on(self.semantic_validation, inner.semantic_validation),
+            cross_reference: on(self.cross_reference_validation, inner.cross_reference_validation),
+            strict: self.strict_mode.or(inner.strict_mode).unwrap_or(false),
+            on_damage: self.error_handling.or(block.error_handling.validation_failures),
+        }
+    }
+
+    /// Whether it may change files.
+    pub fn consent(&self, interactive: bool) -> Consent {
+        Consent::of(self.yes, self.apply, interactive)
+    }
+}
+
+/// How urgent it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Priority {
+    /// Takes its turn before all others.
+    #[default]
+    Critical,
+    /// Before most.
+    High,
+    /// In turn.
+    Medium,
+    /// After others.
+    Low,
+}
+
+/// Brings the workspace back to the newest checkpoint that validates.
+///
+/// It walks back from the newest checkpoint, or from the one named, until one is whole.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EmergencyRestore {
+    /// The workflow.
+    pub workflow_id: Option<WorkflowId>,
+    /// The checkpoint to begin with; the newest where it is not given.
+    pub checkpoint: Option<String>,
+    /// Whether it walks back past checkpoints that do not validate.
+    pub use_latest_valid_checkpoint: On,
+    /// Whether the checkpoint is taken without being read whole first; what is restored is still verified.
+    pub skip_validation: bool,
+    /// How urgent it is, for the audit trail.
+    pub priority: Priority,
+    /// Whether stakeholders are told.
+    pub notify_stakeholders: bool,
+    /// Prints what would be done, with a digest, and does nothing.
+    pub plan: bool,
+    /// Does it if the plan has this digest, and refuses a stale one.
+    pub apply: Option<Digest>,
+    /// Does it without asking. Settles no conflict and allows no configuration.
+    pub yes: bool,
+    /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
+    pub allow_config: bool,
+    /// Whether modification times are those of the checkpoint; else changed files get the present.
+    pub exact_mtime: bool,
+    /// Whether later work of other active workflows may go back too.
+    pub whole_tree: bool,
+}
+
+impl EmergencyRestore {
+    /// Whether it may change files.
+    pub fn consent(&self, interactive: bool) -> Consent {
+        Consent::of(self.yes, self.apply, interactive)
+    }
+}
+
+/// Takes a recovery back: the workspace becomes what it was before it.
+///
+/// Without an id it is the latest recovery that is not undone. An undo can be undone.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Undo {
+    /// Of this workflow only.
+    pub workflow_id: Option<WorkflowId>,
+    /// The recovery.
+    pub recovery_id: Option<RecoveryId>,
+    /// Prints what would be done, with a digest, and does nothing.
+    pub plan: bool,
+    /// Does it if the plan has this digest, and refuses a stale one.
+    pub apply: Option<Digest>,
+    /// Does it without asking. Settles no conflict and allows no configuration.
+    pub yes: bool,
+    /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
+    pub allow_config: bool,
+    /// Whether modification times are put back too.
+    pub exact_mtime: On,
+}
+
+impl Undo {
+    /// Whether it may change files.
+    pub fn consent(&self, interactive: bool) -> Consent {
+        Consent::of(self.yes, self.apply, interactive)
+    }
+}
+
+/// Lists recoveries, newest first: the audit trail.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recoveries {
+    /// Of this workflow only.
+    pub workflow_id: Option<WorkflowId>,
+    /// Begun at this time or later.
+    pub since: Option<Timestamp>,
+    /// At most so many; 100 where it is not given.
+    pub limit: Option<u32>,
+    /// Whether every step's end is listed.
+    pub report_details: bool,
+}
+
+/// Completes an unfinished recovery, or takes it back where it never reached its commit point.
+///
+/// It does nothing and exits with 0 where none is unfinished.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resume {
+    /// Takes the recovery back instead of completing it.
+    pub take_back: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{from_value, json};
+
+    #[test]
+    fn a_digest_binds_before_a_yes() {
+        let digest = Digest([1; 32]);
+        assert_eq!(Consent::of(true, Some(digest), true), Consent::Digest(digest));
+        assert_eq!(Consent::of(true, None, false), Consent::Yes);
+        assert_eq!(Consent::of(false, None, true), Consent::Ask);
+        assert_eq!(Consent::of(false, None, false), Consent::None);
+    }
+
+    #[test]
+    fn own_keys_count_before_the_block() {
+        let restore: Restore = from_value(json!({
+            "checksum_validation": true,
+            "validate_integrity": false,
+            "validation_config": {
+                "integrity_checking": {"checksum_validation": false, "strict_mode": true},
+                "error_handling": {
+                    "validation_failures": "ignore",
+                    "corruption_detection": "rollback_to_previous",
+                    "dependency_errors": "reconstruct_dependencies"
+                }
+            }
+        }))
+        .unwrap();
+        let checks = restore.checks();
+        assert!(checks.checksum && !checks.structure && checks.strict);
+        assert_eq!(checks.on_damage, Some(OnDamage::Ignore));
+    }
+}

@@ -1,0 +1,55 @@
+//! The results of every operation: one struct each, as it stands in `result` of a response.
+//!
+//! Owns field names. Refuses to compute and to render them. What is not known is `null`; a check that did not run says
+//! `skipped`.
+
+pub mod checkpoints;
+pub mod recoveries;
+pub mod workspace;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use checkpoints::{
+    Change, ChangeKind, CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult,
+    Damage, Differences, Encoding, FileContent, LineMetadata, Listed, Side, Validation,
+};
+pub use recoveries::{PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, ValidationResults};
+pub use workspace::{
+    Backup, ConfigKey, ConfigView, Diagnosis, FileSystemReport, Imported, Initialised, MetadataWritten,
+    OperationSchemas, Schemas, Text,
+};
+
+/// What a check said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It ran and all was well.
+    Passed,
+    /// It ran and something was wrong.
+    Failed,
+    /// It did not run.
+    #[default]
+    Skipped,
+}
+
+impl Verdict {
+    /// The verdict of a check that ran.
+    pub fn of(is_well: bool) -> Self {
+        if is_well { Self::Passed } else { Self::Failed }
+    }
+
+    /// The verdict of a check that may not have run.
+    pub fn of_optional(is_well: Option<bool>) -> Self {
+        is_well.map_or(Self::Skipped, Self::of)
+    }
+
+    /// The word that stands in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}

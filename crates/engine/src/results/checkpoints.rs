@@ -1,0 +1,306 @@
+//! Results of the operations on checkpoints.
+//!
+//! Owns their field names. Refuses to compute them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wfr_model::checkpoint::{CheckpointType, FileCounts, Manifest, Trigger, VerificationStatus};
+use wfr_model::coverage::{Skip, SkipSum};
+use wfr_model::entry::Kind;
+use wfr_model::plan::EntrySummary;
+use wfr_model::retention::Decision;
+use wfr_model::{CheckpointId, Digest, Timestamp, TreePath, WorkflowId};
+
+use super::Verdict;
+use crate::params::{DiffFormat, ValidationLevel};
+
+/// What a checkpoint does not cover.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct CoverageResult {
+    /// Sums by reason.
+    pub skipped: Vec<SkipSum>,
+    /// Whether nothing is missing that should be there.
+    pub complete: bool,
+    /// Every path that is not covered.
+    pub paths: Vec<Skip>,
+}
+
+/// Result of `create-checkpoint`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointCreated {
+    /// Its id.
+    pub checkpoint_id: CheckpointId,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub checkpoint_type: CheckpointType,
+    /// What caused it.
+    pub trigger: Trigger,
+    /// When it was taken.
+    pub created_at: Timestamp,
+    /// The root tree, `null` for state only.
+    pub tree: Option<Digest>,
+    /// Counts over the tree and against the checkpoint before.
+    pub files: FileCounts,
+    /// What it does not cover.
+    pub coverage: CoverageResult,
+    /// Bytes that the store grew by.
+    pub size_bytes: u64,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its own retention policy.
+    pub retention_policy: Option<String>,
+    /// Whether it was read back and found whole.
+    pub integrity_check: Verdict,
+    /// How long it took.
+    pub duration: String,
+}
+
+/// One line of a list. The last fields are there on request only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointLine {
+    /// Its id.
+    pub checkpoint_id: CheckpointId,
+    /// Whose.
+    pub workflow_id: WorkflowId,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub checkpoint_type: CheckpointType,
+    /// What caused it.
+    pub trigger: Trigger,
+    /// When it was taken.
+    pub created_at: Timestamp,
+    /// The phase's number.
+    pub phase_id: Option<i64>,
+    /// The phase's name.
+    pub phase_name: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Whether nothing is missing that should be there.
+    pub complete: bool,
+    /// Counts over its tree.
+    pub files: FileCounts,
+    /// What is known of its integrity; with `include_integrity_status`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification_status: Option<VerificationStatus>,
+    /// When that was found out; with `include_integrity_status`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_timestamp: Option<Timestamp>,
+    /// The rest; with `include_metadata`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<LineMetadata>,
+}
+
+/// The metadata of a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LineMetadata {
+    /// Bytes that it added to the store.
+    pub size_bytes: u64,
+    /// Its own retention policy.
+    pub retention_policy: Option<String>,
+    /// The root tree.
+    pub tree: Option<Digest>,
+    /// The manifest's hash.
+    pub manifest: Digest,
+    /// The checkpoint before it in the chain.
+    pub predecessor: Option<CheckpointId>,
+    /// Whether a rebuild or an import brought it.
+    pub recovered: bool,
+}
+
+/// Result of `list-checkpoints`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointList {
+    /// The checkpoints, in the order asked for.
+    pub checkpoints: Vec<CheckpointLine>,
+    /// How many fit the filters, limit aside.
+    pub total: u64,
+}
+
+/// One path of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Listed {
+    /// Where.
+    pub path: TreePath,
+    /// What.
+    #[serde(flatten)]
+    pub entry: EntrySummary,
+}
+
+/// Result of `show`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointShown {
+    /// The manifest.
+    pub checkpoint: Manifest,
+    /// What is known of its integrity now.
+    pub verification_status: VerificationStatus,
+    /// When that was found out.
+    pub validation_timestamp: Option<Timestamp>,
+    /// What it does not cover, with every path.
+    pub coverage: CoverageResult,
+    /// Every path that it holds; with `files`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<Listed>>,
+}
+
+/// How a file's bytes are written in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// As they are.
+    Utf8,
+    /// In base 64 (RFC 4648, with padding).
+    Base64,
+}
+
+/// Result of `cat`. Without `--json` the bytes alone are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FileContent {
+    /// The checkpoint.
+    pub checkpoint_id: CheckpointId,
+    /// The file.
+    pub path: TreePath,
+    /// Its kind: a regular file or a symbolic link.
+    pub kind: Kind,
+    /// Its size in bytes; of a symbolic link, its target's length.
+    pub size: u64,
+    /// SHA-256 of its bytes; `null` for a symbolic link.
+    pub checksum: Option<Digest>,
+    /// Its bytes; `null` where they are more than 16 MiB, which only the form without `--json` writes.
+    pub content: Option<String>,
+    /// How they are written in `content`.
+    pub encoding: Option<Encoding>,
+}
+
+/// What happened to a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// It is new.
+    Added,
+    /// Its content or its target differs.
+    Modified,
+    /// Only its mode, owner, attributes or times differ.
+    Metadata,
+    /// It became something of another kind.
+    Type,
+    /// It is gone.
+    Removed,
+}
+
+/// One path that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// Where.
+    pub path: TreePath,
+    /// What happened.
+    pub kind: ChangeKind,
+    /// What was there.
+    pub before: Option<EntrySummary>,
+    /// What is there.
+    pub after: Option<EntrySummary>,
+    /// Whether either side is no text, or too large to be compared line by line; `null` where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<bool>,
+    /// Lines that are new; `null` where lines were not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insertions: Option<u64>,
+    /// Lines that are gone; `null` where lines were not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletions: Option<u64>,
+    /// The difference as text, in the format asked for; `null` where lines were not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<String>,
+}
+
+/// One side of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Side {
+    /// The checkpoint; `null` for the tree as it is now.
+    pub checkpoint_id: Option<CheckpointId>,
+    /// Its name, or `tree`.
+    pub name: String,
+    /// The root tree.
+    pub tree: Digest,
+}
+
+/// Result of `diff`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Differences {
+    /// What is compared from.
+    pub from: Side,
+    /// What is compared to.
+    pub to: Side,
+    /// How it is shown.
+    pub format: DiffFormat,
+    /// Each path that differs, in order.
+    pub changes: Vec<Change>,
+}
+
+/// One object that is damaged or missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Damage {
+    /// The object.
+    pub object: Digest,
+    /// What it is: `blob`, `tree`, ...
+    pub kind: String,
+    /// A path that needs it; the root for the checkpoint's own objects.
+    pub path: TreePath,
+    /// What does not fit.
+    pub message: String,
+    /// Whether it was mended.
+    pub repaired: bool,
+}
+
+/// Result of `validate-checkpoint`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Validation {
+    /// Which.
+    pub checkpoint_id: CheckpointId,
+    /// Its name.
+    pub name: String,
+    /// How much was looked at.
+    pub validation_level: ValidationLevel,
+    /// The conclusion.
+    pub verification_status: VerificationStatus,
+    /// Whether every object that was looked at is there and whole.
+    pub integrity_check: Verdict,
+    /// Whether the manifest fits its predecessor, the catalog and the chain's head.
+    pub chain_check: Verdict,
+    /// Dependencies; they come with the workflow's state.
+    pub dependency_validation: Verdict,
+    /// Objects looked at.
+    pub objects: u64,
+    /// Objects read to their last byte.
+    pub objects_read: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Damaged or missing objects found.
+    pub damaged: u64,
+    /// Of these, how many were mended.
+    pub repaired: u64,
+    /// Each of them; with `report_details`.
+    pub damages: Vec<Damage>,
+    /// The report's file below the workspace; `null` where it could not be written.
+    pub report: Option<String>,
+    /// How long it took.
+    pub duration: String,
+}
+
+/// Result of `cleanup-checkpoints`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cleanup {
+    /// Whether nothing was removed, just looked at.
+    pub dry_run: bool,
+    /// Checkpoints removed, or that would be.
+    pub removed: Vec<CheckpointId>,
+    /// How many stay.
+    pub kept: u64,
+    /// Bytes that the store shrank by; `null` for a dry run.
+    pub bytes_freed: Option<u64>,
+    /// Bytes of packs that wait for a running command to end before they go.
+    pub bytes_pending: u64,
+    /// The decision on each checkpoint; with `report_cleanup` or a dry run.
+    pub decisions: Vec<Decision>,
+}

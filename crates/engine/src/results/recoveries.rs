@@ -1,0 +1,175 @@
+//! Results of the operations that change the workspace's files, and of those that look back at them.
+//!
+//! Owns their field names. Refuses to compute them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wfr_model::plan::{Conflict, Kept, StepSummary};
+use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
+use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, WorkflowId};
+
+use super::Verdict;
+
+/// A plan in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanResult {
+    /// By which `--apply` names it.
+    pub digest: Digest,
+    /// What would be done, by path.
+    pub steps: Vec<StepSummary>,
+    /// What stands in the way.
+    pub conflicts: Vec<Conflict>,
+    /// Later work of others that would go back too, a sentence each.
+    pub blast_radius: Vec<String>,
+    /// What is left alone.
+    pub kept: Vec<Kept>,
+}
+
+/// The reference's checks of a restoration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ValidationResults {
+    /// The checkpoint before, and the tree after.
+    pub integrity_check: Verdict,
+    /// Dependencies; they come with the workflow's state.
+    pub dependency_validation: Verdict,
+    /// Performance; it comes with monitoring.
+    pub performance_check: Verdict,
+    /// The command given as `functional_check`.
+    pub functional_check: Verdict,
+}
+
+/// Result of `restore`, `emergency-restore` and `undo`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Recovered {
+    /// Whether the tree is now as it should be; `false` for a plan that was only shown.
+    pub recovery_successful: bool,
+    /// The recovery; `null` for a plan, and for a restore to another directory.
+    pub recovery_id: Option<RecoveryId>,
+    /// How it ended; `null` for a plan, and for a restore to another directory.
+    pub recovery_status: Option<RecoveryStatus>,
+    /// The checkpoint aimed at.
+    pub restored_checkpoint: CheckpointId,
+    /// The checkpoint that saved the tree as it was; `null` where nothing in the workspace was changed.
+    pub safety_checkpoint: Option<CheckpointId>,
+    /// The recovery that this one took back.
+    pub undone: Option<RecoveryId>,
+    /// Where it was restored to, instead of the workspace.
+    pub restored_to: Option<String>,
+    /// How long it took.
+    pub restoration_time: String,
+    /// What was restored.
+    pub components_restored: Vec<String>,
+    /// What the checks said.
+    pub validation_results: ValidationResults,
+    /// Steps that ended as planned.
+    pub changed: Vec<StepReport>,
+    /// Paths left alone, and why.
+    pub kept: Vec<Kept>,
+    /// What stood in the way.
+    pub conflicts: Vec<Conflict>,
+    /// Steps that failed.
+    pub failed: Vec<StepReport>,
+    /// Displaced files that were kept, because somebody may still be writing into them.
+    pub displaced: Vec<Displaced>,
+    /// Checkpoints that an emergency restore passed over, newest first.
+    pub passed_over: Vec<CheckpointId>,
+    /// The plan: with `--plan`, and where consent was missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanResult>,
+}
+
+/// One line of the audit trail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecoveryLine {
+    /// Its id.
+    pub recovery_id: RecoveryId,
+    /// What kind it was.
+    pub kind: RecoveryKind,
+    /// Whose.
+    pub workflow_id: WorkflowId,
+    /// The checkpoint aimed at.
+    pub target: CheckpointId,
+    /// The checkpoint that saved the tree before.
+    pub safety_checkpoint: Option<CheckpointId>,
+    /// Where it stands.
+    pub status: RecoveryStatus,
+    /// Who asked.
+    pub actor: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How many steps ended as planned.
+    pub changed: u64,
+    /// How many paths were left alone.
+    pub kept: u64,
+    /// How many steps failed.
+    pub failed: u64,
+    /// The recovery that it undid.
+    pub undoes: Option<RecoveryId>,
+    /// The recovery that undid it.
+    pub undone_by: Option<RecoveryId>,
+    /// All of it; with `report_details`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<RecoveryRecord>>,
+}
+
+impl RecoveryLine {
+    /// The line of a record.
+    pub fn of(record: RecoveryRecord, with_details: bool) -> Self {
+        let report = record.report.as_ref();
+        let count =
+            |list: fn(&wfr_model::recovery::ApplyReport) -> usize| report.map_or(0, |report| list(report) as u64);
+        Self {
+            changed: count(|report| report.changed.len()),
+            kept: count(|report| report.kept.len()),
+            failed: count(|report| report.failed.len()),
+            recovery_id: record.recovery_id.clone(),
+            kind: record.kind,
+            workflow_id: record.workflow_id.clone(),
+            target: record.target.clone(),
+            safety_checkpoint: record.safety_checkpoint.clone(),
+            status: record.status,
+            actor: record.actor.clone(),
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            undoes: record.undoes.clone(),
+            undone_by: record.undone_by.clone(),
+            record: with_details.then(|| Box::new(record)),
+        }
+    }
+}
+
+/// Result of `recoveries`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecoveryList {
+    /// Recoveries, newest first.
+    pub recoveries: Vec<RecoveryLine>,
+}
+
+/// One recovery that `resume` ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResumedRecovery {
+    /// Which.
+    pub recovery_id: RecoveryId,
+    /// How it ended.
+    pub recovery_status: RecoveryStatus,
+    /// Steps that ended as planned.
+    pub changed: Vec<StepReport>,
+    /// Paths left alone, and why.
+    pub kept: Vec<Kept>,
+    /// Steps that failed.
+    pub failed: Vec<StepReport>,
+    /// Displaced files that were kept.
+    pub displaced: Vec<Displaced>,
+}
+
+/// Result of `resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Resumed {
+    /// Recoveries that were completed or taken back now.
+    pub resumed: Vec<ResumedRecovery>,
+    /// Recoveries that had changed nothing yet, now recorded as aborted.
+    pub aborted: Vec<RecoveryId>,
+}
