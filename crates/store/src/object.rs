@@ -126,12 +126,23 @@ pub trait Objects: Sync {
 
     /// Whether the index holds it; the bytes are not looked at.
     fn has(&self, id: &Digest) -> bool;
+
+    /// Whether all that was held at an earlier moment still is, so that ids of that time need not be asked for one by
+    /// one. `holdings` is what [`crate::Store::holdings`] gave at that moment.
+    fn still_holds(&self, _holdings: &[u8]) -> bool {
+        false
+    }
 }
 
 /// Writing of objects, from several threads at once. Nothing is durable before the writer was finished.
 pub trait Sink: Sync {
     /// Whether the object need not be written again.
     fn has(&self, id: &Digest) -> bool;
+
+    /// As [`Objects::still_holds`].
+    fn still_holds(&self, _holdings: &[u8]) -> bool {
+        false
+    }
 
     /// Writes an object whose SHA-256 the caller has computed; does nothing where it is held already.
     fn put(&self, kind: ObjectKind, id: &Digest, bytes: &[u8]) -> Result<(), WriteError>;

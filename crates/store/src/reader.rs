@@ -55,6 +55,11 @@ impl Store {
         self.cipher.as_ref().map_or(*id, |cipher| cipher.disk_id(id))
     }
 
+    /// What is held now, as an opaque mark for [`Objects::still_holds`]; empty where that is nothing.
+    pub fn holdings(&self) -> Vec<u8> {
+        self.with_index(Index::holdings)
+    }
+
     /// Runs a function on the index.
     pub fn with_index<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
         look(&self.index.read().unwrap_or_else(std::sync::PoisonError::into_inner))
@@ -132,5 +137,9 @@ impl Objects for Store {
     fn has(&self, id: &Digest) -> bool {
         let key = key(&self.disk_id(id));
         self.with_index(|index| index.locate(&key).next().is_some())
+    }
+
+    fn still_holds(&self, holdings: &[u8]) -> bool {
+        self.with_index(|index| index.still_holds(holdings))
     }
 }

@@ -21,6 +21,7 @@ pub struct Writer<'a> {
     store: &'a Store,
     coding: Coding,
     limit: Option<u64>,
+    avoided: HashSet<PackId>,
     begun: Mutex<HashSet<Key>>,
     stored_bytes: AtomicU64,
     output: Mutex<Output>,
@@ -42,6 +43,7 @@ impl Store {
             store: self,
             coding,
             limit,
+            avoided: HashSet::new(),
             begun: Mutex::default(),
             stored_bytes: AtomicU64::new(0),
             output: Mutex::default(),
@@ -50,6 +52,12 @@ impl Store {
 }
 
 impl<'a> Writer<'a> {
+    /// Never appends to these packs: they are about to go.
+    pub fn avoiding(mut self, packs: &[PackId]) -> Self {
+        self.avoided.extend(packs.iter().cloned());
+        self
+    }
+
     /// Writes an object even where the store holds it: for repair, whose new copy is found before the damaged one.
     pub fn put_again(&self, kind: ObjectKind, id: &Digest, bytes: &[u8]) -> Result<(), WriteError> {
         let key = key(&self.store.disk_id(id));
@@ -90,7 +98,8 @@ impl<'a> Writer<'a> {
     /// The newest pack that has room and that nobody else holds, else a new one.
     fn open_pack(&self) -> io::Result<Appender> {
         let packs = self.store.vault().packs();
-        for extent in self.store.extents().iter().rev().take(8) {
+        let usable = self.store.extents().iter().rev().filter(|extent| !self.avoided.contains(&extent.pack));
+        for extent in usable.take(8) {
             if let Some(appender) = Appender::reopen(&packs, extent)? {
                 return Ok(appender);
             }
@@ -121,6 +130,10 @@ impl Sink for Writer<'_> {
             let key = key(&self.store.disk_id(id));
             self.begun.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
         }
+    }
+
+    fn still_holds(&self, holdings: &[u8]) -> bool {
+        self.store.still_holds(holdings)
     }
 
     fn put(&self, kind: ObjectKind, id: &Digest, bytes: &[u8]) -> Result<(), WriteError> {

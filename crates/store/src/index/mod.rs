@@ -135,6 +135,34 @@ impl Index {
         self.packs.iter().filter(|pack| !pack.present).map(|pack| &pack.id)
     }
 
+    /// How far each pack reaches that is there: for [`Self::still_holds`].
+    pub fn holdings(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for pack in self.packs.iter().filter(|pack| pack.present) {
+            let id = pack.id.as_str().as_bytes();
+            out.push(id.len() as u8);
+            out.extend_from_slice(id);
+            out.extend_from_slice(&pack.committed.to_le_bytes());
+        }
+        out
+    }
+
+    /// Whether every pack that was there is there and reaches as far; not for no holdings at all.
+    pub fn still_holds(&self, mut holdings: &[u8]) -> bool {
+        let present = self.packs.iter().filter(|pack| pack.present);
+        let reach: HashMap<&[u8], u64> = present.map(|pack| (pack.id.as_str().as_bytes(), pack.committed)).collect();
+        let was_any = !holdings.is_empty();
+        while let Some((length, rest)) = holdings.split_first() {
+            let Some((id, rest)) = rest.split_at_checked(*length as usize) else { return false };
+            let Some((committed, rest)) = rest.split_first_chunk::<8>() else { return false };
+            if reach.get(id).is_none_or(|now| *now < u64::from_le_bytes(*committed)) {
+                return false;
+            }
+            holdings = rest;
+        }
+        was_any
+    }
+
     /// Stretches of packs that the scan could not read. Only what no segment covers is scanned.
     pub fn gaps(&self) -> &[(PackId, Gap)] {
         &self.gaps

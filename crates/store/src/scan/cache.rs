@@ -9,6 +9,7 @@
 //! listing together with its place and the file's own random number, and each listing is true by itself, whatever
 //! became of the others. So damage costs time, never truth.
 
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
@@ -24,7 +25,7 @@ const MAGIC: &[u8; 8] = b"wfrcache";
 const VERSION: u32 = 1;
 
 /// Bytes of a slot, its checksum included.
-const SLOT: usize = 68;
+const SLOT: usize = 80;
 
 /// Where the two slots begin: in sectors of their own, so that a torn write damages one only.
 const SLOTS: [u64; 2] = [0, 512];
@@ -49,6 +50,8 @@ struct Slot {
     live: u64,
     /// The rules under which names were listed.
     rules: u64,
+    /// Where it says what the store held when this was written; none where that is not known.
+    holdings: Pos,
 }
 
 impl Slot {
@@ -61,6 +64,8 @@ impl Slot {
         for (field, number) in out[16..64].chunks_exact_mut(8).zip(numbers) {
             field.copy_from_slice(&number.to_le_bytes());
         }
+        out[64..72].copy_from_slice(&self.holdings.at.to_le_bytes());
+        out[72..76].copy_from_slice(&self.holdings.len.to_le_bytes());
         let crc = crc32fast::hash(&out[..SLOT - 4]);
         out[SLOT - 4..].copy_from_slice(&crc.to_le_bytes());
         out
@@ -75,7 +80,8 @@ impl Slot {
         }
         let root = Pos { at: u64_at(32)?, len: u32_at(12)? };
         let (nonce, sequence, end) = (u64_at(16)?, u64_at(24)?, u64_at(40)?);
-        Some(Self { nonce, sequence, root, end, live: u64_at(48)?, rules: u64_at(56)? })
+        let holdings = Pos { at: u64_at(64)?, len: u32_at(72)? };
+        Some(Self { nonce, sequence, root, end, live: u64_at(48)?, rules: u64_at(56)?, holdings })
     }
 }
 
@@ -102,6 +108,12 @@ impl StatCache {
     /// Under which rules names were listed.
     pub(super) fn rules(&self) -> u64 {
         self.slot.rules
+    }
+
+    /// What the store held when every id in it was known to be held; empty where that is not known.
+    pub(super) fn holdings(&self) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        self.read(self.slot.holdings, &mut buffer).unwrap_or_default().to_vec()
     }
 
     /// Whether the file should be written anew.
@@ -188,19 +200,21 @@ pub(super) struct Update {
     /// Bytes of all listings in use, changed ones included.
     pub live: u64,
     pub rules: u64,
+    /// Whether the store is known to hold every id in it, but for those of entries that are not part of the tree.
+    pub knows_holdings: bool,
 }
 
 impl Update {
     /// Brings the file `name` up to date, or leaves it: see [`super::Scan::write_cache`].
-    pub(super) fn write(&self, dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    pub(super) fn write(&self, dir: BorrowedFd<'_>, name: &CStr, holdings: &[u8]) -> io::Result<()> {
         match &self.base {
-            Some(base) if !(self.is_whole && base.is_mostly_dead()) => self.append(base, dir, name),
-            _ if self.is_whole => self.write_anew(dir, name),
+            Some(base) if !(self.is_whole && base.is_mostly_dead()) => self.append(base, dir, name, holdings),
+            _ if self.is_whole => self.write_anew(dir, name, holdings),
             _ => Ok(()),
         }
     }
 
-    fn append(&self, base: &StatCache, dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    fn append(&self, base: &StatCache, dir: BorrowedFd<'_>, name: &CStr, holdings: &[u8]) -> io::Result<()> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = File::from(rustix::fs::openat(dir, name, flags, Mode::empty())?);
         // Another process that writes now knows at least as much.
@@ -212,19 +226,20 @@ impl Update {
         if newest_slot(&file) != Some(base.slot) {
             return Ok(());
         }
-        let (root, end) = self.put_listings(&file, base.slot.nonce, base.slot.end, base.slot.root)?;
         let sequence = base.slot.sequence + 1;
-        let slot = Slot { sequence, root, end, live: self.live, rules: self.rules, ..base.slot };
+        let slot = self.put_all(&file, Slot { sequence, ..base.slot }, holdings)?;
         write_slot(&file, &slot)
     }
 
-    fn write_anew(&self, dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    fn write_anew(&self, dir: BorrowedFd<'_>, name: &CStr, holdings: &[u8]) -> io::Result<()> {
         let nonce = nonce()?;
         let temporary = format!("stat-cache.{nonce:016x}.tmp");
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = File::from(rustix::fs::openat(dir, temporary.as_str(), flags, Mode::RUSR | Mode::WUSR)?);
-        let written = self.put_listings(&file, nonce, DATA, Pos::NONE).and_then(|(root, end)| {
-            write_slot(&file, &Slot { nonce, sequence: 1, root, end, live: self.live, rules: self.rules })?;
+        let (root, rules) = (Pos::NONE, self.rules);
+        let empty = Slot { nonce, sequence: 1, root, end: DATA, live: 0, rules, holdings: Pos::NONE };
+        let written = self.put_all(&file, empty, holdings).and_then(|slot| {
+            write_slot(&file, &slot)?;
             Ok(rustix::fs::renameat(dir, temporary.as_str(), dir, name)?)
         });
         if written.is_err() {
@@ -233,17 +248,19 @@ impl Update {
         written
     }
 
-    /// Writes the changed listings from `at` on; returns the root's place and the end.
-    fn put_listings(&self, file: &File, nonce: u64, at: u64, root: Pos) -> io::Result<(Pos, u64)> {
-        let mut out = Appender { file, nonce, at, pending: Vec::new() };
-        let mut places = std::collections::HashMap::new();
-        let mut last = root;
+    /// Writes the changed listings at the slot's end; returns the slot that names them.
+    fn put_all(&self, file: &File, mut slot: Slot, holdings: &[u8]) -> io::Result<Slot> {
+        let mut out = Appender { file, nonce: slot.nonce, at: slot.end, pending: Vec::new() };
+        let mut places = HashMap::new();
         for changed in &self.changed {
-            last = out.put(changed, &places)?;
-            places.insert(changed.number, last);
+            slot.root = out.put_listing(changed, &places)?;
+            places.insert(changed.number, slot.root);
         }
+        let is_known = self.knows_holdings && !holdings.is_empty();
+        slot.holdings = if is_known { out.put(holdings, |_| ())? } else { Pos::NONE };
         out.flush()?;
-        Ok((last, out.at))
+        (slot.end, slot.live, slot.rules) = (out.at, self.live, self.rules);
+        Ok(slot)
     }
 }
 
@@ -258,19 +275,27 @@ struct Appender<'f> {
 impl Appender<'_> {
     const FLUSH_BYTES: usize = 1 << 20;
 
-    fn put(&mut self, changed: &Changed, places: &std::collections::HashMap<usize, Pos>) -> io::Result<Pos> {
-        let Ok(len) = u32::try_from(changed.bytes.len() + 4) else { return Ok(Pos::NONE) };
-        let at = self.at + self.pending.len() as u64;
-        let start = self.pending.len();
-        self.pending.extend_from_slice(&[0; 4]);
-        self.pending.extend_from_slice(&changed.bytes);
-        let (crc, body) = self.pending[start..].split_at_mut(4);
-        if !changed.below.is_empty() {
+    fn put_listing(&mut self, changed: &Changed, places: &HashMap<usize, Pos>) -> io::Result<Pos> {
+        self.put(&changed.bytes, |body| {
+            if changed.below.is_empty() {
+                return;
+            }
             let offsets = listing::dir_offsets(body);
             for (entry, number) in &changed.below {
                 listing::set_pos(body, offsets[*entry], places.get(number).copied().unwrap_or(Pos::NONE));
             }
-        }
+        })
+    }
+
+    /// Appends bytes with their checksum, after `fill_in` has changed them; what is too long for a place has none.
+    fn put(&mut self, bytes: &[u8], fill_in: impl FnOnce(&mut [u8])) -> io::Result<Pos> {
+        let Ok(len) = u32::try_from(bytes.len() + 4) else { return Ok(Pos::NONE) };
+        let at = self.at + self.pending.len() as u64;
+        let start = self.pending.len();
+        self.pending.extend_from_slice(&[0; 4]);
+        self.pending.extend_from_slice(bytes);
+        let (crc, body) = self.pending[start..].split_at_mut(4);
+        fill_in(body);
         crc.copy_from_slice(&checksum(self.nonce, at, body).to_le_bytes());
         if self.pending.len() >= Self::FLUSH_BYTES {
             self.flush()?;

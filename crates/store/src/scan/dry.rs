@@ -40,11 +40,19 @@ impl Objects for Dry<'_> {
     fn has(&self, id: &Digest) -> bool {
         self.holds(id)
     }
+
+    fn still_holds(&self, holdings: &[u8]) -> bool {
+        self.below.still_holds(holdings)
+    }
 }
 
 impl Sink for Dry<'_> {
     fn has(&self, id: &Digest) -> bool {
         self.holds(id)
+    }
+
+    fn still_holds(&self, holdings: &[u8]) -> bool {
+        self.below.still_holds(holdings)
     }
 
     fn put(&self, kind: ObjectKind, id: &Digest, bytes: &[u8]) -> Result<(), WriteError> {

@@ -95,7 +95,7 @@ impl<'s> Worker<'s> {
         };
         let too_large = stat.kind() == FileType::RegularFile && self.shared.options.rules.is_too_large(stat.size);
         match cached {
-            Some(cached) if !too_large && self.speaks_for(cached, &stat) => {
+            Some(cached) if !too_large && self.speaks_for(folder, cached, &stat) => {
                 if cached.is_included() {
                     folder.keep(cached);
                 } else {
@@ -111,13 +111,15 @@ impl<'s> Worker<'s> {
     }
 
     /// Whether the cache knows what stands there, and the store holds it.
-    fn speaks_for(&self, cached: &Cached<'_>, stat: &Stat) -> bool {
-        cached.flags & RACY == 0
-            && cached.is_same(stat, self.shared.root_dev)
-            && (cached.kind != Kind::File || {
-                let content = cached.content();
-                self.shared.sink.has(&content.chunks.unwrap_or(content.hash))
-            })
+    fn speaks_for(&self, folder: &Folder<'_>, cached: &Cached<'_>, stat: &Stat) -> bool {
+        if cached.flags & RACY != 0 || !cached.is_same(stat, self.shared.root_dev) {
+            return false;
+        }
+        if cached.kind != Kind::File || (folder.is_held && cached.is_included()) {
+            return true;
+        }
+        let content = cached.content();
+        self.shared.sink.has(&content.chunks.unwrap_or(content.hash))
     }
 
     /// Counts an entry that is part of the tree.

@@ -112,6 +112,10 @@ pub struct Scan {
     pub mounts: Vec<TreePath>,
     /// Whether [`Self::write_cache`] has anything to write.
     pub cache_changed: bool,
+    /// Whether the root was visited.
+    was_reached: bool,
+    /// Whether the store held all that it held when the cache was written.
+    store_was_whole: bool,
     update: cache::Update,
 }
 
@@ -197,21 +201,26 @@ fn scan_once(
     let path = |dir: usize, name: Option<&[u8]>| {
         TreePath::from_bytes(&names.path(dir, name)).expect("every name was checked when it was listed")
     };
+    let coverage = to_coverage(skips, &path);
     let rules = options.rules.fingerprint();
     let cache_changed = root_meta.is_some() && (!changed.is_empty() || !shared.trusts_names);
     let is_whole = shared.keeps_listings;
+    // What was not visited may hold ids that were not asked for since the store lost something.
+    let knows_holdings = shared.store_is_whole || coverage.is_complete();
     let mut mounts: Vec<TreePath> = mounts.into_iter().map(|dir| path(dir, None)).collect();
     mounts.sort_unstable();
     Ok(Scan {
         tree,
         root_meta: root_meta.unwrap_or_else(|| stat.meta()),
         hard_links: put_links(sink, linked, &path)?,
-        coverage: coverage(skips, &path),
+        coverage,
         counts,
         read,
         mounts,
         cache_changed,
-        update: cache::Update { base: cache.cloned(), changed, is_whole, live, rules },
+        was_reached: root_meta.is_some(),
+        store_was_whole: shared.store_is_whole,
+        update: cache::Update { base: cache.cloned(), changed, is_whole, live, rules, knows_holdings },
     })
 }
 
@@ -231,7 +240,7 @@ fn walk_all<'s>(shared: &'s Shared<'s>, root: Task<'s>) -> Found {
     })
 }
 
-fn coverage(skips: Vec<Skipped>, path: &dyn Fn(usize, Option<&[u8]>) -> TreePath) -> Coverage {
+fn to_coverage(skips: Vec<Skipped>, path: &dyn Fn(usize, Option<&[u8]>) -> TreePath) -> Coverage {
     let skip = |skip: Skipped| Skip {
         path: path(skip.dir, skip.name.as_ref().map(|name| name.to_bytes())),
         reason: skip.reason,
@@ -267,11 +276,18 @@ impl Scan {
     /// synced, as the file can be lost. Does nothing where nothing changed or another process wrote it since.
     /// To be called after what the scan stored was committed.
     pub fn write_cache(&self, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
+        self.write_cache_with(dir, name, &[])
+    }
+
+    /// The same with [`crate::Store::holdings`] of the store that this scan went into, taken after the commit: while
+    /// those last, the next scan asks the store once instead of once for each file. Empty for a scan into [`Dry`].
+    pub fn write_cache_with(&self, dir: BorrowedFd<'_>, name: &Path, holdings: &[u8]) -> io::Result<()> {
         use std::os::unix::ffi::OsStrExt;
-        if !self.cache_changed {
+        let is_marked = self.store_was_whole || holdings.is_empty();
+        if !self.was_reached || (!self.cache_changed && is_marked) {
             return Ok(());
         }
         let name = CString::new(name.as_os_str().as_bytes())?;
-        self.update.write(dir.as_fd(), &name)
+        self.update.write(dir.as_fd(), &name, holdings)
     }
 }

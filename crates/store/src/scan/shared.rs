@@ -19,6 +19,8 @@ pub(super) struct Shared<'a> {
     pub cache: Option<&'a StatCache>,
     /// Whether the cached names were listed under the same rules.
     pub trusts_names: bool,
+    /// Whether the store holds all that it held when the cache was written.
+    pub store_is_whole: bool,
     /// Whether every listing is kept in memory, to write the cache anew.
     pub keeps_listings: bool,
     pub clock: Clock,
@@ -46,6 +48,7 @@ impl<'a> Shared<'a> {
             sink,
             cache,
             trusts_names: cache.is_some_and(|cache| cache.rules() == options.rules.fingerprint()),
+            store_is_whole: cache.is_some_and(|cache| sink.still_holds(&cache.holdings())),
             keeps_listings: cache.is_none_or(StatCache::is_mostly_dead),
             clock,
             root_dev,

@@ -61,6 +61,8 @@ pub(super) struct Folder<'t> {
     pub number: usize,
     pub fd: BorrowedFd<'t>,
     pub mount: Mount,
+    /// Whether the store holds the content of all entries that the cache has in the tree.
+    pub is_held: bool,
     /// What the cache knows of its entries.
     old: Option<&'t Listing<'t>>,
     /// All entries for the cache; `None` while none differs from the cached ones.
@@ -169,15 +171,18 @@ impl<'s> Worker<'s> {
         let is_trusted =
             |old: &&Listing<'_>| shared.trusts_names && !mount.is_remote && old.head.is_trusted(&stat, shared.root_dev);
         let number = task.number;
+        // Both: a tree may outlive its files in the store, and a scan may not have come to its commit.
+        let is_held = shared.store_is_whole && old.as_ref().is_some_and(|old| shared.sink.has(&old.head.tree));
+        let folder = |fd| Folder { number, fd, mount, is_held, old: old.as_ref(), new: None, taken: 0 };
         let (visited, fd) = if let Some(old) = old.as_ref().filter(is_trusted) {
-            let mut folder = Folder { number, fd: fd.as_fd(), mount, old: Some(old), new: None, taken: 0 };
+            let mut folder = folder(fd.as_fd());
             self.revisit(task, &mut folder, old)?;
             let new = folder.new.take();
             let whole = bytes.filter(|_| new.is_none() && shared.keeps_listings);
             (self.known_names(old, &stat, new, whole), fd)
         } else {
             let fd = if old.is_some() { reopen(&fd)? } else { fd };
-            let mut folder = Folder { number, fd: fd.as_fd(), mount, old: old.as_ref(), new: None, taken: 0 };
+            let mut folder = folder(fd.as_fd());
             let new = self.list(task, &mut folder, &stat, names)?;
             (self.listed(old.as_ref(), &stat, new), fd)
         };

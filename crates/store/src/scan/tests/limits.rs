@@ -20,7 +20,7 @@ fn deep(bench: &Bench, levels: usize) {
 
 #[test]
 fn depth_costs_neither_stack_nor_descriptors() {
-    const LEVELS: usize = 3_000;
+    const LEVELS: usize = 2_200;
     let mut bench = Bench::new();
     bench.open_most = 8;
     deep(&bench, LEVELS);

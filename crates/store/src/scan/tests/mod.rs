@@ -4,6 +4,7 @@
 
 mod cached;
 mod damage;
+mod held;
 mod kinds;
 mod limits;
 mod races;
