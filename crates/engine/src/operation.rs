@@ -1,9 +1,11 @@
 //! Operations: what each is called, takes, gives and touches; the one table of those that this build has.
 //!
 //! Owns the contract between definitions (`params`, `results`), handlers and front ends: a handler is an `impl` of
-//! [`Perform`] for its parameters and one line in [`ALL`]. Refuses to know any front end.
+//! [`Perform`] for its parameters, bound by one line in [`crate::handlers`]. Refuses to know any front end.
 
 mod definitions;
+pub mod json;
+pub mod keys;
 mod schema;
 pub mod words;
 
@@ -120,6 +122,8 @@ pub struct Operation {
     pub parameters: fn() -> Value,
     /// The JSON Schema of its result.
     pub result: fn() -> Value,
+    /// Checks that every key is one of its own and has a value that it may have.
+    pub check: fn(&Map<String, Value>) -> Result<(), Failure>,
     /// Does it, given parameters as a JSON object.
     pub run: fn(&mut Session, Value) -> Result<Outcome, Failure>,
 }
@@ -135,18 +139,21 @@ impl Operation {
             examples: P::EXAMPLES,
             parameters: parameters::<P>,
             result: result::<P>,
+            check: keys::check::<P>,
             run: run::<P>,
         }
     }
 
-    /// Does it with words and keys: the words become keys first.
+    /// Does it with words and keys: the words become keys first. Wrong keys are found before anything is opened.
     pub fn call(
         &self,
         session: &mut Session,
         words: &[OsString],
         parameters: Map<String, Value>,
     ) -> Result<Outcome, Failure> {
+        (self.check)(&parameters)?;
         let parameters = words::bind(self, words, parameters, session)?;
+        (self.check)(&parameters)?;
         (self.run)(session, Value::Object(parameters))
     }
 
@@ -158,19 +165,12 @@ impl Operation {
 
 /// Reads the parameters, does it, and forgets the result's type.
 fn run<P: Perform>(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
-    let parameters: P = serde_json::from_value(parameters).map_err(|error| refusal(&error))?;
+    let refuse = |error: serde_json::Error| Failure::new(Code::InvalidParameter, error.to_string());
+    let parameters: P = serde_json::from_value(parameters).map_err(refuse)?;
     Ok(parameters.perform(session)?.erase())
 }
 
-/// A value that does not fit its key, as a failure. Front ends find most of them before, by the schema.
-fn refusal(error: &serde_json::Error) -> Failure {
-    let code =
-        if error.to_string().starts_with("unknown field") { Code::UnknownParameter } else { Code::InvalidParameter };
-    Failure::new(code, error.to_string())
-}
-
-/// All operations of the engine that this build has: one line each.
-pub const ALL: &[Operation] = &[];
+pub use crate::handlers::ALL;
 
 /// The operation of that name or alias.
 pub fn find(name: &str) -> Option<&'static Operation> {

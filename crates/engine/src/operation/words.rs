@@ -8,15 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
-use wfr_catalog::ReferenceError;
 use wfr_model::path::{escape, unescape};
-use wfr_model::{CheckpointId, RecoveryId, TreePath, WorkflowId};
+use wfr_model::{CheckpointId, RecoveryId, TreePath};
 
 use super::{Operation, Positional, Slot};
 use crate::error::{Code, Failure};
 use crate::params::HostPath;
-use crate::session::Session;
-use crate::workspace;
 
 /// What must be known to tell words apart.
 pub trait Known {
@@ -31,31 +28,6 @@ pub trait Known {
 
     /// The directory that relative paths begin at.
     fn current(&self) -> &Path;
-}
-
-impl Known for Session {
-    fn has_workflow(&mut self, name: &str) -> Result<bool, Failure> {
-        let Ok(id) = name.parse::<WorkflowId>() else { return Ok(false) };
-        Ok(self.open()?.catalog.has_workflow(&id)?)
-    }
-
-    fn has_checkpoint(&mut self, workflow: Option<&str>, reference: &str) -> Result<bool, Failure> {
-        let workflow = workflow.and_then(|name| name.parse::<WorkflowId>().ok());
-        match self.open()?.catalog.resolve(workflow.as_ref(), reference) {
-            Err(ReferenceError::NotFound { .. } | ReferenceError::Malformed(_)) => Ok(false),
-            Err(ReferenceError::Catalog(error)) => Err(error.into()),
-            // What is ambiguous, deleted or another workflow's is a checkpoint: its own error says more.
-            _ => Ok(true),
-        }
-    }
-
-    fn root(&mut self) -> Result<PathBuf, Failure> {
-        Ok(workspace::locate(&self.directories)?.root)
-    }
-
-    fn current(&self) -> &Path {
-        &self.directories.current
-    }
 }
 
 /// Puts words into the parameters under the keys that they stand for. A word `--` makes all further ones paths.
@@ -306,6 +278,7 @@ mod tests {
             examples: &[],
             parameters: || Value::Null,
             result: || Value::Null,
+            check: |_| Ok(()),
             run: |_, _| Err(Failure::new(Code::Internal, "not to be run")),
         }
     }

@@ -91,7 +91,6 @@ pub struct ListCheckpoints {
     /// The other way round: newest, largest or last name first.
     pub descending: bool,
     /// Of these types only.
-    #[serde(alias = "type")]
     pub filter_by_type: OneOrMany<CheckpointType>,
     /// Whether what is known of their integrity is listed too.
     pub include_integrity_status: bool,

@@ -150,7 +150,7 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
 
 /// A phase, as the siblings write it: a number, a name, or `{"phase_id": 2, "name": "Implementation"}`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a number, a name, or {\"phase_id\": 2, \"name\": \"...\"} is expected")]
 #[schemars(inline)]
 pub enum Phase {
     /// Its number.
@@ -169,8 +169,9 @@ pub struct PhaseObject {
     /// Its number.
     pub phase_id: Option<i64>,
     /// Its name.
-    #[serde(alias = "phase_name")]
     pub name: Option<String>,
+    /// Its name, as checkpoints call it.
+    pub phase_name: Option<String>,
 }
 
 impl Phase {
@@ -182,7 +183,7 @@ impl Phase {
                 Ok(number) => (Some(number), None),
                 Err(_) => (None, Some(text.clone())),
             },
-            Self::Both(both) => (both.phase_id, both.name.clone()),
+            Self::Both(both) => (both.phase_id, both.name.clone().or_else(|| both.phase_name.clone())),
         }
     }
 }

@@ -142,10 +142,15 @@ pub struct OperationSchemas {
     pub result: Value,
 }
 
-/// Result of `schema`: by operation.
+/// Result of `schema`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Schemas(pub BTreeMap<String, OperationSchemas>);
+#[serde(untagged)]
+pub enum Schemas {
+    /// Those of the operation that was named.
+    One(Box<OperationSchemas>),
+    /// Those of all, by operation.
+    All(BTreeMap<String, OperationSchemas>),
+}
 
 /// Result of operations that write text.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
