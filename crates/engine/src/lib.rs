@@ -1,1 +1,27 @@
-//! stub
+//! The facade: one function per use case, over store, catalog and recovery.
+//!
+//! Owns what an operation is, and the order in which the layers below are called. Refuses to know the terminal, the
+//! environment and the clock: the edge passes them in.
+
+pub mod checkpoint;
+mod conversions;
+pub mod error;
+pub mod handlers;
+pub mod holding;
+pub mod init;
+mod links;
+mod manifests;
+pub mod mint;
+mod names;
+pub mod open;
+pub mod operation;
+pub mod params;
+pub mod recovery;
+pub mod response;
+pub mod results;
+pub mod scanning;
+pub mod session;
+mod textdiff;
+pub mod verify;
+pub mod view;
+pub mod workspace;

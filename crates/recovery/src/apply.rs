@@ -18,7 +18,8 @@ use wfr_store::{Objects, ReadError, disk};
 
 use crate::mounts::{Mounts, Staging};
 use crate::plan::LinkGroups;
-use crate::redo::{self, Head, Redo, RedoError, RedoStep};
+pub use crate::redo::RedoError;
+use crate::redo::{self, Head, Redo, RedoStep};
 use crate::stage::{self, Manner};
 use crate::step::{self, Ended, Ground};
 use crate::{beneath, displaced, metadata, probe};

@@ -1,0 +1,203 @@
+//! Errors of the layers below as failures: code, words, causes, and what to do next.
+//!
+//! Owns the one place where each of them gets its stable code. Refuses to print.
+
+use std::error::Error;
+
+use wfr_catalog::{CatalogError, ReferenceError};
+use wfr_recovery::apply::PrepareError;
+use wfr_recovery::checkout::CheckoutError;
+use wfr_store::{ReadError, WriteError};
+
+use crate::checkpoint::CreateError;
+use crate::error::{Code, Failure, code_of_io};
+use crate::init::InitError;
+use crate::open::OpenError;
+use crate::view::ConfigError;
+use crate::workspace::LocateError;
+
+/// A failure of the system, by what the system said.
+fn io(error: &(dyn Error + 'static), source: &std::io::Error) -> Failure {
+    Failure::of(code_of_io(source), error)
+}
+
+impl From<LocateError> for Failure {
+    fn from(error: LocateError) -> Self {
+        match error {
+            LocateError::NotFound(_) => Self::of(Code::WorkspaceNotFound, &error),
+            LocateError::Config(error) => error.into(),
+            LocateError::Store { .. } => {
+                Self::of(Code::StoreNotFound, &error).with_hint("name the workspace too, with `--workspace DIR`")
+            }
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        match &error {
+            ConfigError::Malformed { .. } => Self::of(Code::InvalidConfiguration, &error),
+            ConfigError::Io { source, .. } => io(&error, source),
+        }
+    }
+}
+
+impl From<wfr_store::vault::VaultError> for Failure {
+    fn from(error: wfr_store::vault::VaultError) -> Self {
+        use wfr_store::vault::VaultError as V;
+        match &error {
+            V::Absent(_) => Self::of(Code::StoreNotFound, &error),
+            V::Version { .. } => Self::of(Code::UnsupportedFormat, &error),
+            V::Damaged(..) => Self::of(Code::StoreDamaged, &error),
+            V::Occupied(_) => Self::of(Code::TargetNotEmpty, &error),
+            V::Io { source, .. } => io(&error, source),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Locate(error) => error.into(),
+            OpenError::Config(error) => error.into(),
+            OpenError::Catalog(error) => error.into(),
+            OpenError::Vault(error) => error.into(),
+            OpenError::Locked(_) => Self::of(Code::StoreLocked, &error),
+            OpenError::Store { ref source, .. } => io(&error, source),
+        }
+    }
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Self {
+        use CatalogError as C;
+        let code = match &error {
+            C::Absent(_) | C::Foreign { .. } | C::Corrupt { .. } => Code::CatalogDamaged,
+            C::FutureFormat { .. } => Code::UnsupportedFormat,
+            C::Full { .. } => Code::DiskFull,
+            C::ReadOnly { .. } => Code::PermissionDenied,
+            C::Io { .. } => Code::Io,
+            C::Busy { .. } => Code::Busy,
+            C::Held(_) => Code::Held,
+            C::NameTaken { .. } => Code::NameTaken,
+            C::NotFound { what: "recovery", .. } => Code::RecoveryNotFound,
+            C::NotFound { .. } => Code::CheckpointNotFound,
+            C::NotUndoable { .. } => Code::NotUndoable,
+            _ => Code::Internal,
+        };
+        Self::of(code, &error)
+    }
+}
+
+impl From<ReferenceError> for Failure {
+    fn from(error: ReferenceError) -> Self {
+        match error {
+            ReferenceError::Catalog(error) => error.into(),
+            ReferenceError::Malformed(_) => Self::of(Code::InvalidParameter, &error),
+            ReferenceError::Ambiguous { .. } => Self::of(Code::Ambiguous, &error),
+            _ => Self::of(Code::CheckpointNotFound, &error),
+        }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match &error {
+            ReadError::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound => io(&error, source),
+            _ => Self::of(Code::CheckpointIntegrity, &error)
+                .with_option("`wfr emergency-restore` takes the newest checkpoint that is whole"),
+        }
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        match &error {
+            WriteError::Quota { .. } => Self::of(Code::QuotaExceeded, &error),
+            WriteError::Io { source, .. } => io(&error, source),
+            WriteError::Crypto(_) => Self::of(Code::Internal, &error),
+        }
+    }
+}
+
+impl From<wfr_store::scan::ScanError> for Failure {
+    fn from(error: wfr_store::scan::ScanError) -> Self {
+        use wfr_store::scan::ScanError as S;
+        match error {
+            S::Write(error) => error.into(),
+            S::Aborted => Self::of(Code::Interrupted, &error),
+            S::Root(ref source) if source.kind() == std::io::ErrorKind::NotFound => {
+                Self::of(Code::WorkspaceNotFound, &error)
+                    .with_hint("the workspace is gone: `wfr restore` brings it back")
+            }
+            S::Root(ref source) | S::Process(ref source) => io(&error, source),
+        }
+    }
+}
+
+impl From<CreateError> for Failure {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Open(error) => error.into(),
+            CreateError::Scan(error) => error.into(),
+            CreateError::Write(error) => error.into(),
+            CreateError::Read(error) => error.into(),
+            CreateError::Catalog(error) => error.into(),
+            CreateError::Contended(_) => Self::of(Code::Busy, &error),
+        }
+    }
+}
+
+impl From<InitError> for Failure {
+    fn from(error: InitError) -> Self {
+        match error {
+            InitError::Vault(error) => error.into(),
+            InitError::Catalog(error) => error.into(),
+            InitError::Config(error) => error.into(),
+            InitError::NotADirectory(_) => Self::of(Code::FileNotFound, &error).with_hint("make the directory first"),
+            InitError::Refused(..) => Self::of(Code::UnsuitablePlace, &error),
+            InitError::Already(..) => Self::of(Code::AlreadyProtected, &error),
+            InitError::Io { ref source, .. } => io(&error, source),
+        }
+    }
+}
+
+impl From<PrepareError> for Failure {
+    fn from(error: PrepareError) -> Self {
+        match error {
+            PrepareError::Read(error) => error.into(),
+            PrepareError::Conflicts(_) => Self::of(Code::Conflicts, &error),
+            PrepareError::FileSystem { .. } => Self::of(Code::UnsupportedFileSystem, &error),
+            PrepareError::NoRoom { .. } => Self::of(Code::DiskFull, &error),
+            PrepareError::Interrupted => Self::of(Code::Interrupted, &error),
+            PrepareError::TimedOut => Self::of(Code::TimeLimit, &error),
+            PrepareError::Stage { ref source, .. }
+            | PrepareError::Journal(ref source)
+            | PrepareError::Workspace { ref source, .. } => io(&error, source),
+        }
+    }
+}
+
+impl From<CheckoutError> for Failure {
+    fn from(error: CheckoutError) -> Self {
+        match error {
+            CheckoutError::Read(error) => error.into(),
+            CheckoutError::NotEmpty(_) => Self::of(Code::TargetNotEmpty, &error),
+            CheckoutError::Interrupted => Self::of(Code::Interrupted, &error),
+            CheckoutError::Io { ref source, .. } => io(&error, source),
+        }
+    }
+}
+
+impl From<wfr_recovery::apply::RedoError> for Failure {
+    fn from(error: wfr_recovery::apply::RedoError) -> Self {
+        Self::of(Code::StoreDamaged, &error)
+            .with_hint("the files' former state is in the recovery's safety checkpoint: see `wfr recoveries`")
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::of(code_of_io(&error), &error)
+    }
+}

@@ -1,0 +1,158 @@
+//! `doctor` and `metadata`.
+//!
+//! Owns what is looked at and what each finding says. Refuses to change anything but the derived files it is asked for.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery};
+use wfr_model::TreePath;
+use wfr_model::finding::{Finding, Severity};
+use wfr_recovery::{apply, probe};
+
+use super::{known, needed, shown};
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::{Doctor, Metadata};
+use crate::response::Success;
+use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
+use crate::session::Session;
+use crate::view;
+
+/// Looks whether everything is in order.
+pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
+    if parameters.rebuild_catalog {
+        let message = "rebuilding the catalog comes with a later version";
+        return Err(Failure::new(Code::NotInThisVersion, message).with_hint("docs/manual-recovery.md gets files out"));
+    }
+    let open = session.open()?;
+    let mut findings = Vec::new();
+    catalog(&open, &mut findings)?;
+    packs(&open, &mut findings)?;
+    places(&open, &mut findings);
+    unfinished(&open, &mut findings)?;
+    let file_systems = file_systems(&open, &mut findings);
+    let healthy = !findings.iter().any(|finding| finding.severity >= Severity::Error);
+    let count = findings.len();
+    let diagnosis = Diagnosis {
+        healthy,
+        findings,
+        workspace: Some(shown(open.root())),
+        store: Some(shown(open.vault.dir())),
+        file_systems,
+        checkpoints: open.catalog.count(&ListQuery::default())?,
+        rebuilt: None,
+    };
+    let verdict = (!healthy).then(|| Failure::new(Code::Unhealthy, format!("{count} findings")));
+    Ok(Success::new(diagnosis).with_verdict(verdict))
+}
+
+fn catalog(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    for problem in open.catalog.integrity_check(IntegrityLevel::Full)? {
+        let fix = "run `wfr doctor --rebuild-catalog`";
+        findings.push(Finding::new("CATALOG_DAMAGED", Severity::Critical, problem, fix));
+    }
+    Ok(())
+}
+
+fn packs(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let store = open.store()?;
+    let fix = "run `wfr validate-checkpoint latest --validation-level comprehensive --repair-if-possible`";
+    store.with_index(|index| {
+        for pack in index.missing_packs() {
+            let message = format!("pack {pack} is missing or cut off");
+            findings.push(Finding::new("PACK_MISSING", Severity::Critical, message, fix));
+        }
+        for (pack, gap) in index.gaps() {
+            let message = format!("pack {pack} cannot be read from byte {} to {}", gap.from, gap.to);
+            findings.push(Finding::new("PACK_DAMAGED", Severity::Critical, message, fix));
+        }
+    });
+    Ok(())
+}
+
+fn places(open: &Open, findings: &mut Vec<Finding>) {
+    if !open.root().is_dir() {
+        let message = format!("the workspace {} is gone", open.root().display());
+        findings.push(Finding::new("WORKSPACE_GONE", Severity::Error, message, "`wfr restore` brings it back"));
+        return;
+    }
+    if open.vault.dir().starts_with(open.root()) {
+        let message = format!("the store {} lies inside the workspace and goes with it", open.vault.dir().display());
+        findings.push(Finding::new("STORE_INSIDE", Severity::Warning, message, "move it out and use `--store DIR`"));
+    }
+    if !view::exists(open.root()) {
+        let message = "the view is missing; the store is not touched by that";
+        findings.push(Finding::new("VIEW_MISSING", Severity::Warning, message, "`wfr init` writes it again"));
+    }
+}
+
+fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    for id in apply::unfinished(&open.vault.journal())? {
+        let message = format!("recovery {id} is not finished: some files are restored, others are not yet");
+        findings.push(Finding::new("RECOVERY_UNFINISHED", Severity::Error, message, "run `wfr resume`"));
+    }
+    let committed = apply::unfinished(&open.vault.journal())?;
+    for record in open.catalog.unfinished()?.iter().filter(|record| !committed.contains(&record.recovery_id)) {
+        let message = format!("recovery {} began and never changed anything", record.recovery_id);
+        findings.push(Finding::new("RECOVERY_BEGUN", Severity::Error, message, "run `wfr resume`"));
+    }
+    Ok(())
+}
+
+fn file_systems(open: &Open, findings: &mut Vec<Finding>) -> Vec<FileSystemReport> {
+    let Ok(abilities) = probe::probe(open.root(), &TreePath::ROOT) else { return vec![] };
+    if !abilities.allow_recovery() {
+        let message = format!("the file system ({}) cannot exchange files atomically", abilities.file_system);
+        let fix = "restore with `--to DIR` on another file system";
+        findings.push(Finding::new("FILE_SYSTEM_UNSUITABLE", Severity::Error, message, fix));
+    }
+    vec![FileSystemReport {
+        path: shown(open.root()),
+        kind: abilities.file_system,
+        exchange: abilities.exchange,
+        no_replace: abilities.no_replace,
+        leases: abilities.leases,
+    }]
+}
+
+/// Writes the reference's three metadata files of a workflow.
+pub fn metadata(session: &mut Session, parameters: Metadata) -> Result<Success<MetadataWritten>, Failure> {
+    let open = session.open()?;
+    let workflow = known(&open, needed(parameters.workflow_id, "workflow_id")?)?;
+    let rows = open.catalog.list(&ListQuery { workflow: Some(workflow.clone()), ..ListQuery::default() })?;
+    let dir: PathBuf = view::metadata_dir(open.root(), workflow.as_str());
+    let index = json!({"workflow_id": workflow, "checkpoints": rows.iter().map(index_line).collect::<Vec<_>>()});
+    let hashes: Map<String, Value> = rows.iter().map(hash_line).collect();
+    let graph = json!({"dependency_graph": {
+        "workflow_id": workflow, "nodes": {}, "edges": [], "external_dependencies": null,
+    }});
+    let mut files = Vec::new();
+    for (name, value) in [
+        ("checkpoint_index.json", index),
+        ("integrity_hashes.json", Value::Object(hashes)),
+        ("dependency_graph.json", graph),
+    ] {
+        let below = dir.strip_prefix(view::dir(open.root())).unwrap_or(Path::new("")).to_string_lossy().into_owned();
+        files.push(shown(&view::write_report(open.root(), &below, name, &value)?));
+    }
+    let written = MetadataWritten { files, checkpoints: rows.len() as u64 };
+    Ok(Success::new(written).about(&workflow))
+}
+
+fn index_line(row: &CheckpointRow) -> Value {
+    json!({
+        "checkpoint_id": row.checkpoint_id,
+        "name": row.name,
+        "checkpoint_type": row.checkpoint_type,
+        "created_at": row.created_at,
+        "phase_id": row.phase_id,
+        "complete": row.complete,
+        "tags": row.tags,
+    })
+}
+
+fn hash_line(row: &CheckpointRow) -> (String, Value) {
+    let hashes = json!({"manifest": row.manifest, "tree": row.tree, "verification_status": row.verification});
+    (row.checkpoint_id.to_string(), hashes)
+}

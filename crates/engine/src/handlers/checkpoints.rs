@@ -1,0 +1,200 @@
+//! `create-checkpoint`, `list-checkpoints`, `validate-checkpoint`.
+//!
+//! Owns their glue. Refuses to know how a checkpoint is taken and verified.
+
+use std::time::Instant;
+
+use wfr_catalog::{CheckpointRow, ListQuery, Reference, SortBy as Order};
+use wfr_model::Span;
+use wfr_model::checkpoint::VerificationStatus;
+use wfr_model::coverage::Coverage;
+
+use super::{checkpoint, known, needed, shown, took};
+use crate::checkpoint::{self as taking, Created, Request};
+use crate::error::{Code, Failure};
+use crate::params::{CreateCheckpoint, ListCheckpoints, SortBy, ValidateCheckpoint, ValidationLevel};
+use crate::response::Success;
+use crate::results::{
+    CheckpointCreated, CheckpointLine, CheckpointList, CoverageResult, LineMetadata, Validation, Verdict,
+};
+use crate::scanning::Effort;
+use crate::session::Session;
+use crate::{recovery, verify, view};
+
+/// Coverage in results.
+pub(super) fn coverage_result(coverage: Coverage, with_paths: bool) -> CoverageResult {
+    CoverageResult {
+        skipped: coverage.sums(),
+        complete: coverage.is_complete(),
+        paths: if with_paths { coverage.skips } else { vec![] },
+    }
+}
+
+/// Takes a checkpoint.
+pub fn create(session: &mut Session, parameters: CreateCheckpoint) -> Result<Success<CheckpointCreated>, Failure> {
+    let begun = Instant::now();
+    let request = request(session, &parameters)?;
+    let open = session.open()?;
+    recovery::finish_unfinished(session, &open)?;
+    let deadline = parameters.deadline.and_then(Span::duration).map(|length| begun + length);
+    let created = taking::create(&open, &request, session, Effort { deadline, paranoid: false })?;
+    let integrity = if parameters.validate_integrity {
+        let row = open.catalog.resolve(None, created.manifest.checkpoint_id.as_str())?;
+        let report = verify::verify(&open.store()?, &row, ValidationLevel::Standard, session)?;
+        open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
+        Verdict::of(report.damages.is_empty())
+    } else {
+        Verdict::Skipped
+    };
+    let is_complete = created.coverage.is_complete();
+    let mut success = Success::new(created_result(created, integrity, begun)).about(&request.workflow);
+    if !is_complete {
+        success = success.with_next_step("the checkpoint is incomplete: `wfr show` says what is missing");
+    }
+    let damaged = Failure::new(Code::CheckpointIntegrity, "the new checkpoint failed validation");
+    Ok(success.with_verdict((integrity == Verdict::Failed).then_some(damaged)))
+}
+
+fn created_result(created: Created, integrity: Verdict, begun: Instant) -> CheckpointCreated {
+    let manifest = created.manifest;
+    let state = manifest.file_system_state;
+    CheckpointCreated {
+        checkpoint_id: manifest.checkpoint_id,
+        name: manifest.name,
+        checkpoint_type: manifest.checkpoint_type,
+        trigger: manifest.trigger,
+        created_at: manifest.created_at,
+        tree: state.as_ref().map(|state| state.tree),
+        files: state.map(|state| state.files).unwrap_or_default(),
+        coverage: coverage_result(created.coverage, true),
+        size_bytes: created.added.stored_bytes,
+        tags: manifest.metadata.tags,
+        retention_policy: manifest.metadata.retention_policy,
+        integrity_check: integrity,
+        duration: took(begun),
+    }
+}
+
+fn request(session: &Session, parameters: &CreateCheckpoint) -> Result<Request, Failure> {
+    if let Some(name) = &parameters.name {
+        wfr_model::ids::check_name(name, "checkpoint name")
+            .map_err(|error| Failure::new(Code::InvalidParameter, error.to_string()))?;
+        if Reference::is_reserved(name) {
+            let message = format!("`{name}` means something else as a reference");
+            return Err(Failure::new(Code::InvalidParameter, message).with_hint("choose another name"));
+        }
+    }
+    let workflow = needed(parameters.workflow_id.clone(), "workflow_id")?;
+    Ok(Request {
+        trigger: parameters.trigger,
+        name: parameters.name.clone(),
+        tags: parameters.tags.clone(),
+        phase: parameters.phase()?,
+        retention: parameters.retention_policy.map(|span| span.to_string()),
+        with_files: parameters.include_file_backups.0,
+        ..Request::new(workflow, parameters.checkpoint_type, &session.actor)
+    })
+}
+
+/// Lists checkpoints.
+pub fn list(session: &mut Session, parameters: ListCheckpoints) -> Result<Success<CheckpointList>, Failure> {
+    let open = session.open()?;
+    let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
+    let query = ListQuery {
+        workflow: workflow.clone(),
+        types: parameters.filter_by_type.0.clone(),
+        tags: parameters.tags.clone(),
+        since: parameters.since,
+        until: parameters.until,
+        limit: parameters.limit,
+        sort_by: match parameters.sort_by {
+            SortBy::CreationTime => Order::CreationTime,
+            SortBy::Name => Order::Name,
+            SortBy::Size => Order::Size,
+            SortBy::Type => Order::Type,
+        },
+        descending: parameters.descending,
+        include_deleted: false,
+    };
+    let rows = open.catalog.list(&query)?;
+    let total = if parameters.limit.is_some() { open.catalog.count(&query)? } else { rows.len() as u64 };
+    let checkpoints = rows.into_iter().map(|row| line(row, &parameters)).collect();
+    Ok(Success { workflow_id: workflow, ..Success::new(CheckpointList { checkpoints, total }) })
+}
+
+fn line(row: CheckpointRow, parameters: &ListCheckpoints) -> CheckpointLine {
+    let integrity = parameters.include_integrity_status;
+    CheckpointLine {
+        metadata: parameters.include_metadata.then(|| LineMetadata {
+            size_bytes: row.size_bytes,
+            retention_policy: row.retention.clone(),
+            tree: row.tree,
+            manifest: row.manifest,
+            predecessor: row.predecessor.clone(),
+            recovered: row.recovered,
+        }),
+        checkpoint_id: row.checkpoint_id,
+        workflow_id: row.workflow_id,
+        name: row.name,
+        checkpoint_type: row.checkpoint_type,
+        trigger: row.trigger,
+        created_at: row.created_at,
+        phase_id: row.phase_id,
+        phase_name: row.phase_name,
+        tags: row.tags,
+        complete: row.complete,
+        files: row.files,
+        verification_status: integrity.then_some(row.verification),
+        validation_timestamp: row.verified_at.filter(|_| integrity),
+    }
+}
+
+/// Checks a checkpoint.
+pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result<Success<Validation>, Failure> {
+    let begun = Instant::now();
+    let open = session.open()?;
+    let row = checkpoint(&open, parameters.workflow_id, parameters.checkpoint)?;
+    let level = parameters.validation_level;
+    let mut report = verify::verify(&open.store()?, &row, level, session)?;
+    let found = report.damages.len() as u64;
+    let mut damages = report.damages.clone();
+    let mut repaired = 0;
+    if parameters.repair_if_possible && found > 0 {
+        recovery::finish_unfinished(session, &open)?;
+        repaired = verify::repair(&open, &report.damages)?;
+        report = verify::verify(&open.store()?, &row, level, session)?;
+        for damage in &mut damages {
+            damage.repaired = !report.damages.iter().any(|left| left.object == damage.object);
+        }
+    }
+    let status = report.status();
+    open.catalog.set_verification(&row.checkpoint_id, status, session.now())?;
+    let mut result = Validation {
+        checkpoint_id: row.checkpoint_id.clone(),
+        name: row.name.clone(),
+        validation_level: level,
+        verification_status: status,
+        integrity_check: Verdict::of(report.damages.is_empty()),
+        chain_check: report.chain,
+        dependency_validation: Verdict::Skipped,
+        objects: report.objects,
+        objects_read: report.read,
+        bytes_read: report.bytes,
+        damaged: found,
+        repaired,
+        damages,
+        report: None,
+        duration: took(begun),
+    };
+    let file = format!("{}_{}.json", row.checkpoint_id, session.now().stamp());
+    let value = serde_json::to_value(&result).unwrap_or_default();
+    let written = view::write_report(open.root(), "state_validation/integrity_checks", &file, &value);
+    result.report = written.ok().map(|path| shown(&path));
+    if !parameters.report_details {
+        result.damages.clear();
+    }
+    let message =
+        format!("checkpoint `{}` cannot be restored whole: {} objects are damaged", row.name, found - repaired);
+    let verdict = (status != VerificationStatus::Valid).then(|| Failure::new(Code::CheckpointIntegrity, message));
+    Ok(Success::new(result).about(&row.workflow_id).with_verdict(verdict))
+}

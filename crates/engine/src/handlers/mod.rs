@@ -1,0 +1,55 @@
+//! What each operation does: parameters in, result out, over the layers below.
+//!
+//! Owns the glue between the definitions and the use cases. Refuses to render anything.
+
+pub mod care;
+pub mod checkpoints;
+pub mod inspect;
+mod perform;
+pub mod recoveries;
+pub mod setup;
+
+pub use perform::ALL;
+
+use std::path::Path;
+use std::time::Instant;
+
+use wfr_catalog::CheckpointRow;
+use wfr_model::{Span, WorkflowId};
+
+use crate::error::{Code, Failure};
+use crate::open::Open;
+
+/// A parameter that must be given.
+fn needed<T>(value: Option<T>, key: &str) -> Result<T, Failure> {
+    value.ok_or_else(|| Failure::new(Code::WrongArguments, format!("`{key}` is missing")))
+}
+
+/// A workflow that the catalog knows.
+fn known(open: &Open, workflow: WorkflowId) -> Result<WorkflowId, Failure> {
+    if open.catalog.has_workflow(&workflow)? {
+        return Ok(workflow);
+    }
+    let near = open.catalog.near_workflows(workflow.as_str())?;
+    let failure = Failure::new(Code::WorkflowNotFound, format!("no workflow `{workflow}`"));
+    Err(if near.is_empty() { failure } else { failure.with_hint(format!("did you mean {}?", near.join(", "))) })
+}
+
+/// The checkpoint that a reference names, of a workflow where one is given.
+fn checkpoint(open: &Open, workflow: Option<WorkflowId>, reference: Option<String>) -> Result<CheckpointRow, Failure> {
+    let reference = needed(reference, "checkpoint")?;
+    let workflow = workflow.map(|workflow| known(open, workflow)).transpose()?;
+    Ok(open.catalog.resolve(workflow.as_ref(), &reference)?)
+}
+
+/// How long something took, in the reference's words: `3m 15s`, or milliseconds below ten seconds.
+fn took(begun: Instant) -> String {
+    let length = begun.elapsed();
+    let whole = if length.as_secs() >= 10 { length.as_secs() * 1_000 } else { length.as_millis() as u64 };
+    Span::Finite(std::time::Duration::from_millis(whole)).to_string()
+}
+
+/// A path of this machine in results.
+fn shown(path: &Path) -> String {
+    wfr_model::path::escape(path.as_os_str().as_encoded_bytes())
+}

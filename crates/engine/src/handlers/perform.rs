@@ -1,0 +1,44 @@
+//! Which handler does which operation: one line each.
+//!
+//! Owns the binding. Refuses to do anything itself.
+
+use super::{care, checkpoints, inspect, recoveries, setup};
+use crate::error::Failure;
+use crate::operation::{Definition, Operation, Perform};
+use crate::params::{
+    Cat, Config, CreateCheckpoint, Diff, Doctor, EmergencyRestore, Init, ListCheckpoints, Metadata, Recoveries,
+    Restore, Resume, Show, Undo, ValidateCheckpoint,
+};
+use crate::response::Success;
+use crate::session::Session;
+
+macro_rules! perform {
+    ($($parameters:ident by $handler:path;)*) => {
+        $(impl Perform for $parameters {
+            fn perform(self, session: &mut Session) -> Result<Success<<Self as Definition>::Result>, Failure> {
+                $handler(session, self)
+            }
+        })*
+
+        /// Every operation with a handler, in the order in which help lists them.
+        pub const ALL: &[Operation] = &[$(Operation::of::<$parameters>(),)*];
+    };
+}
+
+perform! {
+    Init by setup::init;
+    Config by setup::config;
+    CreateCheckpoint by checkpoints::create;
+    ListCheckpoints by checkpoints::list;
+    ValidateCheckpoint by checkpoints::validate;
+    Show by inspect::show;
+    Cat by inspect::cat;
+    Diff by inspect::diff;
+    Restore by recoveries::restore;
+    EmergencyRestore by recoveries::emergency_restore;
+    Undo by recoveries::undo;
+    Resume by recoveries::resume;
+    Recoveries by recoveries::recoveries;
+    Doctor by care::doctor;
+    Metadata by care::metadata;
+}

@@ -1,0 +1,379 @@
+//! `restore`, `emergency-restore`, `undo`, `resume`, `recoveries`.
+//!
+//! Owns their glue: what is checked first, and what the results say. Refuses to know how a recovery runs: that is
+//! [`crate::recovery`].
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use wfr_catalog::{CheckpointRow, ListQuery, RecoveryFilter};
+use wfr_model::plan::Step;
+use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
+use wfr_model::{CheckpointId, WorkflowId};
+
+use super::{checkpoint, known, needed, shown, took};
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::{
+    Consent, EmergencyRestore, OnDamage, Recoveries, RestorationMode, Restore, Resume, Undo, ValidationLevel,
+};
+use crate::recovery::{self, Ended, FunctionalCheck, Order, Planned};
+use crate::response::{Impact, Success};
+use crate::results::{
+    PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, ValidationResults, Verdict,
+};
+use crate::session::Session;
+use crate::verify;
+
+/// How far a recovery may go without being asked.
+struct Asked {
+    consent: Consent,
+    plan_only: bool,
+}
+
+/// Brings the workspace back to a checkpoint.
+pub fn restore(session: &mut Session, parameters: Restore) -> Result<Success<Recovered>, Failure> {
+    let begun = Instant::now();
+    if parameters.restoration_mode != RestorationMode::Full {
+        let message = "the restoration modes partial, selective and merge come with selective rollback";
+        return Err(Failure::new(Code::NotInThisVersion, message).with_hint("`wfr cat` gives single files back"));
+    }
+    let open = session.open()?;
+    let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
+    let checked = check_target(session, &open, &target, &parameters)?;
+    if let Some(dest) = &parameters.to {
+        let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
+        recovery::checkout(session, &open, &target, &dest)?;
+        let mut result = empty(&target, begun, checked);
+        result.recovery_successful = true;
+        result.restored_to = Some(shown(&dest));
+        result.components_restored = vec!["file_system".to_owned()];
+        return Ok(Success::new(result).about(&target.workflow_id));
+    }
+    let limits = &open.config.recovery_configuration.validation_settings.timeout_limits;
+    let check_limit = parameters.functional_check_timeout.unwrap_or(limits.validation_timeout);
+    let order = Order {
+        kind: RecoveryKind::Restore,
+        workflow: parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone()),
+        exact_mtime: parameters.exact_mtime,
+        allow_config: parameters.allow_config,
+        whole_tree: parameters.whole_tree,
+        undoes: None,
+        functional_check: parameters
+            .functional_check
+            .clone()
+            .map(|command| FunctionalCheck { command, time_limit: check_limit.duration().unwrap_or(Duration::MAX) }),
+        time_limit: parameters.timeout.unwrap_or(limits.restoration_timeout).duration(),
+        parameters: serde_json::to_value(&parameters).unwrap_or_default(),
+        target,
+    };
+    let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
+    run(session, &open, &order, &asked, checked, begun)
+}
+
+/// Checks the checkpoint before anything is changed, as far as the parameters ask for it.
+fn check_target(
+    session: &Session,
+    open: &Open,
+    target: &CheckpointRow,
+    parameters: &Restore,
+) -> Result<Verdict, Failure> {
+    let checks = parameters.checks();
+    if !(checks.checksum || checks.structure || checks.semantic || checks.cross_reference) {
+        return Ok(Verdict::Skipped);
+    }
+    let level = if checks.strict { ValidationLevel::Comprehensive } else { ValidationLevel::Standard };
+    let mut report = verify::verify(&open.store()?, target, level, session)?;
+    let on_damage = checks.on_damage.unwrap_or_default();
+    if !report.damages.is_empty() && on_damage == OnDamage::Repair {
+        verify::repair(open, &report.damages)?;
+        report = verify::verify(&open.store()?, target, level, session)?;
+    }
+    match report.damages.first() {
+        None => Ok(Verdict::Passed),
+        // What is damaged is found again when it is staged, and stops the recovery before it changes anything.
+        Some(_) if on_damage == OnDamage::Ignore => Ok(Verdict::Failed),
+        Some(first) => {
+            let message = format!("checkpoint `{}` is damaged: {}", target.name, first.message);
+            Err(Failure::new(Code::CheckpointIntegrity, message)
+                .with_option("`wfr emergency-restore` takes the newest checkpoint that is whole"))
+        }
+    }
+}
+
+/// Plans, or runs and says how it ended.
+fn run(
+    session: &Session,
+    open: &Open,
+    order: &Order,
+    asked: &Asked,
+    checked: Verdict,
+    begun: Instant,
+) -> Result<Success<Recovered>, Failure> {
+    if asked.plan_only {
+        let planned = recovery::plan_dry(session, open, &open.store()?, order)?;
+        let mut result = empty(&order.target, begun, checked);
+        result.plan = Some(plan_result(&planned));
+        result.conflicts = planned.plan.conflicts.clone();
+        return Ok(Success::new(result).about(&order.workflow));
+    }
+    let ended = recovery::recover(session, open, order, asked.consent)?;
+    let ended = match ended.functional {
+        Some(false) => return put_back(session, open, order, ended, checked, begun),
+        _ => ended,
+    };
+    let failure = failure_of(&ended);
+    let changed = ended.report.changed.len() as u64;
+    let result = recovered(order, ended, checked, begun);
+    let impact =
+        Impact { files_restored: Some(changed), downtime: Some(result.restoration_time.clone()), ..Impact::default() };
+    let mut success = Success::new(result).about(&order.workflow).with_impact(impact).with_verdict(failure);
+    if changed > 0 {
+        success = success.with_next_step("`wfr undo` takes it back");
+    }
+    if !success.result.displaced.is_empty() {
+        success = success.with_next_step("files that were still being written to were kept: see `displaced`");
+    }
+    Ok(success)
+}
+
+/// The functional check failed: the tree as it was is put back.
+fn put_back(
+    session: &Session,
+    open: &Open,
+    order: &Order,
+    ended: Ended,
+    checked: Verdict,
+    begun: Instant,
+) -> Result<Success<Recovered>, Failure> {
+    let target = open.catalog.resolve(None, ended.safety.as_str())?;
+    let undoes = open.catalog.recovery(&ended.recovery)?;
+    let back = Order {
+        kind: RecoveryKind::Undo,
+        workflow: order.workflow.clone(),
+        target,
+        exact_mtime: order.exact_mtime,
+        allow_config: true,
+        whole_tree: true,
+        undoes,
+        functional_check: None,
+        time_limit: None,
+        parameters: json!({"recovery_id": ended.recovery, "because": "functional_check"}),
+    };
+    recovery::recover(session, open, &back, Consent::Yes)?;
+    let mut result = recovered(order, ended, checked, begun);
+    result.recovery_successful = false;
+    result.recovery_status = Some(RecoveryStatus::TakenBack);
+    let failure = Failure::new(Code::FunctionalCheckFailed, "the functional check failed after the restore");
+    Ok(Success::new(result).about(&order.workflow).with_verdict(Some(failure)))
+}
+
+fn failure_of(ended: &Ended) -> Option<Failure> {
+    match ended.status {
+        RecoveryStatus::TakenBack => {
+            let why = ended.reason.clone().unwrap_or_default();
+            Some(Failure::new(Code::RecoveryTakenBack, format!("the recovery was taken back: {why}")))
+        }
+        RecoveryStatus::Partial => {
+            let message = format!("{} steps could not be done", ended.report.failed.len());
+            Some(Failure::new(Code::RecoveryPartial, message))
+        }
+        _ if !ended.is_as_planned => {
+            Some(Failure::new(Code::RecoveryPartial, "the tree is not as planned: somebody is writing to it"))
+        }
+        _ => None,
+    }
+}
+
+fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) -> Recovered {
+    Recovered {
+        recovery_successful: false,
+        recovery_id: None,
+        recovery_status: None,
+        restored_checkpoint: target.checkpoint_id.clone(),
+        safety_checkpoint: None,
+        undone: None,
+        restored_to: None,
+        restoration_time: took(begun),
+        components_restored: vec![],
+        validation_results: ValidationResults { integrity_check: checked, ..ValidationResults::default() },
+        changed: vec![],
+        kept: vec![],
+        conflicts: vec![],
+        failed: vec![],
+        displaced: vec![],
+        passed_over: vec![],
+        plan: None,
+    }
+}
+
+fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> Recovered {
+    let integrity = if checked == Verdict::Skipped { Verdict::Skipped } else { Verdict::of(ended.is_as_planned) };
+    let validation_results = ValidationResults {
+        integrity_check: integrity,
+        functional_check: Verdict::of_optional(ended.functional),
+        ..ValidationResults::default()
+    };
+    Recovered {
+        recovery_successful: ended.status == RecoveryStatus::Done && ended.is_as_planned,
+        recovery_id: Some(ended.recovery),
+        recovery_status: Some(ended.status),
+        safety_checkpoint: Some(ended.safety),
+        undone: order.undoes.as_ref().map(|record| record.recovery_id.clone()),
+        components_restored: vec!["file_system".to_owned()],
+        validation_results,
+        changed: ended.report.changed,
+        kept: ended.report.kept,
+        failed: ended.report.failed,
+        displaced: ended.report.displaced,
+        ..empty(&order.target, begun, checked)
+    }
+}
+
+/// A plan in results.
+pub fn plan_result(planned: &Planned) -> PlanResult {
+    PlanResult {
+        digest: planned.digest(),
+        steps: planned.plan.steps.iter().map(Step::summary).collect(),
+        conflicts: planned.plan.conflicts.clone(),
+        blast_radius: planned.blast_radius.clone(),
+        kept: planned.plan.kept.clone(),
+    }
+}
+
+/// Brings the workspace back to the newest checkpoint that is whole.
+pub fn emergency_restore(session: &mut Session, parameters: EmergencyRestore) -> Result<Success<Recovered>, Failure> {
+    let begun = Instant::now();
+    let open = session.open()?;
+    let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
+    let (target, passed_over, checked) = newest_whole(session, &open, &workflow, &parameters)?;
+    let order = Order {
+        kind: RecoveryKind::EmergencyRestore,
+        workflow,
+        target,
+        exact_mtime: parameters.exact_mtime,
+        allow_config: parameters.allow_config,
+        whole_tree: parameters.whole_tree,
+        undoes: None,
+        functional_check: None,
+        time_limit: None,
+        parameters: serde_json::to_value(&parameters).unwrap_or_default(),
+    };
+    let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
+    let mut success = run(session, &open, &order, &asked, checked, begun)?;
+    success.result.passed_over = passed_over;
+    Ok(success)
+}
+
+type Whole = (CheckpointRow, Vec<CheckpointId>, Verdict);
+
+/// Walks back from the newest checkpoint, or from the one named, to one that validates.
+fn newest_whole(
+    session: &Session,
+    open: &Open,
+    workflow: &WorkflowId,
+    parameters: &EmergencyRestore,
+) -> Result<Whole, Failure> {
+    let query = ListQuery { workflow: Some(workflow.clone()), descending: true, ..ListQuery::default() };
+    let mut candidates = open.catalog.list(&query)?;
+    if let Some(reference) = &parameters.checkpoint {
+        let first = open.catalog.resolve(Some(workflow), reference)?;
+        candidates.retain(|row| row.seq <= first.seq);
+    }
+    let mut passed_over = Vec::new();
+    for row in candidates.into_iter().filter(|row| row.has_files && !row.tags.iter().any(|tag| tag == "safety")) {
+        if parameters.skip_validation {
+            return Ok((row, passed_over, Verdict::Skipped));
+        }
+        let is_whole = row.complete && {
+            let report = verify::verify(&open.store()?, &row, ValidationLevel::Comprehensive, session)?;
+            open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
+            report.damages.is_empty()
+        };
+        if is_whole {
+            return Ok((row, passed_over, Verdict::Passed));
+        }
+        passed_over.push(row.checkpoint_id);
+        if !parameters.use_latest_valid_checkpoint.0 {
+            break;
+        }
+    }
+    let message = format!("workflow {workflow} has no checkpoint that is whole ({} were looked at)", passed_over.len());
+    Err(Failure::new(Code::NoValidCheckpoint, message))
+}
+
+/// Takes a recovery back.
+pub fn undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered>, Failure> {
+    let begun = Instant::now();
+    let open = session.open()?;
+    if !parameters.plan {
+        recovery::finish_unfinished(session, &open)?;
+    }
+    let record = undone(&open, &parameters)?;
+    let none = || Failure::new(Code::NotUndoable, format!("recovery {} saved nothing", record.recovery_id));
+    let safety = record.safety_checkpoint.clone().ok_or_else(none)?;
+    let target = open.catalog.resolve(None, safety.as_str())?;
+    let was_exact = record.parameters.get("exact_mtime").and_then(Value::as_bool).unwrap_or(false);
+    let exact_mtime = was_exact && parameters.exact_mtime.0;
+    let order = Order {
+        kind: RecoveryKind::Undo,
+        workflow: record.workflow_id.clone(),
+        target,
+        exact_mtime,
+        // What the recovery changed of configuration was agreed to then; its undo only takes that back.
+        allow_config: parameters.allow_config || record.parameters.get("allow_config") == Some(&Value::Bool(true)),
+        whole_tree: true,
+        functional_check: None,
+        time_limit: None,
+        parameters: json!({
+            "recovery_id": record.recovery_id,
+            "exact_mtime": exact_mtime,
+            "allow_config": parameters.allow_config,
+        }),
+        undoes: Some(record),
+    };
+    let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
+    run(session, &open, &order, &asked, Verdict::Passed, begun)
+}
+
+/// The recovery to be undone: the one named, or the newest that is not undone.
+fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
+    let found = match &parameters.recovery_id {
+        Some(id) => open.catalog.recovery(id)?,
+        None => {
+            let workflow = parameters.workflow_id.clone().map(|workflow| known(open, workflow)).transpose()?;
+            open.catalog.latest_undoable(workflow.as_ref())?
+        }
+    };
+    found.ok_or_else(|| Failure::new(Code::RecoveryNotFound, "there is no recovery to undo"))
+}
+
+/// Ends what is unfinished.
+pub fn resume(session: &mut Session, parameters: Resume) -> Result<Success<Resumed>, Failure> {
+    if parameters.take_back {
+        let message = "taking an unfinished recovery back comes with a later version";
+        return Err(Failure::new(Code::NotInThisVersion, message).with_hint("`wfr resume`, then `wfr undo`"));
+    }
+    let open = session.open()?;
+    let finished = recovery::finish_unfinished(session, &open)?;
+    let resumed = finished.resumed.into_iter().map(|(recovery_id, outcome)| ResumedRecovery {
+        recovery_id,
+        recovery_status: outcome.status,
+        changed: outcome.report.changed,
+        kept: outcome.report.kept,
+        failed: outcome.report.failed,
+        displaced: outcome.report.displaced,
+    });
+    Ok(Success::new(Resumed { resumed: resumed.collect(), aborted: finished.aborted }))
+}
+
+/// Shows the audit trail.
+pub fn recoveries(session: &mut Session, parameters: Recoveries) -> Result<Success<RecoveryList>, Failure> {
+    let open = session.open()?;
+    let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
+    let filter = RecoveryFilter { workflow: workflow.clone(), status: None };
+    let mut records = open.catalog.recoveries(&filter, parameters.limit.unwrap_or(100))?;
+    records.retain(|record| parameters.since.is_none_or(|since| record.started_at >= since));
+    let lines = records.into_iter().map(|record| RecoveryLine::of(record, parameters.report_details));
+    Ok(Success { workflow_id: workflow, ..Success::new(RecoveryList { recoveries: lines.collect() }) })
+}

@@ -1,0 +1,124 @@
+//! `init` and `config`.
+//!
+//! Owns their glue. Refuses to know how a vault comes about: that is [`crate::init`].
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+use wfr_model::config::{Config as Settings, NOT_YET_IN_EFFECT};
+
+use super::shown;
+use crate::error::{Code, Failure};
+use crate::params::{Config, Init};
+use crate::response::Success;
+use crate::results::{ConfigKey, ConfigView, Initialised};
+use crate::session::Session;
+use crate::{init as making, view, workspace};
+
+/// Puts a directory under protection.
+pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialised>, Failure> {
+    if parameters.encrypt || !parameters.recipients.is_empty() {
+        return Err(Failure::new(Code::NotInThisVersion, "encrypted stores come with a later version"));
+    }
+    let named = parameters.directory.map(|directory| directory.0);
+    let dir: PathBuf =
+        named.or_else(|| session.directories.workspace.clone()).unwrap_or_else(|| session.directories.current.clone());
+    let made = making::init(&session.directories, &dir, session.now())?;
+    let result = Initialised {
+        workspace: shown(&made.place.root),
+        store: shown(&made.place.vault),
+        view: shown(&view::dir(&made.place.root)),
+        existed: made.existed,
+        encrypted: made.encrypted,
+        store_inside_workspace: made.vault_inside,
+    };
+    let mut success = Success::new(result);
+    if made.vault_inside {
+        success = success.with_next_step("the store lies inside the workspace and goes with it: use `--store DIR`");
+    }
+    Ok(success.with_next_step("take a checkpoint: `wfr create-checkpoint WORKFLOW`"))
+}
+
+/// Shows the configuration, or changes it.
+pub fn config(session: &mut Session, parameters: Config) -> Result<Success<ConfigView>, Failure> {
+    let place = workspace::locate(&session.directories)?;
+    let settings = view::load_config(&place.root)?;
+    let mut whole = serde_json::to_value(&settings).unwrap_or_default();
+    let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();
+    let changed = change(&mut whole, &defaults, &parameters)?;
+    if !changed.is_empty() {
+        let new: Settings = serde_json::from_value(whole.clone())
+            .map_err(|error| Failure::new(Code::InvalidParameter, error.to_string()))?;
+        view::save_config(&place.root, &new)?;
+    }
+    let (mut values, mut standard) = (Vec::new(), Vec::new());
+    flatten("", &whole, &mut values);
+    flatten("", &defaults, &mut standard);
+    let default_of = |key: &str| standard.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    let keys = values
+        .into_iter()
+        .filter(|(key, _)| parameters.key.as_ref().is_none_or(|wanted| key.starts_with(wanted.as_str())));
+    let keys = keys.map(|(key, value)| ConfigKey {
+        default: default_of(&key).unwrap_or(Value::Null),
+        in_effect: !NOT_YET_IN_EFFECT.contains(&key.as_str()),
+        key,
+        value,
+    });
+    let file = shown(&view::dir(&place.root).join("config.toml"));
+    Ok(Success::new(ConfigView { file, keys: keys.collect(), changed }))
+}
+
+/// Applies what the parameters set; returns the keys that are now other than before.
+fn change(whole: &mut Value, defaults: &Value, parameters: &Config) -> Result<Vec<String>, Failure> {
+    let mut before = Vec::new();
+    flatten("", whole, &mut before);
+    if let Some(key) = &parameters.key
+        && (parameters.value.is_some() || parameters.unset)
+    {
+        let pointer = format!("/{}", key.replace('.', "/"));
+        let unknown = || Failure::new(Code::UnknownParameter, format!("no configuration key `{key}`"));
+        let default = defaults.pointer(&pointer).ok_or_else(unknown)?;
+        let new = parameters.value.as_ref().map_or_else(|| default.clone(), |text| typed(default, text));
+        *whole.pointer_mut(&pointer).ok_or_else(unknown)? = new;
+    }
+    for (block, given) in
+        [("recovery_configuration", &parameters.recovery_configuration), ("capture", &parameters.capture)]
+    {
+        if let (Some(given), Some(target)) = (given, whole.get_mut(block)) {
+            merge(target, given);
+        }
+    }
+    let mut after = Vec::new();
+    flatten("", whole, &mut after);
+    Ok(after.into_iter().filter(|pair| !before.contains(pair)).map(|(key, _)| key).collect())
+}
+
+/// A text as a value of the kind that a key has.
+fn typed(default: &Value, text: &str) -> Value {
+    match default {
+        Value::String(_) => Value::String(text.to_owned()),
+        Value::Array(_) => Value::Array(text.split(',').map(|part| Value::String(part.trim().to_owned())).collect()),
+        _ => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
+    }
+}
+
+fn merge(target: &mut Value, given: &Map<String, Value>) {
+    for (key, value) in given {
+        match (target.get_mut(key), value) {
+            (Some(below @ Value::Object(_)), Value::Object(inner)) => merge(below, inner),
+            // An unknown key is set too, and refused when the whole is read back.
+            _ => target[key] = value.clone(),
+        }
+    }
+}
+
+fn flatten(prefix: &str, value: &Value, keys: &mut Vec<(String, Value)>) {
+    let Value::Object(map) = value else {
+        keys.push((prefix.to_owned(), value.clone()));
+        return;
+    };
+    for (name, value) in map {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        flatten(&key, value, keys);
+    }
+}

@@ -1,0 +1,152 @@
+//! Putting a directory under protection.
+//!
+//! Owns the order in which vault, key, catalog, signpost and view come about, so that a crash in between is mended by
+//! doing it again. Refuses directories that cannot sensibly be a workspace.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use wfr_catalog::{Catalog, CatalogError, VaultIdentity};
+use wfr_model::Timestamp;
+use wfr_store::Vault;
+use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
+
+use crate::view;
+use crate::workspace::{self, Directories, Place};
+
+/// Why a directory could not be put under protection.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// There is no such directory.
+    #[error("{0} is not a directory")]
+    NotADirectory(PathBuf),
+    /// It must not be a workspace.
+    #[error("{0} cannot be a workspace: {1}")]
+    Refused(PathBuf, &'static str),
+    /// It is protected already, by another store or another kind of store.
+    #[error("{0} is protected already, with the store at {1}")]
+    Already(PathBuf, PathBuf),
+    /// The vault could not be made.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The catalog could not be made.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The configuration could not be used.
+    #[error(transparent)]
+    Config(#[from] view::ConfigError),
+    /// The system refused.
+    #[error("cannot write {place}")]
+    Io {
+        /// Where.
+        place: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct Initialised {
+    /// Where everything is.
+    pub place: Place,
+    /// Whether objects are encrypted.
+    pub encrypted: bool,
+    /// Whether it was there before.
+    pub existed: bool,
+    /// Whether the vault lies inside the workspace, because no better place can be written.
+    pub vault_inside: bool,
+}
+
+/// Puts `root` under protection; does nothing where it is already, but mends what is missing.
+pub fn init(directories: &Directories, root: &Path, now: Timestamp) -> Result<Initialised, InitError> {
+    let root = workspace::absolute(&directories.current, root);
+    check_root(&root)?;
+    let vault_dir = choose_vault(directories, &root)?;
+    let place = Place { root: root.clone(), vault: vault_dir };
+    let known = if view::exists(&root) { view::load_config(&root)?.store.map(PathBuf::from) } else { None };
+    if let Some(other) = known.filter(|store| *store != place.vault) {
+        if directories.store.is_some() {
+            return Err(InitError::Already(root, other));
+        }
+        return finish(directories, Place { vault: other, ..place }, now);
+    }
+    finish(directories, place, now)
+}
+
+fn check_root(root: &Path) -> Result<(), InitError> {
+    if !root.is_dir() {
+        return Err(InitError::NotADirectory(root.to_owned()));
+    }
+    if root.parent().is_none() {
+        return Err(InitError::Refused(root.to_owned(), "it is the root of the file system"));
+    }
+    if root.components().any(|part| part.as_os_str() == ".claude" || part.as_os_str() == ".wfr-staging") {
+        return Err(InitError::Refused(root.to_owned(), "it lies inside a directory of wfr or of an agent client"));
+    }
+    Ok(())
+}
+
+/// The place of the vault: as named, else below the user's data directory, else inside the view.
+fn choose_vault(directories: &Directories, root: &Path) -> Result<PathBuf, InitError> {
+    if let Some(store) = &directories.store {
+        let store = workspace::absolute(&directories.current, store);
+        if store == *root {
+            return Err(InitError::Refused(store, "the store would be the workspace itself"));
+        }
+        return Ok(store);
+    }
+    let inside = view::dir(root).join("vault");
+    let Some(data) = &directories.data else { return Ok(inside) };
+    let vault = workspace::default_vault(data, root);
+    match std::fs::create_dir_all(vault.parent().unwrap_or(data)) {
+        Ok(()) => Ok(vault),
+        Err(_) => Ok(inside),
+    }
+}
+
+fn finish(directories: &Directories, place: Place, now: Timestamp) -> Result<Initialised, InitError> {
+    let io = |path: &Path| {
+        let place = path.to_owned();
+        move |source| InitError::Io { place, source }
+    };
+    view::create(&place.root).map_err(io(&view::dir(&place.root)))?;
+    let (vault, existed) = open_or_make_vault(&place)?;
+    match Catalog::open(&vault.catalog()) {
+        Ok(_) => {}
+        Err(CatalogError::Absent(_)) => make_catalog(&vault, &place, now)?,
+        Err(error) => return Err(error.into()),
+    }
+    if let Some(data) = &directories.data {
+        // Without a signpost only a lost view cannot be found by path; `--store` still finds it.
+        let _ = workspace::write_signpost(data, &place);
+    }
+    let mut config = view::load_config(&place.root)?;
+    config.store = Some(place.vault.to_string_lossy().into_owned());
+    view::save_config(&place.root, &config)?;
+    let vault_inside = place.vault.starts_with(&place.root);
+    Ok(Initialised { encrypted: vault.identity().encrypted, place, existed, vault_inside })
+}
+
+fn make_catalog(vault: &Vault, place: &Place, now: Timestamp) -> Result<(), CatalogError> {
+    let identity = VaultIdentity {
+        vault_id: vault.identity().vault_id.clone(),
+        workspace: place.root.clone(),
+        created_at: now,
+        encrypted: vault.identity().encrypted,
+    };
+    Catalog::create(&vault.catalog(), &identity).map(drop)
+}
+
+fn open_or_make_vault(place: &Place) -> Result<(Vault, bool), InitError> {
+    match Vault::open(&place.vault) {
+        Ok(vault) => Ok((vault, true)),
+        Err(VaultError::Absent(_)) => {
+            let vault_id = uuid::Uuid::now_v7().simple().to_string();
+            let identity = Identity { format_version: FORMAT_VERSION, vault_id, encrypted: false };
+            let vault = Vault::create(&place.vault, identity)?;
+            Ok((vault, false))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

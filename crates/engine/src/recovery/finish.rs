@@ -1,0 +1,69 @@
+//! What every mutating command does first: end what an earlier process left unfinished.
+//!
+//! Owns completing, and cleaning up what never began. Refuses to touch a recovery whose process lives.
+
+use wfr_model::RecoveryId;
+use wfr_model::recovery::RecoveryStatus;
+use wfr_recovery::apply::{self, Environment, Outcome};
+
+use super::end;
+use crate::error::Failure;
+use crate::holding::{self, Held};
+use crate::open::Open;
+use crate::session::Session;
+
+/// What was ended.
+#[derive(Default)]
+pub struct Finished {
+    /// Recoveries past their commit point, with how they ended.
+    pub resumed: Vec<(RecoveryId, Outcome)>,
+    /// Recoveries that never reached it: nothing had been changed.
+    pub aborted: Vec<RecoveryId>,
+}
+
+/// Ends what is unfinished; quick where nothing is.
+pub fn finish_unfinished(session: &Session, open: &Open) -> Result<Finished, Failure> {
+    if apply::unfinished(&open.vault.journal())?.is_empty() && open.catalog.unfinished()?.is_empty() {
+        return Ok(Finished::default());
+    }
+    let held = holding::hold(open, "finishing an unfinished recovery", session.now())?;
+    finish_held(session, open, &held)
+}
+
+/// The same, by who has the hold.
+pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>) -> Result<Finished, Failure> {
+    let mut finished = Finished::default();
+    let journal = open.vault.journal();
+    for id in apply::unfinished(&journal)? {
+        let outcome = complete(session, open, &id)?;
+        finished.resumed.push((id, outcome));
+    }
+    for record in open.catalog.unfinished()? {
+        end(session, open, &record.workflow_id, &record.recovery_id, RecoveryStatus::Aborted, None)?;
+        finished.aborted.push(record.recovery_id);
+    }
+    // The hold is ours, so no staging directory belongs to a living recovery.
+    apply::clean_leftovers(open.root(), &|_| false)?;
+    Ok(finished)
+}
+
+fn complete(session: &Session, open: &Open, id: &RecoveryId) -> Result<Outcome, Failure> {
+    let committed = apply::reopen(&open.vault.journal(), id)?;
+    let store = open.store()?;
+    let journal = open.vault.journal();
+    let environment = Environment {
+        root: open.root(),
+        journal: &journal,
+        objects: &store,
+        threads: session.threads,
+        abort: &session.abort,
+        deadline: None,
+        on_step: &|done, total| session.meter.step(done, total),
+    };
+    let outcome = committed.run(&environment)?;
+    if let Some(record) = open.catalog.recovery(id)? {
+        end(session, open, &record.workflow_id, id, outcome.status, Some(outcome.report.clone()))?;
+    }
+    committed.finish(open.root())?;
+    Ok(outcome)
+}

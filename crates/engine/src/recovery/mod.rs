@@ -1,0 +1,262 @@
+//! Running a recovery from beginning to end: hold, safety checkpoint, plan, apply, checks, record.
+//!
+//! Owns the order of these and what is recorded when. Refuses to know parameters and results of operations.
+
+mod check;
+mod finish;
+mod planning;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use wfr_catalog::{CheckpointRow, NewOperation, RecoveryEnd};
+use wfr_model::checkpoint::{CheckpointType, Trigger};
+use wfr_model::plan::Plan;
+use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
+use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, WorkflowId};
+use wfr_recovery::apply::{self, Environment, OnFailure, Options, Outcome};
+use wfr_recovery::checkout::{Checkout, Written};
+use wfr_store::Store;
+
+use crate::checkpoint::{self, Request};
+use crate::error::{Code, Failure};
+use crate::holding;
+use crate::open::Open;
+use crate::params::Consent;
+use crate::scanning::Effort;
+use crate::session::Session;
+use crate::{links, mint};
+
+pub use check::FunctionalCheck;
+pub use finish::{Finished, finish_unfinished};
+pub use planning::{Planned, plan_dry};
+
+/// A recovery to be run.
+pub struct Order {
+    /// What kind it is.
+    pub kind: RecoveryKind,
+    /// Whose.
+    pub workflow: WorkflowId,
+    /// The checkpoint aimed at.
+    pub target: CheckpointRow,
+    /// Whether modification times are part of the goal.
+    pub exact_mtime: bool,
+    /// Whether files that tools run or obey may be changed.
+    pub allow_config: bool,
+    /// Whether later work of other workflows may go back too.
+    pub whole_tree: bool,
+    /// The recovery that this one undoes.
+    pub undoes: Option<RecoveryRecord>,
+    /// What must succeed afterwards.
+    pub functional_check: Option<FunctionalCheck>,
+    /// How long it may take.
+    pub time_limit: Option<Duration>,
+    /// The parameters as given, for the audit trail.
+    pub parameters: Value,
+}
+
+/// A recovery that has ended.
+pub struct Ended {
+    /// Its id.
+    pub recovery: RecoveryId,
+    /// How it ended.
+    pub status: RecoveryStatus,
+    /// The checkpoint that saved the tree before.
+    pub safety: CheckpointId,
+    /// Step by step.
+    pub report: ApplyReport,
+    /// Why it was taken back, where it was.
+    pub reason: Option<String>,
+    /// Whether the tree was found as planned afterwards.
+    pub is_as_planned: bool,
+    /// What the functional check said; `None` where none was asked for.
+    pub functional: Option<bool>,
+}
+
+/// Runs a recovery. The caller has checked the target. With [`Consent::None`] or a stale digest nothing is changed.
+pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) -> Result<Ended, Failure> {
+    let begun = Instant::now();
+    let label = format!("{} of {} to {}", order.kind.as_str(), order.workflow, order.target.name);
+    make_root(open.root())?;
+    let held = holding::hold(open, &label, session.now())?;
+    finish::finish_held(session, open, &held)?;
+    let store = open.store()?;
+    let planned = planning::plan_dry(session, open, &store, order)?;
+    planning::check_consent(&planned, consent)?;
+    planning::check_others(&planned, order)?;
+    planning::check_conflicts(&planned)?;
+    drop(store);
+    let safety = save(session, open, order)?;
+    let store = open.store()?;
+    let plan = planning::plan_from(session, open, &store, order, &safety)?;
+    if let Consent::Digest(digest) = consent
+        && planning::digest(&plan.plan) != digest
+    {
+        return Err(planning::stale(&plan));
+    }
+    planning::check_conflicts(&plan)?;
+    let deadline = order.time_limit.map(|limit| begun + limit);
+    let ended = run(session, open, &store, order, &plan.plan, &safety, deadline)?;
+    drop(held);
+    Ok(ended)
+}
+
+/// The workspace's directory itself may be gone: the vault outlives it.
+fn make_root(root: &Path) -> Result<(), Failure> {
+    if root.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(root).map_err(|error| Failure::of(crate::error::code_of_io(&error), &error))
+}
+
+/// Takes the safety checkpoint.
+fn save(session: &Session, open: &Open, order: &Order) -> Result<CheckpointRow, Failure> {
+    let base = format!("pre_{}_{}", order.kind.as_str(), session.now().stamp());
+    let mut request = Request::new(order.workflow.clone(), CheckpointType::Emergency, &session.actor);
+    request.trigger = Some(Trigger::PreCritical);
+    request.tags = vec!["safety".to_owned()];
+    request.base_name = Some(base);
+    let created = checkpoint::create(open, &request, session, Effort::default())?;
+    Ok(open.catalog.resolve(None, created.manifest.checkpoint_id.as_str())?)
+}
+
+fn run(
+    session: &Session,
+    open: &Open,
+    store: &Store,
+    order: &Order,
+    plan: &Plan,
+    safety: &CheckpointRow,
+    deadline: Option<Instant>,
+) -> Result<Ended, Failure> {
+    let id = mint::recovery();
+    begin(session, open, order, &id, safety)?;
+    let step = |done: usize, total: usize| {
+        session.meter.step(done, total);
+        (session.on_step)(done, total);
+    };
+    let journal = open.vault.journal();
+    let environment = Environment {
+        root: open.root(),
+        journal: &journal,
+        objects: store,
+        threads: session.threads,
+        abort: &session.abort,
+        deadline,
+        on_step: &step,
+    };
+    let options = Options {
+        recovery: id.clone(),
+        on_failure: OnFailure::TakeBack,
+        with_owner: with_owner(),
+        links: links::of(store, order.target.hard_links.as_ref())?,
+        payload: Value::Null,
+    };
+    let committed = match apply::prepare(&environment, plan, options) {
+        Ok(committed) => committed,
+        Err(error) => {
+            end(session, open, &order.workflow, &id, RecoveryStatus::Aborted, None)?;
+            return Err(error.into());
+        }
+    };
+    let outcome = committed.run(&environment)?;
+    end(session, open, &order.workflow, &id, outcome.status, Some(outcome.report.clone()))?;
+    committed.finish(open.root())?;
+    let Outcome { status, mut report, reason } = outcome;
+    report.kept.extend(plan.kept.iter().cloned());
+    let is_as_planned =
+        status != RecoveryStatus::TakenBack && check::is_as_planned(session, open, store, plan, &report)?;
+    let mut ended = Ended {
+        recovery: id,
+        status,
+        safety: safety.checkpoint_id.clone(),
+        report,
+        reason,
+        is_as_planned,
+        functional: None,
+    };
+    if let (Some(check), RecoveryStatus::Done) = (&order.functional_check, status) {
+        let passed = check.run(open.root(), &session.abort)?;
+        ended.functional = Some(passed);
+    }
+    Ok(ended)
+}
+
+/// Owners can be set by a privileged process only.
+pub fn with_owner() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn begin(
+    session: &Session,
+    open: &Open,
+    order: &Order,
+    id: &RecoveryId,
+    safety: &CheckpointRow,
+) -> Result<(), Failure> {
+    let record = RecoveryRecord {
+        recovery_id: id.clone(),
+        kind: order.kind,
+        workflow_id: order.workflow.clone(),
+        target: order.target.checkpoint_id.clone(),
+        safety_checkpoint: Some(safety.checkpoint_id.clone()),
+        status: RecoveryStatus::Started,
+        actor: session.actor.clone(),
+        parameters: order.parameters.clone(),
+        undoes: order.undoes.as_ref().map(|record| record.recovery_id.clone()),
+        undone_by: None,
+        started_at: session.now(),
+        ended_at: None,
+        report: None,
+    };
+    Ok(open.catalog.begin_recovery(&record)?)
+}
+
+/// Records how a recovery ended.
+fn end(
+    session: &Session,
+    open: &Open,
+    workflow: &WorkflowId,
+    id: &RecoveryId,
+    status: RecoveryStatus,
+    report: Option<ApplyReport>,
+) -> Result<(), Failure> {
+    let now: Timestamp = session.now();
+    let audit = NewOperation {
+        operation_id: mint::operation(),
+        operation: "recovery".to_owned(),
+        actor: session.actor.clone(),
+        at: now,
+        workflow_id: Some(workflow.clone()),
+        parameters: serde_json::json!({"recovery_id": id}),
+        inverse: Some(serde_json::json!({"operation": "undo", "recovery_id": id})),
+        result: serde_json::json!({"status": status}),
+    };
+    Ok(open.catalog.finish_recovery(id, &RecoveryEnd { status, report, ended_at: now }, &audit)?)
+}
+
+/// Writes a checkpoint's tree into an empty directory, which is made where it is missing.
+pub fn checkout(session: &Session, open: &Open, target: &CheckpointRow, dest: &Path) -> Result<Written, Failure> {
+    let store = open.store()?;
+    let tree = tree_of(target)?;
+    std::fs::create_dir_all(dest).map_err(|error| Failure::of(crate::error::code_of_io(&error), &error))?;
+    let checkout = Checkout {
+        objects: &store,
+        tree,
+        links: links::of(&store, target.hard_links.as_ref())?,
+        with_owner: with_owner(),
+        threads: session.threads,
+        abort: &session.abort,
+        bytes_done: &session.meter.bytes,
+    };
+    Ok(checkout.run(dest)?)
+}
+
+/// The tree of a checkpoint that has files.
+pub fn tree_of(row: &CheckpointRow) -> Result<Digest, Failure> {
+    row.tree.ok_or_else(|| {
+        Failure::new(Code::PathNotFound, format!("checkpoint `{}` holds state only, no files", row.name))
+            .with_hint("use one taken with files")
+    })
+}

@@ -1,0 +1,182 @@
+//! Plans for the whole tree, and who must agree to them.
+//!
+//! Owns what counts as later work of others, what an undo leaves alone, and consent. Refuses to apply.
+
+use wfr_catalog::{CheckpointRow, ListQuery};
+use wfr_model::Digest;
+use wfr_model::coverage::Coverage;
+use wfr_model::entry::{Entry, Node};
+use wfr_model::plan::{Kept, KeptReason, Plan};
+use wfr_recovery::plan::{Goal, plan};
+use wfr_store::object::hash;
+use wfr_store::scan::Dry;
+use wfr_store::{Objects, Store, tree};
+
+use super::{Order, tree_of, with_owner};
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::Consent;
+use crate::scanning::{self, Effort};
+use crate::session::Session;
+use crate::{links, manifests};
+
+/// A plan, and what a person should know of it.
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// Later work of others that it would take back, a sentence each.
+    pub blast_radius: Vec<String>,
+}
+
+impl Planned {
+    /// By which `--apply` names it.
+    pub fn digest(&self) -> Digest {
+        digest(&self.plan)
+    }
+}
+
+/// The digest of a plan.
+pub(super) fn digest(plan: &Plan) -> Digest {
+    hash(&plan.canonical())
+}
+
+/// Makes the plan from the tree as it is now. Writes nothing.
+pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) -> Result<Planned, Failure> {
+    let dry = Dry::over(store);
+    let (from, coverage, links) = if open.root().is_dir() {
+        let scan = scanning::scan_workspace(open, &dry, session, Effort::default())?;
+        (scan.tree, scan.coverage, links::of(&dry, scan.hard_links.as_ref())?)
+    } else {
+        (tree::write(&dry, &[])?, Coverage::default(), vec![])
+    };
+    make(open, &dry, order, from, coverage, links)
+}
+
+/// Makes the plan from the safety checkpoint.
+pub(super) fn plan_from(
+    _session: &Session,
+    open: &Open,
+    store: &Store,
+    order: &Order,
+    safety: &CheckpointRow,
+) -> Result<Planned, Failure> {
+    let coverage = manifests::coverage(store, safety)?;
+    let links = links::of(store, safety.hard_links.as_ref())?;
+    make(open, store, order, tree_of(safety)?, coverage, links)
+}
+
+fn make(
+    open: &Open,
+    objects: &dyn Objects,
+    order: &Order,
+    from: Digest,
+    from_coverage: Coverage,
+    from_links: wfr_recovery::plan::LinkGroups,
+) -> Result<Planned, Failure> {
+    let goal = Goal {
+        workflow: order.workflow.clone(),
+        target: order.target.checkpoint_id.clone(),
+        from,
+        to: tree_of(&order.target)?,
+        from_coverage,
+        to_coverage: manifests::coverage(objects, &order.target)?,
+        from_links,
+        to_links: links::of(objects, order.target.hard_links.as_ref())?,
+        exact_mtime: order.exact_mtime,
+        with_owner: with_owner(),
+        allow_config: order.allow_config,
+    };
+    let mut made = plan(objects, &goal)?;
+    if order.undoes.is_some() {
+        leave_later_edits(open, objects, order, &mut made)?;
+        return Ok(Planned { plan: made, blast_radius: vec![] });
+    }
+    Ok(Planned { plan: made, blast_radius: blast_radius(open, order)? })
+}
+
+/// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
+fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &mut Plan) -> Result<(), Failure> {
+    let Some(undone) = &order.undoes else { return Ok(()) };
+    let row = open.catalog.checkpoint(&undone.target)?;
+    let after = row.and_then(|row| row.tree).ok_or_else(|| {
+        Failure::new(Code::NotUndoable, format!("the checkpoint that {} restored is gone", undone.recovery_id))
+    })?;
+    let (before, present) = (made.to, made.from);
+    let exact = order.exact_mtime;
+    let mut steps = Vec::with_capacity(made.steps.len());
+    for step in std::mem::take(&mut made.steps) {
+        let at = |root: &Digest| tree::lookup(objects, root, &step.path);
+        let (was, restored, now) = (at(&before)?, at(&after)?, at(&present)?);
+        let is_directory = matches!(&now, Some(entry) if matches!(entry.node, Node::Dir(_)));
+        if same(was.as_ref(), restored.as_ref(), exact) && !(exact && is_directory) {
+            continue;
+        }
+        if same(now.as_ref(), restored.as_ref(), exact) || is_directory {
+            steps.push(step);
+        } else {
+            made.kept.push(Kept { path: step.path, reason: KeptReason::Edited });
+        }
+    }
+    made.steps = steps;
+    Ok(())
+}
+
+fn same(a: Option<&Entry>, b: Option<&Entry>, exact: bool) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.same_but_time(b) && (!exact || a.meta.mtime == b.meta.mtime),
+        (a, b) => a.is_none() && b.is_none(),
+    }
+}
+
+/// Other workflows that have taken checkpoints since the target.
+fn blast_radius(open: &Open, order: &Order) -> Result<Vec<String>, Failure> {
+    let query = ListQuery { descending: true, limit: Some(1_000), ..ListQuery::default() };
+    let later = open.catalog.list(&query)?.into_iter().take_while(|row| row.seq > order.target.seq);
+    let others = later.filter(|row| row.workflow_id != order.workflow);
+    Ok(others.map(|row| format!("workflow {} took checkpoint {} since", row.workflow_id, row.name)).collect())
+}
+
+/// Refuses a plan that nobody has agreed to; the plan goes with the refusal.
+pub(super) fn check_consent(planned: &Planned, consent: Consent) -> Result<(), Failure> {
+    match consent {
+        Consent::Yes => Ok(()),
+        Consent::Digest(digest) if digest == planned.digest() => Ok(()),
+        Consent::Digest(_) => Err(stale(planned)),
+        Consent::Ask | Consent::None => {
+            let message = format!("the plan has {} steps and nobody has agreed to it", planned.plan.steps.len());
+            let hint = format!("look at the plan, then add `--yes`, or `--apply {}`", planned.digest());
+            Err(Failure::new(Code::ConsentNeeded, message).with_hint(hint).with_result(&refused(planned)))
+        }
+    }
+}
+
+/// What goes with a refusal: the plan.
+fn refused(planned: &Planned) -> serde_json::Value {
+    serde_json::json!({"plan": crate::handlers::recoveries::plan_result(planned)})
+}
+
+/// The tree is not the one that the digest's plan was made for.
+pub(super) fn stale(planned: &Planned) -> Failure {
+    Failure::new(Code::StalePlan, "the tree changed after the plan was made").with_result(&refused(planned))
+}
+
+/// Refuses a plan with conflicts.
+pub(super) fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
+    let conflicts = &planned.plan.conflicts;
+    let Some(first) = conflicts.first() else { return Ok(()) };
+    let guarded = conflicts.iter().all(|conflict| conflict.code == "AGENT_CONFIGURATION");
+    let code = if guarded { Code::ConfigurationGuarded } else { Code::Conflicts };
+    let message = format!("`{}`: {} ({} in all)", first.path, first.message, conflicts.len());
+    Err(Failure::new(code, message).with_result(&refused(planned)))
+}
+
+/// Refuses where others have worked since, unless that was said to be meant.
+pub(super) fn check_others(planned: &Planned, order: &Order) -> Result<(), Failure> {
+    match planned.blast_radius.first() {
+        Some(first) if !order.whole_tree => {
+            Err(Failure::new(Code::OthersActive, format!("{first}: a full restore would take their work back too"))
+                .with_result(&refused(planned)))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,93 @@
+//! What every operation is given by the edge: where to look, what is allowed, the clock, and whom to tell.
+//!
+//! Owns nothing but the passing on. The library reads no environment, no clock and no terminal of its own.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use wfr_catalog::ReferenceError;
+use wfr_model::Timestamp;
+use wfr_store::scan::Progress;
+
+use crate::error::Failure;
+use crate::open::{Open, OpenError};
+use crate::workspace::Directories;
+
+/// How far an operation is, for whoever shows it; any thread may read it at any time.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// The scan's own counters.
+    pub scan: Progress,
+    /// Bytes written by a checkout or checked by a validation.
+    pub bytes: AtomicU64,
+    /// Steps of a recovery done, and how many there are.
+    pub steps: (AtomicUsize, AtomicUsize),
+}
+
+impl Meter {
+    /// Notes how many steps are done.
+    pub fn step(&self, done: usize, total: usize) {
+        self.steps.0.store(done, Ordering::Relaxed);
+        self.steps.1.store(total, Ordering::Relaxed);
+    }
+}
+
+/// One call's surroundings.
+pub struct Session {
+    /// Where to look for the workspace.
+    pub directories: Directories,
+    /// Whether somebody sits at a terminal who can be asked.
+    pub interactive: bool,
+    /// How many threads to use; at least 1.
+    pub threads: usize,
+    /// Set from outside to give up.
+    pub abort: Arc<AtomicBool>,
+    /// How far it is.
+    pub meter: Arc<Meter>,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Who asks, for the audit trail.
+    pub actor: String,
+    /// Where raw bytes go, for operations that give some.
+    pub raw: Box<dyn Write + Send + Sync>,
+    /// Told after each step of a recovery.
+    pub on_step: Box<dyn Fn(usize, usize) + Send + Sync>,
+}
+
+impl Session {
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Opens the workspace that the directories point to.
+    pub fn open(&self) -> Result<Open, OpenError> {
+        Open::open(&self.directories)
+    }
+}
+
+impl crate::operation::words::Known for Session {
+    fn has_workflow(&mut self, name: &str) -> Result<bool, Failure> {
+        let Ok(workflow) = name.parse() else { return Ok(false) };
+        Ok(self.open()?.catalog.has_workflow(&workflow)?)
+    }
+
+    fn has_checkpoint(&mut self, workflow: Option<&str>, reference: &str) -> Result<bool, Failure> {
+        let workflow = workflow.and_then(|workflow| workflow.parse().ok());
+        match self.open()?.catalog.resolve(workflow.as_ref(), reference) {
+            Ok(_) | Err(ReferenceError::Ambiguous { .. }) => Ok(true),
+            Err(ReferenceError::Catalog(error)) => Err(error.into()),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn root(&mut self) -> Result<PathBuf, Failure> {
+        Ok(crate::workspace::locate(&self.directories)?.root)
+    }
+
+    fn current(&self) -> &Path {
+        &self.directories.current
+    }
+}

@@ -1,0 +1,229 @@
+//! Checking that a checkpoint's objects are there and whole, and taking damaged ones back from files that still have
+//! their content.
+//!
+//! Owns the three levels. Refuses to restore anything.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::sync::atomic::Ordering;
+
+use wfr_catalog::CheckpointRow;
+use wfr_model::checkpoint::VerificationStatus;
+use wfr_model::entry::Node;
+use wfr_model::{Digest, TreePath};
+use wfr_store::object::hash;
+use wfr_store::{ObjectKind, Objects, ReadError, Store, content, tree};
+
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::ValidationLevel as Level;
+use crate::results::{Damage, Verdict};
+use crate::session::Session;
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Objects looked at.
+    pub objects: u64,
+    /// Objects read to the last byte.
+    pub read: u64,
+    /// What is damaged.
+    pub damages: Vec<Damage>,
+    /// Bytes of their plaintext.
+    pub bytes: u64,
+    /// Whether the manifest names the hash of the one before.
+    pub chain: Verdict,
+}
+
+impl Report {
+    /// The verdict.
+    pub fn status(&self) -> VerificationStatus {
+        if !self.damages.is_empty() {
+            return VerificationStatus::Corrupted;
+        }
+        if self.chain == Verdict::Failed { VerificationStatus::Invalid } else { VerificationStatus::Valid }
+    }
+}
+
+/// One content in so many is read at the standard level.
+const SAMPLE: u64 = 64;
+
+struct Checker<'c> {
+    store: &'c Store,
+    level: Level,
+    seen: HashSet<Digest>,
+    report: Report,
+    session: &'c Session,
+}
+
+/// Checks a checkpoint. Damage is in the report; an error means that the check itself could not go on.
+pub fn verify(store: &Store, row: &CheckpointRow, level: Level, session: &Session) -> Result<Report, Failure> {
+    let report = Report::default();
+    let mut checker = Checker { store, level, seen: HashSet::new(), report, session };
+    checker.check(ObjectKind::Manifest, &row.manifest, &TreePath::ROOT, true)?;
+    checker.chain(row);
+    for (kind, id) in [(ObjectKind::Coverage, row.coverage), (ObjectKind::Links, row.hard_links)] {
+        if let Some(id) = id {
+            checker.check(kind, &id, &TreePath::ROOT, true)?;
+        }
+    }
+    match (row.tree, level) {
+        (None, _) => {}
+        (Some(root), Level::Basic) => checker.check(ObjectKind::Tree, &root, &TreePath::ROOT, true)?,
+        (Some(root), _) => checker.tree(root)?,
+    }
+    Ok(checker.report)
+}
+
+impl Checker<'_> {
+    fn check(&mut self, kind: ObjectKind, id: &Digest, path: &TreePath, read: bool) -> Result<(), Failure> {
+        if self.session.abort.load(Ordering::Relaxed) {
+            return Err(Failure::new(Code::Interrupted, "the validation was interrupted"));
+        }
+        if !self.seen.insert(*id) {
+            return Ok(());
+        }
+        self.report.objects += 1;
+        let found = if read {
+            self.report.read += 1;
+            self.store.get(kind, id).map(|bytes| {
+                self.report.bytes += bytes.len() as u64;
+                self.session.meter.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            })
+        } else if self.store.has(id) {
+            Ok(())
+        } else {
+            Err(ReadError::Missing(*id))
+        };
+        self.note(kind, id, path, found)
+    }
+
+    fn note(
+        &mut self,
+        kind: ObjectKind,
+        id: &Digest,
+        path: &TreePath,
+        found: Result<(), ReadError>,
+    ) -> Result<(), Failure> {
+        match found {
+            Ok(()) => Ok(()),
+            Err(error @ ReadError::Io { .. }) if !is_medium_error(&error) => Err(error.into()),
+            Err(error) => {
+                let kind = format!("{kind:?}").to_lowercase();
+                let message = error.to_string();
+                self.report.damages.push(Damage { object: *id, path: path.clone(), kind, message, repaired: false });
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the manifest's predecessor is the manifest that the store holds under that hash.
+    fn chain(&mut self, row: &CheckpointRow) {
+        let Ok(bytes) = self.store.get(ObjectKind::Manifest, &row.manifest) else { return };
+        let manifest: Option<wfr_model::checkpoint::Manifest> = serde_json::from_slice(&bytes).ok();
+        let Some(manifest) = manifest.filter(|manifest| manifest.checkpoint_id == row.checkpoint_id) else {
+            self.report.chain = Verdict::Failed;
+            return;
+        };
+        let state = manifest.file_system_state.as_ref();
+        if state.map(|state| state.tree) != row.tree || manifest.workflow_id != row.workflow_id {
+            self.report.chain = Verdict::Failed;
+            return;
+        }
+        if let Some(before) = manifest.integrity.predecessor {
+            let is_there = self.store.get(ObjectKind::Manifest, &before.manifest_hash).is_ok();
+            self.report.chain = Verdict::of(is_there && row.predecessor == Some(before.checkpoint_id));
+        }
+    }
+
+    fn tree(&mut self, root: Digest) -> Result<(), Failure> {
+        let mut waiting = vec![(TreePath::ROOT, root)];
+        while let Some((path, id)) = waiting.pop() {
+            if !self.seen.insert(id) {
+                continue;
+            }
+            let entries = match tree::parts(self.store, &id).and_then(|parts| Ok((parts, tree::read(self.store, &id)?)))
+            {
+                Ok((parts, entries)) => {
+                    self.report.objects += parts.len() as u64;
+                    self.report.read += parts.len() as u64;
+                    entries
+                }
+                Err(error) => {
+                    self.note(ObjectKind::Tree, &id, &path, Err(error))?;
+                    continue;
+                }
+            };
+            for entry in entries {
+                let place = path.join(&entry.name);
+                match entry.node {
+                    Node::Dir(below) => waiting.push((place, below)),
+                    Node::File(found) => self.content(&place, &found)?,
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, path: &TreePath, found: &wfr_model::entry::Content) -> Result<(), Failure> {
+        if let Some(list) = &found.chunks {
+            self.check(ObjectKind::Chunks, list, path, true)?;
+        }
+        match content::chunks(self.store, found) {
+            Ok(chunks) => {
+                for (id, _) in chunks {
+                    let sampled = u64::from(id.0[0]) % SAMPLE == 0;
+                    self.check(ObjectKind::Blob, &id, path, sampled || self.level == Level::Comprehensive)?;
+                }
+                Ok(())
+            }
+            // The list itself has been noted.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Whether an I/O error speaks of the medium, and so of damage, rather than of this process.
+fn is_medium_error(error: &ReadError) -> bool {
+    // EIO, and ENOENT: the pack is gone.
+    matches!(error, ReadError::Io { source, .. } if matches!(source.raw_os_error(), Some(5 | 2)))
+}
+
+/// Takes damaged blobs back from the workspace's files where these still have the content; returns how many.
+pub fn repair(open: &Open, damages: &[Damage]) -> Result<u64, Failure> {
+    let store = open.store()?;
+    let writer = store.writer(open.coding(), None);
+    let root = wfr_store::disk::open_dir(open.root())?;
+    let mut repaired = 0;
+    for damage in damages.iter().filter(|damage| damage.kind == "blob") {
+        let Some(bytes) = read_beneath(&root, &damage.path) else { continue };
+        // Only a file stored whole has its blob's id; a chunk of a larger one is not looked for here.
+        if hash(&bytes) == damage.object {
+            writer.put_again(ObjectKind::Blob, &damage.object, &bytes)?;
+            repaired += 1;
+        }
+    }
+    if repaired > 0 {
+        let sealed = writer.finish()?;
+        let extents: Vec<_> = sealed.extents().iter().map(|e| (e.pack.clone(), e.committed)).collect();
+        open.catalog.replace_packs(&extents, &[])?;
+        sealed.publish();
+    }
+    Ok(repaired)
+}
+
+fn read_beneath(root: &std::os::fd::OwnedFd, path: &TreePath) -> Option<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt;
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let place = std::path::Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
+    let file = wfr_store::disk::open_beneath(root, place, flags, rustix::fs::Mode::empty()).ok()?;
+    let mut file = std::fs::File::from(file);
+    let meta = file.metadata().ok()?;
+    if !meta.is_file() || meta.len() > content::BLOB_BYTES_MAX {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}

@@ -1,0 +1,172 @@
+//! Finding a workspace, its view and its vault, and opening them together.
+//!
+//! Owns where things are by default and the files that lead from one to the other. Refuses to read the environment:
+//! directories are given to it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use wfr_store::object::hash;
+
+use crate::view;
+
+/// Directories that the edge knows and the library does not.
+#[derive(Clone, Debug)]
+pub struct Directories {
+    /// Where a relative path begins and the search upwards starts.
+    pub current: PathBuf,
+    /// The user's data directory, such as `~/.local/share`; `None` where there is none.
+    pub data: Option<PathBuf>,
+    /// `--workspace`.
+    pub workspace: Option<PathBuf>,
+    /// `--store` or `WFR_STORE`.
+    pub store: Option<PathBuf>,
+}
+
+/// Where a workspace's parts are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The workspace's root, absolute, without symbolic links as far as it exists.
+    pub root: PathBuf,
+    /// The vault.
+    pub vault: PathBuf,
+}
+
+/// Why no workspace was found.
+#[derive(Debug, thiserror::Error)]
+pub enum LocateError {
+    /// Neither the directory nor one above it is protected.
+    #[error("{0} is not in a workspace that wfr protects")]
+    NotFound(PathBuf),
+    /// The view's configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] view::ConfigError),
+    /// A vault was named that knows no workspace.
+    #[error("cannot tell which workspace the store at {place} belongs to: {why}")]
+    Store {
+        /// The store.
+        place: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A small file in the data directory by which a vault is found when the view is gone.
+#[derive(Serialize, Deserialize)]
+struct Signpost {
+    workspace: PathBuf,
+    store: PathBuf,
+}
+
+/// The key of a workspace: the first 16 hexadecimal digits of its path's SHA-256.
+fn workspace_key(root: &Path) -> String {
+    hash(root.as_os_str().as_encoded_bytes()).to_hex()[..16].to_owned()
+}
+
+fn signpost_path(data: &Path, root: &Path) -> PathBuf {
+    data.join("wfr/workspaces").join(format!("{}.json", workspace_key(root)))
+}
+
+/// The vault's default place for a workspace.
+pub fn default_vault(data: &Path, root: &Path) -> PathBuf {
+    let name = root.file_name().map_or_else(|| "root".into(), |name| name.to_string_lossy().replace('\0', ""));
+    data.join("wfr/vaults").join(format!("{name}-{}", workspace_key(root)))
+}
+
+/// Makes a path absolute and resolves what of it exists.
+pub fn absolute(current: &Path, path: &Path) -> PathBuf {
+    let whole = current.join(path);
+    let mut missing = Vec::new();
+    let mut at = whole.as_path();
+    loop {
+        if let Ok(resolved) = at.canonicalize() {
+            return missing.iter().rev().fold(resolved, |path, name| path.join(name));
+        }
+        match (at.parent(), at.file_name()) {
+            (Some(parent), Some(name)) => {
+                missing.push(name.to_owned());
+                at = parent;
+            }
+            _ => return whole,
+        }
+    }
+}
+
+/// Finds the workspace that the directories point to: the one named, else the nearest upwards.
+pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
+    let start = match &directories.workspace {
+        Some(named) => absolute(&directories.current, named),
+        None => directories.current.clone(),
+    };
+    let store = directories.store.as_ref().map(|store| absolute(&directories.current, store));
+    let candidates = start.ancestors().take(if directories.workspace.is_some() { 1 } else { usize::MAX });
+    for root in candidates {
+        if let Some(vault) = known_vault(root, directories.data.as_deref())? {
+            return Ok(Place { root: root.to_owned(), vault: store.unwrap_or(vault) });
+        }
+    }
+    match store {
+        Some(vault) => from_store(vault, directories),
+        None => Err(LocateError::NotFound(start)),
+    }
+}
+
+/// The vault that a directory's view or a signpost names; `None` where the directory is not known.
+fn known_vault(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>, LocateError> {
+    if view::exists(root)
+        && let Some(store) = view::load_config(root)?.store
+    {
+        return Ok(Some(PathBuf::from(store)));
+    }
+    let Some(data) = data else { return Ok(None) };
+    let Ok(bytes) = std::fs::read(signpost_path(data, root)) else { return Ok(None) };
+    let signpost: Option<Signpost> = serde_json::from_slice(&bytes).ok();
+    Ok(signpost.filter(|found| found.workspace == root).map(|found| found.store))
+}
+
+/// The workspace that a named vault belongs to, as its catalog says.
+fn from_store(vault: PathBuf, directories: &Directories) -> Result<Place, LocateError> {
+    if let Some(named) = &directories.workspace {
+        return Ok(Place { root: absolute(&directories.current, named), vault });
+    }
+    let unknown = |why: String| LocateError::Store { place: vault.clone(), why };
+    let opened = wfr_store::Vault::open(&vault).map_err(|error| unknown(error.to_string()))?;
+    let catalog =
+        wfr_catalog::Catalog::open_read_only(&opened.catalog()).map_err(|error| unknown(error.to_string()))?;
+    let identity = catalog.identity().map_err(|error| unknown(error.to_string()))?;
+    Ok(Place { root: identity.workspace, vault })
+}
+
+/// Writes the signpost that leads from a workspace's path to its vault.
+pub fn write_signpost(data: &Path, place: &Place) -> std::io::Result<()> {
+    let path = signpost_path(data, &place.root);
+    let dir = path.parent().unwrap_or(data);
+    std::fs::create_dir_all(dir)?;
+    let signpost = Signpost { workspace: place.root.clone(), store: place.vault.clone() };
+    let bytes = serde_json::to_vec_pretty(&signpost).map_err(std::io::Error::other)?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    wfr_store::vault::write_durably(dir, &name, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signposts_lead_back_when_the_view_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let root = dir.path().canonicalize().unwrap().join("work");
+        std::fs::create_dir_all(root.join("deep")).unwrap();
+        let directories =
+            Directories { current: root.join("deep"), data: Some(data.clone()), workspace: None, store: None };
+        assert!(matches!(locate(&directories), Err(LocateError::NotFound(_))));
+        let place = Place { root: root.clone(), vault: default_vault(&data, &root) };
+        write_signpost(&data, &place).unwrap();
+        assert_eq!(locate(&directories).unwrap(), place);
+        // The whole workspace may be gone: naming it is enough.
+        std::fs::remove_dir_all(&root).unwrap();
+        let directories = Directories { current: dir.path().into(), workspace: Some("work".into()), ..directories };
+        assert_eq!(locate(&directories).unwrap(), place);
+    }
+}
