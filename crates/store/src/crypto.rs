@@ -94,6 +94,7 @@ pub struct Cipher {
     nonces: Hmac<Sha256>,
     ids: Hmac<Sha256>,
     tags: Hmac<Sha256>,
+    caches: Aes256GcmSiv,
 }
 
 impl fmt::Debug for Cipher {
@@ -111,6 +112,7 @@ impl Cipher {
             nonces: keyed(&derive("wfr 1 nonces")),
             ids: keyed(&derive("wfr 1 ids")),
             tags: keyed(&derive("wfr 1 tags")),
+            caches: Aes256GcmSiv::new((&*derive("wfr 1 caches")).into()),
         }
     }
 
@@ -156,6 +158,22 @@ impl Cipher {
         Ok(stored)
     }
 
+    /// Seals a part of a derived file in place; returns the tag. `place` names file and position, and should not come
+    /// again with other bytes; where it does, after a crash, only their being equal or not would show.
+    pub fn seal_in_place(&self, place: &[u8; 16], bytes: &mut [u8]) -> Result<[u8; TAG], WriteError> {
+        self.caches
+            .encrypt_inout_detached(&place_nonce(place), place, bytes.into())
+            .map(Into::into)
+            .map_err(|_| WriteError::Crypto("it is longer than the cipher allows"))
+    }
+
+    /// Opens what [`Self::seal_in_place`] sealed; the bytes are of no use after an error.
+    pub fn open_in_place(&self, place: &[u8; 16], bytes: &mut [u8], tag: &[u8; TAG]) -> Result<(), OpenError> {
+        self.caches
+            .decrypt_inout_detached(&place_nonce(place), place, bytes.into(), &Tag::from(*tag))
+            .map_err(|_| OpenError)
+    }
+
     /// Authenticates bytes that stand outside objects, such as the head of the chain of checkpoints. `context` says
     /// what they are, so that a tag of one thing never fits another.
     pub fn tag(&self, context: &str, bytes: &[u8]) -> [u8; 32] {
@@ -184,6 +202,13 @@ impl Cipher {
         nonce.copy_from_slice(&whole[..NONCE]);
         nonce
     }
+}
+
+/// The nonce for a place: its last 12 bytes. The whole of it is associated data.
+fn place_nonce(place: &[u8; 16]) -> Nonce {
+    let mut nonce = Nonce::default();
+    nonce.copy_from_slice(&place[16 - NONCE..]);
+    nonce
 }
 
 /// The associated data of a sealed object.

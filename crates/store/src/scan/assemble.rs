@@ -9,12 +9,18 @@ use wfr_model::Digest;
 use wfr_model::entry::{Entry, Meta};
 
 use super::ScanError;
-use super::cache::Changed;
 use super::found::{Node, State, Visited};
 use super::listing::{self, Fresh, Kind, Listing, Pos};
 use super::shared::Shared;
 use super::task::{Included, Known};
+use super::update::Changed;
 use crate::tree;
+
+/// Bytes that a listing's checksum or seal takes at most.
+const OVERHEAD_MOST: usize = 16;
+
+/// For directories in a listing that have a changed listing: which one of them, and its number.
+type Below = Vec<(usize, usize)>;
 
 /// What the directories came to.
 #[derive(Debug)]
@@ -169,7 +175,7 @@ impl Assembler<'_> {
         if places.is_empty() && cached.is_some_and(|cached| cached == listing) {
             return Ok((included, Place::Cached(pos)));
         }
-        self.live += listing.len() as u64 + 4;
+        self.live += (listing.len() + OVERHEAD_MOST) as u64;
         self.changed.push(Changed { number, bytes: listing, below: places });
         Ok((included, Place::Changed))
     }
@@ -182,7 +188,7 @@ impl Assembler<'_> {
     }
 
     /// The listing with what the directories in it came to, and which of those have a changed listing.
-    fn fill_in(&self, listing: &[u8], below: Range<usize>) -> Result<(Vec<u8>, Vec<(usize, usize)>), AssembleError> {
+    fn fill_in(&self, listing: &[u8], below: Range<usize>) -> Result<(Vec<u8>, Below), AssembleError> {
         let parsed = Listing::parse(listing).ok_or(AssembleError::CacheLost)?;
         let mut out = Vec::with_capacity(listing.len());
         parsed.head.encode(&mut out);

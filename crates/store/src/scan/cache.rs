@@ -1,103 +1,126 @@
 //! The stat cache: what the last scan learned, in a file that can be lost at any time.
 //!
-//! Owns the file: two slots that name the newest root listing, and the listings, each with a checksum. Refuses to
-//! interpret listings. `docs/format.md` describes the bytes; all numbers are little-endian.
+//! Owns reading the file: two slots that name the newest root listing, and the listings, each protected by itself.
+//! Refuses to interpret listings. `docs/format.md` describes the bytes; all numbers are little-endian.
 //!
 //! A scan appends the listings that changed and those above them, then writes the older slot: readers keep seeing what
 //! the other slot names, and a change costs as much as it changed. When most of the file is dead, it is written anew and
 //! renamed into place. Nothing is synced. After a power loss any part may be missing or stale: a checksum covers each
 //! listing together with its place and the file's own random number, and each listing is true by itself, whatever
-//! became of the others. So damage costs time, never truth.
+//! became of the others. So damage costs time, never truth. In an encrypted store the listings are sealed instead, since
+//! they hold names and hashes.
 
-use std::collections::HashMap;
-use std::ffi::CStr;
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
-
-use super::listing::{self, Pos};
+use super::listing::Pos;
+use crate::crypto::Cipher;
 
 const MAGIC: &[u8; 8] = b"wfrcache";
 const VERSION: u32 = 1;
 
 /// Bytes of a slot, its checksum included.
-const SLOT: usize = 80;
+const SLOT: usize = 96;
+
+/// Bytes of a tag.
+const TAG: usize = 16;
 
 /// Where the two slots begin: in sectors of their own, so that a torn write damages one only.
 const SLOTS: [u64; 2] = [0, 512];
 
 /// Where the listings begin.
-const DATA: u64 = 1024;
+pub(super) const DATA: u64 = 1024;
 
 /// Bytes that may be dead before the file is written anew, beside as many as are alive.
 const SLACK: u64 = 1 << 20;
 
 /// One slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Slot {
+pub(super) struct Slot {
     /// The file's own number: listings of another file do not pass.
-    nonce: u64,
+    pub nonce: u64,
     /// Counts the writes.
-    sequence: u64,
-    root: Pos,
+    pub sequence: u64,
+    pub root: Pos,
     /// Where the next listing goes.
-    end: u64,
+    pub end: u64,
     /// Bytes of the listings in use.
-    live: u64,
+    pub live: u64,
     /// The rules under which names were listed.
-    rules: u64,
+    pub rules: u64,
     /// Where it says what the store held when this was written; none where that is not known.
-    holdings: Pos,
+    pub holdings: Pos,
 }
 
 impl Slot {
-    fn encode(&self) -> [u8; SLOT] {
+    /// Its bytes, and where in the file they go.
+    pub(super) fn encode(&self, cipher: Option<&Cipher>) -> ([u8; SLOT], u64) {
         let mut out = [0; SLOT];
         out[..8].copy_from_slice(MAGIC);
         out[8..12].copy_from_slice(&VERSION.to_le_bytes());
         out[12..16].copy_from_slice(&self.root.len.to_le_bytes());
-        let numbers = [self.nonce, self.sequence, self.root.at, self.end, self.live, self.rules];
-        for (field, number) in out[16..64].chunks_exact_mut(8).zip(numbers) {
+        let numbers = [self.nonce, self.sequence, self.root.at, self.end, self.live, self.rules, self.holdings.at];
+        for (field, number) in out[16..72].chunks_exact_mut(8).zip(numbers) {
             field.copy_from_slice(&number.to_le_bytes());
         }
-        out[64..72].copy_from_slice(&self.holdings.at.to_le_bytes());
         out[72..76].copy_from_slice(&self.holdings.len.to_le_bytes());
-        let crc = crc32fast::hash(&out[..SLOT - 4]);
-        out[SLOT - 4..].copy_from_slice(&crc.to_le_bytes());
-        out
+        let tag = slot_tag(&out[..76], cipher);
+        out[76..92].copy_from_slice(&tag);
+        let crc = crc32fast::hash(&out[..92]);
+        out[92..].copy_from_slice(&crc.to_le_bytes());
+        (out, SLOTS[(self.sequence % 2) as usize])
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; SLOT] = bytes.first_chunk()?;
+    fn decode(bytes: &[u8; SLOT], cipher: Option<&Cipher>) -> Option<Self> {
         let u32_at = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let u64_at = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-        if &bytes[..8] != MAGIC || u32_at(8)? != VERSION || u32_at(SLOT - 4)? != crc32fast::hash(&bytes[..SLOT - 4]) {
+        if &bytes[..8] != MAGIC || u32_at(8)? != VERSION || u32_at(92)? != crc32fast::hash(&bytes[..92]) {
             return None;
         }
-        let root = Pos { at: u64_at(32)?, len: u32_at(12)? };
-        let (nonce, sequence, end) = (u64_at(16)?, u64_at(24)?, u64_at(40)?);
-        let holdings = Pos { at: u64_at(64)?, len: u32_at(72)? };
-        Some(Self { nonce, sequence, root, end, live: u64_at(48)?, rules: u64_at(56)?, holdings })
+        if bytes[76..92] != slot_tag(&bytes[..76], cipher) {
+            return None;
+        }
+        Some(Self {
+            nonce: u64_at(16)?,
+            sequence: u64_at(24)?,
+            root: Pos { at: u64_at(32)?, len: u32_at(12)? },
+            end: u64_at(40)?,
+            live: u64_at(48)?,
+            rules: u64_at(56)?,
+            holdings: Pos { at: u64_at(64)?, len: u32_at(72)? },
+        })
     }
+}
+
+/// With a key, what only its holder can write; else zeros. An older slot can be put back: it is as true as it was.
+fn slot_tag(bytes: &[u8], cipher: Option<&Cipher>) -> [u8; TAG] {
+    let mut tag = [0; TAG];
+    if let Some(cipher) = cipher {
+        tag.copy_from_slice(&cipher.tag("stat cache slot", bytes)[..TAG]);
+    }
+    tag
 }
 
 /// A stat cache, open for reading.
 #[derive(Clone, Debug)]
 pub struct StatCache {
     file: Arc<File>,
-    slot: Slot,
+    pub(super) slot: Slot,
+    pub(super) cipher: Option<Arc<Cipher>>,
 }
 
 impl StatCache {
-    /// Opens a cache file; `None` where there is none that can be used.
+    /// Opens the cache file of a store that is not encrypted; `None` where there is none that can be used.
     pub fn open(path: &Path) -> Option<Self> {
+        Self::open_with(path, None)
+    }
+
+    /// Opens a cache file, with the store's cipher where that has one.
+    pub fn open_with(path: &Path, cipher: Option<Arc<Cipher>>) -> Option<Self> {
         let file = File::open(path).ok()?;
-        let slot = newest_slot(&file)?;
-        Some(Self { file: Arc::new(file), slot })
+        let slot = newest_slot(&file, cipher.as_deref())?;
+        Some(Self { file: Arc::new(file), slot, cipher })
     }
 
     /// Where the root's listing lies.
@@ -124,7 +147,7 @@ impl StatCache {
     /// Reads a listing into `buffer`; `None` where it is missing or damaged.
     pub(super) fn read<'b>(&self, pos: Pos, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
         let end = pos.at.checked_add(u64::from(pos.len))?;
-        if pos.at < DATA || end > self.slot.end || pos.len < 4 {
+        if pos.at < DATA || end > self.slot.end {
             return None;
         }
         let length = pos.len as usize;
@@ -138,8 +161,7 @@ impl StatCache {
         }
         let bytes = &mut buffer[..length];
         read_exactly_at(&self.file, bytes, pos.at)?;
-        let (crc, body) = bytes.split_first_chunk::<4>()?;
-        (u32::from_le_bytes(*crc) == checksum(self.slot.nonce, pos.at, body)).then_some(body)
+        unwrap(bytes, self.cipher.as_deref(), self.slot.nonce, pos.at)
     }
 }
 
@@ -158,181 +180,65 @@ fn read_exactly_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> Option<()>
     Some(())
 }
 
-fn newest_slot(file: &File) -> Option<Slot> {
+/// The newer one of the two slots that can be read.
+pub(super) fn newest_slot(file: &File, cipher: Option<&Cipher>) -> Option<Slot> {
     let slots = SLOTS.map(|at| {
         let mut bytes = [0; SLOT];
         read_exactly_at(file, &mut bytes, at)?;
-        Slot::decode(&bytes)
+        Slot::decode(&bytes, cipher)
     });
     slots.into_iter().flatten().max_by_key(|slot| slot.sequence)
 }
 
-/// A listing's checksum: over the file's number and the place too, so that a stale block does not pass.
-fn checksum(nonce: u64, at: u64, body: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&nonce.to_le_bytes());
-    hasher.update(&at.to_le_bytes());
-    hasher.update(body);
-    hasher.finalize()
+/// Bytes by which a listing in the file is longer: its checksum or its seal.
+pub(super) fn overhead(cipher: Option<&Cipher>) -> usize {
+    if cipher.is_some() { TAG } else { 4 }
 }
 
-/// A listing that a scan made or changed.
-#[derive(Debug)]
-pub(super) struct Changed {
-    /// Its number, larger than those of all that hold it.
-    pub number: usize,
-    /// Its bytes; the places of changed listings below are still to be filled in.
-    pub bytes: Vec<u8>,
-    /// For each directory entry in it that has a changed listing: which entry of the listing's directories, and
-    /// that listing's number.
-    pub below: Vec<(usize, usize)>,
-}
-
-/// What a scan wants the cache to hold.
-#[derive(Debug)]
-pub(super) struct Update {
-    /// The cache that the scan began with, where its listings are still of use.
-    pub base: Option<StatCache>,
-    /// Changed listings by falling number; the last one is the root's. Empty: only the slot changes.
-    pub changed: Vec<Changed>,
-    /// Whether the changed listings are all there are.
-    pub is_whole: bool,
-    /// Bytes of all listings in use, changed ones included.
-    pub live: u64,
-    pub rules: u64,
-    /// Whether the store is known to hold every id in it, but for those of entries that are not part of the tree.
-    pub knows_holdings: bool,
-}
-
-impl Update {
-    /// Brings the file `name` up to date, or leaves it: see [`super::Scan::write_cache`].
-    pub(super) fn write(&self, dir: BorrowedFd<'_>, name: &CStr, holdings: &[u8]) -> io::Result<()> {
-        match &self.base {
-            Some(base) if !(self.is_whole && base.is_mostly_dead()) => self.append(base, dir, name, holdings),
-            _ if self.is_whole => self.write_anew(dir, name, holdings),
-            _ => Ok(()),
-        }
-    }
-
-    fn append(&self, base: &StatCache, dir: BorrowedFd<'_>, name: &CStr, holdings: &[u8]) -> io::Result<()> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = File::from(rustix::fs::openat(dir, name, flags, Mode::empty())?);
-        // Another process that writes now knows at least as much.
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(()),
-            other => other?,
-        }
-        // So does one that wrote since, in this file or by another in its place.
-        if newest_slot(&file) != Some(base.slot) {
-            return Ok(());
-        }
-        let sequence = base.slot.sequence + 1;
-        let slot = self.put_all(&file, Slot { sequence, ..base.slot }, holdings)?;
-        write_slot(&file, &slot)
-    }
-
-    fn write_anew(&self, dir: BorrowedFd<'_>, name: &CStr, holdings: &[u8]) -> io::Result<()> {
-        let nonce = nonce()?;
-        let temporary = format!("stat-cache.{nonce:016x}.tmp");
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = File::from(rustix::fs::openat(dir, temporary.as_str(), flags, Mode::RUSR | Mode::WUSR)?);
-        let (root, rules) = (Pos::NONE, self.rules);
-        let empty = Slot { nonce, sequence: 1, root, end: DATA, live: 0, rules, holdings: Pos::NONE };
-        let written = self.put_all(&file, empty, holdings).and_then(|slot| {
-            write_slot(&file, &slot)?;
-            Ok(rustix::fs::renameat(dir, temporary.as_str(), dir, name)?)
-        });
-        if written.is_err() {
-            let _ = rustix::fs::unlinkat(dir, temporary.as_str(), AtFlags::empty());
-        }
-        written
-    }
-
-    /// Writes the changed listings at the slot's end; returns the slot that names them.
-    fn put_all(&self, file: &File, mut slot: Slot, holdings: &[u8]) -> io::Result<Slot> {
-        let mut out = Appender { file, nonce: slot.nonce, at: slot.end, pending: Vec::new() };
-        let mut places = HashMap::new();
-        for changed in &self.changed {
-            slot.root = out.put_listing(changed, &places)?;
-            places.insert(changed.number, slot.root);
-        }
-        let is_known = self.knows_holdings && !holdings.is_empty();
-        slot.holdings = if is_known { out.put(holdings, |_| ())? } else { Pos::NONE };
-        out.flush()?;
-        (slot.end, slot.live, slot.rules) = (out.at, self.live, self.rules);
-        Ok(slot)
-    }
-}
-
-struct Appender<'f> {
-    file: &'f File,
+/// The checksum or seal of the last `body` bytes of `out`, which go to byte `at` of the file, put behind them.
+pub(super) fn wrap(
+    out: &mut Vec<u8>,
+    body: usize,
+    cipher: Option<&Cipher>,
     nonce: u64,
-    /// Where `pending` begins in the file.
     at: u64,
-    pending: Vec<u8>,
-}
-
-impl Appender<'_> {
-    const FLUSH_BYTES: usize = 1 << 20;
-
-    fn put_listing(&mut self, changed: &Changed, places: &HashMap<usize, Pos>) -> io::Result<Pos> {
-        self.put(&changed.bytes, |body| {
-            if changed.below.is_empty() {
-                return;
-            }
-            let offsets = listing::dir_offsets(body);
-            for (entry, number) in &changed.below {
-                listing::set_pos(body, offsets[*entry], places.get(number).copied().unwrap_or(Pos::NONE));
-            }
-        })
-    }
-
-    /// Appends bytes with their checksum, after `fill_in` has changed them; what is too long for a place has none.
-    fn put(&mut self, bytes: &[u8], fill_in: impl FnOnce(&mut [u8])) -> io::Result<Pos> {
-        let Ok(len) = u32::try_from(bytes.len() + 4) else { return Ok(Pos::NONE) };
-        let at = self.at + self.pending.len() as u64;
-        let start = self.pending.len();
-        self.pending.extend_from_slice(&[0; 4]);
-        self.pending.extend_from_slice(bytes);
-        let (crc, body) = self.pending[start..].split_at_mut(4);
-        fill_in(body);
-        crc.copy_from_slice(&checksum(self.nonce, at, body).to_le_bytes());
-        if self.pending.len() >= Self::FLUSH_BYTES {
-            self.flush()?;
-        }
-        Ok(Pos { at, len })
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        write_all_at(self.file, &self.pending, self.at)?;
-        self.at += self.pending.len() as u64;
-        self.pending.clear();
-        Ok(())
-    }
-}
-
-fn write_slot(file: &File, slot: &Slot) -> io::Result<()> {
-    write_all_at(file, &slot.encode(), SLOTS[(slot.sequence % 2) as usize])
-}
-
-fn write_all_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::pwrite(file.as_fd(), bytes, at) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                bytes = &bytes[count..];
-                at += count as u64;
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+) -> Result<(), crate::WriteError> {
+    let start = out.len() - body;
+    match cipher {
+        None => out.extend_from_slice(&checksum(nonce, at, &out[start..]).to_le_bytes()),
+        Some(cipher) => {
+            let tag = cipher.seal_in_place(&place(nonce, at), &mut out[start..])?;
+            out.extend_from_slice(&tag);
         }
     }
     Ok(())
 }
 
-/// A number that no other cache file has.
-fn nonce() -> io::Result<u64> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(u64::from_le_bytes(bytes))
+fn unwrap<'b>(bytes: &'b mut [u8], cipher: Option<&Cipher>, nonce: u64, at: u64) -> Option<&'b [u8]> {
+    match cipher {
+        None => {
+            let (body, crc) = bytes.split_last_chunk::<4>()?;
+            (u32::from_le_bytes(*crc) == checksum(nonce, at, body)).then_some(body)
+        }
+        Some(cipher) => {
+            let (body, tag) = bytes.split_last_chunk_mut::<TAG>()?;
+            cipher.open_in_place(&place(nonce, at), body, tag).ok()?;
+            Some(body)
+        }
+    }
+}
+
+fn place(nonce: u64, at: u64) -> [u8; 16] {
+    let mut place = [0; 16];
+    place[..8].copy_from_slice(&nonce.to_le_bytes());
+    place[8..].copy_from_slice(&at.to_le_bytes());
+    place
+}
+
+/// A listing's checksum: over the file's number and the place too, so that a stale block does not pass.
+fn checksum(nonce: u64, at: u64, body: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&place(nonce, at));
+    hasher.update(body);
+    hasher.finalize()
 }

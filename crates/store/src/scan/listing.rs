@@ -195,7 +195,8 @@ impl<'a> Iterator for Entries<'a> {
         let name = CStr::from_bytes_with_nul(&raw[FIXED..name_end]).ok()?;
         let kind = Kind::from_u8(fixed[0])?;
         self.0 = &self.0[end..];
-        Some(Cached { kind, flags: fixed[1], name, raw, fixed, extra: &raw[name_end..] })
+        let cached = Cached { kind, flags: fixed[1], name, raw, fixed, extra: &raw[name_end..] };
+        (cached.rest_at() <= cached.extra.len()).then_some(cached)
     }
 }
 
@@ -267,7 +268,11 @@ impl<'a> Cached<'a> {
 
     /// What follows device and chunks: a link's target, or extended attributes.
     pub(super) fn rest(&self) -> &'a [u8] {
-        &self.extra[self.chunks_at() + if self.flags & IN_CHUNKS == 0 { 0 } else { 32 }..]
+        &self.extra[self.rest_at()..]
+    }
+
+    fn rest_at(&self) -> usize {
+        self.chunks_at() + if self.flags & IN_CHUNKS == 0 { 0 } else { 32 }
     }
 
     /// The entry for the tree; `None` where it is not part of it.
@@ -425,4 +430,78 @@ fn decode_xattrs(mut bytes: &[u8]) -> Vec<Xattr> {
         bytes = rest;
     }
     xattrs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_xattrs() -> impl Strategy<Value = Vec<Xattr>> {
+        let name = prop::collection::vec(1u8.., 1..9);
+        prop::collection::btree_map(name, any::<Vec<u8>>(), 0..3).prop_map(|map| map.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_comes_back(
+            name in prop::collection::vec(1u8.., 1..=255),
+            numbers in any::<(u64, u64, u64, u32, u32, u32)>(),
+            times in any::<(i64, i64, u32, u32)>(),
+            ids in any::<([u8; 32], Option<[u8; 32]>)>(),
+            flags in 0u8..8,
+            xattrs in any_xattrs(),
+        ) {
+            let name = std::ffi::CString::new(name).unwrap();
+            let mtime = FileTime { secs: times.0, nanos: times.2 };
+            let rest = encode_xattrs(&xattrs);
+            let fresh = Fresh {
+                name: &name,
+                kind: Kind::File,
+                flags,
+                meta: Meta { mode: numbers.3 & 0o7777, uid: numbers.4, gid: numbers.5, mtime },
+                ino: numbers.0,
+                dev: numbers.1,
+                ctime: FileTime { secs: times.1, nanos: times.3 },
+                size: numbers.2,
+                nlink: numbers.4,
+                id: Digest(ids.0),
+                chunks: ids.1.map(Digest),
+                rest: &rest,
+            };
+            let head = Head { flags, dev: 1, ino: 2, mtime, ctime: fresh.ctime, tree: Digest(ids.0), xattrs: &rest };
+            let mut bytes = Vec::new();
+            head.encode(&mut bytes);
+            fresh.encode(&mut bytes);
+            fresh.encode(&mut bytes);
+            let listing = Listing::parse(&bytes).unwrap();
+            prop_assert_eq!(&listing.head, &head);
+            let cached: Vec<Cached<'_>> = listing.entries().collect();
+            prop_assert_eq!(cached.len(), 2);
+            prop_assert_eq!((cached[1].name, cached[1].meta(), cached[1].dev()), (fresh.name, fresh.meta, fresh.dev));
+            let content = Content { size: fresh.size, hash: fresh.id, chunks: fresh.chunks };
+            let entry = cached[1].entry();
+            prop_assert_eq!(entry.is_some(), flags & OMITTED == 0);
+            if let Some(entry) = entry {
+                prop_assert_eq!(entry.node, Node::File(content));
+                prop_assert_eq!(entry.xattrs, xattrs);
+            }
+        }
+
+        #[test]
+        fn no_changed_byte_makes_it_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), target in ".{0,9}") {
+            let mut bytes = Vec::new();
+            let (mtime, ctime) = (FileTime::default(), FileTime::default());
+            Head { flags: 0, dev: 1, ino: 2, mtime, ctime, tree: Digest::ZERO, xattrs: &[] }.encode(&mut bytes);
+            let rest = target.as_bytes();
+            for kind in [Kind::File, Kind::Symlink, Kind::Dir] {
+                Fresh { flags: 0, rest, ..Fresh::omitted(c"name", kind) }.encode(&mut bytes);
+            }
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            for cached in Listing::parse(&bytes).iter().flat_map(Listing::entries) {
+                let _ = (cached.entry(), cached.content(), cached.dev(), cached.pos(), cached.rest());
+            }
+        }
+    }
 }

@@ -24,13 +24,13 @@ mod stat;
 mod task;
 #[cfg(test)]
 mod tests;
+mod update;
 mod walk;
 mod xattr;
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -47,11 +47,13 @@ pub use rules::{Rules, STAGING_NAME, VIEW_NAMES};
 
 use crate::links;
 use crate::object::{ObjectKind, Sink, WriteError};
+use crate::reader::Store;
 use assemble::{AssembleError, Assembled};
 use found::{Found, Linked, Skipped};
 use fstime::Clock;
 use shared::Shared;
 use task::{Anchor, Known, Openings, Task};
+use update::Keeping;
 
 /// How to scan.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +118,7 @@ pub struct Scan {
     was_reached: bool,
     /// Whether the store held all that it held when the cache was written.
     store_was_whole: bool,
-    update: cache::Update,
+    update: update::Update,
 }
 
 /// Why a scan gave nothing.
@@ -220,7 +222,7 @@ fn scan_once(
         cache_changed,
         was_reached: root_meta.is_some(),
         store_was_whole: shared.store_is_whole,
-        update: cache::Update { base: cache.cloned(), changed, is_whole, live, rules, knows_holdings },
+        update: update::Update { base: cache.cloned(), changed, is_whole, live, rules, knows_holdings },
     })
 }
 
@@ -273,21 +275,23 @@ fn put_links(
 
 impl Scan {
     /// Brings the stat cache `name` in `dir` up to date: the file that was given to [`scan`], or a new one. Nothing is
-    /// synced, as the file can be lost. Does nothing where nothing changed or another process wrote it since.
-    /// To be called after what the scan stored was committed.
+    /// synced, as the file can be lost. Does nothing where nothing changed or another process wrote it since. Not for
+    /// an encrypted store, whose names and hashes it would show. To be called after what the scan stored was committed.
     pub fn write_cache(&self, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
-        self.write_cache_with(dir, name, &[])
+        self.write(dir, name, Keeping { holdings: &[], cipher: None })
     }
 
-    /// The same with [`crate::Store::holdings`] of the store that this scan went into, taken after the commit: while
-    /// those last, the next scan asks the store once instead of once for each file. Empty for a scan into [`Dry`].
-    pub fn write_cache_with(&self, dir: BorrowedFd<'_>, name: &Path, holdings: &[u8]) -> io::Result<()> {
-        use std::os::unix::ffi::OsStrExt;
-        let is_marked = self.store_was_whole || holdings.is_empty();
+    /// The same for the store that this scan went into, after the commit: sealed where the store is, and with a mark of
+    /// what that holds, so that the next scan asks it once instead of once for each file. Not for a scan into [`Dry`].
+    pub fn write_cache_for(&self, dir: BorrowedFd<'_>, name: &Path, store: &Store) -> io::Result<()> {
+        self.write(dir, name, Keeping { holdings: &store.holdings(), cipher: store.cipher() })
+    }
+
+    fn write(&self, dir: BorrowedFd<'_>, name: &Path, keeping: Keeping<'_>) -> io::Result<()> {
+        let is_marked = self.store_was_whole || keeping.holdings.is_empty();
         if !self.was_reached || (!self.cache_changed && is_marked) {
             return Ok(());
         }
-        let name = CString::new(name.as_os_str().as_bytes())?;
-        self.update.write(dir.as_fd(), &name, holdings)
+        self.update.write(dir, name, keeping)
     }
 }

@@ -36,9 +36,12 @@ fn one_change_reads_one_file_and_appends_its_directories() {
     assert_eq!(again.tree, scan.tree);
 }
 
+/// What a change is called, and how it is made.
+type Change = (&'static str, fn(&TestTree));
+
 #[test]
 fn every_kind_of_change_is_noticed() {
-    let changes: &[(&str, fn(&TestTree))] = &[
+    let changes: &[Change] = &[
         ("same length", |tree| tree.write("a.txt", b"a1\n")),
         ("replaced", |tree| {
             tree.write("new", b"a2\n");

@@ -90,7 +90,7 @@ fn listings_of_different_times_do_not_mix() {
     let second = std::fs::read(bench.cache_path()).unwrap();
     for lost in [0, 512] {
         let mut bytes = second.clone();
-        bytes[lost..lost + 80].fill(0);
+        bytes[lost..lost + 96].fill(0);
         std::fs::write(bench.cache_path(), &bytes).unwrap();
         bench.tree.write("a/b/c", format!("third {lost}").as_bytes());
         assert_eq!(bench.scan().tree, bench.scan_fresh().tree);

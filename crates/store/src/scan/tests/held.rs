@@ -1,8 +1,11 @@
 //! Scans into a real store, and what they need not ask it.
 
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::*;
+use crate::crypto::{Cipher, MasterKey};
 use crate::pack::Extent;
 use crate::record::Coding;
 use crate::vault::{FORMAT_VERSION, Identity, Vault};
@@ -31,23 +34,37 @@ struct Vaulted {
     bench: Bench,
     vault: Vault,
     _dir: TestTree,
+    cipher: Option<Arc<Cipher>>,
     extents: Vec<Extent>,
 }
 
 impl Vaulted {
     fn new() -> Self {
+        Self::with(None)
+    }
+
+    fn with(cipher: Option<Arc<Cipher>>) -> Self {
         let dir = TestTree::new();
-        let identity = Identity { format_version: FORMAT_VERSION, vault_id: "0".repeat(32), encrypted: false };
+        let identity =
+            Identity { format_version: FORMAT_VERSION, vault_id: "0".repeat(32), encrypted: cipher.is_some() };
         let vault = Vault::create(&dir.at("vault"), identity).unwrap();
-        Self { bench: Bench::of(TestTree::of_every_kind()), vault, _dir: dir, extents: vec![] }
+        Self { bench: Bench::of(TestTree::of_every_kind()), vault, _dir: dir, cipher, extents: vec![] }
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.vault, self.extents.clone(), self.cipher.clone()).unwrap()
+    }
+
+    fn cache(&self) -> Option<StatCache> {
+        StatCache::open_with(&self.bench.cache_path(), self.cipher.clone())
     }
 
     /// Scans in a session of its own, commits it and brings the cache up to date; returns how often the scan asked.
     fn commit(&mut self, change: impl FnOnce(&mut Options<'_>)) -> (Scan, u64) {
-        let store = Store::open(&self.vault, self.extents.clone(), None).unwrap();
+        let store = self.store();
         let writer = store.writer(Coding::default(), None);
         let counting = Counting(&writer, AtomicU64::new(0));
-        let cache = StatCache::open(&self.bench.cache_path());
+        let cache = self.cache();
         let scan = self.bench.scan_into(&counting, cache.as_ref(), change).unwrap();
         let asked = counting.1.into_inner();
         let sealed = writer.finish().unwrap();
@@ -57,13 +74,13 @@ impl Vaulted {
         }
         sealed.publish();
         let dir = disk::open_dir(self.bench.cache_path().parent().unwrap()).unwrap();
-        scan.write_cache_with(dir.as_fd(), Path::new("cache"), &store.holdings()).unwrap();
+        scan.write_cache_for(dir.as_fd(), Path::new("cache"), &store).unwrap();
         (scan, asked)
     }
 
     /// Reads everything that a tree names.
     fn read_all(&self, root: &Digest) -> usize {
-        let store = Store::open(&self.vault, self.extents.clone(), None).unwrap();
+        let store = self.store();
         let entries = entries(&store, root);
         for entry in entries.values() {
             if let Node::File(content) = &entry.node {
@@ -111,12 +128,12 @@ fn a_scan_that_was_never_committed_leaves_no_trust() {
     vaulted.commit(|_| {});
     vaulted.bench.tree.write("sub/deep/c.txt", b"lost with its session");
     {
-        let store = Store::open(&vaulted.vault, vaulted.extents.clone(), None).unwrap();
+        let store = vaulted.store();
         let writer = store.writer(Coding::default(), None);
-        let cache = StatCache::open(&vaulted.bench.cache_path());
+        let cache = vaulted.cache();
         let scan = vaulted.bench.scan_into(&writer, cache.as_ref(), |_| {}).unwrap();
         let dir = disk::open_dir(vaulted.bench.cache_path().parent().unwrap()).unwrap();
-        scan.write_cache_with(dir.as_fd(), Path::new("cache"), &store.holdings()).unwrap();
+        scan.write_cache_for(dir.as_fd(), Path::new("cache"), &store).unwrap();
     }
     let (scan, _) = vaulted.commit(|_| {});
     assert_eq!(scan.read.files, 1);
@@ -147,4 +164,47 @@ fn the_mark_renews_itself_once_everything_was_asked_for() {
     assert!(!again.cache_changed);
     let (again, asked) = vaulted.commit(|_| {});
     assert!(asked <= 2 * (again.counts.directories + 1), "{asked}");
+}
+
+fn some_cipher() -> Arc<Cipher> {
+    Arc::new(Cipher::new(&MasterKey::generate().unwrap()))
+}
+
+#[test]
+fn the_cache_of_an_encrypted_store_shows_nothing() {
+    let mut vaulted = Vaulted::with(Some(some_cipher()));
+    let (first, _) = vaulted.commit(|_| {});
+    vaulted.bench.tree.write("sub/deep/c.txt", b"changed");
+    let (changed, _) = vaulted.commit(|_| {});
+    assert_ne!(changed.tree, first.tree);
+    let (again, asked) = vaulted.commit(|_| {});
+    assert_eq!((again.tree, again.read.files, again.cache_changed), (changed.tree, 0, false));
+    assert!(asked <= 2 * (again.counts.directories + 1), "{asked}");
+    let bytes = std::fs::read(vaulted.bench.cache_path()).unwrap();
+    let shows = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    for (path, entry) in entries(&vaulted.store(), &again.tree) {
+        assert!(!shows(&entry.name) || entry.name.len() < 4, "{path}");
+        if let Node::File(content) = entry.node {
+            assert!(!shows(&content.hash.0[..8]), "{path}");
+        }
+    }
+    let path = vaulted.bench.cache_path();
+    assert!(StatCache::open(&path).is_none(), "without the key it is no cache");
+    assert!(StatCache::open_with(&path, Some(some_cipher())).is_none(), "nor with another one");
+}
+
+#[test]
+fn no_change_to_a_sealed_cache_changes_the_result() {
+    let mut vaulted = Vaulted::with(Some(some_cipher()));
+    let (first, _) = vaulted.commit(|_| {});
+    vaulted.bench.threads = 1;
+    let store = vaulted.store();
+    let good = std::fs::read(vaulted.bench.cache_path()).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(vaulted.bench.cache_path()).unwrap();
+    for at in (0..good.len()).step_by(7) {
+        file.write_all_at(&[good[at] ^ 0x10], at as u64).unwrap();
+        let scan = vaulted.bench.scan_into(&Dry::over(&store), vaulted.cache().as_ref(), |_| {}).unwrap();
+        assert_eq!((scan.tree, scan.counts), (first.tree, first.counts), "byte {at}");
+        file.write_all_at(&good[at..=at], at as u64).unwrap();
+    }
 }

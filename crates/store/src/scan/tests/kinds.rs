@@ -203,3 +203,38 @@ fn a_dry_scan_yields_the_same_tree_and_keeps_no_content() {
     let Node::File(content) = &big.node else { panic!("{big:?}") };
     assert!(crate::content::chunks(&dry, content).unwrap().len() > 1);
 }
+
+/// A bind mount that ends with this value.
+struct Bound(std::path::PathBuf);
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn directories_on_another_mount_are_named() {
+    let bench = Bench::new();
+    let other = TestTree::new();
+    other.write("deep/file", b"x");
+    bench.tree.dir("a/mounted");
+    bench.tree.write("a/file", b"y");
+    let before = bench.scan();
+    assert_eq!(before.mounts, []);
+    let place = bench.tree.at("a/mounted");
+    let mut mount = std::process::Command::new("mount");
+    let mount = mount.arg("--bind").arg(other.path()).arg(&place).stderr(std::process::Stdio::null());
+    if !mount.status().is_ok_and(|status| status.success()) {
+        return wfr_testkit::skip("no permission to mount");
+    }
+    let bound = Bound(place);
+    for read in [1, 0] {
+        let scan = bench.scan();
+        assert_eq!(scan.mounts, ["a/mounted".parse().unwrap()], "only where the mount begins");
+        assert!(bench.entries(&scan.tree).contains_key("a/mounted/deep/file"));
+        assert_eq!(scan.read.files, read);
+    }
+    drop(bound);
+    assert_eq!(bench.scan().tree, before.tree);
+}
