@@ -119,7 +119,7 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
     let captured = if request.with_files { Some(capture(open, &writer, session, effort)?) } else { None };
     let created = commit(open, &store, writer, request, captured.as_ref(), session.now())?;
     if let Some(captured) = &captured {
-        scanning::save_cache(open, &captured.scan);
+        scanning::save_cache(open, &captured.scan, &store);
     }
     // Derived: `wfr` writes it again where it is missing.
     let _ = view::export(open.root(), &created.manifest);

@@ -37,7 +37,7 @@ pub fn scan_workspace(open: &Open, sink: &dyn Sink, session: &Session, effort: E
     let root = disk::open_dir(open.root()).map_err(ScanError::Root)?;
     let probe = disk::open_dir(&view::dir(open.root())).ok();
     let rules = rules(open);
-    let cache = StatCache::open(&open.vault.cache().join(CACHE));
+    let cache = StatCache::open_with(&open.vault.cache().join(CACHE), open.cipher().cloned());
     let options = Options {
         rules: &rules,
         threads: session.threads,
@@ -63,9 +63,9 @@ fn rules(open: &Open) -> Rules {
 }
 
 /// Keeps the stat cache for the next scan, once what this one stored is committed. It is derived: errors cost a scan.
-pub fn save_cache(open: &Open, scan: &Scan) {
+pub fn save_cache(open: &Open, scan: &Scan, store: &Store) {
     if let Ok(dir) = disk::open_dir(&open.vault.cache()) {
-        let _ = scan.write_cache(dir.as_fd(), Path::new(CACHE));
+        let _ = scan.write_cache_for(dir.as_fd(), Path::new(CACHE), store);
     }
 }
 
