@@ -173,8 +173,8 @@ impl<'s> Worker<'s> {
         Ok(())
     }
 
-    fn changed_while_read(&mut self, folder: &mut Folder<'_>, name: &CStr, cached: Option<&Cached<'_>>, size: u64) {
-        self.skip(folder, name, SkipReason::ChangedWhileRead, Some(size));
+    fn changed_while_read(&mut self, folder: &mut Folder<'_>, name: &CStr, cached: Option<&Cached<'_>>) {
+        self.skip(folder, name, SkipReason::ChangedWhileRead, None);
         self.put(folder, cached, &Fresh::omitted(name, Kind::Unknown));
     }
 
@@ -192,7 +192,7 @@ impl<'s> Worker<'s> {
                 self.subdir(task, folder, name, cached);
                 return Ok(());
             }
-            FileType::RegularFile => return self.renew_file(folder, name, cached, stat),
+            FileType::RegularFile => return self.renew_file(folder, name, cached),
             FileType::Symlink => return self.renew_link(folder, name, cached, stat),
             FileType::Fifo => Kind::Fifo,
             FileType::Socket => Kind::Socket,
@@ -213,28 +213,38 @@ impl<'s> Worker<'s> {
         folder: &mut Folder<'_>,
         name: &CStr,
         cached: Option<&Cached<'_>>,
-        stat: Stat,
     ) -> Result<(), ScanError> {
-        let shared = self.shared;
-        if shared.options.rules.is_too_large(stat.size) {
-            self.skip(folder, name, SkipReason::Quota, Some(stat.size));
-            self.put(folder, cached, &Fresh::omitted(name, Kind::Unknown));
-            return Ok(());
-        }
-        if shared.check_late() {
-            self.postpone(folder, name, cached);
-            return Ok(());
-        }
-        let had_writer = cached.is_some_and(|cached| cached.flags & WRITER != 0);
-        let watch = had_writer || folder.mount.is_recent(&stat);
-        match read::file(shared, folder.fd, name, &stat, watch, &mut self.buffers)? {
-            Outcome::Read(captured) => self.captured(folder, name, cached, &captured),
-            Outcome::Gone => folder.replace(cached, &[]),
-            Outcome::Changed => self.changed_while_read(folder, name, cached, stat.size),
-            Outcome::Refused(error) => return self.refused(folder, name, cached, error),
-            Outcome::Late => self.postpone(folder, name, cached),
+        if !self.read_file(folder, name, cached)? {
+            self.changed_while_read(folder, name, cached);
         }
         Ok(())
+    }
+
+    /// Reads an entry that should be a regular file; `false` where it is none.
+    pub(super) fn read_file(
+        &mut self,
+        folder: &mut Folder<'_>,
+        name: &CStr,
+        cached: Option<&Cached<'_>>,
+    ) -> Result<bool, ScanError> {
+        if self.shared.check_late() {
+            self.postpone(folder, name, cached);
+            return Ok(true);
+        }
+        let had_writer = cached.is_some_and(|cached| cached.flags & WRITER != 0);
+        match read::file(self.shared, folder.fd, name, &folder.mount, had_writer, &mut self.buffers)? {
+            Outcome::Read(captured) => self.captured(folder, name, cached, &captured),
+            Outcome::Gone => folder.replace(cached, &[]),
+            Outcome::Changed => self.changed_while_read(folder, name, cached),
+            Outcome::Other => return Ok(false),
+            Outcome::TooLarge(size) => {
+                self.skip(folder, name, SkipReason::Quota, Some(size));
+                self.put(folder, cached, &Fresh::omitted(name, Kind::Unknown));
+            }
+            Outcome::Refused(error) => self.refused(folder, name, cached, error)?,
+            Outcome::Late => self.postpone(folder, name, cached),
+        }
+        Ok(true)
     }
 
     fn captured(&mut self, folder: &mut Folder<'_>, name: &CStr, cached: Option<&Cached<'_>>, captured: &Captured) {
@@ -269,7 +279,7 @@ impl<'s> Worker<'s> {
                 Err(error) => return self.refused(folder, name, cached, error),
             }
         }
-        self.changed_while_read(folder, name, cached, stat.size);
+        self.changed_while_read(folder, name, cached);
         Ok(())
     }
 

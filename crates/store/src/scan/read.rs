@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use wfr_model::entry::Content;
 
+use super::fstime::Mount;
 use super::shared::Shared;
 use super::stat::{self, Stat};
 use super::{ScanError, xattr};
@@ -26,8 +27,12 @@ pub(super) enum Outcome {
     Read(Captured),
     /// It is not there any more.
     Gone,
-    /// It never held still, or became something else.
+    /// It never held still.
     Changed,
+    /// It is no regular file.
+    Other,
+    /// The rules leave out a file of this size, in bytes.
+    TooLarge(u64),
     Refused(Errno),
     /// The deadline passed.
     Late,
@@ -55,16 +60,16 @@ pub(super) fn file(
     shared: &Shared<'_>,
     dir: impl AsFd,
     name: &CStr,
-    expected: &Stat,
-    watch_writers: bool,
+    mount: &Mount,
+    had_writer: bool,
     buffers: &mut Buffers,
 ) -> Result<Outcome, ScanError> {
     for _ in 0..TRIES {
-        let file = match open(dir.as_fd(), name, expected) {
+        let file = match open(dir.as_fd(), name) {
             Ok(file) => file,
             Err(error) => return refused(error),
         };
-        match attempt(shared, &file, watch_writers, buffers)? {
+        match attempt(shared, &file, mount, had_writer, buffers)? {
             Outcome::Changed => {}
             outcome => return Ok(outcome),
         }
@@ -76,28 +81,26 @@ fn refused(error: Errno) -> Result<Outcome, ScanError> {
     match error {
         Errno::NOENT => Ok(Outcome::Gone),
         // A link or a device without a driver stands where a file stood.
-        Errno::LOOP | Errno::NXIO | Errno::NODEV => Ok(Outcome::Changed),
+        Errno::LOOP | Errno::NXIO | Errno::NODEV => Ok(Outcome::Other),
         error => ScanError::of_process(error).map_or(Ok(Outcome::Refused(error)), Err),
     }
 }
 
 /// Opens for reading. Never blocks, on a pipe that took the file's place neither; leaves the time of access alone
 /// where the owner may ask for that.
-fn open(dir: impl AsFd, name: &CStr, expected: &Stat) -> Result<OwnedFd, Errno> {
+fn open(dir: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    if rustix::process::geteuid().as_raw() == expected.uid {
-        match rustix::fs::openat(&dir, name, flags | OFlags::NOATIME, Mode::empty()) {
-            Err(Errno::PERM) => {}
-            other => return other,
-        }
+    match rustix::fs::openat(&dir, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => rustix::fs::openat(&dir, name, flags, Mode::empty()),
+        other => other,
     }
-    rustix::fs::openat(&dir, name, flags, Mode::empty())
 }
 
 fn attempt(
     shared: &Shared<'_>,
     file: &OwnedFd,
-    watch_writers: bool,
+    mount: &Mount,
+    had_writer: bool,
     buffers: &mut Buffers,
 ) -> Result<Outcome, ScanError> {
     let before = match stat::of(file) {
@@ -105,10 +108,14 @@ fn attempt(
         Err(error) => return refused(error),
     };
     if before.kind() != FileType::RegularFile {
-        return Ok(Outcome::Changed);
+        return Ok(Outcome::Other);
+    }
+    if shared.options.rules.is_too_large(before.size) {
+        return Ok(Outcome::TooLarge(before.size));
     }
     // Asked before reading: a writer that comes later leaves a stamp with its first store.
-    let has_writer = watch_writers && lease::has_writer(file) == Some(true);
+    let is_watched = had_writer || mount.is_recent(&before);
+    let has_writer = is_watched && lease::has_writer(file) == Some(true);
     let content = match store(shared, file, before.size, buffers) {
         Ok(Some(content)) => content,
         Ok(None) => return Ok(Outcome::Changed),

@@ -289,6 +289,10 @@ impl<'s> Worker<'s> {
             self.subdir(task, folder, name, cached);
             return Ok(());
         }
+        // A file that is not known has to be opened in any case, and says then what it is.
+        if kind == FileType::RegularFile && cached.is_none() && self.read_file(folder, name, None)? {
+            return Ok(());
+        }
         self.entry(task, folder, name, cached)
     }
 
