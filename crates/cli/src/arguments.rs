@@ -1,291 +1,352 @@
-//! The command line's words as parameters: flags by the operation's schema, `{json}`, and the words that are left.
+//! The arguments of the process as a call: operation, words, parameters, and the flags that every operation has.
 //!
-//! Owns parsing and what is said of a wrong call. Refuses to know what parameters mean.
+//! Owns reading them and what is said of a wrong call. Refuses to know what parameters mean and to run anything.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
 use serde_json::{Map, Value};
 use wfr_engine::error::{Code, Failure};
-use wfr_engine::operation::{self, Operation};
+use wfr_engine::operation::{self, Operation, json, keys};
 
-/// Flags that every operation has.
+use crate::command::{self, GLOBALS};
+use crate::operations;
+use crate::terminal::Colour;
+use crate::values::Shape;
+
+/// The flags that every operation has.
 #[derive(Clone, Debug, Default)]
 pub struct Global {
+    /// The protected directory.
+    pub workspace: Option<PathBuf>,
+    /// The store.
+    pub store: Option<PathBuf>,
+    /// How many threads to use; at least 1.
+    pub threads: Option<usize>,
+    /// Whether to use colours.
+    pub colour: Colour,
     /// One JSON document on standard output.
     pub json: bool,
-    /// Nothing but failures.
+    /// Failures only.
     pub quiet: bool,
-    /// Show help.
-    pub help: bool,
-    /// The workspace's directory.
-    pub workspace: Option<PathBuf>,
-    /// The vault.
-    pub store: Option<PathBuf>,
-    /// How many threads to use.
-    pub threads: Option<usize>,
-    /// `always`, `never`, or by the terminal.
-    pub color: Option<bool>,
 }
 
 /// A call that is understood.
 pub struct Call {
-    /// Flags that every operation has.
+    /// The operation.
+    pub operation: &'static Operation,
+    /// The flags that every operation has.
     pub global: Global,
-    /// Keys and values.
-    pub parameters: Map<String, Value>,
-    /// Words that are no flags.
+    /// Words that are neither flags nor parameters; those after a `--` follow it.
     pub words: Vec<OsString>,
+    /// Keys and values, from the JSON object and from flags.
+    pub parameters: Map<String, Value>,
 }
 
-/// No such operation; with the nearest names, or the version that brings it.
-pub fn unknown_operation(name: &str) -> Failure {
-    if let Some((_, group)) = operation::LATER.iter().find(|(later, _)| *later == name) {
-        return Failure::new(Code::NotInThisVersion, format!("`{name}` comes with {group}"));
-    }
-    let names = operation::ALL.iter().map(|operation| operation.name).chain(["demo", "schema"]);
-    near(Failure::new(Code::UnknownOperation, format!("no operation `{name}`")), name, names)
+/// What the arguments ask for.
+pub enum Asked {
+    /// An operation.
+    Call(Box<Call>),
+    /// A text: help, or the version.
+    Text(clap::builder::StyledStr),
 }
 
-/// Adds the names that resemble what was written.
-fn near<'n>(failure: Failure, written: &str, names: impl Iterator<Item = &'n str>) -> Failure {
-    let mut ranked: Vec<(usize, &str)> = names.map(|name| (distance(written, name), name)).collect();
-    ranked.sort_unstable();
-    let close: Vec<&str> =
-        ranked.iter().filter(|(far, name)| *far <= name.len() / 2).take(3).map(|(_, name)| *name).collect();
-    if close.is_empty() { failure } else { failure.with_hint(format!("did you mean {}?", close.join(", "))) }
+/// Arguments that are no call, with what can be known of them all the same.
+pub struct Misunderstood {
+    /// The operation's name, where there is one.
+    pub operation: String,
+    /// How the failure is to be shown.
+    pub global: Global,
+    /// What is wrong.
+    pub failure: Failure,
 }
 
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+/// Reads the arguments, without the program's name.
+pub fn read(arguments: Vec<OsString>) -> Result<Asked, Box<Misunderstood>> {
+    let global = glimpse(&arguments);
+    let (before, name, after) = split(arguments);
+    let refuse =
+        |name: &str, failure| Box::new(Misunderstood { operation: name.to_owned(), global: global.clone(), failure });
+    let Some(name) = name else { return bare(before).map_err(|failure| refuse("", failure)) };
+    let name = name.to_string_lossy().into_owned();
+    let (name, rest) = match (name.as_str(), after.first()) {
+        ("help", None) => return Ok(Asked::Text(command::root().render_help())),
+        ("help", Some(about)) => (about.to_string_lossy().into_owned(), vec!["--help".into()]),
+        _ => (name, [before, after].concat()),
+    };
+    let operation = operations::find(&name).ok_or_else(|| refuse(&name, unknown_operation(&name)))?;
+    call(operation, rest).map_err(|failure| refuse(operation.name, failure))
+}
+
+/// How a failure is to be shown, whatever else the arguments say.
+fn glimpse(arguments: &[OsString]) -> Global {
+    let before_words = || arguments.iter().take_while(|argument| *argument != "--");
+    let is = |flag: &str| before_words().any(|argument| argument == flag);
+    let colours = [("never", Colour::Never), ("always", Colour::Always)];
+    let colour = colours.iter().find(|(name, _)| is(&format!("--color={name}")));
+    Global { json: is("--json"), colour: colour.map_or(Colour::Auto, |(_, colour)| *colour), ..Global::default() }
+}
+
+/// The arguments before the operation, the operation, and those after it.
+fn split(arguments: Vec<OsString>) -> (Vec<OsString>, Option<OsString>, Vec<OsString>) {
+    let takes_value = |argument: &OsStr| {
+        let name = argument.to_str().and_then(|text| text.strip_prefix("--"));
+        name.is_some_and(|name| GLOBALS.iter().any(|global| global.name == name && global.value.is_some()))
+    };
+    let mut before = Vec::new();
+    let mut rest = arguments.into_iter();
+    while let Some(argument) = rest.next() {
+        if !argument.as_encoded_bytes().starts_with(b"-") {
+            return (before, Some(argument), rest.collect());
+        }
+        let with_value = takes_value(&argument);
+        before.push(argument);
+        if with_value {
+            before.extend(rest.next());
         }
     }
-    row[b.len()]
+    (before, None, vec![])
 }
 
-/// What can be known of a call that could not be parsed: how its failure is to be shown.
-pub fn global_of(words: &[OsString]) -> Global {
-    Global { json: words.iter().any(|word| word == "--json"), ..Global::default() }
+/// A call without an operation: for help or the version.
+fn bare(arguments: Vec<OsString>) -> Result<Asked, Failure> {
+    let mut root = command::root();
+    match matches(&mut root, arguments)? {
+        Ok(_) => Ok(Asked::Text(root.render_help())),
+        Err(text) => Ok(Asked::Text(text)),
+    }
 }
 
-/// Parses the words after the operation's name.
-pub fn parse(operation: &Operation, words: &[OsString]) -> Result<Call, Failure> {
+fn call(operation: &'static Operation, arguments: Vec<OsString>) -> Result<Asked, Failure> {
+    let mut command = command::of(operation);
+    let matches = match matches(&mut command, arguments)? {
+        Ok(matches) => matches,
+        Err(text) => return Ok(Asked::Text(text)),
+    };
+    let (words, mut parameters) = words(&matches)?;
+    parameters.extend(flags(operation, &matches)?);
+    let global = global(&matches, &parameters);
+    Ok(Asked::Call(Box::new(Call { operation, global, words, parameters })))
+}
+
+/// Matches arguments; the inner error is a text that was asked for.
+fn matches(
+    command: &mut Command,
+    arguments: Vec<OsString>,
+) -> Result<Result<ArgMatches, clap::builder::StyledStr>, Failure> {
+    let name = OsString::from("wfr");
+    match command.try_get_matches_from_mut(std::iter::once(name).chain(arguments)) {
+        Ok(matches) => Ok(Ok(matches)),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Err(error.render()))
+        }
+        Err(error) => Err(refusal(command, &error)),
+    }
+}
+
+/// Words, and the parameters among them: a word before `--` that begins with `{`.
+fn words(matches: &ArgMatches) -> Result<(Vec<OsString>, Map<String, Value>), Failure> {
+    let (mut words, mut parameters) = (Vec::new(), None);
+    for word in raw(matches, command::WORDS) {
+        if !word.as_encoded_bytes().trim_ascii_start().starts_with(b"{") {
+            words.push(word.to_owned());
+            continue;
+        }
+        let not_text = || Failure::new(Code::InvalidJson, "the parameters are not UTF-8");
+        let map = json::parse(word.to_str().ok_or_else(not_text)?)?;
+        if parameters.replace(map).is_some() {
+            let message = "parameters are given twice";
+            return Err(Failure::new(Code::WrongArguments, message).with_hint("put them into one JSON object"));
+        }
+    }
+    let rest = raw(matches, command::REST);
+    if !rest.is_empty() {
+        words.push("--".into());
+        words.extend(rest.into_iter().map(OsStr::to_owned));
+    }
+    Ok((words, parameters.unwrap_or_default()))
+}
+
+fn raw<'m>(matches: &'m ArgMatches, id: &str) -> Vec<&'m OsStr> {
+    match matches.try_get_raw(id) {
+        Ok(Some(values)) => values.collect(),
+        _ => vec![],
+    }
+}
+
+/// The keys that flags give.
+fn flags(operation: &Operation, matches: &ArgMatches) -> Result<Map<String, Value>, Failure> {
     let schema = (operation.parameters)();
-    let properties = schema["properties"].as_object().cloned().unwrap_or_default();
-    let mut parser =
-        Parser { properties, global: Global::default(), flags: Map::new(), json: Map::new(), words: vec![] };
-    let mut rest = words.iter();
-    while let Some(word) = rest.next() {
-        if word == "--" {
-            parser.words.push(word.clone());
-            parser.words.extend(rest.by_ref().cloned());
-        } else if let Some(flag) = word.as_bytes().strip_prefix(b"--") {
-            parser.flag(OsStr::from_bytes(flag), &mut rest)?;
-        } else if word.as_bytes().starts_with(b"{") {
-            parser.document(word)?;
-        } else {
-            parser.short(word)?;
+    let mut given = Map::new();
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        if matches.value_source(key) == Some(ValueSource::CommandLine) {
+            given.insert(key.clone(), Shape::of(property).read(&raw(matches, key))?);
         }
     }
-    parser.json.extend(parser.flags);
-    Ok(Call { global: parser.global, parameters: parser.json, words: parser.words })
+    Ok(given)
 }
 
-struct Parser {
-    properties: Map<String, Value>,
-    global: Global,
-    flags: Map<String, Value>,
-    json: Map<String, Value>,
-    words: Vec<OsString>,
-}
-
-impl Parser {
-    fn short(&mut self, word: &OsString) -> Result<(), Failure> {
-        match word.to_str() {
-            Some("-h") => self.global.help = true,
-            Some("-q") => self.global.quiet = true,
-            Some("-y") => drop(self.flags.insert("yes".to_owned(), Value::Bool(true))),
-            Some(text) if text.len() > 1 && text.starts_with('-') => {
-                return Err(Failure::new(Code::UnknownParameter, format!("no flag `{text}`")));
-            }
-            _ => self.words.push(word.clone()),
-        }
-        Ok(())
-    }
-
-    /// The parameters as JSON; only one such word may be given. Keys are checked against the schema.
-    fn document(&mut self, word: &OsStr) -> Result<(), Failure> {
-        let bad =
-            |error: serde_json::Error| Failure::new(Code::InvalidJson, format!("the parameters do not parse: {error}"));
-        let UniqueKeys(map) = serde_json::from_slice(word.as_bytes()).map_err(bad)?;
-        for key in map.keys() {
-            self.check_key(key)?;
-        }
-        if !self.json.is_empty() {
-            return Err(Failure::new(Code::WrongArguments, "parameters were given twice as JSON"));
-        }
-        self.json = map;
-        Ok(())
-    }
-
-    fn check_key(&self, key: &str) -> Result<(), Failure> {
-        if self.properties.contains_key(key) || key == "type" {
-            return Ok(());
-        }
-        let failure = Failure::new(Code::UnknownParameter, format!("no parameter `{key}`"));
-        Err(near(failure, key, self.properties.keys().map(String::as_str)))
-    }
-
-    fn flag<'w>(&mut self, flag: &OsStr, rest: &mut impl Iterator<Item = &'w OsString>) -> Result<(), Failure> {
-        let bytes = flag.as_bytes();
-        let (name, inline) = match bytes.iter().position(|byte| *byte == b'=') {
-            Some(at) => (&bytes[..at], Some(OsStr::from_bytes(&bytes[at + 1..]).to_owned())),
-            None => (bytes, None),
-        };
-        let name = String::from_utf8_lossy(name).into_owned();
-        let mut value = || inline.clone().or_else(|| rest.next().cloned()).ok_or_else(|| missing(&name));
-        match name.as_str() {
-            "json" => self.global.json = true,
-            "quiet" => self.global.quiet = true,
-            "help" => self.global.help = true,
-            "workspace" => self.global.workspace = Some(value()?.into()),
-            "store" => self.global.store = Some(value()?.into()),
-            "threads" => {
-                let text = value()?.to_string_lossy().into_owned();
-                let refuse = |_| Failure::new(Code::InvalidParameter, format!("`{text}` is no number of threads"));
-                self.global.threads = Some(text.parse().map_err(refuse)?);
-            }
-            "color" => {
-                self.global.color = match value()?.to_str() {
-                    Some("always") => Some(true),
-                    Some("never") => Some(false),
-                    Some("auto") => None,
-                    _ => return Err(Failure::new(Code::InvalidParameter, "--color is auto, always or never")),
-                }
-            }
-            _ => self.parameter(&name.replace('-', "_"), inline.clone(), rest)?,
-        }
-        Ok(())
-    }
-
-    fn parameter<'w>(
-        &mut self,
-        key: &str,
-        inline: Option<OsString>,
-        rest: &mut impl Iterator<Item = &'w OsString>,
-    ) -> Result<(), Failure> {
-        self.check_key(key)?;
-        let schema = &self.properties[key];
-        if has_type(schema, "boolean") {
-            let value = match inline.as_deref().and_then(OsStr::to_str) {
-                None | Some("true") => true,
-                Some("false") => false,
-                Some(other) => {
-                    let message = format!("`{other}` is neither true nor false, as --{} needs", key.replace('_', "-"));
-                    return Err(Failure::new(Code::InvalidParameter, message));
-                }
-            };
-            self.flags.insert(key.to_owned(), Value::Bool(value));
-            return Ok(());
-        }
-        let word = inline.or_else(|| rest.next().cloned()).ok_or_else(|| missing(key))?;
-        let text = wfr_engine::params::HostPath::text_of(&word);
-        if has_type(schema, "array") {
-            let list = self.flags.entry(key.to_owned()).or_insert_with(|| Value::Array(vec![]));
-            if let Value::Array(list) = list {
-                list.extend(text.split(',').map(|part| Value::String(part.to_owned())));
-            }
-            return Ok(());
-        }
-        let number = has_type(schema, "integer").then(|| text.parse::<i64>().ok()).flatten();
-        self.flags.insert(key.to_owned(), number.map_or(Value::String(text), Value::from));
-        Ok(())
+fn global(matches: &ArgMatches, parameters: &Map<String, Value>) -> Global {
+    let path = |name: &str| raw(matches, name).first().map(PathBuf::from);
+    let is = |name: &str| !parameters.contains_key(name) && matches.get_flag(name);
+    Global {
+        workspace: path("workspace"),
+        store: path("store"),
+        threads: matches.get_one::<u16>("threads").map(|count| usize::from(*count)),
+        colour: match matches.get_one::<String>("color").map(String::as_str) {
+            Some("always") => Colour::Always,
+            Some("never") => Colour::Never,
+            _ => Colour::Auto,
+        },
+        json: is("json"),
+        quiet: is("quiet"),
     }
 }
 
-fn missing(name: &str) -> Failure {
-    Failure::new(Code::WrongArguments, format!("--{} needs a value", name.replace('_', "-")))
-}
-
-/// Whether a schema allows a type, by itself or as one of several.
-fn has_type(schema: &Value, name: &str) -> bool {
-    match &schema["type"] {
-        Value::String(found) => found == name,
-        Value::Array(found) => found.iter().any(|found| found == name),
-        _ => schema["anyOf"].as_array().is_some_and(|any| any.iter().any(|one| has_type(one, name))),
+/// A name that is no operation: one that comes later, or one that is near.
+pub fn unknown_operation(name: &str) -> Failure {
+    let later = operation::LATER.iter().find(|(later, _)| *later == name);
+    let names: Vec<&str> = operations::all().map(|operation| operation.name).collect();
+    if let Some((_, group)) = later {
+        let message = format!("`{name}` is not in this version: it comes with {group}");
+        return Failure::new(Code::NotInThisVersion, message).with_hint(format!("there are {}", names.join(", ")));
     }
+    let shown: String = name.chars().take(80).collect();
+    let failure = Failure::new(Code::UnknownOperation, format!("there is no operation `{shown}`"));
+    let underscored: Vec<String> = names.iter().map(|name| name.replace('-', "_")).collect();
+    let near = keys::nearest(name, underscored.iter().map(String::as_str));
+    if near.is_empty() {
+        return failure;
+    }
+    let near: Vec<String> = near.iter().map(|name| name.replace('_', "-")).collect();
+    failure.with_hint(format!("did you mean `{}`? `wfr --help` lists all", near.join("`, `")))
 }
 
-/// A JSON object in which no key stands twice.
-struct UniqueKeys(Map<String, Value>);
-
-impl<'de> serde::Deserialize<'de> for UniqueKeys {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = UniqueKeys;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut access: A) -> Result<UniqueKeys, A::Error> {
-                let mut map = Map::new();
-                while let Some((key, value)) = access.next_entry::<String, Value>()? {
-                    if map.contains_key(&key) {
-                        return Err(serde::de::Error::custom(format!("the key `{key}` stands twice")));
-                    }
-                    map.insert(key, value);
-                }
-                Ok(UniqueKeys(map))
-            }
+/// What clap refused, in this program's words.
+fn refusal(command: &Command, error: &clap::Error) -> Failure {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(", "),
+        _ => String::new(),
+    };
+    let argument = text(ContextKind::InvalidArg);
+    let flag = argument.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
+    match error.kind() {
+        ErrorKind::UnknownArgument if flag.starts_with("--") => unknown_flag(command, &flag),
+        ErrorKind::UnknownArgument => {
+            let hint = "put paths that begin with `-` behind a `--`";
+            Failure::new(Code::UnknownParameter, format!("there is no flag `{flag}`")).with_hint(hint)
         }
-        deserializer.deserialize_map(Visitor)
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::NoEquals => {
+            let value = text(ContextKind::InvalidValue);
+            if value.is_empty() {
+                return Failure::new(Code::InvalidParameter, format!("`{flag}` needs a value"));
+            }
+            let failure = Failure::new(Code::InvalidParameter, format!("`{flag}` cannot be `{value}`"));
+            let valid = text(ContextKind::ValidValue);
+            if valid.is_empty() { failure } else { failure.with_hint(format!("it may be {valid}")) }
+        }
+        ErrorKind::ArgumentConflict => {
+            Failure::new(Code::InvalidParameter, format!("`{flag}` is given more than once"))
+        }
+        ErrorKind::TooManyValues => Failure::new(Code::InvalidParameter, format!("`{flag}` takes no such value")),
+        _ => {
+            let whole = error.render().to_string();
+            let first = whole.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            Failure::new(Code::WrongArguments, first)
+        }
     }
+}
+
+fn unknown_flag(command: &Command, flag: &str) -> Failure {
+    let known = command.get_arguments().filter_map(|arg| arg.get_long()).map(|long| long.replace('-', "_"));
+    let known: Vec<String> = known.collect();
+    let key = flag.trim_start_matches('-');
+    let near = keys::nearest(key, known.iter().map(String::as_str));
+    let shown: String = flag.chars().take(80).collect();
+    let failure = Failure::new(Code::UnknownParameter, format!("`{}` has no flag `{shown}`", command.get_name()));
+    let near: Vec<String> = near.iter().map(|name| format!("`--{}`", command::dashed(name))).collect();
+    let all = format!("`wfr {} --help` lists all", command.get_name());
+    failure.with_hint(if near.is_empty() { all } else { format!("did you mean {}? {all}", near.join(", ")) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(name: &str, words: &[&str]) -> Result<Call, Failure> {
-        let words: Vec<OsString> = words.iter().map(Into::into).collect();
-        parse(operation::find(name).unwrap(), &words)
+    fn asked(arguments: &[&str]) -> Result<Asked, Box<Misunderstood>> {
+        read(arguments.iter().map(Into::into).collect())
+    }
+
+    fn called(arguments: &[&str]) -> Call {
+        match asked(arguments) {
+            Ok(Asked::Call(call)) => *call,
+            Ok(Asked::Text(text)) => panic!("a text: {text}"),
+            Err(wrong) => panic!("{}", wrong.failure),
+        }
+    }
+
+    fn refused(arguments: &[&str]) -> Failure {
+        asked(arguments).err().map(|wrong| wrong.failure).unwrap_or_else(|| panic!("{arguments:?} is no error"))
     }
 
     #[test]
-    fn flags_override_json_and_words_are_left() {
-        let call = parsed("create-checkpoint", &["wf", "{\"name\":\"a\",\"tags\":[\"x\"]}", "--name", "b"]).unwrap();
-        assert_eq!(call.parameters["name"], "b");
-        assert_eq!(call.parameters["tags"][0], "x");
+    fn flags_override_json_and_globals_stand_anywhere() {
+        let call = called(&[
+            "--json",
+            "--workspace",
+            "w",
+            "create-checkpoint",
+            "wf",
+            r#"{"name": "a", "tags": ["x"]}"#,
+            "--name",
+            "b",
+            "--include-file-backups=false",
+            "--validate-integrity",
+            "--threads=3",
+        ]);
+        assert_eq!(call.operation.name, "create-checkpoint");
         assert_eq!(call.words, ["wf"]);
-        let call = parsed("restore", &["wf", "base", "--exact-mtime", "--validate-integrity=false", "--json"]).unwrap();
-        assert_eq!(call.parameters["exact_mtime"], true);
-        assert_eq!(call.parameters["validate_integrity"], false);
-        assert!(call.global.json);
+        let expected = serde_json::json!({
+            "name": "b", "tags": ["x"], "include_file_backups": false, "validate_integrity": true
+        });
+        assert_eq!(Value::Object(call.parameters), expected);
+        assert_eq!(call.global.workspace, Some("w".into()));
+        assert_eq!((call.global.json, call.global.threads), (true, Some(3)));
     }
 
     #[test]
-    fn wrong_calls_are_told_apart() {
-        let code = |words: &[&str]| parsed("create-checkpoint", words).err().map(|failure| failure.code);
-        assert_eq!(code(&["{\"nme\":1}"]), Some(Code::UnknownParameter));
-        assert_eq!(code(&["{\"name\":\"a\""]), Some(Code::InvalidJson));
-        assert_eq!(code(&["{\"name\":\"a\",\"name\":\"b\"}"]), Some(Code::InvalidJson));
-        assert_eq!(code(&["{\"phase\":1e400}"]), Some(Code::InvalidJson));
-        assert_eq!(code(&[&format!("{}{}", "{\"tags\":", "[".repeat(10_000))]), Some(Code::InvalidJson));
-        assert_eq!(code(&["--nope"]), Some(Code::UnknownParameter));
-        assert_eq!(code(&["--name"]), Some(Code::WrongArguments));
-        assert_eq!(code(&["wf", "--validate-integrity=perhaps"]), Some(Code::InvalidParameter));
-        let hint = parsed("create-checkpoint", &["{\"nmae\":1}"]).err().map(|failure| failure.hint);
-        assert!(hint.is_some_and(|hint| hint.contains("name")));
+    fn words_after_two_dashes_are_kept_apart() {
+        let call = called(&["diff", "base", "--stat", "--", "--name", "{a}"]);
+        assert_eq!(call.words, ["base", "--", "--name", "{a}"]);
+        assert_eq!(call.parameters["stat"], true);
+    }
+
+    #[test]
+    fn yes_is_a_parameter_where_there_is_one_and_harmless_elsewhere() {
+        assert_eq!(called(&["restore", "base", "-y"]).parameters["yes"], true);
+        assert!(called(&["create-checkpoint", "wf", "-y"]).parameters.is_empty());
+        assert_eq!(called(&["create-checkpoint", "wf", "--phase-id", "-1"]).parameters["phase_id"], -1);
+    }
+
+    #[test]
+    fn wrong_calls_have_their_codes_and_near_names() {
+        let code = |arguments: &[&str]| refused(arguments).code;
+        assert_eq!(code(&["rollback", "wf"]), Code::NotInThisVersion);
+        assert_eq!(code(&["restor"]), Code::UnknownOperation);
+        assert!(refused(&["restor"]).hint.contains("`restore`"));
+        assert!(refused(&["create_checkpoint"]).hint.contains("`create-checkpoint`"));
+        assert_eq!(code(&["restore", "base", "--exact-time"]), Code::UnknownParameter);
+        assert!(refused(&["restore", "base", "--exact-time"]).hint.contains("`--exact-mtime`"));
+        assert_eq!(code(&["restore", "base", "--exact-mtime=perhaps"]), Code::InvalidParameter);
+        assert_eq!(code(&["restore", "base", "--to"]), Code::InvalidParameter);
+        assert_eq!(code(&["restore", "base", "--to", "a", "--to", "b"]), Code::InvalidParameter);
+        assert_eq!(code(&["restore", "base", "--threads", "0"]), Code::InvalidParameter);
+        assert_eq!(code(&["restore", "base", "-x"]), Code::UnknownParameter);
+        assert_eq!(code(&["restore", "base", "{"]), Code::InvalidJson);
+        assert_eq!(code(&["restore", "base", "{}", "{}"]), Code::WrongArguments);
     }
 }

@@ -229,7 +229,7 @@ pub struct Failure {
     /// Other ways on, best first.
     pub recovery_options: Vec<String>,
     /// What was found out before it failed, such as the plan that needs a yes.
-    pub result: Option<Value>,
+    pub result: Option<Box<Value>>,
 }
 
 impl Failure {
@@ -263,7 +263,7 @@ impl Failure {
     /// The same with what was found out before.
     pub fn with_result(self, result: &impl Serialize) -> Self {
         let result = serde_json::to_value(result).ok();
-        Self { result, ..self }
+        Self { result: result.map(Box::new), ..self }
     }
 
     /// What sort of failure it is.

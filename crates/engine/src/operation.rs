@@ -131,6 +131,11 @@ pub struct Operation {
 impl Operation {
     /// The operation of a handler.
     pub const fn of<P: Perform>() -> Self {
+        Self::defined::<P>(run::<P>)
+    }
+
+    /// The operation of a definition that a front end handles itself.
+    pub const fn defined<P: Definition>(run: fn(&mut Session, Value) -> Result<Outcome, Failure>) -> Self {
         Self {
             name: P::NAME,
             positionals: P::POSITIONALS,
@@ -140,7 +145,7 @@ impl Operation {
             parameters: parameters::<P>,
             result: result::<P>,
             check: keys::check::<P>,
-            run: run::<P>,
+            run,
         }
     }
 

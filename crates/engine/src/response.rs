@@ -175,7 +175,7 @@ impl Response {
         let hint = (!failure.hint.is_empty()).then(|| failure.hint.clone());
         let options = hint.into_iter().chain(failure.recovery_options.iter().cloned());
         Self {
-            result: failure.result.clone(),
+            result: failure.result.as_deref().cloned(),
             error: Some(ErrorBody {
                 code: failure.code.to_string(),
                 message: failure.message.clone(),

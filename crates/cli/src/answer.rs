@@ -1,0 +1,91 @@
+//! What the process prints when it ends, and its exit code.
+//!
+//! Owns which stream gets what: one JSON document on standard output with `--json`; else results on standard output,
+//! failures on standard error. Refuses to know how results look: see [`crate::render`].
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::builder::StyledStr;
+use serde_json::Value;
+use wfr_engine::error::{Failure, code_of_io};
+use wfr_engine::response::{Outcome, Response};
+
+use crate::arguments::{Call, Global};
+use crate::content::Content;
+use crate::terminal::{self, Colour, ERROR, HEADING, styled, visible};
+use crate::{environment, render};
+
+/// Prints help or the version.
+pub fn text(text: &StyledStr) -> ExitCode {
+    let printed = terminal::write(&mut terminal::out(Colour::Auto), &text.ansi().to_string());
+    printed.map_or_else(|error| unprinted(&error), |()| ExitCode::SUCCESS)
+}
+
+/// Prints how an operation ended.
+pub fn outcome(call: &Call, mut outcome: Outcome, content: &Content) -> ExitCode {
+    let Call { operation, global, .. } = call;
+    content.fill(&mut outcome.result);
+    let verdict = outcome.verdict.clone();
+    let response = Response::of_outcome(operation.name, outcome, environment::clock());
+    let printed = if global.json {
+        document(&response)
+    } else {
+        let shown = if global.quiet { String::new() } else { render::response(operation.name, &response) };
+        terminal::write(&mut terminal::out(global.colour), &shown)
+    };
+    if let Err(error) = printed {
+        return unprinted(&error);
+    }
+    if let (Some(failure), false) = (&verdict, global.json) {
+        complain(failure, global);
+    }
+    ExitCode::from(response.exit_code())
+}
+
+/// Prints why an operation failed.
+pub fn failure(operation: &str, global: &Global, failure: &Failure) -> ExitCode {
+    let response = Response::of_failure(operation, None, failure, environment::clock());
+    if global.json {
+        return document(&response).map_or_else(|error| unprinted(&error), |()| ExitCode::from(response.exit_code()));
+    }
+    if let Some(result) = failure.result.as_deref().filter(|_| !global.quiet) {
+        let shown = render::before_failure(operation, result);
+        if let Err(error) = terminal::write(&mut terminal::out(global.colour), &shown) {
+            return unprinted(&error);
+        }
+    }
+    complain(failure, global);
+    ExitCode::from(response.exit_code())
+}
+
+/// The one document of a call with `--json`.
+fn document(response: &Response) -> io::Result<()> {
+    let value = serde_json::to_value(response).map_err(io::Error::other)?;
+    terminal::write(&mut terminal::out(Colour::Never), &pretty(&value))
+}
+
+/// JSON for people and programs: indented, with a line end.
+pub fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn complain(failure: &Failure, global: &Global) {
+    let mut lines = format!("{} {}", styled(ERROR, "Error:"), visible(&failure.message));
+    if !failure.details.is_empty() {
+        lines.push_str(&format!(": {}", visible(&failure.details)));
+    }
+    lines.push('\n');
+    for hint in std::iter::once(&failure.hint).chain(&failure.recovery_options).filter(|hint| !hint.is_empty()) {
+        lines.push_str(&format!("{} {}\n", styled(HEADING, "Hint:"), visible(hint)));
+    }
+    // Where standard error cannot be written either, the exit code alone must tell.
+    let _ = terminal::write(&mut terminal::err(global.colour), &lines);
+}
+
+/// The result could not be printed: whoever waits for it must not take the call for done.
+fn unprinted(error: &io::Error) -> ExitCode {
+    let failure = Failure::of(code_of_io(error), error).with_details("the result could not be written");
+    complain(&failure, &Global::default());
+    ExitCode::from(failure.kind().exit_code())
+}

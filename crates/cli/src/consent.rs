@@ -1,0 +1,47 @@
+//! Asking a person whether a plan may be applied.
+//!
+//! Owns the question. Refuses to answer it: without a terminal nobody is asked.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+use wfr_engine::error::{Code, Failure};
+
+use crate::arguments::Global;
+use crate::{render, terminal};
+
+/// Whether nothing but a yes is missing, and the plan is there to be shown.
+pub fn is_missing(failure: &Failure) -> bool {
+    failure.code == Code::ConsentNeeded && digest(failure).is_some()
+}
+
+/// Shows the plan and asks; the digest of the plan where the answer is yes. What is applied is what was shown.
+pub fn ask(failure: &Failure, global: &Global) -> Option<Value> {
+    let digest = digest(failure)?.clone();
+    let plan = failure.result.as_deref().map(render::plan).unwrap_or_default();
+    let mut err = terminal::err(global.colour);
+    let question = format!("{plan}\nApply this plan? [y/N] ");
+    err.write_all(question.as_bytes()).and_then(|()| err.flush()).ok()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).ok()?;
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes").then_some(digest)
+}
+
+fn digest(failure: &Failure) -> Option<&Value> {
+    failure.result.as_deref()?.pointer("/plan/digest")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_missing_yes_is_asked_for() {
+        let plan = json!({"plan": {"digest": "sha256:00"}});
+        let failure = |code| Failure { result: Some(Box::new(plan.clone())), ..Failure::new(code, "x") };
+        assert!(is_missing(&failure(Code::ConsentNeeded)));
+        assert!(!is_missing(&failure(Code::Conflicts)));
+        assert!(!is_missing(&Failure::new(Code::ConsentNeeded, "x")));
+    }
+}

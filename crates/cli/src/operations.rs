@@ -1,0 +1,130 @@
+//! The operations of the program: the engine's, and those on the program itself.
+//!
+//! Owns the latter: schemas, completions, manual pages, the demo. Refuses to know how the engine's work.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::Value;
+use wfr_engine::error::{Code, Failure, code_of_io};
+use wfr_engine::operation::{self, Operation};
+use wfr_engine::params::{Completions, Demo, HostPath, Man, Schema, Shell};
+use wfr_engine::response::{Outcome, Success};
+use wfr_engine::results::{OperationSchemas, Schemas, Text};
+use wfr_engine::session::Session;
+
+use crate::{arguments, command, demo};
+
+/// Operations on the program itself: one line each.
+const OWN: &[Operation] = &[
+    Operation::defined::<Schema>(schema),
+    Operation::defined::<Completions>(completions),
+    Operation::defined::<Man>(man),
+    Operation::defined::<Demo>(run_demo),
+];
+
+/// All operations, in the order in which they are listed.
+pub fn all() -> impl Iterator<Item = &'static Operation> {
+    operation::ALL.iter().chain(OWN)
+}
+
+/// The operation of that name or alias.
+pub fn find(name: &str) -> Option<&'static Operation> {
+    all().find(|operation| operation.is_called(name))
+}
+
+fn read<P: serde::de::DeserializeOwned>(parameters: Value) -> Result<P, Failure> {
+    serde_json::from_value(parameters).map_err(|error| Failure::new(Code::InvalidParameter, error.to_string()))
+}
+
+fn schemas_of(operation: &Operation) -> OperationSchemas {
+    OperationSchemas { parameters: (operation.parameters)(), result: (operation.result)() }
+}
+
+fn schema(_: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
+    let Schema { name } = read(parameters)?;
+    let schemas = match name {
+        None => Schemas::All(all().map(|operation| (operation.name.to_owned(), schemas_of(operation))).collect()),
+        Some(name) => {
+            let operation = find(&name).ok_or_else(|| arguments::unknown_operation(&name))?;
+            Schemas::One(Box::new(schemas_of(operation)))
+        }
+    };
+    Ok(Success::new(schemas).erase())
+}
+
+fn completions(_: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
+    use clap_complete::Shell as Known;
+    let Completions { shell } = read(parameters)?;
+    let shell = match shell {
+        Some(Shell::Bash) => Known::Bash,
+        Some(Shell::Zsh) => Known::Zsh,
+        Some(Shell::Fish) => Known::Fish,
+        None => return Err(Failure::new(Code::WrongArguments, "`completions` needs SHELL")),
+    };
+    let mut bytes = Vec::new();
+    clap_complete::generate(shell, &mut command::whole(), "wfr", &mut bytes);
+    Ok(Success::new(Text { text: String::from_utf8_lossy(&bytes).into_owned(), files: vec![] }).erase())
+}
+
+fn man(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
+    let Man { directory } = read(parameters)?;
+    let refuse = |error: io::Error| Failure::of(code_of_io(&error), &error);
+    let text = match directory {
+        Some(HostPath(directory)) => {
+            let directory = session.directories.current.join(directory);
+            Text { text: String::new(), files: man_pages(&directory).map_err(refuse)? }
+        }
+        None => {
+            let page = page(command::whole()).map_err(refuse)?;
+            Text { text: String::from_utf8_lossy(&page).into_owned(), files: vec![] }
+        }
+    };
+    Ok(Success::new(text).erase())
+}
+
+/// Writes `wfr.1` and one page for each operation.
+fn man_pages(directory: &Path) -> io::Result<Vec<String>> {
+    std::fs::create_dir_all(directory)?;
+    let mut files = Vec::new();
+    let operations = all().map(|operation| (format!("wfr-{}", operation.name), command::of(operation)));
+    for (name, command) in std::iter::once(("wfr".to_owned(), command::whole())).chain(operations) {
+        let path = directory.join(format!("{name}.1"));
+        std::fs::write(&path, page(command.name(name))?)?;
+        files.push(HostPath::text_of(path.as_os_str()));
+    }
+    Ok(files)
+}
+
+fn page(command: clap::Command) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    clap_mangen::Man::new(command).render(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn run_demo(session: &mut Session, _: Value) -> Result<Outcome, Failure> {
+    let mut story = Story { out: &mut session.raw, text: String::new() };
+    demo::run(&mut story).map_err(|error| {
+        let hint = "please report it, with the whole output";
+        Failure::new(Code::Internal, format!("NOT VERIFIED: {error}")).with_hint(hint)
+    })?;
+    Ok(Success::new(Text { text: story.text, files: vec![] }).erase())
+}
+
+/// Passes on what is written and keeps it for the result.
+struct Story<'o> {
+    out: &'o mut dyn Write,
+    text: String,
+}
+
+impl Write for Story<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,235 @@
+//! Views of the operations on checkpoints.
+//!
+//! Owns their words. Refuses to print.
+
+use wfr_engine::results::{
+    CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult, Damage, Validation,
+    Verdict,
+};
+use wfr_model::checkpoint::{FileCounts, Manifest, VerificationStatus};
+use wfr_model::retention::Decision;
+
+use super::table::table;
+use super::{count, cut, fact, moment, place, size, word};
+use crate::terminal::{BAD, FAINT, GOOD, HEADING, WARN, styled, visible};
+
+/// A checkpoint that was taken.
+pub fn created(created: &CheckpointCreated) -> String {
+    let mut shown = format!(
+        "{} {} ({}) in {}\n",
+        styled(GOOD, "Checkpoint"),
+        styled(HEADING, &visible(&created.name)),
+        created.checkpoint_id,
+        created.duration
+    );
+    shown.push_str(&fact("Files", &files(&created.files)));
+    shown.push_str(&fact("Stored", &size(created.size_bytes)));
+    if created.integrity_check != Verdict::Skipped {
+        shown.push_str(&fact("Integrity", &verdict(created.integrity_check)));
+    }
+    shown.push_str(&coverage(&created.coverage, false));
+    shown
+}
+
+fn files(files: &FileCounts) -> String {
+    let all = format!("{} in {}", count(files.total, "file"), size(files.bytes));
+    let change = format!("{} added, {} changed, {} removed", files.added, files.changed, files.removed);
+    format!("{all}; {change}")
+}
+
+/// A verdict in its colour.
+pub fn verdict(verdict: Verdict) -> String {
+    let style = match verdict {
+        Verdict::Passed => GOOD,
+        Verdict::Failed => BAD,
+        Verdict::Skipped => FAINT,
+    };
+    styled(style, verdict.as_str())
+}
+
+fn coverage(coverage: &CoverageResult, with_paths: bool) -> String {
+    if coverage.skipped.is_empty() {
+        return String::new();
+    }
+    let sums = coverage.skipped.iter().map(|sum| {
+        let bytes = sum.bytes.filter(|bytes| *bytes > 0).map_or_else(String::new, |bytes| format!(", {}", size(bytes)));
+        format!("{} {}{bytes}", sum.count, word(&sum.reason))
+    });
+    let sums: Vec<String> = sums.collect();
+    let mut shown = fact("Not covered", &sums.join("; "));
+    if !coverage.complete {
+        shown.push_str(&fact("", &styled(WARN, "the checkpoint is incomplete: `latest-valid` passes it over")));
+    }
+    if with_paths {
+        shown.push_str(&cut(coverage.paths.iter().map(|skip| {
+            let detail = skip.detail.as_deref().map_or_else(String::new, |detail| format!(" ({})", visible(detail)));
+            format!("  {}  {}{detail}\n", place(&skip.path.to_string()), word(&skip.reason))
+        })));
+    }
+    shown
+}
+
+/// A list of checkpoints.
+pub fn list(list: &CheckpointList) -> String {
+    if list.checkpoints.is_empty() {
+        return "No checkpoints.\n".to_owned();
+    }
+    let any = |test: fn(&CheckpointLine) -> bool| list.checkpoints.iter().any(test);
+    let (integrity, metadata) = (any(|line| line.verification_status.is_some()), any(|line| line.metadata.is_some()));
+    let tagged = any(|line| !line.tags.is_empty());
+    let mut headings = vec!["NAME", "WORKFLOW", "TYPE", "TAKEN", "FILES", "CHANGES"];
+    headings.extend(tagged.then_some("TAGS"));
+    headings.extend(integrity.then_some("INTEGRITY"));
+    headings.extend(metadata.then_some(["STORED", "KEPT"]).into_iter().flatten());
+    headings.push("ID");
+    let rows = list.checkpoints.iter().map(|line| row(line, tagged, integrity, metadata));
+    let mut shown = table(&headings, rows);
+    let missing = list.total.saturating_sub(list.checkpoints.len() as u64);
+    if missing > 0 {
+        shown.push_str(&format!("... {missing} more\n"));
+    }
+    shown
+}
+
+fn row(line: &CheckpointLine, tagged: bool, integrity: bool, metadata: bool) -> Vec<String> {
+    let files = &line.files;
+    let mut row = vec![
+        visible(&line.name) + if line.complete { "" } else { " (incomplete)" },
+        visible(line.workflow_id.as_str()),
+        line.checkpoint_type.as_str().to_owned(),
+        moment(line.created_at),
+        files.total.to_string(),
+        format!("+{} ~{} -{}", files.added, files.changed, files.removed),
+    ];
+    if tagged {
+        row.push(visible(&line.tags.join(", ")));
+    }
+    if integrity {
+        row.push(line.verification_status.map_or("unknown", VerificationStatus::as_str).to_owned());
+    }
+    if metadata {
+        let own = line.metadata.as_ref();
+        row.push(own.map_or_else(String::new, |own| size(own.size_bytes)));
+        row.push(own.and_then(|own| own.retention_policy.clone()).unwrap_or_else(|| "as configured".to_owned()));
+    }
+    row.push(line.checkpoint_id.to_string());
+    row
+}
+
+/// One checkpoint.
+pub fn shown(result: &CheckpointShown) -> String {
+    let manifest = &result.checkpoint;
+    let mut shown = header(manifest);
+    let checked = result.validation_timestamp.map_or_else(String::new, |at| format!(", found at {}", moment(at)));
+    shown.push_str(&fact("Integrity", &format!("{}{checked}", status(result.verification_status))));
+    if let Some(state) = &manifest.file_system_state {
+        shown.push_str(&fact("Tree", &state.tree.to_string()));
+        shown.push_str(&fact("Files", &files(&state.files)));
+        let kinds = [("+", &state.created_files), ("-", &state.deleted_files)];
+        let lists = kinds.iter().flat_map(|(sign, paths)| paths.iter().map(move |path| (*sign, path)));
+        let modified = state.modified_files.iter().map(|file| ("~", &file.path));
+        let lines: Vec<(&str, String)> = lists.chain(modified).map(|(sign, path)| (sign, path.to_string())).collect();
+        shown.push_str(&cut(lines.iter().map(|(sign, path)| format!("  {sign} {}\n", place(path)))));
+    } else {
+        shown.push_str(&fact("Files", "none: it holds state only"));
+    }
+    shown.push_str(&coverage(&result.coverage, true));
+    for file in result.files.iter().flatten() {
+        let entry = &file.entry;
+        let size = entry.size.map_or_else(String::new, |bytes| bytes.to_string());
+        let path = place(&file.path.to_string());
+        let target = entry.target.as_deref().map_or_else(String::new, |target| format!(" -> {}", visible(target)));
+        shown.push_str(&format!("{} {:<8} {size:>12}  {path}{target}\n", entry.mode, word(&entry.kind)));
+    }
+    shown
+}
+
+fn header(manifest: &Manifest) -> String {
+    let mut shown = fact("Checkpoint", &styled(HEADING, &visible(&manifest.name)));
+    shown.push_str(&fact("Id", manifest.checkpoint_id.as_str()));
+    shown.push_str(&fact("Workflow", &visible(manifest.workflow_id.as_str())));
+    let phase = match (&manifest.phase_id, &manifest.phase_name) {
+        (None, None) => String::new(),
+        (number, name) => {
+            let number = number.map_or_else(String::new, |number| format!(" {number}"));
+            let name = name.as_deref().map_or_else(String::new, |name| format!(" {}", visible(name)));
+            format!(", phase{number}{name}")
+        }
+    };
+    let kind = manifest.checkpoint_type.as_str();
+    shown.push_str(&fact("Type", &format!("{kind}, by {}{phase}", manifest.trigger.as_str())));
+    shown.push_str(&fact("Taken", &moment(manifest.created_at)));
+    let metadata = &manifest.metadata;
+    if !metadata.tags.is_empty() {
+        shown.push_str(&fact("Tags", &visible(&metadata.tags.join(", "))));
+    }
+    let kept = metadata.retention_policy.as_deref().unwrap_or("as configured");
+    let encrypted = if metadata.encryption { ", encrypted" } else { "" };
+    let stored = format!("{}, {}{encrypted}", size(metadata.size_bytes), visible(&metadata.compression));
+    shown.push_str(&fact("Stored", &stored));
+    shown.push_str(&fact("Kept", &visible(kept)));
+    shown
+}
+
+fn status(status: VerificationStatus) -> String {
+    let style = match status {
+        VerificationStatus::Valid => GOOD,
+        VerificationStatus::Unknown => FAINT,
+        VerificationStatus::Invalid | VerificationStatus::Corrupted => BAD,
+    };
+    styled(style, status.as_str())
+}
+
+/// A validation.
+pub fn validation(result: &Validation) -> String {
+    let mut shown = format!(
+        "Checkpoint {} ({}) is {}\n",
+        styled(HEADING, &visible(&result.name)),
+        result.checkpoint_id,
+        status(result.verification_status)
+    );
+    let read = format!(
+        "{}, {} of them read in full, {}, in {}",
+        count(result.objects, "object"),
+        result.objects_read,
+        size(result.bytes_read),
+        result.duration
+    );
+    shown.push_str(&fact("Checked", &format!("{}: {read}", word(&result.validation_level))));
+    shown.push_str(&fact("Integrity", &verdict(result.integrity_check)));
+    shown.push_str(&fact("Chain", &verdict(result.chain_check)));
+    if result.damaged > 0 {
+        shown.push_str(&fact("Damaged", &format!("{}, {} repaired", result.damaged, result.repaired)));
+    }
+    shown.push_str(&cut(result.damages.iter().map(damage)));
+    if let Some(report) = &result.report {
+        shown.push_str(&fact("Report", &place(report)));
+    }
+    shown
+}
+
+fn damage(damage: &Damage) -> String {
+    let end = if damage.repaired { styled(GOOD, "repaired") } else { styled(BAD, "damaged") };
+    let path = if damage.path.is_root() { ".".to_owned() } else { damage.path.to_string() };
+    format!("  {end} {} {} at {}: {}\n", damage.kind, damage.object.short(), place(&path), visible(&damage.message))
+}
+
+/// A cleanup.
+pub fn cleanup(result: &Cleanup) -> String {
+    let verb = if result.dry_run { "Would remove" } else { "Removed" };
+    let mut shown = format!("{verb} {}; {} stay.\n", count(result.removed.len() as u64, "checkpoint"), result.kept);
+    if let Some(freed) = result.bytes_freed {
+        shown.push_str(&fact("Freed", &size(freed)));
+    }
+    if result.bytes_pending > 0 {
+        let pending = format!("{} go when running commands have ended", size(result.bytes_pending));
+        shown.push_str(&fact("Pending", &pending));
+    }
+    shown.push_str(&cut(result.decisions.iter().map(decision)));
+    shown
+}
+
+fn decision(decision: &Decision) -> String {
+    let verb = if decision.keep { styled(GOOD, "keep  ") } else { styled(BAD, "remove") };
+    format!("  {verb} {}  {}\n", decision.checkpoint_id, visible(&decision.reason))
+}

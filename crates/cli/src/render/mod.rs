@@ -1,0 +1,160 @@
+//! Results for people: one view for each operation.
+//!
+//! Owns what is said and in which order. Refuses to print, and to compute anything that is not in a result. Everything
+//! that came from a file system or a caller goes through [`crate::terminal::visible`].
+
+mod changes;
+mod checkpoints;
+mod recoveries;
+mod table;
+mod workspace;
+
+use serde::Deserialize;
+use serde_json::Value;
+use wfr_engine::response::Response;
+use wfr_model::Timestamp;
+
+use crate::answer::pretty;
+use crate::terminal::{HEADING, PLACE, styled, visible};
+
+/// Lists longer than this are cut, with the number of the rest.
+const LINES_MAX: usize = 50;
+
+/// A response for people.
+pub fn response(operation: &str, response: &Response) -> String {
+    let mut shown = response.result.as_ref().map_or_else(String::new, |result| result_of(operation, result));
+    for step in response.next_steps.iter().flatten() {
+        shown.push_str(&format!("{} {}\n", styled(HEADING, "Next:"), visible(step)));
+    }
+    shown
+}
+
+/// What was found out before an operation failed.
+pub fn before_failure(operation: &str, result: &Value) -> String {
+    if result.get("plan").is_some_and(Value::is_object) { plan(result) } else { result_of(operation, result) }
+}
+
+/// A result with a plan, as the plan alone.
+pub fn plan(result: &Value) -> String {
+    view(&result["plan"], recoveries::plan)
+}
+
+fn result_of(operation: &str, result: &Value) -> String {
+    match operation {
+        "create-checkpoint" => view(result, checkpoints::created),
+        "list-checkpoints" => view(result, checkpoints::list),
+        "show" => view(result, checkpoints::shown),
+        "validate-checkpoint" => view(result, checkpoints::validation),
+        "cleanup-checkpoints" => view(result, checkpoints::cleanup),
+        "diff" => view(result, changes::differences),
+        "restore" | "emergency-restore" | "undo" => view(result, recoveries::recovered),
+        "recoveries" => view(result, recoveries::list),
+        "resume" => view(result, recoveries::resumed),
+        "init" => view(result, workspace::initialised),
+        "config" => view(result, workspace::config),
+        "doctor" => view(result, workspace::diagnosis),
+        "backup-state" => view(result, workspace::backup),
+        "import" => view(result, workspace::imported),
+        "metadata" => view(result, workspace::metadata),
+        "completions" | "man" => view(result, workspace::text),
+        // Their bytes have gone to standard output already.
+        "cat" | "demo" => String::new(),
+        // Its result is a document.
+        "schema" => pretty(result),
+        _ => visible_document(result),
+    }
+}
+
+/// The view of a typed result. One that does not fit its type is shown as it is, not left out.
+fn view<'v, R: Deserialize<'v>>(result: &'v Value, view: impl Fn(&R) -> String) -> String {
+    R::deserialize(result).map_or_else(|_| visible_document(result), |result| view(&result))
+}
+
+fn visible_document(result: &Value) -> String {
+    crate::terminal::visible_lines(&pretty(result))
+}
+
+/// A moment to the second, in UTC.
+fn moment(at: Timestamp) -> String {
+    let text = at.to_string();
+    let whole = text.split(['.', 'Z']).next().unwrap_or_default();
+    format!("{}Z", whole.replace('T', " "))
+}
+
+/// A number of bytes, to three digits.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    let mut amount = bytes as f64 / 1_024.0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    while amount >= 1_000.0 {
+        let Some(next) = units.next() else { break };
+        (amount, unit) = (amount / 1_024.0, Some(next));
+    }
+    let digits = if amount < 10.0 { 2 } else { usize::from(amount < 100.0) };
+    format!("{amount:.digits$} {}", unit.unwrap_or(&""))
+}
+
+/// A number and its noun: `1 file`, `2 files`.
+fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", indicatif::HumanCount(number))
+}
+
+/// `name:  value`, the names aligned.
+fn fact(name: &str, value: &str) -> String {
+    let name = format!("{name}:");
+    format!("{}{value}\n", styled(HEADING, &format!("{name:<14}")))
+}
+
+/// A place, made visible and coloured.
+fn place(text: &str) -> String {
+    styled(PLACE, &visible(text))
+}
+
+/// The first lines of a list, and how many more there are.
+fn cut(lines: impl ExactSizeIterator<Item = String>) -> String {
+    let all = lines.len();
+    let mut shown: String = lines.take(LINES_MAX).collect();
+    if all > LINES_MAX {
+        shown.push_str(&format!("  ... and {} more; `--json` lists all\n", all - LINES_MAX));
+    }
+    shown
+}
+
+/// The name by which JSON knows a value.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(text)) => text.replace('_', " "),
+        Ok(Value::Object(map)) => map.iter().next().map_or_else(String::new, |(key, inner)| {
+            let inner = inner.as_str().unwrap_or_default().replace('_', " ");
+            format!("{}: {inner}", key.replace('_', " "))
+        }),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_three_digits() {
+        let shown = [0, 1_023, 1_024, 1_234_567, 99_999_999, 1_023_999_999, 1 << 40].map(size);
+        assert_eq!(shown, ["0 B", "1023 B", "1.00 KiB", "1.18 MiB", "95.4 MiB", "977 MiB", "1.00 TiB"]);
+    }
+
+    #[test]
+    fn numbers_have_nouns() {
+        assert_eq!([count(1, "file"), count(12_345, "file")], ["1 file", "12,345 files"]);
+        assert_eq!(moment(Timestamp(1_000_000_001)), "1970-01-01 00:00:01Z");
+    }
+
+    #[test]
+    fn a_result_of_another_shape_is_shown_as_it_is() {
+        assert_eq!(result_of("init", &serde_json::json!({"a": "\u{1b}"})), "{\n  \"a\": \"\\u001b\"\n}\n");
+    }
+}

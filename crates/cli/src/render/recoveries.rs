@@ -1,0 +1,198 @@
+//! Views of the operations that change the workspace's files, and of the audit trail.
+//!
+//! Owns their words. Refuses to print.
+
+use wfr_engine::results::{PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed};
+use wfr_model::plan::{Action, Conflict, Kept, StepSummary};
+use wfr_model::recovery::{Displaced, RecoveryStatus, StepEnd, StepReport};
+
+use super::checkpoints::verdict;
+use super::table::table;
+use super::{count, cut, fact, moment, place, word};
+use crate::terminal::{BAD, FAINT, GOOD, HEADING, WARN, styled, visible};
+
+/// A plan.
+pub fn plan(plan: &PlanResult) -> String {
+    let mut shown = format!("{} {}\n", styled(HEADING, "Plan:"), summary(&plan.steps));
+    shown.push_str(&cut(plan.steps.iter().map(step)));
+    shown.push_str(&kept(&plan.kept));
+    shown.push_str(&conflicts(&plan.conflicts));
+    if !plan.blast_radius.is_empty() {
+        shown.push_str(&format!("{}\n", styled(WARN, "Later work of others that would go back too:")));
+        shown.push_str(&cut(plan.blast_radius.iter().map(|line| format!("  {}\n", visible(line)))));
+    }
+    shown.push_str(&fact("Digest", &plan.digest.to_string()));
+    shown
+}
+
+fn summary(steps: &[StepSummary]) -> String {
+    if steps.is_empty() {
+        return "nothing to do".to_owned();
+    }
+    let kinds = [
+        (Action::Create, "create"),
+        (Action::Replace, "replace"),
+        (Action::Delete, "delete"),
+        (Action::MakeDir, "make directory"),
+        (Action::RemoveDir, "remove directory"),
+        (Action::SetMeta, "set metadata"),
+    ];
+    let number = |action| steps.iter().filter(|step| step.action == action).count();
+    let parts = kinds.iter().map(|(action, name)| (number(*action), name)).filter(|(number, _)| *number > 0);
+    let parts: Vec<String> = parts.map(|(number, name)| format!("{name} {number}")).collect();
+    parts.join(", ")
+}
+
+fn step(step: &StepSummary) -> String {
+    let (style, sign) = match step.action {
+        Action::Create | Action::MakeDir => (GOOD, "+"),
+        Action::Delete | Action::RemoveDir => (BAD, "-"),
+        Action::Replace | Action::SetMeta => (WARN, "~"),
+    };
+    let slash = if matches!(step.kind, wfr_model::entry::Kind::Dir) { "/" } else { "" };
+    format!("  {} {}{slash}\n", styled(style, sign), visible(&step.path.to_string()))
+}
+
+fn kept(kept: &[Kept]) -> String {
+    if kept.is_empty() {
+        return String::new();
+    }
+    let line = |kept: &Kept| format!("  {}  {}\n", place(&kept.path.to_string()), word(&kept.reason));
+    format!("{}\n{}", styled(HEADING, "Left alone:"), cut(kept.iter().map(line)))
+}
+
+fn conflicts(conflicts: &[Conflict]) -> String {
+    if conflicts.is_empty() {
+        return String::new();
+    }
+    let line = |conflict: &Conflict| {
+        let path = place(&conflict.path.to_string());
+        format!("  {path}  {} ({})\n", visible(&conflict.message), visible(&conflict.code))
+    };
+    format!("{}\n{}", styled(BAD, "In the way:"), cut(conflicts.iter().map(line)))
+}
+
+/// A restore or an undo: how it ended, or just its plan.
+pub fn recovered(result: &Recovered) -> String {
+    if let (Some(planned), None) = (&result.plan, &result.recovery_id) {
+        return plan(planned);
+    }
+    let target = result.restored_checkpoint.as_str();
+    let verb = match &result.undone {
+        Some(undone) => format!("Undid {undone}"),
+        None => format!("Restored {target}"),
+    };
+    let style = if result.recovery_successful { GOOD } else { BAD };
+    let to = result.restored_to.as_deref().map_or_else(String::new, |to| format!(" to {}", place(to)));
+    let mut shown = format!("{}{to} in {}\n", styled(style, &verb), result.restoration_time);
+    if let Some(id) = &result.recovery_id {
+        let status = result.recovery_status.map_or_else(String::new, |status| format!(" ({})", state(status)));
+        shown.push_str(&fact("Recovery", &format!("{id}{status}")));
+    }
+    if let Some(safety) = &result.safety_checkpoint {
+        shown.push_str(&fact("Saved before", safety.as_str()));
+    }
+    if !result.passed_over.is_empty() {
+        let ids: Vec<&str> = result.passed_over.iter().map(|id| id.as_str()).collect();
+        shown.push_str(&fact("Passed over", &ids.join(", ")));
+    }
+    shown.push_str(&fact("Changed", &count(result.changed.len() as u64, "path")));
+    let checks = &result.validation_results;
+    shown.push_str(&fact("Integrity", &verdict(checks.integrity_check)));
+    if checks.functional_check != wfr_engine::results::Verdict::Skipped {
+        shown.push_str(&fact("Your check", &verdict(checks.functional_check)));
+    }
+    shown.push_str(&kept(&result.kept));
+    shown.push_str(&failed(&result.failed));
+    shown.push_str(&displaced(&result.displaced));
+    shown.push_str(&conflicts(&result.conflicts));
+    shown
+}
+
+fn failed(failed: &[StepReport]) -> String {
+    if failed.is_empty() {
+        return String::new();
+    }
+    let line = |report: &StepReport| {
+        let why = match &report.end {
+            StepEnd::Failed(why) => visible(why),
+            end => word(end),
+        };
+        format!("  {} {}  {why}\n", word(&report.action), place(&report.path.to_string()))
+    };
+    format!("{}\n{}", styled(BAD, "Failed:"), cut(failed.iter().map(line)))
+}
+
+fn displaced(displaced: &[Displaced]) -> String {
+    if displaced.is_empty() {
+        return String::new();
+    }
+    let line = |kept: &Displaced| {
+        let (from, at) = (place(&kept.path.to_string()), place(&kept.kept_at.to_string()));
+        format!("  {from} is at {at}: {}\n", visible(&kept.reason))
+    };
+    format!("{}\n{}", styled(WARN, "Displaced and kept:"), cut(displaced.iter().map(line)))
+}
+
+fn state(status: RecoveryStatus) -> String {
+    let style = match status {
+        RecoveryStatus::Done => GOOD,
+        RecoveryStatus::Started | RecoveryStatus::Partial => WARN,
+        RecoveryStatus::Aborted => FAINT,
+        RecoveryStatus::TakenBack => BAD,
+    };
+    styled(style, &word(&status))
+}
+
+/// The audit trail.
+pub fn list(list: &RecoveryList) -> String {
+    if list.recoveries.is_empty() {
+        return "No recoveries.\n".to_owned();
+    }
+    let headings = ["RECOVERY", "KIND", "WORKFLOW", "STATUS", "BEGAN", "CHANGED", "KEPT", "FAILED", "BY", "UNDONE BY"];
+    let row = |line: &RecoveryLine| {
+        vec![
+            line.recovery_id.to_string(),
+            word(&line.kind),
+            visible(line.workflow_id.as_str()),
+            word(&line.status),
+            moment(line.started_at),
+            line.changed.to_string(),
+            line.kept.to_string(),
+            line.failed.to_string(),
+            visible(&line.actor),
+            line.undone_by.as_ref().map_or_else(String::new, ToString::to_string),
+        ]
+    };
+    let mut shown = table(&headings, list.recoveries.iter().map(row));
+    let reports = list.recoveries.iter().filter_map(|line| line.record.as_ref());
+    for record in reports {
+        let Some(report) = &record.report else { continue };
+        shown.push_str(&format!("\n{}\n", styled(HEADING, record.recovery_id.as_str())));
+        let line = |step: &StepReport| format!("  {} {}\n", word(&step.action), place(&step.path.to_string()));
+        shown.push_str(&cut(report.changed.iter().map(line)));
+        shown.push_str(&kept(&report.kept));
+        shown.push_str(&failed(&report.failed));
+        shown.push_str(&displaced(&report.displaced));
+    }
+    shown
+}
+
+/// What was unfinished.
+pub fn resumed(result: &Resumed) -> String {
+    if result.resumed.is_empty() && result.aborted.is_empty() {
+        return "No recovery is unfinished.\n".to_owned();
+    }
+    let mut shown = String::new();
+    for one in &result.resumed {
+        let changed = count(one.changed.len() as u64, "path");
+        shown.push_str(&format!("{}: {}, {changed} changed\n", one.recovery_id, state(one.recovery_status)));
+        shown.push_str(&kept(&one.kept));
+        shown.push_str(&failed(&one.failed));
+        shown.push_str(&displaced(&one.displaced));
+    }
+    for id in &result.aborted {
+        shown.push_str(&format!("{id}: had changed nothing yet, recorded as aborted\n"));
+    }
+    shown
+}
