@@ -6,20 +6,20 @@
 pub mod archive;
 pub mod content;
 pub mod crypto;
-pub mod keys;
 pub mod disk;
-pub mod object;
-pub mod writer;
-pub mod vault;
-pub mod reach;
-pub mod record;
-pub mod reader;
-pub mod pack;
 pub mod index;
+pub mod keys;
 pub mod lease;
 pub mod links;
+pub mod object;
+pub mod pack;
+pub mod reach;
+pub mod reader;
+pub mod record;
 pub mod scan;
 pub mod tree;
+pub mod vault;
+pub mod writer;
 
 pub use object::{ObjectKind, Objects, ReadError, Sink, WriteError};
 pub use reader::Store;

@@ -85,13 +85,16 @@ fn below(node: &Node) -> Option<(ObjectKind, Digest)> {
 /// Kept by kind and id, since a file may hold the bytes of a tree, and that tree must be walked all the same.
 pub type Seen = HashSet<(ObjectKind, Digest)>;
 
+/// Is told of each object, with its bytes where it refers to others.
+pub type Visit<'v, E> = dyn FnMut(ObjectKind, &Digest, Option<&[u8]>) -> Result<(), E> + 'v;
+
 /// Visits every object that the roots lead to once, but for those already seen. Objects that refer to others come with
 /// their bytes.
 pub fn walk<E: From<ReadError>>(
     objects: &dyn Objects,
     roots: impl Iterator<Item = (ObjectKind, Digest)>,
     seen: &mut Seen,
-    visit: &mut dyn FnMut(ObjectKind, &Digest, Option<&[u8]>) -> Result<(), E>,
+    visit: &mut Visit<'_, E>,
 ) -> Result<(), E> {
     for root in roots {
         let mut waiting = vec![root];

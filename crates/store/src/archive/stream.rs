@@ -28,7 +28,7 @@ pub(super) struct Output {
 }
 
 enum Target {
-    Plain(BufWriter<NewFile>),
+    Plain(Box<BufWriter<NewFile>>),
     Encrypted(Box<StreamWriter<BufWriter<NewFile>>>),
 }
 
@@ -36,7 +36,7 @@ impl Output {
     pub(super) fn new(file: NewFile, recipients: Option<&Recipients>) -> Result<Self, LockError> {
         let file = BufWriter::with_capacity(BUFFER, file);
         let to = match recipients {
-            None => Target::Plain(file),
+            None => Target::Plain(Box::new(file)),
             Some(recipients) => Target::Encrypted(Box::new(recipients.encryptor()?.wrap_output(file)?)),
         };
         Ok(Self { hash: Sha256::new(), to })
@@ -58,7 +58,7 @@ impl Output {
     /// Hands everything to the file.
     pub(super) fn finish(self) -> io::Result<NewFile> {
         let buffer = match self.to {
-            Target::Plain(to) => to,
+            Target::Plain(to) => *to,
             Target::Encrypted(to) => to.finish()?,
         };
         buffer.into_inner().map_err(io::IntoInnerError::into_error)

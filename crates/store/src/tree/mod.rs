@@ -54,7 +54,7 @@ fn put(sink: &dyn Sink, part: &Part) -> Result<Digest, WriteError> {
 }
 
 /// Cuts a sorted list after names whose checksum says so: a name added or removed moves only the cuts next to it.
-fn split<'a, T>(items: &'a [T], name: fn(&T) -> &[u8], level: u8) -> impl Iterator<Item = &'a [T]> {
+fn split<T>(items: &[T], name: fn(&T) -> &[u8], level: u8) -> impl Iterator<Item = &[T]> {
     let mut rest = items;
     std::iter::from_fn(move || {
         if rest.is_empty() {
