@@ -78,6 +78,9 @@ pub struct Checkout<'c> {
 /// One directory's work: where it is and what is in it, directories left out.
 type Batch = (TreePath, Vec<Entry>);
 
+/// Directories, each before those below it.
+type Directories = Vec<(TreePath, Entry)>;
+
 impl Checkout<'_> {
     /// Writes the tree into `dest`, which must exist and be empty, with one flush at the end.
     pub fn run(&self, dest: &Path) -> Result<Written, CheckoutError> {
@@ -101,7 +104,7 @@ impl Checkout<'_> {
     }
 
     /// Makes all directories, each before what it holds; returns the rest as batches.
-    fn make_directories(&self, root: &OwnedFd) -> Result<(Vec<Batch>, Vec<(TreePath, Entry)>), CheckoutError> {
+    fn make_directories(&self, root: &OwnedFd) -> Result<(Vec<Batch>, Directories), CheckoutError> {
         let mut directories = Vec::new();
         let mut batches: Vec<Batch> = Vec::new();
         let mut waiting = vec![(TreePath::ROOT, self.tree)];

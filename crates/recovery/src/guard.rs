@@ -29,7 +29,7 @@ pub(crate) fn is_configuration(path: &TreePath) -> bool {
     let ends = |file: &&str| {
         bytes.strip_suffix(file.as_bytes()).is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
     };
-    FILES.iter().any(|file| ends(file)) || DIRECTORIES.iter().any(|dir| is_below(bytes, dir.as_bytes()))
+    FILES.iter().any(ends) || DIRECTORIES.iter().any(|dir| is_below(bytes, dir.as_bytes()))
 }
 
 fn is_below(path: &[u8], dir: &[u8]) -> bool {
