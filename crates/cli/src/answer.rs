@@ -11,7 +11,7 @@ use serde_json::Value;
 use wfr_engine::error::{Failure, code_of_io};
 use wfr_engine::response::{Outcome, Response};
 
-use crate::arguments::{Call, Global};
+use crate::arguments::Global;
 use crate::content::Content;
 use crate::terminal::{self, Colour, ERROR, HEADING, styled, visible};
 use crate::{environment, render};
@@ -23,15 +23,14 @@ pub fn text(text: &StyledStr) -> ExitCode {
 }
 
 /// Prints how an operation ended.
-pub fn outcome(call: &Call, mut outcome: Outcome, content: &Content) -> ExitCode {
-    let Call { operation, global, .. } = call;
+pub fn outcome(operation: &str, global: &Global, mut outcome: Outcome, content: &Content) -> ExitCode {
     content.fill(&mut outcome.result);
     let verdict = outcome.verdict.clone();
-    let response = Response::of_outcome(operation.name, outcome, environment::clock());
+    let response = Response::of_outcome(operation, outcome, environment::clock());
     let printed = if global.json {
         document(&response)
     } else {
-        let shown = if global.quiet { String::new() } else { render::response(operation.name, &response) };
+        let shown = if global.quiet { String::new() } else { render::response(operation, &response) };
         terminal::write(&mut terminal::out(global.colour), &shown)
     };
     if let Err(error) = printed {
@@ -43,9 +42,9 @@ pub fn outcome(call: &Call, mut outcome: Outcome, content: &Content) -> ExitCode
     ExitCode::from(response.exit_code())
 }
 
-/// Prints why an operation failed.
-pub fn failure(operation: &str, global: &Global, failure: &Failure) -> ExitCode {
-    let response = Response::of_failure(operation, None, failure, environment::clock());
+/// Prints why an operation failed, on a workflow where one was named.
+pub fn failure(operation: &str, workflow: Option<String>, global: &Global, failure: &Failure) -> ExitCode {
+    let response = Response::of_failure(operation, workflow, failure, environment::clock());
     if global.json {
         return document(&response).map_or_else(|error| unprinted(&error), |()| ExitCode::from(response.exit_code()));
     }
@@ -85,7 +84,7 @@ fn complain(failure: &Failure, global: &Global) {
 
 /// The result could not be printed: whoever waits for it must not take the call for done.
 fn unprinted(error: &io::Error) -> ExitCode {
-    let failure = Failure::of(code_of_io(error), error).with_details("the result could not be written");
+    let failure = Failure::new(code_of_io(error), "the result could not be written").with_details(error.to_string());
     complain(&failure, &Global::default());
     ExitCode::from(failure.kind().exit_code())
 }

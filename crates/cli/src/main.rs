@@ -23,7 +23,9 @@ use arguments::{Asked, Call, Global};
 use content::Content;
 use environment::OnStep;
 use progress::Progress;
+use serde_json::{Map, Value};
 use wfr_engine::error::Failure;
+use wfr_engine::operation::Operation;
 use wfr_engine::response::Outcome;
 use wfr_engine::session::Session;
 
@@ -34,33 +36,46 @@ fn main() -> ExitCode {
     }
     match arguments::read(arguments) {
         Ok(Asked::Text(text)) => answer::text(&text),
-        Ok(Asked::Call(call)) => run(&call, Box::new(|_, _| {})),
-        Err(wrong) => answer::failure(&wrong.operation, &wrong.global, &wrong.failure),
+        Ok(Asked::Call(call)) => run(*call, Box::new(|_, _| {})),
+        Err(wrong) => answer::failure(&wrong.operation, None, &wrong.global, &wrong.failure),
     }
 }
 
-fn run(call: &Call, on_step: OnStep) -> ExitCode {
-    let content = Content::new(call.global.json);
-    let session = environment::session(&call.global, &content, on_step);
-    match session.and_then(|mut session| perform(call, &mut session)) {
-        Ok(outcome) => answer::outcome(call, outcome, &content),
-        Err(failure) => answer::failure(call.operation.name, &call.global, &failure),
+fn run(call: Call, on_step: OnStep) -> ExitCode {
+    let Call { operation, global, words, parameters } = call;
+    let content = Content::new(global.json);
+    let prepared = environment::session(&global, &content, on_step).and_then(|mut session| {
+        let parameters = operation.bind(&mut session, &words, parameters)?;
+        Ok((session, parameters))
+    });
+    let (mut session, parameters) = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => return answer::failure(operation.name, None, &global, &failure),
+    };
+    let workflow = parameters.get("workflow_id").and_then(Value::as_str).map(str::to_owned);
+    match perform(operation, &mut session, &global, parameters) {
+        Ok(outcome) => answer::outcome(operation.name, &global, outcome, &content),
+        Err(failure) => answer::failure(operation.name, workflow, &global, &failure),
     }
 }
 
 /// Does it; where only a yes is missing and somebody is there to give it, asks and does it then.
-fn perform(call: &Call, session: &mut Session) -> Result<Outcome, Failure> {
+fn perform(
+    operation: &Operation,
+    session: &mut Session,
+    global: &Global,
+    mut parameters: Map<String, Value>,
+) -> Result<Outcome, Failure> {
     let watched = |session: &mut Session, parameters| {
-        let _progress = Progress::watch(&session.meter, &call.global);
-        call.operation.call(session, &call.words, parameters)
+        let _progress = Progress::watch(&session.meter, global);
+        (operation.run)(session, Value::Object(parameters))
     };
-    let refused = match watched(session, call.parameters.clone()) {
+    let refused = match watched(session, parameters.clone()) {
         Err(failure) if session.interactive && consent::is_missing(&failure) => failure,
         ended => return ended,
     };
-    match consent::ask(&refused, &call.global) {
+    match consent::ask(&refused, global) {
         Some(digest) => {
-            let mut parameters = call.parameters.clone();
             parameters.insert("apply".to_owned(), digest);
             watched(session, parameters)
         }
@@ -78,7 +93,7 @@ fn killed_restore() -> ExitCode {
         }
     });
     match arguments::read(words.to_vec()) {
-        Ok(Asked::Call(call)) => run(&call, on_step),
-        _ => answer::failure("restore", &Global::default(), &arguments::unknown_operation("restore")),
+        Ok(Asked::Call(call)) => run(*call, on_step),
+        _ => answer::failure("restore", None, &Global::default(), &arguments::unknown_operation("restore")),
     }
 }

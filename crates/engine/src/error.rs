@@ -78,11 +78,11 @@ pub enum Severity {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $kind:ident, $severity:ident, $hint:literal;)*) => {
+    ($(#[doc = $doc:literal] $name:ident = $text:literal, $kind:ident, $severity:ident, $hint:literal;)*) => {
         /// Every way in which an operation fails. The texts are stable: scripts may rely on them.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Code {
-            $($(#[$doc])* $name,)*
+            $(#[doc = $doc] $name,)*
         }
 
         impl Code {
@@ -102,6 +102,11 @@ macro_rules! codes {
             /// How bad it is.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$name => Severity::$severity,)* }
+            }
+
+            /// What it means, in one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $doc.trim_ascii(),)* }
             }
 
             /// What to do next, where the failure itself does not say it better.
@@ -323,6 +328,7 @@ mod tests {
         assert_eq!(texts.len(), Code::ALL.len());
         for code in Code::ALL {
             assert!(code.as_str().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'), "{code}");
+            assert!(code.meaning().ends_with('.'), "{code}");
             assert!(!code.hint().is_empty() && !code.hint().ends_with('.'), "{code}");
         }
     }

@@ -59,7 +59,7 @@ pub struct Open {
 
 impl Open {
     /// Opens the workspace that the directories point to, for reading and writing.
-    pub fn open(directories: &Directories) -> Result<Self, OpenError> {
+    pub fn find(directories: &Directories) -> Result<Self, OpenError> {
         let place = workspace::locate(directories)?;
         Self::at(place)
     }

@@ -149,17 +149,18 @@ impl Operation {
         }
     }
 
-    /// Does it with words and keys: the words become keys first. Wrong keys are found before anything is opened.
-    pub fn call(
+    /// The parameters of a call with words and keys: the words become keys. Wrong keys are found before anything is
+    /// opened.
+    pub fn bind(
         &self,
         session: &mut Session,
         words: &[OsString],
         parameters: Map<String, Value>,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Map<String, Value>, Failure> {
         (self.check)(&parameters)?;
         let parameters = words::bind(self, words, parameters, session)?;
         (self.check)(&parameters)?;
-        (self.run)(session, Value::Object(parameters))
+        Ok(parameters)
     }
 
     /// Whether it is called this.

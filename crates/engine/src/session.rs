@@ -64,7 +64,7 @@ impl Session {
 
     /// Opens the workspace that the directories point to.
     pub fn open(&self) -> Result<Open, OpenError> {
-        Open::open(&self.directories)
+        Open::find(&self.directories)
     }
 }
 

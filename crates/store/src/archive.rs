@@ -168,7 +168,9 @@ pub fn write(
     output.write(&[&PREAMBLE[..], &length.to_le_bytes(), &head].concat()).map_err(at)?;
     let (mut count, mut plain_bytes) = (0u64, 0u64);
     let roots = checkpoints.iter().flat_map(Roots::objects);
-    reach::walk::<ArchiveError>(objects, roots, &mut Seen::new(), &mut |kind, id, bytes| {
+    let mut seen = Seen::new();
+    let mut is_new = |kind, id: &Digest| seen.insert((kind, *id));
+    reach::walk::<ArchiveError>(objects, roots, &mut is_new, &mut |kind, id, bytes| {
         check(options.abort)?;
         let read = if bytes.is_none() { Some(objects.get(kind, id)?) } else { None };
         let bytes = bytes.or(read.as_deref()).unwrap_or_default();

@@ -163,6 +163,12 @@ pub fn link(from: impl AsFd, old: &Path, to: impl AsFd, new: &Path) -> io::Resul
     Ok(rustix::fs::linkat(from, old, to, new, AtFlags::empty())?)
 }
 
+/// Reserves blocks for a file's first `length` bytes, and makes it as long as that.
+pub fn allocate(fd: impl AsFd, length: u64) -> io::Result<()> {
+    point("fallocate")?;
+    Ok(rustix::fs::fallocate(fd, rustix::fs::FallocateFlags::empty(), 0, length)?)
+}
+
 /// Sets a file's length.
 pub fn truncate(fd: impl AsFd, length: u64) -> io::Result<()> {
     point("ftruncate")?;

@@ -80,26 +80,26 @@ fn below(node: &Node) -> Option<(ObjectKind, Digest)> {
     }
 }
 
-/// The objects that a walk has met: 33 bytes each.
+/// The objects that a walk has met.
 ///
 /// Kept by kind and id, since a file may hold the bytes of a tree, and that tree must be walked all the same.
 pub type Seen = HashSet<(ObjectKind, Digest)>;
 
-/// Is told of each object, with its bytes where it refers to others.
-pub type Visit<'v, E> = dyn FnMut(ObjectKind, &Digest, Option<&[u8]>) -> Result<(), E> + 'v;
+/// What is done with each object: its kind, its id, and its bytes where it refers to others.
+pub type Visit<'v, E> = &'v mut dyn FnMut(ObjectKind, &Digest, Option<&[u8]>) -> Result<(), E>;
 
-/// Visits every object that the roots lead to once, but for those already seen. Objects that refer to others come with
-/// their bytes.
+/// Visits every object that the roots lead to, in the order of paths. `is_new` is asked first and remembers: where it
+/// says no, the object and what lies below it are passed over. Objects that refer to others come with their bytes.
 pub fn walk<E: From<ReadError>>(
     objects: &dyn Objects,
     roots: impl Iterator<Item = (ObjectKind, Digest)>,
-    seen: &mut Seen,
-    visit: &mut Visit<'_, E>,
+    is_new: &mut dyn FnMut(ObjectKind, &Digest) -> bool,
+    visit: Visit<E>,
 ) -> Result<(), E> {
     for root in roots {
         let mut waiting = vec![root];
         while let Some((kind, id)) = waiting.pop() {
-            if !seen.insert((kind, id)) {
+            if !is_new(kind, &id) {
                 continue;
             }
             if !has_children(kind) {
@@ -147,7 +147,8 @@ mod tests {
         let mut met = Vec::new();
         for expected in [memory.len(), 0] {
             met.clear();
-            let found = walk::<ReadError>(&memory, roots.objects(), &mut seen, &mut |kind, id, bytes| {
+            let mut is_new = |kind, id: &Digest| seen.insert((kind, *id));
+            let found = walk::<ReadError>(&memory, roots.objects(), &mut is_new, &mut |kind, id, bytes| {
                 assert_eq!(bytes.is_some(), has_children(kind));
                 met.push(*id);
                 Ok(())

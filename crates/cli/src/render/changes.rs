@@ -74,6 +74,9 @@ fn amount(change: &Change, widest: u64) -> String {
     };
     let bar = |lines: u64| if widest <= BAR_MAX { lines } else { (lines * BAR_MAX).div_ceil(widest) };
     let repeat = |sign: &str, lines: u64| sign.repeat(usize::try_from(bar(lines)).unwrap_or(0));
+    if plus + minus == 0 {
+        return "0".to_owned();
+    }
     format!("{} {}{}", plus + minus, styled(GOOD, &repeat("+", plus)), styled(BAD, &repeat("-", minus)))
 }
 

@@ -7,6 +7,7 @@ use wfr_engine::results::{
     Verdict,
 };
 use wfr_model::checkpoint::{FileCounts, Manifest, VerificationStatus};
+use wfr_model::coverage::SkipReason;
 use wfr_model::retention::Decision;
 
 use super::table::table;
@@ -32,9 +33,8 @@ pub fn created(created: &CheckpointCreated) -> String {
 }
 
 fn files(files: &FileCounts) -> String {
-    let all = format!("{} in {}", count(files.total, "file"), size(files.bytes));
     let change = format!("{} added, {} changed, {} removed", files.added, files.changed, files.removed);
-    format!("{all}; {change}")
+    format!("{}, {}; {change}", count(files.total, "file"), size(files.bytes))
 }
 
 /// A verdict in its colour.
@@ -47,21 +47,24 @@ pub fn verdict(verdict: Verdict) -> String {
     styled(style, verdict.as_str())
 }
 
+/// What is not covered. That wfr leaves its own files out goes without saying.
 fn coverage(coverage: &CoverageResult, with_paths: bool) -> String {
-    if coverage.skipped.is_empty() {
-        return String::new();
-    }
-    let sums = coverage.skipped.iter().map(|sum| {
+    let sums = coverage.skipped.iter().filter(|sum| sum.reason != SkipReason::OwnFiles).map(|sum| {
         let bytes = sum.bytes.filter(|bytes| *bytes > 0).map_or_else(String::new, |bytes| format!(", {}", size(bytes)));
         format!("{} {}{bytes}", sum.count, word(&sum.reason))
     });
     let sums: Vec<String> = sums.collect();
+    if sums.is_empty() {
+        return String::new();
+    }
     let mut shown = fact("Not covered", &sums.join("; "));
     if !coverage.complete {
-        shown.push_str(&fact("", &styled(WARN, "the checkpoint is incomplete: `latest-valid` passes it over")));
+        let note = "the checkpoint is incomplete: `latest-valid` passes it over";
+        shown.push_str(&fact("Incomplete", &styled(WARN, note)));
     }
     if with_paths {
-        shown.push_str(&cut(coverage.paths.iter().map(|skip| {
+        let paths: Vec<_> = coverage.paths.iter().filter(|skip| skip.reason != SkipReason::OwnFiles).collect();
+        shown.push_str(&cut(paths.iter().map(|skip| {
             let detail = skip.detail.as_deref().map_or_else(String::new, |detail| format!(" ({})", visible(detail)));
             format!("  {}  {}{detail}\n", place(&skip.path.to_string()), word(&skip.reason))
         })));

@@ -9,7 +9,7 @@ use crate::terminal;
 /// A table as text. Cells that do not fit a terminal's width are wrapped; elsewhere every row is one line.
 pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).enforce_styling();
+    table.load_style(presets::NOTHING).enforce_styling().style_text_only();
     if let Some(width) = terminal::width() {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }

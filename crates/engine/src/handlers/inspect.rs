@@ -96,6 +96,7 @@ pub fn diff(session: &mut Session, parameters: Diff) -> Result<Success<Differenc
             Side { tree: scan.tree, name: "tree".to_owned(), checkpoint_id: None }
         }
     };
+    check_paths(&dry, &from, &to, &paths)?;
     let is_wanted = |path: &TreePath| paths.is_empty() || paths.iter().any(|wanted| path.is_within(wanted));
     let work = Work { open: &open, store: &store, format, context: parameters.context.unwrap_or(3) as usize };
     let mut changes = Vec::new();
@@ -105,6 +106,19 @@ pub fn diff(session: &mut Session, parameters: Diff) -> Result<Success<Differenc
         }
     }
     Ok(Success::new(Differences { from, to, format, changes }).about(&left.workflow_id))
+}
+
+/// A path that neither side has is a slip, not a path without differences.
+fn check_paths(objects: &dyn Objects, from: &Side, to: &Side, paths: &[TreePath]) -> Result<(), Failure> {
+    for path in paths.iter().filter(|path| !path.is_root()) {
+        let is_in = |side: &Side| Ok::<bool, ReadError>(tree::lookup(objects, &side.tree, path)?.is_some());
+        if !is_in(from)? && !is_in(to)? {
+            let message = format!("neither `{}` nor `{}` has a path `{path}`", from.name, to.name);
+            let hint = "a second checkpoint stands before the paths: `wfr list-checkpoints` has the names";
+            return Err(Failure::new(Code::PathNotFound, message).with_hint(hint));
+        }
+    }
+    Ok(())
 }
 
 /// The right side, `None` for the tree; a word that is no checkpoint is a path.

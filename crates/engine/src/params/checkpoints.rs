@@ -104,7 +104,7 @@ pub struct ListCheckpoints {
     pub limit: Option<u32>,
 }
 
-/// Shows one checkpoint: its manifest, what it added and what it does not cover.
+/// Shows a checkpoint: what it is, what it added, what it does not cover.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Show {
@@ -118,7 +118,7 @@ pub struct Show {
     pub files: bool,
 }
 
-/// Writes the bytes of one file in a checkpoint to standard output.
+/// Writes one file of a checkpoint to standard output.
 ///
 /// Of a symbolic link it writes the target. Every byte was verified before it is written.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -147,9 +147,9 @@ pub enum DiffFormat {
     Word,
 }
 
-/// Shows what differs between two checkpoints, or between a checkpoint and the tree as it is now.
+/// Shows what differs between checkpoints, or from one to the tree.
 ///
-/// The second word may be `tree`, which is also what it is where only one is given. Further words are paths; after
+/// The second word may be `tree`, the workspace as it is now, which is also what it is where only one is given. Further words are paths; after
 /// `--` all are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -315,9 +315,9 @@ pub struct Recoveries {
     pub report_details: bool,
 }
 
-/// Completes an unfinished recovery, or takes it back where it never reached its commit point.
+/// Completes an unfinished recovery, or takes it back.
 ///
-/// It does nothing and exits with 0 where none is unfinished.
+/// One that never reached its commit point has changed nothing: it is recorded as aborted. It does nothing and exits with 0 where none is unfinished.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resume {

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::values::HostPath;
 
-/// Puts a directory under protection: makes its store and its view.
+/// Puts a directory under protection.
 ///
-/// The store is by default outside the directory, so that it survives the loss of the whole directory; `--store DIR`
+/// It gets a store and a view, `.claude/recovery`. The store is by default outside the directory, so that it survives the loss of the whole directory; `--store DIR`
 /// puts it elsewhere. Calling it again mends what is missing and changes nothing else.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -55,7 +55,7 @@ pub struct Doctor {
     pub rebuild_catalog: bool,
 }
 
-/// Prints the JSON Schemas of an operation's parameters and result, or those of all.
+/// Prints the JSON Schemas of parameters and results.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Schema {
@@ -85,7 +85,7 @@ pub struct Completions {
     pub shell: Option<Shell>,
 }
 
-/// Prints the manual page, or writes one for each operation into a directory.
+/// Prints the manual page, or writes all pages into a directory.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Man {
@@ -93,7 +93,10 @@ pub struct Man {
     pub directory: Option<HostPath>,
 }
 
-/// Shows the main job on a copy of real sources: checkpoint, damage, a restore that is killed half way, and back.
+/// Shows the main job on a copy of real sources.
+///
+/// Checkpoint, damage of every kind, a restore that is killed half way, its completion, its undo: every byte is
+/// verified. It works in a fresh temporary directory and asks nothing.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Demo {}
