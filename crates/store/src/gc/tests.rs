@@ -242,15 +242,20 @@ fn session_across(begin: usize, commit: usize, encrypted: bool) {
     {
         let lent: &Bench = &bench;
         let begun: RefCell<Option<(Lease, &'static Store)>> = RefCell::new(None);
+        let has_begun = Cell::new(false);
         let step = |now: usize| {
-            if now == begin {
+            // While cleanup looks for leftovers, sessions wait at the gate.
+            if now >= begin && !has_begun.get() && is_gate_open(&lent.vault.leases()) {
+                has_begun.set(true);
                 let lease = Lease::begin(&lent.vault.leases()).unwrap();
                 lease.rely_on(lent.facts.generation.get()).unwrap();
                 // Leaked: the session outlives this call.
                 *begun.borrow_mut() = Some((lease, Box::leak(Box::new(lent.store()))));
             }
-            if now == commit {
-                let (lease, store) = begun.borrow_mut().take().unwrap();
+            if now < commit {
+                return;
+            }
+            if let Some((lease, store)) = begun.borrow_mut().take() {
                 let writer = store.writer(Coding::default(), None);
                 let tree = write_tree(&writer, &["d", "e", "new"]);
                 lent.finish(writer, tree, &["d", "e", "new"]);
@@ -275,6 +280,11 @@ fn session_across(begin: usize, commit: usize, encrypted: bool) {
     bench.assert_all_readable();
     assert_eq!(bench.clean().unwrap().revived.len(), 0);
     bench.assert_all_readable();
+}
+
+fn is_gate_open(leases: &Path) -> bool {
+    let gate = File::options().write(true).create(true).truncate(false).open(leases.join("gate")).unwrap();
+    flock(&gate, FlockOperation::NonBlockingLockShared).is_ok()
 }
 
 /// The ledger, with something done before each answer.
@@ -323,7 +333,8 @@ fn a_cleanup_stopped_at_any_step_is_finished_by_the_next() {
         bench.assert_all_readable();
         bench.clean().unwrap();
         bench.assert_all_readable();
-        assert_eq!(bench.pack_files(), 1, "stopped at {stop}");
+        // A pack that was grown in vain keeps its tail, and what would have gone there goes to a new one.
+        assert!((1..=2).contains(&bench.pack_files()), "stopped at {stop}");
         if !stopped {
             break;
         }
