@@ -2,11 +2,13 @@
 //!
 //! Owns every look at the environment, and makes a session of it. Refuses to run anything.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wfr_engine::error::{Code, Failure};
+use wfr_engine::keyring::{Keyring, Passphrase, Purpose, Secrets};
 use wfr_engine::session::{Meter, Session};
 use wfr_engine::workspace::Directories;
 use wfr_model::Timestamp;
@@ -30,8 +32,15 @@ pub fn clock() -> Timestamp {
 /// A session for one call. Bytes of files go to `content`.
 pub fn session(global: &Global, content: &Content, on_step: OnStep) -> Result<Session, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let directories = directories(global)?;
+    let secrets = Secrets {
+        identity: named("WFR_IDENTITY_FILE"),
+        unlocked: named("WFR_KEY_FILE"),
+        ask: Box::new(|purpose| Ok(passphrase(purpose)?.map(Passphrase::new))),
+    };
     Ok(Session {
-        directories: directories(global)?,
+        keyring: Arc::new(Keyring::new(secrets, directories.data.clone())),
+        directories,
         interactive: !global.json && terminal::is_interactive(),
         threads: global.threads.unwrap_or(cores).clamp(1, THREADS_MAX),
         abort: signals::watch(),
@@ -43,8 +52,30 @@ pub fn session(global: &Global, content: &Content, on_step: OnStep) -> Result<Se
     })
 }
 
+/// The path in a variable that is set and not empty.
+fn named(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// A passphrase from the first line of the file that WFR_PASSPHRASE_FILE names, else from whoever sits at the terminal.
+fn passphrase(purpose: Purpose) -> io::Result<Option<String>> {
+    if let Some(file) = named("WFR_PASSPHRASE_FILE") {
+        let text = std::fs::read_to_string(file)?;
+        return Ok(text.lines().next().map(str::to_owned));
+    }
+    if !terminal::is_interactive() {
+        return Ok(None);
+    }
+    match purpose {
+        Purpose::Open => terminal::secret("Passphrase: ").map(Some),
+        Purpose::New => {
+            let (first, second) = (terminal::secret("New passphrase: ")?, terminal::secret("The same again: ")?);
+            if first == second { Ok(Some(first)) } else { Err(io::Error::other("the two are not the same")) }
+        }
+    }
+}
+
 fn directories(global: &Global) -> Result<Directories, Failure> {
-    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let current = std::env::current_dir().map_err(|error| {
         Failure::of(Code::FileNotFound, &error)
             .with_details("the current directory is gone")

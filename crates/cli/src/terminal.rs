@@ -54,6 +54,13 @@ pub fn out(colour: Colour) -> AutoStream<io::StdoutLock<'static>> {
     AutoStream::new(lock, choice)
 }
 
+/// A line typed at the terminal that is not shown.
+pub fn secret(question: &str) -> io::Result<String> {
+    let terminal = console::Term::stderr();
+    terminal.write_str(question)?;
+    terminal.read_secure_line()
+}
+
 /// Standard error; colours are taken out where they are not wanted.
 pub fn err(colour: Colour) -> AutoStream<io::StderrLock<'static>> {
     let lock = io::stderr().lock();

@@ -114,7 +114,7 @@ struct Captured {
 
 /// Takes a checkpoint.
 pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort) -> Result<Created, CreateError> {
-    let store = open.store()?;
+    let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
     let captured = if request.with_files { Some(capture(open, &writer, session, effort)?) } else { None };
     let created = commit(open, &store, writer, request, captured.as_ref(), session.now())?;

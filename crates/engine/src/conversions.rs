@@ -7,12 +7,16 @@ use std::error::Error;
 use wfr_catalog::{CatalogError, ReferenceError};
 use wfr_recovery::apply::PrepareError;
 use wfr_recovery::checkout::CheckoutError;
+use wfr_store::archive::ArchiveError;
+use wfr_store::gc::GcError;
 use wfr_store::{ReadError, WriteError};
 
 use crate::checkpoint::CreateError;
+use crate::cleanup::CleanupError;
 use crate::error::{Code, Failure, code_of_io};
 use crate::init::InitError;
 use crate::open::OpenError;
+use crate::rebuild::RebuildError;
 use crate::view::ConfigError;
 use crate::workspace::LocateError;
 
@@ -62,7 +66,7 @@ impl From<OpenError> for Failure {
             OpenError::Config(error) => error.into(),
             OpenError::Catalog(error) => error.into(),
             OpenError::Vault(error) => error.into(),
-            OpenError::Locked(_) => Self::of(Code::StoreLocked, &error),
+            OpenError::Key(error) => error.into(),
             OpenError::Store { ref source, .. } => io(&error, source),
         }
     }
@@ -154,10 +158,63 @@ impl From<InitError> for Failure {
             InitError::Vault(error) => error.into(),
             InitError::Catalog(error) => error.into(),
             InitError::Config(error) => error.into(),
+            InitError::Key(error) => error.into(),
+            InitError::NotEncrypted(_) => Self::of(Code::AlreadyProtected, &error)
+                .with_hint("put a new store elsewhere with `--store DIR`; encryption cannot be added to one"),
+            InitError::KeyLost(_) => {
+                Self::of(Code::StoreDamaged, &error).with_hint("bring `keys/master.age` back from a copy of the store")
+            }
             InitError::NotADirectory(_) => Self::of(Code::FileNotFound, &error).with_hint("make the directory first"),
             InitError::Refused(..) => Self::of(Code::UnsuitablePlace, &error),
             InitError::Already(..) => Self::of(Code::AlreadyProtected, &error),
             InitError::Io { ref source, .. } => io(&error, source),
+        }
+    }
+}
+
+impl From<CleanupError> for Failure {
+    fn from(error: CleanupError) -> Self {
+        let is_full = error.is_disk_full();
+        match error {
+            CleanupError::Open(error) => error.into(),
+            CleanupError::Catalog(error) => error.into(),
+            CleanupError::Collect(GcError::Read(ref source)) => Self::of(Code::CheckpointIntegrity, &error)
+                .with_details(source.to_string())
+                .with_hint("`wfr validate-checkpoint` finds the damaged checkpoint: repair it, or let it go"),
+            CleanupError::Collect(GcError::Interrupted) => Self::of(Code::Interrupted, &error),
+            CleanupError::Collect(_) if is_full => Self::of(Code::DiskFull, &error),
+            CleanupError::Collect(_) => Self::of(Code::Io, &error),
+        }
+    }
+}
+
+impl From<RebuildError> for Failure {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::Busy => Self::of(Code::Busy, &error).with_hint("try again when it has ended"),
+            RebuildError::Io { ref source, .. } => io(&error, source),
+            RebuildError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        use ArchiveError as A;
+        match error {
+            A::Read(error) => error.into(),
+            A::Write(error) => error.into(),
+            A::Lock(ref source) => Self::of(Code::InvalidParameter, &error).with_details(source.to_string()),
+            A::Unlock(_) | A::Encrypted => Self::of(Code::StoreLocked, &error),
+            A::Exists(_) => {
+                Self::of(Code::TargetNotEmpty, &error).with_hint("choose another name with `--output FILE`")
+            }
+            A::NotAnArchive(_) => Self::of(Code::InvalidParameter, &error),
+            A::Version(_) => Self::of(Code::UnsupportedFormat, &error),
+            A::Damaged { .. } | A::Incomplete { .. } => Self::of(Code::CheckpointIntegrity, &error)
+                .with_hint("nothing was imported: use another copy of the archive"),
+            A::Interrupted => Self::of(Code::Interrupted, &error),
+            A::Io { ref source, .. } => io(&error, source),
         }
     }
 }

@@ -195,7 +195,7 @@ codes! {
     /// Configuration that tools obey needs a yes of its own.
     ConfigurationGuarded = "CONFIGURATION_GUARDED", NeedsConsent, Medium, "look at these files, then add `--allow-config`";
     /// The store is encrypted and no key opens it.
-    StoreLocked = "STORE_LOCKED", NeedsConsent, Medium, "give the passphrase in WFR_PASSPHRASE_FILE, or an identity with `--identity FILE`";
+    StoreLocked = "STORE_LOCKED", NeedsConsent, Medium, "name a file with the passphrase in WFR_PASSPHRASE_FILE, or one with an age identity in WFR_IDENTITY_FILE";
     /// A recovery failed; the tree is as it was.
     RecoveryFailed = "RECOVERY_FAILED", Failed, High, "nothing was changed: mend the cause, then call it again";
     /// A recovery failed half way and was taken back.

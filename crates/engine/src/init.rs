@@ -11,6 +11,7 @@ use wfr_model::Timestamp;
 use wfr_store::Vault;
 use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
 
+use crate::keyring::{self, KeyError, Keyring};
 use crate::view;
 use crate::workspace::{self, Directories, Place};
 
@@ -29,6 +30,15 @@ pub enum InitError {
     /// The vault could not be made.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The key could not be made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It is there, without encryption, which cannot be added.
+    #[error("the store at {0} is there already and is not encrypted")]
+    NotEncrypted(PathBuf),
+    /// It is encrypted and its key is gone: nothing can be read.
+    #[error("the store at {0} is encrypted and its key file is missing")]
+    KeyLost(PathBuf),
     /// The catalog could not be made.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -58,20 +68,35 @@ pub struct Initialised {
     pub vault_inside: bool,
 }
 
+/// How a new store is encrypted.
+pub struct Encryption<'k> {
+    /// Whether it is.
+    pub wanted: bool,
+    /// Who can read it; nobody named means whoever knows the passphrase.
+    pub recipients: &'k [String],
+    /// Makes the key.
+    pub keyring: &'k Keyring,
+}
+
 /// Puts `root` under protection; does nothing where it is already, but mends what is missing.
-pub fn init(directories: &Directories, root: &Path, now: Timestamp) -> Result<Initialised, InitError> {
+pub fn init(
+    directories: &Directories,
+    root: &Path,
+    encryption: &Encryption<'_>,
+    now: Timestamp,
+) -> Result<Initialised, InitError> {
     let root = workspace::absolute(&directories.current, root);
     check_root(&root)?;
     let vault_dir = choose_vault(directories, &root)?;
     let place = Place { root: root.clone(), vault: vault_dir };
-    let known = if view::exists(&root) { view::load_config(&root)?.store.map(PathBuf::from) } else { None };
+    let known = if view::exists(&root) { view::store(&root)? } else { None };
     if let Some(other) = known.filter(|store| *store != place.vault) {
         if directories.store.is_some() {
             return Err(InitError::Already(root, other));
         }
-        return finish(directories, Place { vault: other, ..place }, now);
+        return finish(directories, Place { vault: other, ..place }, encryption, now);
     }
-    finish(directories, place, now)
+    finish(directories, place, encryption, now)
 }
 
 fn check_root(root: &Path) -> Result<(), InitError> {
@@ -105,24 +130,31 @@ fn choose_vault(directories: &Directories, root: &Path) -> Result<PathBuf, InitE
     }
 }
 
-fn finish(directories: &Directories, place: Place, now: Timestamp) -> Result<Initialised, InitError> {
+fn finish(
+    directories: &Directories,
+    place: Place,
+    encryption: &Encryption<'_>,
+    now: Timestamp,
+) -> Result<Initialised, InitError> {
     let io = |path: &Path| {
         let place = path.to_owned();
         move |source| InitError::Io { place, source }
     };
     view::create(&place.root).map_err(io(&view::dir(&place.root)))?;
-    let (vault, existed) = open_or_make_vault(&place)?;
+    let (vault, existed) = open_or_make_vault(&place, encryption)?;
     match Catalog::open(&vault.catalog()) {
         Ok(_) => {}
         Err(CatalogError::Absent(_)) => make_catalog(&vault, &place, now)?,
         Err(error) => return Err(error.into()),
     }
+    // Room that is given up when the disk is full. Where there is none now, the next cleanup makes it.
+    let _ = wfr_store::reserve::create(vault.dir());
     if let Some(data) = &directories.data {
         // Without a signpost only a lost view cannot be found by path; `--store` still finds it.
         let _ = workspace::write_signpost(data, &place);
     }
     let mut config = view::load_config(&place.root)?;
-    config.store = Some(place.vault.to_string_lossy().into_owned());
+    config.store = Some(wfr_model::path::escape(place.vault.as_os_str().as_encoded_bytes()));
     view::save_config(&place.root, &config)?;
     let vault_inside = place.vault.starts_with(&place.root);
     Ok(Initialised { encrypted: vault.identity().encrypted, place, existed, vault_inside })
@@ -138,13 +170,29 @@ fn make_catalog(vault: &Vault, place: &Place, now: Timestamp) -> Result<(), Cata
     Catalog::create(&vault.catalog(), &identity).map(drop)
 }
 
-fn open_or_make_vault(place: &Place) -> Result<(Vault, bool), InitError> {
+fn open_or_make_vault(place: &Place, encryption: &Encryption<'_>) -> Result<(Vault, bool), InitError> {
     match Vault::open(&place.vault) {
+        Ok(vault) if encryption.wanted && !vault.identity().encrypted => {
+            Err(InitError::NotEncrypted(place.vault.clone()))
+        }
+        Ok(vault) if vault.identity().encrypted && !keyring::has_key(&vault) => {
+            // A crash between the vault and its key left it empty; anything else is a loss.
+            let is_empty = std::fs::read_dir(vault.packs()).is_ok_and(|mut packs| packs.next().is_none());
+            if !is_empty {
+                return Err(InitError::KeyLost(place.vault.clone()));
+            }
+            encryption.keyring.create(&vault, &encryption.keyring.recipients(encryption.recipients)?)?;
+            Ok((vault, true))
+        }
         Ok(vault) => Ok((vault, true)),
         Err(VaultError::Absent(_)) => {
             let vault_id = uuid::Uuid::now_v7().simple().to_string();
-            let identity = Identity { format_version: FORMAT_VERSION, vault_id, encrypted: false };
-            let vault = Vault::create(&place.vault, identity)?;
+            let encrypted = encryption.wanted;
+            let recipients = if encrypted { Some(encryption.keyring.recipients(encryption.recipients)?) } else { None };
+            let vault = Vault::create(&place.vault, Identity { format_version: FORMAT_VERSION, vault_id, encrypted })?;
+            if let Some(recipients) = recipients {
+                encryption.keyring.create(&vault, &recipients)?;
+            }
             Ok((vault, false))
         }
         Err(error) => Err(error.into()),

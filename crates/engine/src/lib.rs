@@ -4,11 +4,13 @@
 //! environment and the clock: the edge passes them in.
 
 pub mod checkpoint;
+pub mod cleanup;
 mod conversions;
 pub mod error;
 pub mod handlers;
 pub mod holding;
 pub mod init;
+pub mod keyring;
 mod links;
 mod manifests;
 pub mod mint;
@@ -16,6 +18,7 @@ mod names;
 pub mod open;
 pub mod operation;
 pub mod params;
+pub mod rebuild;
 pub mod recovery;
 pub mod response;
 pub mod results;

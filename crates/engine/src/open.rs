@@ -2,17 +2,20 @@
 //!
 //! Owns the order of opening and what a store is opened over. Refuses to decide what a command does with it.
 
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wfr_catalog::{Catalog, CatalogError, PackState};
 use wfr_model::config::Config;
 use wfr_store::crypto::Cipher;
+use wfr_store::gc::leases::Lease;
 use wfr_store::pack::Extent;
 use wfr_store::record::Coding;
 use wfr_store::vault::VaultError;
 use wfr_store::{Store, Vault};
 
+use crate::keyring::{KeyError, Keyring};
 use crate::view;
 use crate::workspace::{self, Directories, LocateError, Place};
 
@@ -32,15 +35,15 @@ pub enum OpenError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The vault is encrypted and no key opens it.
-    #[error("the store is encrypted and no key opens it: {0}")]
-    Locked(String),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The store's files cannot be read.
     #[error("cannot read the store at {place}")]
     Store {
         /// The vault.
         place: std::path::PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -54,25 +57,25 @@ pub struct Open {
     pub vault: Vault,
     /// The catalog.
     pub catalog: Catalog,
-    cipher: Option<Arc<Cipher>>,
+    keyring: Arc<Keyring>,
+    cipher: OnceLock<Option<Arc<Cipher>>>,
+    lease: OnceLock<Option<Lease>>,
 }
 
 impl Open {
     /// Opens the workspace that the directories point to, for reading and writing.
-    pub fn find(directories: &Directories) -> Result<Self, OpenError> {
+    pub fn find(directories: &Directories, keyring: &Arc<Keyring>) -> Result<Self, OpenError> {
         let place = workspace::locate(directories)?;
-        Self::at(place)
+        Self::at(place, keyring)
     }
 
     /// Opens a workspace at a known place.
-    pub fn at(place: Place) -> Result<Self, OpenError> {
+    pub fn at(place: Place, keyring: &Arc<Keyring>) -> Result<Self, OpenError> {
         let config = view::load_config(&place.root)?;
         let vault = Vault::open(&place.vault)?;
-        if vault.identity().encrypted {
-            return Err(OpenError::Locked("this version reads unencrypted stores only".to_owned()));
-        }
         let catalog = Catalog::open(&vault.catalog())?;
-        Ok(Self { place, config, vault, catalog, cipher: None })
+        let (keyring, cipher, lease) = (keyring.clone(), OnceLock::new(), OnceLock::new());
+        Ok(Self { place, config, vault, catalog, keyring, cipher, lease })
     }
 
     /// The workspace's root directory.
@@ -80,16 +83,57 @@ impl Open {
         &self.place.root
     }
 
-    /// The cipher of an encrypted vault.
-    pub fn cipher(&self) -> Option<&Arc<Cipher>> {
-        self.cipher.as_ref()
+    /// Finds the key of an encrypted vault; does nothing for another.
+    pub fn unlock(&self) -> Result<(), OpenError> {
+        if self.cipher.get().is_none() {
+            let _ = self.cipher.set(self.keyring.cipher(&self.vault)?);
+        }
+        Ok(())
     }
 
-    /// Opens the store over what is committed now.
+    /// The cipher of an encrypted vault, once it is unlocked, as [`Open::store`] leaves it.
+    pub fn cipher(&self) -> Option<&Arc<Cipher>> {
+        self.cipher.get()?.as_ref()
+    }
+
+    /// Opens the store over what is committed now. Until this value is dropped, no cleanup removes what was live then.
     pub fn store(&self) -> Result<Store, OpenError> {
+        self.unlock()?;
+        let failed = |source| OpenError::Store { place: self.vault.dir().to_owned(), source };
+        if self.lease.get().is_none() {
+            // First the lease, then the generation, then the packs: whatever is read below is protected.
+            let lease = self.take_lease().map_err(failed)?;
+            let generation = self.catalog.generation()?;
+            if let Some(lease) = &lease {
+                // One that could not be told its generation counts as older than everything, which is safe.
+                let _ = lease.rely_on(generation.0);
+            }
+            let _ = self.lease.set(lease);
+        }
         let extents = live_extents(&self.catalog)?;
-        Store::open(&self.vault, extents, self.cipher.clone())
-            .map_err(|source| OpenError::Store { place: self.vault.dir().to_owned(), source })
+        Store::open(&self.vault, extents, self.cipher().cloned()).map_err(failed)
+    }
+
+    /// The same, for who writes: without a lease that is refused.
+    pub fn store_to_write(&self) -> Result<Store, OpenError> {
+        let store = self.store()?;
+        if self.lease.get().is_some_and(Option::is_some) {
+            return Ok(store);
+        }
+        let place = self.vault.leases();
+        match Lease::begin(&place) {
+            Ok(_) => Err(OpenError::Store { place, source: io::ErrorKind::ResourceBusy.into() }),
+            Err(source) => Err(OpenError::Store { place, source }),
+        }
+    }
+
+    /// A lease; `None` where the vault cannot be written, by this process or now. Who can only read risks only that a
+    /// cleanup running beside makes the read fail.
+    fn take_lease(&self) -> io::Result<Option<Lease>> {
+        match Lease::begin(&self.vault.leases()) {
+            Err(error) if is_unwritable(&error) => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     /// How new objects are coded.
@@ -97,6 +141,13 @@ impl Open {
         let compress = self.config.recovery_configuration.checkpoint_policy.compression_enabled;
         if compress { Coding::default() } else { Coding { level: None } }
     }
+}
+
+fn is_unwritable(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull
+    )
 }
 
 /// The committed lengths of all packs that are not on their way out.

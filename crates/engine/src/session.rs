@@ -12,6 +12,7 @@ use wfr_model::Timestamp;
 use wfr_store::scan::Progress;
 
 use crate::error::Failure;
+use crate::keyring::Keyring;
 use crate::open::{Open, OpenError};
 use crate::workspace::Directories;
 
@@ -38,6 +39,8 @@ impl Meter {
 pub struct Session {
     /// Where to look for the workspace.
     pub directories: Directories,
+    /// Where the keys of encrypted stores come from.
+    pub keyring: Arc<Keyring>,
     /// Whether somebody sits at a terminal who can be asked.
     pub interactive: bool,
     /// How many threads to use; at least 1.
@@ -64,7 +67,7 @@ impl Session {
 
     /// Opens the workspace that the directories point to.
     pub fn open(&self) -> Result<Open, OpenError> {
-        Open::find(&self.directories)
+        Open::find(&self.directories, &self.keyring)
     }
 }
 

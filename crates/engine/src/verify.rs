@@ -192,7 +192,7 @@ fn is_medium_error(error: &ReadError) -> bool {
 
 /// Takes damaged blobs back from the workspace's files where these still have the content; returns how many.
 pub fn repair(open: &Open, damages: &[Damage]) -> Result<u64, Failure> {
-    let store = open.store()?;
+    let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), None);
     let root = wfr_store::disk::open_dir(open.root())?;
     let mut repaired = 0;

@@ -3,12 +3,14 @@
 //! Owns its directories, `config.toml` and the exported manifests. All of it but the configuration is derived: delete
 //! it and it is written again. Refuses to be read back as truth: that is the catalog.
 
+use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use wfr_model::checkpoint::{Manifest, ManifestFile};
+use wfr_model::checkpoint::{CheckpointType, Manifest, ManifestFile};
 use wfr_model::config::Config;
 use wfr_store::vault::{write_derived, write_durably};
 
@@ -66,10 +68,33 @@ pub fn exists(root: &Path) -> bool {
 pub fn create(root: &Path) -> io::Result<()> {
     let view = dir(root);
     for name in DIRECTORIES {
-        DirBuilder::new().recursive(true).mode(0o700).create(view.join(name))?;
+        make_dir(root, &view.join(name))?;
     }
     if !view.join(".gitignore").exists() {
         write_derived(&view, ".gitignore", b"*\n")?;
+    }
+    Ok(())
+}
+
+/// Makes a directory below the root and those above it. A symbolic link on the way is refused: it could lead anywhere.
+fn make_dir(root: &Path, dir: &Path) -> io::Result<()> {
+    let below = dir.strip_prefix(root).map_err(io::Error::other)?;
+    let mut at = root.to_owned();
+    for name in below.components() {
+        at.push(name);
+        match std::fs::symlink_metadata(&at) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => {
+                let message =
+                    format!("{} is not a directory: the view is written into real directories only", at.display());
+                return Err(io::Error::new(io::ErrorKind::NotADirectory, message));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match DirBuilder::new().mode(0o700).create(&at) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            },
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
@@ -83,6 +108,15 @@ pub fn load_config(root: &Path) -> Result<Config, ConfigError> {
         Err(source) => return Err(ConfigError::Io { file, source }),
     };
     toml::from_str(&text).map_err(|error| ConfigError::Malformed { file, why: error.to_string() })
+}
+
+/// The vault that the configuration names; its text has the escapes of every path, since it may hold any bytes.
+pub fn store(root: &Path) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(text) = load_config(root)?.store else { return Ok(None) };
+    let file = dir(root).join(CONFIG);
+    let refuse = || ConfigError::Malformed { file, why: format!("`store` is not a path: `{text}`") };
+    let bytes = wfr_model::path::unescape(&text).filter(|bytes| !bytes.is_empty()).ok_or_else(refuse)?;
+    Ok(Some(OsString::from_vec(bytes).into()))
 }
 
 /// Writes the configuration, whole and durable.
@@ -105,17 +139,15 @@ pub fn metadata_dir(root: &Path, workflow: &str) -> PathBuf {
 }
 
 /// The file of a manifest.
-pub fn manifest_path(root: &Path, manifest: &Manifest) -> PathBuf {
-    workflow_dir(root, manifest.workflow_id.as_str())
-        .join(manifest.checkpoint_type.directory())
-        .join(format!("{}.ckpt", manifest.name))
+fn manifest_path(root: &Path, workflow: &str, kind: CheckpointType, name: &str) -> PathBuf {
+    workflow_dir(root, workflow).join(kind.directory()).join(format!("{name}.ckpt"))
 }
 
 /// Exports a manifest. Unsynced: it is in the store already.
 pub fn export(root: &Path, manifest: &Manifest) -> io::Result<()> {
-    let path = manifest_path(root, manifest);
+    let path = manifest_path(root, manifest.workflow_id.as_str(), manifest.checkpoint_type, &manifest.name);
     let parent = path.parent().unwrap_or(root);
-    DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    make_dir(root, parent)?;
     let file = ManifestFile { checkpoint: manifest.clone() };
     let mut bytes = serde_json::to_vec_pretty(&file).map_err(io::Error::other)?;
     bytes.push(b'\n');
@@ -123,8 +155,8 @@ pub fn export(root: &Path, manifest: &Manifest) -> io::Result<()> {
 }
 
 /// Removes an exported manifest, where it is there.
-pub fn withdraw(root: &Path, manifest: &Manifest) -> io::Result<()> {
-    match std::fs::remove_file(manifest_path(root, manifest)) {
+pub fn withdraw(root: &Path, workflow: &str, kind: CheckpointType, name: &str) -> io::Result<()> {
+    match std::fs::remove_file(manifest_path(root, workflow, kind, name)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -133,7 +165,7 @@ pub fn withdraw(root: &Path, manifest: &Manifest) -> io::Result<()> {
 /// Writes a report under one of the view's directories; returns its path.
 pub fn write_report(root: &Path, directory: &str, name: &str, value: &serde_json::Value) -> io::Result<PathBuf> {
     let parent = dir(root).join(directory);
-    DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
+    make_dir(root, &parent)?;
     let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
     write_derived(&parent, name, &bytes)?;
     Ok(parent.join(name))

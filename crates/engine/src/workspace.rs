@@ -114,9 +114,9 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
 /// The vault that a directory's view or a signpost names; `None` where the directory is not known.
 fn known_vault(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>, LocateError> {
     if view::exists(root)
-        && let Some(store) = view::load_config(root)?.store
+        && let Some(store) = view::store(root)?
     {
-        return Ok(Some(PathBuf::from(store)));
+        return Ok(Some(store));
     }
     let Some(data) = data else { return Ok(None) };
     let Ok(bytes) = std::fs::read(signpost_path(data, root)) else { return Ok(None) };

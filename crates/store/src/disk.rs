@@ -1,7 +1,7 @@
 //! System calls that change or sync files, in one place, so that tests can fail any one of them.
 //!
 //! Owns the thin wrappers through which store and recovery touch the disk. Refuses any policy: no retries but
-//! for EINTR, no fallbacks. With the feature `faults`, [`faults::arm`] makes the nth call fail.
+//! for EINTR, no fallbacks. With the feature `faults`, `faults::arm` makes the nth call fail.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

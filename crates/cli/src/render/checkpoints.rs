@@ -224,6 +224,9 @@ pub fn cleanup(result: &Cleanup) -> String {
     if let Some(freed) = result.bytes_freed {
         shown.push_str(&fact("Freed", &size(freed)));
     }
+    if let Some(bytes) = result.bytes_reclaimable {
+        shown.push_str(&fact("Would free", &size(bytes)));
+    }
     if result.bytes_pending > 0 {
         let pending = format!("{} go when running commands have ended", size(result.bytes_pending));
         shown.push_str(&fact("Pending", &pending));

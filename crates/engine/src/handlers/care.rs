@@ -5,26 +5,25 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery};
+use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, NewOperation};
 use wfr_model::TreePath;
 use wfr_model::finding::{Finding, Severity};
 use wfr_recovery::{apply, probe};
+use wfr_store::Vault;
 
 use super::{known, needed, shown};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Doctor, Metadata};
+use crate::rebuild::{self, Rebuilt};
 use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
-use crate::view;
+use crate::{mint, view, workspace};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
-    if parameters.rebuild_catalog {
-        let message = "rebuilding the catalog comes with a later version";
-        return Err(Failure::new(Code::NotInThisVersion, message).with_hint("docs/manual-recovery.md gets files out"));
-    }
+    let rebuilt = if parameters.rebuild_catalog { Some(rebuild_catalog(session)?) } else { None };
     let open = session.open()?;
     let mut findings = Vec::new();
     catalog(&open, &mut findings)?;
@@ -41,10 +40,28 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
         store: Some(shown(open.vault.dir())),
         file_systems,
         checkpoints: open.catalog.count(&ListQuery::default())?,
-        rebuilt: None,
+        rebuilt: rebuilt.map(|rebuilt| rebuilt.checkpoints),
     };
     let verdict = (!healthy).then(|| Failure::new(Code::Unhealthy, format!("{count} findings")));
     Ok(Success::new(diagnosis).with_verdict(verdict))
+}
+
+/// Builds the catalog again, whatever state it is in.
+fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
+    let place = workspace::locate(&session.directories)?;
+    let vault = Vault::open(&place.vault)?;
+    let cipher = session.keyring.cipher(&vault)?;
+    let audit = |operation: &str| NewOperation {
+        operation_id: mint::operation(),
+        operation: operation.to_owned(),
+        actor: session.actor.clone(),
+        at: session.now(),
+        workflow_id: None,
+        parameters: Value::Null,
+        inverse: None,
+        result: Value::Null,
+    };
+    Ok(rebuild::rebuild(&vault, &place.root, cipher.as_ref(), session.now(), &audit)?)
 }
 
 fn catalog(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! `show`, `cat`, `diff`.
 //!
-//! Owns their glue. Refuses to compare texts: that is [`crate::textdiff`].
+//! Owns their glue. Refuses to compare texts: that is `textdiff`.
 
 use wfr_catalog::ReferenceError;
 use wfr_model::TreePath;

@@ -5,6 +5,7 @@
 pub mod care;
 pub mod checkpoints;
 pub mod inspect;
+pub mod lasting;
 mod perform;
 pub mod recoveries;
 pub mod setup;

@@ -2,12 +2,12 @@
 //!
 //! Owns the binding. Refuses to do anything itself.
 
-use super::{care, checkpoints, inspect, recoveries, setup};
+use super::{care, checkpoints, inspect, lasting, recoveries, setup};
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
-    Cat, Config, CreateCheckpoint, Diff, Doctor, EmergencyRestore, Init, ListCheckpoints, Metadata, Recoveries,
-    Restore, Resume, Show, Undo, ValidateCheckpoint,
+    BackupState, Cat, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor, EmergencyRestore, Import, Init,
+    ListCheckpoints, Metadata, Recoveries, Restore, Resume, Show, Undo, ValidateCheckpoint,
 };
 use crate::response::Success;
 use crate::session::Session;
@@ -39,6 +39,9 @@ perform! {
     Undo by recoveries::undo;
     Resume by recoveries::resume;
     Recoveries by recoveries::recoveries;
+    CleanupCheckpoints by lasting::cleanup;
+    BackupState by lasting::backup;
+    Import by lasting::import;
     Doctor by care::doctor;
     Metadata by care::metadata;
 }

@@ -17,19 +17,28 @@ use crate::{init as making, view, workspace};
 
 /// Puts a directory under protection.
 pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialised>, Failure> {
-    if parameters.encrypt || !parameters.recipients.is_empty() {
-        return Err(Failure::new(Code::NotInThisVersion, "encrypted stores come with a later version"));
-    }
     let named = parameters.directory.map(|directory| directory.0);
     let dir: PathBuf =
         named.or_else(|| session.directories.workspace.clone()).unwrap_or_else(|| session.directories.current.clone());
-    let made = making::init(&session.directories, &dir, session.now())?;
+    let encryption = making::Encryption {
+        wanted: parameters.encrypt || !parameters.recipients.is_empty(),
+        recipients: &parameters.recipients,
+        keyring: &session.keyring,
+    };
+    let made = making::init(&session.directories, &dir, &encryption, session.now())?;
+    let unlocked_key = if parameters.keep_unlocked {
+        let vault = wfr_store::Vault::open(&made.place.vault)?;
+        Some(shown(&session.keyring.keep_unlocked(&vault)?))
+    } else {
+        None
+    };
     let result = Initialised {
         workspace: shown(&made.place.root),
         store: shown(&made.place.vault),
         view: shown(&view::dir(&made.place.root)),
         existed: made.existed,
         encrypted: made.encrypted,
+        unlocked_key,
         store_inside_workspace: made.vault_inside,
     };
     let mut success = Success::new(result);

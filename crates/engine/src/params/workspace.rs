@@ -10,8 +10,8 @@ use super::values::HostPath;
 
 /// Puts a directory under protection.
 ///
-/// It gets a store and a view, `.claude/recovery`. The store is by default outside the directory, so that it survives the loss of the whole directory; `--store DIR`
-/// puts it elsewhere. Calling it again mends what is missing and changes nothing else.
+/// It gets a store and a view, `.claude/recovery`. The store is by default outside the directory, so that it survives
+/// the loss of the whole directory; `--store DIR` puts it elsewhere. Calling it again mends what is missing and changes nothing else.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Init {
@@ -21,6 +21,8 @@ pub struct Init {
     pub encrypt: bool,
     /// Who can read the store, by age recipients (age1...); implies `encrypt`.
     pub recipients: Vec<String>,
+    /// Whether the key is also kept unlocked in the user's data directory, so that hooks need no passphrase.
+    pub keep_unlocked: bool,
 }
 
 /// Shows the configuration, or changes it.

@@ -299,6 +299,8 @@ pub struct Cleanup {
     pub kept: u64,
     /// Bytes that the store shrank by; `null` for a dry run.
     pub bytes_freed: Option<u64>,
+    /// Bytes that would go, compression aside; `null` but for a dry run.
+    pub bytes_reclaimable: Option<u64>,
     /// Bytes of packs that wait for a running command to end before they go.
     pub bytes_pending: u64,
     /// The decision on each checkpoint; with `report_cleanup` or a dry run.

@@ -24,6 +24,8 @@ pub struct Initialised {
     pub existed: bool,
     /// Whether the store is encrypted.
     pub encrypted: bool,
+    /// The file with the unlocked key; `null` where none was asked for.
+    pub unlocked_key: Option<String>,
     /// Whether the store lies inside the workspace, and so goes with it.
     pub store_inside_workspace: bool,
 }

@@ -3,8 +3,8 @@
 //! Owns the walk, the rules by which things are left out, and the stat cache that makes an unchanged file cost one
 //! `statx`. Refuses to know checkpoints, to write anything in the workspace, and to follow a symbolic link.
 //!
-//! A scan has three steps. [`walk`] visits directories with several threads, each in step with its listing in the
-//! cache. [`assemble`] makes trees from the deepest directory up, only where something changed. Then the caller, once
+//! A scan has three steps. `walk` visits directories with several threads, each in step with its listing in the
+//! cache. `assemble` makes trees from the deepest directory up, only where something changed. Then the caller, once
 //! what the scan stored is committed, brings the cache up to date with [`Scan::write_cache`].
 
 mod assemble;

@@ -1,0 +1,191 @@
+//! Removing checkpoints that no rule keeps, and the bytes that nothing needs then.
+//!
+//! Owns the order: decide, delete rows, collect. Refuses to decide by itself what is worth keeping: that is
+//! [`wfr_model::retention`].
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::AtomicBool;
+
+use wfr_catalog::{Catalog, CatalogError, CheckpointRow, Generation, ListQuery, NewOperation, PackState};
+use wfr_model::retention::{Candidate, Decision, Retention, decide};
+use wfr_model::{CheckpointId, Digest, PackId, Timestamp, WorkflowId};
+use wfr_store::ObjectKind;
+use wfr_store::gc::run::{self, Ledger, LedgerError, Options, PackFact, Report};
+use wfr_store::gc::{GcError, Rules};
+use wfr_store::pack::Extent;
+use wfr_store::reach::Roots;
+use wfr_store::record::Coding;
+
+use crate::open::{Open, OpenError};
+use crate::view;
+
+/// So many of the newest recoveries can always be undone: cleanup keeps what they need.
+pub const UNDOABLE_MAX: u32 = 10;
+
+/// The level of zstd for packs that are compressed harder: a third of the speed, about a tenth smaller.
+const ARCHIVE_LEVEL: i32 = 12;
+
+/// Why nothing, or not all, was cleaned up. What was deleted stays deleted; nothing that is kept is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanupError {
+    /// The workspace could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The catalog refused.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The store could not be collected.
+    #[error(transparent)]
+    Collect(#[from] GcError),
+}
+
+impl CleanupError {
+    /// Whether the disk was full.
+    pub fn is_disk_full(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<std::io::Error>();
+            if io.is_some_and(wfr_store::reserve::is_full)
+                || matches!(error.downcast_ref(), Some(CatalogError::Full { .. }))
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+/// What is to be kept and how.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Of this workflow only; of all where `None`.
+    pub workflow: Option<WorkflowId>,
+    /// The rules.
+    pub policy: Retention,
+    /// Whether critical checkpoints stay whatever the rules say.
+    pub preserve_critical: bool,
+    /// Whether packs are compressed harder.
+    pub recompress: bool,
+}
+
+/// The fate of every checkpoint concerned, oldest first in each workflow.
+pub fn judge(
+    open: &Open,
+    request: &Request,
+    now: Timestamp,
+) -> Result<(Vec<CheckpointRow>, Vec<Decision>), CatalogError> {
+    let rows = open.catalog.list(&ListQuery { workflow: request.workflow.clone(), ..ListQuery::default() })?;
+    let pinned: HashSet<CheckpointId> = open.catalog.pinned_checkpoints(UNDOABLE_MAX)?.into_iter().collect();
+    let mut workflows: BTreeMap<WorkflowId, Vec<CheckpointRow>> = BTreeMap::new();
+    for row in rows {
+        workflows.entry(row.workflow_id.clone()).or_default().push(row);
+    }
+    let (mut all, mut decisions) = (Vec::new(), Vec::new());
+    for mut rows in workflows.into_values() {
+        rows.sort_by_key(|row| row.seq);
+        let candidates: Vec<Candidate> = rows.iter().map(|row| candidate(row, &pinned)).collect();
+        decisions.extend(decide(&candidates, &request.policy, request.preserve_critical, now));
+        all.extend(rows);
+    }
+    Ok((all, decisions))
+}
+
+fn candidate(row: &CheckpointRow, pinned: &HashSet<CheckpointId>) -> Candidate {
+    Candidate {
+        id: row.checkpoint_id.clone(),
+        created_at: row.created_at,
+        checkpoint_type: row.checkpoint_type,
+        trigger: row.trigger,
+        tags: row.tags.clone(),
+        own: row.retention.as_deref().and_then(|text| text.parse().ok()),
+        sound: row.is_sound(),
+        pinned: pinned.contains(&row.checkpoint_id),
+    }
+}
+
+/// Bytes that collecting would free if these checkpoints were gone; reads only.
+pub fn preview(open: &Open, gone: &[CheckpointId], recompress: bool, abort: &AtomicBool) -> Result<u64, CleanupError> {
+    let books = Books { catalog: &open.catalog, without: gone.iter().cloned().collect() };
+    open.unlock()?;
+    let plan = run::preview(&open.vault, open.cipher(), &books, &options(open, recompress, abort))?;
+    Ok(plan.reclaimed_bytes)
+}
+
+/// Deletes checkpoints; returns those that are gone.
+pub fn delete(open: &Open, rows: &[CheckpointRow], audit: &NewOperation) -> Result<Vec<CheckpointId>, CatalogError> {
+    let ids: Vec<CheckpointId> = rows.iter().map(|row| row.checkpoint_id.clone()).collect();
+    let gone = open.catalog.delete_checkpoints(&ids, audit)?;
+    for row in rows.iter().filter(|row| gone.contains(&row.checkpoint_id)) {
+        // Derived: what stays behind misleads nobody, the catalog is asked first.
+        let _ = view::withdraw(open.root(), row.workflow_id.as_str(), row.checkpoint_type, &row.name);
+    }
+    Ok(gone)
+}
+
+/// Collects what nothing needs. `open` must not have opened its store: cleanup tells by leases whether anyone works.
+pub fn collect(open: &Open, recompress: bool, abort: &AtomicBool) -> Result<Report, CleanupError> {
+    open.unlock()?;
+    let books = Books { catalog: &open.catalog, without: HashSet::new() };
+    Ok(run::run(&open.vault, open.cipher(), &books, &options(open, recompress, abort))?)
+}
+
+fn options<'a>(open: &Open, recompress: bool, abort: &'a AtomicBool) -> Options<'a> {
+    let rules = Rules { recompress, ..Rules::default() };
+    let coding = if recompress { Coding { level: Some(ARCHIVE_LEVEL) } } else { open.coding() };
+    Options { rules, coding, abort }
+}
+
+/// The catalog as cleanup sees it.
+struct Books<'o> {
+    catalog: &'o Catalog,
+    /// Checkpoints that count as deleted.
+    without: HashSet<CheckpointId>,
+}
+
+impl Ledger for Books<'_> {
+    fn packs(&self) -> Result<Vec<PackFact>, LedgerError> {
+        let rows = self.catalog.packs()?;
+        let facts = rows.into_iter().map(|row| PackFact {
+            extent: Extent { pack: row.pack_id, committed: row.committed_len },
+            tombstone: match row.state {
+                PackState::Live => None,
+                PackState::Tombstone(Generation(generation)) => Some(generation),
+            },
+        });
+        Ok(facts.collect())
+    }
+
+    fn roots(&self) -> Result<Vec<(ObjectKind, Digest)>, LedgerError> {
+        let found = self.catalog.roots(UNDOABLE_MAX)?;
+        let roots = found.into_iter().flat_map(|root| {
+            let has_files = !self.without.contains(&root.checkpoint_id);
+            let all = Roots {
+                manifest: Some(root.manifest),
+                tree: root.tree.filter(|_| has_files),
+                links: root.hard_links.filter(|_| has_files),
+                coverage: root.coverage.filter(|_| has_files),
+            };
+            all.objects()
+        });
+        Ok(roots.collect())
+    }
+
+    fn generation(&self) -> Result<i64, LedgerError> {
+        Ok(self.catalog.generation()?.0)
+    }
+
+    fn replace(&self, extents: &[Extent], old: &[PackId]) -> Result<(), LedgerError> {
+        let extents: Vec<_> = extents.iter().map(|extent| (extent.pack.clone(), extent.committed)).collect();
+        self.catalog.replace_packs(&extents, old)?;
+        Ok(())
+    }
+
+    fn revive(&self, packs: &[PackId]) -> Result<(), LedgerError> {
+        Ok(self.catalog.revive_packs(packs)?)
+    }
+
+    fn forget(&self, packs: &[PackId]) -> Result<(), LedgerError> {
+        Ok(self.catalog.forget_packs(packs)?)
+    }
+}

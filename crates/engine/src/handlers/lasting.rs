@@ -1,0 +1,277 @@
+//! `cleanup-checkpoints`, `backup-state`, `import`.
+//!
+//! Owns their glue. Refuses to know how packs are collected and what an archive's bytes are.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use wfr_catalog::{CheckpointRow, ListQuery, NewCheckpoint, NewOperation};
+use wfr_model::checkpoint::Manifest;
+use wfr_model::retention::Retention;
+use wfr_model::{CheckpointId, Digest, WorkflowId};
+use wfr_store::archive::{self, ReadOptions, WriteOptions};
+use wfr_store::object::hash_reader;
+use wfr_store::reach::Roots;
+use wfr_store::record::Coding;
+use wfr_store::{ObjectKind, Objects, ReadError, reserve};
+
+use super::{known, needed, shown};
+use crate::cleanup::{self, CleanupError, Request};
+use crate::error::{Code, Failure};
+use crate::keyring::KeyError;
+use crate::open::Open;
+use crate::params::{BackupState, BackupType, CleanupCheckpoints, Import, ImportFrom};
+use crate::response::Success;
+use crate::results::{Backup, Cleanup, Imported};
+use crate::session::Session;
+use crate::{mint, recovery, view, workspace};
+
+/// Removes checkpoints that no rule keeps.
+pub fn cleanup(session: &mut Session, parameters: CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
+    let open = session.open()?;
+    let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
+    let configured = open.config.recovery_configuration.checkpoint_policy.retention_period;
+    let given = parameters.retention_policy.clone().map(|policy| policy.0);
+    let request = Request {
+        workflow: workflow.clone(),
+        policy: given.unwrap_or_else(|| Retention { within: Some(configured), ..Retention::default() }),
+        preserve_critical: parameters.preserve_critical.0,
+        recompress: parameters.compress_archived,
+    };
+    let result = if parameters.dry_run {
+        try_cleanup(session, &open, &request)?
+    } else {
+        // A recovery that waits to be ended is ended first, by an opening of its own: what it reads is not held.
+        match recovery::finish_unfinished(session, &session.open()?) {
+            Err(failure) if failure.code != Code::DiskFull => return Err(failure),
+            _ => {}
+        }
+        clean(session, &open, &request)?
+    };
+    let listed = parameters.report_cleanup || parameters.dry_run;
+    let result = Cleanup { decisions: if listed { result.decisions } else { vec![] }, ..result };
+    Ok(Success { workflow_id: workflow, ..Success::new(result) })
+}
+
+/// Says what would be removed.
+fn try_cleanup(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, Failure> {
+    let (_, decisions) = cleanup::judge(open, request, session.now())?;
+    let removed: Vec<CheckpointId> =
+        decisions.iter().filter(|decision| !decision.keep).map(|decision| decision.checkpoint_id.clone()).collect();
+    let bytes = cleanup::preview(open, &removed, request.recompress, &session.abort)?;
+    let kept = (decisions.len() - removed.len()) as u64;
+    Ok(Cleanup {
+        dry_run: true,
+        removed,
+        kept,
+        bytes_freed: None,
+        bytes_reclaimable: Some(bytes),
+        bytes_pending: 0,
+        decisions,
+    })
+}
+
+/// Cleans up; on a full disk the reserve is given up first, and made again at the end.
+fn clean(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, Failure> {
+    let cleaned = match delete_and_collect(session, open, request) {
+        Err(error) if error.is_disk_full() => {
+            reserve::release(open.vault.dir())?;
+            delete_and_collect(session, open, request)
+        }
+        other => other,
+    };
+    // Where the disk is still too full for it, the next cleanup or checkpoint tries again.
+    let _ = reserve::create(open.vault.dir());
+    Ok(cleaned?)
+}
+
+fn delete_and_collect(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, CleanupError> {
+    let (rows, decisions) = cleanup::judge(open, request, session.now())?;
+    let goes = |row: &CheckpointRow| decisions.iter().any(|one| !one.keep && one.checkpoint_id == row.checkpoint_id);
+    let rows: Vec<CheckpointRow> = rows.into_iter().filter(goes).collect();
+    let removed = if rows.is_empty() {
+        vec![]
+    } else {
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        let audit = audit(session, "cleanup-checkpoints", request.workflow.clone(), json!({"names": names}));
+        cleanup::delete(open, &rows, &audit)?
+    };
+    let before = pack_bytes(open);
+    let report = cleanup::collect(open, request.recompress, &session.abort)?;
+    let sizes: Vec<u64> =
+        report.waiting.iter().map(|pack| size_of(&wfr_store::pack::path(&open.vault.packs(), pack))).collect();
+    Ok(Cleanup {
+        dry_run: false,
+        kept: (decisions.len() - removed.len()) as u64,
+        removed,
+        bytes_freed: Some(before.saturating_sub(pack_bytes(open))),
+        bytes_reclaimable: None,
+        bytes_pending: sizes.iter().sum(),
+        decisions,
+    })
+}
+
+/// Bytes of all pack files.
+fn pack_bytes(open: &Open) -> u64 {
+    let Ok(entries) = std::fs::read_dir(open.vault.packs()) else { return 0 };
+    entries.flatten().map(|entry| size_of(&entry.path())).sum()
+}
+
+fn size_of(path: &Path) -> u64 {
+    std::fs::symlink_metadata(path).map_or(0, |meta| meta.len())
+}
+
+fn audit(session: &Session, operation: &str, workflow_id: Option<WorkflowId>, result: Value) -> NewOperation {
+    NewOperation {
+        operation_id: mint::operation(),
+        operation: operation.to_owned(),
+        actor: session.actor.clone(),
+        at: session.now(),
+        workflow_id,
+        parameters: Value::Null,
+        inverse: None,
+        result,
+    }
+}
+
+/// Writes a workflow's checkpoints into an archive.
+pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<Backup>, Failure> {
+    let open = session.open()?;
+    let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
+    let rows = to_back_up(&open, &workflow, parameters.backup_type)?;
+    let encrypted = parameters.encryption || !parameters.recipients.is_empty();
+    let recipients = if encrypted { Some(session.keyring.recipients(&parameters.recipients)?) } else { None };
+    let path = output(session, &parameters, &workflow, encrypted);
+    let coding = if parameters.compression.0 { Coding::default() } else { Coding { level: None } };
+    let store = open.store()?;
+    let header = json!({
+        "written_by": concat!("wfr ", env!("CARGO_PKG_VERSION")),
+        "written_at": session.now(),
+        "workflow_id": workflow,
+        "vault_id": open.vault.identity().vault_id,
+        "backup_type": parameters.backup_type,
+        "retention": parameters.retention,
+        "checkpoints": rows.iter().map(|row| json!({"checkpoint_id": row.checkpoint_id, "name": row.name})).collect::<Vec<_>>(),
+    });
+    let roots: Vec<Roots> = rows.iter().map(roots_of).collect();
+    let abort = Some(&*session.abort);
+    let options = WriteOptions { coding, recipients: recipients.as_ref(), replace: false, abort };
+    let summary = archive::write(&store, &roots, &header, &path, &options)?;
+    let verified = read_back(&path)? == summary.file_hash
+        && (encrypted || archive::verify(&path, &ReadOptions { unlock: None, abort }).is_ok());
+    if !verified {
+        let message = format!("{} is not what was written into it", path.display());
+        return Err(Failure::new(Code::Io, message).with_hint("the medium may be failing: write it elsewhere"));
+    }
+    let result = Backup {
+        path: shown(&path),
+        size_bytes: summary.file_bytes,
+        checksum: summary.file_hash,
+        checkpoints: rows.into_iter().map(|row| row.checkpoint_id).collect(),
+        objects: summary.objects,
+        compression: coding.level.map_or("none".to_owned(), |level| format!("zstd-{level}")),
+        encrypted,
+        retention: parameters.retention.map(|span| span.to_string()),
+        verified,
+    };
+    Ok(Success::new(result).about(&workflow))
+}
+
+fn to_back_up(open: &Open, workflow: &WorkflowId, kind: BackupType) -> Result<Vec<CheckpointRow>, Failure> {
+    let query = ListQuery { workflow: Some(workflow.clone()), ..ListQuery::default() };
+    let mut rows = open.catalog.list(&query)?;
+    rows.sort_by_key(|row| row.seq);
+    if kind == BackupType::Latest {
+        rows.drain(..rows.len().saturating_sub(1));
+    }
+    if rows.is_empty() {
+        return Err(Failure::new(Code::CheckpointNotFound, format!("workflow `{workflow}` has no checkpoints")));
+    }
+    Ok(rows)
+}
+
+fn roots_of(row: &CheckpointRow) -> Roots {
+    Roots { manifest: Some(row.manifest), tree: row.tree, links: row.hard_links, coverage: row.coverage }
+}
+
+/// The archive's file: as named, else from workflow and time.
+fn output(session: &Session, parameters: &BackupState, workflow: &WorkflowId, encrypted: bool) -> PathBuf {
+    let suffix = if encrypted { ".age" } else { "" };
+    let name = || PathBuf::from(format!("{workflow}-{}.wfrarchive{suffix}", session.now().stamp()));
+    let named = parameters.output.as_ref().map(|path| path.0.clone());
+    workspace::absolute(&session.directories.current, &named.unwrap_or_else(name))
+}
+
+fn read_back(path: &Path) -> Result<Digest, Failure> {
+    let mut file = File::open(path)?;
+    Ok(hash_reader(&mut file)?)
+}
+
+/// Brings an archive's checkpoints into the store.
+pub fn import(session: &mut Session, parameters: Import) -> Result<Success<Imported>, Failure> {
+    if parameters.from != ImportFrom::Archive {
+        let message = "importing a hub's state or a plan comes with the workflow's state";
+        return Err(Failure::new(Code::NotInThisVersion, message).with_hint("`--from archive` is there"));
+    }
+    let named = needed(parameters.path, "path")?;
+    let path = workspace::absolute(&session.directories.current, named.as_path());
+    let open = session.open()?;
+    recovery::finish_unfinished(session, &open)?;
+    let unlock = if archive::is_encrypted(&path)? { session.keyring.unlock()? } else { None };
+    let store = open.store_to_write()?;
+    let writer = store.writer(open.coding(), crate::scanning::room(&open, &store));
+    let contents =
+        archive::read(&path, &writer, &ReadOptions { unlock: unlock.as_ref(), abort: Some(&*session.abort) })?;
+    let found: Vec<(NewCheckpoint, Manifest)> =
+        contents.checkpoints.iter().map(|roots| from_roots(&writer, roots)).collect::<Result<_, _>>()?;
+    let sealed = writer.finish()?;
+    let extents: Vec<_> = sealed.extents().iter().map(|extent| (extent.pack.clone(), extent.committed)).collect();
+    let news: Vec<NewCheckpoint> = found.iter().map(|(new, _)| new.clone()).collect();
+    let audit = audit(session, "import", None, json!({"path": shown(&path)}));
+    let mut present = Vec::new();
+    for new in &news {
+        if open.catalog.checkpoint(&new.checkpoint_id)?.is_some() {
+            present.push(new.checkpoint_id.clone());
+        }
+    }
+    open.catalog.insert_recovered(&news, &extents, &audit)?;
+    let objects = sealed.added().objects;
+    sealed.publish();
+    let mut imported = Vec::new();
+    for (new, manifest) in found.into_iter().filter(|(new, _)| !present.contains(&new.checkpoint_id)) {
+        imported.push(new.checkpoint_id);
+        // Derived: `wfr` writes it again where it is missing.
+        let _ = view::export(open.root(), &manifest);
+    }
+    let workflows: BTreeSet<WorkflowId> = news.into_iter().map(|new| new.workflow_id).collect();
+    let workflows = workflows.into_iter().collect();
+    Ok(Success::new(Imported { path: shown(&path), workflows, imported, present, objects }))
+}
+
+/// The row of a checkpoint in an archive; its manifest must name the very objects that the archive's head names.
+fn from_roots(objects: &dyn Objects, roots: &Roots) -> Result<(NewCheckpoint, Manifest), Failure> {
+    let damaged = |why: &str| Failure::new(Code::CheckpointIntegrity, format!("the archive cannot be used: {why}"));
+    let id = roots.manifest.ok_or_else(|| damaged("a checkpoint has no manifest"))?;
+    let bytes = objects.get(ObjectKind::Manifest, &id).map_err(|error: ReadError| Failure::from(error))?;
+    let manifest: Manifest =
+        serde_json::from_slice(&bytes).map_err(|error| damaged(&format!("a manifest is malformed: {error}")))?;
+    let new = NewCheckpoint::of(&manifest, id);
+    if (new.tree, new.hard_links, new.coverage) != (roots.tree, roots.links, roots.coverage) {
+        return Err(damaged("a manifest names other objects than the archive's head"));
+    }
+    Ok((new, manifest))
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        match &error {
+            KeyError::Locked | KeyError::Unlock(_) | KeyError::Unlocked(_) => Self::of(Code::StoreLocked, &error),
+            KeyError::NoPassphrase => Self::of(Code::WrongArguments, &error)
+                .with_hint("give `--recipients age1...`, or the passphrase in a file named by WFR_PASSPHRASE_FILE"),
+            KeyError::Lock(_) => Self::of(Code::InvalidParameter, &error),
+            KeyError::Io { source, .. } => Self::of(crate::error::code_of_io(source), &error),
+        }
+    }
+}

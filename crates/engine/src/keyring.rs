@@ -1,0 +1,178 @@
+//! The key of an encrypted vault: where it is looked for, and how it comes about.
+//!
+//! Owns the order of looking. Refuses to ask anybody itself: the edge gives it passphrases and the places of files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wfr_store::Vault;
+use wfr_store::crypto::{Cipher, MasterKey};
+pub use wfr_store::keys::Passphrase;
+use wfr_store::keys::{self, LockError, Recipients, Unlock, UnlockError, UnlockedError};
+use wfr_store::vault::write_durably;
+use zeroize::Zeroizing;
+
+/// The wrapped key's file below the vault's directory of keys.
+const WRAPPED: &str = "master.age";
+
+/// What a passphrase is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// To open what is locked with it.
+    Open,
+    /// To lock something new; whoever types it should type it twice.
+    New,
+}
+
+/// Gives a passphrase; `None` where nobody is there to give one.
+pub type Ask = Box<dyn Fn(Purpose) -> io::Result<Option<Passphrase>> + Send + Sync>;
+
+/// What the edge knows of secrets.
+pub struct Secrets {
+    /// A file with age identities.
+    pub identity: Option<PathBuf>,
+    /// A file with an unlocked key, as [`Keyring::keep_unlocked`] writes it.
+    pub unlocked: Option<PathBuf>,
+    /// Gives a passphrase.
+    pub ask: Ask,
+}
+
+impl Default for Secrets {
+    /// No secrets at all.
+    fn default() -> Self {
+        Self { identity: None, unlocked: None, ask: Box::new(|_| Ok(None)) }
+    }
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Nothing was given that could open it.
+    #[error("the store is encrypted and no key was given")]
+    Locked,
+    /// What was given does not open it.
+    #[error("the store is encrypted and stays locked")]
+    Unlock(#[from] UnlockError),
+    /// The unlocked key cannot be used.
+    #[error(transparent)]
+    Unlocked(#[from] UnlockedError),
+    /// The new key could not be wrapped.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Nobody gave a passphrase for a new store.
+    #[error("an encrypted store needs recipients or a passphrase")]
+    NoPassphrase,
+    /// The system refused.
+    #[error("cannot use {place}")]
+    Io {
+        /// The file.
+        place: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Finds keys, once a process.
+#[derive(Default)]
+pub struct Keyring {
+    secrets: Secrets,
+    data: Option<PathBuf>,
+    found: Mutex<Option<(String, Arc<Cipher>)>>,
+}
+
+impl Keyring {
+    /// A keyring over the edge's secrets; `data` is the user's data directory.
+    pub fn new(secrets: Secrets, data: Option<PathBuf>) -> Self {
+        Self { secrets, data, found: Mutex::default() }
+    }
+
+    /// The cipher of a vault; `None` where it is not encrypted.
+    ///
+    /// Looks at the unlocked key that the edge names, at the one kept for this vault, at identities, and last asks for a
+    /// passphrase.
+    pub fn cipher(&self, vault: &Vault) -> Result<Option<Arc<Cipher>>, KeyError> {
+        if !vault.identity().encrypted {
+            return Ok(None);
+        }
+        let id = &vault.identity().vault_id;
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, cipher)) = found.as_ref().filter(|(known, _)| known == id) {
+            return Ok(Some(cipher.clone()));
+        }
+        let cipher = Arc::new(Cipher::new(&self.key(vault)?));
+        *found = Some((id.clone(), cipher.clone()));
+        Ok(Some(cipher))
+    }
+
+    fn key(&self, vault: &Vault) -> Result<MasterKey, KeyError> {
+        if let Some(path) = &self.secrets.unlocked {
+            return Ok(keys::read_unlocked(path)?);
+        }
+        if let Some(path) = self.unlocked_path(vault) {
+            match keys::read_unlocked(&path) {
+                Err(UnlockedError::Absent(_)) => {}
+                other => return Ok(other?),
+            }
+        }
+        let path = vault.keys().join(WRAPPED);
+        let wrapped = std::fs::read(&path).map_err(|source| KeyError::Io { place: path, source })?;
+        let unlock = self.unlock()?.ok_or(KeyError::Locked)?;
+        Ok(keys::unwrap(&wrapped, &unlock)?)
+    }
+
+    /// With what something is to be decrypted; `None` where nothing was given.
+    pub fn unlock(&self) -> Result<Option<Unlock>, KeyError> {
+        if let Some(path) = &self.secrets.identity {
+            let text = std::fs::read_to_string(path).map_err(|source| KeyError::Io { place: path.clone(), source })?;
+            return Ok(Some(Unlock::Identities(Zeroizing::new(text))));
+        }
+        Ok(self.ask(Purpose::Open)?.map(Unlock::Passphrase))
+    }
+
+    fn ask(&self, purpose: Purpose) -> Result<Option<Passphrase>, KeyError> {
+        (self.secrets.ask)(purpose).map_err(|source| KeyError::Io { place: PathBuf::from("the passphrase"), source })
+    }
+
+    /// For whom something new is encrypted: those named, or whoever knows the passphrase that is given now.
+    pub fn recipients(&self, named: &[String]) -> Result<Recipients, KeyError> {
+        if !named.is_empty() {
+            return Ok(Recipients::Keys(named.to_vec()));
+        }
+        self.ask(Purpose::New)?.map(Recipients::Passphrase).ok_or(KeyError::NoPassphrase)
+    }
+
+    /// Makes the key of a new vault and writes it wrapped.
+    pub fn create(&self, vault: &Vault, recipients: &Recipients) -> Result<(), KeyError> {
+        let place = || vault.keys().join(WRAPPED);
+        let failed = |source| KeyError::Io { place: place(), source };
+        let key = MasterKey::generate().map_err(failed)?;
+        write_durably(&vault.keys(), WRAPPED, &keys::wrap(&key, recipients)?).map_err(failed)?;
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        *found = Some((vault.identity().vault_id.clone(), Arc::new(Cipher::new(&key))));
+        Ok(())
+    }
+
+    /// Keeps the key unlocked in the user's data directory, for hooks; returns the file.
+    pub fn keep_unlocked(&self, vault: &Vault) -> Result<PathBuf, KeyError> {
+        let path = self.unlocked_path(vault).ok_or(KeyError::Locked)?;
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        make_private(dir).map_err(|source| KeyError::Io { place: dir.to_owned(), source })?;
+        keys::write_unlocked(&path, &self.key(vault)?)?;
+        Ok(path)
+    }
+
+    fn unlocked_path(&self, vault: &Vault) -> Option<PathBuf> {
+        Some(self.data.as_ref()?.join("wfr/keys").join(&vault.identity().vault_id))
+    }
+}
+
+/// Whether a vault's key has been made.
+pub fn has_key(vault: &Vault) -> bool {
+    vault.keys().join(WRAPPED).exists()
+}
+
+fn make_private(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}

@@ -1,0 +1,187 @@
+//! Building the catalog again from the packs, for when it is lost or damaged.
+//!
+//! Owns what can be known without a catalog: every manifest that lies in a pack, in the order of the chain. Refuses to
+//! throw the old catalog away: it is put aside.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wfr_catalog::{Catalog, CatalogError, NewCheckpoint, NewOperation, VaultIdentity};
+use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
+use wfr_model::{CheckpointId, Timestamp};
+use wfr_store::crypto::Cipher;
+use wfr_store::gc::leases;
+use wfr_store::pack::{self, Extent, Found};
+use wfr_store::reach::{self, Roots, Seen};
+use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
+
+/// Why the catalog was not built again. The old one is where it was, or beside it under another name.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// Some command is at work in the store.
+    #[error("another command is working on the store")]
+    Busy,
+    /// The system refused.
+    #[error("cannot use {place}")]
+    Io {
+        /// Where.
+        place: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The new catalog refused.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Rebuilt {
+    /// Checkpoints that are whole.
+    pub checkpoints: u64,
+    /// Checkpoints whose files are not all there: removed by an earlier cleanup, or lost. They count as deleted.
+    pub incomplete: u64,
+    /// Where the old catalog is now.
+    pub put_aside: Option<PathBuf>,
+}
+
+/// Builds the catalog of a vault again.
+pub fn rebuild(
+    vault: &Vault,
+    workspace: &Path,
+    cipher: Option<&Arc<Cipher>>,
+    now: Timestamp,
+    audit: &dyn Fn(&str) -> NewOperation,
+) -> Result<Rebuilt, RebuildError> {
+    let at = |place: &Path| {
+        let place = place.to_owned();
+        move |source| RebuildError::Io { place, source }
+    };
+    let leases = vault.leases();
+    let _alone = leases::alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
+    let mut extents = Vec::new();
+    let mut manifests: HashMap<CheckpointId, (NewCheckpoint, Manifest)> = HashMap::new();
+    for entry in std::fs::read_dir(vault.packs()).map_err(at(&vault.packs()))? {
+        let path = entry.map_err(at(&vault.packs()))?.path();
+        let Some(id) = path.file_name().and_then(|name| name.to_str()).and_then(pack::id_of) else { continue };
+        let file = File::open(&path).map_err(at(&path))?;
+        let length = file.metadata().map_err(at(&path))?.len();
+        let (found, _) = pack::scan(&file, 0, length).map_err(at(&path))?;
+        let end = found.iter().map(|found| found.offset + found.header.record_len()).max();
+        for found in found.iter().filter(|found| found.header.kind == ObjectKind::Manifest) {
+            if let Some((new, manifest)) = read_manifest(&file, found, cipher.map(AsRef::as_ref)) {
+                manifests.insert(manifest.checkpoint_id.clone(), (new, manifest));
+            }
+        }
+        extents.extend(end.map(|committed| Extent { pack: id, committed }));
+    }
+    let store = Store::open(vault, extents.clone(), cipher.cloned()).map_err(at(vault.dir()))?;
+    let ordered = in_order(manifests);
+    let mut seen = Seen::new();
+    let gone: Vec<CheckpointId> =
+        ordered.iter().filter(|new| !is_whole(&store, new, &mut seen)).map(|new| new.checkpoint_id.clone()).collect();
+    let put_aside = put_aside(vault, now).map_err(at(&vault.catalog()))?;
+    let identity = VaultIdentity {
+        vault_id: vault.identity().vault_id.clone(),
+        workspace: workspace.to_owned(),
+        created_at: now,
+        encrypted: vault.identity().encrypted,
+    };
+    let catalog = Catalog::create(&vault.catalog(), &identity)?;
+    let lengths: Vec<_> = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
+    catalog.insert_recovered(&ordered, &lengths, &audit("rebuild-catalog"))?;
+    if !gone.is_empty() {
+        catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
+    }
+    let incomplete = gone.len() as u64;
+    Ok(Rebuilt { checkpoints: ordered.len() as u64 - incomplete, incomplete, put_aside })
+}
+
+/// The manifest in a record; `None` where it is damaged or not one that this version knows.
+fn read_manifest(file: &File, found: &Found, cipher: Option<&Cipher>) -> Option<(NewCheckpoint, Manifest)> {
+    let mut payload = vec![0; found.header.stored_len as usize];
+    file.read_exact_at(&mut payload, found.offset + record::HEADER as u64).ok()?;
+    let (id, bytes) = record::identify(&found.header, &payload, cipher).ok()?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).ok()?;
+    (manifest.format_version == MANIFEST_VERSION).then(|| (NewCheckpoint::of(&manifest, id), manifest))
+}
+
+/// In the order of the chain where it tells, else of time: each after its predecessor.
+fn in_order(manifests: HashMap<CheckpointId, (NewCheckpoint, Manifest)>) -> Vec<NewCheckpoint> {
+    let mut waiting: Vec<NewCheckpoint> = manifests.into_values().map(|(new, _)| new).collect();
+    waiting.sort_by(|a, b| (a.created_at, &a.checkpoint_id).cmp(&(b.created_at, &b.checkpoint_id)));
+    let known: HashSet<CheckpointId> = waiting.iter().map(|new| new.checkpoint_id.clone()).collect();
+    let mut placed: HashSet<CheckpointId> = HashSet::new();
+    let mut ordered: Vec<NewCheckpoint> = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let before = ordered.len();
+        let mut later = Vec::new();
+        for new in waiting {
+            let predecessor = new.predecessor.as_ref().map(|link| &link.checkpoint_id);
+            if predecessor.is_none_or(|id| placed.contains(id) || !known.contains(id)) {
+                placed.insert(new.checkpoint_id.clone());
+                ordered.push(new);
+            } else {
+                later.push(new);
+            }
+        }
+        if ordered.len() == before {
+            // Manifests cannot name each other in a circle, since each holds the other's hash; a forged id could.
+            ordered.append(&mut later);
+        }
+        waiting = later;
+    }
+    ordered
+}
+
+/// Whether every object of a checkpoint is there. Objects found before, through other checkpoints too, are in `seen`.
+fn is_whole(store: &Store, new: &NewCheckpoint, seen: &mut Seen) -> bool {
+    let roots = Roots { manifest: None, tree: new.tree, links: new.hard_links, coverage: new.coverage };
+    let mut met = Vec::new();
+    let walked = reach::walk::<ReadError>(
+        store,
+        roots.objects(),
+        &mut |kind, id| {
+            let is_new = seen.insert((kind, *id));
+            if is_new {
+                met.push((kind, *id));
+            }
+            is_new
+        },
+        &mut |_, id, _| if store.places(id).is_empty() { Err(ReadError::Missing(*id)) } else { Ok(()) },
+    );
+    if walked.is_err() {
+        // What was met on the way may be what is missing: the next checkpoint must find out for itself.
+        met.iter().for_each(|object| {
+            seen.remove(object);
+        });
+    }
+    walked.is_ok()
+}
+
+/// Gives the old catalog's files other names; `None` where there is none.
+fn put_aside(vault: &Vault, now: Timestamp) -> io::Result<Option<PathBuf>> {
+    let catalog = vault.catalog();
+    let aside = |path: &Path| {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".before-{}", now.stamp()));
+        path.with_file_name(name)
+    };
+    let mut moved = None;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = catalog.file_name().unwrap_or_default().to_owned();
+        name.push(suffix);
+        let from = catalog.with_file_name(name);
+        match std::fs::rename(&from, aside(&from)) {
+            Ok(()) if suffix.is_empty() => moved = Some(aside(&from)),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(moved)
+}
