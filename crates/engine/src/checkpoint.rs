@@ -17,9 +17,11 @@ use wfr_store::tree::{self, Difference};
 use wfr_store::writer::{Added, Sealed, Writer};
 use wfr_store::{ObjectKind, ReadError, Sink, Store, WriteError};
 
+use crate::exports;
 use crate::mint;
 use crate::names;
 use crate::open::{Open, OpenError};
+use crate::repositories;
 use crate::scanning::{self, Effort};
 use crate::session::Session;
 use crate::view;
@@ -121,6 +123,7 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
     if let Some(captured) = &captured {
         scanning::save_cache(open, &captured.scan, &store);
     }
+    exports::restore_view(open);
     // Derived: `wfr` writes it again where it is missing.
     let _ = view::export(open.root(), &created.manifest);
     Ok(created)
@@ -128,7 +131,7 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
 
 fn capture(open: &Open, writer: &Writer<'_>, session: &Session, effort: Effort) -> Result<Captured, CreateError> {
     let scan = scanning::scan_workspace(open, writer, session, effort)?;
-    let coverage_id = if scan.coverage.skips.is_empty() {
+    let coverage_id = if scan.coverage.skips.is_empty() && scan.coverage.kept.is_empty() {
         None
     } else {
         let bytes = serde_json::to_vec(&scan.coverage).expect("coverage has string keys only");
@@ -313,6 +316,7 @@ fn file_system_state(open: &Open, writer: &Writer<'_>, captured: &Captured) -> R
             complete: scan.coverage.is_complete(),
             paths: captured.coverage_id,
         },
+        repositories: repositories::of(open, &scan.coverage),
     };
     match differences {
         Some(differences) => differences.iter().for_each(|difference| note_difference(&mut state, difference)),

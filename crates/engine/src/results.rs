@@ -14,7 +14,9 @@ pub use checkpoints::{
     Change, ChangeKind, CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult,
     Damage, Differences, Encoding, FileContent, LineMetadata, Listed, Side, Validation,
 };
-pub use recoveries::{PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, ValidationResults};
+pub use recoveries::{
+    MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, ValidationResults,
+};
 pub use workspace::{
     Backup, ConfigKey, ConfigView, Diagnosis, FileSystemReport, Imported, Initialised, MetadataWritten,
     OperationSchemas, Schemas, Text,

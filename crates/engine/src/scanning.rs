@@ -12,11 +12,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
+use wfr_catalog::{CheckpointRow, ListQuery};
 use wfr_model::TreePath;
+use wfr_model::coverage::{Skip, SkipReason};
 use wfr_store::disk;
 use wfr_store::scan::{Options, Rules, Scan, ScanError, StatCache, scan};
-use wfr_store::{Sink, Store};
+use wfr_store::{Objects, Sink, Store, tree};
 
+use crate::manifests;
 use crate::open::Open;
 use crate::session::Session;
 use crate::view;
@@ -30,13 +33,62 @@ pub struct Effort {
     pub deadline: Option<Instant>,
     /// Whether every file is read again.
     pub paranoid: bool,
+    /// Whether a person agreed that paths captured before are skipped by a rule from now on.
+    pub accept_exclusions: bool,
 }
 
-/// Scans the workspace into a sink.
-pub fn scan_workspace(open: &Open, sink: &dyn Sink, session: &Session, effort: Effort) -> Result<Scan, ScanError> {
+/// A rule that begins to skip directories inside one another shows them one level a scan; deeper than this is refused.
+const NESTING_MAX: usize = 16;
+
+/// Scans the workspace into a sink, over the objects that the sink is for.
+///
+/// What the newest checkpoint captured is captured again, even if a rule says otherwise now, unless a person agreed: an
+/// agent can drop a CACHEDIR.TAG anywhere. Such paths are in the coverage as kept.
+pub fn scan_workspace<S: Sink + Objects>(
+    open: &Open,
+    sink: &S,
+    session: &Session,
+    effort: Effort,
+) -> Result<Scan, ScanError> {
+    if effort.accept_exclusions {
+        return scan_once(open, sink, session, effort, vec![]);
+    }
+    let before = newest(open);
+    let mut keep = before.as_ref().and_then(|row| manifests::coverage(sink, row).ok()).unwrap_or_default().kept;
+    let tree = before.and_then(|row| row.tree);
+    let was_captured =
+        |path: &TreePath| tree.as_ref().is_some_and(|tree| matches!(tree::lookup(sink, tree, path), Ok(Some(_))));
+    for _ in 0..NESTING_MAX {
+        let mut scan = scan_once(open, sink, session, effort, keep.clone())?;
+        let by_rule = |skip: &&Skip| matches!(skip.reason, SkipReason::Excluded | SkipReason::CachedirTag);
+        let begun = scan.coverage.skips.iter().filter(by_rule).map(|skip| &skip.path).filter(|path| was_captured(path));
+        let begun: Vec<TreePath> = begun.cloned().collect();
+        if begun.is_empty() {
+            keep.retain(|path| was_captured(path) && matches!(tree::lookup(sink, &scan.tree, path), Ok(Some(_))));
+            scan.coverage.kept = keep;
+            return Ok(scan);
+        }
+        keep.extend(begun);
+    }
+    scan_once(open, sink, session, effort, keep)
+}
+
+/// The newest checkpoint that has files.
+fn newest(open: &Open) -> Option<CheckpointRow> {
+    let query = ListQuery { descending: true, limit: Some(16), ..ListQuery::default() };
+    open.catalog.list(&query).ok()?.into_iter().find(|row| row.tree.is_some())
+}
+
+fn scan_once(
+    open: &Open,
+    sink: &dyn Sink,
+    session: &Session,
+    effort: Effort,
+    keep: Vec<TreePath>,
+) -> Result<Scan, ScanError> {
     let root = disk::open_dir(open.root()).map_err(ScanError::Root)?;
     let probe = disk::open_dir(&view::dir(open.root())).ok();
-    let rules = rules(open);
+    let rules = rules(open, keep);
     let cache = StatCache::open_with(&open.vault.cache().join(CACHE), open.cipher().cloned());
     let options = Options {
         rules: &rules,
@@ -50,7 +102,7 @@ pub fn scan_workspace(open: &Open, sink: &dyn Sink, session: &Session, effort: E
     scan(root.as_fd(), cache.as_ref(), sink, &options)
 }
 
-fn rules(open: &Open) -> Rules {
+fn rules(open: &Open, keep: Vec<TreePath>) -> Rules {
     let capture = &open.config.capture;
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
     Rules {
@@ -58,7 +110,7 @@ fn rules(open: &Open) -> Rules {
         skip_cachedir_tag: capture.skip_cachedir_tag,
         file_bytes_max: (capture.file_bytes_max > 0).then_some(capture.file_bytes_max),
         own: [open.vault.dir().to_owned(), view::dir(open.root())].iter().filter_map(|path| identity(path)).collect(),
-        keep: vec![],
+        keep,
     }
 }
 

@@ -7,13 +7,14 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::sync::atomic::Ordering;
 
-use wfr_catalog::CheckpointRow;
-use wfr_model::checkpoint::VerificationStatus;
+use wfr_catalog::{ChainLink, CheckpointRow, NewCheckpoint};
+use wfr_model::checkpoint::{Manifest, VerificationStatus};
 use wfr_model::entry::Node;
 use wfr_model::{Digest, TreePath};
 use wfr_store::object::hash;
 use wfr_store::{ObjectKind, Objects, ReadError, Store, content, tree};
 
+use crate::checkpoint::HEAD_CONTEXT;
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::ValidationLevel as Level;
@@ -57,11 +58,17 @@ struct Checker<'c> {
 }
 
 /// Checks a checkpoint. Damage is in the report; an error means that the check itself could not go on.
-pub fn verify(store: &Store, row: &CheckpointRow, level: Level, session: &Session) -> Result<Report, Failure> {
+pub fn verify(
+    open: &Open,
+    store: &Store,
+    row: &CheckpointRow,
+    level: Level,
+    session: &Session,
+) -> Result<Report, Failure> {
     let report = Report::default();
     let mut checker = Checker { store, level, seen: HashSet::new(), report, session };
     checker.check(ObjectKind::Manifest, &row.manifest, &TreePath::ROOT, true)?;
-    checker.chain(row);
+    checker.report.chain = chain(open, store, row, level)?;
     for (kind, id) in [(ObjectKind::Coverage, row.coverage), (ObjectKind::Links, row.hard_links)] {
         if let Some(id) = id {
             checker.check(kind, &id, &TreePath::ROOT, true)?;
@@ -117,25 +124,6 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether the manifest's predecessor is the manifest that the store holds under that hash.
-    fn chain(&mut self, row: &CheckpointRow) {
-        let Ok(bytes) = self.store.get(ObjectKind::Manifest, &row.manifest) else { return };
-        let manifest: Option<wfr_model::checkpoint::Manifest> = serde_json::from_slice(&bytes).ok();
-        let Some(manifest) = manifest.filter(|manifest| manifest.checkpoint_id == row.checkpoint_id) else {
-            self.report.chain = Verdict::Failed;
-            return;
-        };
-        let state = manifest.file_system_state.as_ref();
-        if state.map(|state| state.tree) != row.tree || manifest.workflow_id != row.workflow_id {
-            self.report.chain = Verdict::Failed;
-            return;
-        }
-        if let Some(before) = manifest.integrity.predecessor {
-            let is_there = self.store.get(ObjectKind::Manifest, &before.manifest_hash).is_ok();
-            self.report.chain = Verdict::of(is_there && row.predecessor == Some(before.checkpoint_id));
-        }
-    }
-
     fn tree(&mut self, root: Digest) -> Result<(), Failure> {
         let mut waiting = vec![(TreePath::ROOT, root)];
         while let Some((path, id)) = waiting.pop() {
@@ -182,6 +170,55 @@ impl Checker<'_> {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// Whether a checkpoint's manifest says what the catalog says, follows the manifest that it names, and the chain's head
+/// is the one that was authenticated. The comprehensive level follows the chain from its beginning.
+fn chain(open: &Open, store: &Store, row: &CheckpointRow, level: Level) -> Result<Verdict, Failure> {
+    let Some(manifest) = manifest_at(store, &row.manifest) else { return Ok(Verdict::Skipped) };
+    if !row.differences(&NewCheckpoint::of(&manifest, row.manifest)).is_empty() {
+        return Ok(Verdict::Failed);
+    }
+    if let Some(before) = &manifest.integrity.predecessor
+        && !row.recovered
+        && manifest_at(store, &before.manifest_hash).is_none_or(|found| found.checkpoint_id != before.checkpoint_id)
+    {
+        return Ok(Verdict::Failed);
+    }
+    let is_whole = level != Level::Comprehensive || is_chain_whole(open, store)?;
+    Ok(Verdict::of(is_whole && is_head_authentic(open)?))
+}
+
+fn manifest_at(store: &Store, id: &Digest) -> Option<Manifest> {
+    serde_json::from_slice(&store.get(ObjectKind::Manifest, id).ok()?).ok()
+}
+
+/// Whether every manifest names the one before it in the catalog's order by its hash. Those that an import or a rebuild
+/// brought need not: their place is not proved.
+fn is_chain_whole(open: &Open, store: &Store) -> Result<bool, Failure> {
+    let mut before: Option<ChainLink> = None;
+    for link in open.catalog.chain()? {
+        let named = match manifest_at(store, &link.manifest) {
+            Some(manifest) if manifest.checkpoint_id == link.checkpoint_id => manifest.integrity.predecessor,
+            _ => return Ok(false),
+        };
+        let expected = before.map(|before| (before.checkpoint_id, before.manifest));
+        if !link.recovered && named.map(|named| (named.checkpoint_id, named.manifest_hash)) != expected {
+            return Ok(false);
+        }
+        before = Some(link);
+    }
+    Ok(true)
+}
+
+/// Whether the head carries the tag that only a holder of the key can make. Without encryption there is none.
+fn is_head_authentic(open: &Open) -> Result<bool, Failure> {
+    let (Some(cipher), Some(head)) = (open.cipher(), open.catalog.head()?) else { return Ok(true) };
+    let is_recovered = open.catalog.checkpoint(&head.checkpoint_id)?.is_some_and(|row| row.recovered);
+    Ok(match &head.tag {
+        Some(tag) => cipher.tag_fits(HEAD_CONTEXT, &head.manifest.0, tag),
+        None => is_recovered,
+    })
 }
 
 /// Whether an I/O error speaks of the medium, and so of damage, rather than of this process.

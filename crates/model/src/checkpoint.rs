@@ -167,6 +167,22 @@ pub struct FileSystemState {
     pub directory_structure: String,
     /// What it does not cover.
     pub coverage: CoverageSummary,
+    /// The git repositories in it, whose `.git` is not captured: where each stood.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<Repository>,
+}
+
+/// Where a git repository stood.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Repository {
+    /// Its directory; empty for the root.
+    pub path: TreePath,
+    /// The branch that HEAD names, such as `refs/heads/main`; `null` where HEAD is detached.
+    pub branch: Option<String>,
+    /// The commit; `null` where the branch has none yet.
+    pub commit: Option<String>,
+    /// What was going on: `merge`, `rebase`, `cherry-pick`, `revert`, `bisect`.
+    pub in_progress: Vec<String>,
 }
 
 /// Counts of a tree.

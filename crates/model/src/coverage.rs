@@ -68,6 +68,9 @@ pub struct SkipSum {
 pub struct Coverage {
     /// Each path that was skipped.
     pub skips: Vec<Skip>,
+    /// Paths that a rule began to skip after they had been captured: they are captured until a person agrees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<TreePath>,
 }
 
 impl Coverage {
@@ -136,7 +139,8 @@ mod tests {
     #[test]
     fn shields_at_above_and_below() {
         let skip = |p: &str| Skip { path: path(p), reason: SkipReason::Excluded, bytes: None, detail: None };
-        let mut coverage = Coverage { skips: vec![skip("src/deep/.git"), skip("node_modules"), skip("src.x")] };
+        let skips = vec![skip("src/deep/.git"), skip("node_modules"), skip("src.x")];
+        let mut coverage = Coverage { skips, kept: vec![] };
         coverage.sort();
         assert!(coverage.shields(&path("node_modules/a/b")).is_some());
         assert!(coverage.shields(&path("src")).is_some());

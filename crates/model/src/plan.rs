@@ -64,6 +64,8 @@ pub enum KeptReason {
     NotEmpty,
     /// It was edited while the recovery ran.
     Edited,
+    /// What the checkpoint holds of it is damaged, and the caller chose to go on without it.
+    Damaged,
 }
 
 /// Something that needs a person's decision before the plan can be applied.

@@ -2,7 +2,7 @@
 //!
 //! Owns their words. Refuses to print.
 
-use wfr_engine::results::{PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed};
+use wfr_engine::results::{MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed};
 use wfr_model::plan::{Action, Conflict, Kept, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryStatus, StepEnd, StepReport};
 
@@ -21,6 +21,7 @@ pub fn plan(plan: &PlanResult) -> String {
         shown.push_str(&format!("{}\n", styled(WARN, "Later work of others that would go back too:")));
         shown.push_str(&cut(plan.blast_radius.iter().map(|line| format!("  {}\n", visible(line)))));
     }
+    shown.push_str(&moved_heads(&plan.moved_heads));
     shown.push_str(&fact("Digest", &plan.digest.to_string()));
     shown
 }
@@ -174,6 +175,26 @@ pub fn list(list: &RecoveryList) -> String {
         shown.push_str(&kept(&report.kept));
         shown.push_str(&failed(&report.failed));
         shown.push_str(&displaced(&report.displaced));
+    }
+    shown
+}
+
+/// Repositories whose HEAD moved.
+fn moved_heads(moved: &[MovedHead]) -> String {
+    let mut shown = String::new();
+    for one in moved {
+        let path = if one.path.is_root() { ".".to_owned() } else { one.path.to_string() };
+        let line = format!(
+            "{}: HEAD was {}, is {}; .git is left as it is",
+            place(&path),
+            visible(&one.before),
+            visible(&one.now)
+        );
+        shown.push_str(&fact("Git", &line));
+        shown.push_str(&cut(one.commits.iter().map(|commit| format!("  {}\n", visible(commit)))));
+        if let Some(command) = &one.command {
+            shown.push_str(&fact("To move it back", &visible(command)));
+        }
     }
     shown
 }

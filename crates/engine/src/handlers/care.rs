@@ -2,14 +2,16 @@
 //!
 //! Owns what is looked at and what each finding says. Refuses to change anything but the derived files it is asked for.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, NewOperation};
-use wfr_model::TreePath;
 use wfr_model::finding::{Finding, Severity};
+use wfr_model::{RecoveryId, TreePath};
 use wfr_recovery::{apply, probe};
-use wfr_store::Vault;
+use wfr_store::{Vault, reserve};
 
 use super::{known, needed, shown};
 use crate::error::{Code, Failure};
@@ -21,6 +23,9 @@ use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
 use crate::{mint, view, workspace};
 
+/// The directory at the root of a mount in which a recovery stages files.
+const STAGING: &str = ".wfr-staging";
+
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
     let rebuilt = if parameters.rebuild_catalog { Some(rebuild_catalog(session)?) } else { None };
@@ -30,6 +35,8 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     packs(&open, &mut findings)?;
     places(&open, &mut findings);
     unfinished(&open, &mut findings)?;
+    leftovers(&open, &mut findings)?;
+    chain(&open, &mut findings)?;
     let file_systems = file_systems(&open, &mut findings);
     let healthy = !findings.iter().any(|finding| finding.severity >= Severity::Error);
     let count = findings.len();
@@ -117,20 +124,105 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What dead processes left: staged files of a recovery that nobody knows, and the room kept for a full disk.
+fn leftovers(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let known = apply::unfinished(&open.vault.journal())?;
+    for id in staged(open.root()).into_iter().filter(|id| !known.contains(id)) {
+        let message = format!("recovery {id} left staged files behind that nothing needs");
+        findings.push(Finding::new("LEFTOVERS", Severity::Warning, message, "`wfr resume` removes them"));
+    }
+    if !reserve::is_there(open.vault.dir()) {
+        let message = "the room kept for a full disk is not there";
+        findings.push(Finding::new("RESERVE_MISSING", Severity::Warning, message, "free space, then run `wfr init`"));
+    }
+    Ok(())
+}
+
+/// The recoveries that have a staging directory on some mount of the workspace.
+fn staged(root: &Path) -> Vec<RecoveryId> {
+    let dirs = mounts(root).into_iter().map(|mount| root.join(OsStr::from_bytes(mount.as_bytes())).join(STAGING));
+    let names = dirs.filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
+    names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Whether each checkpoint follows the one before it, as far as the catalog tells.
+fn chain(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let mut before = None;
+    for link in open.catalog.chain()? {
+        if !link.recovered && link.predecessor != before {
+            let message = format!("checkpoint {} does not follow the one before it", link.checkpoint_id);
+            let fix = "run `wfr validate-checkpoint latest --validation-level comprehensive`";
+            findings.push(Finding::new("CHAIN_BROKEN", Severity::Critical, message, fix));
+        }
+        before = Some(link.checkpoint_id);
+    }
+    Ok(())
+}
+
+/// What each mount at the workspace's root and below it can do.
 fn file_systems(open: &Open, findings: &mut Vec<Finding>) -> Vec<FileSystemReport> {
-    let Ok(abilities) = probe::probe(open.root(), &TreePath::ROOT) else { return vec![] };
+    mounts(open.root()).into_iter().filter_map(|mount| file_system(open, &mount, findings)).collect()
+}
+
+fn file_system(open: &Open, mount: &TreePath, findings: &mut Vec<Finding>) -> Option<FileSystemReport> {
+    let place = open.root().join(OsStr::from_bytes(mount.as_bytes()));
+    let abilities = match probe::probe(open.root(), mount) {
+        Ok(abilities) => abilities,
+        Err(error) => {
+            let message = format!("{} cannot be written: {error}", place.display());
+            let fix = "a restore that changes files there is refused; `--to DIR` works";
+            findings.push(Finding::new("MOUNT_UNWRITABLE", Severity::Warning, message, fix));
+            return None;
+        }
+    };
     if !abilities.allow_recovery() {
-        let message = format!("the file system ({}) cannot exchange files atomically", abilities.file_system);
+        let message = format!("{} ({}) cannot exchange files atomically", place.display(), abilities.file_system);
         let fix = "restore with `--to DIR` on another file system";
         findings.push(Finding::new("FILE_SYSTEM_UNSUITABLE", Severity::Error, message, fix));
     }
-    vec![FileSystemReport {
-        path: shown(open.root()),
+    Some(FileSystemReport {
+        path: shown(&place),
         kind: abilities.file_system,
         exchange: abilities.exchange,
         no_replace: abilities.no_replace,
         leases: abilities.leases,
-    }]
+    })
+}
+
+/// The root, and every mount point below it that the kernel lists (`proc_pid_mountinfo(5)`: the fifth field, with
+/// spaces, tabs, line feeds and backslashes as octal escapes).
+fn mounts(root: &Path) -> Vec<TreePath> {
+    let listed = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let points = listed.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    let below = points.filter_map(|point| {
+        let point = PathBuf::from(OsString::from_vec(unescape_octal(point)));
+        let inside = point.strip_prefix(root).ok()?.as_os_str().as_bytes().to_vec();
+        TreePath::from_bytes(&inside).ok().filter(|path| !path.is_root())
+    });
+    let mut found: Vec<TreePath> = below.collect();
+    found.push(TreePath::ROOT);
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn unescape_octal(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| *first == b'\\') {
+            Some(byte) => {
+                plain.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                plain.push(*first);
+                rest = after;
+            }
+        }
+    }
+    plain
 }
 
 /// Writes the reference's three metadata files of a workflow.

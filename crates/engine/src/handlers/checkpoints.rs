@@ -37,17 +37,30 @@ pub fn create(session: &mut Session, parameters: CreateCheckpoint) -> Result<Suc
     let open = session.open()?;
     recovery::finish_unfinished(session, &open)?;
     let deadline = parameters.deadline.and_then(Span::duration).map(|length| begun + length);
-    let created = taking::create(&open, &request, session, Effort { deadline, paranoid: false })?;
+    let created = taking::create(
+        &open,
+        &request,
+        session,
+        Effort { deadline, paranoid: false, accept_exclusions: parameters.accept_exclusions },
+    )?;
     let integrity = if parameters.validate_integrity {
         let row = open.catalog.resolve(None, created.manifest.checkpoint_id.as_str())?;
-        let report = verify::verify(&open.store()?, &row, ValidationLevel::Standard, session)?;
+        let report = verify::verify(&open, &open.store()?, &row, ValidationLevel::Standard, session)?;
         open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
         Verdict::of(report.damages.is_empty())
     } else {
         Verdict::Skipped
     };
     let is_complete = created.coverage.is_complete();
+    let kept = created.coverage.kept.clone();
     let mut success = Success::new(created_result(created, integrity, begun)).about(&request.workflow);
+    if let Some(first) = kept.first() {
+        success = success.with_next_step(format!(
+            "a rule would leave out `{first}` ({} in all), which was captured before: it is still captured; \
+             `--accept-exclusions` agrees to the rule",
+            kept.len()
+        ));
+    }
     if !is_complete {
         success = success.with_next_step("the checkpoint is incomplete: `wfr show` says what is missing");
     }
@@ -155,14 +168,14 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
     let open = session.open()?;
     let row = checkpoint(&open, parameters.workflow_id, parameters.checkpoint)?;
     let level = parameters.validation_level;
-    let mut report = verify::verify(&open.store()?, &row, level, session)?;
+    let mut report = verify::verify(&open, &open.store()?, &row, level, session)?;
     let found = report.damages.len() as u64;
     let mut damages = report.damages.clone();
     let mut repaired = 0;
     if parameters.repair_if_possible && found > 0 {
         recovery::finish_unfinished(session, &open)?;
         repaired = verify::repair(&open, &report.damages)?;
-        report = verify::verify(&open.store()?, &row, level, session)?;
+        report = verify::verify(&open, &open.store()?, &row, level, session)?;
         for damage in &mut damages {
             damage.repaired = !report.damages.iter().any(|left| left.object == damage.object);
         }

@@ -3,13 +3,15 @@
 //! Owns their glue: what is checked first, and what the results say. Refuses to know how a recovery runs: that is
 //! [`crate::recovery`].
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wfr_catalog::{CheckpointRow, ListQuery, RecoveryFilter};
+use wfr_model::config::IntegrityChecking;
 use wfr_model::plan::Step;
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
-use wfr_model::{CheckpointId, WorkflowId};
+use wfr_model::{CheckpointId, Digest, WorkflowId};
 
 use super::{checkpoint, known, needed, shown, took};
 use crate::error::{Code, Failure};
@@ -40,7 +42,7 @@ pub fn restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
     }
     let open = session.open()?;
     let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
-    let checked = check_target(session, &open, &target, &parameters)?;
+    let (checked, leave) = check_target(session, &open, &target, &parameters)?;
     if let Some(dest) = &parameters.to {
         let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
         recovery::checkout(session, &open, &target, &dest)?;
@@ -58,6 +60,7 @@ pub fn restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
+        leave,
         undoes: None,
         functional_check: parameters
             .functional_check
@@ -77,22 +80,26 @@ fn check_target(
     open: &Open,
     target: &CheckpointRow,
     parameters: &Restore,
-) -> Result<Verdict, Failure> {
+) -> Result<(Verdict, HashSet<Digest>), Failure> {
     let checks = parameters.checks();
     if !(checks.checksum || checks.structure || checks.semantic || checks.cross_reference) {
-        return Ok(Verdict::Skipped);
+        return Ok((Verdict::Skipped, HashSet::new()));
     }
     let level = if checks.strict { ValidationLevel::Comprehensive } else { ValidationLevel::Standard };
-    let mut report = verify::verify(&open.store()?, target, level, session)?;
-    let on_damage = checks.on_damage.unwrap_or_default();
+    let mut report = verify::verify(open, &open.store()?, target, level, session)?;
+    let is_lenient =
+        open.config.recovery_configuration.validation_settings.integrity_checking == IntegrityChecking::Lenient;
+    let on_damage = checks.on_damage.unwrap_or(if is_lenient { OnDamage::Ignore } else { OnDamage::Abort });
     if !report.damages.is_empty() && on_damage == OnDamage::Repair {
         verify::repair(open, &report.damages)?;
-        report = verify::verify(&open.store()?, target, level, session)?;
+        report = verify::verify(open, &open.store()?, target, level, session)?;
     }
     match report.damages.first() {
-        None => Ok(Verdict::Passed),
-        // What is damaged is found again when it is staged, and stops the recovery before it changes anything.
-        Some(_) if on_damage == OnDamage::Ignore => Ok(Verdict::Failed),
+        None => Ok((Verdict::Passed, HashSet::new())),
+        // Without its trees nothing is known of a checkpoint; files whose content is damaged can be left alone.
+        Some(_) if on_damage == OnDamage::Ignore && report.damages.iter().all(|one| one.kind != "tree") => {
+            Ok((Verdict::Failed, report.damages.iter().map(|one| one.object).collect()))
+        }
         Some(first) => {
             let message = format!("checkpoint `{}` is damaged: {}", target.name, first.message);
             Err(Failure::new(Code::CheckpointIntegrity, message)
@@ -155,6 +162,7 @@ fn put_back(
         exact_mtime: order.exact_mtime,
         allow_config: true,
         whole_tree: true,
+        leave: HashSet::new(),
         undoes,
         functional_check: None,
         time_limit: None,
@@ -238,6 +246,7 @@ pub fn plan_result(planned: &Planned) -> PlanResult {
         conflicts: planned.plan.conflicts.clone(),
         blast_radius: planned.blast_radius.clone(),
         kept: planned.plan.kept.clone(),
+        moved_heads: planned.moved_heads.clone(),
     }
 }
 
@@ -254,6 +263,7 @@ pub fn emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
+        leave: HashSet::new(),
         undoes: None,
         functional_check: None,
         time_limit: None,
@@ -286,7 +296,7 @@ fn newest_whole(
             return Ok((row, passed_over, Verdict::Skipped));
         }
         let is_whole = row.complete && {
-            let report = verify::verify(&open.store()?, &row, ValidationLevel::Comprehensive, session)?;
+            let report = verify::verify(open, &open.store()?, &row, ValidationLevel::Comprehensive, session)?;
             open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
             report.damages.is_empty()
         };
@@ -330,6 +340,7 @@ pub fn undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
             "exact_mtime": exact_mtime,
             "allow_config": parameters.allow_config,
         }),
+        leave: HashSet::new(),
         undoes: Some(record),
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
@@ -355,7 +366,7 @@ pub fn resume(session: &mut Session, parameters: Resume) -> Result<Success<Resum
         return Err(Failure::new(Code::NotInThisVersion, message).with_hint("`wfr resume`, then `wfr undo`"));
     }
     let open = session.open()?;
-    let finished = recovery::finish_unfinished(session, &open)?;
+    let finished = recovery::finish_and_clean(session, &open)?;
     let resumed = finished.resumed.into_iter().map(|(recovery_id, outcome)| ResumedRecovery {
         recovery_id,
         recovery_status: outcome.status,

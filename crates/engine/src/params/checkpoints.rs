@@ -40,6 +40,8 @@ pub struct CreateCheckpoint {
     pub include_file_backups: On,
     /// Whether it is read back and checked before the command returns.
     pub validate_integrity: bool,
+    /// Agrees that paths captured before are left out from now on where a rule says so.
+    pub accept_exclusions: bool,
     /// Stop capturing after this long; what was not reached is named, and the checkpoint is marked incomplete.
     pub deadline: Option<Span>,
 }
@@ -149,8 +151,8 @@ pub enum DiffFormat {
 
 /// Shows what differs between checkpoints, or from one to the tree.
 ///
-/// The second word may be `tree`, the workspace as it is now, which is also what it is where only one is given. Further words are paths; after
-/// `--` all are.
+/// The second word may be `tree`, the workspace as it is now, which is also what it is where only one is given. Further
+/// words are paths; after `--` all are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Diff {

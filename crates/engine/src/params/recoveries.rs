@@ -317,7 +317,8 @@ pub struct Recoveries {
 
 /// Completes an unfinished recovery, or takes it back.
 ///
-/// One that never reached its commit point has changed nothing: it is recorded as aborted. It does nothing and exits with 0 where none is unfinished.
+/// One that never reached its commit point has changed nothing: it is recorded as aborted. It does nothing and exits
+/// with 0 where none is unfinished.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resume {

@@ -26,6 +26,11 @@ pub fn finish_unfinished(session: &Session, open: &Open) -> Result<Finished, Fai
     if apply::unfinished(&open.vault.journal())?.is_empty() && open.catalog.unfinished()?.is_empty() {
         return Ok(Finished::default());
     }
+    finish_and_clean(session, open)
+}
+
+/// The same, and removes what a dead process staged in vain even where nothing is unfinished.
+pub fn finish_and_clean(session: &Session, open: &Open) -> Result<Finished, Failure> {
     let held = holding::hold(open, "finishing an unfinished recovery", session.now())?;
     finish_held(session, open, &held)
 }

@@ -6,6 +6,7 @@ mod check;
 mod finish;
 mod planning;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ use crate::session::Session;
 use crate::{links, mint};
 
 pub use check::FunctionalCheck;
-pub use finish::{Finished, finish_unfinished};
+pub use finish::{Finished, finish_and_clean, finish_unfinished};
 pub use planning::{Planned, plan_dry};
 
 /// A recovery to be run.
@@ -46,6 +47,8 @@ pub struct Order {
     pub allow_config: bool,
     /// Whether later work of other workflows may go back too.
     pub whole_tree: bool,
+    /// Objects that are damaged: files that need them are left as they are.
+    pub leave: HashSet<Digest>,
     /// The recovery that this one undoes.
     pub undoes: Option<RecoveryRecord>,
     /// What must succeed afterwards.

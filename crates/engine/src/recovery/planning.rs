@@ -10,15 +10,16 @@ use wfr_model::plan::{Kept, KeptReason, Plan};
 use wfr_recovery::plan::{Goal, plan};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
-use wfr_store::{Objects, Store, tree};
+use wfr_store::{Objects, Store, content, tree};
 
 use super::{Order, tree_of, with_owner};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::Consent;
+use crate::results::MovedHead;
 use crate::scanning::{self, Effort};
 use crate::session::Session;
-use crate::{links, manifests};
+use crate::{links, manifests, repositories};
 
 /// A plan, and what a person should know of it.
 pub struct Planned {
@@ -26,6 +27,8 @@ pub struct Planned {
     pub plan: Plan,
     /// Later work of others that it would take back, a sentence each.
     pub blast_radius: Vec<String>,
+    /// Git repositories whose HEAD moved since the checkpoint.
+    pub moved_heads: Vec<MovedHead>,
 }
 
 impl Planned {
@@ -89,9 +92,13 @@ fn make(
     let mut made = plan(objects, &goal)?;
     if order.undoes.is_some() {
         leave_later_edits(open, objects, order, &mut made)?;
-        return Ok(Planned { plan: made, blast_radius: vec![] });
+        return Ok(Planned { plan: made, blast_radius: vec![], moved_heads: vec![] });
     }
-    Ok(Planned { plan: made, blast_radius: blast_radius(open, order)? })
+    leave_damaged(objects, order, &mut made)?;
+    let state = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
+    let then = state.map(|state| state.repositories).unwrap_or_default();
+    let moved_heads = repositories::moved(open, &then);
+    Ok(Planned { plan: made, blast_radius: blast_radius(open, order)?, moved_heads })
 }
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
@@ -118,6 +125,29 @@ fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &m
         }
     }
     made.steps = steps;
+    Ok(())
+}
+
+/// Files whose content is known to be damaged are left as they are.
+fn leave_damaged(objects: &dyn Objects, order: &Order, made: &mut Plan) -> Result<(), Failure> {
+    if order.leave.is_empty() {
+        return Ok(());
+    }
+    for step in std::mem::take(&mut made.steps) {
+        let found = match step.after.as_ref().map(|entry| &entry.node) {
+            Some(Node::File(found)) => Some(found),
+            _ => None,
+        };
+        let is_damaged = found.is_some_and(|found| match content::chunks(objects, found) {
+            Ok(chunks) => chunks.iter().any(|(id, _)| order.leave.contains(id)),
+            Err(_) => true,
+        });
+        if is_damaged {
+            made.kept.push(Kept { path: step.path, reason: KeptReason::Damaged });
+        } else {
+            made.steps.push(step);
+        }
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wfr_model::plan::{Conflict, Kept, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
-use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, WorkflowId};
+use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, TreePath, WorkflowId};
 
 use super::Verdict;
 
@@ -23,6 +23,23 @@ pub struct PlanResult {
     pub blast_radius: Vec<String>,
     /// What is left alone.
     pub kept: Vec<Kept>,
+    /// Git repositories whose HEAD moved since the checkpoint; `wfr` leaves `.git` as it is.
+    pub moved_heads: Vec<MovedHead>,
+}
+
+/// A git repository whose HEAD is not where it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MovedHead {
+    /// Its directory; empty for the root.
+    pub path: TreePath,
+    /// Where HEAD was: branch and commit.
+    pub before: String,
+    /// Where it is now.
+    pub now: String,
+    /// Commits made since, oldest first, as the reflog has them; at most 20.
+    pub commits: Vec<String>,
+    /// The command that would move it back; `null` where there was no commit yet.
+    pub command: Option<String>,
 }
 
 /// The reference's checks of a restoration.

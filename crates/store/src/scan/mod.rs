@@ -249,7 +249,7 @@ fn to_coverage(skips: Vec<Skipped>, path: &dyn Fn(usize, Option<&[u8]>) -> TreeP
         bytes: skip.bytes,
         detail: skip.detail,
     };
-    let mut coverage = Coverage { skips: skips.into_iter().map(skip).collect() };
+    let mut coverage = Coverage { skips: skips.into_iter().map(skip).collect(), kept: vec![] };
     coverage.sort();
     coverage
 }
