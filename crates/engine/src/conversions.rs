@@ -209,10 +209,9 @@ impl From<ArchiveError> for Failure {
             A::Exists(_) => {
                 Self::of(Code::TargetNotEmpty, &error).with_hint("choose another name with `--output FILE`")
             }
-            A::NotAnArchive(_) => Self::of(Code::InvalidParameter, &error),
+            A::NotAnArchive(_) => Self::of(Code::ArchiveDamaged, &error),
             A::Version(_) => Self::of(Code::UnsupportedFormat, &error),
-            A::Damaged { .. } | A::Incomplete { .. } => Self::of(Code::CheckpointIntegrity, &error)
-                .with_hint("nothing was imported: use another copy of the archive"),
+            A::Damaged { .. } | A::Incomplete { .. } => Self::of(Code::ArchiveDamaged, &error),
             A::Interrupted => Self::of(Code::Interrupted, &error),
             A::Io { ref source, .. } => io(&error, source),
         }

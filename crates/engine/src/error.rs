@@ -186,6 +186,8 @@ codes! {
     DiskFull = "DISK_FULL", Io, High, "free some space: `wfr cleanup-checkpoints` works on a full disk";
     /// The quota of the store is used up.
     QuotaExceeded = "QUOTA_EXCEEDED", Io, Medium, "run `wfr cleanup-checkpoints`, or raise `capture.quota_bytes`";
+    /// A file that would change cannot be read, so it cannot be saved first.
+    NotSaved = "NOT_SAVED", Io, High, "make it readable, stop whoever keeps writing it, or restore beside with `--to DIR`";
     /// No permission.
     PermissionDenied = "PERMISSION_DENIED", Io, Medium, "run it as the owner of the files, or mend their permissions";
     /// The file system cannot do what a safe restore needs.

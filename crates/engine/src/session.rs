@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use wfr_catalog::ReferenceError;
+use wfr_catalog::{CatalogError, ReferenceError};
 use wfr_model::Timestamp;
+use wfr_store::reserve;
 use wfr_store::scan::Progress;
 
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::keyring::Keyring;
 use crate::open::{Open, OpenError};
-use crate::workspace::Directories;
+use crate::workspace::{self, Directories};
 
 /// How far an operation is, for whoever shows it; any thread may read it at any time.
 #[derive(Debug, Default)]
@@ -65,9 +66,32 @@ impl Session {
         (self.clock)()
     }
 
-    /// Opens the workspace that the directories point to.
+    /// Opens the workspace that the directories point to. On a full disk not even reading works (SQLite needs room for
+    /// its shared memory): then the reserve is given up.
     pub fn open(&self) -> Result<Open, OpenError> {
-        Open::find(&self.directories, &self.keyring)
+        match Open::find(&self.directories, &self.keyring) {
+            Err(OpenError::Catalog(CatalogError::Full { .. })) => {
+                let place = workspace::locate(&self.directories)?;
+                let _ = reserve::release(&place.vault);
+                Open::at(place, &self.keyring)
+            }
+            other => other,
+        }
+    }
+
+    /// Does something that must work on a full disk: where it fails for lack of room, the reserve is given up and it is
+    /// tried again. The reserve is made again afterwards where there is room for it.
+    pub fn with_reserve<T>(&mut self, mut work: impl FnMut(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        match work(self) {
+            Err(failure) if failure.code == Code::DiskFull => {
+                let place = workspace::locate(&self.directories)?;
+                reserve::release(&place.vault)?;
+                let ended = work(self);
+                let _ = reserve::create(&place.vault);
+                ended
+            }
+            ended => ended,
+        }
     }
 }
 
@@ -87,7 +111,7 @@ impl crate::operation::words::Known for Session {
     }
 
     fn root(&mut self) -> Result<PathBuf, Failure> {
-        Ok(crate::workspace::locate(&self.directories)?.root)
+        Ok(workspace::locate(&self.directories)?.root)
     }
 
     fn current(&self) -> &Path {

@@ -35,6 +35,10 @@ struct Asked {
 
 /// Brings the workspace back to a checkpoint.
 pub fn restore(session: &mut Session, parameters: Restore) -> Result<Success<Recovered>, Failure> {
+    session.with_reserve(|session| try_restore(session, parameters.clone()))
+}
+
+fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Recovered>, Failure> {
     let begun = Instant::now();
     if parameters.restoration_mode != RestorationMode::Full {
         let message = "the restoration modes partial, selective and merge come with selective rollback";
@@ -252,6 +256,10 @@ pub fn plan_result(planned: &Planned) -> PlanResult {
 
 /// Brings the workspace back to the newest checkpoint that is whole.
 pub fn emergency_restore(session: &mut Session, parameters: EmergencyRestore) -> Result<Success<Recovered>, Failure> {
+    session.with_reserve(|session| try_emergency_restore(session, parameters.clone()))
+}
+
+fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) -> Result<Success<Recovered>, Failure> {
     let begun = Instant::now();
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
@@ -314,6 +322,10 @@ fn newest_whole(
 
 /// Takes a recovery back.
 pub fn undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered>, Failure> {
+    session.with_reserve(|session| try_undo(session, parameters.clone()))
+}
+
+fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered>, Failure> {
     let begun = Instant::now();
     let open = session.open()?;
     if !parameters.plan {
@@ -361,6 +373,10 @@ fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
 
 /// Ends what is unfinished.
 pub fn resume(session: &mut Session, parameters: Resume) -> Result<Success<Resumed>, Failure> {
+    session.with_reserve(|session| try_resume(session, parameters.clone()))
+}
+
+fn try_resume(session: &mut Session, parameters: Resume) -> Result<Success<Resumed>, Failure> {
     if parameters.take_back {
         let message = "taking an unfinished recovery back comes with a later version";
         return Err(Failure::new(Code::NotInThisVersion, message).with_hint("`wfr resume`, then `wfr undo`"));

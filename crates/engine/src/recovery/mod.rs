@@ -89,6 +89,7 @@ pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     planning::check_consent(&planned, consent)?;
     planning::check_others(&planned, order)?;
     planning::check_conflicts(&planned)?;
+    planning::check_saved(&planned)?;
     drop(store);
     let safety = save(session, open, order)?;
     let store = open.store()?;
@@ -99,6 +100,7 @@ pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
         return Err(planning::stale(&plan));
     }
     planning::check_conflicts(&plan)?;
+    planning::check_saved(&plan)?;
     let deadline = order.time_limit.map(|limit| begun + limit);
     let ended = run(session, open, &store, order, &plan.plan, &safety, deadline)?;
     drop(held);

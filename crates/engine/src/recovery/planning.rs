@@ -200,6 +200,18 @@ pub(super) fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
     Err(Failure::new(code, message).with_result(&refused(planned)))
 }
 
+/// Refuses where something that would change could not be saved first: it cannot be read, or keeps changing. What a rule
+/// leaves out is another matter: the plan names it and leaves it alone.
+pub(super) fn check_saved(planned: &Planned) -> Result<(), Failure> {
+    let gap = planned.plan.kept.iter().find_map(|kept| match kept.reason {
+        KeptReason::NotSaved(reason) if reason.is_gap() => Some((&kept.path, reason)),
+        _ => None,
+    });
+    let Some((path, reason)) = gap else { return Ok(()) };
+    let message = format!("`{path}` would change, and it cannot be saved first ({reason:?})");
+    Err(Failure::new(Code::NotSaved, message).with_result(&refused(planned)))
+}
+
 /// Refuses where others have worked since, unless that was said to be meant.
 pub(super) fn check_others(planned: &Planned, order: &Order) -> Result<(), Failure> {
     match planned.blast_radius.first() {

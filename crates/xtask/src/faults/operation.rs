@@ -215,7 +215,13 @@ impl Trial {
                 }
                 _ => continue,
             };
-            same(&known.clone().without_dir_mtimes(), &restored.without_dir_mtimes(), &name)?;
+            // A checkpoint that says it is incomplete may lack what could not be read, and nothing else.
+            let complete = self.world.is_complete(&name)?;
+            let mut lines = known.clone().without_dir_mtimes().differences(&restored.without_dir_mtimes());
+            lines.retain(|line| complete || !line.ends_with("-> absent"));
+            if !lines.is_empty() {
+                return Err(format!("{name} differs: {:?}", &lines[..lines.len().min(5)]));
+            }
         }
         Ok(())
     }

@@ -213,6 +213,13 @@ impl World {
         Ok(list.iter().filter_map(|entry| entry["name"].as_str().map(str::to_owned)).collect())
     }
 
+    /// Whether a checkpoint has all that it should have.
+    pub fn is_complete(&self, name: &str) -> Result<bool, String> {
+        let outcome = self.wfr_ok(&["list-checkpoints", "wf", "--json"])?;
+        let list = outcome.result("checkpoints").as_array().cloned().unwrap_or_default();
+        Ok(list.iter().any(|entry| entry["name"] == name && entry["complete"] == true))
+    }
+
     /// `doctor` says that all is well.
     pub fn healthy(&self) -> Result<(), String> {
         let doctor = self.wfr(&["doctor", "--json"]);
