@@ -204,6 +204,8 @@ codes! {
     RecoveryTakenBack = "RECOVERY_TAKEN_BACK", Failed, High, "the tree is as it was before: mend the cause, then call it again";
     /// A recovery could do only some of its steps.
     RecoveryPartial = "RECOVERY_PARTIAL", Failed, High, "see the steps that failed; `wfr undo` takes the others back";
+    /// A recovery has begun to change files and could not be completed.
+    RecoveryUnfinished = "RECOVERY_UNFINISHED", Io, High, "mend the cause, then run `wfr resume`: it completes it";
     /// The given check failed after a restore.
     FunctionalCheckFailed = "FUNCTIONAL_CHECK_FAILED", Failed, High, "the tree is as it was before: look at what the check printed";
     /// It took longer than allowed.

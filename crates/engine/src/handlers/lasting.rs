@@ -30,6 +30,10 @@ use crate::{mint, recovery, view, workspace};
 
 /// Removes checkpoints that no rule keeps.
 pub fn cleanup(session: &mut Session, parameters: CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
+    session.with_reserve(|session| try_all(session, &parameters))
+}
+
+fn try_all(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
     let open = session.open()?;
     let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
     let configured = open.config.recovery_configuration.checkpoint_policy.retention_period;
@@ -73,18 +77,12 @@ fn try_cleanup(session: &Session, open: &Open, request: &Request) -> Result<Clea
     })
 }
 
-/// Cleans up; on a full disk the reserve is given up first, and made again at the end.
+/// Cleans up, and makes the room for a full disk where it was given up.
 fn clean(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, Failure> {
-    let cleaned = match delete_and_collect(session, open, request) {
-        Err(error) if error.is_disk_full() => {
-            reserve::release(open.vault.dir())?;
-            delete_and_collect(session, open, request)
-        }
-        other => other,
-    };
-    // Where the disk is still too full for it, the next cleanup or checkpoint tries again.
+    let cleaned = delete_and_collect(session, open, request)?;
+    // Where the disk is still too full for it, the next cleanup tries again.
     let _ = reserve::create(open.vault.dir());
-    Ok(cleaned?)
+    Ok(cleaned)
 }
 
 fn delete_and_collect(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, CleanupError> {

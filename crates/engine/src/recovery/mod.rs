@@ -165,9 +165,11 @@ fn run(
             return Err(error.into());
         }
     };
-    let outcome = committed.run(&environment)?;
-    end(session, open, &order.workflow, &id, outcome.status, Some(outcome.report.clone()))?;
-    committed.finish(open.root())?;
+    let outcome = or_with_reserve(open, || Ok(committed.run(&environment)?))?;
+    let report = || Some(outcome.report.clone());
+    or_with_reserve(open, || end(session, open, &order.workflow, &id, outcome.status, report()))?;
+    // The end is recorded: what cannot be tidied up now, the next command does.
+    let _ = committed.finish(open.root());
     let Outcome { status, mut report, reason } = outcome;
     report.kept.extend(plan.kept.iter().cloned());
     let is_as_planned =
@@ -186,6 +188,22 @@ fn run(
         ended.functional = Some(passed);
     }
     Ok(ended)
+}
+
+/// Does a step behind the commit point, with the reserve given up where the disk is full. A failure is told as one that
+/// `resume` ends: calling the operation again would do it twice.
+fn or_with_reserve<T>(open: &Open, mut step: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    let ended = match step() {
+        Err(failure) if failure.code == Code::DiskFull => {
+            let _ = wfr_store::reserve::release(open.vault.dir());
+            step()
+        }
+        ended => ended,
+    };
+    ended.map_err(|failure| {
+        let code = Code::RecoveryUnfinished;
+        Failure { code, hint: code.hint().to_owned(), ..failure }
+    })
 }
 
 /// Owners can be set by a privileged process only.
