@@ -5,13 +5,15 @@
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use wfr_catalog::{ChainLink, CheckpointRow, NewCheckpoint};
 use wfr_model::checkpoint::{Manifest, VerificationStatus};
-use wfr_model::entry::Node;
+use wfr_model::entry::{Content, Node};
 use wfr_model::{Digest, TreePath};
 use wfr_store::object::hash;
+use wfr_store::tree::Part;
 use wfr_store::{ObjectKind, Objects, ReadError, Store, content, tree};
 
 use crate::checkpoint::HEAD_CONTEXT;
@@ -49,10 +51,14 @@ impl Report {
 /// One content in so many is read at the standard level.
 const SAMPLE: u64 = 64;
 
+/// So many blobs are read in one go by several threads.
+const WAITING_MAX: usize = 4_096;
+
 struct Checker<'c> {
     store: &'c Store,
     level: Level,
     seen: HashSet<Digest>,
+    waiting: Vec<(Digest, TreePath)>,
     report: Report,
     session: &'c Session,
 }
@@ -66,7 +72,7 @@ pub fn verify(
     session: &Session,
 ) -> Result<Report, Failure> {
     let report = Report::default();
-    let mut checker = Checker { store, level, seen: HashSet::new(), report, session };
+    let mut checker = Checker { store, level, seen: HashSet::new(), waiting: vec![], report, session };
     checker.check(ObjectKind::Manifest, &row.manifest, &TreePath::ROOT, true)?;
     checker.report.chain = chain(open, store, row, level)?;
     for (kind, id) in [(ObjectKind::Coverage, row.coverage), (ObjectKind::Links, row.hard_links)] {
@@ -84,9 +90,7 @@ pub fn verify(
 
 impl Checker<'_> {
     fn check(&mut self, kind: ObjectKind, id: &Digest, path: &TreePath, read: bool) -> Result<(), Failure> {
-        if self.session.abort.load(Ordering::Relaxed) {
-            return Err(Failure::new(Code::Interrupted, "the validation was interrupted"));
-        }
+        self.check_interrupt()?;
         if !self.seen.insert(*id) {
             return Ok(());
         }
@@ -124,51 +128,99 @@ impl Checker<'_> {
         }
     }
 
+    /// Walks a tree, each part of it read once.
     fn tree(&mut self, root: Digest) -> Result<(), Failure> {
         let mut waiting = vec![(TreePath::ROOT, root)];
         while let Some((path, id)) = waiting.pop() {
             if !self.seen.insert(id) {
                 continue;
             }
-            let entries = match tree::parts(self.store, &id).and_then(|parts| Ok((parts, tree::read(self.store, &id)?)))
-            {
-                Ok((parts, entries)) => {
-                    self.report.objects += parts.len() as u64;
-                    self.report.read += parts.len() as u64;
-                    entries
+            self.check_interrupt()?;
+            self.report.objects += 1;
+            self.report.read += 1;
+            let part = self.store.get(ObjectKind::Tree, &id).and_then(|bytes| {
+                let malformed = |why: String| ReadError::Malformed { id, what: "tree", why };
+                tree::decode(&bytes).map_err(|error| malformed(error.to_string()))
+            });
+            match part {
+                Ok(Part::Branch(_, parts)) => waiting.extend(parts.into_iter().map(|(part, _)| (path.clone(), part))),
+                Ok(Part::Leaf(entries)) => {
+                    for entry in entries {
+                        match entry.node {
+                            Node::Dir(below) => waiting.push((path.join(&entry.name), below)),
+                            Node::File(found) => self.content(path.join(&entry.name), &found)?,
+                            _ => {}
+                        }
+                    }
                 }
-                Err(error) => {
-                    self.note(ObjectKind::Tree, &id, &path, Err(error))?;
-                    continue;
-                }
-            };
-            for entry in entries {
-                let place = path.join(&entry.name);
-                match entry.node {
-                    Node::Dir(below) => waiting.push((place, below)),
-                    Node::File(found) => self.content(&place, &found)?,
-                    _ => {}
-                }
+                Err(error) => self.note(ObjectKind::Tree, &id, &path, Err(error))?,
             }
+        }
+        self.read_waiting()
+    }
+
+    fn content(&mut self, path: TreePath, found: &Content) -> Result<(), Failure> {
+        let Some(list) = &found.chunks else { return self.blob(path, found.hash) };
+        self.check(ObjectKind::Chunks, list, &path, true)?;
+        // A list that cannot be read has been noted.
+        for (id, _) in content::chunks(self.store, found).unwrap_or_default() {
+            self.blob(path.clone(), id)?;
         }
         Ok(())
     }
 
-    fn content(&mut self, path: &TreePath, found: &wfr_model::entry::Content) -> Result<(), Failure> {
-        if let Some(list) = &found.chunks {
-            self.check(ObjectKind::Chunks, list, path, true)?;
+    /// Looks for a blob, and puts it on the list of those to be read where its turn has come.
+    fn blob(&mut self, path: TreePath, id: Digest) -> Result<(), Failure> {
+        let is_sampled = u64::from(id.0[0]) % SAMPLE == 0;
+        if !is_sampled && self.level != Level::Comprehensive {
+            return self.check(ObjectKind::Blob, &id, &path, false);
         }
-        match content::chunks(self.store, found) {
-            Ok(chunks) => {
-                for (id, _) in chunks {
-                    let sampled = u64::from(id.0[0]) % SAMPLE == 0;
-                    self.check(ObjectKind::Blob, &id, path, sampled || self.level == Level::Comprehensive)?;
+        if self.seen.insert(id) {
+            self.report.objects += 1;
+            self.report.read += 1;
+            self.waiting.push((id, path));
+        }
+        if self.waiting.len() >= WAITING_MAX { self.read_waiting() } else { Ok(()) }
+    }
+
+    /// Reads the blobs that wait, with several threads.
+    fn read_waiting(&mut self) -> Result<(), Failure> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let (store, session) = (self.store, self.session);
+        let bytes = AtomicU64::new(0);
+        let work = || {
+            while let Some((id, path)) = waiting.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if session.abort.load(Ordering::Relaxed) {
+                    return;
                 }
-                Ok(())
+                match store.get(ObjectKind::Blob, id) {
+                    Ok(read) => {
+                        bytes.fetch_add(read.len() as u64, Ordering::Relaxed);
+                        session.meter.bytes.fetch_add(read.len() as u64, Ordering::Relaxed);
+                    }
+                    Err(error) => failed.lock().unwrap_or_else(PoisonError::into_inner).push((*id, path, error)),
+                }
             }
-            // The list itself has been noted.
-            Err(_) => Ok(()),
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..session.threads.min(waiting.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        self.check_interrupt()?;
+        self.report.bytes += bytes.into_inner();
+        let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.sort_by(|a, b| a.1.cmp(b.1));
+        failed.into_iter().try_for_each(|(id, path, error)| self.note(ObjectKind::Blob, &id, path, Err(error)))
+    }
+
+    fn check_interrupt(&self) -> Result<(), Failure> {
+        if self.session.abort.load(Ordering::Relaxed) {
+            return Err(Failure::new(Code::Interrupted, "the validation was interrupted"));
         }
+        Ok(())
     }
 }
 

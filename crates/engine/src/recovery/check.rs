@@ -2,40 +2,74 @@
 //!
 //! Owns both. Refuses to decide what follows from them.
 
-use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 use wfr_model::TreePath;
+use wfr_model::entry::{Entry, Node};
 use wfr_model::plan::Plan;
 use wfr_model::recovery::ApplyReport;
-use wfr_store::scan::Dry;
-use wfr_store::{Store, tree};
+use wfr_store::object::hash_reader;
+use wfr_store::{Store, disk, tree};
 
 use crate::error::Failure;
 use crate::open::Open;
-use crate::scanning::{self, Effort};
-use crate::session::Session;
 
-/// Whether every path that was changed holds what the plan aimed at.
-pub(super) fn is_as_planned(
-    session: &Session,
-    open: &Open,
-    store: &Store,
-    plan: &Plan,
-    report: &ApplyReport,
-) -> Result<bool, Failure> {
-    let dry = Dry::over(store);
-    let scan = scanning::scan_workspace(open, &dry, session, Effort::default())?;
-    let changed: BTreeSet<&TreePath> = report.changed.iter().map(|step| &step.path).collect();
-    let differences = tree::diff(&dry, &scan.tree, &plan.to)?;
-    let is_wrong = |difference: &tree::Difference| match (&difference.before, &difference.after) {
-        (Some(now), Some(goal)) => !now.same_but_time(goal),
-        _ => true,
+/// Whether every path that was changed holds what the plan aimed at: kind, mode, size, and each byte.
+pub(super) fn is_as_planned(open: &Open, store: &Store, plan: &Plan, report: &ApplyReport) -> Result<bool, Failure> {
+    let root = disk::open_dir(open.root())?;
+    for path in report.changed.iter().map(|step| &step.path) {
+        let goal = tree::lookup(store, &plan.to, path)?;
+        if !holds(&root, path, goal.as_ref())? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a path holds an entry, or nothing.
+fn holds(root: &OwnedFd, path: &TreePath, goal: Option<&Entry>) -> io::Result<bool> {
+    let place = Path::new(OsStr::from_bytes(path.as_bytes()));
+    let found = match disk::open_beneath(root, place, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(goal.is_none());
+        }
+        // Something else than a directory stands above it now.
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(goal.is_none()),
+        Err(error) => return Err(error),
     };
-    Ok(!differences.iter().any(|difference| changed.contains(&difference.path) && is_wrong(difference)))
+    let stat = rustix::fs::fstat(&found)?;
+    let Some(goal) = goal else { return Ok(false) };
+    let is_mode_right = stat.st_mode & 0o7777 == goal.meta.mode & 0o7777;
+    match (&goal.node, FileType::from_raw_mode(stat.st_mode)) {
+        (Node::Dir(_), FileType::Directory) => Ok(is_mode_right),
+        (Node::Symlink(target), FileType::Symlink) => {
+            let link = rustix::fs::readlinkat(&found, "", Vec::new())?;
+            Ok(link.as_bytes() == target.as_slice())
+        }
+        (Node::File(content), FileType::RegularFile) => {
+            if !is_mode_right || stat.st_size.unsigned_abs() != content.size {
+                return Ok(false);
+            }
+            match disk::open_beneath(root, place, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
+                Ok(fd) => Ok(hash_reader(&mut File::from(fd))? == content.hash),
+                // A mode that shuts out its owner, as the checkpoint has it: the bytes were verified when staged.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
+                Err(error) => Err(error),
+            }
+        }
+        _ => Ok(false),
+    }
 }
 
 /// A command that must succeed in the restored tree.

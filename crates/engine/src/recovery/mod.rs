@@ -84,23 +84,21 @@ pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     make_root(open.root())?;
     let held = holding::hold(open, &label, session.now())?;
     finish::finish_held(session, open, &held)?;
-    let store = open.store()?;
-    let planned = planning::plan_dry(session, open, &store, order)?;
-    planning::check_consent(&planned, consent)?;
-    planning::check_others(&planned, order)?;
-    planning::check_conflicts(&planned)?;
-    planning::check_saved(&planned)?;
-    drop(store);
+    if !matches!(consent, Consent::Yes | Consent::Digest(_)) {
+        let planned = planning::plan_dry(session, open, &open.store()?, order)?;
+        planning::check_consent(&planned, consent)?;
+    }
     let safety = save(session, open, order)?;
     let store = open.store()?;
-    let plan = planning::plan_from(session, open, &store, order, &safety)?;
-    if let Consent::Digest(digest) = consent
-        && planning::digest(&plan.plan) != digest
-    {
-        return Err(planning::stale(&plan));
-    }
-    planning::check_conflicts(&plan)?;
-    planning::check_saved(&plan)?;
+    let planned = planning::plan_from(session, open, &store, order, &safety)
+        .and_then(|planned| planning::check(&planned, order, consent).map(|()| planned));
+    let plan = match planned {
+        Ok(plan) => plan,
+        Err(refused) => {
+            forget(session, open, order, &safety)?;
+            return Err(refused);
+        }
+    };
     let deadline = order.time_limit.map(|limit| begun + limit);
     let ended = run(session, open, &store, order, &plan.plan, &safety, deadline)?;
     drop(held);
@@ -113,6 +111,22 @@ fn make_root(root: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     std::fs::create_dir_all(root).map_err(|error| Failure::of(crate::error::code_of_io(&error), &error))
+}
+
+/// Removes the safety checkpoint of a recovery that was refused: nothing was changed, so it saves nothing.
+fn forget(session: &Session, open: &Open, order: &Order, safety: &CheckpointRow) -> Result<(), Failure> {
+    let audit = NewOperation {
+        operation_id: mint::operation(),
+        operation: "recovery refused".to_owned(),
+        actor: session.actor.clone(),
+        at: session.now(),
+        workflow_id: Some(order.workflow.clone()),
+        parameters: serde_json::json!({"target": order.target.checkpoint_id}),
+        inverse: None,
+        result: Value::Null,
+    };
+    crate::cleanup::delete(open, std::slice::from_ref(safety), &audit)?;
+    Ok(())
 }
 
 /// Takes the safety checkpoint.
@@ -172,8 +186,7 @@ fn run(
     let _ = committed.finish(open.root());
     let Outcome { status, mut report, reason } = outcome;
     report.kept.extend(plan.kept.iter().cloned());
-    let is_as_planned =
-        status != RecoveryStatus::TakenBack && check::is_as_planned(session, open, store, plan, &report)?;
+    let is_as_planned = status != RecoveryStatus::TakenBack && check::is_as_planned(open, store, plan, &report)?;
     let mut ended = Ended {
         recovery: id,
         status,

@@ -39,7 +39,7 @@ impl Planned {
 }
 
 /// The digest of a plan.
-pub(super) fn digest(plan: &Plan) -> Digest {
+fn digest(plan: &Plan) -> Digest {
     hash(&plan.canonical())
 }
 
@@ -166,6 +166,15 @@ fn blast_radius(open: &Open, order: &Order) -> Result<Vec<String>, Failure> {
     Ok(others.map(|row| format!("workflow {} took checkpoint {} since", row.workflow_id, row.name)).collect())
 }
 
+/// Refuses a plan that may not be carried out: it is not the one agreed to, others would lose work, something stands in
+/// the way or cannot be saved.
+pub(super) fn check(planned: &Planned, order: &Order, consent: Consent) -> Result<(), Failure> {
+    check_consent(planned, consent)?;
+    check_others(planned, order)?;
+    check_conflicts(planned)?;
+    check_saved(planned)
+}
+
 /// Refuses a plan that nobody has agreed to; the plan goes with the refusal.
 pub(super) fn check_consent(planned: &Planned, consent: Consent) -> Result<(), Failure> {
     match consent {
@@ -186,12 +195,12 @@ fn refused(planned: &Planned) -> serde_json::Value {
 }
 
 /// The tree is not the one that the digest's plan was made for.
-pub(super) fn stale(planned: &Planned) -> Failure {
+fn stale(planned: &Planned) -> Failure {
     Failure::new(Code::StalePlan, "the tree changed after the plan was made").with_result(&refused(planned))
 }
 
 /// Refuses a plan with conflicts.
-pub(super) fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
+fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
     let conflicts = &planned.plan.conflicts;
     let Some(first) = conflicts.first() else { return Ok(()) };
     let guarded = conflicts.iter().all(|conflict| conflict.code == "AGENT_CONFIGURATION");
@@ -202,7 +211,7 @@ pub(super) fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
 
 /// Refuses where something that would change could not be saved first: it cannot be read, or keeps changing. What a rule
 /// leaves out is another matter: the plan names it and leaves it alone.
-pub(super) fn check_saved(planned: &Planned) -> Result<(), Failure> {
+fn check_saved(planned: &Planned) -> Result<(), Failure> {
     let gap = planned.plan.kept.iter().find_map(|kept| match kept.reason {
         KeptReason::NotSaved(reason) if reason.is_gap() => Some((&kept.path, reason)),
         _ => None,
@@ -213,7 +222,7 @@ pub(super) fn check_saved(planned: &Planned) -> Result<(), Failure> {
 }
 
 /// Refuses where others have worked since, unless that was said to be meant.
-pub(super) fn check_others(planned: &Planned, order: &Order) -> Result<(), Failure> {
+fn check_others(planned: &Planned, order: &Order) -> Result<(), Failure> {
     match planned.blast_radius.first() {
         Some(first) if !order.whole_tree => {
             Err(Failure::new(Code::OthersActive, format!("{first}: a full restore would take their work back too"))
