@@ -16,7 +16,7 @@ use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepReport};
 use wfr_model::{RecoveryId, TreePath};
 use wfr_store::{Objects, ReadError, disk};
 
-use crate::mounts::{Mounts, Staging};
+use crate::mounts::{self, Mounts, Staging};
 use crate::plan::LinkGroups;
 pub use crate::redo::RedoError;
 use crate::redo::{self, Head, Redo, RedoStep};
@@ -346,7 +346,7 @@ impl Committed {
         self.lift(&root, true)?;
         let (ends, reason) = self.forward(environment, &ground);
         if let Some(reason) = reason {
-            self.take_back(&ground)?;
+            self.back(&ground)?;
             self.lift(&root, false)?;
             self.sync(&staging)?;
             let report = self.settle(&staging, &[])?;
@@ -357,6 +357,21 @@ impl Committed {
         let report = self.settle(&staging, &ends)?;
         let status = if report.failed.is_empty() { RecoveryStatus::Done } else { RecoveryStatus::Partial };
         Ok(Outcome { status, report, reason: None })
+    }
+
+    /// Takes everything back, however far it came: the tree is as it was before.
+    pub fn take_back(&self, environment: &Environment<'_>) -> io::Result<Outcome> {
+        let root = disk::open_dir(environment.root)?;
+        let head = &self.redo.head;
+        let staging = open_staging(&root, &head.mounts, &head.recovery)?;
+        let manner = Manner { exact_mtime: head.exact_mtime, with_owner: head.with_owner };
+        let ground = Ground { root: root.as_fd(), staging: &staging, objects: environment.objects, manner };
+        self.lift(&root, true)?;
+        self.back(&ground)?;
+        self.lift(&root, false)?;
+        self.sync(&staging)?;
+        let report = self.settle(&staging, &[])?;
+        Ok(Outcome { status: RecoveryStatus::TakenBack, report, reason: None })
     }
 
     /// The ends of all steps, or why everything must be taken back.
@@ -377,7 +392,7 @@ impl Committed {
         (ends, None)
     }
 
-    fn take_back(&self, ground: &Ground<'_>) -> io::Result<()> {
+    fn back(&self, ground: &Ground<'_>) -> io::Result<()> {
         let mut result = Ok(());
         for (number, redo_step) in self.redo.steps.iter().enumerate().rev() {
             // One step that cannot be taken back must not keep the others from it.
@@ -435,12 +450,28 @@ impl Committed {
     }
 }
 
-/// Removes staging directories of recoveries that never passed their commit point. `is_known` says which are at work.
+/// Removes staging directories of recoveries that never passed their commit point, on every mount. `is_known` says which
+/// are at work.
 pub fn clean_leftovers(root: &Path, is_known: &dyn Fn(&RecoveryId) -> bool) -> io::Result<Vec<RecoveryId>> {
+    let mounts = mounts::below(root);
     let root = disk::open_dir(root)?;
     let mut cleaned = Vec::new();
-    let Ok(base) = beneath::directory(&root, &TreePath::ROOT.join(crate::mounts::STAGING.as_bytes())) else {
-        return Ok(cleaned);
+    for mount in &mounts {
+        clean_mount(&root, mount, is_known, &mut cleaned)?;
+    }
+    cleaned.sort();
+    cleaned.dedup();
+    Ok(cleaned)
+}
+
+fn clean_mount(
+    root: &OwnedFd,
+    mount: &TreePath,
+    is_known: &dyn Fn(&RecoveryId) -> bool,
+    cleaned: &mut Vec<RecoveryId>,
+) -> io::Result<()> {
+    let Ok(base) = beneath::directory(root, &mount.join(mounts::STAGING.as_bytes())) else {
+        return Ok(());
     };
     let listed = disk::open_at(&base, Path::new("."), rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty())?;
     for entry in rustix::fs::Dir::read_from(&listed)? {
@@ -451,7 +482,7 @@ pub fn clean_leftovers(root: &Path, is_known: &dyn Fn(&RecoveryId) -> bool) -> i
         if is_known(&id) {
             continue;
         }
-        let staging = Staging::open(root.as_fd(), &TreePath::ROOT, &id)?;
+        let staging = Staging::open(root.as_fd(), mount, &id)?;
         // Only what was staged is removed. Before the commit point nothing can have been displaced.
         for staged in rustix::fs::Dir::read_from(&staging.new)? {
             let staged = staged?;
@@ -462,5 +493,5 @@ pub fn clean_leftovers(root: &Path, is_known: &dyn Fn(&RecoveryId) -> bool) -> i
         staging.close(root.as_fd(), &id)?;
         cleaned.push(id);
     }
-    Ok(cleaned)
+    Ok(())
 }

@@ -22,7 +22,7 @@ use crate::metadata::{Time, dress, dress_directory, dress_link};
 use crate::plan::LinkGroups;
 use crate::stage::DiskFile;
 
-/// Why a tree could not be written out. What was written stays, to be removed by hand or used as far as it goes.
+/// Why a tree could not be written out. What was written is removed again.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckoutError {
     /// The directory holds something.
@@ -78,8 +78,29 @@ pub struct Checkout<'c> {
 /// One directory's work: where it is and what is in it, directories left out.
 type Batch = (TreePath, Vec<Entry>);
 
-/// Directories, each before those below it.
-type Directories = Vec<(TreePath, Entry)>;
+/// What a checkout makes.
+#[derive(Default)]
+struct Made {
+    /// Directories, each before those below it.
+    directories: Vec<(TreePath, Entry)>,
+    /// Everything else.
+    batches: Vec<Batch>,
+}
+
+impl Made {
+    /// Removes what was made. A file that does not belong to it would keep its directory, and stays.
+    fn remove(&self, root: &OwnedFd) {
+        for (path, entries) in &self.batches {
+            let Ok(dir) = beneath::directory(root, path) else { continue };
+            for entry in entries {
+                let _ = disk::unlink(&dir, os(&entry.name));
+            }
+        }
+        for (path, _) in self.directories.iter().rev() {
+            let _ = beneath::parent(root, path).and_then(|dir| disk::remove_dir(dir, os(path.name())));
+        }
+    }
+}
 
 impl Checkout<'_> {
     /// Writes the tree into `dest`, which must exist and be empty, with one flush at the end.
@@ -89,24 +110,33 @@ impl Checkout<'_> {
             return Err(CheckoutError::NotEmpty(dest.to_owned()));
         }
         let root = disk::open_dir(dest).map_err(failed)?;
-        let (batches, directories) = self.make_directories(&root)?;
-        let mut written = self.write_files(&root, &batches)?;
+        let mut made = Made::default();
+        let written = self.write(&root, &mut made);
+        if written.is_err() {
+            made.remove(&root);
+        }
+        written
+    }
+
+    fn write(&self, root: &OwnedFd, made: &mut Made) -> Result<Written, CheckoutError> {
+        self.make_directories(root, made)?;
+        let Made { batches, directories } = made;
+        let mut written = self.write_files(root, batches)?;
         written.directories = directories.len() as u64;
-        self.link(&root)?;
+        self.link(root)?;
         for (path, entry) in directories.iter().rev() {
             let time = Some(Time::Exact(entry.meta.mtime));
-            beneath::parent(&root, path)
+            beneath::parent(root, path)
                 .and_then(|dir| dress_directory(dir, os(path.name()), entry, time, self.with_owner))
                 .map_err(|source| CheckoutError::Io { place: path.to_string(), source })?;
         }
+        let failed = |source| CheckoutError::Io { place: ".".to_owned(), source };
         disk::sync_file_system(root.as_fd()).map_err(failed)?;
         Ok(written)
     }
 
-    /// Makes all directories, each before what it holds; returns the rest as batches.
-    fn make_directories(&self, root: &OwnedFd) -> Result<(Vec<Batch>, Directories), CheckoutError> {
-        let mut directories = Vec::new();
-        let mut batches: Vec<Batch> = Vec::new();
+    /// Makes all directories, each before what it holds; the rest becomes batches.
+    fn make_directories(&self, root: &OwnedFd, made: &mut Made) -> Result<(), CheckoutError> {
         let mut waiting = vec![(TreePath::ROOT, self.tree)];
         while let Some((path, id)) = waiting.pop() {
             let failed = |source| CheckoutError::Io { place: path.to_string(), source };
@@ -116,16 +146,16 @@ impl Checkout<'_> {
                 if let Node::Dir(below) = entry.node {
                     disk::make_dir(&dir, os(&entry.name), Mode::from_raw_mode(0o700)).map_err(failed)?;
                     let place = path.join(&entry.name);
-                    directories.push((place.clone(), entry.clone()));
+                    made.directories.push((place.clone(), entry.clone()));
                     waiting.push((place, below));
                 }
             }
             entries.retain(|entry| !matches!(entry.node, Node::Dir(_)));
             for part in entries.chunks(256) {
-                batches.push((path.clone(), part.to_vec()));
+                made.batches.push((path.clone(), part.to_vec()));
             }
         }
-        Ok((batches, directories))
+        Ok(())
     }
 
     fn write_files(&self, root: &OwnedFd, batches: &[Batch]) -> Result<Written, CheckoutError> {

@@ -3,10 +3,12 @@
 //! Owns the mounts that one recovery touches and the staging directories at their roots. Refuses to stage anything.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use wfr_model::{RecoveryId, TreePath};
@@ -134,4 +136,40 @@ fn ensure_dir(parent: &OwnedFd, name: &Path) -> io::Result<OwnedFd> {
         Err(error) => return Err(error),
     }
     disk::open_at(parent, name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty())
+}
+
+/// The root, and every mount point below it that the kernel lists (`proc_pid_mountinfo(5)`: the fifth field, with
+/// spaces, tabs, line feeds and backslashes as octal escapes).
+pub(crate) fn below(root: &Path) -> Vec<TreePath> {
+    let listed = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let points = listed.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    let below = points.filter_map(|point| {
+        let point = PathBuf::from(OsString::from_vec(unescape_octal(point)));
+        let inside = point.strip_prefix(root).ok()?.as_os_str().as_bytes().to_vec();
+        TreePath::from_bytes(&inside).ok().filter(|path| !path.is_root())
+    });
+    let mut found: Vec<TreePath> = below.collect();
+    found.push(TreePath::ROOT);
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn unescape_octal(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| *first == b'\\') {
+            Some(byte) => {
+                plain.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                plain.push(*first);
+                rest = after;
+            }
+        }
+    }
+    plain
 }

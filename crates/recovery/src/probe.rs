@@ -32,6 +32,11 @@ impl Abilities {
     }
 }
 
+/// The workspace's root and every mount point below it, by the kernel's list.
+pub fn mounts(root: &Path) -> Vec<TreePath> {
+    mounts::below(root)
+}
+
 /// Probes the mount whose root is `mount`, below the workspace root. Leaves nothing behind.
 pub fn probe(root: &Path, mount: &TreePath) -> io::Result<Abilities> {
     let root = wfr_store::disk::open_dir(root)?;

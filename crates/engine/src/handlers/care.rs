@@ -2,8 +2,8 @@
 //!
 //! Owns what is looked at and what each finding says. Refuses to change anything but the derived files it is asked for.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -140,7 +140,8 @@ fn leftovers(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
 
 /// The recoveries that have a staging directory on some mount of the workspace.
 fn staged(root: &Path) -> Vec<RecoveryId> {
-    let dirs = mounts(root).into_iter().map(|mount| root.join(OsStr::from_bytes(mount.as_bytes())).join(STAGING));
+    let dirs =
+        probe::mounts(root).into_iter().map(|mount| root.join(OsStr::from_bytes(mount.as_bytes())).join(STAGING));
     let names = dirs.filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
@@ -161,7 +162,7 @@ fn chain(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
 
 /// What each mount at the workspace's root and below it can do.
 fn file_systems(open: &Open, findings: &mut Vec<Finding>) -> Vec<FileSystemReport> {
-    mounts(open.root()).into_iter().filter_map(|mount| file_system(open, &mount, findings)).collect()
+    probe::mounts(open.root()).into_iter().filter_map(|mount| file_system(open, &mount, findings)).collect()
 }
 
 fn file_system(open: &Open, mount: &TreePath, findings: &mut Vec<Finding>) -> Option<FileSystemReport> {
@@ -187,42 +188,6 @@ fn file_system(open: &Open, mount: &TreePath, findings: &mut Vec<Finding>) -> Op
         no_replace: abilities.no_replace,
         leases: abilities.leases,
     })
-}
-
-/// The root, and every mount point below it that the kernel lists (`proc_pid_mountinfo(5)`: the fifth field, with
-/// spaces, tabs, line feeds and backslashes as octal escapes).
-fn mounts(root: &Path) -> Vec<TreePath> {
-    let listed = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let points = listed.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
-    let below = points.filter_map(|point| {
-        let point = PathBuf::from(OsString::from_vec(unescape_octal(point)));
-        let inside = point.strip_prefix(root).ok()?.as_os_str().as_bytes().to_vec();
-        TreePath::from_bytes(&inside).ok().filter(|path| !path.is_root())
-    });
-    let mut found: Vec<TreePath> = below.collect();
-    found.push(TreePath::ROOT);
-    found.sort();
-    found.dedup();
-    found
-}
-
-fn unescape_octal(bytes: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| *first == b'\\') {
-            Some(byte) => {
-                plain.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                plain.push(*first);
-                rest = after;
-            }
-        }
-    }
-    plain
 }
 
 /// Writes the reference's three metadata files of a workflow.

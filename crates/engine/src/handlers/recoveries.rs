@@ -377,12 +377,8 @@ pub fn resume(session: &mut Session, parameters: Resume) -> Result<Success<Resum
 }
 
 fn try_resume(session: &mut Session, parameters: Resume) -> Result<Success<Resumed>, Failure> {
-    if parameters.take_back {
-        let message = "taking an unfinished recovery back comes with a later version";
-        return Err(Failure::new(Code::NotInThisVersion, message).with_hint("`wfr resume`, then `wfr undo`"));
-    }
     let open = session.open()?;
-    let finished = recovery::finish_and_clean(session, &open)?;
+    let finished = recovery::finish_and_clean(session, &open, parameters.take_back)?;
     let resumed = finished.resumed.into_iter().map(|(recovery_id, outcome)| ResumedRecovery {
         recovery_id,
         recovery_status: outcome.status,

@@ -26,21 +26,23 @@ pub fn finish_unfinished(session: &Session, open: &Open) -> Result<Finished, Fai
     if apply::unfinished(&open.vault.journal())?.is_empty() && open.catalog.unfinished()?.is_empty() {
         return Ok(Finished::default());
     }
-    finish_and_clean(session, open)
+    finish_and_clean(session, open, false)
 }
 
 /// The same, and removes what a dead process staged in vain even where nothing is unfinished.
-pub fn finish_and_clean(session: &Session, open: &Open) -> Result<Finished, Failure> {
+///
+/// With `take_back` files go back to what they were instead of on to what they were to be.
+pub fn finish_and_clean(session: &Session, open: &Open, take_back: bool) -> Result<Finished, Failure> {
     let held = holding::hold(open, "finishing an unfinished recovery", session.now())?;
-    finish_held(session, open, &held)
+    finish_held(session, open, &held, take_back)
 }
 
 /// The same, by who has the hold.
-pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>) -> Result<Finished, Failure> {
+pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>, take_back: bool) -> Result<Finished, Failure> {
     let mut finished = Finished::default();
     let journal = open.vault.journal();
     for id in apply::unfinished(&journal)? {
-        let outcome = complete(session, open, &id)?;
+        let outcome = complete(session, open, &id, take_back)?;
         finished.resumed.push((id, outcome));
     }
     for record in open.catalog.unfinished()? {
@@ -52,7 +54,7 @@ pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>) -> Resul
     Ok(finished)
 }
 
-fn complete(session: &Session, open: &Open, id: &RecoveryId) -> Result<Outcome, Failure> {
+fn complete(session: &Session, open: &Open, id: &RecoveryId, take_back: bool) -> Result<Outcome, Failure> {
     let committed = apply::reopen(&open.vault.journal(), id)?;
     let store = open.store()?;
     let journal = open.vault.journal();
@@ -65,7 +67,7 @@ fn complete(session: &Session, open: &Open, id: &RecoveryId) -> Result<Outcome, 
         deadline: None,
         on_step: &|done, total| session.meter.step(done, total),
     };
-    let outcome = committed.run(&environment)?;
+    let outcome = if take_back { committed.take_back(&environment)? } else { committed.run(&environment)? };
     if let Some(record) = open.catalog.recovery(id)? {
         end(session, open, &record.workflow_id, id, outcome.status, Some(outcome.report.clone()))?;
     }

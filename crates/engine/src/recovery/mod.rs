@@ -83,7 +83,7 @@ pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     let label = format!("{} of {} to {}", order.kind.as_str(), order.workflow, order.target.name);
     make_root(open.root())?;
     let held = holding::hold(open, &label, session.now())?;
-    finish::finish_held(session, open, &held)?;
+    finish::finish_held(session, open, &held, false)?;
     if !matches!(consent, Consent::Yes | Consent::Digest(_)) {
         let planned = planning::plan_dry(session, open, &open.store()?, order)?;
         planning::check_consent(&planned, consent)?;
