@@ -213,6 +213,9 @@ impl From<ArchiveError> for Failure {
             A::Version(_) => Self::of(Code::UnsupportedFormat, &error),
             A::Damaged { .. } | A::Incomplete { .. } => Self::of(Code::ArchiveDamaged, &error),
             A::Interrupted => Self::of(Code::Interrupted, &error),
+            A::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Self::of(Code::FileNotFound, &error)
+            }
             A::Io { ref source, .. } => io(&error, source),
         }
     }

@@ -11,7 +11,7 @@ use wfr_model::Timestamp;
 use wfr_store::Vault;
 use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
 
-use crate::keyring::{self, KeyError, Keyring};
+use crate::keyring::{self, KeyError, Keyring, NewKey};
 use crate::view;
 use crate::workspace::{self, Directories, Place};
 
@@ -76,6 +76,12 @@ pub struct Encryption<'k> {
     pub recipients: &'k [String],
     /// Makes the key.
     pub keyring: &'k Keyring,
+}
+
+impl Encryption<'_> {
+    fn make_key(&self) -> Result<NewKey, KeyError> {
+        self.keyring.make(&self.keyring.recipients(self.recipients)?)
+    }
 }
 
 /// Puts `root` under protection; does nothing where it is already, but mends what is missing.
@@ -181,17 +187,18 @@ fn open_or_make_vault(place: &Place, encryption: &Encryption<'_>) -> Result<(Vau
             if !is_empty {
                 return Err(InitError::KeyLost(place.vault.clone()));
             }
-            encryption.keyring.create(&vault, &encryption.keyring.recipients(encryption.recipients)?)?;
+            encryption.keyring.install(&vault, encryption.make_key()?)?;
             Ok((vault, true))
         }
         Ok(vault) => Ok((vault, true)),
         Err(VaultError::Absent(_)) => {
             let vault_id = uuid::Uuid::now_v7().simple().to_string();
             let encrypted = encryption.wanted;
-            let recipients = if encrypted { Some(encryption.keyring.recipients(encryption.recipients)?) } else { None };
+            // The key comes first: a vault that is to have one must not be made where none can be.
+            let key = if encrypted { Some(encryption.make_key()?) } else { None };
             let vault = Vault::create(&place.vault, Identity { format_version: FORMAT_VERSION, vault_id, encrypted })?;
-            if let Some(recipients) = recipients {
-                encryption.keyring.create(&vault, &recipients)?;
+            if let Some(key) = key {
+                encryption.keyring.install(&vault, key)?;
             }
             Ok((vault, false))
         }

@@ -73,6 +73,12 @@ pub enum KeyError {
     },
 }
 
+/// A key that no vault has yet.
+pub struct NewKey {
+    key: MasterKey,
+    wrapped: Vec<u8>,
+}
+
 /// Finds keys, once a process.
 #[derive(Default)]
 pub struct Keyring {
@@ -142,12 +148,18 @@ impl Keyring {
         self.ask(Purpose::New)?.map(Recipients::Passphrase).ok_or(KeyError::NoPassphrase)
     }
 
-    /// Makes the key of a new vault and writes it wrapped.
-    pub fn create(&self, vault: &Vault, recipients: &Recipients) -> Result<(), KeyError> {
-        let place = || vault.keys().join(WRAPPED);
-        let failed = |source| KeyError::Io { place: place(), source };
-        let key = MasterKey::generate().map_err(failed)?;
-        write_durably(&vault.keys(), WRAPPED, &keys::wrap(&key, recipients)?).map_err(failed)?;
+    /// Makes a key for a vault to come, locked for these recipients.
+    pub fn make(&self, recipients: &Recipients) -> Result<NewKey, KeyError> {
+        let place = || PathBuf::from("the system's source of randomness");
+        let key = MasterKey::generate().map_err(|source| KeyError::Io { place: place(), source })?;
+        let wrapped = keys::wrap(&key, recipients)?;
+        Ok(NewKey { key, wrapped })
+    }
+
+    /// Gives a vault its key.
+    pub fn install(&self, vault: &Vault, NewKey { key, wrapped }: NewKey) -> Result<(), KeyError> {
+        let failed = |source| KeyError::Io { place: vault.keys().join(WRAPPED), source };
+        write_durably(&vault.keys(), WRAPPED, &wrapped).map_err(failed)?;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         *found = Some((vault.identity().vault_id.clone(), Arc::new(Cipher::new(&key))));
         Ok(())

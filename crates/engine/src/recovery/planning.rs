@@ -2,11 +2,13 @@
 //!
 //! Owns what counts as later work of others, what an undo leaves alone, and consent. Refuses to apply.
 
+use std::collections::HashSet;
+
 use wfr_catalog::{CheckpointRow, ListQuery};
-use wfr_model::Digest;
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::{Entry, Node};
 use wfr_model::plan::{Kept, KeptReason, Plan};
+use wfr_model::{Digest, TreePath};
 use wfr_recovery::plan::{Goal, plan};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
@@ -110,12 +112,16 @@ fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &m
     })?;
     let (before, present) = (made.to, made.from);
     let exact = order.exact_mtime;
+    // A file may differ in nothing but the names that it shares.
+    let linked: HashSet<TreePath> =
+        links::of(objects, order.target.hard_links.as_ref())?.into_iter().flatten().collect();
     let mut steps = Vec::with_capacity(made.steps.len());
     for step in std::mem::take(&mut made.steps) {
         let at = |root: &Digest| tree::lookup(objects, root, &step.path);
         let (was, restored, now) = (at(&before)?, at(&after)?, at(&present)?);
         let is_directory = matches!(&now, Some(entry) if matches!(entry.node, Node::Dir(_)));
-        if same(was.as_ref(), restored.as_ref(), exact) && !(exact && is_directory) {
+        let is_as_it_was = same(was.as_ref(), restored.as_ref(), exact) && !linked.contains(&step.path);
+        if is_as_it_was && !(exact && is_directory) {
             continue;
         }
         if same(now.as_ref(), restored.as_ref(), exact) || is_directory {

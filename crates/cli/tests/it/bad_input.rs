@@ -1,0 +1,155 @@
+//! Bad parameters, configurations and trees: a clear error or a named skip, and nothing is lost.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use wfr_testkit::TestTree;
+
+use crate::world::World;
+
+#[test]
+fn parameters_that_are_wrong_are_named() {
+    let world = World::new();
+    world.checkpoint("base");
+    for (arguments, code, error) in [
+        (&["creat-checkpoint", "wf"][..], 2, "UNKNOWN_OPERATION"),
+        (&["create-checkpoint", "wf", "{"], 2, "INVALID_JSON"),
+        (&["create-checkpoint", "wf", "[1]"], 2, "WRONG_ARGUMENTS"),
+        (&["create-checkpoint", "wf", r#"{"nam":"x"}"#], 2, "UNKNOWN_PARAMETER"),
+        (&["create-checkpoint", "wf", r#"{"checkpoint_type":"sometimes"}"#], 2, "INVALID_PARAMETER"),
+        (&["create-checkpoint", "wf", r#"{"name":"../../etc"}"#], 2, "INVALID_PARAMETER"),
+        (&["create-checkpoint", "wf", r#"{"name":"latest"}"#], 2, "INVALID_PARAMETER"),
+        (&["create-checkpoint", "wf", r#"{"retention_policy":"soon"}"#], 2, "INVALID_PARAMETER"),
+        (&["create-checkpoint"], 2, "WRONG_ARGUMENTS"),
+        (&["restore", "wf", "base", r#"{"restoration_mode":"selective"}"#], 2, "NOT_IN_THIS_VERSION"),
+        (&["restore", "other", "base"], 3, "WORKFLOW_NOT_FOUND"),
+        (&["import", "/no/such/file"], 3, "FILE_NOT_FOUND"),
+        (&["cleanup-checkpoints", "wf", "--retention-policy", "last=many"], 2, "INVALID_PARAMETER"),
+    ] {
+        let ended = world.call(arguments);
+        assert_eq!((ended.code, ended.error()), (code, error), "{arguments:?}: {ended:?}");
+    }
+    let near = world.refused(&["create-checkpoint", "wf", r#"{"nam":"x"}"#], 2, "UNKNOWN_PARAMETER");
+    assert!(near.json.to_string().contains("name"), "{near:?}");
+    assert_eq!(world.names(), ["base"]);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_named_with_its_line() {
+    let world = World::new();
+    world.checkpoint("base");
+    let file = world.root().join(".claude/recovery/config.toml");
+    let good = std::fs::read(&file).unwrap();
+    for bad in ["capture = 1", "[capture]\nexclud = []", "\u{0}", "[capture]\nquota_bytes = -3"] {
+        std::fs::write(&file, bad).unwrap();
+        let refused = world.refused(&["list-checkpoints"], 2, "INVALID_CONFIGURATION");
+        assert!(refused.json["error"].to_string().contains("config.toml"), "{refused:?}");
+    }
+    std::fs::write(&file, good).unwrap();
+    world.refused(&["config", "capture.exclud", "x"], 2, "UNKNOWN_PARAMETER");
+    world.ok(&["config", "capture.exclude", "target"]);
+    assert_eq!(world.names(), ["base"]);
+}
+
+#[test]
+fn names_of_any_bytes_come_back_and_are_told_apart() {
+    let world = World::new();
+    let odd = [&b"new\nline"[..], b"back\\slash", b"\xff\xfe", b"\x1b[2J", b"-rf", b"{json}", b"  "];
+    for name in odd {
+        world.tree.write(OsStr::from_bytes(name), name);
+    }
+    let before = world.snapshot();
+    world.checkpoint("base");
+    for name in odd {
+        world.tree.remove(OsStr::from_bytes(name));
+    }
+    let restored = world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    before.assert_same(&world.snapshot());
+    let paths = restored.result("changed").to_string();
+    assert!(paths.contains(r"\\\\slash") && paths.contains(r"\\xff\\xfe"), "{paths}");
+    let bytes = world.command(&["cat", "base", r"\xff\xfe"]).output().unwrap();
+    assert_eq!(bytes.stdout, b"\xff\xfe");
+}
+
+#[test]
+fn what_is_not_captured_is_named_and_never_touched() {
+    let world = World::new();
+    world.tree.fifo("pipe");
+    world.tree.write("node_modules/x", b"1");
+    world.tree.write("cached/CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55\n");
+    world.tree.write("cached/data", b"1");
+    world.tree.write(".git/HEAD", b"ref: refs/heads/main\n");
+    let made = world.checkpoint("base");
+    let skipped = made.result("coverage").to_string();
+    for name in ["node_modules", "cached", ".git"] {
+        assert!(skipped.contains(name), "{name}: {skipped}");
+    }
+    for path in ["node_modules/x", "cached/data", ".git/HEAD"] {
+        world.tree.write(path, b"changed");
+    }
+    world.tree.write("a.txt", b"edited");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    for path in ["node_modules/x", "cached/data", ".git/HEAD"] {
+        assert_eq!(world.tree.read(path), b"changed", "{path}");
+    }
+    assert!(world.tree.at("pipe").symlink_metadata().is_ok());
+}
+
+#[test]
+fn a_tag_dropped_into_captured_work_does_not_hide_it() {
+    let world = World::new();
+    world.tree.write("src/lib.rs", b"fn main() {}");
+    world.checkpoint("base");
+    world.tree.write("src/CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55\n");
+    world.tree.write("src/lib.rs", b"second");
+    for name in ["second", "third"] {
+        let made = world.checkpoint(name);
+        assert!(made.json["next_steps"].to_string().contains("accept-exclusions"), "{made:?}");
+        let bytes = world.command(&["cat", name, "src/lib.rs"]).output().unwrap();
+        assert_eq!(bytes.stdout, b"second");
+    }
+    world.ok(&["create-checkpoint", "wf", "--name", "agreed", "--accept-exclusions"]);
+    world.refused(&["cat", "agreed", "src/lib.rs"], 3, "PATH_NOT_FOUND");
+    world.checkpoint("stays-so");
+    world.refused(&["cat", "stays-so", "src/lib.rs"], 3, "PATH_NOT_FOUND");
+}
+
+#[test]
+fn the_view_is_never_written_through_a_link() {
+    let outside = TestTree::new();
+    let world = World::unprotected(TestTree::new());
+    world.tree.symlink(".claude", outside.path().as_os_str().as_bytes());
+    assert_ne!(world.call(&["init"]).code, 0);
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_quota_and_a_deadline_make_an_incomplete_checkpoint_or_an_error() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("noise", &wfr_testkit::Prng::new(1).bytes(3_000_000));
+    world.ok(&["config", "capture.quota_bytes", "4000000"]);
+    let full = world.call(&["create-checkpoint", "wf", "--name", "full"]);
+    assert!(full.code == 7 || full.result("coverage")["complete"] == false, "{full:?}");
+    world.ok(&["config", "capture.quota_bytes", "0"]);
+    let hurried = world.ok(&["create-checkpoint", "wf", "--name", "hurried", "--deadline", "0s"]);
+    assert_eq!(hurried.result("coverage")["complete"], false);
+    let valid = world.ok(&["validate-checkpoint", "latest-valid"]);
+    assert_ne!(valid.result("name"), "hurried");
+    world.snapshot().assert_same(&world.snapshot());
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn unsuitable_places_are_refused() {
+    let world = World::unprotected(TestTree::new());
+    world.refused(&["list-checkpoints"], 3, "WORKSPACE_NOT_FOUND");
+    world.refused(&["init", "/no/such/directory"], 3, "FILE_NOT_FOUND");
+    world.refused(&["init", "/"], 2, "UNSUITABLE_PLACE");
+    world.ok(&["init"]);
+    world.refused(&["restore", "wf", "base", "--yes"], 3, "WORKFLOW_NOT_FOUND");
+    let to = world.root().join("full");
+    world.tree.write("full/file", b"1");
+    world.checkpoint("base");
+    world.refused(&["restore", "wf", "base", "--to", to.to_str().unwrap(), "--yes"], 5, "TARGET_NOT_EMPTY");
+}

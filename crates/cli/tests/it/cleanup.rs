@@ -1,0 +1,104 @@
+//! Retention removes what no rule keeps and nothing else, also while others make checkpoints.
+
+use std::process::{Child, Stdio};
+
+use crate::world::World;
+
+#[test]
+fn rules_hold_and_bytes_come_back() {
+    let world = World::new();
+    let mut prng = wfr_testkit::Prng::new(4);
+    for name in ["one", "two", "three"] {
+        world.tree.write("noise", &prng.bytes(2_000_000));
+        world.checkpoint(name);
+    }
+    world.ok(&["create-checkpoint", "wf", "--name", "kept", "--tags", "stable", "--retention-policy", "permanent"]);
+    world.tree.write("noise", &prng.bytes(2_000_000));
+    world.checkpoint("last");
+    let try_out = world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1", "--dry-run"]);
+    assert_eq!(try_out.result("removed").as_array().unwrap().len(), 3);
+    assert!(try_out.result("bytes_reclaimable").as_u64().unwrap() > 3_500_000);
+    assert_eq!(world.names(), ["one", "two", "three", "kept", "last"]);
+    let cleaned = world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1", "--report-cleanup"]);
+    assert!(cleaned.result("bytes_freed").as_u64().unwrap() > 3_500_000, "{cleaned:?}");
+    assert_eq!(cleaned.result("decisions").as_array().unwrap().len(), 5);
+    assert_eq!(world.names(), ["kept", "last"]);
+    for name in ["kept", "last"] {
+        world.ok(&["validate-checkpoint", name, "--validation-level", "comprehensive"]);
+    }
+    world.snapshot().assert_same(&world.written_out("last"));
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn a_recovery_can_be_undone_after_a_cleanup() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("only here", b"in the safety checkpoint");
+    let edited = world.snapshot();
+    world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    world.ok(&["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=1","preserve_critical":false}"#]);
+    world.ok(&["undo", "--yes", "--exact-mtime"]);
+    edited.assert_same(&world.snapshot());
+}
+
+#[test]
+fn harder_compression_keeps_everything() {
+    let world = World::new();
+    world.tree.write("text", "a line that repeats itself\n".repeat(50_000).as_bytes());
+    let before = world.snapshot();
+    world.checkpoint("base");
+    world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "permanent", "--compress-archived"]);
+    before.assert_same(&world.written_out("base"));
+    world.ok(&["validate-checkpoint", "base", "--validation-level", "comprehensive"]);
+}
+
+fn spawn(world: &World, arguments: &[String]) -> Child {
+    world.command(arguments).arg("--json").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn eight_processes_at_once_all_get_their_checkpoint() {
+    let world = World::new();
+    world.checkpoint("base");
+    let names: Vec<String> = (0..8).map(|number| format!("p{number}")).collect();
+    let create = |name: &String| ["create-checkpoint", "wf", "--name", name].map(str::to_owned);
+    let children: Vec<Child> = names.iter().map(|name| spawn(&world, &create(name))).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let mut listed = world.names();
+    listed.sort();
+    assert_eq!(listed[1..], names);
+    world.ok(&["validate-checkpoint", "latest", "--validation-level", "comprehensive"]);
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn cleanups_beside_makers_lose_nothing_that_was_acknowledged() {
+    let world = World::new();
+    world.checkpoint("base");
+    let mut acknowledged = Vec::new();
+    for round in 0..6 {
+        world.tree.write("file", wfr_testkit::Prng::new(round).content().as_slice());
+        let policy = r#"{"retention_policy":"last=1","preserve_critical":false}"#;
+        let cleaners: Vec<Child> =
+            (0..2).map(|_| spawn(&world, &["cleanup-checkpoints", "wf", policy].map(str::to_owned))).collect();
+        let name = format!("kept-{round}");
+        let create = ["create-checkpoint", "wf", "--name", &name, "--retention-policy", "permanent"];
+        let mut maker = spawn(&world, &create.map(str::to_owned));
+        let state = world.snapshot();
+        if maker.wait().unwrap().success() {
+            acknowledged.push((name, state));
+        }
+        for mut cleaner in cleaners {
+            let _ = cleaner.wait().unwrap();
+        }
+    }
+    assert!(!acknowledged.is_empty());
+    for (name, state) in acknowledged {
+        state.assert_same(&world.written_out(&name));
+    }
+    world.ok(&["cleanup-checkpoints", "wf"]);
+    world.ok(&["doctor"]);
+}

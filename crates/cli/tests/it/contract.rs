@@ -1,0 +1,211 @@
+//! The command-line contract: words, flags, JSON, exit codes, references, consent.
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_checkpoint_says_what_the_contract_names() {
+    let world = World::new();
+    let made = world.ok(&["create-checkpoint", "wf", r#"{"checkpoint_type":"manual","name":"base"}"#]);
+    for key in ["status", "operation", "workflow_id", "timestamp", "result", "impact", "next_steps"] {
+        assert!(made.json.get(key).is_some(), "{key}");
+    }
+    assert_eq!((&made.json["status"], &made.json["operation"]), (&json!("success"), &json!("create-checkpoint")));
+    assert_eq!(made.result("name"), "base");
+    assert!(made.result("checkpoint_id").as_str().unwrap().starts_with("ckpt_"));
+    assert_eq!(made.result("tree").as_str().unwrap().len(), "sha256:".len() + 64);
+    let files = made.result("files");
+    assert!(["total", "added", "changed", "removed"].iter().all(|key| files[*key].is_u64()), "{files}");
+    assert_eq!(made.result("coverage")["complete"], true);
+    let listed = world.ok(&["list-checkpoints", "wf"]);
+    let line = &listed.result("checkpoints")[0];
+    for key in ["checkpoint_id", "name", "checkpoint_type", "trigger", "created_at", "tags"] {
+        assert!(line.get(key).is_some(), "{key}");
+    }
+    let shown = world.ok(&["show", "base"]);
+    assert_eq!(shown.json["status"], "success");
+}
+
+#[test]
+fn references_and_default_names() {
+    let world = World::new();
+    let id = world.checkpoint("base").result("checkpoint_id").as_str().unwrap().to_owned();
+    world.ok(&["create-checkpoint", "wf", r#"{"checkpoint_type":"phase_complete","phase":2}"#]);
+    world.ok(&["create-checkpoint", "wf", r#"{"checkpoint_type":"incremental"}"#]);
+    world.ok(&["create-checkpoint", "wf", r#"{"checkpoint_type":"emergency"}"#]);
+    let names = world.names();
+    assert_eq!(names[1], "phase_2_complete");
+    assert!(names[2].starts_with("inc_001_") && names[3].starts_with("emergency_"), "{names:?}");
+    let found = |reference: &str| {
+        let shown = world.ok(&["validate-checkpoint", reference]);
+        shown.result("name").as_str().unwrap().to_owned()
+    };
+    assert_eq!(found(&id), "base");
+    assert_eq!(found(&id[..id.len() - 1]), "base");
+    assert_eq!(found("phase:2"), "phase_2_complete");
+    assert_eq!(found("latest"), names[3]);
+    assert_eq!(found("latest-valid"), names[3]);
+    world.refused(&["validate-checkpoint", &id[..11]], 2, "AMBIGUOUS_REFERENCE");
+    world.refused(&["validate-checkpoint", "nowhere"], 3, "CHECKPOINT_NOT_FOUND");
+    world.refused(&["create-checkpoint", "wf", "--name", "base"], 5, "NAME_TAKEN");
+}
+
+#[test]
+fn without_a_yes_nothing_is_written() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    let edited = world.snapshot();
+    let asked = world.refused(&["restore", "wf", "base"], 8, "CONSENT_NEEDED");
+    edited.assert_same(&world.snapshot());
+    assert_eq!(world.names(), ["base"]);
+    let digest = asked.result("plan")["digest"].as_str().unwrap().to_owned();
+    let planned = world.ok(&["restore", "wf", "base", "--plan"]);
+    assert_eq!(planned.result("plan")["digest"], digest.as_str());
+    for key in ["steps", "conflicts", "blast_radius"] {
+        assert!(planned.result("plan")[key].is_array(), "{key}");
+    }
+    world.tree.write("sub/new", b"after the plan");
+    world.refused(&["restore", "wf", "base", "--apply", &digest], 5, "STALE_PLAN");
+    assert_eq!(world.tree.read("a.txt"), b"edited");
+    assert_eq!(world.names(), ["base"], "a refused restore leaves no checkpoint behind");
+    world.tree.remove("sub/new");
+    let done = world.ok(&["restore", "wf", "base", "--apply", &digest]);
+    assert!(done.result("recovery_id").as_str().unwrap().starts_with("rec_"));
+    assert!(["changed", "kept", "conflicts"].iter().all(|key| done.result(key).is_array()));
+    assert!(done.result("safety_checkpoint").is_string());
+    assert_eq!(world.tree.read("a.txt"), b"a0\n");
+}
+
+#[test]
+fn undo_and_undo_of_undo() {
+    let world = World::new();
+    let base = world.snapshot();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    let edited = world.snapshot();
+    world.refused(&["undo", "--yes"], 3, "RECOVERY_NOT_FOUND");
+    world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    for wanted in [&edited, &base, &edited] {
+        world.ok(&["undo", "--yes", "--exact-mtime"]);
+        wanted.assert_same(&world.snapshot());
+    }
+    let trail = world.ok(&["recoveries"]);
+    assert_eq!(trail.result("recoveries").as_array().unwrap().len(), 4);
+    world.ok(&["resume"]);
+}
+
+#[test]
+fn others_work_and_agent_configuration_are_guarded() {
+    let world = World::new();
+    world.tree.write(".claude/settings.json", b"{}");
+    world.checkpoint("base");
+    world.tree.write(".claude/settings.json", b"{\"hooks\":1}");
+    world.refused(&["restore", "wf", "base", "--yes"], 8, "CONFIGURATION_GUARDED");
+    world.ok(&["create-checkpoint", "other", "--name", "theirs"]);
+    world.refused(&["restore", "wf", "base", "--yes", "--allow-config"], 5, "OTHERS_ACTIVE");
+    world.ok(&["restore", "wf", "base", "--yes", "--allow-config", "--whole-tree"]);
+    assert_eq!(world.tree.read(".claude/settings.json"), b"{}");
+}
+
+#[test]
+fn a_failing_functional_check_puts_everything_back() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    let edited = world.snapshot();
+    let check = r#"{"functional_check":"test \"$(cat a.txt)\" = edited"}"#;
+    world.refused(&["restore", "wf", "base", check, "--yes", "--exact-mtime"], 1, "FUNCTIONAL_CHECK_FAILED");
+    edited.assert_same(&world.snapshot());
+    world.ok(&["restore", "wf", "base", r#"{"functional_check":"test \"$(cat a.txt)\" = a0"}"#, "--yes"]);
+}
+
+#[test]
+fn cat_and_diff_and_metadata() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"a1\n");
+    world.tree.remove("zero");
+    world.tree.write("new", b"n");
+    let bytes = world.command(&["cat", "base", "a.txt"]).output().unwrap();
+    assert_eq!((bytes.status.code(), bytes.stdout), (Some(0), b"a0\n".to_vec()));
+    world.refused(&["cat", "base", "nowhere"], 3, "PATH_NOT_FOUND");
+    let differing = world.ok(&["diff", "base"]);
+    let changes = differing.result("changes").as_array().unwrap();
+    let kinds: Vec<(&str, &str)> =
+        changes.iter().map(|one| (one["path"].as_str().unwrap(), one["kind"].as_str().unwrap())).collect();
+    assert!(kinds.contains(&("new", "added")) && kinds.contains(&("zero", "removed")), "{kinds:?}");
+    assert!(kinds.contains(&("a.txt", "modified")) || kinds.contains(&("a.txt", "changed")), "{kinds:?}");
+    let written = world.ok(&["metadata", "wf"]);
+    let files = strings(written.result("files"));
+    for name in ["checkpoint_index.json", "integrity_hashes.json", "dependency_graph.json"] {
+        let file = files.iter().find(|file| file.ends_with(name)).unwrap();
+        serde_json::from_slice::<Value>(&std::fs::read(file).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn archives_carry_checkpoints_to_another_workspace() {
+    let world = World::new();
+    world.checkpoint("one");
+    world.tree.write("a.txt", b"second");
+    world.checkpoint("two");
+    let archive = world.data.path().join("wf.archive");
+    let archive = archive.to_str().unwrap();
+    let made = world.ok(&["backup-state", "wf", "--output", archive]);
+    assert_eq!((made.result("verified"), made.result("checkpoints").as_array().unwrap().len()), (&json!(true), 2));
+    world.refused(&["backup-state", "wf", "--output", archive], 5, "TARGET_NOT_EMPTY");
+    let other = World::new();
+    let imported = other.ok(&["import", archive, "--from", "archive"]);
+    assert_eq!(imported.result("imported").as_array().unwrap().len(), 2);
+    assert_eq!(other.ok(&["import", archive]).result("present").as_array().unwrap().len(), 2);
+    world.written_out("one").assert_same(&other.written_out("one"));
+    let mut bytes = std::fs::read(archive).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(archive, bytes).unwrap();
+    World::new().refused(&["import", archive], 4, "ARCHIVE_DAMAGED");
+}
+
+#[test]
+fn every_operation_has_schemas_and_help() {
+    let world = World::new();
+    let all = world.ok(&["schema"]);
+    let all = all.json["result"].as_object().unwrap().clone();
+    assert!(all.len() >= 18, "{:?}", all.keys());
+    for (name, schemas) in &all {
+        assert!(schemas["parameters"].is_object() && schemas["result"].is_object(), "{name}");
+        let help = world.command(&[name.as_str(), "--help"]).output().unwrap();
+        assert!(help.status.success() && help.stdout.len() > 100, "{name}");
+    }
+    let one = world.ok(&["schema", "restore"]);
+    assert!(one.result("parameters")["properties"]["restoration_mode"].is_object());
+    for shell in ["bash", "zsh", "fish"] {
+        let script = world.command(&["completions", shell]).output().unwrap();
+        assert!(script.status.success() && !script.stdout.is_empty(), "{shell}");
+    }
+    assert!(world.command(&["man"]).output().unwrap().stdout.starts_with(b".ie"));
+}
+
+#[test]
+fn a_workspace_is_found_from_below_by_path_and_by_store() {
+    let world = World::new();
+    world.checkpoint("base");
+    let list = |command: &mut std::process::Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["result"]["checkpoints"].as_array().unwrap().len()
+    };
+    let arguments = ["list-checkpoints", "wf", "--json"];
+    assert_eq!(list(world.command(&arguments).current_dir(world.tree.at("sub/deep"))), 1);
+    assert_eq!(list(world.command(&arguments).current_dir("/").arg("--workspace").arg(world.root())), 1);
+    assert_eq!(list(world.command(&arguments).current_dir("/").arg("--store").arg(world.vault())), 1);
+    let lost = world.command(&arguments).current_dir("/").output().unwrap();
+    assert_eq!(lost.status.code(), Some(3));
+}

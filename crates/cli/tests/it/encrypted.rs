@@ -1,0 +1,93 @@
+//! An encrypted store: with its key all works, without it nothing opens, and no name or content stands in the clear.
+
+use std::path::Path;
+
+use crate::world::World;
+use wfr_testkit::TestTree;
+
+/// A pair made for these tests, of no other use.
+const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+
+fn encrypted() -> World {
+    let mut world = World::unprotected(TestTree::of_every_kind());
+    world.tree.write("plain-name.txt", b"plain content that must not be found");
+    let file = world.data.path().join("passphrase");
+    std::fs::write(&file, "correct horse\n").unwrap();
+    world.variables = vec![("WFR_PASSPHRASE_FILE", file)];
+    world.ok(&["init", "--encrypt"]);
+    world
+}
+
+fn holds(dir: &Path, needle: &[u8]) -> bool {
+    std::fs::read_dir(dir).unwrap().flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return holds(&path, needle);
+        }
+        std::fs::read(&path).unwrap().windows(needle.len()).any(|window| window == needle)
+    })
+}
+
+#[test]
+fn it_restores_with_the_passphrase_and_tells_nothing_without() {
+    let mut world = encrypted();
+    let before = world.snapshot();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    let vault = world.vault();
+    assert!(!holds(&vault, b"plain content that must"), "content stands in the clear");
+    assert!(!holds(&vault, b"plain-name.txt"), "a name stands in the clear");
+    let right = std::mem::take(&mut world.variables);
+    world.refused(&["restore", "wf", "base", "--yes"], 8, "STORE_LOCKED");
+    let wrong = world.data.path().join("wrong");
+    std::fs::write(&wrong, "battery staple\n").unwrap();
+    world.variables = vec![("WFR_PASSPHRASE_FILE", wrong)];
+    world.refused(&["create-checkpoint", "wf"], 8, "STORE_LOCKED");
+    world.variables = right;
+    world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    before.assert_same(&world.snapshot());
+    world.ok(&["validate-checkpoint", "base", "--validation-level", "comprehensive"]);
+}
+
+#[test]
+fn the_unlocked_key_serves_hooks_and_a_lost_catalog_is_rebuilt() {
+    let mut world = encrypted();
+    let before = world.snapshot();
+    world.checkpoint("base");
+    world.ok(&["init", "--keep-unlocked"]);
+    world.variables.clear();
+    world.checkpoint("without-asking");
+    for name in ["catalog.db", "catalog.db-wal", "catalog.db-shm"] {
+        let _ = std::fs::remove_file(world.vault().join(name));
+    }
+    world.ok(&["doctor", "--rebuild-catalog"]);
+    before.assert_same(&world.written_out("base"));
+}
+
+#[test]
+fn recipients_lock_what_their_owner_alone_can_open() {
+    let world = World::unprotected(TestTree::new());
+    world.tree.write("a", b"a");
+    world.ok(&["init", "--recipients", RECIPIENT]);
+    world.refused(&["create-checkpoint", "wf"], 8, "STORE_LOCKED");
+    let other = World::unprotected(TestTree::new());
+    other.refused(&["init", "--recipients", "age1nonsense"], 2, "INVALID_PARAMETER");
+    other.refused(&["init", "--encrypt"], 2, "WRONG_ARGUMENTS");
+    other.ok(&["init"]);
+    other.refused(&["init", "--encrypt"], 5, "ALREADY_PROTECTED");
+}
+
+#[test]
+fn an_encrypted_archive_needs_its_passphrase() {
+    let world = encrypted();
+    world.checkpoint("base");
+    let archive = world.data.path().join("wf.archive");
+    let archive = archive.to_str().unwrap();
+    let made = world.ok(&["backup-state", "wf", "--encryption", "--output", archive]);
+    assert_eq!(made.result("encrypted"), true);
+    let mut other = World::new();
+    other.refused(&["import", archive], 8, "STORE_LOCKED");
+    other.variables = world.variables.clone();
+    other.ok(&["import", archive]);
+    world.snapshot().assert_same(&other.written_out("base"));
+}

@@ -1,0 +1,68 @@
+//! After arbitrary edits a restore gives the tree back exactly, and an undo the edited one.
+
+use wfr_testkit::{Prng, TestTree, TreeShape, edit_at_random, grow};
+
+use crate::world::World;
+
+fn there_and_back(seed: u64) {
+    let mut prng = Prng::new(seed);
+    let world = World::unprotected(TestTree::new());
+    grow(&world.tree, &mut prng, TreeShape::default());
+    world.ok(&["init"]);
+    let before = world.snapshot();
+    world.checkpoint("base");
+    let edits: Vec<String> = (0..25).map(|_| edit_at_random(&world.tree, &mut prng)).collect();
+    let edited = world.snapshot();
+    let context = || format!("seed {seed}, edits {edits:#?}");
+    let restored = world.call(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    assert_eq!(restored.code, 0, "{}: {restored:?}", context());
+    let differences = before.differences(&world.snapshot());
+    assert!(differences.is_empty(), "restore, {}: {differences:#?}", context());
+    let undone = world.call(&["undo", "--yes", "--exact-mtime"]);
+    assert_eq!(undone.code, 0, "{}: {undone:?}", context());
+    let differences = edited.differences(&world.snapshot());
+    assert!(differences.is_empty(), "undo, {}: {differences:#?}", context());
+    let differences = before.differences(&world.written_out("base"));
+    assert!(differences.is_empty(), "restore --to, {}: {differences:#?}", context());
+}
+
+#[test]
+fn random_trees_and_edits_come_back_exactly() {
+    (0..12).for_each(there_and_back);
+}
+
+#[test]
+fn a_random_seed_comes_back_exactly() {
+    there_and_back(Prng::from_environment().number());
+}
+
+#[test]
+fn every_kind_of_entry_comes_back() {
+    let world = World::new();
+    let before = world.snapshot();
+    world.checkpoint("base");
+    for name in ["a.txt", "sub", "empty", "link", "run.sh", "raw"] {
+        if world.tree.at(name).symlink_metadata().is_ok() {
+            world.tree.remove(name);
+        }
+    }
+    world.tree.write("link", b"now a file");
+    world.tree.dir("run.sh/is/a/directory");
+    world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    before.assert_same(&world.snapshot());
+}
+
+#[test]
+fn without_exact_times_changed_files_are_newer_and_others_untouched() {
+    let world = World::new();
+    world.checkpoint("base");
+    let before = world.snapshot();
+    world.tree.write("a.txt", b"edited");
+    world.tree.set_mtime("a.txt", 1, 0);
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    let after = world.snapshot();
+    before.clone().without_mtimes().assert_same(&after.clone().without_mtimes());
+    let year_2020 = 1_577_836_800_000_000_000;
+    assert!(after.entries[&b"a.txt"[..]].mtime_ns > year_2020, "build tools must see that it changed");
+    assert_eq!(before.entries[&b"secret"[..]], after.entries[&b"secret"[..]]);
+}

@@ -1,0 +1,108 @@
+//! Damage is found, never restored, and mended where another copy of the bytes is left.
+
+use std::path::PathBuf;
+
+use crate::world::World;
+
+fn packs(world: &World) -> Vec<PathBuf> {
+    let mut packs: Vec<_> =
+        std::fs::read_dir(world.vault().join("packs")).unwrap().map(|e| e.unwrap().path()).collect();
+    packs.sort();
+    packs
+}
+
+/// Flips a bit of the stored content of a file that does not compress.
+fn damage(world: &World, content: &[u8]) {
+    for pack in packs(world) {
+        let mut bytes = std::fs::read(&pack).unwrap();
+        if let Some(at) = bytes.windows(64).position(|window| window == &content[..64]) {
+            bytes[at + 5] ^= 4;
+            std::fs::write(&pack, bytes).unwrap();
+            return;
+        }
+    }
+    panic!("the content is in no pack");
+}
+
+fn with_noise() -> (World, Vec<u8>) {
+    let world = World::new();
+    let noise = wfr_testkit::Prng::new(9).bytes(5_000);
+    world.tree.write("noise", &noise);
+    (world, noise)
+}
+
+#[test]
+fn a_flipped_bit_is_found_and_nothing_damaged_is_restored() {
+    let (world, noise) = with_noise();
+    world.checkpoint("base");
+    world.tree.write("noise", b"edited");
+    world.tree.write("a.txt", b"edited");
+    let edited = world.snapshot();
+    damage(&world, &noise);
+    let found = world.refused(
+        &["validate-checkpoint", "base", "--validation-level", "comprehensive", "--report-details"],
+        4,
+        "CHECKPOINT_INTEGRITY_FAILURE",
+    );
+    assert_eq!(found.json["error"]["severity"], "high");
+    world.refused(&["restore", "wf", "base", "--yes", "--strict-mode"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
+    edited.assert_same(&world.snapshot());
+    let out = world.data.path().join("out");
+    let to = out.to_str().unwrap();
+    world.refused(&["restore", "wf", "base", "--to", to, "--yes"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
+    assert_eq!(std::fs::read_dir(&out).map_or(0, Iterator::count), 0, "nothing half written stays");
+}
+
+#[test]
+fn what_is_left_whole_is_restored_where_that_is_asked_for() {
+    let (world, noise) = with_noise();
+    world.checkpoint("base");
+    world.tree.write("noise", b"edited");
+    world.tree.write("a.txt", b"edited");
+    damage(&world, &noise);
+    let parameters = r#"{"strict_mode":true,"error_handling":"ignore"}"#;
+    let restored = world.ok(&["restore", "wf", "base", parameters, "--yes"]);
+    assert_eq!(world.tree.read("a.txt"), b"a0\n");
+    assert_eq!(world.tree.read("noise"), b"edited");
+    let kept = restored.result("kept").as_array().unwrap();
+    assert!(kept.iter().any(|kept| kept["path"] == "noise" && kept["reason"] == "damaged"), "{kept:?}");
+}
+
+#[test]
+fn a_damaged_object_is_taken_back_from_the_live_tree() {
+    let (world, noise) = with_noise();
+    world.checkpoint("base");
+    damage(&world, &noise);
+    let mended =
+        world.ok(&["validate-checkpoint", "base", "--validation-level", "comprehensive", "--repair-if-possible"]);
+    assert_eq!(mended.result("repaired"), 1);
+    world.ok(&["validate-checkpoint", "base", "--validation-level", "comprehensive"]);
+    world.tree.remove("noise");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(world.tree.read("noise"), noise);
+}
+
+#[test]
+fn an_emergency_restore_walks_back_to_the_newest_whole_one() {
+    let (world, noise) = with_noise();
+    world.tree.remove("noise");
+    let before = world.snapshot();
+    world.checkpoint("whole");
+    world.tree.write("noise", &noise);
+    world.checkpoint("damaged");
+    damage(&world, &noise);
+    world.tree.write("a.txt", b"edited");
+    let restored = world.ok(&["emergency-restore", "wf", "--yes", "--exact-mtime"]);
+    assert_eq!(restored.result("passed_over").as_array().unwrap().len(), 1);
+    before.assert_same(&world.snapshot());
+}
+
+#[test]
+fn a_pack_that_is_gone_is_noticed() {
+    let world = World::new();
+    world.checkpoint("base");
+    std::fs::remove_file(&packs(&world)[0]).unwrap();
+    let doctor = world.call(&["doctor"]);
+    assert_eq!((doctor.code, doctor.result("healthy")), (1, &serde_json::Value::Bool(false)));
+    world.refused(&["restore", "wf", "base", "--yes"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
+}

@@ -1,0 +1,82 @@
+//! The catalog, the view, the whole workspace are deleted: nothing that a checkpoint holds is lost.
+
+use crate::world::World;
+
+/// A workspace with two checkpoints, and what it looked like at each.
+fn with_history() -> (World, [wfr_testkit::Snapshot; 2]) {
+    let world = World::new();
+    let first = world.snapshot();
+    world.checkpoint("first");
+    world.tree.write("a.txt", b"second\n");
+    world.tree.remove("sub");
+    let second = world.snapshot();
+    world.checkpoint("second");
+    (world, [first, second])
+}
+
+fn check(world: &World, [first, second]: &[wfr_testkit::Snapshot; 2]) {
+    first.assert_same(&world.written_out("first"));
+    second.assert_same(&world.written_out("second"));
+    world.ok(&["restore", "wf", "first", "--yes", "--exact-mtime"]);
+    first.assert_same(&world.snapshot());
+    world.checkpoint("after");
+    world.ok(&["validate-checkpoint", "after", "--validation-level", "comprehensive"]);
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn the_catalog_is_deleted() {
+    let (world, states) = with_history();
+    for name in ["catalog.db", "catalog.db-wal", "catalog.db-shm"] {
+        let _ = std::fs::remove_file(world.vault().join(name));
+    }
+    world.refused(&["list-checkpoints", "wf"], 4, "CATALOG_DAMAGED");
+    let rebuilt = world.ok(&["doctor", "--rebuild-catalog"]);
+    assert_eq!(rebuilt.result("rebuilt"), 2);
+    assert_eq!(world.names(), ["first", "second"]);
+    check(&world, &states);
+}
+
+#[test]
+fn the_catalog_is_overwritten_with_noise() {
+    let (world, states) = with_history();
+    for name in ["catalog.db", "catalog.db-wal"] {
+        std::fs::write(world.vault().join(name), wfr_testkit::Prng::new(3).bytes(40_000)).unwrap();
+    }
+    world.refused(&["list-checkpoints", "wf"], 4, "CATALOG_DAMAGED");
+    world.ok(&["doctor", "--rebuild-catalog"]);
+    check(&world, &states);
+}
+
+#[test]
+fn the_view_is_deleted() {
+    let (world, states) = with_history();
+    std::fs::remove_dir_all(world.root().join(".claude")).unwrap();
+    assert_eq!(world.names(), ["first", "second"]);
+    world.checkpoint("writes-the-view-again");
+    assert!(world.root().join(".claude/recovery/checkpoints/wf/manual/first.ckpt").is_file());
+    check(&world, &states);
+}
+
+#[test]
+fn the_whole_workspace_is_deleted() {
+    let (world, states) = with_history();
+    let root = world.root().to_owned();
+    std::fs::remove_dir_all(&root).unwrap();
+    let out = world.data.path().join("elsewhere");
+    let mut command = world.command(&["restore", "wf", "first", "--yes", "--exact-mtime", "--json"]);
+    let output = command.arg("--workspace").arg(&root).current_dir(world.data.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?} {}", out.display());
+    check(&world, &states);
+}
+
+#[test]
+fn the_index_and_the_stat_cache_are_deleted() {
+    let (world, states) = with_history();
+    for dir in ["index", "cache"] {
+        for entry in std::fs::read_dir(world.vault().join(dir)).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+    check(&world, &states);
+}

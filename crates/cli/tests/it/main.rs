@@ -1,0 +1,13 @@
+//! The binary from outside, as a script or an agent calls it: arguments in, one JSON document and an exit code out.
+//!
+//! Owns what the command-line contract promises, on real trees and real processes. Refuses to look inside.
+
+mod bad_input;
+mod cleanup;
+mod contract;
+mod encrypted;
+mod exact;
+mod integrity;
+mod live;
+mod loss;
+mod world;
