@@ -1,8 +1,7 @@
 //! Processes that die and users who go on working while a restore runs.
 
 use std::io::Read;
-use std::process::Stdio;
-use std::time::Duration;
+use std::process::{Child, Stdio};
 
 use wfr_testkit::Prng;
 
@@ -22,6 +21,13 @@ fn large() -> World {
     world
 }
 
+/// Waits for an event, or for the end of a process.
+fn wait_until(child: &mut Child, happened: impl Fn() -> bool) {
+    while !happened() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_killed_restore_is_completed() {
     let mut prng = Prng::from_environment();
@@ -33,7 +39,8 @@ fn a_killed_restore_is_completed() {
         let edited = world.snapshot();
         let mut command = world.command(&["restore", "wf", "base", "--yes", "--exact-mtime", "--json"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(prng.below(60_000) as u64));
+        let last = format!("many/{}", prng.below(300));
+        wait_until(&mut child, || world.tree.read(&last) != b"edited");
         child.kill().unwrap();
         child.wait().unwrap();
         world.ok(&["resume"]);
@@ -49,7 +56,8 @@ fn an_interrupted_checkpoint_leaves_the_store_whole() {
     let world = large();
     let mut command = world.command(&["create-checkpoint", "wf", "--name", "interrupted", "--json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(3));
+    let leases = world.vault().join("leases");
+    wait_until(&mut child, || std::fs::read_dir(&leases).unwrap().count() > 1);
     let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);
     let mut text = String::new();

@@ -2,6 +2,8 @@
 //!
 //! Owns what the command-line contract promises, on real trees and real processes. Refuses to look inside.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod bad_input;
 mod cleanup;
 mod contract;

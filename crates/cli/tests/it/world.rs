@@ -20,7 +20,6 @@ pub struct World {
 pub struct Ended {
     pub code: i32,
     pub json: Value,
-    pub stderr: String,
 }
 
 impl Ended {
@@ -122,6 +121,5 @@ impl World {
 fn ended(output: Output) -> Ended {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let json = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("not one document ({error}): {stdout}"));
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    Ended { code: output.status.code().unwrap_or(-1), json, stderr }
+    Ended { code: output.status.code().unwrap_or(-1), json }
 }
