@@ -169,7 +169,12 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     check_room(&root, &roots, &steps)?;
     let manner = Manner { exact_mtime: plan.exact_mtime, with_owner: options.with_owner };
     let id = options.recovery.clone();
-    let staging = open_staging(&root, &roots, &id).map_err(failed)?;
+    let staging = open_staging(&root, &roots, &id).map_err(|error| {
+        for mount in &roots {
+            let _ = clean_mount(&root, mount, &|other| *other != id, &mut vec![]);
+        }
+        failed(error)
+    })?;
     let staged = check_abilities(&staging)
         .and_then(|()| stage::stage_all(environment, &staging, &mut steps, &options.links, manner))
         .and_then(|()| environment.check_time());
@@ -493,5 +498,5 @@ fn clean_mount(
         staging.close(root.as_fd(), &id)?;
         cleaned.push(id);
     }
-    Ok(())
+    mounts::remove_if_unused(&base, &beneath::directory(root, mount)?)
 }

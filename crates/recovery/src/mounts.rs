@@ -102,17 +102,19 @@ impl Staging {
             let _ = disk::remove_dir(&self.base, own);
         }
         let _ = disk::remove_dir(&self.base, Path::new("kept"));
-        let others = rustix::fs::Dir::read_from(&self.base)?.filter_map(Result::ok).filter(|entry| {
-            let name = entry.file_name().to_bytes();
-            name != b"." && name != b".." && name != b".gitignore"
-        });
-        if others.count() == 0 {
-            let _ = disk::unlink(&self.base, Path::new(".gitignore"));
-            let parent = beneath::directory(root, &self.mount)?;
-            let _ = disk::remove_dir(parent, Path::new(STAGING));
-        }
-        Ok(())
+        remove_if_unused(&self.base, &beneath::directory(root, &self.mount)?)
     }
+}
+
+/// Removes a mount's staging base where nothing is in it but what hides it from git.
+pub(crate) fn remove_if_unused(base: &OwnedFd, parent: &OwnedFd) -> io::Result<()> {
+    let is_others = |name: &[u8]| !matches!(name, b"." | b".." | b".gitignore");
+    let mut entries = rustix::fs::Dir::read_from(base)?.filter_map(Result::ok);
+    if !entries.any(|entry| is_others(entry.file_name().to_bytes())) {
+        let _ = disk::unlink(base, Path::new(".gitignore"));
+        let _ = disk::remove_dir(parent, Path::new(STAGING));
+    }
+    Ok(())
 }
 
 /// The staging base of a mount, hidden from git.

@@ -43,19 +43,8 @@ pub fn probe(root: &Path, mount: &TreePath) -> io::Result<Abilities> {
     let base = mounts::open_base(root.as_fd(), mount)?;
     let abilities = probe_in(&base);
     let parent = beneath::directory(&root, mount)?;
-    remove_if_unused(&base, &parent);
+    mounts::remove_if_unused(&base, &parent)?;
     abilities
-}
-
-fn remove_if_unused(base: &OwnedFd, parent: &OwnedFd) {
-    let Ok(entries) = rustix::fs::Dir::read_from(base) else { return };
-    let used = entries
-        .filter_map(Result::ok)
-        .any(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".." | b".gitignore"));
-    if !used {
-        let _ = rustix::fs::unlinkat(base, ".gitignore", rustix::fs::AtFlags::empty());
-        let _ = rustix::fs::unlinkat(parent, mounts::STAGING, rustix::fs::AtFlags::REMOVEDIR);
-    }
 }
 
 pub(crate) fn probe_in(base: &OwnedFd) -> io::Result<Abilities> {

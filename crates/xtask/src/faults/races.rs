@@ -140,6 +140,9 @@ impl User {
     }
 
     fn move_away(&mut self, path: &Path) -> std::io::Result<()> {
+        if path.parent().is_some_and(Path::is_symlink) {
+            return Err(std::io::ErrorKind::Other.into());
+        }
         let to = path.with_extension(format!("moved{}", self.count));
         fs::rename(path, &to)?;
         if let Some(token) = self.edits.remove(path) {
@@ -150,6 +153,9 @@ impl User {
 
     /// A link to a file outside, where a file was.
     fn swap_for_link(&mut self, path: &Path) -> std::io::Result<()> {
+        if path.parent().is_some_and(Path::is_symlink) {
+            return Err(std::io::ErrorKind::Other.into());
+        }
         fs::remove_file(path)?;
         self.edits.remove(path);
         symlink(self.outside.join("f7"), path)

@@ -1,0 +1,167 @@
+//! Every mutating system call of a recovery fails once, with four errors, and every step is the last of a process: the
+//! tree is the old one or the new one, whole, and nothing is left behind.
+//!
+//! A process of its own, since the injection is global.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+#[path = "../it/ground.rs"]
+#[expect(dead_code, reason = "the other tests use more of it")]
+mod ground;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use wfr_recovery::apply::{Committed, Environment};
+use wfr_store::disk::faults;
+use wfr_testkit::TestTree;
+
+use ground::{Ground, State};
+
+/// The injection is global: one test at a time.
+static ONE: Mutex<()> = Mutex::new(());
+
+const EPERM: i32 = 1;
+const EIO: i32 = 5;
+const EMFILE: i32 = 24;
+const ENOSPC: i32 = 28;
+
+/// A ground with an old state and a new one, at the old one, which has every kind of change to go through.
+fn ground() -> (Ground, State, State) {
+    let ground = Ground::new(TestTree::new());
+    let tree = &ground.tree;
+    for (name, text) in [("a", "new a"), ("b", "new b"), ("sub/c", "new c"), ("kind", "a file")] {
+        tree.write(name, text.as_bytes());
+    }
+    tree.dir("empty");
+    tree.symlink("link", b"a");
+    tree.write("mode", b"mode");
+    tree.set_mode("mode", 0o600);
+    let new = ground.capture();
+    tree.write("a", b"old a");
+    tree.remove("b");
+    tree.remove("empty");
+    tree.remove("kind");
+    tree.write("kind/is/a", b"directory");
+    tree.remove("link");
+    tree.symlink("link", b"sub");
+    tree.set_mode("mode", 0o644);
+    tree.write("only/old", b"goes");
+    let old = ground.capture();
+    (ground, old, new)
+}
+
+/// Runs and ends a recovery as far as it goes; returns how many displaced files it reports.
+fn run(ground: &Ground, environment: &Environment<'_>, committed: Committed) -> usize {
+    let Ok(outcome) = committed.run(environment) else { return 0 };
+    let _ = committed.finish(ground.tree.path());
+    outcome.report.displaced.len()
+}
+
+/// The tree is one of the two states, whole.
+fn assert_one_of(ground: &Ground, old: &State, new: &State, context: &str) -> &'static str {
+    let now = ground.snapshot();
+    if new.snapshot.differences(&now).is_empty() {
+        return "new";
+    }
+    let lines = old.snapshot.clone().without_dir_mtimes().differences(&now.clone().without_dir_mtimes());
+    assert!(lines.is_empty(), "{context}: neither old {lines:#?} nor new {:#?}", new.snapshot.differences(&now));
+    "old"
+}
+
+/// Nothing is left but displaced files of which the system would not say that nobody writes to them.
+fn assert_clean(ground: &Ground, displaced: usize, context: &str) {
+    let is_there = ground.tree.at(".wfr-staging").exists();
+    assert_eq!(is_there, displaced > 0, "{context}: {displaced} displaced, staging directory there: {is_there}");
+    assert!(!ground.is_committed(), "{context}: something is left in the journal");
+}
+
+#[test]
+fn each_call_may_fail() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut hits = 0;
+    for errno in [EIO, ENOSPC, EMFILE, EPERM] {
+        for number in 0.. {
+            let (ground, old, new) = ground();
+            let store = ground.store();
+            let plan = ground.plan(&old, &new);
+            let environment = ground.environment(&store, &|_, _| {});
+            faults::arm(number, errno, false);
+            let ended = ground.prepare(&environment, &plan, &new);
+            let was_committed = ended.is_ok();
+            let mut displaced = ended.map_or(0, |committed| run(&ground, &environment, committed));
+            let (_, fired) = faults::disarm();
+            let Some(name) = fired else { break };
+            hits += 1;
+            let context = format!("call {number} ({name}), errno {errno}");
+            if !was_committed && !ground.is_committed() {
+                let lines = old.snapshot.differences(&ground.snapshot());
+                assert!(lines.is_empty(), "{context}: changed before the commit point: {lines:#?}");
+            }
+            displaced += ground.settle(false).iter().map(|outcome| outcome.report.displaced.len()).sum::<usize>();
+            assert_one_of(&ground, &old, &new, &context);
+            assert_clean(&ground, displaced, &context);
+        }
+    }
+    assert!(hits > 200, "only {hits} faults happened");
+}
+
+#[test]
+fn a_disk_that_stays_full_changes_nothing_or_is_completed_later() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut hits = 0;
+    for number in 0.. {
+        let (ground, old, new) = ground();
+        let store = ground.store();
+        let plan = ground.plan(&old, &new);
+        let environment = ground.environment(&store, &|_, _| {});
+        faults::arm(number, ENOSPC, true);
+        let ended = ground.prepare(&environment, &plan, &new);
+        let mut displaced = ended.map_or(0, |committed| run(&ground, &environment, committed));
+        let (_, fired) = faults::disarm();
+        if fired.is_none() {
+            break;
+        }
+        hits += 1;
+        displaced += ground.settle(false).iter().map(|outcome| outcome.report.displaced.len()).sum::<usize>();
+        let context = format!("all calls from {number} on");
+        assert_one_of(&ground, &old, &new, &context);
+        assert_clean(&ground, displaced, &context);
+    }
+    assert!(hits > 50, "only {hits} faults happened");
+}
+
+/// Runs a recovery whose process dies after `last` steps; `false` where it has no more than that.
+fn die_after(ground: &Ground, old: &State, new: &State, last: usize) -> bool {
+    let store = ground.store();
+    let died = |done: usize, _: usize| assert!(done <= last, "died");
+    let environment = ground.environment(&store, &died);
+    let committed = ground.prepare(&environment, &ground.plan(old, new), new).unwrap();
+    let ended = catch_unwind(AssertUnwindSafe(|| committed.run(&environment)));
+    if ended.is_ok() {
+        committed.finish(ground.tree.path()).unwrap();
+    }
+    ended.is_err()
+}
+
+#[test]
+fn a_process_may_die_after_any_step() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for take_back in [false, true] {
+        let mut deaths = 0;
+        for last in 0.. {
+            let (ground, old, new) = ground();
+            if !die_after(&ground, &old, &new, last) {
+                break;
+            }
+            deaths += 1;
+            assert!(ground.is_committed());
+            let outcomes = ground.settle(take_back);
+            assert_eq!(outcomes.len(), 1);
+            let stands = assert_one_of(&ground, &old, &new, &format!("died after {last} steps, take back {take_back}"));
+            assert_eq!(stands, if take_back { "old" } else { "new" });
+            assert_clean(&ground, 0, "after a death");
+        }
+        assert!(deaths > 8, "only {deaths} deaths");
+    }
+}

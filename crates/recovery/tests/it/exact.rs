@@ -1,0 +1,88 @@
+//! A recovery gives the other state exactly, its inverse the first one, and a checkout the same beside.
+
+use std::sync::atomic::AtomicU64;
+
+use proptest::prelude::*;
+use wfr_recovery::checkout::{Checkout, CheckoutError};
+use wfr_store::object::{ObjectKind, Objects, ReadError};
+use wfr_testkit::{Prng, Snapshot, TestTree, TreeShape, edit_at_random, grow};
+
+use crate::ground::{Ground, NEVER, State};
+
+fn checkout(ground: &Ground, objects: &dyn Objects, state: &State, name: &str) -> Result<Snapshot, CheckoutError> {
+    let dest = ground.beside().join(name);
+    std::fs::create_dir_all(&dest).unwrap();
+    let bytes_done = AtomicU64::new(0);
+    let checkout = Checkout {
+        objects,
+        tree: state.tree,
+        links: state.links.clone(),
+        with_owner: false,
+        threads: 2,
+        abort: &NEVER,
+        bytes_done: &bytes_done,
+    };
+    let written = checkout.run(&dest);
+    written.map(|_| Snapshot::of(&dest))
+}
+
+/// Differences, where the directories' own times count too.
+fn differences(wanted: &Snapshot, real: &Snapshot) -> Vec<String> {
+    wanted.differences(real)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+    #[test]
+    fn there_and_back(seed: u64, edits in 1usize..30) {
+        let mut prng = Prng::new(seed);
+        let ground = Ground::new(TestTree::new());
+        grow(&ground.tree, &mut prng, TreeShape { entries: 25, ..TreeShape::default() });
+        let before = ground.capture();
+        let edits: Vec<String> = (0..edits).map(|_| edit_at_random(&ground.tree, &mut prng)).collect();
+        let after = ground.capture();
+        let outcome = ground.recover(&after, &before);
+        prop_assert!(outcome.report.failed.is_empty() && outcome.report.kept.is_empty(), "{edits:#?} {outcome:?}");
+        let lines = differences(&before.snapshot, &ground.snapshot());
+        prop_assert!(lines.is_empty(), "there, {edits:#?}: {lines:#?}");
+        ground.recover(&before, &after);
+        let lines = differences(&after.snapshot, &ground.snapshot());
+        prop_assert!(lines.is_empty(), "back, {edits:#?}: {lines:#?}");
+        let beside = checkout(&ground, &ground.store(), &before, "out").unwrap();
+        let lines = differences(&before.snapshot, &beside);
+        prop_assert!(lines.is_empty(), "beside: {lines:#?}");
+        prop_assert!(!ground.is_committed());
+        prop_assert!(!ground.tree.at(".wfr-staging").exists());
+    }
+}
+
+/// Objects of which one kind cannot be read.
+struct Damaged<'o>(&'o dyn Objects, wfr_model::Digest);
+
+impl Objects for Damaged<'_> {
+    fn get(&self, kind: ObjectKind, id: &wfr_model::Digest) -> Result<Vec<u8>, ReadError> {
+        if *id == self.1 { Err(ReadError::Missing(*id)) } else { self.0.get(kind, id) }
+    }
+
+    fn has(&self, id: &wfr_model::Digest) -> bool {
+        self.0.has(id)
+    }
+}
+
+#[test]
+fn a_checkout_that_fails_leaves_the_directory_empty() {
+    let ground = Ground::new(TestTree::of_every_kind());
+    ground.tree.write("zz/last", b"this one is missing");
+    let state = ground.capture();
+    let store = ground.store();
+    let missing = wfr_store::object::hash(b"this one is missing");
+    let failed = checkout(&ground, &Damaged(&store, missing), &state, "out");
+    assert!(matches!(failed, Err(CheckoutError::Read(ReadError::Missing(id))) if id == missing));
+    assert_eq!(std::fs::read_dir(ground.beside().join("out")).unwrap().count(), 0);
+    let kept = ground.beside().join("kept");
+    std::fs::create_dir_all(&kept).unwrap();
+    std::fs::write(kept.join("mine"), b"1").unwrap();
+    assert!(matches!(checkout(&ground, &store, &state, "kept"), Err(CheckoutError::NotEmpty(_))));
+    assert_eq!(std::fs::read(kept.join("mine")).unwrap(), b"1");
+}
