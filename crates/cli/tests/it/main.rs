@@ -4,12 +4,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod answers;
 mod bad_input;
+mod catch;
 mod cleanup;
 mod contract;
+mod dying;
 mod encrypted;
 mod exact;
 mod integrity;
 mod live;
 mod loss;
+mod parameters;
+mod stopped;
 mod world;

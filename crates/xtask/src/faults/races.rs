@@ -51,17 +51,19 @@ fn race(plan: &Plan, seed: u64) -> Result<usize, String> {
     world.wfr_ok(&["create-checkpoint", "wf", r#"{"name":"base"}"#, "--json"])?;
     write_all(&ws, "edited")?;
     let before = Snapshot::of(&outside);
-    let mut child = world
+    let child = world
         .command(&["restore", "wf", "base", "--yes", "--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(said("start wfr"))?;
     let mut user = User { ws, outside: outside.clone(), prng: Prng::new(seed), edits: Edits::new(), count: 0 };
-    while child.try_wait().map_err(said("wait"))?.is_none() {
+    // Its output is read meanwhile: a pipe that is full would stop it.
+    let waiting = std::thread::spawn(move || child.wait_with_output());
+    while !waiting.is_finished() {
         user.edit();
     }
-    let ended = child.wait_with_output().map_err(said("wait"))?;
+    let ended = waiting.join().map_err(|_| "the waiting thread panicked".to_owned())?.map_err(said("wait"))?;
     let ended = outcome(ended.status, &ended.stdout, &ended.stderr);
     if !matches!(ended.code, Some(0 | 1 | 5 | 7)) {
         return Err(format!("seed {seed}: the restore ended with {ended}"));
