@@ -36,9 +36,16 @@ pub struct Report {
     pub bytes: u64,
     /// Whether the manifest names the hash of the one before.
     pub chain: Verdict,
+    /// Whether the catalog says other than the manifest does: what it names may be another checkpoint's.
+    pub is_forged: bool,
 }
 
 impl Report {
+    /// Whether it can be restored as it was taken.
+    pub fn is_whole(&self) -> bool {
+        self.damages.is_empty() && !self.is_forged
+    }
+
     /// The verdict.
     pub fn status(&self) -> VerificationStatus {
         if !self.damages.is_empty() {
@@ -74,7 +81,8 @@ pub fn verify(
     let report = Report::default();
     let mut checker = Checker { store, level, seen: HashSet::new(), waiting: vec![], report, session };
     checker.check(ObjectKind::Manifest, &row.manifest, &TreePath::ROOT, true)?;
-    checker.report.chain = chain(open, store, row, level)?;
+    checker.report.is_forged = is_forged(store, row);
+    checker.report.chain = if checker.report.is_forged { Verdict::Failed } else { chain(open, store, row, level)? };
     for (kind, id) in [(ObjectKind::Coverage, row.coverage), (ObjectKind::Links, row.hard_links)] {
         if let Some(id) = id {
             checker.check(kind, &id, &TreePath::ROOT, true)?;
@@ -224,13 +232,16 @@ impl Checker<'_> {
     }
 }
 
-/// Whether a checkpoint's manifest says what the catalog says, follows the manifest that it names, and the chain's head
-/// is the one that was authenticated. The comprehensive level follows the chain from its beginning.
+/// Whether the catalog says other than a checkpoint's manifest, where that can be read.
+fn is_forged(store: &Store, row: &CheckpointRow) -> bool {
+    manifest_at(store, &row.manifest)
+        .is_some_and(|manifest| !row.differences(&NewCheckpoint::of(&manifest, row.manifest)).is_empty())
+}
+
+/// Whether a checkpoint's manifest follows the manifest that it names, and the chain's head is the one that was
+/// authenticated. The comprehensive level follows the chain from its beginning.
 fn chain(open: &Open, store: &Store, row: &CheckpointRow, level: Level) -> Result<Verdict, Failure> {
     let Some(manifest) = manifest_at(store, &row.manifest) else { return Ok(Verdict::Skipped) };
-    if !row.differences(&NewCheckpoint::of(&manifest, row.manifest)).is_empty() {
-        return Ok(Verdict::Failed);
-    }
     if let Some(before) = &manifest.integrity.predecessor
         && !row.recovered
         && manifest_at(store, &before.manifest_hash).is_none_or(|found| found.checkpoint_id != before.checkpoint_id)

@@ -9,6 +9,7 @@ mod bad_input;
 mod catch;
 mod cleanup;
 mod contract;
+mod docs;
 mod dying;
 mod encrypted;
 mod exact;

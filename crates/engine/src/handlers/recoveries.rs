@@ -98,6 +98,11 @@ fn check_target(
         verify::repair(open, &report.damages)?;
         report = verify::verify(open, &open.store()?, target, level, session)?;
     }
+    if report.is_forged || checks.strict && report.chain == Verdict::Failed {
+        let message = format!("the catalog does not say of checkpoint `{}` what was recorded", target.name);
+        return Err(Failure::new(Code::CheckpointIntegrity, message)
+            .with_hint("run `wfr doctor --rebuild-catalog`: everything is read again from the packs"));
+    }
     match report.damages.first() {
         None => Ok((Verdict::Passed, HashSet::new())),
         // Without its trees nothing is known of a checkpoint; files whose content is damaged can be left alone.
@@ -306,7 +311,7 @@ fn newest_whole(
         let is_whole = row.complete && {
             let report = verify::verify(open, &open.store()?, &row, ValidationLevel::Comprehensive, session)?;
             open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
-            report.damages.is_empty()
+            report.is_whole()
         };
         if is_whole {
             return Ok((row, passed_over, Verdict::Passed));
@@ -356,7 +361,9 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
         undoes: Some(record),
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
-    run(session, &open, &order, &asked, Verdict::Passed, begun)
+    // What an undo reads is checked while it is read, and the tree afterwards; a plan reads nothing.
+    let checked = if parameters.plan { Verdict::Skipped } else { Verdict::Passed };
+    run(session, &open, &order, &asked, checked, begun)
 }
 
 /// The recovery to be undone: the one named, or the newest that is not undone.
