@@ -44,13 +44,15 @@ pub fn run(root: &std::path::Path, words: &[&str]) -> ExitCode {
         let wfr = std::fs::canonicalize(wfr).map_err(|error| format!("cannot find wfr: {error}"))?;
         let options = Options { wfr, ..options };
         std::fs::create_dir_all(&options.work).map_err(|error| format!("cannot make the work directory: {error}"))?;
-        match *what {
+        let done = match *what {
             "snapshot" => snapshot::run(&options),
             "growth" => growth::run(&options),
             "list" => list::run(&options),
             "small" => small::run(&options),
             other => Err(format!("no bench is named `{other}`")),
-        }
+        };
+        site::clear_aside(&options.work);
+        done
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

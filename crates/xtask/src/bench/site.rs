@@ -65,14 +65,33 @@ impl Site {
     }
 }
 
-/// Removes a directory with all in it, if it is there.
+/// Where directories wait that are no longer needed.
+const ASIDE: &str = "aside";
+
+/// Moves a directory out of the way, if it is there. It is removed at the end of the bench only: on ext4 making files right
+/// after many were removed costs several times as much (inodes freed within the last minutes are passed over one by one).
 pub fn remove(dir: &Path) -> Result<(), String> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(format!("cannot remove {}: {error}", dir.display()))
-        }
-        _ => Ok(()),
+    let failed = |error: std::io::Error| format!("cannot set {} aside: {error}", dir.display());
+    if dir.symlink_metadata().is_err() {
+        return Ok(());
     }
+    let aside = dir.parent().unwrap_or(dir).join(ASIDE);
+    fs::create_dir_all(&aside).map_err(failed)?;
+    let number = fs::read_dir(&aside).map_err(failed)?.count();
+    fs::rename(dir, aside.join(number.to_string())).map_err(failed)
+}
+
+/// Removes what was set aside below a directory.
+pub fn clear_aside(dir: &Path) {
+    let _ = fs::remove_dir_all(dir.join(ASIDE));
+    let _ = fs::remove_dir_all(dir.join("wfr").join(ASIDE));
+}
+
+/// What the store in a vault takes on disk, in megabytes: all but the stat cache and the room kept for a full disk, which
+/// are printed beside.
+pub fn store_megabytes(vault: &Path) -> Result<f64, String> {
+    let beside = megabytes(&vault.join("cache"))? + megabytes(&vault.join("reserve"))?;
+    Ok(megabytes(vault)? - beside)
 }
 
 /// What a directory takes on disk, in megabytes, as `du` counts.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Options;
 use super::measure::{self, Cost, median};
 use super::peers::{self, Peers};
-use super::site::{Site, megabytes, remove};
+use super::site::{Site, megabytes, remove, store_megabytes};
 use super::table::{Target, print_costs, print_targets};
 
 /// Files that differ where a restore in place is measured.
@@ -22,6 +22,7 @@ struct Ours {
     restore_to: Cost,
     in_place: Cost,
     size_mb: f64,
+    beside_mb: f64,
     files: usize,
 }
 
@@ -50,8 +51,9 @@ pub fn run(options: &Options) -> Result<(), String> {
     costs.extend(named.map(|(name, cost)| (name.to_owned(), cost)));
     print_costs(&costs);
     println!(
-        "\nStores, MB: wfr {:.0}{}",
+        "\nStores, MB: wfr {:.0} (and {:.0} of stat cache and room kept for a full disk){}",
         ours.size_mb,
+        ours.beside_mb,
         peers.sizes.iter().map(|(n, s)| format!(", {n} {s:.0}")).collect::<String>()
     );
     print_targets(&targets(&ours, &peers, &named));
@@ -64,14 +66,15 @@ fn measure_ours(options: &Options) -> Result<Ours, String> {
     let repeat = options.repeat;
     eprintln!("wfr first");
     let first = median(repeat, || site.init(), create)?;
-    let size_mb = megabytes(&site.vault())?;
+    let size_mb = store_megabytes(&site.vault())?;
+    let beside_mb = megabytes(&site.vault())? - size_mb;
     eprintln!("wfr unchanged");
     let unchanged = median(2 * repeat + 1, || Ok(()), create)?;
     let files = some_files(&options.tree, usize::MAX)?;
     let one_changed = one_changed(options, &site, &files)?;
     let (restore_to, in_place) = restores(options, &site, &files)?;
     site.clear()?;
-    Ok(Ours { first, unchanged, one_changed, restore_to, in_place, size_mb, files: files.len() })
+    Ok(Ours { first, unchanged, one_changed, restore_to, in_place, size_mb, beside_mb, files: files.len() })
 }
 
 /// A checkpoint after one file's change; the file is put back.
