@@ -272,7 +272,7 @@ fn check_room(root: &OwnedFd, mounts: &[TreePath], steps: &[RedoStep]) -> Result
                 bytes = bytes.saturating_add(content.size.next_multiple_of(4_096));
             }
         }
-        let place = mount.to_string();
+        let place = shown(mount);
         let failed = |source| PrepareError::Workspace { place: place.clone().into(), source };
         let dir = beneath::directory(root, mount).map_err(failed)?;
         let room = rustix::fs::fstatvfs(&dir).map_err(|error| failed(error.into()))?;
@@ -288,16 +288,21 @@ fn check_room(root: &OwnedFd, mounts: &[TreePath], steps: &[RedoStep]) -> Result
     Ok(())
 }
 
+/// A mount in messages.
+fn shown(mount: &TreePath) -> String {
+    if mount.is_root() { ".".to_owned() } else { mount.to_string() }
+}
+
 fn open_staging(root: &OwnedFd, mounts: &[TreePath], id: &RecoveryId) -> io::Result<Vec<Staging>> {
     mounts.iter().map(|mount| Staging::open(root.as_fd(), mount, id)).collect()
 }
 
 fn check_abilities(staging: &[Staging]) -> Result<(), PrepareError> {
     for staging in staging {
-        let failed = |source| PrepareError::Stage { name: staging.mount.to_string(), source };
+        let failed = |source| PrepareError::Stage { name: shown(&staging.mount), source };
         let abilities = probe::probe_in(&staging.new).map_err(failed)?;
         if !abilities.allow_recovery() {
-            let place = staging.mount.to_string();
+            let place = shown(&staging.mount);
             return Err(PrepareError::FileSystem { place, file_system: abilities.file_system });
         }
     }

@@ -193,7 +193,7 @@ fn moved_heads(moved: &[MovedHead]) -> String {
         shown.push_str(&fact("Git", &line));
         shown.push_str(&cut(one.commits.iter().map(|commit| format!("  {}\n", visible(commit)))));
         if let Some(command) = &one.command {
-            shown.push_str(&fact("To move it back", &visible(command)));
+            shown.push_str(&fact("Move back", &visible(command)));
         }
     }
     shown

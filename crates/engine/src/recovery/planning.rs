@@ -188,7 +188,9 @@ pub(super) fn check_consent(planned: &Planned, consent: Consent) -> Result<(), F
         Consent::Digest(digest) if digest == planned.digest() => Ok(()),
         Consent::Digest(_) => Err(stale(planned)),
         Consent::Ask | Consent::None => {
-            let message = format!("the plan has {} steps and nobody has agreed to it", planned.plan.steps.len());
+            let steps = planned.plan.steps.len();
+            let plural = if steps == 1 { "" } else { "s" };
+            let message = format!("the plan has {steps} step{plural} and nobody has agreed to it");
             let hint = format!("look at the plan, then add `--yes`, or `--apply {}`", planned.digest());
             Err(Failure::new(Code::ConsentNeeded, message).with_hint(hint).with_result(&refused(planned)))
         }
