@@ -141,6 +141,7 @@ fn a_check_that_did_not_run_says_skipped() {
     for key in ["dependency_validation", "performance_check", "functional_check"] {
         assert_eq!(results[key], "skipped", "{key}");
     }
+    assert_eq!(world.ok(&["undo", "--plan"]).result("validation_results")["integrity_check"], "skipped");
     world.ok(&["undo", "--yes"]);
     let unchecked = world.ok(&["restore", "wf", "base", "--yes", r#"{"validate_integrity": false}"#]);
     assert_eq!(unchecked.result("validation_results")["integrity_check"], "skipped");

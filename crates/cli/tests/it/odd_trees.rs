@@ -1,0 +1,279 @@
+//! Trees that are deep, sparse, unreadable, immutable, or that lead outside: named, restored, never followed.
+//!
+//! Owns making them. Refuses to know how the scan meets them.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::Path;
+use std::process::Command;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat, unlinkat};
+use serde_json::Value;
+use wfr_testkit::{TestTree, skip};
+
+use crate::world::{Ended, World};
+
+/// The reason for which a path is not covered; empty where it is.
+fn reason(made: &Ended, path: &str) -> String {
+    let paths = made.result("coverage")["paths"].as_array().unwrap().clone();
+    let found = paths.iter().find(|one| one["path"] == path).map(|one| one["reason"].as_str().unwrap().to_owned());
+    found.unwrap_or_default()
+}
+
+fn open_dir(at: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
+    openat(at, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY, Mode::empty())
+}
+
+/// Walks down `d/d/d/...`, making what is missing where asked to; how deep it is, and the deepest directory.
+fn descend(root: &Path, make: usize) -> (usize, OwnedFd) {
+    let mut at = openat(CWD, root, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap();
+    for depth in 0.. {
+        if depth < make {
+            mkdirat(&at, "d", Mode::RWXU).unwrap();
+        }
+        match open_dir(&at, "d") {
+            Ok(below) => at = below,
+            Err(_) => return (depth, at),
+        }
+    }
+    unreachable!("no tree is endless")
+}
+
+/// Removes `d/d/d/...` from the bottom: by full paths it is too deep.
+fn remove_deep(root: &Path) {
+    let (depth, _) = descend(root, 0);
+    let mut chain = vec![openat(CWD, root, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap()];
+    for _ in 0..depth {
+        chain.push(open_dir(chain.last().unwrap(), "d").unwrap());
+    }
+    while let Some(at) = chain.pop() {
+        let _ = unlinkat(&at, "bottom", AtFlags::empty());
+        if let Some(above) = chain.last() {
+            unlinkat(above, "d", AtFlags::REMOVEDIR).unwrap();
+        }
+    }
+}
+
+#[test]
+fn directories_deeper_than_any_path_come_back() {
+    // More levels than a path of the system has bytes for; below the usual limit of open files.
+    const DEPTH: usize = 700;
+    let world = World::new();
+    let (_, bottom) = descend(world.root(), DEPTH);
+    mknodat(&bottom, "bottom", FileType::RegularFile, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let made = world.ok(&["create-checkpoint", "wf", "--name", "base"]);
+    assert_eq!(made.result("coverage")["complete"], true);
+    remove_deep(world.root());
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    let (depth, bottom) = descend(world.root(), 0);
+    assert_eq!(depth, DEPTH);
+    rustix::fs::statat(&bottom, "bottom", AtFlags::empty()).unwrap();
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(descend(world.root(), 0).0, 0);
+}
+
+#[test]
+fn a_sparse_file_comes_back_and_one_too_large_is_named() {
+    let world = World::new();
+    let sparse = std::fs::File::create(world.tree.at("sparse")).unwrap();
+    sparse.set_len(40 << 20).unwrap();
+    let huge = std::fs::File::create(world.tree.at("huge")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    world.ok(&["config", "capture.file_bytes_max", "1000000000"]);
+    let made = world.checkpoint("base");
+    assert_eq!((reason(&made, "huge").as_str(), reason(&made, "sparse").as_str()), ("quota", ""));
+    assert_eq!(made.result("coverage")["complete"], false);
+    assert!(made.result("size_bytes").as_u64().unwrap() < 4_000_000, "zeros cost next to nothing");
+    world.tree.write("sparse", b"short");
+    world.tree.write("a.txt", b"edited");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    let bytes = world.tree.read("sparse");
+    assert!(bytes.len() == 40 << 20 && bytes.iter().all(|byte| *byte == 0));
+    assert_eq!(world.tree.at("huge").metadata().unwrap().len(), 1 << 40, "what is not covered is left alone");
+}
+
+#[test]
+fn pipes_sockets_and_devices_never_block_and_are_named() {
+    let world = World::new();
+    world.tree.fifo("pipe");
+    world.tree.socket("socket");
+    let device = world.tree.at("device");
+    let has_device = mknodat(CWD, &device, FileType::CharacterDevice, Mode::RUSR, rustix::fs::makedev(1, 5)).is_ok();
+    let made = world.checkpoint("base");
+    assert_eq!(made.result("coverage")["complete"], true, "{made:?}");
+    if has_device {
+        assert_eq!(reason(&made, "device"), "special_file");
+    }
+    let before = world.snapshot();
+    world.tree.write("a.txt", b"edited");
+    world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    before.assert_same(&world.snapshot());
+}
+
+#[test]
+fn a_repository_of_any_form_is_left_alone() {
+    let world = World::new();
+    world.tree.write("module/.git", b"gitdir: ../.git/modules/module\n");
+    world.tree.write("module/code", b"1");
+    world.tree.symlink("linked/.git", b"/nowhere");
+    world.tree.write("linked/code", b"1");
+    world.tree.write("odd/.GIT/config", b"one elsewhere");
+    let made = world.checkpoint("base");
+    for path in ["module/.git", "linked/.git"] {
+        assert_eq!(reason(&made, path), "excluded", "{path}");
+    }
+    world.tree.write("module/.git", b"gitdir: elsewhere\n");
+    // Where case does not count this is a repository: it is saved, and never written in place.
+    for path in ["module/code", "linked/code", "odd/.GIT/config"] {
+        world.tree.write(path, b"edited");
+    }
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(world.tree.read("module/.git"), b"gitdir: elsewhere\n");
+    assert_eq!(world.tree.read("odd/.GIT/config"), b"edited");
+    assert_eq!(world.command(&["cat", "base", "odd/.GIT/config"]).output().unwrap().stdout, b"one elsewhere");
+    assert_eq!(world.tree.read("linked/code"), b"1");
+}
+
+#[test]
+fn links_that_lead_outside_are_replaced_and_not_followed() {
+    let outside = TestTree::new();
+    outside.write("deep/c.txt", b"not wfr's");
+    outside.write("file", b"not wfr's");
+    let before = wfr_testkit::Snapshot::of(outside.path());
+    let world = World::new();
+    let base = world.snapshot();
+    world.checkpoint("base");
+    world.tree.remove("sub");
+    std::os::unix::fs::symlink(outside.path(), world.tree.at("sub")).unwrap();
+    world.tree.remove("a.txt");
+    std::os::unix::fs::symlink(outside.at("file"), world.tree.at("a.txt")).unwrap();
+    world.tree.remove("secret");
+    std::fs::hard_link(outside.at("file"), world.tree.at("secret")).unwrap();
+    let edited = world.snapshot();
+    world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    base.assert_same(&world.snapshot());
+    before.assert_same(&wfr_testkit::Snapshot::of(outside.path()));
+    world.ok(&["undo", "--yes"]);
+    let is_not_shared = |path: &[u8]| path != b"secret";
+    edited.only(is_not_shared).assert_same(&world.snapshot().only(is_not_shared));
+    assert_eq!(world.tree.read("secret"), b"not wfr's");
+    before.assert_same(&wfr_testkit::Snapshot::of(outside.path()));
+}
+
+#[test]
+fn a_store_inside_the_workspace_is_no_part_of_its_checkpoints() {
+    let world = World::unprotected(TestTree::of_every_kind());
+    let before = world.snapshot();
+    world.refused(&["init", "--store", "."], 2, "UNSUITABLE_PLACE");
+    let made = world.ok(&["init", "--store", "inside/vault"]);
+    assert_eq!(made.result("store_inside_workspace"), true);
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    world.checkpoint("second");
+    world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    let is_users = |path: &[u8]| !path.starts_with(b"inside");
+    before.assert_same(&world.snapshot().only(is_users));
+    assert_eq!(world.names()[..2], ["base", "second"]);
+    let doctor = world.ok(&["doctor"]);
+    assert!(doctor.result("findings").to_string().contains("STORE_INSIDE"));
+}
+
+#[test]
+fn what_is_kept_is_for_its_owner_alone() {
+    let world = World::new();
+    world.checkpoint("base");
+    let mut pending = vec![world.vault(), world.root().join(".claude/recovery")];
+    while let Some(place) = pending.pop() {
+        let meta = place.symlink_metadata().unwrap();
+        assert_eq!(meta.mode() & 0o077, 0, "{} is open to others", place.display());
+        if meta.is_dir() {
+            pending.extend(std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+}
+
+/// Sets or takes the flag that lets nobody, root included, change a file; `false` where that is not possible.
+fn set_immutable(path: &Path, flag: &str) -> bool {
+    Command::new("chattr").arg(flag).arg(path).output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn a_file_that_nobody_may_change_takes_the_restore_back() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    world.tree.write("zero", b"edited");
+    let edited = world.snapshot();
+    if !set_immutable(&world.tree.at("zero"), "+i") {
+        return skip("no file can be made immutable here");
+    }
+    let refused = world.call(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    let now = world.snapshot();
+    assert!(set_immutable(&world.tree.at("zero"), "-i"));
+    assert!(matches!(refused.code, 1 | 7), "{refused:?}");
+    edited.without_dir_mtimes().assert_same(&now.without_dir_mtimes());
+    world.ok(&["doctor"]);
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(world.tree.read("zero"), b"");
+}
+
+/// Runs `wfr` as a user without privileges; `None` where that is not possible.
+fn as_nobody(world: &World, program: &Path, arguments: &[&str]) -> Option<(i32, Value)> {
+    let plain = world.command(arguments);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).args(arguments).arg("--json");
+    command.current_dir(world.root()).env_clear();
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().ok()?;
+    let json = serde_json::from_slice(&output.stdout).ok()?;
+    Some((output.status.code()?, json))
+}
+
+/// Gives everything below to the user without privileges.
+fn give_away(dir: &Path) {
+    chown(dir, Some(65_534), Some(65_534)).unwrap();
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => give_away(&entry.path()),
+            kind if kind.is_file() => chown(entry.path(), Some(65_534), Some(65_534)).unwrap(),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_a_plain_user_cannot_read_is_named_and_never_overwritten() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become somebody else");
+    }
+    let world = World::unprotected(TestTree::of_every_kind());
+    let public = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(public.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = public.path().join("wfr");
+    std::fs::copy(env!("CARGO_BIN_EXE_wfr"), &program).unwrap();
+    [world.root(), world.data.path()].into_iter().for_each(give_away);
+    let Some((0, _)) = as_nobody(&world, &program, &["init"]) else { return skip("setpriv cannot be used here") };
+    world.tree.write("locked/inside", b"1");
+    give_away(&world.tree.at("locked"));
+    let as_user = |arguments: &[&str]| as_nobody(&world, &program, arguments).unwrap();
+    as_user(&["create-checkpoint", "wf", "--name", "base"]);
+    world.tree.set_mode("secret", 0o000);
+    world.tree.set_mode("locked", 0o000);
+    let (code, made) = as_user(&["create-checkpoint", "wf", "--name", "gaps"]);
+    assert_eq!((code, &made["result"]["coverage"]["complete"]), (0, &Value::Bool(false)), "{made:#}");
+    for path in ["secret", "locked"] {
+        let paths = made["result"]["coverage"]["paths"].as_array().unwrap();
+        let found = paths.iter().find(|one| one["path"] == path).unwrap();
+        assert_eq!(found["reason"], "unreadable", "{path}");
+    }
+    assert_ne!(as_user(&["show", "latest-valid"]).1["result"]["checkpoint"]["name"], "gaps");
+    world.tree.write("a.txt", b"edited");
+    let before = world.snapshot();
+    let (code, refused) = as_user(&["restore", "wf", "base", "--yes"]);
+    assert_eq!((code, &refused["error"]["code"]), (7, &"NOT_SAVED".into()), "{refused:#}");
+    before.assert_same(&world.snapshot());
+    let (code, restored) = as_user(&["restore", "wf", "gaps", "--yes"]);
+    assert_eq!(code, 0, "{restored:#}");
+    assert_eq!((world.tree.read("a.txt"), world.tree.read("secret")), (b"a0\n".to_vec(), b"s0\n".to_vec()));
+    assert_eq!(world.tree.read("locked/inside"), b"1");
+}
