@@ -4,12 +4,14 @@
 //! [`wfr_model::retention`].
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use wfr_catalog::{Catalog, CatalogError, CheckpointRow, Generation, ListQuery, NewOperation, PackState};
 use wfr_model::retention::{Candidate, Decision, Retention, decide};
 use wfr_model::{CheckpointId, Digest, PackId, Timestamp, WorkflowId};
 use wfr_store::ObjectKind;
+use wfr_store::gc::leases::{self, Turn};
 use wfr_store::gc::run::{self, Ledger, LedgerError, Options, PackFact, Report};
 use wfr_store::gc::{GcError, Rules};
 use wfr_store::pack::Extent;
@@ -34,6 +36,17 @@ pub enum CleanupError {
     /// The catalog refused.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Another cleanup has its turn.
+    #[error("another cleanup of this store is under way")]
+    Underway,
+    /// The leases could not be read or written.
+    #[error("cannot clean up at {}", place.display())]
+    Turn {
+        /// Their directory.
+        place: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The store could not be collected.
     #[error(transparent)]
     Collect(#[from] GcError),
@@ -106,6 +119,11 @@ fn candidate(row: &CheckpointRow, pinned: &HashSet<CheckpointId>) -> Candidate {
 
 /// Bytes that collecting would free if these checkpoints were gone; reads only.
 pub fn preview(open: &Open, gone: &[CheckpointId], recompress: bool, abort: &AtomicBool) -> Result<u64, CleanupError> {
+    let _turn = match turn(open) {
+        // It cannot be taken where the vault is only readable; nobody cleans up there either.
+        Err(CleanupError::Turn { .. }) => None,
+        taken => Some(taken?),
+    };
     let books = Books { catalog: &open.catalog, without: gone.iter().cloned().collect() };
     open.unlock()?;
     let plan = run::preview(&open.vault, open.cipher(), &books, &options(open, recompress, abort))?;
@@ -123,11 +141,17 @@ pub fn delete(open: &Open, rows: &[CheckpointRow], audit: &NewOperation) -> Resu
     Ok(gone)
 }
 
+/// Takes the turn for a cleanup, which ends with what is returned.
+pub fn turn(open: &Open) -> Result<Turn, CleanupError> {
+    let place = open.vault.leases();
+    leases::turn(&place).map_err(|source| CleanupError::Turn { place, source })?.ok_or(CleanupError::Underway)
+}
+
 /// Collects what nothing needs. `open` must not have opened its store: cleanup tells by leases whether anyone works.
-pub fn collect(open: &Open, recompress: bool, abort: &AtomicBool) -> Result<Report, CleanupError> {
+pub fn collect(open: &Open, turn: &Turn, recompress: bool, abort: &AtomicBool) -> Result<Report, CleanupError> {
     open.unlock()?;
     let books = Books { catalog: &open.catalog, without: HashSet::new() };
-    Ok(run::run(&open.vault, open.cipher(), &books, &options(open, recompress, abort))?)
+    Ok(run::run(turn, &open.vault, open.cipher(), &books, &options(open, recompress, abort))?)
 }
 
 fn options<'a>(open: &Open, recompress: bool, abort: &'a AtomicBool) -> Options<'a> {

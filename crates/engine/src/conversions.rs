@@ -181,6 +181,12 @@ impl From<CleanupError> for Failure {
             CleanupError::Collect(GcError::Read(ref source)) => Self::of(Code::CheckpointIntegrity, &error)
                 .with_details(source.to_string())
                 .with_hint("`wfr validate-checkpoint` finds the damaged checkpoint: repair it, or let it go"),
+            CleanupError::Underway => Self::of(Code::Busy, &error).with_hint("try again when it has ended"),
+            CleanupError::Turn { ref source, .. } => io(&error, source),
+            CleanupError::Collect(GcError::Ledger(source)) => match source.downcast::<CatalogError>() {
+                Ok(known) => (*known).into(),
+                Err(other) => Self::of(Code::Io, &*other),
+            },
             CleanupError::Collect(GcError::Interrupted) => Self::of(Code::Interrupted, &error),
             CleanupError::Collect(_) if is_full => Self::of(Code::DiskFull, &error),
             CleanupError::Collect(_) => Self::of(Code::Io, &error),

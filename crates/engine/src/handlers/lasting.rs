@@ -86,6 +86,7 @@ fn clean(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, F
 }
 
 fn delete_and_collect(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, CleanupError> {
+    let turn = cleanup::turn(open)?;
     let (rows, decisions) = cleanup::judge(open, request, session.now())?;
     let goes = |row: &CheckpointRow| decisions.iter().any(|one| !one.keep && one.checkpoint_id == row.checkpoint_id);
     let rows: Vec<CheckpointRow> = rows.into_iter().filter(goes).collect();
@@ -97,7 +98,7 @@ fn delete_and_collect(session: &Session, open: &Open, request: &Request) -> Resu
         cleanup::delete(open, &rows, &audit)?
     };
     let before = pack_bytes(open);
-    let report = cleanup::collect(open, request.recompress, &session.abort)?;
+    let report = cleanup::collect(open, &turn, request.recompress, &session.abort)?;
     let sizes: Vec<u64> =
         report.waiting.iter().map(|pack| size_of(&wfr_store::pack::path(&open.vault.packs(), pack))).collect();
     Ok(Cleanup {

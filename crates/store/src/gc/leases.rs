@@ -1,7 +1,7 @@
 //! Leases: files under kernel locks that say since which generation a session relies on packs.
 //!
-//! Owns their files, and the gate that tells whether any session is alive. Refuses to know clocks: a lease ends when its
-//! process closes it or dies.
+//! Owns their files, the gate that tells whether any session is alive, and the turn that cleanups take. Refuses to know
+//! clocks: all of them end when their process closes them or dies.
 //!
 //! A session takes its lease first, then reads the generation from the catalog and tells it to the lease, and only then
 //! reads which packs are live. Until it has told, it counts as older than everything.
@@ -17,6 +17,9 @@ use rustix::io::Errno;
 /// The file that every session locks together with others, and cleanup alone.
 const GATE: &str = "gate";
 
+/// The file that a cleanup locks from its beginning to its end.
+const TURN: &str = "turn";
+
 /// Digits of a generation on disk.
 const DIGITS: usize = 20;
 
@@ -31,7 +34,7 @@ pub struct Lease {
 impl Lease {
     /// Takes a lease in the vault's directory of leases. Waits for a cleanup that is just removing leftovers.
     pub fn begin(dir: &Path) -> io::Result<Self> {
-        let gate = open_gate(dir)?;
+        let gate = open_lock(dir, GATE)?;
         flock(&gate, FlockOperation::LockShared)?;
         loop {
             let unique = uuid::Uuid::now_v7().simple();
@@ -63,7 +66,7 @@ pub fn oldest(dir: &Path, own: Option<&Lease>) -> io::Result<Option<i64>> {
     let mut oldest = None;
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        let is_lease = path.file_name().is_some_and(|name| name != GATE);
+        let is_lease = path.file_name().is_some_and(|name| name != GATE && name != TURN);
         if !is_lease || own.is_some_and(|own| own.path == path) {
             continue;
         }
@@ -81,24 +84,19 @@ fn living(path: &Path) -> io::Result<Option<i64>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {
-            // Removed under its lock: a session that is about to lock it will see that it is gone.
-            let _ = std::fs::remove_file(path);
-            Ok(None)
-        }
-        Err(Errno::WOULDBLOCK) => {
-            let mut digits = [0; DIGITS];
-            let told = file.read_exact_at(&mut digits, 0).is_ok();
-            let text = std::str::from_utf8(&digits).ok().filter(|_| told);
-            Ok(Some(text.and_then(|text| text.trim().parse().ok()).unwrap_or(i64::MIN)))
-        }
-        Err(errno) => Err(errno.into()),
+    if try_lock(&file)? {
+        // Removed under its lock: a session that is about to lock it will see that it is gone.
+        let _ = std::fs::remove_file(path);
+        return Ok(None);
     }
+    let mut digits = [0; DIGITS];
+    let told = file.read_exact_at(&mut digits, 0).is_ok();
+    let text = std::str::from_utf8(&digits).ok().filter(|_| told);
+    Ok(Some(text.and_then(|text| text.trim().parse().ok()).unwrap_or(i64::MIN)))
 }
 
-fn open_gate(dir: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(GATE))
+fn open_lock(dir: &Path, name: &str) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(name))
 }
 
 /// Proof that no session is alive; none can begin while it lives.
@@ -109,10 +107,28 @@ pub struct Alone {
 
 /// Shuts the gate; `None` where a session is alive, the caller's own included.
 pub fn alone(dir: &Path) -> io::Result<Option<Alone>> {
-    let gate = open_gate(dir)?;
-    match flock(&gate, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(Alone { _gate: gate })),
-        Err(Errno::WOULDBLOCK) => Ok(None),
+    let gate = open_lock(dir, GATE)?;
+    Ok(try_lock(&gate)?.then_some(Alone { _gate: gate }))
+}
+
+/// Proof that no other cleanup is under way; none can begin while it lives.
+#[derive(Debug)]
+pub struct Turn {
+    _file: File,
+}
+
+/// Takes the turn; `None` where another cleanup has it.
+///
+/// Two cleanups at once would delete the same packs and read what the other has just deleted.
+pub fn turn(dir: &Path) -> io::Result<Option<Turn>> {
+    let file = open_lock(dir, TURN)?;
+    Ok(try_lock(&file)?.then_some(Turn { _file: file }))
+}
+
+fn try_lock(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
 }

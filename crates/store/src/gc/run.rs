@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use wfr_model::{Digest, PackId};
 
-use super::leases::{self, Lease};
+use super::leases::{self, Lease, Turn};
 use super::{GcError, Marked, Plan, Rules, deletable, delete, lock, mark, plan, recheck, repack, usage};
 use crate::crypto::Cipher;
 use crate::object::ObjectKind;
@@ -86,6 +86,7 @@ pub struct Report {
 /// Cleans up: first what earlier cleanups left, then packs that nobody needs, which takes no room, then those worth
 /// rewriting. After any error, or the death of the process, the store is whole and the next cleanup goes on.
 pub fn run(
+    _turn: &Turn,
     vault: &Vault,
     cipher: Option<&Arc<Cipher>>,
     ledger: &dyn Ledger,
@@ -110,7 +111,7 @@ pub fn run(
     Ok(cleanup.report)
 }
 
-/// What a cleanup would do, reading only.
+/// What a cleanup would do; changes nothing. Where a cleanup is under way, what it deletes may be missed here.
 pub fn preview(
     vault: &Vault,
     cipher: Option<&Arc<Cipher>>,

@@ -148,8 +148,12 @@ impl Bench {
         Options { rules: Rules::default(), coding: Coding::default(), abort: &NEVER }
     }
 
+    fn turn(&self) -> leases::Turn {
+        leases::turn(&self.vault.leases()).unwrap().unwrap()
+    }
+
     fn clean(&self) -> Result<Report, GcError> {
-        run(&self.vault, self.cipher.as_ref(), &self.facts, &self.options())
+        run(&self.turn(), &self.vault, self.cipher.as_ref(), &self.facts, &self.options())
     }
 
     fn assert_all_readable(&self) {
@@ -270,7 +274,7 @@ fn session_across(begin: usize, commit: usize, encrypted: bool) {
             step(asked.get());
         };
         let spy = Spy { facts: &lent.facts, before: &before };
-        run(&lent.vault, lent.cipher.as_ref(), &spy, &lent.options()).unwrap();
+        run(&lent.turn(), &lent.vault, lent.cipher.as_ref(), &spy, &lent.options()).unwrap();
         for late in asked.get() + 1..=15 {
             step(late);
         }
@@ -397,10 +401,30 @@ fn recompressing_rewrites_everything_once() {
     bench.commit(&["c"]);
     let rules = Rules { recompress: true, ..Rules::default() };
     let options = Options { rules, coding: Coding { level: Some(19) }, abort: &NEVER };
-    let report = run(&bench.vault, bench.cipher.as_ref(), &bench.facts, &options).unwrap();
+    let report = run(&bench.turn(), &bench.vault, bench.cipher.as_ref(), &bench.facts, &options).unwrap();
     assert_eq!((report.deleted.len(), report.rewritten_objects), (2, 5));
     bench.assert_all_readable();
     assert_eq!(bench.pack_files(), 1);
+}
+
+#[test]
+fn one_cleanup_at_a_time() {
+    let bench = Bench::new(false);
+    bench.commit(&["a"]);
+    bench.facts.checkpoints.borrow_mut().clear();
+    let leases = bench.vault.leases();
+    let is_free = move || leases::turn(&leases).unwrap().is_some();
+    assert!(is_free());
+    let during = std::rc::Rc::new(RefCell::new(vec![]));
+    let seen = during.clone();
+    *bench.facts.hook.borrow_mut() = Some(Box::new({
+        let is_free = is_free.clone();
+        move |_| seen.borrow_mut().push(is_free())
+    }));
+    bench.clean().unwrap();
+    assert!(during.borrow().len() > 5 && !during.borrow().contains(&true));
+    assert!(is_free());
+    assert_eq!(leases::oldest(&bench.vault.leases(), None).unwrap(), None);
 }
 
 #[test]
