@@ -178,7 +178,7 @@ codes! {
     OthersActive = "OTHERS_ACTIVE", Conflict, Medium, "look at the plan, then add `--whole-tree` if their later work may go back too";
     /// Another recovery or process holds the workspace.
     Held = "HELD", Held, Medium, "wait until it has ended, then try again";
-    /// The catalog stays locked.
+    /// The catalog stays locked, or another cleanup is under way.
     Busy = "CATALOG_BUSY", Held, Medium, "another wfr process is writing: try again";
     /// The system refused.
     Io = "IO_ERROR", Io, High, "mend what the system names, then try again: nothing acknowledged was lost";

@@ -55,7 +55,8 @@ fn is_commit(text: &str) -> bool {
 
 /// A file of git below the workspace, reached without following a link.
 fn text(open: &Open, git: &TreePath, name: &str) -> Option<String> {
-    let path = name.split('/').fold(git.clone(), |path, part| path.join(part.as_bytes()));
+    // A name out of the repository itself may be anything.
+    let path = TreePath::from_bytes(&[git.as_bytes(), b"/", name.as_bytes()].concat()).ok()?;
     String::from_utf8(read_file(open, &path, FILE_BYTES_MAX).ok()??).ok()
 }
 
@@ -93,14 +94,18 @@ fn place(repository: &Repository) -> String {
 /// What would move HEAD back, for a person to run: `wfr` never writes in `.git`.
 fn command(before: &Repository) -> Option<String> {
     let dir = if before.path.is_root() { ".".to_owned() } else { before.path.to_string() };
-    let quoted = format!("'{}'", dir.replace('\'', r"'\''"));
-    let commit = before.commit.as_deref()?;
-    Some(match before.branch.as_deref().and_then(|name| name.strip_prefix("refs/heads/")) {
+    let (dir, commit) = (quoted(&dir), before.commit.as_deref()?);
+    Some(match before.branch.as_deref() {
         Some(branch) => {
-            format!("git -C {quoted} symbolic-ref HEAD 'refs/heads/{branch}' && git -C {quoted} reset --soft {commit}")
+            format!("git -C {dir} symbolic-ref HEAD {} && git -C {dir} reset --soft {commit}", quoted(branch))
         }
-        None => format!("git -C {quoted} update-ref --no-deref HEAD {commit}"),
+        None => format!("git -C {dir} update-ref --no-deref HEAD {commit}"),
     })
+}
+
+/// A word for the shell, whatever is in it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Titles of the commits in the reflog behind the newest line that leads to `commit`.

@@ -3,16 +3,15 @@
 //!
 //! Owns the three levels. Refuses to restore anything.
 
-use std::collections::HashSet;
 use std::io::Read;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wfr_catalog::{ChainLink, CheckpointRow, NewCheckpoint};
 use wfr_model::checkpoint::{Manifest, VerificationStatus};
-use wfr_model::entry::{Content, Node};
+use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::{Digest, TreePath};
 use wfr_store::object::hash;
+use wfr_store::reach::Seen;
 use wfr_store::tree::Part;
 use wfr_store::{ObjectKind, Objects, ReadError, Store, content, tree};
 
@@ -61,10 +60,13 @@ const SAMPLE: u64 = 64;
 /// So many blobs are read in one go by several threads.
 const WAITING_MAX: usize = 4_096;
 
+/// So many parts of trees are read in one go, which bounds what of them is in memory.
+const PARTS_MAX: usize = 256;
+
 struct Checker<'c> {
     store: &'c Store,
     level: Level,
-    seen: HashSet<Digest>,
+    seen: Seen,
     waiting: Vec<(Digest, TreePath)>,
     report: Report,
     session: &'c Session,
@@ -79,41 +81,36 @@ pub fn verify(
     session: &Session,
 ) -> Result<Report, Failure> {
     let report = Report::default();
-    let mut checker = Checker { store, level, seen: HashSet::new(), waiting: vec![], report, session };
-    checker.check(ObjectKind::Manifest, &row.manifest, &TreePath::ROOT, true)?;
+    let mut checker = Checker { store, level, seen: Seen::new(), waiting: vec![], report, session };
+    checker.check(ObjectKind::Manifest, &row.manifest, &TreePath::ROOT)?;
     checker.report.is_forged = is_forged(store, row);
     checker.report.chain = if checker.report.is_forged { Verdict::Failed } else { chain(open, store, row, level)? };
     for (kind, id) in [(ObjectKind::Coverage, row.coverage), (ObjectKind::Links, row.hard_links)] {
         if let Some(id) = id {
-            checker.check(kind, &id, &TreePath::ROOT, true)?;
+            checker.check(kind, &id, &TreePath::ROOT)?;
         }
     }
     match (row.tree, level) {
         (None, _) => {}
-        (Some(root), Level::Basic) => checker.check(ObjectKind::Tree, &root, &TreePath::ROOT, true)?,
+        (Some(root), Level::Basic) => checker.check(ObjectKind::Tree, &root, &TreePath::ROOT)?,
         (Some(root), _) => checker.tree(root)?,
     }
     Ok(checker.report)
 }
 
 impl Checker<'_> {
-    fn check(&mut self, kind: ObjectKind, id: &Digest, path: &TreePath, read: bool) -> Result<(), Failure> {
+    /// Reads an object.
+    fn check(&mut self, kind: ObjectKind, id: &Digest, path: &TreePath) -> Result<(), Failure> {
         self.check_interrupt()?;
-        if !self.seen.insert(*id) {
+        if !self.seen.insert((kind, *id)) {
             return Ok(());
         }
         self.report.objects += 1;
-        let found = if read {
-            self.report.read += 1;
-            self.store.get(kind, id).map(|bytes| {
-                self.report.bytes += bytes.len() as u64;
-                self.session.meter.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            })
-        } else if self.store.has(id) {
-            Ok(())
-        } else {
-            Err(ReadError::Missing(*id))
-        };
+        self.report.read += 1;
+        let found = self.store.get(kind, id).map(|bytes| {
+            self.report.bytes += bytes.len() as u64;
+            self.session.meter.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        });
         self.note(kind, id, path, found)
     }
 
@@ -136,57 +133,68 @@ impl Checker<'_> {
         }
     }
 
-    /// Walks a tree, each part of it read once.
+    /// Walks a tree, each part of it read once, some at a time by several threads.
     fn tree(&mut self, root: Digest) -> Result<(), Failure> {
         let mut waiting = vec![(TreePath::ROOT, root)];
-        while let Some((path, id)) = waiting.pop() {
-            if !self.seen.insert(id) {
-                continue;
-            }
+        while !waiting.is_empty() {
+            let mut next = waiting.split_off(waiting.len().saturating_sub(PARTS_MAX));
+            next.retain(|(_, id)| self.seen.insert((ObjectKind::Tree, *id)));
             self.check_interrupt()?;
-            self.report.objects += 1;
-            self.report.read += 1;
-            let part = self.store.get(ObjectKind::Tree, &id).and_then(|bytes| {
-                let malformed = |why: String| ReadError::Malformed { id, what: "tree", why };
-                tree::decode(&bytes).map_err(|error| malformed(error.to_string()))
-            });
-            match part {
-                Ok(Part::Branch(_, parts)) => waiting.extend(parts.into_iter().map(|(part, _)| (path.clone(), part))),
-                Ok(Part::Leaf(entries)) => {
-                    for entry in entries {
-                        match entry.node {
-                            Node::Dir(below) => waiting.push((path.join(&entry.name), below)),
-                            Node::File(found) => self.content(path.join(&entry.name), &found)?,
-                            _ => {}
-                        }
+            self.report.objects += next.len() as u64;
+            self.report.read += next.len() as u64;
+            let store = self.store;
+            let parts = in_parallel(self.session.threads, &next, |(_, id)| read_part(store, id));
+            for ((path, id), part) in next.into_iter().zip(parts) {
+                match part {
+                    Ok(Part::Branch(_, parts)) => {
+                        waiting.extend(parts.into_iter().map(|(part, _)| (path.clone(), part)));
                     }
+                    Ok(Part::Leaf(entries)) => self.entries(&path, &entries, &mut waiting)?,
+                    Err(error) => self.note(ObjectKind::Tree, &id, &path, Err(error))?,
                 }
-                Err(error) => self.note(ObjectKind::Tree, &id, &path, Err(error))?,
             }
         }
         self.read_waiting()
     }
 
-    fn content(&mut self, path: TreePath, found: &Content) -> Result<(), Failure> {
-        let Some(list) = &found.chunks else { return self.blob(path, found.hash) };
-        self.check(ObjectKind::Chunks, list, &path, true)?;
+    fn entries(
+        &mut self,
+        path: &TreePath,
+        entries: &[Entry],
+        waiting: &mut Vec<(TreePath, Digest)>,
+    ) -> Result<(), Failure> {
+        for entry in entries {
+            match &entry.node {
+                Node::Dir(below) => waiting.push((path.join(&entry.name), *below)),
+                Node::File(found) => self.content(path, &entry.name, found)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, dir: &TreePath, name: &[u8], found: &Content) -> Result<(), Failure> {
+        let Some(list) = &found.chunks else { return self.blob(dir, name, found.hash) };
+        self.check(ObjectKind::Chunks, list, &dir.join(name))?;
         // A list that cannot be read has been noted.
         for (id, _) in content::chunks(self.store, found).unwrap_or_default() {
-            self.blob(path.clone(), id)?;
+            self.blob(dir, name, id)?;
         }
         Ok(())
     }
 
     /// Looks for a blob, and puts it on the list of those to be read where its turn has come.
-    fn blob(&mut self, path: TreePath, id: Digest) -> Result<(), Failure> {
-        let is_sampled = u64::from(id.0[0]) % SAMPLE == 0;
-        if !is_sampled && self.level != Level::Comprehensive {
-            return self.check(ObjectKind::Blob, &id, &path, false);
+    fn blob(&mut self, dir: &TreePath, name: &[u8], id: Digest) -> Result<(), Failure> {
+        if !self.seen.insert((ObjectKind::Blob, id)) {
+            return Ok(());
         }
-        if self.seen.insert(id) {
-            self.report.objects += 1;
+        self.report.objects += 1;
+        let is_sampled = u64::from(id.0[0]) % SAMPLE == 0;
+        if is_sampled || self.level == Level::Comprehensive {
             self.report.read += 1;
-            self.waiting.push((id, path));
+            self.waiting.push((id, dir.join(name)));
+        } else if !self.store.has(&id) {
+            self.note(ObjectKind::Blob, &id, &dir.join(name), Err(ReadError::Missing(id)))?;
         }
         if self.waiting.len() >= WAITING_MAX { self.read_waiting() } else { Ok(()) }
     }
@@ -194,34 +202,23 @@ impl Checker<'_> {
     /// Reads the blobs that wait, with several threads.
     fn read_waiting(&mut self) -> Result<(), Failure> {
         let waiting = std::mem::take(&mut self.waiting);
-        let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let (store, session) = (self.store, self.session);
-        let bytes = AtomicU64::new(0);
-        let work = || {
-            while let Some((id, path)) = waiting.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if session.abort.load(Ordering::Relaxed) {
-                    return;
-                }
-                match store.get(ObjectKind::Blob, id) {
-                    Ok(read) => {
-                        bytes.fetch_add(read.len() as u64, Ordering::Relaxed);
-                        session.meter.bytes.fetch_add(read.len() as u64, Ordering::Relaxed);
-                    }
-                    Err(error) => failed.lock().unwrap_or_else(PoisonError::into_inner).push((*id, path, error)),
-                }
+        let read = in_parallel(session.threads, &waiting, |(id, _)| {
+            if session.abort.load(Ordering::Relaxed) {
+                return Ok(0);
             }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..session.threads.min(waiting.len()) {
-                scope.spawn(work);
-            }
-            work();
+            let bytes = store.get(ObjectKind::Blob, id)?.len() as u64;
+            session.meter.bytes.fetch_add(bytes, Ordering::Relaxed);
+            Ok(bytes)
         });
         self.check_interrupt()?;
-        self.report.bytes += bytes.into_inner();
-        let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        failed.sort_by(|a, b| a.1.cmp(b.1));
-        failed.into_iter().try_for_each(|(id, path, error)| self.note(ObjectKind::Blob, &id, path, Err(error)))
+        for ((id, path), read) in waiting.iter().zip(read) {
+            match read {
+                Ok(bytes) => self.report.bytes += bytes,
+                Err(error) => self.note(ObjectKind::Blob, id, path, Err(error))?,
+            }
+        }
+        Ok(())
     }
 
     fn check_interrupt(&self) -> Result<(), Failure> {
@@ -230,6 +227,35 @@ impl Checker<'_> {
         }
         Ok(())
     }
+}
+
+fn read_part(store: &Store, id: &Digest) -> Result<Part, ReadError> {
+    let bytes = store.get(ObjectKind::Tree, id)?;
+    let malformed = |why: String| ReadError::Malformed { id: *id, what: "tree", why };
+    tree::decode(&bytes).map_err(|error| malformed(error.to_string()))
+}
+
+/// What a function gives for each item, in their order, computed by several threads.
+fn in_parallel<T: Sync, R: Send>(threads: usize, items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { return done };
+            done.push((at, each(item)));
+        }
+    };
+    let mut all = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(items.len())).map(|_| scope.spawn(work)).collect();
+        let mut all = work();
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all
+    });
+    all.sort_unstable_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Whether the catalog says other than a checkpoint's manifest, where that can be read.

@@ -6,7 +6,7 @@ use wfr_engine::results::{
     CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult, Damage, Validation,
     Verdict,
 };
-use wfr_model::checkpoint::{FileCounts, Manifest, VerificationStatus};
+use wfr_model::checkpoint::{FileCounts, Manifest, Repository, VerificationStatus};
 use wfr_model::coverage::SkipReason;
 use wfr_model::retention::Decision;
 
@@ -133,6 +133,9 @@ pub fn shown(result: &CheckpointShown) -> String {
         let modified = state.modified_files.iter().map(|file| ("~", &file.path));
         let lines: Vec<(&str, String)> = lists.chain(modified).map(|(sign, path)| (sign, path.to_string())).collect();
         shown.push_str(&cut(lines.iter().map(|(sign, path)| format!("  {sign} {}\n", place(path)))));
+        for repository in &state.repositories {
+            shown.push_str(&fact("Git", &stood(repository)));
+        }
     } else {
         shown.push_str(&fact("Files", "none: it holds state only"));
     }
@@ -145,6 +148,14 @@ pub fn shown(result: &CheckpointShown) -> String {
         shown.push_str(&format!("{} {:<8} {size:>12}  {path}{target}\n", entry.mode, word(&entry.kind)));
     }
     shown
+}
+
+fn stood(repository: &Repository) -> String {
+    let dir = if repository.path.is_root() { ".".to_owned() } else { repository.path.to_string() };
+    let branch = repository.branch.as_deref().map_or("detached", |name| name.trim_start_matches("refs/heads/"));
+    let commit = repository.commit.as_deref().unwrap_or("no commit");
+    let going_on: String = repository.in_progress.iter().map(|what| format!(", {what} in progress")).collect();
+    visible(&format!("{dir}: {branch} at {commit}{going_on}"))
 }
 
 fn header(manifest: &Manifest) -> String {

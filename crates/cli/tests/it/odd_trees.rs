@@ -135,6 +135,34 @@ fn a_repository_of_any_form_is_left_alone() {
 }
 
 #[test]
+fn a_repository_is_described_and_its_new_commits_are_told() {
+    let world = World::new();
+    let (old, new) = ("1".repeat(40), "2".repeat(40));
+    let line = |from: &str, to: &str, what: &str| format!("{from} {to} A <a@b> 1 +0000\t{what}\n");
+    let first = line(&"0".repeat(40), &old, "commit (initial): one");
+    world.tree.write("module/.git/HEAD", b"ref: refs/heads/main\n");
+    world.tree.write("module/.git/refs/heads/main", old.as_bytes());
+    world.tree.write("module/.git/logs/HEAD", first.as_bytes());
+    world.tree.write("module/.git/MERGE_HEAD", old.as_bytes());
+    world.checkpoint("base");
+    let shown = world.command(&["show", "base"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains(&format!("module: main at {old}, merge in progress")), "{shown}");
+    world.tree.write("module/.git/refs/heads/main", new.as_bytes());
+    world.tree.write("module/.git/logs/HEAD", (first + &line(&old, &new, "commit: two")).as_bytes());
+    world.tree.write("a.txt", b"edited");
+    let plan = world.command(&["restore", "wf", "base", "--plan"]).output().unwrap();
+    let plan = String::from_utf8(plan.stdout).unwrap();
+    assert!(plan.contains("commit: two") && plan.contains(&format!("reset --soft {old}")), "{plan}");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(world.tree.read("module/.git/refs/heads/main"), new.as_bytes());
+    for odd in ["ref: ../../../a.txt", "ref: ", "ref: /etc/passwd", "ref: a//b", "\u{0}"] {
+        world.tree.write("module/.git/HEAD", odd.as_bytes());
+        world.ok(&["create-checkpoint", "wf"]);
+    }
+}
+
+#[test]
 fn links_that_lead_outside_are_replaced_and_not_followed() {
     let outside = TestTree::new();
     outside.write("deep/c.txt", b"not wfr's");
