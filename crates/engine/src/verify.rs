@@ -57,9 +57,6 @@ impl Report {
 /// One content in so many is read at the standard level.
 const SAMPLE: u64 = 64;
 
-/// So many blobs are read in one go by several threads.
-const WAITING_MAX: usize = 4_096;
-
 /// So many parts of trees are read in one go, which bounds what of them is in memory.
 const PARTS_MAX: usize = 256;
 
@@ -67,7 +64,6 @@ struct Checker<'c> {
     store: &'c Store,
     level: Level,
     seen: Seen,
-    waiting: Vec<(Digest, TreePath)>,
     report: Report,
     session: &'c Session,
 }
@@ -81,7 +77,7 @@ pub fn verify(
     session: &Session,
 ) -> Result<Report, Failure> {
     let report = Report::default();
-    let mut checker = Checker { store, level, seen: Seen::new(), waiting: vec![], report, session };
+    let mut checker = Checker { store, level, seen: Seen::new(), report, session };
     checker.check(ObjectKind::Manifest, &row.manifest, &TreePath::ROOT)?;
     checker.report.is_forged = is_forged(store, row);
     checker.report.chain = if checker.report.is_forged { Verdict::Failed } else { chain(open, store, row, level)? };
@@ -133,9 +129,10 @@ impl Checker<'_> {
         }
     }
 
-    /// Walks a tree, each part of it read once, some at a time by several threads.
+    /// Walks a tree, each part of it read once, some at a time by several threads. Then its blobs are looked at.
     fn tree(&mut self, root: Digest) -> Result<(), Failure> {
         let mut waiting = vec![(TreePath::ROOT, root)];
+        let (mut parts, mut blobs) = (Vec::new(), Vec::new());
         while !waiting.is_empty() {
             let mut next = waiting.split_off(waiting.len().saturating_sub(PARTS_MAX));
             next.retain(|(_, id)| self.seen.insert((ObjectKind::Tree, *id)));
@@ -143,67 +140,68 @@ impl Checker<'_> {
             self.report.objects += next.len() as u64;
             self.report.read += next.len() as u64;
             let store = self.store;
-            let parts = in_parallel(self.session.threads, &next, |(_, id)| read_part(store, id));
-            for ((path, id), part) in next.into_iter().zip(parts) {
+            let read = in_parallel(self.session.threads, &next, |(_, id)| read_part(store, id));
+            for ((path, id), part) in next.into_iter().zip(read) {
                 match part {
-                    Ok(Part::Branch(_, parts)) => {
-                        waiting.extend(parts.into_iter().map(|(part, _)| (path.clone(), part)));
+                    Ok(Part::Branch(_, below)) => {
+                        waiting.extend(below.into_iter().map(|(part, _)| (path.clone(), part)));
                     }
-                    Ok(Part::Leaf(entries)) => self.entries(&path, &entries, &mut waiting)?,
+                    Ok(Part::Leaf(entries)) => {
+                        self.entries(&path, &entries, parts.len(), &mut blobs, &mut waiting)?;
+                        parts.push((path, id));
+                    }
                     Err(error) => self.note(ObjectKind::Tree, &id, &path, Err(error))?,
                 }
             }
         }
-        self.read_waiting()
+        self.blobs(&parts, blobs)?;
+        self.report.damages.sort_by(|a, b| (&a.path, &a.object).cmp(&(&b.path, &b.object)));
+        Ok(())
     }
 
     fn entries(
         &mut self,
         path: &TreePath,
         entries: &[Entry],
+        part: usize,
+        blobs: &mut Vec<(Digest, usize)>,
         waiting: &mut Vec<(TreePath, Digest)>,
     ) -> Result<(), Failure> {
         for entry in entries {
             match &entry.node {
                 Node::Dir(below) => waiting.push((path.join(&entry.name), *below)),
-                Node::File(found) => self.content(path, &entry.name, found)?,
+                Node::File(Content { hash, chunks: None, .. }) => blobs.push((*hash, part)),
+                Node::File(found) => {
+                    if let Some(list) = &found.chunks {
+                        self.check(ObjectKind::Chunks, list, &path.join(&entry.name))?;
+                    }
+                    // A list that cannot be read has been noted.
+                    let chunks = content::chunks(self.store, found).unwrap_or_default();
+                    blobs.extend(chunks.into_iter().map(|(id, _)| (id, part)));
+                }
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn content(&mut self, dir: &TreePath, name: &[u8], found: &Content) -> Result<(), Failure> {
-        let Some(list) = &found.chunks else { return self.blob(dir, name, found.hash) };
-        self.check(ObjectKind::Chunks, list, &dir.join(name))?;
-        // A list that cannot be read has been noted.
-        for (id, _) in content::chunks(self.store, found).unwrap_or_default() {
-            self.blob(dir, name, id)?;
+    /// Reads those blobs whose turn it is, in the order in which they were met, and looks whether the others are there.
+    /// Each comes with the number of the part that it was met in.
+    fn blobs(&mut self, parts: &[(TreePath, Digest)], mut blobs: Vec<(Digest, usize)>) -> Result<(), Failure> {
+        blobs.sort_unstable();
+        blobs.dedup_by_key(|(id, _)| *id);
+        self.report.objects += blobs.len() as u64;
+        let level = self.level;
+        let (mut read, held): (Vec<_>, Vec<_>) = blobs.into_iter().partition(|(id, _)| is_read(id, level));
+        read.sort_by_key(|(_, part)| *part);
+        self.report.read += read.len() as u64;
+        let ids: Vec<Digest> = held.iter().map(|(id, _)| *id).collect();
+        for at in self.store.absent(&ids) {
+            let (id, part) = held[at];
+            self.note(ObjectKind::Blob, &id, &self.path_of(&parts[part], &id), Err(ReadError::Missing(id)))?;
         }
-        Ok(())
-    }
-
-    /// Looks for a blob, and puts it on the list of those to be read where its turn has come.
-    fn blob(&mut self, dir: &TreePath, name: &[u8], id: Digest) -> Result<(), Failure> {
-        if !self.seen.insert((ObjectKind::Blob, id)) {
-            return Ok(());
-        }
-        self.report.objects += 1;
-        let is_sampled = u64::from(id.0[0]) % SAMPLE == 0;
-        if is_sampled || self.level == Level::Comprehensive {
-            self.report.read += 1;
-            self.waiting.push((id, dir.join(name)));
-        } else if !self.store.has(&id) {
-            self.note(ObjectKind::Blob, &id, &dir.join(name), Err(ReadError::Missing(id)))?;
-        }
-        if self.waiting.len() >= WAITING_MAX { self.read_waiting() } else { Ok(()) }
-    }
-
-    /// Reads the blobs that wait, with several threads.
-    fn read_waiting(&mut self) -> Result<(), Failure> {
-        let waiting = std::mem::take(&mut self.waiting);
         let (store, session) = (self.store, self.session);
-        let read = in_parallel(session.threads, &waiting, |(id, _)| {
+        let bytes = in_parallel(session.threads, &read, |(id, _)| {
             if session.abort.load(Ordering::Relaxed) {
                 return Ok(0);
             }
@@ -212,13 +210,24 @@ impl Checker<'_> {
             Ok(bytes)
         });
         self.check_interrupt()?;
-        for ((id, path), read) in waiting.iter().zip(read) {
-            match read {
+        for ((id, part), bytes) in read.iter().zip(bytes) {
+            match bytes {
                 Ok(bytes) => self.report.bytes += bytes,
-                Err(error) => self.note(ObjectKind::Blob, id, path, Err(error))?,
+                Err(error) => self.note(ObjectKind::Blob, id, &self.path_of(&parts[*part], id), Err(error))?,
             }
         }
         Ok(())
+    }
+
+    /// A path in a part of a tree whose content needs a blob.
+    fn path_of(&self, (dir, part): &(TreePath, Digest), blob: &Digest) -> TreePath {
+        let needs = |found: &Content| match found.chunks {
+            None => found.hash == *blob,
+            Some(_) => content::chunks(self.store, found).is_ok_and(|all| all.iter().any(|(id, _)| id == blob)),
+        };
+        let Ok(Part::Leaf(entries)) = read_part(self.store, part) else { return dir.clone() };
+        let named = entries.iter().find(|entry| matches!(&entry.node, Node::File(found) if needs(found)));
+        named.map_or_else(|| dir.clone(), |entry| dir.join(&entry.name))
     }
 
     fn check_interrupt(&self) -> Result<(), Failure> {
@@ -227,6 +236,11 @@ impl Checker<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a blob is read, or only looked for.
+fn is_read(id: &Digest, level: Level) -> bool {
+    level == Level::Comprehensive || u64::from(id.0[0]).is_multiple_of(SAMPLE)
 }
 
 fn read_part(store: &Store, id: &Digest) -> Result<Part, ReadError> {

@@ -48,7 +48,7 @@ pub fn hash(bytes: &[u8]) -> Digest {
 /// The SHA-256 of all that a reader yields.
 pub fn hash_reader(source: &mut dyn io::Read) -> io::Result<Digest> {
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
+    let mut buffer = vec![0; 64 << 10];
     loop {
         match source.read(&mut buffer) {
             Ok(0) => return Ok(Digest(hasher.finalize().into())),
