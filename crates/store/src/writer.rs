@@ -260,6 +260,10 @@ mod tests {
         assert_eq!(extents.len(), 1);
         for _ in 0..2 {
             let store = Store::open(&vault, extents.clone(), None).unwrap();
+            let ids: Vec<Digest> =
+                texts(0..8_100).iter().map(|text| crate::object::hash(text.as_bytes())).rev().collect();
+            // Of numbers to 8,099 those from 4,050 on were never written; the list is turned round.
+            assert_eq!(store.absent(&ids), (0..4_050).collect::<Vec<_>>());
             for text in texts(0..4_050) {
                 let id = crate::object::hash(text.as_bytes());
                 assert_eq!(store.get(ObjectKind::Blob, &id).unwrap(), text.as_bytes());
