@@ -71,6 +71,44 @@ fn inherit(from: &Command, to: &mut Command) {
     }
 }
 
+/// Runs by name, in the order in which each name came first.
+///
+/// Where rounds of all that is compared are added one after the other, a machine that is slow for a while is slow for
+/// all of it.
+#[derive(Default)]
+pub struct Runs(Vec<(String, Vec<Cost>)>);
+
+impl Runs {
+    /// Runs a command and adds it.
+    pub fn measure(&mut self, name: &str, command: &mut Command) -> Result<(), String> {
+        let cost = once(command)?;
+        eprintln!("{name}: {:.3} s", cost.wall);
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, costs)) => costs.push(cost),
+            None => self.0.push((name.to_owned(), vec![cost])),
+        }
+        Ok(())
+    }
+
+    /// The median run of each.
+    pub fn medians(&self) -> Vec<(String, Cost)> {
+        self.0.iter().map(|(name, costs)| (name.clone(), middle(costs))).collect()
+    }
+
+    /// The median wall time of a run, in seconds.
+    pub fn wall(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, costs)| middle(costs).wall)
+    }
+}
+
+/// The median by wall time, with the highest of the peaks; there is at least one.
+fn middle(costs: &[Cost]) -> Cost {
+    let peak_mb = costs.iter().map(|cost| cost.peak_mb).fold(0.0, f64::max);
+    let mut sorted = costs.to_vec();
+    sorted.sort_by(|a, b| a.wall.total_cmp(&b.wall));
+    Cost { peak_mb, ..sorted[sorted.len() / 2] }
+}
+
 /// The median run by wall time of `repeat` runs; `before` comes before each and is not measured.
 pub fn median(
     repeat: usize,
@@ -100,9 +138,7 @@ fn median_of(
         before()?;
         costs.push(run(&mut command())?);
     }
-    let peak_mb = costs.iter().map(|cost| cost.peak_mb).fold(0.0, f64::max);
-    costs.sort_by(|a, b| a.wall.total_cmp(&b.wall));
-    Ok(Cost { peak_mb, ..costs[repeat / 2] })
+    Ok(middle(&costs))
 }
 
 /// The median time in seconds of one flush: 4 KiB appended to a file of `dir`, then `fdatasync`.

@@ -6,34 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Options;
-use super::measure::{Cost, median};
+use super::measure::{Runs, once};
 use super::site::{megabytes, remove};
-
-/// What peers came to; absent where a peer is not installed.
-#[derive(Default)]
-pub struct Peers {
-    /// All measured runs by name.
-    pub costs: Vec<(String, Cost)>,
-    /// Sizes of their stores in megabytes.
-    pub sizes: Vec<(&'static str, f64)>,
-}
-
-impl Peers {
-    /// The wall time of a run, in seconds.
-    pub fn wall(&self, name: &str) -> Option<f64> {
-        self.costs.iter().find(|(run, _)| run == name).map(|(_, cost)| cost.wall)
-    }
-
-    /// The size of a store, in megabytes.
-    pub fn size(&self, name: &str) -> Option<f64> {
-        self.sizes.iter().find(|(peer, _)| *peer == name).map(|(_, size)| *size)
-    }
-
-    fn add(&mut self, name: &str, cost: Cost) {
-        eprintln!("{name}: {:.2} s", cost.wall);
-        self.costs.push((name.to_owned(), cost));
-    }
-}
 
 /// A shell command with the tree as `$TREE` and a store as `$STORE`.
 fn shell(script: &str, tree: &Path, store: &Path) -> Command {
@@ -48,70 +22,90 @@ fn shell(script: &str, tree: &Path, store: &Path) -> Command {
 }
 
 /// One peer: its name, how a store is made, how a snapshot is taken.
-type Peer = (&'static str, &'static str, &'static str);
+pub struct Peer {
+    /// As it is called.
+    pub name: &'static str,
+    init: &'static str,
+    snapshot: &'static str,
+}
 
 /// All peers at their defaults.
 const PEERS: [Peer; 4] = [
-    (
-        "git",
-        "git init -q --bare \"$STORE\"",
-        "cd \"$TREE\" && export GIT_DIR=\"$STORE\" GIT_WORK_TREE=\"$TREE\" && \
+    Peer { name: "restic", init: "restic init -q -r \"$STORE\"", snapshot: "restic -q -r \"$STORE\" backup \"$TREE\"" },
+    Peer {
+        name: "borg",
+        init: "borg init -e none \"$STORE\"",
+        snapshot: "borg create \"$STORE::a$(date +%s%N)\" \"$TREE\"",
+    },
+    Peer {
+        name: "rustic",
+        init: "rustic -r \"$STORE\" init",
+        snapshot: "rustic --no-progress -r \"$STORE\" backup \"$TREE\"",
+    },
+    Peer {
+        name: "git",
+        init: "git init -q --bare \"$STORE\"",
+        snapshot: "cd \"$TREE\" && export GIT_DIR=\"$STORE\" GIT_WORK_TREE=\"$TREE\" && \
          git -c core.bare=false -c gc.auto=0 -c core.untrackedCache=true add -A -f . && git -c core.bare=false write-tree",
-    ),
-    ("restic", "restic init -q -r \"$STORE\"", "restic -q -r \"$STORE\" backup \"$TREE\""),
-    ("borg", "borg init -e none \"$STORE\"", "borg create \"$STORE::a$(date +%s%N)\" \"$TREE\""),
-    ("rustic", "rustic -r \"$STORE\" init", "rustic --no-progress -r \"$STORE\" backup \"$TREE\""),
+    },
 ];
 
-/// Measures the machine's limits, then each peer that is installed.
-pub fn measure(options: &Options) -> Result<Peers, String> {
-    let mut peers = Peers::default();
-    let tree = &options.tree;
-    limits(&mut peers, tree, &options.work, options.repeat)?;
-    for (name, init, snapshot) in PEERS {
-        if Command::new(name).arg("--version").output().is_err() {
-            eprintln!("{name} is not installed");
-            continue;
-        }
-        let store = options.work.join("peers").join(name);
-        let fresh = || {
-            remove(&options.work.join("peers"))?;
-            std::fs::create_dir_all(options.work.join("peers")).map_err(|error| error.to_string())?;
-            super::measure::once(&mut shell(init, tree, &store)).map(drop)
-        };
-        let first = median(1, fresh, || shell(snapshot, tree, &store))?;
-        peers.add(&format!("{name} first"), first);
-        let again = median(options.repeat, || Ok(()), || shell(snapshot, tree, &store))?;
-        peers.add(&format!("{name} unchanged"), again);
-        peers.sizes.push((name, megabytes(&store)?));
-        if name == "restic" {
-            restic_restore(&mut peers, options, &store)?;
-        }
-    }
-    remove(&options.work.join("peers"))?;
-    Ok(peers)
+/// Those that are installed; the others are named.
+pub fn installed() -> Vec<Peer> {
+    let (found, missing): (Vec<Peer>, Vec<Peer>) =
+        PEERS.into_iter().partition(|peer| Command::new(peer.name).arg("--version").output().is_ok());
+    missing.iter().for_each(|peer| eprintln!("{} is not installed", peer.name));
+    found
 }
 
-/// Walk, read, hash and copy: what no tool can be faster than by much.
-fn limits(peers: &mut Peers, tree: &Path, work: &Path, repeat: usize) -> Result<(), String> {
-    let out = work.join("copy");
+impl Peer {
+    fn store(&self, options: &Options) -> PathBuf {
+        options.work.join("peers").join(self.name)
+    }
+
+    /// An empty store.
+    pub fn init(&self, options: &Options) -> Result<(), String> {
+        let store = self.store(options);
+        remove(&store)?;
+        std::fs::create_dir_all(options.work.join("peers")).map_err(|error| error.to_string())?;
+        once(&mut shell(self.init, &options.tree, &store)).map(drop)
+    }
+
+    /// The command that takes a snapshot.
+    pub fn snapshot(&self, options: &Options) -> Command {
+        shell(self.snapshot, &options.tree, &self.store(options))
+    }
+
+    /// What its store takes, in megabytes.
+    pub fn megabytes(&self, options: &Options) -> Result<f64, String> {
+        megabytes(&self.store(options))
+    }
+}
+
+/// Reads the whole tree, so that it is in memory as far as it fits, and writes out what waits to be written.
+pub fn settle(options: &Options) -> Result<(), String> {
+    let script = "sync; find \"$TREE\" -type f -print0 | xargs -0 cat > /dev/null";
+    once(&mut shell(script, &options.tree, &options.work)).map(drop)
+}
+
+/// Walk, read and hash: what no tool can be faster than by much.
+pub fn limits(runs: &mut Runs, options: &Options) -> Result<(), String> {
     let scripts = [
         ("limit: read all", "find \"$TREE\" -type f -print0 | xargs -0 -P2 -n500 cat > /dev/null"),
         ("limit: walk and stat", "find \"$TREE\" -printf '%s %T@\\n' > /dev/null"),
         ("limit: sha256sum", "find \"$TREE\" -type f -print0 | xargs -0 -P2 -n500 sha256sum > /dev/null"),
-        ("limit: cp -a, sync -f", "cp -a \"$TREE\" \"$STORE\" && sync -f \"$STORE\""),
     ];
-    for (name, script) in scripts {
-        let cost = median(repeat, || remove(&out), || shell(script, tree, &out))?;
-        peers.add(name, cost);
-    }
-    remove(&out)
+    scripts
+        .into_iter()
+        .try_for_each(|(name, script)| runs.measure(name, &mut shell(script, &options.tree, &options.work)))
 }
 
-fn restic_restore(peers: &mut Peers, options: &Options, store: &Path) -> Result<(), String> {
-    let out: PathBuf = options.work.join("restic-out");
-    let script = format!("restic -q -r \"$STORE\" restore latest --target '{}'", out.display());
-    let cost = median(1, || remove(&out), || shell(&script, &options.tree, store))?;
-    peers.add("restic restore", cost);
+/// The name of the run that copies the tree.
+pub const COPY: &str = "limit: cp -a, sync -f";
+
+/// A durable copy of the tree.
+pub fn copy(runs: &mut Runs, options: &Options) -> Result<(), String> {
+    let out = options.work.join("copy");
+    runs.measure(COPY, &mut shell("cp -a \"$TREE\" \"$STORE\" && sync -f \"$STORE\"", &options.tree, &out))?;
     remove(&out)
 }

@@ -6,118 +6,131 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Options;
-use super::measure::{self, Cost, median};
-use super::peers::{self, Peers};
+use super::measure::{self, Cost, Runs};
+use super::peers::{self, Peer};
 use super::site::{Site, megabytes, remove, store_megabytes};
 use super::table::{Target, print_costs, print_targets};
 
 /// Files that differ where a restore in place is measured.
 const DIFFERING: usize = 100;
 
-/// What `wfr` came to.
-struct Ours {
-    first: Cost,
-    unchanged: Cost,
-    one_changed: Cost,
-    restore_to: Cost,
-    in_place: Cost,
-    size_mb: f64,
-    beside_mb: f64,
-    files: usize,
+/// How often the short runs are measured in each round.
+const SHORT: usize = 3;
+
+/// Sizes of stores after the first snapshot, in megabytes.
+struct Sizes {
+    wfr: f64,
+    /// The stat cache and the room kept for a full disk.
+    beside: f64,
+    peers: Vec<(&'static str, f64)>,
 }
 
-/// Runs it.
+/// Runs it: in each round everything once, with what is compared side by side.
 pub fn run(options: &Options) -> Result<(), String> {
     let tree =
         fs::canonicalize(&options.tree).map_err(|error| format!("--tree {}: {error}", options.tree.display()))?;
     let options = Options { tree, wfr: options.wfr.clone(), work: options.work.clone(), files: vec![], ..*options };
     let flush = measure::flush(&options.work)?;
-    let peers = peers::measure(&options)?;
-    let ours = measure_ours(&options)?;
-    println!(
-        "\n{} files; one flush (4 KiB, fdatasync): {:.2} ms; medians of {}",
-        ours.files,
-        flush * 1e3,
-        options.repeat
-    );
-    let named = [
-        ("wfr first", ours.first),
-        ("wfr unchanged", ours.unchanged),
-        ("wfr one file changed", ours.one_changed),
-        ("wfr restore --to", ours.restore_to),
-        ("wfr restore, 100 files differ", ours.in_place),
-    ];
-    let mut costs = peers.costs.clone();
-    costs.extend(named.map(|(name, cost)| (name.to_owned(), cost)));
+    let files = some_files(&options.tree, usize::MAX)?;
+    let installed = peers::installed();
+    let mut runs = Runs::default();
+    let mut sizes = None;
+    for round in 1..=options.repeat {
+        eprintln!("round {round} of {}", options.repeat);
+        peers::limits(&mut runs, &options)?;
+        let site = Site::new(&options.wfr, &options.tree, &options.work.join("wfr"))?;
+        sizes = Some(firsts(&mut runs, &options, &site, &installed)?);
+        unchanged(&mut runs, &options, &site, &installed, &files)?;
+        in_place(&mut runs, &site, &files)?;
+        restore_to(&mut runs, &options, &site)?;
+        site.clear()?;
+        remove(&options.work.join("peers"))?;
+    }
+    let sizes = sizes.ok_or("nothing was measured")?;
+    let (count, flush) = (files.len(), flush * 1e3);
+    println!("\n{count} files; one flush (4 KiB, fdatasync): {flush:.2} ms; medians of {} rounds", options.repeat);
+    let costs = runs.medians();
     print_costs(&costs);
     println!(
         "\nStores, MB: wfr {:.0} (and {:.0} of stat cache and room kept for a full disk){}",
-        ours.size_mb,
-        ours.beside_mb,
-        peers.sizes.iter().map(|(n, s)| format!(", {n} {s:.0}")).collect::<String>()
+        sizes.wfr,
+        sizes.beside,
+        sizes.peers.iter().map(|(n, s)| format!(", {n} {s:.0}")).collect::<String>()
     );
-    print_targets(&targets(&ours, &peers, &named));
+    print_targets(&targets(&runs, &costs, &sizes, files.len()));
     Ok(())
 }
 
-fn measure_ours(options: &Options) -> Result<Ours, String> {
-    let site = Site::new(&options.wfr, &options.tree, &options.work.join("wfr"))?;
-    let create = || site.command(&["create-checkpoint", "wf", "--json"]);
-    let repeat = options.repeat;
-    eprintln!("wfr first");
-    let first = median(repeat, || site.init(), create)?;
-    let size_mb = store_megabytes(&site.vault())?;
-    let beside_mb = megabytes(&site.vault())? - size_mb;
-    eprintln!("wfr unchanged");
-    let unchanged = median(2 * repeat + 1, || Ok(()), create)?;
-    let files = some_files(&options.tree, usize::MAX)?;
-    let one_changed = one_changed(options, &site, &files)?;
-    let (restore_to, in_place) = restores(options, &site, &files)?;
-    site.clear()?;
-    Ok(Ours { first, unchanged, one_changed, restore_to, in_place, size_mb, beside_mb, files: files.len() })
+fn create(site: &Site) -> std::process::Command {
+    site.command(&["create-checkpoint", "wf", "--json"])
 }
 
-/// A checkpoint after one file's change; the file is put back.
-fn one_changed(options: &Options, site: &Site, files: &[PathBuf]) -> Result<Cost, String> {
-    eprintln!("wfr one file changed");
+/// The first snapshot of each, into an empty store, with the tree in memory.
+fn firsts(runs: &mut Runs, options: &Options, site: &Site, installed: &[Peer]) -> Result<Sizes, String> {
+    site.init()?;
+    peers::settle(options)?;
+    runs.measure("wfr first", &mut create(site))?;
+    let mut sizes = Vec::new();
+    for peer in installed {
+        peer.init(options)?;
+        peers::settle(options)?;
+        runs.measure(&format!("{} first", peer.name), &mut peer.snapshot(options))?;
+        sizes.push((peer.name, peer.megabytes(options)?));
+    }
+    let wfr = store_megabytes(&site.vault())?;
+    Ok(Sizes { wfr, beside: megabytes(&site.vault())? - wfr, peers: sizes })
+}
+
+/// Snapshots where nothing changed, and where one file did; the file is put back.
+fn unchanged(
+    runs: &mut Runs,
+    options: &Options,
+    site: &Site,
+    installed: &[Peer],
+    files: &[PathBuf],
+) -> Result<(), String> {
+    for peer in installed {
+        runs.measure(&format!("{} unchanged", peer.name), &mut peer.snapshot(options))?;
+    }
     let victim = &files[files.len() / 2];
     let saved = Saved::of(std::slice::from_ref(victim))?;
-    let mut round = 0;
-    let change = || {
-        round += 1;
-        append(victim, round)
-    };
-    let cost = median(options.repeat, change, || site.command(&["create-checkpoint", "wf", "--json"]));
+    let measured = (0..SHORT).try_for_each(|round| {
+        if let Some(git) = installed.iter().find(|peer| peer.name == "git") {
+            runs.measure("git unchanged", &mut git.snapshot(options))?;
+        }
+        runs.measure("wfr unchanged", &mut create(site))?;
+        append(victim, round)?;
+        runs.measure("wfr one file changed", &mut create(site))
+    });
     saved.put_back()?;
-    cost
+    measured
 }
 
-/// A restore beside, and one in place of some changed files.
-fn restores(options: &Options, site: &Site, files: &[PathBuf]) -> Result<(Cost, Cost), String> {
-    eprintln!("wfr restore");
+/// Restores in place of some changed files.
+fn in_place(runs: &mut Runs, site: &Site, files: &[PathBuf]) -> Result<(), String> {
     site.run(&["create-checkpoint", "wf", r#"{"name":"bench"}"#, "--json"])?;
-    let out = options.work.join("out");
-    let to = out.to_string_lossy().into_owned();
-    let empty = || {
-        remove(&out)?;
-        fs::create_dir_all(&out).map_err(|error| error.to_string())
-    };
-    let restore_to =
-        median(options.repeat, empty, || site.command(&["restore", "wf", "bench", "--to", &to, "--yes", "--json"]))?;
-    remove(&out)?;
     let victims: Vec<PathBuf> =
         files.iter().step_by((files.len() / DIFFERING).max(1)).take(DIFFERING).cloned().collect();
     let saved = Saved::of(&victims)?;
-    let mut round = 0;
-    let change = || {
-        round += 1;
-        victims.iter().try_for_each(|victim| append(victim, round))
-    };
-    let in_place = median(options.repeat, change, || {
-        site.command(&["restore", "wf", "bench", "--yes", "--exact-mtime", "--json"])
+    let measured = (0..SHORT).try_for_each(|round| {
+        victims.iter().try_for_each(|victim| append(victim, round))?;
+        let mut restore = site.command(&["restore", "wf", "bench", "--yes", "--exact-mtime", "--json"]);
+        runs.measure("wfr restore, 100 files differ", &mut restore)
     });
     saved.put_back()?;
-    Ok((restore_to, in_place?))
+    measured
+}
+
+/// A copy of the tree, and a restore beside.
+fn restore_to(runs: &mut Runs, options: &Options, site: &Site) -> Result<(), String> {
+    peers::settle(options)?;
+    peers::copy(runs, options)?;
+    let out = options.work.join("out");
+    fs::create_dir_all(&out).map_err(|error| error.to_string())?;
+    let to = out.to_string_lossy().into_owned();
+    peers::settle(options)?;
+    runs.measure("wfr restore --to", &mut site.command(&["restore", "wf", "bench", "--to", &to, "--yes", "--json"]))?;
+    remove(&out)
 }
 
 fn append(path: &Path, round: usize) -> Result<(), String> {
@@ -169,30 +182,29 @@ fn some_files(tree: &Path, most: usize) -> Result<Vec<PathBuf>, String> {
 }
 
 /// The rows of the issue's table that this bench can fill.
-fn targets(ours: &Ours, peers: &Peers, named: &[(&str, Cost)]) -> Vec<Target> {
+fn targets(runs: &Runs, costs: &[(String, Cost)], sizes: &Sizes, files: usize) -> Vec<Target> {
     let mut rows = Vec::new();
-    let mut row = |what, measured: f64, base: Option<f64>, (must, aim): (f64, f64), of: &str, unit| {
-        let Some(base) = base else { return };
+    let mut row = |what, measured: Option<f64>, base: Option<f64>, (must, aim): (f64, f64), of: &str, unit| {
+        let (Some(measured), Some(base)) = (measured, base) else { return };
         let rule = format!("{must} x / {aim} x {of} ({base:.3} {unit})");
         rows.push(Target { what, measured, must: must * base, aim: aim * base, rule, unit });
     };
-    let backup = [peers.wall("restic first"), peers.wall("borg first")].into_iter().flatten().reduce(f64::min);
-    row("first checkpoint", ours.first.wall, backup, (0.45, 0.25), "the faster of restic and borg", "s");
-    row("nothing changed", ours.unchanged.wall, peers.wall("git unchanged"), (1.0, 0.5), "git unchanged", "s");
-    let per_file = ours.unchanged.wall * 1e6 / ours.files as f64;
+    let wall = |name| runs.wall(name);
+    let backup = [wall("restic first"), wall("borg first")].into_iter().flatten().reduce(f64::min);
+    let unchanged = wall("wfr unchanged");
+    row("first checkpoint", wall("wfr first"), backup, (0.45, 0.25), "the faster of restic and borg", "s");
+    row("nothing changed", unchanged, wall("git unchanged"), (1.0, 0.5), "git unchanged", "s");
+    let per_file = unchanged.map(|wall| wall * 1e6 / files as f64);
     row("per file, unchanged", per_file, Some(1.0), (1.0, 0.6), "one microsecond", "us");
-    row("one file changed", ours.one_changed.wall, Some(ours.unchanged.wall), (1.1, 1.0), "the unchanged one", "s");
-    row("store size", ours.size_mb, peers.size("restic"), (1.0, 1.0), "restic's (aim: below rustic's)", "MB");
-    row(
-        "restore to an empty directory",
-        ours.restore_to.wall,
-        peers.wall("limit: cp -a, sync -f"),
-        (1.1, 0.8),
-        "cp -a, sync -f",
-        "s",
-    );
-    row("restore in place, 100 files differ", ours.in_place.wall, Some(0.4), (1.0, 0.375), "0.4 s", "s");
-    let peak = named.iter().map(|(_, cost)| cost.peak_mb).fold(0.0, f64::max);
+    row("one file changed", wall("wfr one file changed"), unchanged, (1.1, 1.0), "the unchanged one", "s");
+    let restic = sizes.peers.iter().find(|(name, _)| *name == "restic").map(|(_, size)| *size);
+    row("store size", Some(sizes.wfr), restic, (1.0, 1.0), "restic's (aim: below rustic's)", "MB");
+    let copy = wall(peers::COPY);
+    row("restore to an empty directory", wall("wfr restore --to"), copy, (1.1, 0.8), "cp -a, sync -f", "s");
+    let in_place = wall("wfr restore, 100 files differ");
+    row("restore in place, 100 files differ", in_place, Some(0.4), (1.0, 0.375), "0.4 s", "s");
+    let ours = costs.iter().filter(|(name, _)| name.starts_with("wfr "));
+    let peak = ours.map(|(_, cost)| cost.peak_mb).reduce(f64::max);
     row("peak memory of all these", peak, Some(250.0), (1.0, 0.48), "250 MB", "MB");
     rows
 }
