@@ -5,9 +5,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
 
 /// Counts one system call, and fails it if a test asked for that.
 #[cfg(not(feature = "faults"))]
@@ -76,15 +78,32 @@ pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())?)
 }
 
-/// Opens `path` below `base` without following any symbolic link and without leaving `base`.
+/// Opens `path` below `base` without following any symbolic link and without leaving `base`. The path may be longer than
+/// the system takes in one call.
 pub fn open_beneath(base: impl AsFd, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
     point("open_beneath")?;
+    let mut way = path.as_os_str().as_bytes();
+    let mut reached: Option<OwnedFd> = None;
+    while way.len() >= PATH_BYTES {
+        let cut = way[..PATH_BYTES].iter().rposition(|byte| *byte == b'/').ok_or(Errno::NAMETOOLONG)?;
+        let at = reached.as_ref().map_or(base.as_fd(), OwnedFd::as_fd);
+        reached = Some(resolve_beneath(at, &way[..cut], OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?);
+        way = &way[cut + 1..];
+    }
+    let at = reached.as_ref().map_or(base.as_fd(), OwnedFd::as_fd);
+    Ok(resolve_beneath(at, way, flags, mode)?)
+}
+
+/// What the kernel takes as one path, its end included (Linux `PATH_MAX`).
+const PATH_BYTES: usize = 4_096;
+
+fn resolve_beneath(base: BorrowedFd<'_>, way: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     loop {
-        match rustix::fs::openat2(&base, path, flags | OFlags::CLOEXEC, mode, resolve) {
+        match rustix::fs::openat2(base, way, flags | OFlags::CLOEXEC, mode, resolve) {
             // EAGAIN: a rename raced with the resolution; the kernel asks to try again.
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            other => return Ok(other?),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns what is measured and how the figures are shown. Refuses to fail on a slow machine: figures are for people.
 
+mod bare;
 mod growth;
 mod list;
 mod measure;

@@ -24,14 +24,17 @@ fn open_dir(at: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
     openat(at, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY, Mode::empty())
 }
 
-/// Walks down `d/d/d/...`, making what is missing where asked to; how deep it is, and the deepest directory.
+/// The name of every directory on the way down.
+const DEEP: &str = "a-directory-with-a-name-that-takes-its-share-of-a-path";
+
+/// Walks down, making what is missing where asked to; how deep it is, and the deepest directory.
 fn descend(root: &Path, make: usize) -> (usize, OwnedFd) {
     let mut at = openat(CWD, root, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap();
     for depth in 0.. {
         if depth < make {
-            mkdirat(&at, "d", Mode::RWXU).unwrap();
+            mkdirat(&at, DEEP, Mode::RWXU).unwrap();
         }
-        match open_dir(&at, "d") {
+        match open_dir(&at, DEEP) {
             Ok(below) => at = below,
             Err(_) => return (depth, at),
         }
@@ -39,24 +42,24 @@ fn descend(root: &Path, make: usize) -> (usize, OwnedFd) {
     unreachable!("no tree is endless")
 }
 
-/// Removes `d/d/d/...` from the bottom: by full paths it is too deep.
+/// Removes them from the bottom: by full paths it is too deep.
 fn remove_deep(root: &Path) {
     let (depth, _) = descend(root, 0);
     let mut chain = vec![openat(CWD, root, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap()];
     for _ in 0..depth {
-        chain.push(open_dir(chain.last().unwrap(), "d").unwrap());
+        chain.push(open_dir(chain.last().unwrap(), DEEP).unwrap());
     }
     while let Some(at) = chain.pop() {
         let _ = unlinkat(&at, "bottom", AtFlags::empty());
         if let Some(above) = chain.last() {
-            unlinkat(above, "d", AtFlags::REMOVEDIR).unwrap();
+            unlinkat(above, DEEP, AtFlags::REMOVEDIR).unwrap();
         }
     }
 }
 
 #[test]
 fn directories_deeper_than_any_path_come_back() {
-    // More levels than a path of the system has bytes for; below the usual limit of open files.
+    // Many times as long as a path of the system may be; below the usual limit of open files.
     const DEPTH: usize = 700;
     let world = World::new();
     let (_, bottom) = descend(world.root(), DEPTH);
