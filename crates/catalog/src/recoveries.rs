@@ -127,6 +127,7 @@ impl Catalog {
     pub fn latest_undoable(&self, workflow: Option<&WorkflowId>) -> Result<Option<RecoveryRecord>, CatalogError> {
         let sql = format!(
             "{SELECT} WHERE status IN ('done', 'partial') AND undone_by IS NULL AND (?1 IS NULL OR workflow_id = ?1)
+             AND json_extract(parameters, '$.because') IS NULL
              ORDER BY seq DESC LIMIT 1"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;

@@ -232,6 +232,8 @@ impl From<PrepareError> for Failure {
         match error {
             PrepareError::Read(error) => error.into(),
             PrepareError::Conflicts(_) => Self::of(Code::Conflicts, &error),
+            PrepareError::Denied { .. } => Self::of(Code::PermissionDenied, &error)
+                .with_hint("run it as the owner of the files, or restore beside with `--to DIR`"),
             PrepareError::FileSystem { .. } => Self::of(Code::UnsupportedFileSystem, &error),
             PrepareError::NoRoom { .. } => Self::of(Code::DiskFull, &error),
             PrepareError::Interrupted => Self::of(Code::Interrupted, &error),

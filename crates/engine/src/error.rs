@@ -171,7 +171,7 @@ codes! {
     /// The recovery cannot be undone.
     NotUndoable = "NOT_UNDOABLE", Conflict, Medium, "run `wfr recoveries`; its safety checkpoint can still be restored";
     /// The directory is protected already, otherwise.
-    AlreadyProtected = "ALREADY_PROTECTED", Conflict, Low, "use the store that it has, or remove `.claude/recovery` first";
+    AlreadyProtected = "ALREADY_PROTECTED", Conflict, Low, "use the store that it has: `wfr doctor` says where it is and whether it is whole";
     /// The target directory is not empty.
     TargetNotEmpty = "TARGET_NOT_EMPTY", Conflict, Low, "give a directory that is empty or not there yet";
     /// Another workflow is active in the tree.

@@ -12,7 +12,7 @@ use std::time::Instant;
 use serde_json::Value;
 use wfr_model::entry::Node;
 use wfr_model::plan::{Action, Kept, KeptReason, Plan, Step};
-use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepReport};
+use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepEnd, StepReport};
 use wfr_model::{RecoveryId, TreePath};
 use wfr_store::{Objects, ReadError, disk};
 
@@ -22,7 +22,7 @@ pub use crate::redo::RedoError;
 use crate::redo::{self, Head, Redo, RedoStep};
 use crate::stage::{self, Manner};
 use crate::step::{self, Ended, Ground};
-use crate::{beneath, displaced, metadata, probe};
+use crate::{beneath, displaced, metadata, permissions, probe};
 
 /// What a recovery works with.
 pub struct Environment<'e> {
@@ -103,6 +103,14 @@ pub enum PrepareError {
         /// The mount, below the workspace.
         place: String,
     },
+    /// Something belongs to another user.
+    #[error("no permission to change `{path}`: {why}")]
+    Denied {
+        /// What would have to change.
+        path: TreePath,
+        /// Why it cannot.
+        why: &'static str,
+    },
     /// The store could not be read, or is damaged.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -163,6 +171,12 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     let mut mounts = Mounts::new(root.as_fd()).map_err(failed)?;
     for step in &mut steps {
         step.mount = mounts.of(&step.path.parent().unwrap_or_default()).map_err(failed)?;
+    }
+    // Where the others are to be done anyway, each step that may not be done is reported.
+    if options.on_failure == OnFailure::TakeBack
+        && let Some((path, why)) = permissions::denied(&root, &steps).map_err(failed)?
+    {
+        return Err(PrepareError::Denied { path, why });
     }
     let lifted = to_lift(&root, &steps).map_err(failed)?;
     let roots = mounts.into_roots();
@@ -356,8 +370,9 @@ impl Committed {
         self.lift(&root, true)?;
         let (ends, reason) = self.forward(environment, &ground);
         if let Some(reason) = reason {
-            self.back(&ground)?;
+            let failed = self.back(&ground);
             self.lift(&root, false)?;
+            all_back(failed)?;
             self.sync(&staging)?;
             let report = self.settle(&staging, &[])?;
             return Ok(Outcome { status: RecoveryStatus::TakenBack, report, reason: Some(reason) });
@@ -369,7 +384,8 @@ impl Committed {
         Ok(Outcome { status, report, reason: None })
     }
 
-    /// Takes everything back, however far it came: the tree is as it was before.
+    /// Takes everything back, however far it came: the tree is as it was before. What this process has no permission to
+    /// take back is reported, and the recovery ends `partial`: nobody is shut out for good by a file of somebody else's.
     pub fn take_back(&self, environment: &Environment<'_>) -> io::Result<Outcome> {
         let root = disk::open_dir(environment.root)?;
         let head = &self.redo.head;
@@ -377,11 +393,22 @@ impl Committed {
         let manner = Manner { exact_mtime: head.exact_mtime, with_owner: head.with_owner };
         let ground = Ground { root: root.as_fd(), staging: &staging, objects: environment.objects, manner };
         self.lift(&root, true)?;
-        self.back(&ground)?;
+        let failed = self.back(&ground);
         self.lift(&root, false)?;
+        let (denied, other): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(_, error)| is_denied(error));
+        all_back(other)?;
         self.sync(&staging)?;
-        let report = self.settle(&staging, &[])?;
-        Ok(Outcome { status: RecoveryStatus::TakenBack, report, reason: None })
+        let mut report = self.settle(&staging, &[])?;
+        report.failed = denied
+            .iter()
+            .map(|(step, error)| StepReport {
+                path: step.path.clone(),
+                action: step.action,
+                end: StepEnd::Failed(error.to_string()),
+            })
+            .collect();
+        let status = if denied.is_empty() { RecoveryStatus::TakenBack } else { RecoveryStatus::Partial };
+        Ok(Outcome { status, report, reason: None })
     }
 
     /// The ends of all steps, or why everything must be taken back.
@@ -402,23 +429,27 @@ impl Committed {
         (ends, None)
     }
 
-    fn back(&self, ground: &Ground<'_>) -> io::Result<()> {
-        let mut result = Ok(());
-        for (number, redo_step) in self.redo.steps.iter().enumerate().rev() {
-            // One step that cannot be taken back must not keep the others from it.
-            result = result.and(step::take_back(ground, number, redo_step));
-        }
-        result
+    /// Takes all steps back that can be; the others with what the system said.
+    fn back(&self, ground: &Ground<'_>) -> Vec<(&RedoStep, io::Error)> {
+        let steps = self.redo.steps.iter().enumerate().rev();
+        // One step that cannot be taken back must not keep the others from it.
+        steps
+            .filter_map(|(number, step)| step::take_back(ground, number, step).err().map(|error| (step, error)))
+            .collect()
     }
 
-    /// Makes directories writable for the time, or gives them their modes back.
+    /// Makes directories writable for the time, or gives them their modes back. One that belongs to somebody else stays as
+    /// it is: the steps in it say what they could not do.
     fn lift(&self, root: &OwnedFd, up: bool) -> io::Result<()> {
         for (path, mode) in &self.redo.head.lifted {
             let is_set_otherwise = self.redo.steps.iter().any(|step| step.path == *path);
             if let Ok(dir) = beneath::directory(root, path)
                 && (up || !is_set_otherwise)
             {
-                metadata::set_mode(&dir, if up { mode | 0o700 } else { *mode })?;
+                match metadata::set_mode(&dir, if up { mode | 0o700 } else { *mode }) {
+                    Err(error) if is_denied(&error) => {}
+                    other => other?,
+                }
             }
         }
         Ok(())
@@ -458,6 +489,30 @@ impl Committed {
         }
         Ok(())
     }
+}
+
+/// Whether the system denied something to this process that it may allow to another.
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// The first of the steps that could not be taken back, as an error that names its path.
+fn all_back(failed: Vec<(&RedoStep, io::Error)>) -> io::Result<()> {
+    match failed.into_iter().next() {
+        None => Ok(()),
+        Some((step, error)) => {
+            let message = format!("cannot take `{}` back: {error}", step.path);
+            Err(io::Error::new(error.kind(), Told { message, source: error }))
+        }
+    }
+}
+
+/// An error of the system with the path that it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Told {
+    message: String,
+    source: io::Error,
 }
 
 /// Removes staging directories of recoveries that never passed their commit point, on every mount. `is_known` says which

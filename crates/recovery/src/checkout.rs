@@ -3,6 +3,7 @@
 //! Owns the fast way: no staging and no journal, because nothing is there that could be lost. Refuses a directory that
 //! holds anything.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
-use wfr_model::entry::{Entry, Node};
+use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::{Digest, TreePath};
 use wfr_store::content::{self, CopyError};
 use wfr_store::tree;
@@ -45,7 +46,7 @@ pub enum CheckoutError {
 }
 
 /// What was written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Written {
     /// Files and links.
     pub files: u64,
@@ -55,6 +56,8 @@ pub struct Written {
     pub bytes: u64,
     /// Pipes and sockets that were not created.
     pub left_out: u64,
+    /// Files that were not written because their content is damaged.
+    pub damaged: Vec<TreePath>,
 }
 
 /// What is to be written, and how.
@@ -65,6 +68,8 @@ pub struct Checkout<'c> {
     pub tree: Digest,
     /// Its hard links.
     pub links: LinkGroups,
+    /// Objects that are known to be damaged: files that need one are left out.
+    pub damaged: &'c HashSet<Digest>,
     /// Whether owners are set.
     pub with_owner: bool,
     /// How many threads write.
@@ -123,7 +128,8 @@ impl Checkout<'_> {
         let Made { batches, directories } = made;
         let mut written = self.write_files(root, batches)?;
         written.directories = directories.len() as u64;
-        self.link(root)?;
+        self.link(root, &mut written.damaged)?;
+        written.damaged.sort();
         for (path, entry) in directories.iter().rev() {
             let time = Some(Time::Exact(entry.meta.mtime));
             beneath::parent(root, path)
@@ -161,7 +167,7 @@ impl Checkout<'_> {
     fn write_files(&self, root: &OwnedFd, batches: &[Batch]) -> Result<Written, CheckoutError> {
         let next = AtomicUsize::new(0);
         let total = Mutex::new(Written::default());
-        let later: std::collections::HashSet<&TreePath> = self.links.iter().flat_map(|group| &group[1..]).collect();
+        let later: HashSet<&TreePath> = self.links.iter().flat_map(|group| &group[1..]).collect();
         let work = || -> Result<(), CheckoutError> {
             let mut own = Written::default();
             while let Some((path, entries)) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -182,6 +188,7 @@ impl Checkout<'_> {
             total.files += own.files;
             total.bytes += own.bytes;
             total.left_out += own.left_out;
+            total.damaged.append(&mut own.damaged);
             Ok(())
         };
         std::thread::scope(|scope| {
@@ -200,6 +207,10 @@ impl Checkout<'_> {
         let failed = |source| CheckoutError::Io { place: path.join(&entry.name).to_string(), source };
         let (name, time) = (os(&entry.name), Time::Exact(entry.meta.mtime));
         match &entry.node {
+            Node::File(found) if self.is_damaged(found) => {
+                own.damaged.push(path.join(&entry.name));
+                return Ok(());
+            }
             Node::File(found) => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
                 let file =
@@ -225,10 +236,20 @@ impl Checkout<'_> {
         Ok(())
     }
 
+    fn is_damaged(&self, found: &Content) -> bool {
+        let is_known = |id: &Digest| self.damaged.contains(id);
+        !self.damaged.is_empty()
+            && content::chunks(self.objects, found).map_or(true, |all| all.iter().any(|(id, _)| is_known(id)))
+    }
+
     /// Gives hard-linked files their other names.
-    fn link(&self, root: &OwnedFd) -> Result<(), CheckoutError> {
+    fn link(&self, root: &OwnedFd, damaged: &mut Vec<TreePath>) -> Result<(), CheckoutError> {
         for group in &self.links {
             let Some((first, others)) = group.split_first() else { continue };
+            if damaged.contains(first) {
+                damaged.extend_from_slice(others);
+                continue;
+            }
             for other in others {
                 let failed = |source| CheckoutError::Io { place: other.to_string(), source };
                 let from = beneath::parent(root, first).map_err(failed)?;

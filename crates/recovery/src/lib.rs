@@ -14,6 +14,7 @@ mod displaced;
 mod guard;
 mod metadata;
 mod mounts;
+mod permissions;
 pub mod plan;
 pub mod probe;
 mod redo;

@@ -321,7 +321,15 @@ fn restore_directory(site: &Site<'_>) -> io::Result<()> {
     let Some(before) = &site.step.before else { return Ok(()) };
     let time = Some(metadata::Time::Exact(before.meta.mtime));
     match &before.node {
-        Node::Dir(_) => dress_directory(&site.parent, site.name, before, time, site.ground.manner.with_owner),
+        Node::Dir(_) => {
+            let dressed = dress_directory(&site.parent, site.name, before, time, site.ground.manner.with_owner);
+            // What may not be set may never have been: then it is as it was.
+            let is_as_before = |slot: Slot| (slot.mode, slot.mtime) == (before.meta.mode, before.meta.mtime);
+            match dressed {
+                Err(_) if site.target()?.is_some_and(is_as_before) => Ok(()),
+                other => other,
+            }
+        }
         _ if holds(&site.parent, site.name, before)? => {
             metadata::set_time(&site.parent, site.name, metadata::Time::Exact(before.meta.mtime))
         }

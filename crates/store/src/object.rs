@@ -109,7 +109,7 @@ pub enum WriteError {
         source: io::Error,
     },
     /// The store would grow over its quota.
-    #[error("the store would grow over its quota of {quota} bytes")]
+    #[error("the store would grow over its quota: {quota} bytes are left of it")]
     Quota {
         /// The configured limit.
         quota: u64,

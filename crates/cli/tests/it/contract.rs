@@ -126,6 +126,22 @@ fn a_failing_functional_check_puts_everything_back() {
 }
 
 #[test]
+fn what_a_failing_check_wrote_is_not_left_in_the_users_files() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"the user's");
+    let before = world.snapshot();
+    for check in ["echo built >> a.txt; echo new > built; false", "sleep 600 & echo $! > pid; wait"] {
+        let check = ["restore", "wf", "base", "--functional-check", check, "--yes", "--timeout", "2s"];
+        world.refused(&check, 1, "FUNCTIONAL_CHECK_FAILED");
+        before.assert_same(&world.snapshot());
+    }
+    // The restore is taken back: undo has nothing to do with it any more, and does not do it again.
+    world.refused(&["undo", "--yes"], 3, "RECOVERY_NOT_FOUND");
+    before.assert_same(&world.snapshot());
+}
+
+#[test]
 fn cat_and_diff_and_metadata() {
     let world = World::new();
     world.checkpoint("base");

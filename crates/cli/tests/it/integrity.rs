@@ -60,12 +60,18 @@ fn what_is_left_whole_is_restored_where_that_is_asked_for() {
     world.tree.write("noise", b"edited");
     world.tree.write("a.txt", b"edited");
     damage(&world, &noise);
-    let parameters = r#"{"strict_mode":true,"error_handling":"ignore"}"#;
-    let restored = world.ok(&["restore", "wf", "base", parameters, "--yes"]);
+    let out = world.data.path().join("out");
+    let ignore = ["restore", "wf", "base", "--error-handling", "ignore", "--yes"];
+    let beside = [&ignore[..], &["--to", out.to_str().unwrap()]].concat();
+    for arguments in [&ignore[..], &beside] {
+        let restored = world.ok(arguments);
+        let kept = restored.result("kept").as_array().unwrap();
+        assert!(kept.iter().any(|kept| kept["path"] == "noise" && kept["reason"] == "damaged"), "{kept:?}");
+    }
     assert_eq!(world.tree.read("a.txt"), b"a0\n");
     assert_eq!(world.tree.read("noise"), b"edited");
-    let kept = restored.result("kept").as_array().unwrap();
-    assert!(kept.iter().any(|kept| kept["path"] == "noise" && kept["reason"] == "damaged"), "{kept:?}");
+    assert_eq!(std::fs::read(out.join("a.txt")).unwrap(), b"a0\n");
+    assert!(!out.join("noise").exists());
 }
 
 #[test]

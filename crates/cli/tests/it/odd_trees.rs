@@ -308,3 +308,39 @@ fn what_a_plain_user_cannot_read_is_named_and_never_overwritten() {
     assert_eq!((world.tree.read("a.txt"), world.tree.read("secret")), (b"a0\n".to_vec(), b"s0\n".to_vec()));
     assert_eq!(world.tree.read("locked/inside"), b"1");
 }
+
+#[test]
+fn what_belongs_to_others_is_refused_before_anything_changes() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become somebody else");
+    }
+    let world = World::unprotected(TestTree::of_every_kind());
+    let public = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(public.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = public.path().join("wfr");
+    std::fs::copy(env!("CARGO_BIN_EXE_wfr"), &program).unwrap();
+    [world.root(), world.data.path()].into_iter().for_each(give_away);
+    let Some((0, _)) = as_nobody(&world, &program, &["init"]) else { return skip("setpriv cannot be used here") };
+    let as_user = |arguments: &[&str]| as_nobody(&world, &program, arguments).unwrap();
+    world.tree.write("theirs/file", b"1");
+    world.tree.set_mode("theirs", 0o777);
+    as_user(&["create-checkpoint", "wf", "--name", "base"]);
+    // Its mode differs; a directory of theirs with something in it is new; a file in theirs that others write is gone.
+    let cases: [(&str, &dyn Fn()); 3] = [
+        ("theirs", &|| world.tree.set_mode("theirs", 0o755)),
+        ("new", &|| world.tree.write("new/file", b"root's")),
+        ("theirs", &|| std::fs::remove_file(world.tree.at("theirs/file")).unwrap()),
+    ];
+    for (path, change) in cases {
+        world.ok(&["restore", "wf", "base", "--exact-mtime", "--yes"]);
+        change();
+        world.tree.write("a.txt", b"edited");
+        let before = world.snapshot();
+        let (code, refused) = as_user(&["restore", "wf", "base", "--exact-mtime", "--yes"]);
+        assert_eq!((code, &refused["error"]["code"]), (7, &"PERMISSION_DENIED".into()), "{refused:#}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains(path), "{refused:#}");
+        before.assert_same(&world.snapshot());
+        let (code, made) = as_user(&["create-checkpoint", "wf"]);
+        assert_eq!(code, 0, "{made:#}");
+    }
+}

@@ -4,12 +4,13 @@
 //! [`crate::recovery`].
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wfr_catalog::{CheckpointRow, ListQuery, RecoveryFilter};
 use wfr_model::config::IntegrityChecking;
-use wfr_model::plan::Step;
+use wfr_model::plan::{Kept, KeptReason, Step};
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, WorkflowId};
 
@@ -49,8 +50,10 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
     let (checked, leave) = check_target(session, &open, &target, &parameters)?;
     if let Some(dest) = &parameters.to {
         let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
-        recovery::checkout(session, &open, &target, &dest)?;
+        let written = recovery::checkout(session, &open, &target, &dest, &leave)?;
         let mut result = empty(&target, begun, checked);
+        let kept = |path| Kept { path, reason: KeptReason::Damaged };
+        result.kept = written.damaged.into_iter().map(kept).collect();
         result.recovery_successful = true;
         result.restored_to = Some(shown(&dest));
         result.components_restored = vec!["file_system".to_owned()];
@@ -66,6 +69,7 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         whole_tree: parameters.whole_tree,
         leave,
         undoes: None,
+        over_edits: false,
         functional_check: parameters
             .functional_check
             .clone()
@@ -86,14 +90,20 @@ fn check_target(
     parameters: &Restore,
 ) -> Result<(Verdict, HashSet<Digest>), Failure> {
     let checks = parameters.checks();
-    if !(checks.checksum || checks.structure || checks.semantic || checks.cross_reference) {
-        return Ok((Verdict::Skipped, HashSet::new()));
-    }
-    let level = if checks.strict { ValidationLevel::Comprehensive } else { ValidationLevel::Standard };
-    let mut report = verify::verify(open, &open.store()?, target, level, session)?;
     let is_lenient =
         open.config.recovery_configuration.validation_settings.integrity_checking == IntegrityChecking::Lenient;
     let on_damage = checks.on_damage.unwrap_or(if is_lenient { OnDamage::Ignore } else { OnDamage::Abort });
+    let is_asked = checks.checksum || checks.structure || checks.semantic || checks.cross_reference;
+    // What is damaged can be left alone only where all of it is known.
+    let needs_all = checks.on_damage == Some(OnDamage::Ignore);
+    if !is_asked && !needs_all {
+        return Ok((Verdict::Skipped, HashSet::new()));
+    }
+    let level = if checks.strict || needs_all { ValidationLevel::Comprehensive } else { ValidationLevel::Standard };
+    let mut report = verify::verify(open, &open.store()?, target, level, session)?;
+    if on_damage == OnDamage::Ignore && level == ValidationLevel::Standard && !report.damages.is_empty() {
+        report = verify::verify(open, &open.store()?, target, ValidationLevel::Comprehensive, session)?;
+    }
     if !report.damages.is_empty() && on_damage == OnDamage::Repair {
         verify::repair(open, &report.damages)?;
         report = verify::verify(open, &open.store()?, target, level, session)?;
@@ -153,7 +163,7 @@ fn run(
     Ok(success)
 }
 
-/// The functional check failed: the tree as it was is put back.
+/// The functional check failed, or was cut off: the tree as it was is put back, whatever the check has done to it.
 fn put_back(
     session: &Session,
     open: &Open,
@@ -162,28 +172,44 @@ fn put_back(
     checked: Verdict,
     begun: Instant,
 ) -> Result<Success<Recovered>, Failure> {
+    // Whoever gave up wants the tree back as it was; a second request ends that, too.
+    let is_interrupted = session.abort.swap(false, Ordering::Relaxed);
     let target = open.catalog.resolve(None, ended.safety.as_str())?;
     let undoes = open.catalog.recovery(&ended.recovery)?;
     let back = Order {
         kind: RecoveryKind::Undo,
         workflow: order.workflow.clone(),
         target,
-        exact_mtime: order.exact_mtime,
+        exact_mtime: true,
         allow_config: true,
         whole_tree: true,
         leave: HashSet::new(),
         undoes,
+        over_edits: true,
         functional_check: None,
         time_limit: None,
-        parameters: json!({"recovery_id": ended.recovery, "because": "functional_check"}),
+        parameters: json!({"recovery_id": ended.recovery, "because": BECAUSE_OF_CHECK}),
     };
-    recovery::recover(session, open, &back, Consent::Yes)?;
+    let back = recovery::recover(session, open, &back, Consent::Yes)?;
     let mut result = recovered(order, ended, checked, begun);
     result.recovery_successful = false;
     result.recovery_status = Some(RecoveryStatus::TakenBack);
-    let failure = Failure::new(Code::FunctionalCheckFailed, "the functional check failed after the restore");
-    Ok(Success::new(result).about(&order.workflow).with_verdict(Some(failure)))
+    result.kept = back.report.kept;
+    result.failed = back.report.failed;
+    let failure = if back.status != RecoveryStatus::Done || !back.is_as_planned {
+        let message = "the functional check failed, and the tree could not be put back whole";
+        Failure::new(Code::RecoveryPartial, message)
+    } else if is_interrupted {
+        Failure::new(Code::Interrupted, "interrupted: the tree is as it was before")
+    } else {
+        Failure::new(Code::FunctionalCheckFailed, "the functional check failed after the restore")
+    };
+    let left = format!("what the check left behind is in checkpoint {}", back.safety);
+    Ok(Success::new(result).about(&order.workflow).with_verdict(Some(failure)).with_next_step(&left))
 }
+
+/// Why an undo was made that nobody asked for.
+const BECAUSE_OF_CHECK: &str = "functional_check";
 
 fn failure_of(ended: &Ended) -> Option<Failure> {
     match ended.status {
@@ -278,6 +304,7 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         whole_tree: parameters.whole_tree,
         leave: HashSet::new(),
         undoes: None,
+        over_edits: false,
         functional_check: None,
         time_limit: None,
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
@@ -359,6 +386,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
         }),
         leave: HashSet::new(),
         undoes: Some(record),
+        over_edits: false,
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     // What an undo reads is checked while it is read, and the tree afterwards; a plan reads nothing.

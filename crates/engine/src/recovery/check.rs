@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,12 +83,18 @@ pub struct FunctionalCheck {
 }
 
 impl FunctionalCheck {
-    /// Whether the command succeeded in time. Its output goes to this process's standard error.
-    pub fn run(&self, root: &Path, abort: &AtomicBool) -> Result<bool, Failure> {
+    /// Whether the command succeeded in time, its own or what is left of the recovery's. What it says goes to this
+    /// process's standard error.
+    pub fn run(&self, root: &Path, left: Duration, abort: &AtomicBool) -> Result<bool, Failure> {
         let mut command = Command::new("sh");
-        command.arg("-c").arg(&self.command).current_dir(root).stdin(Stdio::null()).stdout(Stdio::null());
+        command.arg("-c").arg(&self.command).current_dir(root).stdin(Stdio::null());
+        // Standard output is for the result alone.
+        command.stdout(std::io::stderr());
+        // A group of its own: what the command has started ends with it.
+        command.process_group(0);
         let mut child = command.spawn()?;
-        let deadline = Instant::now() + self.time_limit;
+        // No limit is one that is never reached.
+        let deadline = Instant::now().checked_add(self.time_limit.min(left));
         let (sender, receiver) = std::sync::mpsc::channel::<()>();
         std::thread::scope(|scope| {
             let pid = child.id();
@@ -103,13 +110,13 @@ fn wait(child: &mut Child) -> std::io::Result<bool> {
     child.wait().map(|status| status.success())
 }
 
-/// Ends the command when its time is over or the caller gives up; returns when the sender is dropped.
-fn watch(pid: u32, deadline: Instant, abort: &AtomicBool, ended: &std::sync::mpsc::Receiver<()>) {
+/// Ends the command and what it started when its time is over or the caller gives up; returns when the sender is dropped.
+fn watch(pid: u32, deadline: Option<Instant>, abort: &AtomicBool, ended: &std::sync::mpsc::Receiver<()>) {
     const TICK: Duration = Duration::from_millis(50);
     while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(TICK) {
-        if Instant::now() >= deadline || abort.load(Ordering::Relaxed) {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) || abort.load(Ordering::Relaxed) {
             if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
             }
             return;
         }

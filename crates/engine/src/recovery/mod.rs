@@ -51,6 +51,8 @@ pub struct Order {
     pub leave: HashSet<Digest>,
     /// The recovery that this one undoes.
     pub undoes: Option<RecoveryRecord>,
+    /// Whether an undo goes over what was edited since, too.
+    pub over_edits: bool,
     /// What must succeed afterwards.
     pub functional_check: Option<FunctionalCheck>,
     /// How long it may take.
@@ -197,7 +199,8 @@ fn run(
         functional: None,
     };
     if let (Some(check), RecoveryStatus::Done) = (&order.functional_check, status) {
-        let passed = check.run(open.root(), &session.abort)?;
+        let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let passed = check.run(open.root(), left, &session.abort)?;
         ended.functional = Some(passed);
     }
     Ok(ended)
@@ -272,15 +275,26 @@ fn end(
     Ok(open.catalog.finish_recovery(id, &RecoveryEnd { status, report, ended_at: now }, &audit)?)
 }
 
-/// Writes a checkpoint's tree into an empty directory, which is made where it is missing.
-pub fn checkout(session: &Session, open: &Open, target: &CheckpointRow, dest: &Path) -> Result<Written, Failure> {
+/// Writes a checkpoint's tree into an empty directory, which is made where it is missing; files that need one of the
+/// damaged objects are left out.
+pub fn checkout(
+    session: &Session,
+    open: &Open,
+    target: &CheckpointRow,
+    dest: &Path,
+    damaged: &HashSet<Digest>,
+) -> Result<Written, Failure> {
     let store = open.store()?;
     let tree = tree_of(target)?;
-    std::fs::create_dir_all(dest).map_err(|error| Failure::of(crate::error::code_of_io(&error), &error))?;
+    std::fs::create_dir_all(dest).map_err(|error| {
+        let message = format!("cannot make the directory {}: {error}", dest.display());
+        Failure::new(crate::error::code_of_io(&error), message).with_hint("name an empty directory, or one to be made")
+    })?;
     let checkout = Checkout {
         objects: &store,
         tree,
         links: links::of(&store, target.hard_links.as_ref())?,
+        damaged,
         with_owner: with_owner(),
         threads: session.threads,
         abort: &session.abort,

@@ -93,7 +93,9 @@ fn make(
     };
     let mut made = plan(objects, &goal)?;
     if order.undoes.is_some() {
-        leave_later_edits(open, objects, order, &mut made)?;
+        if !order.over_edits {
+            leave_later_edits(open, objects, order, &mut made)?;
+        }
         return Ok(Planned { plan: made, blast_radius: vec![], moved_heads: vec![] });
     }
     leave_damaged(objects, order, &mut made)?;

@@ -17,6 +17,7 @@ fn checkout(ground: &Ground, objects: &dyn Objects, state: &State, name: &str) -
         objects,
         tree: state.tree,
         links: state.links.clone(),
+        damaged: &std::collections::HashSet::new(),
         with_owner: false,
         threads: 2,
         abort: &NEVER,
