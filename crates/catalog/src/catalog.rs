@@ -26,8 +26,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Statements kept prepared; more than this crate has.
 const STATEMENTS_MAX: usize = 96;
 
-/// Set on each connection; none of these writes. `wal_autocheckpoint` bounds what the next process replays at its
-/// start, `journal_size_limit` what the log keeps of the disk.
+/// A log longer than so many bytes is emptied by whoever wrote to it: the next process reads all of it at its start.
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// Set on each connection; none of these writes. `journal_size_limit` bounds what the log keeps of the disk.
 const SETTINGS: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
                         PRAGMA wal_autocheckpoint = 250; PRAGMA journal_size_limit = 8388608;";
 
@@ -60,6 +62,8 @@ pub enum IntegrityLevel {
 #[derive(Debug)]
 pub struct Catalog {
     pub(crate) connection: Connection,
+    /// SQLite's write-ahead log.
+    pub(crate) log: PathBuf,
 }
 
 impl Catalog {
@@ -68,7 +72,7 @@ impl Catalog {
     /// [`CatalogError::Exists`] where there is one; a file whose making was cut off is completed.
     pub fn create(path: &Path, identity: &VaultIdentity) -> Result<Self, CatalogError> {
         claim(path)?;
-        let catalog = Self { connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)? };
+        let catalog = Self { connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?, log: log_of(path) };
         if schema::inspect(&catalog.connection, path)? != Format::Blank {
             return Err(CatalogError::Exists(path.to_owned()));
         }
@@ -89,7 +93,7 @@ impl Catalog {
     /// Opens a catalog for reading and writing; one of an older format is brought up to date.
     pub fn open(path: &Path) -> Result<Self, CatalogError> {
         require(path)?;
-        let catalog = Self { connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)? };
+        let catalog = Self { connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?, log: log_of(path) };
         match schema::inspect(&catalog.connection, path)? {
             Format::Blank => return Err(CatalogError::Absent(path.to_owned())),
             Format::Known(schema::FORMAT_VERSION) => {}
@@ -174,7 +178,20 @@ impl Catalog {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         let value = body(&transaction)?;
         transaction.commit()?;
+        self.shorten_log();
         Ok(value)
+    }
+
+    /// Empties a log that has grown long, unless somebody is reading it.
+    ///
+    /// SQLite's own checkpoints do not: they begin the log anew at the next commit of the same process, and a command
+    /// makes few. What fails here was upkeep, and the next command tries again.
+    fn shorten_log(&self) {
+        if std::fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
+            let _ = self.connection.busy_timeout(Duration::ZERO);
+            let _ = self.checkpoint_wal();
+            let _ = self.connection.busy_timeout(BUSY_TIMEOUT);
+        }
     }
 
     /// Runs `body` over one unchanging state.
@@ -237,16 +254,21 @@ fn read_with(path: &Path, connection: Result<Connection, CatalogError>) -> Resul
     let connection = connection?;
     match schema::inspect(&connection, path)? {
         Format::Blank => Err(CatalogError::Absent(path.to_owned())),
-        Format::Known(schema::FORMAT_VERSION) => Ok(Catalog { connection }),
+        Format::Known(schema::FORMAT_VERSION) => Ok(Catalog { connection, log: log_of(path) }),
         Format::Known(found) => Err(CatalogError::OldFormat { found }),
     }
 }
 
 /// Whether the write-ahead log is absent or empty. Its metadata only is read: it is never opened.
 fn log_is_empty(path: &Path) -> bool {
+    std::fs::metadata(log_of(path))
+        .map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |found| found.len() == 0)
+}
+
+fn log_of(path: &Path) -> PathBuf {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    std::fs::metadata(log).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |found| found.len() == 0)
+    log.into()
 }
 
 fn require(path: &Path) -> Result<(), CatalogError> {

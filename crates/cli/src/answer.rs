@@ -60,8 +60,9 @@ pub fn failure(operation: &str, workflow: Option<String>, global: &Global, failu
 
 /// The one document of a call with `--json`.
 fn document(response: &Response) -> io::Result<()> {
-    let value = serde_json::to_value(response).map_err(io::Error::other)?;
-    terminal::write(&mut terminal::out(Colour::Never), &pretty(&value))
+    let text = serde_json::to_string_pretty(response).map_err(io::Error::other)? + "\n";
+    // JSON escapes what acts on a terminal: there is nothing to take out.
+    terminal::write(&mut terminal::out(Colour::Always), &text)
 }
 
 /// JSON for people and programs: indented, with a line end.

@@ -33,6 +33,22 @@ fn a_catalog_is_made_once() {
 }
 
 #[test]
+fn a_log_does_not_grow_from_process_to_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    drop(make(dir.path()));
+    let mut longest = 0;
+    for number in 0..400 {
+        // Opened anew each time, as by one command after the other.
+        let catalog = Catalog::open(&path).unwrap();
+        catalog.set_workspace(Path::new("/elsewhere"), &op(number, "move")).unwrap();
+        drop(catalog);
+        longest = longest.max(fs::metadata(dir.path().join("catalog.db-wal")).unwrap().len());
+    }
+    assert!((100_000..2_000_000).contains(&longest), "{longest}");
+}
+
+#[test]
 fn a_making_that_was_cut_off_is_completed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("catalog.db");
