@@ -67,6 +67,7 @@ impl From<OpenError> for Failure {
             OpenError::Catalog(error) => error.into(),
             OpenError::Vault(error) => error.into(),
             OpenError::Key(error) => error.into(),
+            OpenError::Copied { .. } => Self::of(Code::WorkspaceCopied, &error),
             OpenError::Store { ref source, .. } => io(&error, source),
         }
     }

@@ -172,6 +172,8 @@ codes! {
     NotUndoable = "NOT_UNDOABLE", Conflict, Medium, "run `wfr recoveries`; its safety checkpoint can still be restored";
     /// The directory is protected already, otherwise.
     AlreadyProtected = "ALREADY_PROTECTED", Conflict, Low, "use the store that it has: `wfr doctor` says where it is and whether it is whole";
+    /// The directory is a copy of a protected one.
+    WorkspaceCopied = "WORKSPACE_COPIED", Conflict, Medium, "remove `.claude/recovery` in the copy and run `wfr init` there: it gets a store of its own";
     /// The target directory is not empty.
     TargetNotEmpty = "TARGET_NOT_EMPTY", Conflict, Low, "give a directory that is empty or not there yet";
     /// Another workflow is active in the tree.

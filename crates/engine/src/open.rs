@@ -37,6 +37,14 @@ pub enum OpenError {
     /// The vault is encrypted and no key opens it.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The directory is a copy of the one that the vault serves.
+    #[error("{} is a copy of {}, whose store it names as its own", root.display(), original.display())]
+    Copied {
+        /// The directory.
+        root: std::path::PathBuf,
+        /// The one that the vault serves.
+        original: std::path::PathBuf,
+    },
     /// The store's files cannot be read.
     #[error("cannot read the store at {place}")]
     Store {

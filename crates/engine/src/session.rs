@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use wfr_catalog::{CatalogError, ReferenceError};
+use serde_json::{Value, json};
+use wfr_catalog::{CatalogError, NewOperation, ReferenceError};
 use wfr_model::Timestamp;
 use wfr_store::reserve;
 use wfr_store::scan::Progress;
 
 use crate::error::{Code, Failure};
 use crate::keyring::Keyring;
+use crate::mint;
 use crate::open::{Open, OpenError};
 use crate::workspace::{self, Directories};
 
@@ -68,15 +70,42 @@ impl Session {
 
     /// Opens the workspace that the directories point to. On a full disk not even reading works (SQLite needs room for
     /// its shared memory): then the reserve is given up.
+    ///
+    /// A vault serves one directory: a copy of its workspace is refused, one that was moved becomes its own.
     pub fn open(&self) -> Result<Open, OpenError> {
-        match Open::find(&self.directories, &self.keyring) {
+        let open = match Open::find(&self.directories, &self.keyring) {
             Err(OpenError::Catalog(CatalogError::Full { .. })) => {
                 let place = workspace::locate(&self.directories)?;
                 let _ = reserve::release(&place.vault);
-                Open::at(place, &self.keyring)
+                Open::at(place, &self.keyring)?
             }
-            other => other,
+            other => other?,
+        };
+        self.claim(&open)?;
+        Ok(open)
+    }
+
+    fn claim(&self, open: &Open) -> Result<(), OpenError> {
+        let (known, root) = (open.catalog.identity()?.workspace, open.root());
+        if known == root || workspace::is_same(&known, root) {
+            return Ok(());
         }
+        if workspace::is_served(&known, open.vault.dir()) {
+            return Err(OpenError::Copied { root: root.to_owned(), original: known });
+        }
+        let audit = NewOperation {
+            operation_id: mint::operation(),
+            operation: "workspace moved".to_owned(),
+            actor: self.actor.clone(),
+            at: self.now(),
+            workflow_id: None,
+            parameters: json!({"from": known.to_string_lossy(), "to": root.to_string_lossy()}),
+            inverse: None,
+            result: Value::Null,
+        };
+        // Where it cannot be noted now, the next command does.
+        let _ = open.catalog.set_workspace(root, &audit);
+        Ok(())
     }
 
     /// Does something that must work on a full disk: where it fails for lack of room, the reserve is given up and it is

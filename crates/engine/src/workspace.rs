@@ -124,6 +124,18 @@ fn known_vault(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>, Loca
     Ok(signpost.filter(|found| found.workspace == root).map(|found| found.store))
 }
 
+/// Whether a directory is there and its view names this vault.
+pub fn is_served(root: &Path, vault: &Path) -> bool {
+    view::exists(root) && matches!(view::store(root), Ok(Some(store)) if is_same(&store, vault))
+}
+
+/// Whether two paths lead to one directory.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 /// The workspace that a named vault belongs to, as its catalog says.
 fn from_store(vault: PathBuf, directories: &Directories) -> Result<Place, LocateError> {
     if let Some(named) = &directories.workspace {

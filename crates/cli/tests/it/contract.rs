@@ -142,6 +142,33 @@ fn what_a_failing_check_wrote_is_not_left_in_the_users_files() {
 }
 
 #[test]
+fn a_copy_of_a_workspace_is_told_apart_and_one_that_was_moved_goes_on() {
+    let world = World::new();
+    world.checkpoint("base");
+    let place = tempfile::tempdir().unwrap();
+    let copy = place.path().join("copy");
+    let copied = std::process::Command::new("cp").arg("-a").arg(world.root()).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    let there = |arguments: &[&str]| {
+        let output = world.command(arguments).arg("--json").current_dir(&copy).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    for arguments in [&["restore", "wf", "base", "--yes"][..], &["resume"], &["undo", "--yes"]] {
+        assert_eq!(there(arguments)["error"]["code"], "WORKSPACE_COPIED", "{arguments:?}");
+    }
+    std::fs::remove_dir_all(copy.join(".claude/recovery")).unwrap();
+    assert_eq!(there(&["init"])["status"], "success");
+    assert_eq!(there(&["list-checkpoints"])["result"]["total"], 0);
+    assert_eq!(world.names(), ["base"]);
+    // Moved: the first is gone, so the vault serves the second.
+    let moved = place.path().join("moved");
+    let renamed = std::process::Command::new("mv").arg(world.root()).arg(&moved).status().unwrap();
+    assert!(renamed.success());
+    let listed = world.command(&["list-checkpoints", "--json"]).current_dir(&moved).output().unwrap();
+    assert!(String::from_utf8(listed.stdout).unwrap().contains("base"));
+}
+
+#[test]
 fn cat_and_diff_and_metadata() {
     let world = World::new();
     world.checkpoint("base");
