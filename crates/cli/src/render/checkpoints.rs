@@ -86,7 +86,7 @@ pub fn list(list: &CheckpointList) -> String {
     headings.extend(metadata.then_some(["STORED", "KEPT"]).into_iter().flatten());
     headings.push("ID");
     let rows = list.checkpoints.iter().map(|line| row(line, tagged, integrity, metadata));
-    let mut shown = table(&headings, rows);
+    let mut shown = table(&headings, rows, &["CHANGES", "WORKFLOW", "TYPE", "KEPT", "FILES", "TAGS"]);
     let missing = list.total.saturating_sub(list.checkpoints.len() as u64);
     if missing > 0 {
         shown.push_str(&format!("... {missing} more\n"));

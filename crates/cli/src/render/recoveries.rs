@@ -165,7 +165,8 @@ pub fn list(list: &RecoveryList) -> String {
             line.undone_by.as_ref().map_or_else(String::new, ToString::to_string),
         ]
     };
-    let mut shown = table(&headings, list.recoveries.iter().map(row));
+    let mut shown =
+        table(&headings, list.recoveries.iter().map(row), &["BY", "WORKFLOW", "UNDONE BY", "FAILED", "KEPT"]);
     let reports = list.recoveries.iter().filter_map(|line| line.record.as_ref());
     for record in reports {
         let Some(report) = &record.report else { continue };
