@@ -58,6 +58,8 @@ pub enum KeptReason {
     NotInCheckpoint(SkipReason),
     /// The present tree's capture does not cover it, so it could not be saved first.
     NotSaved(SkipReason),
+    /// Neither side knows what it holds: left out by rule, or it came since and cannot be saved.
+    Uncovered(SkipReason),
     /// A pipe or a socket: never created or removed.
     Special,
     /// A directory that still holds something that stays.

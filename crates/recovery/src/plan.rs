@@ -51,6 +51,7 @@ pub fn plan(objects: &dyn Objects, goal: &Goal) -> Result<Plan, ReadError> {
         planner.consider(difference);
     }
     planner.relink(objects)?;
+    planner.name_uncovered();
     planner.keep_parents_of_kept();
     planner.guard();
     if goal.exact_mtime {
@@ -128,12 +129,22 @@ impl Planner<'_> {
         self.steps.get(path).is_some_and(|steps| steps.iter().any(|step| step.action != Action::SetMeta))
     }
 
+    /// Names what no difference tells of: what neither tree holds stands as it is, and what the checkpoint could not
+    /// take does not come back.
+    fn name_uncovered(&mut self) {
+        let from = self.goal.from_coverage.skips.iter().filter(|skip| skip.reason != SkipReason::OwnFiles);
+        let to = self.goal.to_coverage.skips.iter().filter(|skip| skip.reason.is_gap());
+        for skip in from.chain(to) {
+            self.kept.entry(skip.path.clone()).or_insert(KeptReason::Uncovered(skip.reason));
+        }
+    }
+
     /// A directory that holds something that stays is not removed; where something else should stand there, that is
     /// a conflict.
     fn keep_parents_of_kept(&mut self) {
         let mut standing: BTreeSet<TreePath> = BTreeSet::new();
-        let uncovered = self.goal.from_coverage.skips.iter().map(|skip| &skip.path);
-        for path in self.kept.keys().chain(uncovered) {
+        let own = self.goal.from_coverage.skips.iter().map(|skip| &skip.path);
+        for path in self.kept.keys().chain(own) {
             let mut at = path.parent();
             while let Some(parent) = at.filter(|parent| !parent.is_root()) {
                 at = parent.parent();

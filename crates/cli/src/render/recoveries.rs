@@ -3,7 +3,7 @@
 //! Owns their words. Refuses to print.
 
 use wfr_engine::results::{MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed};
-use wfr_model::plan::{Action, Conflict, Kept, StepSummary};
+use wfr_model::plan::{Action, Conflict, Kept, KeptReason, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryStatus, StepEnd, StepReport};
 
 use super::checkpoints::verdict;
@@ -58,8 +58,12 @@ fn kept(kept: &[Kept]) -> String {
     if kept.is_empty() {
         return String::new();
     }
-    let line = |kept: &Kept| format!("  {}  {}\n", place(&kept.path.to_string()), word(&kept.reason));
-    format!("{}\n{}", styled(HEADING, "Left alone:"), cut(kept.iter().map(line)))
+    let line = |kept: &&Kept| format!("  {}  {}\n", place(&kept.path.to_string()), word(&kept.reason));
+    // What a rule leaves out is no news: it comes last.
+    let is_rule = |kept: &&Kept| matches!(kept.reason, KeptReason::Uncovered(reason) if !reason.is_gap());
+    let (rules, news): (Vec<&Kept>, Vec<&Kept>) = kept.iter().partition(is_rule);
+    let lines: Vec<String> = news.iter().chain(&rules).map(line).collect();
+    format!("{}\n{}", styled(HEADING, "Left alone:"), cut(lines.into_iter()))
 }
 
 fn conflicts(conflicts: &[Conflict]) -> String {

@@ -88,8 +88,11 @@ fn what_is_not_captured_is_named_and_never_touched() {
         world.tree.write(path, b"changed");
     }
     world.tree.write("a.txt", b"edited");
+    let planned = world.ok(&["restore", "wf", "base", "--plan"]).result("plan")["kept"].to_string();
     world.ok(&["restore", "wf", "base", "--yes"]);
     for path in ["node_modules/x", "cached/data", ".git/HEAD"] {
+        let top = path.split('/').next().unwrap();
+        assert!(planned.contains(&format!("\"{top}\"")), "{top}: {planned}");
         assert_eq!(world.tree.read(path), b"changed", "{path}");
     }
     assert!(world.tree.at("pipe").symlink_metadata().is_ok());

@@ -303,8 +303,17 @@ fn what_a_plain_user_cannot_read_is_named_and_never_overwritten() {
     let (code, refused) = as_user(&["restore", "wf", "base", "--yes"]);
     assert_eq!((code, &refused["error"]["code"]), (7, &"NOT_SAVED".into()), "{refused:#}");
     before.assert_same(&world.snapshot());
+    world.tree.write("fresh", b"new, and nobody may read it");
+    world.tree.set_mode("fresh", 0o000);
+    chown(world.tree.at("fresh"), Some(65_534), Some(65_534)).unwrap();
     let (code, restored) = as_user(&["restore", "wf", "gaps", "--yes"]);
     assert_eq!(code, 0, "{restored:#}");
+    let kept = restored["result"]["kept"].as_array().unwrap();
+    let unreadable = serde_json::json!({"uncovered": "unreadable"});
+    for path in ["fresh", "secret", "locked"] {
+        assert!(kept.iter().any(|one| one["path"] == path && one["reason"] == unreadable), "{path}: {kept:?}");
+    }
+    assert_eq!(world.tree.read("fresh"), b"new, and nobody may read it");
     assert_eq!((world.tree.read("a.txt"), world.tree.read("secret")), (b"a0\n".to_vec(), b"s0\n".to_vec()));
     assert_eq!(world.tree.read("locked/inside"), b"1");
 }

@@ -57,7 +57,7 @@ fn fail_at(trial: &Trial, point: &Point, fault: &str, for_good: bool, turn: usiz
     if outcome.is_ok() {
         trial.acknowledged(&outcome).map_err(|why| format!("failing {how}, success exit: {why}"))?;
     }
-    trial.settled(turn).map_err(|why| format!("failing {how}, {outcome}: {why}"))
+    trial.settled(turn, &outcome).map_err(|why| format!("failing {how}, {outcome}: {why}"))
 }
 
 /// Whether a kernel can give this error for this call.

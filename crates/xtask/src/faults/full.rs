@@ -75,7 +75,7 @@ fn full(trial: &Trial, free: u64, turn: usize) -> Result<(), String> {
     } else if matches!(trial.operation, Operation::Cleanup | Operation::Undo) {
         return Err(format!("it must work on a full disk, but ended with {outcome}"));
     }
-    trial.settled(turn)
+    trial.settled(turn, &outcome)
 }
 
 /// Writes until nothing fits any more, then gives `free` bytes back.

@@ -37,7 +37,7 @@ fn kill_all(plan: &Plan, operation: Operation) -> Tally {
             return Ok(false);
         }
         trial.no_file_is_torn()?;
-        trial.settled(turn)?;
+        trial.settled(turn, &outcome)?;
         Ok(true)
     })
 }

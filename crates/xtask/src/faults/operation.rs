@@ -2,6 +2,7 @@
 //!
 //! Owns the invariants that hold after every fault. Refuses to know which fault it was.
 
+use serde_json::Value;
 use wfr_testkit::{Snapshot, TestTree};
 
 use super::world::{Outcome, World};
@@ -118,7 +119,7 @@ impl Trial {
 
     /// What must hold after a fault, once the next command has run: whole, healthy, nothing acknowledged lost.
     /// `turn` varies which command comes next.
-    pub fn settled(&self, turn: usize) -> Result<(), String> {
+    pub fn settled(&self, turn: usize, outcome: &Outcome) -> Result<(), String> {
         if turn.is_multiple_of(2) {
             self.world.wfr_ok(&["resume", "--json"])?;
         } else {
@@ -126,7 +127,7 @@ impl Trial {
             self.world.wfr_ok(&["resume", "--json"])?;
         }
         self.world.healthy()?;
-        let stands = self.old_or_new()?;
+        let stands = self.old_or_new(outcome)?;
         self.checkpoints_are_whole()?;
         if self.operation == Operation::Restore && stands == "new" {
             self.world.wfr_ok(&["undo", "--yes", "--json"])?;
@@ -140,14 +141,11 @@ impl Trial {
         match self.operation {
             Operation::Create => self.second_is_there(outcome),
             Operation::Restore | Operation::Undo => {
-                let lines = self.wanted().differences(&self.comparable(self.world.snapshot()));
-                // What could not be read was not saved, so it is left as it is, and named.
-                let named = |line: &String| kept(outcome).any(|path| line.starts_with(&format!("{path}: ")));
-                let wrong: Vec<_> = lines.iter().filter(|line| !named(line)).take(5).collect();
+                let wrong = self.not_as_new(&self.world.snapshot(), outcome);
                 if wrong.is_empty() {
                     Ok(())
                 } else {
-                    Err(format!("acknowledged, but the workspace differs: {wrong:?}"))
+                    Err(format!("acknowledged, but the workspace differs: {:?}", &wrong[..wrong.len().min(5)]))
                 }
             }
             Operation::Cleanup => {
@@ -186,10 +184,19 @@ impl Trial {
         }
     }
 
+    /// In what a workspace differs from the one that the operation leads to. What could not be read was not saved, so it
+    /// is left as it is, and the answer names it.
+    fn not_as_new(&self, now: &Snapshot, outcome: &Outcome) -> Vec<String> {
+        let left = left_unread(outcome);
+        let mut lines = self.wanted().differences(&self.comparable(now.clone()));
+        lines.retain(|line| !left.iter().any(|path| line.starts_with(&format!("{path}: "))));
+        lines
+    }
+
     /// The workspace is as before or as after, whole.
-    fn old_or_new(&self) -> Result<&'static str, String> {
+    fn old_or_new(&self, outcome: &Outcome) -> Result<&'static str, String> {
         let now = self.world.snapshot();
-        if self.wanted().differences(&self.comparable(now.clone())).is_empty() {
+        if self.not_as_new(&now, outcome).is_empty() {
             return Ok("new");
         }
         // What was taken back came by renames, so its times are the old ones, too.
@@ -274,7 +281,10 @@ fn old_checkpoints(world: &World) -> Result<(), String> {
     }
     std::fs::remove_file(file).map_err(|error| error.to_string())
 }
-/// The paths that an answer says were left alone.
-fn kept(outcome: &Outcome) -> impl Iterator<Item = &str> {
-    outcome.result("kept").as_array().into_iter().flatten().filter_map(|kept| kept["path"].as_str())
+
+/// The paths that an answer says were left alone because they could not be read, and the directories that hold them.
+fn left_unread(outcome: &Outcome) -> Vec<&str> {
+    let is_unread = |kept: &&Value| kept["reason"]["uncovered"] == "unreadable" || kept["reason"] == "not_empty";
+    let kept = outcome.result("kept").as_array().into_iter().flatten().filter(is_unread);
+    kept.filter_map(|kept| kept["path"].as_str()).collect()
 }

@@ -114,7 +114,7 @@ impl Disk {
             if outcome.is_ok() {
                 self.trial.acknowledged(&outcome)?;
             }
-            self.trial.settled(turn)
+            self.trial.settled(turn, &outcome)
         };
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(judged));
         (true, result.unwrap_or_else(|_| Err("the check itself failed: see above".to_owned())))
