@@ -3,7 +3,7 @@
 //! Owns which stream gets what: one JSON document on standard output with `--json`; else results on standard output,
 //! failures on standard error. Refuses to know how results look: see [`crate::render`].
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::builder::StyledStr;
@@ -24,11 +24,12 @@ pub fn text(text: &StyledStr) -> ExitCode {
 
 /// Prints how an operation ended.
 pub fn outcome(operation: &str, global: &Global, mut outcome: Outcome, content: &Content) -> ExitCode {
-    content.fill(&mut outcome.result);
+    content.fill(&mut *outcome.result);
     let verdict = outcome.verdict.clone();
     let response = Response::of_outcome(operation, outcome, environment::clock());
+    let code = response.exit_code();
     let printed = if global.json {
-        document(&response)
+        document(|out| response.write_erased(out))
     } else {
         let shown = if global.quiet { String::new() } else { render::response(operation, &response) };
         terminal::write(&mut terminal::out(global.colour), &shown)
@@ -39,14 +40,15 @@ pub fn outcome(operation: &str, global: &Global, mut outcome: Outcome, content: 
     if let (Some(failure), false) = (&verdict, global.json) {
         complain(failure, global);
     }
-    ExitCode::from(response.exit_code())
+    ExitCode::from(code)
 }
 
 /// Prints why an operation failed, on a workflow where one was named.
 pub fn failure(operation: &str, workflow: Option<String>, global: &Global, failure: &Failure) -> ExitCode {
     let response = Response::of_failure(operation, workflow, failure, environment::clock());
     if global.json {
-        return document(&response).map_or_else(|error| unprinted(&error), |()| ExitCode::from(response.exit_code()));
+        return document(|out| response.write(out))
+            .map_or_else(|error| unprinted(&error), |()| ExitCode::from(response.exit_code()));
     }
     if let Some(result) = failure.result.as_deref().filter(|_| !global.quiet) {
         let shown = render::before_failure(operation, result);
@@ -58,11 +60,10 @@ pub fn failure(operation: &str, workflow: Option<String>, global: &Global, failu
     ExitCode::from(response.exit_code())
 }
 
-/// The one document of a call with `--json`.
-fn document(response: &Response) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(response).map_err(io::Error::other)? + "\n";
+/// Prints the one document of a call with `--json`.
+fn document(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     // JSON escapes what acts on a terminal: there is nothing to take out.
-    terminal::write(&mut terminal::out(Colour::Always), &text)
+    terminal::unless_gone(write(&mut terminal::out(Colour::Always)))
 }
 
 /// JSON for people and programs: indented, with a line end.

@@ -2,10 +2,12 @@
 //!
 //! Owns both ways. Refuses to know whose bytes they are.
 
+use std::any::Any;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value;
+use wfr_engine::response::Answer;
+use wfr_engine::results::{Encoding, FileContent};
 
 /// Larger files are not put into a JSON document, in bytes.
 const JSON_BYTES_MAX: usize = 16 << 20;
@@ -32,16 +34,15 @@ impl Content {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts `content` and `encoding` into a result that has them, unless the bytes were too many.
-    pub fn fill(&self, result: &mut Value) {
+    /// Puts the bytes into a result that has a place for them, unless the bytes were too many.
+    pub fn fill(&self, result: &mut dyn Answer) {
         let Way::Kept { bytes, too_many: false } = &*self.lock() else { return };
-        let Some(fields) = result.as_object_mut().filter(|fields| fields.contains_key("content")) else { return };
+        let Some(file) = (result as &mut dyn Any).downcast_mut::<FileContent>() else { return };
         let (content, encoding) = match std::str::from_utf8(bytes) {
-            Ok(text) => (text.to_owned(), "utf8"),
-            Err(_) => (base64(bytes), "base64"),
+            Ok(text) => (text.to_owned(), Encoding::Utf8),
+            Err(_) => (base64(bytes), Encoding::Base64),
         };
-        fields.insert("content".to_owned(), content.into());
-        fields.insert("encoding".to_owned(), encoding.into());
+        (file.content, file.encoding) = (Some(content), Some(encoding));
     }
 }
 
@@ -94,7 +95,7 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use wfr_model::entry::Kind;
 
     #[test]
     fn base64_is_that_of_the_standard() {
@@ -111,13 +112,21 @@ mod tests {
         let filled = |bytes: &[u8]| {
             let content = Content::new(true);
             content.clone().write_all(bytes).expect("memory takes all");
-            let mut result = json!({"size": 3, "content": null});
-            content.fill(&mut result);
-            result
+            let mut file = FileContent {
+                checkpoint_id: "ckpt_1".parse().expect("an id"),
+                path: "a".parse().expect("a path"),
+                kind: Kind::File,
+                size: bytes.len() as u64,
+                checksum: None,
+                content: None,
+                encoding: None,
+            };
+            content.fill(&mut file);
+            (file.content, file.encoding)
         };
-        assert_eq!(filled(b"abc"), json!({"size": 3, "content": "abc", "encoding": "utf8"}));
-        assert_eq!(filled(b"\xff")["encoding"], "base64");
-        assert_eq!(filled(b"")["content"], "");
-        assert_eq!(filled(&vec![b'x'; JSON_BYTES_MAX + 1])["content"], Value::Null);
+        assert_eq!(filled(b"abc"), (Some("abc".to_owned()), Some(Encoding::Utf8)));
+        assert_eq!(filled(b"\xff"), (Some("/w==".to_owned()), Some(Encoding::Base64)));
+        assert_eq!(filled(b""), (Some(String::new()), Some(Encoding::Utf8)));
+        assert_eq!(filled(&vec![b'x'; JSON_BYTES_MAX + 1]), (None, None));
     }
 }

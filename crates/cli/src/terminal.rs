@@ -84,7 +84,12 @@ pub fn width() -> Option<u16> {
 
 /// Writes all of a text. A reader that has gone away is no failure: it has what it wanted.
 pub fn write(out: &mut dyn Write, text: &str) -> io::Result<()> {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    unless_gone(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// How writing went, where it is no failure that the reader has gone away.
+pub fn unless_gone(written: io::Result<()>) -> io::Result<()> {
+    match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{Code, Failure};
-use crate::response::{Outcome, Success};
+use crate::response::{Answer, Outcome, Success};
 use crate::session::Session;
 
 pub use schema::{parameters, result};
@@ -86,7 +86,7 @@ impl Positional {
 /// What is fixed about an operation: everything but its handler. The documentation of the type is its help.
 pub trait Definition: DeserializeOwned + JsonSchema + Default + 'static {
     /// What it gives.
-    type Result: Serialize + JsonSchema + 'static;
+    type Result: Answer + JsonSchema;
     /// Its name.
     const NAME: &'static str;
     /// Keys that words may stand for, in order. An optional workflow may stand first only.

@@ -2,11 +2,18 @@
 //!
 //! Owns their field names. Refuses to know what a result holds and how it is shown.
 
+use std::any::Any;
+use std::fmt::Debug;
+use std::io::{self, BufWriter, Write};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wfr_model::{Timestamp, WorkflowId};
 
 use crate::error::{Failure, Kind, Severity};
+
+/// How much of a document is kept before it is passed on, in bytes.
+const WRITE_BYTES: usize = 64 << 10;
 
 /// What an operation changed, in the reference's words. Figures that are not known are `null`, never invented.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -65,13 +72,13 @@ impl<R> Success<R> {
         Self { verdict, ..self }
     }
 
-    /// The same with the result as JSON.
+    /// The same with the result's type forgotten.
     pub fn erase(self) -> Outcome
     where
-        R: Serialize,
+        R: Answer,
     {
         Success {
-            result: serde_json::to_value(self.result).expect("results have string keys and finite numbers only"),
+            result: Box::new(self.result),
             workflow_id: self.workflow_id,
             impact: self.impact,
             next_steps: self.next_steps,
@@ -81,7 +88,26 @@ impl<R> Success<R> {
 }
 
 /// A success of any operation.
-pub type Outcome = Success<Value>;
+pub type Outcome = Success<Box<dyn Answer>>;
+
+/// A result of any type: shown by those who know the type, or as JSON.
+pub trait Answer: Any + Debug {
+    /// It as JSON.
+    fn to_value(&self) -> Value;
+
+    /// Writes the document of a response with this result, piece by piece: a long list is not copied for it.
+    fn write(&self, head: Response<()>, out: &mut dyn Write) -> io::Result<()>;
+}
+
+impl<R: Serialize + Any + Debug> Answer for R {
+    fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("results have string keys and finite numbers only")
+    }
+
+    fn write(&self, head: Response<()>, out: &mut dyn Write) -> io::Result<()> {
+        head.with_result(Some(self)).write(out)
+    }
+}
 
 /// Whether it went well.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
@@ -95,7 +121,7 @@ pub enum Status {
 
 /// The document that an operation answers with. A success has no `error`; an error may have a `result`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Response {
+pub struct Response<R = Value> {
     /// Whether it went well.
     pub status: Status,
     /// Which operation.
@@ -106,7 +132,7 @@ pub struct Response {
     pub timestamp: Timestamp,
     /// The result; its schema is the operation's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<Value>,
+    pub result: Option<R>,
     /// What it changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impact: Option<Impact>,
@@ -150,9 +176,9 @@ pub struct EmergencyContact {
     pub escalation_procedures: String,
 }
 
-impl Response {
+impl<R> Response<R> {
     /// The answer of an operation that ran to its end.
-    pub fn of_outcome(operation: &str, outcome: Outcome, now: Timestamp) -> Self {
+    pub fn of_outcome(operation: &str, outcome: Success<R>, now: Timestamp) -> Self {
         let workflow_id = outcome.workflow_id.map(String::from);
         match outcome.verdict {
             None => Self {
@@ -165,17 +191,15 @@ impl Response {
             Some(failure) => Self {
                 impact: outcome.impact,
                 result: Some(outcome.result),
-                ..Self::of_failure(operation, workflow_id, &failure, now)
+                ..Self::failed(operation, workflow_id, &failure, now)
             },
         }
     }
 
-    /// The answer of an operation that failed.
-    pub fn of_failure(operation: &str, workflow_id: Option<String>, failure: &Failure, now: Timestamp) -> Self {
+    fn failed(operation: &str, workflow_id: Option<String>, failure: &Failure, now: Timestamp) -> Self {
         let hint = (!failure.hint.is_empty()).then(|| failure.hint.clone());
         let options = hint.into_iter().chain(failure.recovery_options.iter().cloned());
         Self {
-            result: failure.result.as_deref().cloned(),
             error: Some(ErrorBody {
                 code: failure.code.to_string(),
                 message: failure.message.clone(),
@@ -208,9 +232,59 @@ impl Response {
         }
     }
 
+    /// The same with another result.
+    fn with_result<S>(self, result: Option<S>) -> Response<S> {
+        Response {
+            result,
+            status: self.status,
+            operation: self.operation,
+            workflow_id: self.workflow_id,
+            timestamp: self.timestamp,
+            impact: self.impact,
+            next_steps: self.next_steps,
+            error: self.error,
+            recovery_options: self.recovery_options,
+            emergency_contact: self.emergency_contact,
+        }
+    }
+
+    /// Writes it as JSON for people and programs: indented, with a line end.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()>
+    where
+        R: Serialize,
+    {
+        let mut buffered = BufWriter::with_capacity(WRITE_BYTES, out);
+        serde_json::to_writer_pretty(&mut buffered, self)?;
+        buffered.write_all(b"\n")?;
+        buffered.flush()
+    }
+
     /// The exit code of a process that ends with this answer.
     pub fn exit_code(&self) -> u8 {
         self.error.as_ref().map_or(0, |error| error.exit_code)
+    }
+}
+
+impl Response {
+    /// The answer of an operation that failed, with what it had found out before.
+    pub fn of_failure(operation: &str, workflow_id: Option<String>, failure: &Failure, now: Timestamp) -> Self {
+        Self { result: failure.result.as_deref().cloned(), ..Self::failed(operation, workflow_id, failure, now) }
+    }
+}
+
+impl Response<Box<dyn Answer>> {
+    /// Writes it as JSON, like any response.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_erased(mut self, out: &mut dyn Write) -> io::Result<()> {
+        match self.result.take() {
+            Some(result) => result.write(self.with_result(None), out),
+            None => self.with_result(None::<Value>).write(out),
+        }
     }
 }
 

@@ -52,9 +52,14 @@ pub struct ListQuery {
 impl Catalog {
     /// Checkpoints by a query.
     pub fn list(&self, query: &ListQuery) -> Result<Vec<CheckpointRow>, CatalogError> {
+        self.list_as(query, |row| row)
+    }
+
+    /// What `view` makes of each of them: of a long list no more is kept than what is wanted.
+    pub fn list_as<T>(&self, query: &ListQuery, view: impl Fn(CheckpointRow) -> T) -> Result<Vec<T>, CatalogError> {
         let (sql, values) = statement(query);
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params_from_iter(values), decode)?;
+        let rows = statement.query_map(params_from_iter(values), |row| decode(row).map(&view))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -9,9 +9,11 @@ mod recoveries;
 mod table;
 mod workspace;
 
-use serde::Deserialize;
+use std::any::Any;
+
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use wfr_engine::response::Response;
+use wfr_engine::response::{Answer, Response};
 use wfr_model::Timestamp;
 
 use crate::answer::pretty;
@@ -21,8 +23,8 @@ use crate::terminal::{HEADING, PLACE, styled, visible};
 const LINES_MAX: usize = 50;
 
 /// A response for people.
-pub fn response(operation: &str, response: &Response) -> String {
-    let mut shown = response.result.as_ref().map_or_else(String::new, |result| result_of(operation, result));
+pub fn response(operation: &str, response: &Response<Box<dyn Answer>>) -> String {
+    let mut shown = response.result.as_ref().map_or_else(String::new, |result| result_of(operation, &**result));
     for step in response.next_steps.iter().flatten() {
         shown.push_str(&format!("{} {}\n", styled(HEADING, "Next:"), visible(step)));
     }
@@ -39,7 +41,7 @@ pub fn plan(result: &Value) -> String {
     view(&result["plan"], recoveries::plan)
 }
 
-fn result_of(operation: &str, result: &Value) -> String {
+fn result_of(operation: &str, result: &dyn Answer) -> String {
     match operation {
         "create-checkpoint" => view(result, checkpoints::created),
         "list-checkpoints" => view(result, checkpoints::list),
@@ -60,18 +62,24 @@ fn result_of(operation: &str, result: &Value) -> String {
         // Their bytes have gone to standard output already.
         "cat" | "demo" => String::new(),
         // Its result is a document.
-        "schema" => pretty(result),
+        "schema" => pretty(&result.to_value()),
         _ => visible_document(result),
     }
 }
 
-/// The view of a typed result. One that does not fit its type is shown as it is, not left out.
-fn view<'v, R: Deserialize<'v>>(result: &'v Value, view: impl Fn(&R) -> String) -> String {
-    R::deserialize(result).map_or_else(|_| visible_document(result), |result| view(&result))
+/// The view of a typed result, be it as it is or as JSON. One that does not fit its type is shown as it is, not left
+/// out.
+fn view<R: DeserializeOwned + Any>(result: &dyn Answer, view: impl Fn(&R) -> String) -> String {
+    let any: &dyn Any = result;
+    if let Some(typed) = any.downcast_ref() {
+        return view(typed);
+    }
+    let read = any.downcast_ref::<Value>().and_then(|value| R::deserialize(value).ok());
+    read.map_or_else(|| visible_document(result), |typed| view(&typed))
 }
 
-fn visible_document(result: &Value) -> String {
-    crate::terminal::visible_lines(&pretty(result))
+fn visible_document(result: &dyn Answer) -> String {
+    crate::terminal::visible_lines(&pretty(&result.to_value()))
 }
 
 /// A moment to the second, in UTC.

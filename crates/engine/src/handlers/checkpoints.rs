@@ -129,9 +129,8 @@ pub fn list(session: &mut Session, parameters: ListCheckpoints) -> Result<Succes
         descending: parameters.descending,
         include_deleted: false,
     };
-    let rows = open.catalog.list(&query)?;
-    let total = if parameters.limit.is_some() { open.catalog.count(&query)? } else { rows.len() as u64 };
-    let checkpoints = rows.into_iter().map(|row| line(row, &parameters)).collect();
+    let checkpoints = open.catalog.list_as(&query, |row| line(row, &parameters))?;
+    let total = if parameters.limit.is_some() { open.catalog.count(&query)? } else { checkpoints.len() as u64 };
     Ok(Success { workflow_id: workflow, ..Success::new(CheckpointList { checkpoints, total }) })
 }
 
