@@ -184,4 +184,6 @@ def main(vault, wanted=None, out=None):
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 4):
         sys.exit(__doc__)
+    if not os.path.isdir(os.path.join(sys.argv[1], "packs")):
+        sys.exit(f"{sys.argv[1]} is no vault: there is no packs/ in it")
     main(*sys.argv[1:])

@@ -38,7 +38,7 @@ pub fn outcome(operation: &str, global: &Global, mut outcome: Outcome, content: 
         return unprinted(&error);
     }
     if let (Some(failure), false) = (&verdict, global.json) {
-        complain(failure, global);
+        complain(operation, failure, global);
     }
     ExitCode::from(code)
 }
@@ -56,7 +56,7 @@ pub fn failure(operation: &str, workflow: Option<String>, global: &Global, failu
             return unprinted(&error);
         }
     }
-    complain(failure, global);
+    complain(operation, failure, global);
     ExitCode::from(response.exit_code())
 }
 
@@ -71,14 +71,14 @@ pub fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-fn complain(failure: &Failure, global: &Global) {
+fn complain(operation: &str, failure: &Failure, global: &Global) {
     let mut lines = format!("{} {}", styled(ERROR, "Error:"), visible(&failure.message));
     if !failure.details.is_empty() {
         lines.push_str(&format!(": {}", visible(&failure.details)));
     }
     lines.push('\n');
-    for hint in std::iter::once(&failure.hint).chain(&failure.recovery_options).filter(|hint| !hint.is_empty()) {
-        lines.push_str(&format!("{} {}\n", styled(HEADING, "Hint:"), visible(hint)));
+    for way in failure.ways_on(operation) {
+        lines.push_str(&format!("{} {}\n", styled(HEADING, "Hint:"), visible(&way)));
     }
     // Where standard error cannot be written either, the exit code alone must tell.
     let _ = terminal::write(&mut terminal::err(global.colour), &lines);
@@ -87,6 +87,6 @@ fn complain(failure: &Failure, global: &Global) {
 /// The result could not be printed: whoever waits for it must not take the call for done.
 fn unprinted(error: &io::Error) -> ExitCode {
     let failure = Failure::new(code_of_io(error), "the result could not be written").with_details(error.to_string());
-    complain(&failure, &Global::default());
+    complain("", &failure, &Global::default());
     ExitCode::from(failure.kind().exit_code())
 }

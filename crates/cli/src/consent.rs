@@ -3,7 +3,10 @@
 //! Owns the question. Refuses to answer it: without a terminal nobody is asked.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use serde_json::Value;
 use wfr_engine::error::{Code, Failure};
 
@@ -16,15 +19,29 @@ pub fn is_missing(failure: &Failure) -> bool {
 }
 
 /// Shows the plan and asks; the digest of the plan where the answer is yes. What is applied is what was shown.
-pub fn ask(failure: &Failure, global: &Global) -> Option<Value> {
+pub fn ask(failure: &Failure, global: &Global, abort: &AtomicBool) -> Option<Value> {
     let digest = digest(failure)?.clone();
     let plan = failure.result.as_deref().map(render::plan).unwrap_or_default();
     let mut err = terminal::err(global.colour);
     let question = format!("{plan}\nApply this plan? [y/N] ");
     err.write_all(question.as_bytes()).and_then(|()| err.flush()).ok()?;
+    wait_for_line(abort)?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).ok()?;
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes").then_some(digest)
+}
+
+/// Waits until there is something to read; `None` where the caller gives up first. Reading itself goes on over a signal,
+/// waiting does not.
+fn wait_for_line(abort: &AtomicBool) -> Option<()> {
+    let stdin = io::stdin();
+    loop {
+        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None) {
+            _ if abort.load(Ordering::Relaxed) => return None,
+            Err(Errno::INTR) => {}
+            ended => return ended.ok().map(drop),
+        }
+    }
 }
 
 fn digest(failure: &Failure) -> Option<&Value> {

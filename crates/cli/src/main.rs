@@ -18,13 +18,14 @@ mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 
 use arguments::{Asked, Call, Global};
 use content::Content;
 use environment::OnStep;
 use progress::Progress;
 use serde_json::{Map, Value};
-use wfr_engine::error::Failure;
+use wfr_engine::error::{Code, Failure};
 use wfr_engine::operation::Operation;
 use wfr_engine::response::Outcome;
 use wfr_engine::session::Session;
@@ -74,12 +75,16 @@ fn perform(
         Err(failure) if session.interactive && consent::is_missing(&failure) => failure,
         ended => return ended,
     };
-    match consent::ask(&refused, global) {
+    match consent::ask(&refused, global, &session.abort) {
         Some(digest) => {
             parameters.insert("apply".to_owned(), digest);
             watched(session, parameters)
         }
-        None => Err(refused),
+        // The plan has been seen.
+        None if session.abort.load(Ordering::Relaxed) => {
+            Err(Failure::new(Code::Interrupted, "interrupted: nothing was changed"))
+        }
+        None => Err(Failure { result: None, ..refused }),
     }
 }
 

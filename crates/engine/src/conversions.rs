@@ -29,6 +29,8 @@ impl From<LocateError> for Failure {
     fn from(error: LocateError) -> Self {
         match error {
             LocateError::NotFound(_) => Self::of(Code::WorkspaceNotFound, &error),
+            LocateError::Inside { ref root, .. } => Self::of(Code::WorkspaceNotFound, &error)
+                .with_hint(format!("give its root: `--workspace {}`", root.display())),
             LocateError::Config(error) => error.into(),
             LocateError::Store { .. } => {
                 Self::of(Code::StoreNotFound, &error).with_hint("name the workspace too, with `--workspace DIR`")

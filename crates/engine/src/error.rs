@@ -211,7 +211,7 @@ codes! {
     /// The given check failed after a restore.
     FunctionalCheckFailed = "FUNCTIONAL_CHECK_FAILED", Failed, High, "the tree is as it was before: look at what the check printed";
     /// It took longer than allowed.
-    TimeLimit = "TIME_LIMIT", Failed, Medium, "give it more time in the configuration's `timeout_limits`";
+    TimeLimit = "TIME_LIMIT", Failed, Medium, "give it more time, in the call or in the configuration's `timeout_limits`";
     /// Something is not as it should be; the findings say what.
     Unhealthy = "UNHEALTHY", Failed, Medium, "do what the findings say";
     /// A defect of wfr itself.
@@ -275,6 +275,12 @@ impl Failure {
     pub fn with_result(self, result: &impl Serialize) -> Self {
         let result = serde_json::to_value(result).ok();
         Self { result: result.map(Box::new), ..self }
+    }
+
+    /// What to do next, first thing first, where this operation failed.
+    pub fn ways_on(&self, operation: &str) -> impl Iterator<Item = String> {
+        let hint = self.hint.replace("wfr OPERATION", &format!("wfr {operation}"));
+        std::iter::once(hint).chain(self.recovery_options.iter().cloned()).filter(|way| !way.is_empty())
     }
 
     /// What sort of failure it is.

@@ -3,14 +3,14 @@
 //! Owns what can be known without a catalog: every manifest that lies in a pack, in the order of the chain. Refuses to
 //! throw the old catalog away: it is put aside.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wfr_catalog::{Catalog, CatalogError, NewCheckpoint, NewOperation, VaultIdentity};
+use wfr_catalog::{Catalog, CatalogError, ListQuery, NewCheckpoint, NewOperation, VaultIdentity};
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
 use wfr_model::{CheckpointId, Timestamp};
 use wfr_store::crypto::Cipher;
@@ -18,6 +18,8 @@ use wfr_store::gc::leases;
 use wfr_store::pack::{self, Extent, Found};
 use wfr_store::reach::{self, Roots, Seen};
 use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
+
+use crate::view;
 
 /// Why the catalog was not built again. The old one is where it was, or beside it under another name.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,8 @@ pub struct Rebuilt {
     pub checkpoints: u64,
     /// Checkpoints whose files are not all there: removed by an earlier cleanup, or lost. They count as deleted.
     pub incomplete: u64,
+    /// Names of checkpoints that were known before, by the old catalog or else by the view, and are in no pack any more.
+    pub lost: Vec<String>,
     /// Where the old catalog is now.
     pub put_aside: Option<PathBuf>,
 }
@@ -84,6 +88,10 @@ pub fn rebuild(
     let mut seen = Seen::new();
     let gone: Vec<CheckpointId> =
         ordered.iter().filter(|new| !is_whole(&store, new, &mut seen)).map(|new| new.checkpoint_id.clone()).collect();
+    let mut lost = known_before(vault, workspace);
+    ordered.iter().filter(|new| !gone.contains(&new.checkpoint_id)).for_each(|new| {
+        lost.remove(&new.checkpoint_id);
+    });
     let put_aside = put_aside(vault, now).map_err(at(&vault.catalog()))?;
     let identity = VaultIdentity {
         vault_id: vault.identity().vault_id.clone(),
@@ -98,7 +106,17 @@ pub fn rebuild(
         catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
     }
     let incomplete = gone.len() as u64;
-    Ok(Rebuilt { checkpoints: ordered.len() as u64 - incomplete, incomplete, put_aside })
+    let lost = lost.into_values().collect();
+    Ok(Rebuilt { checkpoints: ordered.len() as u64 - incomplete, incomplete, lost, put_aside })
+}
+
+/// The checkpoints that stood before, with their names: the old catalog knows, and where it cannot be read, the view does.
+fn known_before(vault: &Vault, workspace: &Path) -> BTreeMap<CheckpointId, String> {
+    let listed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.list(&ListQuery::default()));
+    match listed {
+        Ok(rows) => rows.into_iter().map(|row| (row.checkpoint_id, row.name)).collect(),
+        Err(_) => view::exported(workspace).into_iter().map(|one| (one.checkpoint_id, one.name)).collect(),
+    }
 }
 
 /// The manifest in a record; `None` where it is damaged or not one that this version knows.

@@ -197,8 +197,6 @@ impl<R> Response<R> {
     }
 
     fn failed(operation: &str, workflow_id: Option<String>, failure: &Failure, now: Timestamp) -> Self {
-        let hint = (!failure.hint.is_empty()).then(|| failure.hint.clone());
-        let options = hint.into_iter().chain(failure.recovery_options.iter().cloned());
         Self {
             error: Some(ErrorBody {
                 code: failure.code.to_string(),
@@ -208,7 +206,7 @@ impl<R> Response<R> {
                 kind: failure.kind(),
                 exit_code: failure.kind().exit_code(),
             }),
-            recovery_options: Some(options.collect()),
+            recovery_options: Some(failure.ways_on(operation).collect()),
             emergency_contact: (failure.severity() == Severity::Critical).then(|| EmergencyContact {
                 manual_intervention_required: true,
                 escalation_procedures: "docs/manual-recovery.md".to_owned(),
@@ -304,6 +302,13 @@ mod tests {
         assert_eq!(json["result"]["healthy"], false);
         assert_eq!(json["error"]["code"], "UNHEALTHY");
         assert!(json.get("next_steps").is_none());
+    }
+
+    #[test]
+    fn a_failure_names_the_operation_that_explains_itself() {
+        let failure = Failure::new(Code::WrongArguments, "too many");
+        let response = Response::of_failure("diff", None, &failure, Timestamp(0));
+        assert_eq!(response.recovery_options, Some(vec!["run `wfr diff --help` for how it is called".to_owned()]));
     }
 
     #[test]

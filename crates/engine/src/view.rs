@@ -105,6 +105,9 @@ pub fn load_config(root: &Path) -> Result<Config, ConfigError> {
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(ConfigError::Malformed { file, why: "it is not UTF-8".to_owned() });
+        }
         Err(source) => return Err(ConfigError::Io { file, source }),
     };
     toml::from_str(&text).map_err(|error| ConfigError::Malformed { file, why: error.to_string() })
@@ -152,6 +155,15 @@ pub fn export(root: &Path, manifest: &Manifest) -> io::Result<()> {
     let mut bytes = serde_json::to_vec_pretty(&file).map_err(io::Error::other)?;
     bytes.push(b'\n');
     write_derived(parent, &format!("{}.ckpt", manifest.name), &bytes)
+}
+
+/// Every manifest that was exported and can be read.
+pub fn exported(root: &Path) -> Vec<Manifest> {
+    let entries = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let kinds = entries(dir(root).join("checkpoints")).flat_map(entries);
+    let files = kinds.flat_map(entries).filter(|path| path.extension().is_some_and(|end| end == "ckpt"));
+    let read = |path: PathBuf| serde_json::from_slice::<ManifestFile>(&std::fs::read(path).ok()?).ok();
+    files.filter_map(read).map(|file| file.checkpoint).collect()
 }
 
 /// Removes an exported manifest, where it is there.

@@ -38,6 +38,14 @@ pub enum LocateError {
     /// Neither the directory nor one above it is protected.
     #[error("{0} is not in a workspace that wfr protects")]
     NotFound(PathBuf),
+    /// The directory that was named is not protected itself, but lies in one that is.
+    #[error("{named} is not the root of a workspace: it lies in the workspace {root}")]
+    Inside {
+        /// The directory that was named.
+        named: PathBuf,
+        /// The workspace that it lies in.
+        root: PathBuf,
+    },
     /// The view's configuration cannot be used.
     #[error(transparent)]
     Config(#[from] view::ConfigError),
@@ -99,15 +107,21 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
         None => directories.current.clone(),
     };
     let store = directories.store.as_ref().map(|store| absolute(&directories.current, store));
-    let candidates = start.ancestors().take(if directories.workspace.is_some() { 1 } else { usize::MAX });
-    for root in candidates {
+    let mut nearest = None;
+    for root in start.ancestors() {
         if let Some(vault) = known_vault(root, directories.data.as_deref())? {
-            return Ok(Place { root: root.to_owned(), vault: store.unwrap_or(vault) });
+            nearest = Some((root.to_owned(), vault));
+            break;
         }
     }
-    match store {
-        Some(vault) => from_store(vault, directories),
-        None => Err(LocateError::NotFound(start)),
+    // What is named is meant: only the search without a name goes upwards.
+    match (nearest, store) {
+        (Some((root, vault)), store) if directories.workspace.is_none() || root == start => {
+            Ok(Place { root, vault: store.unwrap_or(vault) })
+        }
+        (_, Some(vault)) => from_store(vault, directories),
+        (Some((root, _)), None) => Err(LocateError::Inside { named: start, root }),
+        (None, None) => Err(LocateError::NotFound(start)),
     }
 }
 

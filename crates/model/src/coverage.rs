@@ -4,6 +4,7 @@
 //! Refuses to decide what to skip: that is the scan's work.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,21 @@ pub enum SkipReason {
     Quota,
     /// The deadline passed first.
     Deadline,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Excluded => "it is excluded",
+            Self::CachedirTag => "it is marked as a cache",
+            Self::OwnFiles => "it is wfr's own",
+            Self::Unreadable => "it cannot be read",
+            Self::SpecialFile => "it is a device",
+            Self::ChangedWhileRead => "it kept changing while it was read",
+            Self::Quota => "it is larger than files may be",
+            Self::Deadline => "the time was over",
+        })
+    }
 }
 
 impl SkipReason {

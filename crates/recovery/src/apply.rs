@@ -3,6 +3,7 @@
 //! Owns the order of a recovery and what a failure leads to. Refuses to plan and to record: the caller does.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -43,14 +44,41 @@ pub struct Environment<'e> {
 }
 
 impl Environment<'_> {
-    pub(crate) fn check_time(&self) -> Result<(), PrepareError> {
+    /// Why to give up now, if so.
+    fn gives_up(&self) -> Option<GaveUp> {
         if self.abort.load(Ordering::Relaxed) {
-            return Err(PrepareError::Interrupted);
+            return Some(GaveUp::Interrupted);
         }
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Err(PrepareError::TimedOut);
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline).then_some(GaveUp::TimedOut)
+    }
+
+    pub(crate) fn check_time(&self) -> Result<(), PrepareError> {
+        match self.gives_up() {
+            Some(GaveUp::Interrupted) => Err(PrepareError::Interrupted),
+            Some(_) => Err(PrepareError::TimedOut),
+            None => Ok(()),
         }
-        Ok(())
+    }
+}
+
+/// Why a recovery was taken back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GaveUp {
+    /// The caller asked for it.
+    Interrupted,
+    /// Its time was over.
+    TimedOut,
+    /// A step could not be done: where, and what the system said.
+    Failed(String),
+}
+
+impl fmt::Display for GaveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::TimedOut => f.write_str("the time limit was reached"),
+            Self::Failed(why) => f.write_str(why),
+        }
     }
 }
 
@@ -155,7 +183,7 @@ pub struct Outcome {
     /// Step by step.
     pub report: ApplyReport,
     /// Why it was taken back, where it was.
-    pub reason: Option<String>,
+    pub reason: Option<GaveUp>,
 }
 
 /// Stages a plan's files and writes the redo record. Until this returns, no user's file is touched.
@@ -412,16 +440,16 @@ impl Committed {
     }
 
     /// The ends of all steps, or why everything must be taken back.
-    fn forward(&self, environment: &Environment<'_>, ground: &Ground<'_>) -> (Vec<Ended>, Option<String>) {
+    fn forward(&self, environment: &Environment<'_>, ground: &Ground<'_>) -> (Vec<Ended>, Option<GaveUp>) {
         let total = self.redo.steps.len();
         let mut ends = Vec::with_capacity(total);
         for (number, redo_step) in self.redo.steps.iter().enumerate() {
-            if let Err(error) = environment.check_time() {
-                return (ends, Some(error.to_string()));
+            if let Some(reason) = environment.gives_up() {
+                return (ends, Some(reason));
             }
             let ended = step::run(ground, number, redo_step);
             if let (Ended::Failed(why), true) = (&ended, self.redo.head.take_back) {
-                return (ends, Some(format!("{}: {why}", redo_step.path)));
+                return (ends, Some(GaveUp::Failed(format!("{}: {why}", redo_step.path))));
             }
             ends.push(ended);
             (environment.on_step)(number + 1, total);

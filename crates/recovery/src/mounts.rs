@@ -11,6 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use wfr_model::{RecoveryId, TreePath};
 use wfr_store::disk;
 
@@ -120,7 +121,13 @@ pub(crate) fn remove_if_unused(base: &OwnedFd, parent: &OwnedFd) -> io::Result<(
 /// The staging base of a mount, hidden from git.
 pub(crate) fn open_base(root: BorrowedFd<'_>, mount: &TreePath) -> io::Result<OwnedFd> {
     let parent = beneath::directory(root, mount)?;
-    let base = ensure_dir(&parent, Path::new(STAGING))?;
+    let base = ensure_dir(&parent, Path::new(STAGING)).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::NOTDIR | Errno::LOOP) => {
+            let message = format!("`{STAGING}` is no directory: it stands where files are staged, so rename it");
+            io::Error::new(error.kind(), message)
+        }
+        _ => error,
+    })?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
     match disk::open_at(&base, Path::new(".gitignore"), flags, Mode::from_raw_mode(0o600)) {
         Ok(file) => disk::write_all(File::from(file), b"*\n")?,

@@ -74,6 +74,13 @@ impl Planner<'_> {
     fn consider(&mut self, difference: Difference) {
         let Difference { path, before, after } = difference;
         if let Some(reason) = self.untouchable(&path, before.as_ref(), after.as_ref()) {
+            // What a rule leaves out is left alone; what only cannot be saved now would be missed.
+            if let KeptReason::NotSaved(skip) = reason
+                && skip.is_gap()
+            {
+                let message = format!("would change, and cannot be saved first: {skip}");
+                self.conflicts.push(conflict(&path, "NOT_SAVED", &message));
+            }
             self.kept.insert(path, reason);
             return;
         }

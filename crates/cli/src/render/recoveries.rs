@@ -85,7 +85,11 @@ pub fn recovered(result: &Recovered) -> String {
     let target = result.restored_checkpoint.as_str();
     let verb = match &result.undone {
         Some(undone) => format!("Undid {undone}"),
-        None => format!("Restored {target}"),
+        None => match result.recovery_status {
+            Some(RecoveryStatus::TakenBack) => format!("Taken back: {target}"),
+            Some(RecoveryStatus::Partial) => format!("Partly restored {target}"),
+            _ => format!("Restored {target}"),
+        },
     };
     let style = if result.recovery_successful { GOOD } else { BAD };
     let to = result.restored_to.as_deref().map_or_else(String::new, |to| format!(" to {}", place(to)));

@@ -47,6 +47,10 @@ fn a_configuration_that_cannot_be_used_is_named_with_its_line() {
     }
     std::fs::write(&file, good).unwrap();
     world.refused(&["config", "capture.exclud", "x"], 2, "UNKNOWN_PARAMETER");
+    world.refused(&["config", "capture.nothing"], 2, "UNKNOWN_PARAMETER");
+    world.refused(&["config", "--unset"], 2, "WRONG_ARGUMENTS");
+    let set = world.ok(&["config", "capture.exclude", r#"["dist", "out"]"#]);
+    assert_eq!(set.result("keys")[0]["value"], serde_json::json!(["dist", "out"]));
     world.ok(&["config", "capture.exclude", "target"]);
     assert_eq!(world.names(), ["base"]);
 }
@@ -155,4 +159,10 @@ fn unsuitable_places_are_refused() {
     world.tree.write("full/file", b"1");
     world.checkpoint("base");
     world.refused(&["restore", "wf", "base", "--to", to.to_str().unwrap(), "--yes"], 5, "TARGET_NOT_EMPTY");
+    let inside = world.refused(&["list-checkpoints", "--workspace", to.to_str().unwrap()], 3, "WORKSPACE_NOT_FOUND");
+    assert!(inside.json["error"]["message"].as_str().unwrap().contains("lies in the workspace"), "{inside:?}");
+    world.tree.write("a.txt", b"edited");
+    world.tree.write(".wfr-staging", b"a file of somebody's");
+    let refused = world.call(&["restore", "wf", "base", "--yes"]);
+    assert!(refused.json["error"].to_string().contains(".wfr-staging"), "{refused:?}");
 }

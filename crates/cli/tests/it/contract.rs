@@ -80,6 +80,8 @@ fn without_a_yes_nothing_is_written() {
     assert!(["changed", "kept", "conflicts"].iter().all(|key| done.result(key).is_array()));
     assert!(done.result("safety_checkpoint").is_string());
     assert_eq!(world.tree.read("a.txt"), b"a0\n");
+    let again = world.ok(&["restore", "wf", "base"]);
+    assert_eq!(again.result("changed"), &serde_json::json!([]), "where nothing is to be done, nobody is asked");
 }
 
 #[test]
@@ -131,9 +133,12 @@ fn what_a_failing_check_wrote_is_not_left_in_the_users_files() {
     world.checkpoint("base");
     world.tree.write("a.txt", b"the user's");
     let before = world.snapshot();
-    for check in ["echo built >> a.txt; echo new > built; false", "sleep 600 & echo $! > pid; wait"] {
+    let checks =
+        [("echo built >> a.txt; echo new > built; exit 3", "status: 3"), ("sleep 600 & echo $! > pid; wait", "time")];
+    for (check, told) in checks {
         let check = ["restore", "wf", "base", "--functional-check", check, "--yes", "--timeout", "2s"];
-        world.refused(&check, 1, "FUNCTIONAL_CHECK_FAILED");
+        let refused = world.refused(&check, 1, "FUNCTIONAL_CHECK_FAILED");
+        assert!(refused.json["error"]["details"].as_str().unwrap().contains(told), "{refused:?}");
         before.assert_same(&world.snapshot());
     }
     // The restore is taken back: undo has nothing to do with it any more, and does not do it again.

@@ -49,6 +49,25 @@ fn the_catalog_is_overwritten_with_noise() {
 }
 
 #[test]
+fn what_a_rebuild_does_not_find_again_is_told() {
+    for is_catalog_gone in [false, true] {
+        let (world, _) = with_history();
+        let pack = std::fs::read_dir(world.vault().join("packs")).unwrap().next().unwrap().unwrap().path();
+        let cut = std::fs::File::options().write(true).open(pack).unwrap();
+        cut.set_len(200).unwrap();
+        if is_catalog_gone {
+            std::fs::remove_file(world.vault().join("catalog.db")).unwrap();
+        }
+        let told = world.refused(&["doctor", "--rebuild-catalog"], 1, "UNHEALTHY");
+        let findings = told.result("findings").to_string();
+        assert!(["CHECKPOINTS_LOST", "first", "second"].iter().all(|word| findings.contains(word)), "{findings}");
+        world.checkpoint("goes-on");
+        world.ok(&["validate-checkpoint", "goes-on", "--validation-level", "comprehensive"]);
+        world.ok(&["doctor"]);
+    }
+}
+
+#[test]
 fn the_view_is_deleted() {
     let (world, states) = with_history();
     std::fs::remove_dir_all(world.root().join(".claude")).unwrap();

@@ -302,6 +302,11 @@ fn what_a_plain_user_cannot_read_is_named_and_never_overwritten() {
     let before = world.snapshot();
     let (code, refused) = as_user(&["restore", "wf", "base", "--yes"]);
     assert_eq!((code, &refused["error"]["code"]), (7, &"NOT_SAVED".into()), "{refused:#}");
+    let (_, planned) = as_user(&["restore", "wf", "base", "--plan"]);
+    let conflicts = planned["result"]["plan"]["conflicts"].as_array().unwrap();
+    let paths: Vec<_> = conflicts.iter().filter_map(|one| one["path"].as_str()).collect();
+    assert_eq!(paths, ["locked", "locked/inside", "secret"]);
+    assert!(conflicts.iter().all(|one| one["code"] == "NOT_SAVED"), "{conflicts:?}");
     before.assert_same(&world.snapshot());
     world.tree.write("fresh", b"new, and nobody may read it");
     world.tree.set_mode("fresh", 0o000);

@@ -31,6 +31,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     let rebuilt = if parameters.rebuild_catalog { Some(rebuild_catalog(session)?) } else { None };
     let open = session.open()?;
     let mut findings = Vec::new();
+    findings.extend(rebuilt.as_ref().and_then(lost));
     catalog(&open, &mut findings)?;
     packs(&open, &mut findings)?;
     places(&open, &mut findings);
@@ -49,7 +50,8 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
         checkpoints: open.catalog.count(&ListQuery::default())?,
         rebuilt: rebuilt.map(|rebuilt| rebuilt.checkpoints),
     };
-    let verdict = (!healthy).then(|| Failure::new(Code::Unhealthy, format!("{count} findings")));
+    let verdict = (!healthy)
+        .then(|| Failure::new(Code::Unhealthy, format!("{count} finding{}", if count == 1 { "" } else { "s" })));
     Ok(Success::new(diagnosis).with_verdict(verdict))
 }
 
@@ -69,6 +71,22 @@ fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
         result: Value::Null,
     };
     Ok(rebuild::rebuild(&vault, &place.root, cipher.as_ref(), session.now(), &audit)?)
+}
+
+/// What a rebuild did not find again.
+fn lost(rebuilt: &Rebuilt) -> Option<Finding> {
+    const NAMED_MAX: usize = 5;
+    let count = rebuilt.lost.len();
+    if count == 0 {
+        return None;
+    }
+    let more = if count > NAMED_MAX { ", ..." } else { "" };
+    let names = rebuilt.lost[..count.min(NAMED_MAX)].join(", ");
+    let (plural, aside) = (if count == 1 { "" } else { "s" }, rebuilt.put_aside.as_deref().map(shown));
+    let kept = aside.map(|path| format!("; the catalog that knew is kept at {path}")).unwrap_or_default();
+    let message = format!("{count} checkpoint{plural} known before cannot be found in the packs: {names}{more}{kept}");
+    let fix = "put back the store's packs from a copy and rebuild again, or `wfr import` an archive of `backup-state`";
+    Some(Finding::new("CHECKPOINTS_LOST", Severity::Critical, message, fix))
 }
 
 fn catalog(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {

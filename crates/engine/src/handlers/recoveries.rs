@@ -13,6 +13,7 @@ use wfr_model::config::IntegrityChecking;
 use wfr_model::plan::{Kept, KeptReason, Step};
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, WorkflowId};
+use wfr_recovery::apply::GaveUp;
 
 use super::{checkpoint, known, needed, shown, took};
 use crate::error::{Code, Failure};
@@ -20,7 +21,7 @@ use crate::open::Open;
 use crate::params::{
     Consent, EmergencyRestore, OnDamage, Recoveries, RestorationMode, Restore, Resume, Undo, ValidationLevel,
 };
-use crate::recovery::{self, Ended, FunctionalCheck, Order, Planned};
+use crate::recovery::{self, CheckEnd, Ended, FunctionalCheck, Order, Planned};
 use crate::response::{Impact, Success};
 use crate::results::{
     PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, ValidationResults, Verdict,
@@ -145,8 +146,8 @@ fn run(
     }
     let ended = recovery::recover(session, open, order, asked.consent)?;
     let ended = match ended.functional {
-        Some(false) => return put_back(session, open, order, ended, checked, begun),
-        _ => ended,
+        None | Some(CheckEnd::Passed) => ended,
+        Some(end) => return put_back(session, open, order, (ended, end), checked, begun),
     };
     let failure = failure_of(&ended);
     let changed = ended.report.changed.len() as u64;
@@ -168,7 +169,7 @@ fn put_back(
     session: &Session,
     open: &Open,
     order: &Order,
-    ended: Ended,
+    (ended, end): (Ended, CheckEnd),
     checked: Verdict,
     begun: Instant,
 ) -> Result<Success<Recovered>, Failure> {
@@ -203,6 +204,7 @@ fn put_back(
         Failure::new(Code::Interrupted, "interrupted: the tree is as it was before")
     } else {
         Failure::new(Code::FunctionalCheckFailed, "the functional check failed after the restore")
+            .with_details(end.to_string())
     };
     let left = format!("what the check left behind is in checkpoint {}", back.safety);
     Ok(Success::new(result).about(&order.workflow).with_verdict(Some(failure)).with_next_step(&left))
@@ -213,8 +215,11 @@ const BECAUSE_OF_CHECK: &str = "functional_check";
 
 fn failure_of(ended: &Ended) -> Option<Failure> {
     match ended.status {
+        RecoveryStatus::TakenBack if ended.reason == Some(GaveUp::Interrupted) => {
+            Some(Failure::new(Code::Interrupted, "interrupted: the tree is as it was before"))
+        }
         RecoveryStatus::TakenBack => {
-            let why = ended.reason.clone().unwrap_or_default();
+            let why = ended.reason.as_ref().map(ToString::to_string).unwrap_or_default();
             Some(Failure::new(Code::RecoveryTakenBack, format!("the recovery was taken back: {why}")))
         }
         RecoveryStatus::Partial => {
@@ -254,7 +259,7 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
     let integrity = if checked == Verdict::Skipped { Verdict::Skipped } else { Verdict::of(ended.is_as_planned) };
     let validation_results = ValidationResults {
         integrity_check: integrity,
-        functional_check: Verdict::of_optional(ended.functional),
+        functional_check: Verdict::of_optional(ended.functional.map(|end| end == CheckEnd::Passed)),
         ..ValidationResults::default()
     };
     Recovered {
@@ -362,11 +367,20 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
     let open = session.open()?;
     if !parameters.plan {
         recovery::finish_unfinished(session, &open)?;
+    } else if let Some(unfinished) = open.catalog.unfinished()?.first() {
+        let message =
+            format!("recovery {} is unfinished: what an undo does shows when it has ended", unfinished.recovery_id);
+        return Err(Failure::new(Code::RecoveryUnfinished, message).with_hint("`wfr resume` ends it"));
     }
     let record = undone(&open, &parameters)?;
     let none = || Failure::new(Code::NotUndoable, format!("recovery {} saved nothing", record.recovery_id));
     let safety = record.safety_checkpoint.clone().ok_or_else(none)?;
-    let target = open.catalog.resolve(None, safety.as_str())?;
+    let saved = open.catalog.checkpoint(&safety)?.filter(|row| row.deleted_at.is_none());
+    let gone = || {
+        let message = format!("checkpoint {safety}, which saved the tree before {}, is gone", record.recovery_id);
+        Failure::new(Code::NotUndoable, message).with_hint("`wfr restore` brings another checkpoint back")
+    };
+    let target = saved.ok_or_else(gone)?;
     let was_exact = record.parameters.get("exact_mtime").and_then(Value::as_bool).unwrap_or(false);
     let exact_mtime = was_exact && parameters.exact_mtime.0;
     let order = Order {
@@ -403,7 +417,11 @@ fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
             open.catalog.latest_undoable(workflow.as_ref())?
         }
     };
-    found.ok_or_else(|| Failure::new(Code::RecoveryNotFound, "there is no recovery to undo"))
+    let message = match &parameters.recovery_id {
+        Some(id) => format!("there is no recovery {id}"),
+        None => "there is no recovery to undo".to_owned(),
+    };
+    found.ok_or_else(|| Failure::new(Code::RecoveryNotFound, message).with_hint("`wfr recoveries` lists them"))
 }
 
 /// Ends what is unfinished.

@@ -73,19 +73,27 @@ pub fn config(session: &mut Session, parameters: Config) -> Result<Success<Confi
         key,
         value,
     });
+    let keys: Vec<ConfigKey> = keys.collect();
+    if let (Some(key), true) = (&parameters.key, keys.is_empty()) {
+        return Err(unknown_key(key));
+    }
     let file = shown(&view::dir(&place.root).join("config.toml"));
-    Ok(Success::new(ConfigView { file, keys: keys.collect(), changed }))
+    Ok(Success::new(ConfigView { file, keys, changed }))
 }
 
 /// Applies what the parameters set; returns the keys that are now other than before.
 fn change(whole: &mut Value, defaults: &Value, parameters: &Config) -> Result<Vec<String>, Failure> {
     let mut before = Vec::new();
     flatten("", whole, &mut before);
+    if parameters.unset && parameters.key.is_none() {
+        return Err(Failure::new(Code::WrongArguments, "`unset` needs a key")
+            .with_hint("`wfr config` lists the keys; `wfr config KEY --unset` sets one back"));
+    }
     if let Some(key) = &parameters.key
         && (parameters.value.is_some() || parameters.unset)
     {
         let pointer = format!("/{}", key.replace('.', "/"));
-        let unknown = || Failure::new(Code::UnknownParameter, format!("no configuration key `{key}`"));
+        let unknown = || unknown_key(key);
         let default = defaults.pointer(&pointer).ok_or_else(unknown)?;
         let new = parameters.value.as_ref().map_or_else(|| default.clone(), |text| typed(default, text));
         *whole.pointer_mut(&pointer).ok_or_else(unknown)? = new;
@@ -102,10 +110,18 @@ fn change(whole: &mut Value, defaults: &Value, parameters: &Config) -> Result<Ve
     Ok(after.into_iter().filter(|pair| !before.contains(pair)).map(|(key, _)| key).collect())
 }
 
+fn unknown_key(key: &str) -> Failure {
+    Failure::new(Code::UnknownParameter, format!("no configuration key `{key}`"))
+        .with_hint("`wfr config` lists the keys")
+}
+
 /// A text as a value of the kind that a key has.
 fn typed(default: &Value, text: &str) -> Value {
     match default {
         Value::String(_) => Value::String(text.to_owned()),
+        Value::Array(_) if text.starts_with('[') => {
+            serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+        }
         Value::Array(_) => Value::Array(text.split(',').map(|part| Value::String(part.trim().to_owned())).collect()),
         _ => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
     }

@@ -3,13 +3,14 @@
 //! Owns both. Refuses to decide what follows from them.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -83,9 +84,9 @@ pub struct FunctionalCheck {
 }
 
 impl FunctionalCheck {
-    /// Whether the command succeeded in time, its own or what is left of the recovery's. What it says goes to this
-    /// process's standard error.
-    pub fn run(&self, root: &Path, left: Duration, abort: &AtomicBool) -> Result<bool, Failure> {
+    /// How the command ended in its time, its own or what is left of the recovery's. What it says goes to this process's
+    /// standard error.
+    pub fn run(&self, root: &Path, left: Duration, abort: &AtomicBool) -> Result<CheckEnd, Failure> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(&self.command).current_dir(root).stdin(Stdio::null());
         // Standard output is for the result alone.
@@ -98,27 +99,57 @@ impl FunctionalCheck {
         let (sender, receiver) = std::sync::mpsc::channel::<()>();
         std::thread::scope(|scope| {
             let pid = child.id();
-            scope.spawn(move || watch(pid, deadline, abort, &receiver));
-            let status = wait(&mut child);
+            let watching = scope.spawn(move || watch(pid, deadline, abort, &receiver));
+            let status = child.wait();
             drop(sender);
-            Ok(status?)
+            let cut_off = watching.join().unwrap_or(None);
+            let status = status?;
+            Ok(if status.success() { CheckEnd::Passed } else { cut_off.unwrap_or(CheckEnd::Failed(status)) })
         })
     }
 }
 
-fn wait(child: &mut Child) -> std::io::Result<bool> {
-    child.wait().map(|status| status.success())
+/// How a functional check ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CheckEnd {
+    /// With success.
+    Passed,
+    /// By itself, and not with success.
+    Failed(ExitStatus),
+    /// Its time was over.
+    TimedOut,
+    /// The caller gave up.
+    Interrupted,
 }
 
-/// Ends the command and what it started when its time is over or the caller gives up; returns when the sender is dropped.
-fn watch(pid: u32, deadline: Option<Instant>, abort: &AtomicBool, ended: &std::sync::mpsc::Receiver<()>) {
+impl fmt::Display for CheckEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passed => f.write_str("it passed"),
+            Self::Failed(status) => write!(f, "it ended with {status}"),
+            Self::TimedOut => f.write_str("it was still running when its time was over"),
+            Self::Interrupted => f.write_str("it was interrupted"),
+        }
+    }
+}
+
+/// Ends the command and what it started when its time is over or the caller gives up, and says which; returns when the
+/// sender is dropped.
+fn watch(
+    pid: u32,
+    deadline: Option<Instant>,
+    abort: &AtomicBool,
+    ended: &std::sync::mpsc::Receiver<()>,
+) -> Option<CheckEnd> {
     const TICK: Duration = Duration::from_millis(50);
     while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(TICK) {
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) || abort.load(Ordering::Relaxed) {
+        let is_interrupted = abort.load(Ordering::Relaxed);
+        if is_interrupted || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
                 let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
             }
-            return;
+            return Some(if is_interrupted { CheckEnd::Interrupted } else { CheckEnd::TimedOut });
         }
     }
+    None
 }

@@ -16,7 +16,7 @@ use wfr_model::checkpoint::{CheckpointType, Trigger};
 use wfr_model::plan::Plan;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, WorkflowId};
-use wfr_recovery::apply::{self, Environment, OnFailure, Options, Outcome};
+use wfr_recovery::apply::{self, Environment, GaveUp, OnFailure, Options, Outcome};
 use wfr_recovery::checkout::{Checkout, Written};
 use wfr_store::Store;
 
@@ -29,7 +29,7 @@ use crate::scanning::Effort;
 use crate::session::Session;
 use crate::{links, mint};
 
-pub use check::FunctionalCheck;
+pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished};
 pub use planning::{Planned, plan_dry};
 
@@ -72,11 +72,11 @@ pub struct Ended {
     /// Step by step.
     pub report: ApplyReport,
     /// Why it was taken back, where it was.
-    pub reason: Option<String>,
+    pub reason: Option<GaveUp>,
     /// Whether the tree was found as planned afterwards.
     pub is_as_planned: bool,
     /// What the functional check said; `None` where none was asked for.
-    pub functional: Option<bool>,
+    pub functional: Option<CheckEnd>,
 }
 
 /// Runs a recovery. The caller has checked the target. With [`Consent::None`] or a stale digest nothing is changed.

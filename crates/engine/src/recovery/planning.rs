@@ -34,6 +34,11 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// Whether there is nothing to do, and nothing in the way.
+    fn is_empty(&self) -> bool {
+        self.plan.steps.is_empty() && self.plan.conflicts.is_empty()
+    }
+
     /// By which `--apply` names it.
     pub fn digest(&self) -> Digest {
         digest(&self.plan)
@@ -179,14 +184,15 @@ fn blast_radius(open: &Open, order: &Order) -> Result<Vec<String>, Failure> {
 pub(super) fn check(planned: &Planned, order: &Order, consent: Consent) -> Result<(), Failure> {
     check_consent(planned, consent)?;
     check_others(planned, order)?;
-    check_conflicts(planned)?;
-    check_saved(planned)
+    check_conflicts(planned)
 }
 
 /// Refuses a plan that nobody has agreed to; the plan goes with the refusal.
 pub(super) fn check_consent(planned: &Planned, consent: Consent) -> Result<(), Failure> {
     match consent {
         Consent::Yes => Ok(()),
+        // Where nothing is to be done, there is nothing to agree to.
+        Consent::Ask | Consent::None if planned.is_empty() => Ok(()),
         Consent::Digest(digest) if digest == planned.digest() => Ok(()),
         Consent::Digest(_) => Err(stale(planned)),
         Consent::Ask | Consent::None => {
@@ -213,28 +219,20 @@ fn stale(planned: &Planned) -> Failure {
 fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
     let conflicts = &planned.plan.conflicts;
     let Some(first) = conflicts.first() else { return Ok(()) };
-    let guarded = conflicts.iter().all(|conflict| conflict.code == "AGENT_CONFIGURATION");
-    let code = if guarded { Code::ConfigurationGuarded } else { Code::Conflicts };
+    let are_all = |code| conflicts.iter().all(|conflict| conflict.code == code);
+    let code = match () {
+        () if are_all("AGENT_CONFIGURATION") => Code::ConfigurationGuarded,
+        () if are_all("NOT_SAVED") => Code::NotSaved,
+        () => Code::Conflicts,
+    };
     let message = format!("`{}`: {} ({} in all)", first.path, first.message, conflicts.len());
     Err(Failure::new(code, message).with_result(&refused(planned)))
-}
-
-/// Refuses where something that would change could not be saved first: it cannot be read, or keeps changing. What a rule
-/// leaves out is another matter: the plan names it and leaves it alone.
-fn check_saved(planned: &Planned) -> Result<(), Failure> {
-    let gap = planned.plan.kept.iter().find_map(|kept| match kept.reason {
-        KeptReason::NotSaved(reason) if reason.is_gap() => Some((&kept.path, reason)),
-        _ => None,
-    });
-    let Some((path, reason)) = gap else { return Ok(()) };
-    let message = format!("`{path}` would change, and it cannot be saved first ({reason:?})");
-    Err(Failure::new(Code::NotSaved, message).with_result(&refused(planned)))
 }
 
 /// Refuses where others have worked since, unless that was said to be meant.
 fn check_others(planned: &Planned, order: &Order) -> Result<(), Failure> {
     match planned.blast_radius.first() {
-        Some(first) if !order.whole_tree => {
+        Some(first) if !order.whole_tree && !planned.is_empty() => {
             Err(Failure::new(Code::OthersActive, format!("{first}: a full restore would take their work back too"))
                 .with_result(&refused(planned)))
         }
