@@ -22,7 +22,7 @@ pub enum SkipReason {
     OwnFiles,
     /// No permission, or an I/O error while reading.
     Unreadable,
-    /// A device node, which holds no data of its own.
+    /// A device node, a pipe or a socket: it holds no data of its own. Of the latter two it is known that they were there.
     SpecialFile,
     /// It kept changing while it was read.
     ChangedWhileRead,
@@ -39,7 +39,7 @@ impl fmt::Display for SkipReason {
             Self::CachedirTag => "it is marked as a cache",
             Self::OwnFiles => "it is wfr's own",
             Self::Unreadable => "it cannot be read",
-            Self::SpecialFile => "it is a device",
+            Self::SpecialFile => "it is a device, a pipe or a socket",
             Self::ChangedWhileRead => "it kept changing while it was read",
             Self::Quota => "it is larger than files may be",
             Self::Deadline => "the time was over",

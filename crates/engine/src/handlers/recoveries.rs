@@ -80,7 +80,21 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         target,
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
-    run(session, &open, &order, &asked, checked, begun)
+    let success = run(session, &open, &order, &asked, checked, begun)?;
+    Ok(tell_without_effect(
+        success,
+        &[
+            ("preserve_progress", parameters.preserve_progress),
+            ("notify_coordination_hub", parameters.notify_coordination_hub),
+        ],
+    ))
+}
+
+/// Says of parameters that were set that they do nothing yet: nothing is accepted in silence.
+fn tell_without_effect(success: Success<Recovered>, given: &[(&str, bool)]) -> Success<Recovered> {
+    given.iter().filter(|(_, is_set)| *is_set).fold(success, |success, (name, _)| {
+        success.with_next_step(format!("`{name}` has no effect in this version: it comes with the workflow's state"))
+    })
 }
 
 /// Checks the checkpoint before anything is changed, as far as the parameters ask for it.
@@ -317,7 +331,7 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     let mut success = run(session, &open, &order, &asked, checked, begun)?;
     success.result.passed_over = passed_over;
-    Ok(success)
+    Ok(tell_without_effect(success, &[("notify_stakeholders", parameters.notify_stakeholders)]))
 }
 
 type Whole = (CheckpointRow, Vec<CheckpointId>, Verdict);

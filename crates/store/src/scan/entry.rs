@@ -125,12 +125,17 @@ impl<'s> Worker<'s> {
     /// Counts an entry that is part of the tree.
     fn count(&mut self, folder: &Folder<'_>, name: &CStr, stat: &Stat) {
         self.found.counts.files += 1;
-        if stat.kind() == FileType::RegularFile {
-            self.found.counts.bytes += stat.size;
-            if stat.nlink > 1 {
-                let (dev, ino, name) = (stat.dev, stat.ino, name.to_owned());
-                self.found.linked.push(Linked { dev, ino, dir: folder.number, name });
+        match stat.kind() {
+            FileType::RegularFile => {
+                self.found.counts.bytes += stat.size;
+                if stat.nlink > 1 {
+                    let (dev, ino, name) = (stat.dev, stat.ino, name.to_owned());
+                    self.found.linked.push(Linked { dev, ino, dir: folder.number, name });
+                }
             }
+            // That it is there is recorded, and all that there is: nothing brings it back.
+            FileType::Fifo | FileType::Socket => self.skip(folder, name, SkipReason::SpecialFile, Some(0)),
+            _ => {}
         }
     }
 
@@ -197,7 +202,7 @@ impl<'s> Worker<'s> {
             FileType::Fifo => Kind::Fifo,
             FileType::Socket => Kind::Socket,
             _ => {
-                self.skip(folder, name, SkipReason::SpecialFile, None);
+                self.skip(folder, name, SkipReason::SpecialFile, Some(0));
                 self.put(folder, cached, &Fresh::omitted(name, Kind::Device));
                 return Ok(());
             }
