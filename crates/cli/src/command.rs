@@ -18,6 +18,9 @@ pub const WORDS: &str = "<words>";
 /// The id of the argument that takes all words after a `--`.
 pub const REST: &str = "<rest>";
 
+/// How long a line of a list in help may be, in characters.
+const LINE_MAX: usize = 80;
+
 const GLOBAL: &str = "Flags of every operation";
 
 /// One flag that every operation has: its name, its letter, what stands for its value, what it does.
@@ -81,7 +84,7 @@ pub fn root() -> Command {
     let width = operations::all().map(|operation| operation.name.len()).max().unwrap_or(0);
     let line = |operation: &Operation| {
         let (summary, _) = description(&(operation.parameters)());
-        format!("  {:width$}  {summary}\n", operation.name)
+        format!("  {:width$}  {}\n", operation.name, hanging(&summary, width + 4))
     };
     let list: String = operations::all().map(line).collect();
     Command::new("wfr")
@@ -94,6 +97,24 @@ pub fn root() -> Command {
         ))
         .disable_help_subcommand(true)
         .args(GLOBALS.iter().map(global))
+}
+
+/// A text in lines of at most [`LINE_MAX`] characters, the second and further ones indented.
+fn hanging(text: &str, indent: usize) -> String {
+    let mut shown = String::new();
+    let mut column = indent;
+    for word in text.split(' ') {
+        if column > indent && column + 1 + word.chars().count() > LINE_MAX {
+            shown.push_str(&format!("\n{:indent$}", ""));
+            column = indent;
+        } else if column > indent {
+            shown.push(' ');
+            column += 1;
+        }
+        shown.push_str(word);
+        column += word.chars().count();
+    }
+    shown
 }
 
 /// The first paragraph of a schema's description, and the others.

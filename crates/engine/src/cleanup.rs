@@ -82,7 +82,7 @@ pub struct Request {
     pub recompress: bool,
 }
 
-/// The fate of every checkpoint concerned, oldest first in each workflow.
+/// The fate of every checkpoint concerned, in the order of the rows: oldest first in each workflow.
 pub fn judge(
     open: &Open,
     request: &Request,
@@ -107,6 +107,7 @@ pub fn judge(
 fn candidate(row: &CheckpointRow, pinned: &HashSet<CheckpointId>) -> Candidate {
     Candidate {
         id: row.checkpoint_id.clone(),
+        name: row.name.clone(),
         created_at: row.created_at,
         checkpoint_type: row.checkpoint_type,
         trigger: row.trigger,

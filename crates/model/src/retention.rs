@@ -76,6 +76,8 @@ impl Retention {
 pub struct Candidate {
     /// Its id.
     pub id: CheckpointId,
+    /// Its name, for people.
+    pub name: String,
     /// When it was taken.
     pub created_at: Timestamp,
     /// Its type.
@@ -97,6 +99,8 @@ pub struct Candidate {
 pub struct Decision {
     /// Which.
     pub checkpoint_id: CheckpointId,
+    /// Its name.
+    pub name: String,
     /// Whether it stays.
     pub keep: bool,
     /// The rule that kept it, or `no rule keeps it`.
@@ -129,7 +133,7 @@ pub fn decide(candidates: &[Candidate], policy: &Retention, preserve_critical: b
             bucket
         };
         let (keep, reason) = rule.map_or((false, "no rule keeps it".to_owned()), |reason| (true, reason));
-        decisions.push(Decision { checkpoint_id: candidate.id.clone(), keep, reason });
+        decisions.push(Decision { checkpoint_id: candidate.id.clone(), name: candidate.name.clone(), keep, reason });
     }
     decisions.reverse();
     decisions
@@ -206,6 +210,7 @@ mod tests {
     fn candidate(n: u32, age_days: i64) -> Candidate {
         Candidate {
             id: format!("ckpt_{n}").parse().unwrap(),
+            name: format!("c{n}"),
             created_at: Timestamp(1_000 * DAY - age_days * DAY),
             checkpoint_type: CheckpointType::Manual,
             trigger: Trigger::Manual,

@@ -242,11 +242,12 @@ pub fn cleanup(result: &Cleanup) -> String {
         let pending = format!("{} go when running commands have ended", size(result.bytes_pending));
         shown.push_str(&fact("Pending", &pending));
     }
-    shown.push_str(&cut(result.decisions.iter().map(decision)));
+    let width = result.decisions.iter().map(|decision| decision.name.len()).max().unwrap_or(0);
+    shown.push_str(&cut(result.decisions.iter().map(|one| decision(one, width))));
     shown
 }
 
-fn decision(decision: &Decision) -> String {
+fn decision(decision: &Decision, width: usize) -> String {
     let verb = if decision.keep { styled(GOOD, "keep  ") } else { styled(BAD, "remove") };
-    format!("  {verb} {}  {}\n", decision.checkpoint_id, visible(&decision.reason))
+    format!("  {verb} {:width$}  {}\n", visible(&decision.name), visible(&decision.reason))
 }

@@ -215,8 +215,11 @@ pub fn resumed(result: &Resumed) -> String {
     }
     let mut shown = String::new();
     for one in &result.resumed {
-        let changed = count(one.changed.len() as u64, "path");
-        shown.push_str(&format!("{}: {}, {changed} changed\n", one.recovery_id, state(one.recovery_status)));
+        let what = match one.recovery_status {
+            RecoveryStatus::TakenBack => "the files are as they were before it".to_owned(),
+            _ => format!("{} changed", count(one.changed.len() as u64, "path")),
+        };
+        shown.push_str(&format!("{}: {}, {what}\n", one.recovery_id, state(one.recovery_status)));
         shown.push_str(&kept(&one.kept));
         shown.push_str(&failed(&one.failed));
         shown.push_str(&displaced(&one.displaced));

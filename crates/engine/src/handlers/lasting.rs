@@ -88,8 +88,8 @@ fn clean(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, F
 fn delete_and_collect(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, CleanupError> {
     let turn = cleanup::turn(open)?;
     let (rows, decisions) = cleanup::judge(open, request, session.now())?;
-    let goes = |row: &CheckpointRow| decisions.iter().any(|one| !one.keep && one.checkpoint_id == row.checkpoint_id);
-    let rows: Vec<CheckpointRow> = rows.into_iter().filter(goes).collect();
+    let goes = rows.into_iter().zip(&decisions).filter(|(_, decision)| !decision.keep);
+    let rows: Vec<CheckpointRow> = goes.map(|(row, _)| row).collect();
     let removed = if rows.is_empty() {
         vec![]
     } else {
