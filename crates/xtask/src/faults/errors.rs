@@ -9,7 +9,7 @@ use super::strace::{self, Point};
 use super::tally::Tally;
 
 /// Points of each operation and error in the short run.
-const SHORT: usize = 5;
+const SHORT: usize = 3;
 
 /// The errors under test.
 const ERRORS: [&str; 4] = ["EIO", "ENOSPC", "EMFILE", "EPERM"];

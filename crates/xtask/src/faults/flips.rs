@@ -16,7 +16,7 @@ use super::tally::{Run, Tally};
 use super::world::{World, said};
 
 /// Trials of each kind in the short run.
-const SHORT: usize = 60;
+const SHORT: usize = 40;
 
 /// One damage to one file of the vault.
 #[derive(Clone)]

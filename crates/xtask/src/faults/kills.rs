@@ -12,7 +12,7 @@ use super::tally::{Run, Tally};
 use super::world::World;
 
 /// Points of each operation in the short run.
-const SHORT: usize = 24;
+const SHORT: usize = 16;
 
 /// All operations.
 pub fn run(plan: &Plan) -> Vec<Tally> {
