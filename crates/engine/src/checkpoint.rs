@@ -3,6 +3,7 @@
 //! Owns the order of these and what the manifest says. Refuses to know who asked and how it is shown.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use wfr_catalog::{CatalogError, Head, ListQuery, NewCheckpoint, NewOperation};
 use wfr_model::checkpoint::{
@@ -100,6 +101,9 @@ pub enum CreateError {
     /// The catalog refused.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Asked from outside to give up.
+    #[error("interrupted before the checkpoint was committed")]
+    Interrupted,
     /// Other processes took checkpoints faster than this one could commit.
     #[error("other processes kept committing: gave up after {0} tries")]
     Contended(u32),
@@ -119,7 +123,7 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
     let captured = if request.with_files { Some(capture(open, &writer, session, effort)?) } else { None };
-    let created = commit(open, &store, writer, request, captured.as_ref(), session.now())?;
+    let created = commit(open, &store, writer, request, captured.as_ref(), session)?;
     if let Some(captured) = &captured {
         scanning::save_cache(open, &captured.scan, &store);
     }
@@ -140,18 +144,23 @@ fn capture(open: &Open, writer: &Writer<'_>, session: &Session, effort: Effort) 
     Ok(Captured { scan, coverage_id })
 }
 
-/// Builds the manifest on the chain's head and commits; again on the new head where another process was faster.
+/// Builds the manifest on the chain's head and commits; again on the new head where another process was faster. An
+/// interrupt counts until then: what was stored by that time is nobody's, and the next cleanup takes it.
 fn commit(
     open: &Open,
     store: &Store,
     writer: Writer<'_>,
     request: &Request,
     captured: Option<&Captured>,
-    now: Timestamp,
+    session: &Session,
 ) -> Result<Created, CreateError> {
+    let now = session.now();
     let mut draft = draft(open, &writer, request, captured, now)?;
     let (mut hash, mut sealed) = (put_manifest(&writer, &draft)?, vec![writer.finish()?]);
     for _ in 0..TRIES_MAX {
+        if session.abort.load(Ordering::Relaxed) {
+            return Err(CreateError::Interrupted);
+        }
         match try_commit(open, &draft, hash, &sealed, request) {
             Ok(()) => {
                 let added = sealed.iter().map(Sealed::added).fold(Added::default(), sum);

@@ -148,6 +148,7 @@ impl From<CreateError> for Failure {
             CreateError::Open(error) => error.into(),
             CreateError::Scan(error) => error.into(),
             CreateError::Write(error) => error.into(),
+            CreateError::Interrupted => Self::of(Code::Interrupted, &error),
             CreateError::Read(error) => error.into(),
             CreateError::Catalog(error) => error.into(),
             CreateError::Contended(_) => Self::of(Code::Busy, &error),

@@ -4,8 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wfr_model::coverage::Coverage;
-use wfr_model::coverage::SkipReason;
+use wfr_model::coverage::{Coverage, Skip, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, Step};
 use wfr_model::{CheckpointId, Digest, TreePath, WorkflowId};
@@ -150,7 +149,8 @@ impl Planner<'_> {
     /// a conflict.
     fn keep_parents_of_kept(&mut self) {
         let mut standing: BTreeSet<TreePath> = BTreeSet::new();
-        let own = self.goal.from_coverage.skips.iter().map(|skip| &skip.path);
+        let is_own = |skip: &&Skip| skip.reason == SkipReason::OwnFiles;
+        let own = self.goal.from_coverage.skips.iter().filter(is_own).map(|skip| &skip.path);
         for path in self.kept.keys().chain(own) {
             let mut at = path.parent();
             while let Some(parent) = at.filter(|parent| !parent.is_root()) {
