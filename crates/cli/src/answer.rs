@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::builder::StyledStr;
 use serde_json::Value;
 use wfr_engine::error::{Failure, code_of_io};
-use wfr_engine::response::{Outcome, Response};
+use wfr_engine::response::{Layout, Outcome, Response};
 
 use crate::arguments::Global;
 use crate::content::Content;
@@ -29,7 +29,7 @@ pub fn outcome(operation: &str, global: &Global, mut outcome: Outcome, content: 
     let response = Response::of_outcome(operation, outcome, environment::clock());
     let code = response.exit_code();
     let printed = if global.json {
-        document(|out| response.write_erased(out))
+        document(|layout, out| response.write_erased(layout, out))
     } else {
         let shown = if global.quiet { String::new() } else { render::response(operation, &response) };
         terminal::write(&mut terminal::out(global.colour), &shown)
@@ -47,7 +47,7 @@ pub fn outcome(operation: &str, global: &Global, mut outcome: Outcome, content: 
 pub fn failure(operation: &str, workflow: Option<String>, global: &Global, failure: &Failure) -> ExitCode {
     let response = Response::of_failure(operation, workflow, failure, environment::clock());
     if global.json {
-        return document(|out| response.write(out))
+        return document(|layout, out| response.write(layout, out))
             .map_or_else(|error| unprinted(&error), |()| ExitCode::from(response.exit_code()));
     }
     if let Some(result) = failure.result.as_deref().filter(|_| !global.quiet) {
@@ -60,10 +60,11 @@ pub fn failure(operation: &str, workflow: Option<String>, global: &Global, failu
     ExitCode::from(response.exit_code())
 }
 
-/// Prints the one document of a call with `--json`.
-fn document(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+/// Prints the one document of a call with `--json`: indented where somebody reads it on a terminal.
+fn document(write: impl FnOnce(Layout, &mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let layout = if terminal::is_shown() { Layout::Indented } else { Layout::Compact };
     // JSON escapes what acts on a terminal: there is nothing to take out.
-    terminal::unless_gone(write(&mut terminal::out(Colour::Always)))
+    terminal::unless_gone(write(layout, &mut terminal::out(Colour::Always)))
 }
 
 /// JSON for people and programs: indented, with a line end.

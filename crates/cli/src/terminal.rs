@@ -73,6 +73,11 @@ pub fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Whether standard output is a terminal.
+pub fn is_shown() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// How wide lines may be; `None` where standard output is no terminal.
 pub fn width() -> Option<u16> {
     let out = io::stdout();

@@ -87,6 +87,15 @@ impl<R> Success<R> {
     }
 }
 
+/// How JSON is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layout {
+    /// Indented, for people.
+    Indented,
+    /// In one line, for programs.
+    Compact,
+}
+
 /// A success of any operation.
 pub type Outcome = Success<Box<dyn Answer>>;
 
@@ -96,7 +105,7 @@ pub trait Answer: Any + Debug {
     fn to_value(&self) -> Value;
 
     /// Writes the document of a response with this result, piece by piece: a long list is not copied for it.
-    fn write(&self, head: Response<()>, out: &mut dyn Write) -> io::Result<()>;
+    fn write(&self, head: Response<()>, layout: Layout, out: &mut dyn Write) -> io::Result<()>;
 }
 
 impl<R: Serialize + Any + Debug> Answer for R {
@@ -104,8 +113,8 @@ impl<R: Serialize + Any + Debug> Answer for R {
         serde_json::to_value(self).expect("results have string keys and finite numbers only")
     }
 
-    fn write(&self, head: Response<()>, out: &mut dyn Write) -> io::Result<()> {
-        head.with_result(Some(self)).write(out)
+    fn write(&self, head: Response<()>, layout: Layout, out: &mut dyn Write) -> io::Result<()> {
+        head.with_result(Some(self)).write(layout, out)
     }
 }
 
@@ -246,16 +255,19 @@ impl<R> Response<R> {
         }
     }
 
-    /// Writes it as JSON for people and programs: indented, with a line end.
+    /// Writes it as JSON with a line end.
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn write(&self, out: &mut dyn Write) -> io::Result<()>
+    pub fn write(&self, layout: Layout, out: &mut dyn Write) -> io::Result<()>
     where
         R: Serialize,
     {
         let mut buffered = BufWriter::with_capacity(WRITE_BYTES, out);
-        serde_json::to_writer_pretty(&mut buffered, self)?;
+        match layout {
+            Layout::Indented => serde_json::to_writer_pretty(&mut buffered, self)?,
+            Layout::Compact => serde_json::to_writer(&mut buffered, self)?,
+        }
         buffered.write_all(b"\n")?;
         buffered.flush()
     }
@@ -278,10 +290,10 @@ impl Response<Box<dyn Answer>> {
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn write_erased(mut self, out: &mut dyn Write) -> io::Result<()> {
+    pub fn write_erased(mut self, layout: Layout, out: &mut dyn Write) -> io::Result<()> {
         match self.result.take() {
-            Some(result) => result.write(self.with_result(None), out),
-            None => self.with_result(None::<Value>).write(out),
+            Some(result) => result.write(self.with_result(None), layout, out),
+            None => self.with_result(None::<Value>).write(layout, out),
         }
     }
 }

@@ -366,6 +366,11 @@ pub fn unfinished(journal: &Path) -> io::Result<Vec<RecoveryId>> {
     redo::list(journal)
 }
 
+/// Drops the record of a recovery that has ended: nothing of it is done again. What it staged is a leftover then.
+pub fn forget(journal: &Path, id: &RecoveryId) -> io::Result<()> {
+    redo::remove(journal, id)
+}
+
 /// Opens an unfinished recovery again.
 pub fn reopen(journal: &Path, id: &RecoveryId) -> Result<Committed, RedoError> {
     Ok(Committed { redo: redo::read(journal, id)?, journal: journal.to_owned() })

@@ -163,8 +163,12 @@ fn name(id: &RecoveryId) -> String {
 }
 
 /// Writes the record: from the rename on the recovery happens. The commit point.
+///
+/// Where only the sync behind the rename fails, the record is taken away again: nobody may find one of a recovery that
+/// was called off. Should it come back with a power cut, the caller's own record of the end tells.
 pub(crate) fn write(journal: &Path, redo: &Redo) -> io::Result<()> {
-    write_durably(journal, &name(&redo.head.recovery), &redo.encode())
+    let id = &redo.head.recovery;
+    write_durably(journal, &name(id), &redo.encode()).inspect_err(|_| drop(remove(journal, id)))
 }
 
 /// Reads a record back.

@@ -191,14 +191,10 @@ pub struct Gap {
 /// Finds the headers of all records from `from` to `to`, stepping over what is damaged. Payloads are not looked at.
 pub fn scan(file: &File, from: u64, to: u64) -> io::Result<(Vec<Found>, Vec<Gap>)> {
     let (mut found, mut gaps) = (Vec::new(), Vec::new());
+    let mut window = Window { file, from: 0, filled: 0, bytes: [0; WINDOW] };
     let mut at = from.max(PREAMBLE.len() as u64);
     while at < to {
-        let mut bytes = [0; HEADER];
-        let header = match file.read_exact_at(&mut bytes, at) {
-            Ok(()) => Header::decode(&bytes).ok().filter(|header| at + header.record_len() <= to),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
-            Err(error) => return Err(error),
-        };
+        let header = Header::decode(window.at(at)?).ok().filter(|header| at + header.record_len() <= to);
         if let Some(header) = header {
             found.push(Found { offset: at, header });
             at += header.record_len();
@@ -211,26 +207,50 @@ pub fn scan(file: &File, from: u64, to: u64) -> io::Result<(Vec<Found>, Vec<Gap>
     Ok((found, gaps))
 }
 
+/// How much is read for a header, in bytes: those of small records come by the dozen.
+const WINDOW: usize = 4 << 10;
+
+/// A part of a file that has been read.
+struct Window<'f> {
+    file: &'f File,
+    from: u64,
+    filled: usize,
+    bytes: [u8; WINDOW],
+}
+
+impl Window<'_> {
+    /// The bytes of the file from an offset on: enough for a header, unless the file ends before.
+    fn at(&mut self, at: u64) -> io::Result<&[u8]> {
+        let held = at.checked_sub(self.from).filter(|skipped| skipped + HEADER as u64 <= self.filled as u64);
+        if held.is_none() {
+            self.filled = read_up_to(self.file, &mut self.bytes, at)?;
+            self.from = at;
+        }
+        let skipped = held.unwrap_or(0) as usize;
+        Ok(&self.bytes[skipped..self.filled])
+    }
+}
+
 /// The offset of the next readable header at or after `from`; `to` where there is none.
 fn next_header(file: &File, from: u64, to: u64) -> io::Result<u64> {
-    const WINDOW: usize = 64 << 10;
-    let mut window = vec![0; WINDOW + HEADER];
+    const STRIDE: usize = 64 << 10;
+    let mut searched = vec![0; STRIDE + HEADER];
     let mut at = from;
     while at < to {
-        let length = read_up_to(file, &mut window, at)?;
-        let candidates = length.min(WINDOW);
+        let length = read_up_to(file, &mut searched, at)?;
+        let candidates = length.min(STRIDE);
         for start in 0..candidates {
-            let bytes = &window[start..length];
+            let bytes = &searched[start..length];
             if bytes.starts_with(&MAGIC)
                 && Header::decode(bytes).is_ok_and(|h| at + start as u64 + h.record_len() <= to)
             {
                 return Ok(at + start as u64);
             }
         }
-        if candidates < WINDOW {
+        if candidates < STRIDE {
             break;
         }
-        at += WINDOW as u64;
+        at += STRIDE as u64;
     }
     Ok(to)
 }

@@ -136,9 +136,16 @@ impl Snapshot {
         self
     }
 
-    /// The same without what the filter refuses, by path.
+    /// The same without what the filter refuses, by path. Of a file's names only those that are left are its names.
     pub fn only(mut self, keep: impl Fn(&[u8]) -> bool) -> Self {
         self.entries.retain(|path, _| keep(path));
+        let mut groups = HashMap::<Vec<u8>, Vec<Vec<u8>>>::new();
+        for (path, entry) in &mut self.entries {
+            if let Some(first) = entry.same_as.take() {
+                groups.entry(first).or_default().push(path.clone());
+            }
+        }
+        self.note_links(groups.into_values());
         self
     }
 
@@ -241,5 +248,16 @@ mod tests {
         };
         // The first change shows under both names of the file.
         assert_eq!(changes.iter().map(count).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 6]);
+    }
+
+    #[test]
+    fn a_file_has_the_names_that_are_left() {
+        let tree = TestTree::of_every_kind();
+        let whole = Snapshot::of(tree.path());
+        let of = |snapshot: &Snapshot, path: &[u8]| snapshot.entries[path].same_as.clone();
+        assert_eq!(of(&whole, b"a.txt").as_deref(), Some(&b"a.txt"[..]));
+        assert_eq!(whole.clone().only(|_| true), whole);
+        assert_eq!(of(&whole.clone().only(|path| path != b"sub/a-again"), b"a.txt"), None);
+        assert_eq!(of(&whole.only(|path| path != b"a.txt"), b"sub/a-again"), None);
     }
 }

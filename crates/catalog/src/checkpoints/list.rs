@@ -2,14 +2,15 @@
 //!
 //! Owns the queries, one for any list however long. Refuses to format anything.
 
-use rusqlite::params_from_iter;
 use rusqlite::types::Value;
-use wfr_model::checkpoint::CheckpointType;
-use wfr_model::{Timestamp, WorkflowId};
+use rusqlite::{Row, params_from_iter};
+use wfr_model::checkpoint::{CheckpointType, FileCounts, Trigger, VerificationStatus};
+use wfr_model::{CheckpointId, Timestamp, WorkflowId};
 
 use super::CheckpointRow;
-use super::row::{SELECT, decode};
+use super::row::{self, SELECT};
 use crate::catalog::Catalog;
+use crate::columns;
 use crate::error::CatalogError;
 
 /// What a list is sorted by; equal ones follow the catalog's order.
@@ -49,17 +50,100 @@ pub struct ListQuery {
     pub include_deleted: bool,
 }
 
+/// What a long list shows of a checkpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Summary {
+    /// Its id.
+    pub checkpoint_id: CheckpointId,
+    /// Whose.
+    pub workflow_id: WorkflowId,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub checkpoint_type: CheckpointType,
+    /// What caused it.
+    pub trigger: Trigger,
+    /// When it was taken.
+    pub created_at: Timestamp,
+    /// The phase's number.
+    pub phase_id: Option<i64>,
+    /// The phase's name.
+    pub phase_name: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Whether nothing is missing that should be there.
+    pub complete: bool,
+    /// Counts over its tree.
+    pub files: FileCounts,
+    /// What is known of its integrity.
+    pub verification: VerificationStatus,
+    /// When that was found out.
+    pub verified_at: Option<Timestamp>,
+}
+
+/// Selects the columns that [`decode`] reads, in its order.
+const SUMMARY: &str = "SELECT checkpoint_id, workflow_id, name, checkpoint_type, trigger_kind, created_at, phase_id, \
+     phase_name, tags, complete, verification, verified_at, total, directories, bytes, added, changed, removed \
+     FROM checkpoints ";
+
+fn decode(row: &Row<'_>) -> rusqlite::Result<Summary> {
+    Ok(Summary {
+        checkpoint_id: columns::id(row, 0)?,
+        workflow_id: columns::id(row, 1)?,
+        name: row.get(2)?,
+        checkpoint_type: columns::word(row, 3)?,
+        trigger: columns::word(row, 4)?,
+        created_at: columns::time(row, 5)?,
+        phase_id: row.get(6)?,
+        phase_name: row.get(7)?,
+        tags: columns::json(row, 8)?,
+        complete: row.get(9)?,
+        verification: columns::word(row, 10)?,
+        verified_at: columns::time_or_null(row, 11)?,
+        files: row::counts(row, 12)?,
+    })
+}
+
+impl From<CheckpointRow> for Summary {
+    fn from(row: CheckpointRow) -> Self {
+        Self {
+            checkpoint_id: row.checkpoint_id,
+            workflow_id: row.workflow_id,
+            name: row.name,
+            checkpoint_type: row.checkpoint_type,
+            trigger: row.trigger,
+            created_at: row.created_at,
+            phase_id: row.phase_id,
+            phase_name: row.phase_name,
+            tags: row.tags,
+            complete: row.complete,
+            files: row.files,
+            verification: row.verification,
+            verified_at: row.verified_at,
+        }
+    }
+}
+
 impl Catalog {
     /// Checkpoints by a query.
     pub fn list(&self, query: &ListQuery) -> Result<Vec<CheckpointRow>, CatalogError> {
-        self.list_as(query, |row| row)
+        self.select(SELECT, query, row::decode)
     }
 
-    /// What `view` makes of each of them: of a long list no more is kept than what is wanted.
-    pub fn list_as<T>(&self, query: &ListQuery, view: impl Fn(CheckpointRow) -> T) -> Result<Vec<T>, CatalogError> {
-        let (sql, values) = statement(query);
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params_from_iter(values), |row| decode(row).map(&view))?;
+    /// What `view` makes of checkpoints by a query, of which no more is read and kept than a long list shows.
+    pub fn summaries<T>(&self, query: &ListQuery, view: impl Fn(Summary) -> T) -> Result<Vec<T>, CatalogError> {
+        self.select(SUMMARY, query, |row| decode(row).map(&view))
+    }
+
+    fn select<T>(
+        &self,
+        select: &str,
+        query: &ListQuery,
+        decode: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, CatalogError> {
+        let (rest, values) = clauses(query);
+        let mut statement = self.connection.prepare_cached(&format!("{select} {rest}"))?;
+        let rows = statement.query_map(params_from_iter(values), decode)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -67,11 +151,12 @@ impl Catalog {
     pub fn count(&self, query: &ListQuery) -> Result<u64, CatalogError> {
         let (filter, values) = conditions(query);
         let mut statement = self.connection.prepare(&format!("SELECT count(*) FROM checkpoints {filter}"))?;
-        Ok(statement.query_row(params_from_iter(values), |row| crate::columns::count(row, 0))?)
+        Ok(statement.query_row(params_from_iter(values), |row| columns::count(row, 0))?)
     }
 }
 
-fn statement(query: &ListQuery) -> (String, Vec<Value>) {
+/// What comes after the columns, and its values.
+fn clauses(query: &ListQuery) -> (String, Vec<Value>) {
     let (filter, mut values) = conditions(query);
     let way = if query.descending { "DESC" } else { "ASC" };
     let order = match query.sort_by {
@@ -82,7 +167,7 @@ fn statement(query: &ListQuery) -> (String, Vec<Value>) {
     };
     // A negative limit is none.
     values.push(query.limit.map_or(-1, i64::from).into());
-    (format!("{SELECT} {filter} ORDER BY {order} LIMIT ?"), values)
+    (format!("{filter} ORDER BY {order} LIMIT ?"), values)
 }
 
 /// The WHERE clause and its values. Values are always bound, never pasted in.

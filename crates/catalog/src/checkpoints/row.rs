@@ -73,20 +73,21 @@ pub(crate) fn decode(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
         has_files: row.get(17)?,
         verification: columns::word(row, 18)?,
         verified_at: columns::time_or_null(row, 19)?,
-        files: counts(row)?,
+        files: counts(row, 20)?,
         size_bytes: columns::count(row, 26)?,
         recovered: row.get(27)?,
         deleted_at: columns::time_or_null(row, 28)?,
     })
 }
 
-fn counts(row: &Row<'_>) -> rusqlite::Result<FileCounts> {
+/// The counts of a tree, in six columns from one on.
+pub(super) fn counts(row: &Row<'_>, from: usize) -> rusqlite::Result<FileCounts> {
     Ok(FileCounts {
-        total: columns::count(row, 20)?,
-        directories: columns::count(row, 21)?,
-        bytes: columns::count(row, 22)?,
-        added: columns::count(row, 23)?,
-        changed: columns::count(row, 24)?,
-        removed: columns::count(row, 25)?,
+        total: columns::count(row, from)?,
+        directories: columns::count(row, from + 1)?,
+        bytes: columns::count(row, from + 2)?,
+        added: columns::count(row, from + 3)?,
+        changed: columns::count(row, from + 4)?,
+        removed: columns::count(row, from + 5)?,
     })
 }

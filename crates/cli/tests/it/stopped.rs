@@ -150,6 +150,26 @@ fn a_restore_that_staged_but_did_not_begin_changes_nothing() {
     tree.world.refused(&["undo", "--yes"], 3, "RECOVERY_NOT_FOUND");
 }
 
+#[test]
+fn what_has_ended_is_not_done_again() {
+    let (tree, child) = stopped(FILES / 2);
+    kill(child);
+    let journal = tree.world.vault().join("journal");
+    let record = std::fs::read_dir(&journal).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(&record).unwrap();
+    tree.world.ok(&["resume", "--take-back"]);
+    // As a power cut could leave it: the end is recorded, the record's removal is not.
+    std::fs::write(&record, bytes).unwrap();
+    let doctor = tree.world.ok(&["doctor"]);
+    assert!(doctor.result("findings").to_string().contains("LEFTOVERS"), "{doctor:?}");
+    tree.world.tree.write(file(0), b"since");
+    let now = tree.world.snapshot();
+    assert_eq!(tree.world.ok(&["resume"]).result("resumed").as_array().unwrap().len(), 0);
+    assert!(!has_redo(&tree.world));
+    now.assert_same(&tree.world.snapshot());
+    tree.world.ok(&["doctor"]);
+}
+
 fn has_redo(world: &World) -> bool {
     std::fs::read_dir(world.vault().join("journal")).is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -18,6 +18,7 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Doctor, Metadata};
 use crate::rebuild::{self, Rebuilt};
+use crate::recovery;
 use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
@@ -130,11 +131,16 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
 }
 
 fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
-    for id in apply::unfinished(&open.vault.journal())? {
-        let message = format!("recovery {id} is not finished: some files are restored, others are not yet");
-        findings.push(Finding::new("RECOVERY_UNFINISHED", Severity::Error, message, "run `wfr resume`"));
-    }
     let committed = apply::unfinished(&open.vault.journal())?;
+    for id in &committed {
+        findings.push(if recovery::has_ended(open, id)? {
+            let message = format!("recovery {id} has ended, and its record in the journal was left behind");
+            Finding::new("LEFTOVERS", Severity::Warning, message, "`wfr resume` removes it")
+        } else {
+            let message = format!("recovery {id} is not finished: some files are restored, others are not yet");
+            Finding::new("RECOVERY_UNFINISHED", Severity::Error, message, "run `wfr resume`")
+        });
+    }
     for record in open.catalog.unfinished()?.iter().filter(|record| !committed.contains(&record.recovery_id)) {
         let message = format!("recovery {} began and never changed anything", record.recovery_id);
         findings.push(Finding::new("RECOVERY_BEGUN", Severity::Error, message, "run `wfr resume`"));

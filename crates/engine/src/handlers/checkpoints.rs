@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use wfr_catalog::{CheckpointRow, ListQuery, Reference, SortBy as Order};
+use wfr_catalog::{CheckpointRow, ListQuery, Reference, SortBy as Order, Summary};
 use wfr_model::Span;
 use wfr_model::checkpoint::VerificationStatus;
 use wfr_model::coverage::Coverage;
@@ -129,22 +129,31 @@ pub fn list(session: &mut Session, parameters: ListCheckpoints) -> Result<Succes
         descending: parameters.descending,
         include_deleted: false,
     };
-    let checkpoints = open.catalog.list_as(&query, |row| line(row, &parameters))?;
+    let integrity = parameters.include_integrity_status;
+    let checkpoints: Vec<CheckpointLine> = if parameters.include_metadata {
+        let rows = open.catalog.list(&query)?.into_iter();
+        rows.map(|row| line(Some(metadata(&row)), row.into(), integrity)).collect()
+    } else {
+        open.catalog.summaries(&query, |summary| line(None, summary, integrity))?
+    };
     let total = if parameters.limit.is_some() { open.catalog.count(&query)? } else { checkpoints.len() as u64 };
     Ok(Success { workflow_id: workflow, ..Success::new(CheckpointList { checkpoints, total }) })
 }
 
-fn line(row: CheckpointRow, parameters: &ListCheckpoints) -> CheckpointLine {
-    let integrity = parameters.include_integrity_status;
+fn metadata(row: &CheckpointRow) -> LineMetadata {
+    LineMetadata {
+        size_bytes: row.size_bytes,
+        retention_policy: row.retention.clone(),
+        tree: row.tree,
+        manifest: row.manifest,
+        predecessor: row.predecessor.clone(),
+        recovered: row.recovered,
+    }
+}
+
+fn line(metadata: Option<LineMetadata>, row: Summary, integrity: bool) -> CheckpointLine {
     CheckpointLine {
-        metadata: parameters.include_metadata.then(|| LineMetadata {
-            size_bytes: row.size_bytes,
-            retention_policy: row.retention.clone(),
-            tree: row.tree,
-            manifest: row.manifest,
-            predecessor: row.predecessor.clone(),
-            recovered: row.recovered,
-        }),
+        metadata,
         checkpoint_id: row.checkpoint_id,
         workflow_id: row.workflow_id,
         name: row.name,

@@ -2,6 +2,7 @@
 //!
 //! Owns completing, and cleaning up what never began. Refuses to touch a recovery whose process lives.
 
+use wfr_catalog::CatalogError;
 use wfr_model::RecoveryId;
 use wfr_model::recovery::RecoveryStatus;
 use wfr_recovery::apply::{self, Environment, Outcome};
@@ -42,6 +43,11 @@ pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>, take_bac
     let mut finished = Finished::default();
     let journal = open.vault.journal();
     for id in apply::unfinished(&journal)? {
+        // What has ended is not done again: the files are the users' since.
+        if has_ended(open, &id)? {
+            apply::forget(&journal, &id)?;
+            continue;
+        }
         let outcome = complete(session, open, &id, take_back)?;
         finished.resumed.push((id, outcome));
     }
@@ -52,6 +58,11 @@ pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>, take_bac
     // The hold is ours, so no staging directory belongs to a living recovery.
     apply::clean_leftovers(open.root(), &|_| false)?;
     Ok(finished)
+}
+
+/// Whether an end of this recovery is recorded. A rebuilt catalog knows of none: then what the journal holds is done.
+pub fn has_ended(open: &Open, id: &RecoveryId) -> Result<bool, CatalogError> {
+    Ok(open.catalog.recovery(id)?.is_some_and(|record| record.status != RecoveryStatus::Started))
 }
 
 fn complete(session: &Session, open: &Open, id: &RecoveryId, take_back: bool) -> Result<Outcome, Failure> {

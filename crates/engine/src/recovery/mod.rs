@@ -30,7 +30,7 @@ use crate::session::Session;
 use crate::{links, mint};
 
 pub use check::{CheckEnd, FunctionalCheck};
-pub use finish::{Finished, finish_and_clean, finish_unfinished};
+pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended};
 pub use planning::{Planned, plan_dry};
 
 /// A recovery to be run.

@@ -160,10 +160,9 @@ impl Trial {
 
     /// The acknowledged checkpoint gives back all that its coverage does not exclude.
     fn second_is_there(&self, outcome: &Outcome) -> Result<(), String> {
-        let restored = self.world.restored(SECOND)?.without_dir_mtimes();
+        let restored = self.world.restored(SECOND)?;
         let complete = outcome.result("coverage")["complete"] != false;
-        let lines = self.new.clone().without_dir_mtimes().differences(&restored);
-        let lost: Vec<_> = lines.iter().filter(|line| complete || !line.ends_with("-> absent")).collect();
+        let lost = not_held(&self.new, restored, complete);
         if lost.is_empty() {
             Ok(())
         } else {
@@ -189,7 +188,7 @@ impl Trial {
     fn not_as_new(&self, now: &Snapshot, outcome: &Outcome) -> Vec<String> {
         let left = left_unread(outcome);
         let mut lines = self.wanted().differences(&self.comparable(now.clone()));
-        lines.retain(|line| !left.iter().any(|path| line.starts_with(&format!("{path}: "))));
+        lines.retain(|line| !left.iter().any(|left| left.is_meant(line)));
         lines
     }
 
@@ -230,10 +229,7 @@ impl Trial {
                 }
                 _ => continue,
             };
-            // A checkpoint that says it is incomplete may lack what could not be read, and nothing else.
-            let complete = self.world.is_complete(&name)?;
-            let mut lines = known.clone().without_dir_mtimes().differences(&restored.without_dir_mtimes());
-            lines.retain(|line| complete || !line.ends_with("-> absent"));
+            let lines = not_held(known, restored, self.world.is_complete(&name)?);
             if !lines.is_empty() {
                 return Err(format!("{name} differs: {:?}", &lines[..lines.len().min(5)]));
             }
@@ -245,6 +241,14 @@ impl Trial {
     fn edited(&self) -> &Snapshot {
         if self.operation == Operation::Undo { &self.new } else { &self.old }
     }
+}
+
+/// What a checkpoint, as it was written out, does not hold of a tree as it should. One that says that it is incomplete
+/// may lack what could not be read, and nothing else.
+fn not_held(wanted: &Snapshot, held: Snapshot, complete: bool) -> Vec<String> {
+    let held = held.without_dir_mtimes();
+    let due = wanted.clone().without_dir_mtimes().only(|path| complete || held.entries.contains_key(path));
+    due.differences(&held)
 }
 
 /// Both are equal, or a text with the first differences.
@@ -282,9 +286,27 @@ fn old_checkpoints(world: &World) -> Result<(), String> {
     std::fs::remove_file(file).map_err(|error| error.to_string())
 }
 
-/// The paths that an answer says were left alone because they could not be read, and the directories that hold them.
-fn left_unread(outcome: &Outcome) -> Vec<&str> {
-    let is_unread = |kept: &&Value| kept["reason"]["uncovered"] == "unreadable" || kept["reason"] == "not_empty";
-    let kept = outcome.result("kept").as_array().into_iter().flatten().filter(is_unread);
-    kept.filter_map(|kept| kept["path"].as_str()).collect()
+/// A path that was left as it was.
+struct Left<'o> {
+    path: &'o str,
+    with_all_below: bool,
+}
+
+impl Left<'_> {
+    /// Whether a line of [`Snapshot::differences`] is about it.
+    fn is_meant(&self, line: &str) -> bool {
+        let rest = line.strip_prefix(self.path).unwrap_or_default();
+        rest.starts_with(": ") || self.with_all_below && rest.starts_with('/')
+    }
+}
+
+/// What an answer says was left alone because it could not be read, and the directories that hold such.
+fn left_unread(outcome: &Outcome) -> Vec<Left<'_>> {
+    let left = |kept: &'_ Value| match (&kept["reason"], &kept["reason"]["uncovered"]) {
+        (_, Value::String(reason)) if reason == "unreadable" => Some(true),
+        (Value::String(reason), _) if reason == "not_empty" => Some(false),
+        _ => None,
+    };
+    let kept = outcome.result("kept").as_array().into_iter().flatten();
+    kept.filter_map(|kept| Some(Left { with_all_below: left(kept)?, path: kept["path"].as_str()? })).collect()
 }

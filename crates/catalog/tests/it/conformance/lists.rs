@@ -1,6 +1,6 @@
 //! Lists: filters, orders, tags.
 
-use wfr_catalog::{Catalog, ListQuery, SortBy};
+use wfr_catalog::{Catalog, ListQuery, SortBy, Summary};
 use wfr_model::checkpoint::CheckpointType;
 
 use crate::sample::{add, at, op, wf};
@@ -11,6 +11,8 @@ type Make<'a> = &'a dyn Fn() -> Catalog;
 fn listed(catalog: &Catalog, query: ListQuery) -> Vec<u64> {
     let rows = catalog.list(&query).unwrap();
     assert_eq!(rows.len() as u64, catalog.count(&query).unwrap().min(query.limit.map_or(u64::MAX, u64::from)));
+    let summaries: Vec<Summary> = rows.iter().cloned().map(Summary::from).collect();
+    assert_eq!(catalog.summaries(&query, |summary| summary).unwrap(), summaries);
     rows.iter().map(|row| u64::from_str_radix(&row.checkpoint_id.as_str()[5..], 16).unwrap()).collect()
 }
 
