@@ -328,7 +328,11 @@ fn file_system_state(open: &Open, writer: &Writer<'_>, captured: &Captured) -> R
         repositories: repositories::of(open, &scan.coverage),
     };
     match differences {
-        Some(differences) => differences.iter().for_each(|difference| note_difference(&mut state, difference)),
+        Some(differences) => {
+            // What could not be reached this time is not gone.
+            let is_news = |one: &&Difference| one.after.is_some() || scan.coverage.covering(&one.path).is_none();
+            differences.iter().filter(is_news).for_each(|difference| note_difference(&mut state, difference));
+        }
         None => note_all_new(&mut state, writer, &scan.tree)?,
     }
     Ok(state)

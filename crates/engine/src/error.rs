@@ -133,7 +133,7 @@ codes! {
     /// A reference that may mean several things.
     Ambiguous = "AMBIGUOUS_REFERENCE", Usage, Low, "give more of the id, or name the workflow with `--workflow-id`";
     /// The configuration cannot be used.
-    InvalidConfiguration = "INVALID_CONFIGURATION", Usage, Medium, "mend `.claude/recovery/config.toml`: the message names the line";
+    InvalidConfiguration = "INVALID_CONFIGURATION", Usage, Medium, "mend `.claude/recovery/config.toml`, or remove it: then the defaults hold";
     /// The directory cannot be a workspace, or the store cannot be where it is asked for.
     UnsuitablePlace = "UNSUITABLE_PLACE", Usage, Low, "choose another directory";
     /// No protected directory here or above.

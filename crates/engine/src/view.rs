@@ -110,7 +110,17 @@ pub fn load_config(root: &Path) -> Result<Config, ConfigError> {
         }
         Err(source) => return Err(ConfigError::Io { file, source }),
     };
-    toml::from_str(&text).map_err(|error| ConfigError::Malformed { file, why: error.to_string() })
+    toml::from_str(&text).map_err(|error| ConfigError::Malformed { file, why: told(&text, &error) })
+}
+
+/// What the parser says, in one line, with the place.
+fn told(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return error.message().to_owned();
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
 }
 
 /// The vault that the configuration names; its text has the escapes of every path, since it may hold any bytes.

@@ -140,12 +140,18 @@ fn text_that_is_not_one_json_object_is_refused() {
         (r#"{"tags": {"a": 1}}"#, "INVALID_PARAMETER"),
         (r#"{"deadline": "-1s"}"#, "INVALID_PARAMETER"),
         (r#"{"phase": 1, "phase_id": 2}"#, "INVALID_PARAMETER"),
+        (r#"{"phase": -1}"#, "INVALID_PARAMETER"),
+        (r#"{"name": "tree"}"#, "INVALID_PARAMETER"),
+        (r#"{"name": "latest"}"#, "INVALID_PARAMETER"),
+        (r#"{"tags": ["a", " "]}"#, "INVALID_PARAMETER"),
+        (r#"{"retention_policy": "0d"}"#, "INVALID_PARAMETER"),
     ] {
         let ended = world.call(&["create-checkpoint", "wf", parameters]);
         let shown: String = parameters.chars().take(60).collect();
         assert_eq!((ended.code, ended.error()), (2, error), "{shown}: {:.400}", format!("{ended:?}"));
     }
     world.refused(&["create-checkpoint", "wf", "{}", "{}"], 2, "WRONG_ARGUMENTS");
+    world.refused(&["create-checkpoint", "ckpt_12345678"], 2, "INVALID_PARAMETER");
     world.refused(&["list-checkpoints", r#"{"limit": -1}"#], 2, "INVALID_PARAMETER");
     assert_eq!(world.ok(&["list-checkpoints"]).result("total"), 0);
 }

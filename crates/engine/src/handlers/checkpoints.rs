@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use wfr_catalog::{CheckpointRow, ListQuery, Reference, SortBy as Order, Summary};
-use wfr_model::Span;
+use wfr_model::{CheckpointId, Span};
 use wfr_model::checkpoint::VerificationStatus;
 use wfr_model::coverage::Coverage;
 
@@ -88,21 +88,37 @@ fn created_result(created: Created, integrity: Verdict, begun: Instant) -> Check
     }
 }
 
+/// What `diff` calls the workspace as it is.
+const WORKING_TREE: &str = "tree";
+
 fn request(session: &Session, parameters: &CreateCheckpoint) -> Result<Request, Failure> {
     if let Some(name) = &parameters.name {
         wfr_model::ids::check_name(name, "checkpoint name")
             .map_err(|error| Failure::new(Code::InvalidParameter, error.to_string()))?;
-        if Reference::is_reserved(name) {
+        if Reference::is_reserved(name) || name == WORKING_TREE {
             let message = format!("`{name}` means something else as a reference");
             return Err(Failure::new(Code::InvalidParameter, message).with_hint("choose another name"));
         }
     }
     let workflow = needed(parameters.workflow_id.clone(), "workflow_id")?;
+    let phase = parameters.phase()?;
+    let refused = [
+        (workflow.as_str().parse::<CheckpointId>().is_ok(), "the workflow's name is a checkpoint's id"),
+        (phase.0.is_some_and(|number| number < 0), "a phase's number is 0 or greater"),
+        (parameters.tags.iter().any(|tag| tag.trim().is_empty()), "a tag is empty"),
+        (
+            parameters.retention_policy.and_then(Span::duration).is_some_and(|length| length.is_zero()),
+            "a checkpoint that is kept for no time would not be one",
+        ),
+    ];
+    if let Some((_, message)) = refused.iter().find(|(is_refused, _)| *is_refused) {
+        return Err(Failure::new(Code::InvalidParameter, *message));
+    }
     Ok(Request {
         trigger: parameters.trigger,
         name: parameters.name.clone(),
         tags: parameters.tags.clone(),
-        phase: parameters.phase()?,
+        phase,
         retention: parameters.retention_policy.map(|span| span.to_string()),
         with_files: parameters.include_file_backups.0,
         ..Request::new(workflow, parameters.checkpoint_type, &session.actor)

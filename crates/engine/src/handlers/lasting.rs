@@ -175,7 +175,12 @@ pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<
         retention: parameters.retention.map(|span| span.to_string()),
         verified,
     };
-    Ok(Success::new(result).about(&workflow))
+    let success = Success::new(result).about(&workflow);
+    Ok(if path.starts_with(open.root()) {
+        success.with_next_step("the archive lies in the workspace, so checkpoints take it too: move it elsewhere")
+    } else {
+        success
+    })
 }
 
 fn to_back_up(open: &Open, workflow: &WorkflowId, kind: BackupType) -> Result<Vec<CheckpointRow>, Failure> {
