@@ -17,7 +17,8 @@ use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepEnd, StepReport};
 use wfr_model::{RecoveryId, TreePath};
 use wfr_store::{Objects, ReadError, disk};
 
-use crate::mounts::{self, Mounts, Staging};
+use crate::leftovers;
+use crate::mounts::{Mounts, Staging};
 use crate::plan::LinkGroups;
 pub use crate::redo::RedoError;
 use crate::redo::{self, Head, Redo, RedoStep};
@@ -213,7 +214,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     let id = options.recovery.clone();
     let staging = open_staging(&root, &roots, &id).map_err(|error| {
         for mount in &roots {
-            let _ = clean_mount(&root, mount, &|other| *other != id, &mut vec![]);
+            let _ = leftovers::clean_mount(&root, mount, &|other| *other != id, &mut vec![]);
         }
         failed(error)
     })?;
@@ -546,50 +547,4 @@ fn all_back(failed: Vec<(&RedoStep, io::Error)>) -> io::Result<()> {
 struct Told {
     message: String,
     source: io::Error,
-}
-
-/// Removes staging directories of recoveries that never passed their commit point, on every mount. `is_known` says which
-/// are at work.
-pub fn clean_leftovers(root: &Path, is_known: &dyn Fn(&RecoveryId) -> bool) -> io::Result<Vec<RecoveryId>> {
-    let mounts = mounts::below(root);
-    let root = disk::open_dir(root)?;
-    let mut cleaned = Vec::new();
-    for mount in &mounts {
-        clean_mount(&root, mount, is_known, &mut cleaned)?;
-    }
-    cleaned.sort();
-    cleaned.dedup();
-    Ok(cleaned)
-}
-
-fn clean_mount(
-    root: &OwnedFd,
-    mount: &TreePath,
-    is_known: &dyn Fn(&RecoveryId) -> bool,
-    cleaned: &mut Vec<RecoveryId>,
-) -> io::Result<()> {
-    let Ok(base) = beneath::directory(root, &mount.join(mounts::STAGING.as_bytes())) else {
-        return Ok(());
-    };
-    let listed = disk::open_at(&base, Path::new("."), rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty())?;
-    for entry in rustix::fs::Dir::read_from(&listed)? {
-        let entry = entry?;
-        let Some(id) = entry.file_name().to_str().ok().and_then(|name| name.parse::<RecoveryId>().ok()) else {
-            continue;
-        };
-        if is_known(&id) {
-            continue;
-        }
-        let staging = Staging::open(root.as_fd(), mount, &id)?;
-        // Only what was staged is removed. Before the commit point nothing can have been displaced.
-        for staged in rustix::fs::Dir::read_from(&staging.new)? {
-            let staged = staged?;
-            if !matches!(staged.file_name().to_bytes(), b"." | b"..") {
-                disk::unlink(&staging.new, beneath::os(staged.file_name().to_bytes()))?;
-            }
-        }
-        staging.close(root.as_fd(), &id)?;
-        cleaned.push(id);
-    }
-    mounts::remove_if_unused(&base, &beneath::directory(root, mount)?)
 }

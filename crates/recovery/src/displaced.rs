@@ -14,7 +14,7 @@ use wfr_model::recovery::Displaced;
 use wfr_store::disk;
 
 use crate::beneath::{holds, look, open_file};
-use crate::mounts::{STAGING, Staging};
+use crate::mounts::{KEPT, STAGING, Staging};
 use crate::redo::RedoStep;
 
 /// Drops or keeps what a step displaced, and drops what it staged in vain.
@@ -68,6 +68,6 @@ fn keep(
 ) -> io::Result<Displaced> {
     let kept = format!("{recovery}-{}", name.display());
     disk::rename(dir, name, staging.kept()?, Path::new(&kept), RenameFlags::NOREPLACE)?;
-    let place = staging.mount.join(STAGING.as_bytes()).join(b"kept").join(kept.as_bytes());
+    let place = staging.mount.join(STAGING.as_bytes()).join(KEPT.as_bytes()).join(kept.as_bytes());
     Ok(Displaced { path: step.path.clone(), kept_at: place, reason: reason.to_owned() })
 }

@@ -12,6 +12,7 @@ mod beneath;
 pub mod checkout;
 mod displaced;
 mod guard;
+pub mod leftovers;
 mod metadata;
 mod mounts;
 mod permissions;

@@ -20,6 +20,9 @@ use crate::beneath;
 /// The directory at the root of a mount that holds staged and displaced files.
 pub(crate) const STAGING: &str = ".wfr-staging";
 
+/// The directory in it for displaced files that are not dropped.
+pub(crate) const KEPT: &str = "kept";
+
 /// The directories below a recovery's own: what is to come, what was taken away.
 pub(crate) const NEW: &str = "new";
 pub(crate) const OLD: &str = "old";
@@ -91,7 +94,7 @@ impl Staging {
 
     /// The mount's root directory's staging base, for renames into `kept`.
     pub(crate) fn kept(&self) -> io::Result<OwnedFd> {
-        ensure_dir(&self.base, Path::new("kept"))
+        ensure_dir(&self.base, Path::new(KEPT))
     }
 
     /// Removes the recovery's own directories where they are empty, and the base where nothing is kept.
@@ -102,7 +105,7 @@ impl Staging {
             let _ = disk::remove_dir(&dir, Path::new(OLD));
             let _ = disk::remove_dir(&self.base, own);
         }
-        let _ = disk::remove_dir(&self.base, Path::new("kept"));
+        let _ = disk::remove_dir(&self.base, Path::new(KEPT));
         remove_if_unused(&self.base, &beneath::directory(root, &self.mount)?)
     }
 }

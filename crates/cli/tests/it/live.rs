@@ -94,6 +94,22 @@ fn what_a_user_writes_meanwhile_is_never_lost() {
     }
 }
 
+#[test]
+fn what_was_displaced_and_kept_is_pointed_out_later() {
+    let world = World::new();
+    world.tree.write("log", b"one");
+    world.checkpoint("base");
+    world.tree.write("log", b"one and more");
+    let writer = std::fs::OpenOptions::new().append(true).open(world.tree.at("log")).unwrap();
+    let restored = world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(restored.result("displaced").as_array().unwrap().len(), 1, "{restored:?}");
+    let findings = || world.ok(&["doctor"]).result("findings").to_string();
+    assert!(findings().contains("DISPLACED_KEPT"), "{}", findings());
+    drop(writer);
+    std::fs::remove_dir_all(world.tree.at(".wfr-staging")).unwrap();
+    assert!(!findings().contains("DISPLACED_KEPT"), "{}", findings());
+}
+
 fn place(displaced: &serde_json::Value) -> String {
     displaced["kept_at"].as_str().unwrap_or_default().to_owned()
 }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, NewOperation};
+use wfr_model::TreePath;
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::{RecoveryId, TreePath};
-use wfr_recovery::{apply, probe};
+use wfr_recovery::{apply, leftovers, probe};
 use wfr_store::{Vault, reserve};
 
 use super::{known, needed, shown};
@@ -24,9 +24,6 @@ use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
 use crate::{mint, view, workspace};
 
-/// The directory at the root of a mount in which a recovery stages files.
-const STAGING: &str = ".wfr-staging";
-
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
     let rebuilt = if parameters.rebuild_catalog { Some(rebuild_catalog(session)?) } else { None };
@@ -37,7 +34,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     packs(&open, &mut findings)?;
     places(&open, &mut findings);
     unfinished(&open, &mut findings)?;
-    leftovers(&open, &mut findings)?;
+    left_behind(&open, &mut findings)?;
     chain(&open, &mut findings)?;
     let file_systems = file_systems(&open, &mut findings);
     let healthy = !findings.iter().any(|finding| finding.severity >= Severity::Error);
@@ -149,25 +146,22 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
 }
 
 /// What dead processes left: staged files of a recovery that nobody knows, and the room kept for a full disk.
-fn leftovers(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+fn left_behind(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     let known = apply::unfinished(&open.vault.journal())?;
-    for id in staged(open.root()).into_iter().filter(|id| !known.contains(id)) {
+    for id in leftovers::staged(open.root()).into_iter().filter(|id| !known.contains(id)) {
         let message = format!("recovery {id} left staged files behind that nothing needs");
         findings.push(Finding::new("LEFTOVERS", Severity::Warning, message, "`wfr resume` removes them"));
+    }
+    for (dir, count) in leftovers::kept(open.root()) {
+        let message = format!("{count} displaced, kept in {}: somebody still wrote to them", dir.display());
+        let fix = "their names begin with the recovery's id, see `wfr recoveries`; remove what nobody needs";
+        findings.push(Finding::new("DISPLACED_KEPT", Severity::Warning, message, fix));
     }
     if !reserve::is_there(open.vault.dir()) {
         let message = "the room kept for a full disk is not there";
         findings.push(Finding::new("RESERVE_MISSING", Severity::Warning, message, "free space, then run `wfr init`"));
     }
     Ok(())
-}
-
-/// The recoveries that have a staging directory on some mount of the workspace.
-fn staged(root: &Path) -> Vec<RecoveryId> {
-    let dirs =
-        probe::mounts(root).into_iter().map(|mount| root.join(OsStr::from_bytes(mount.as_bytes())).join(STAGING));
-    let names = dirs.filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
-    names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Whether each checkpoint follows the one before it, as far as the catalog tells.

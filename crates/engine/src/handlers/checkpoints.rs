@@ -5,9 +5,9 @@
 use std::time::Instant;
 
 use wfr_catalog::{CheckpointRow, ListQuery, Reference, SortBy as Order, Summary};
-use wfr_model::{CheckpointId, Span};
 use wfr_model::checkpoint::VerificationStatus;
 use wfr_model::coverage::Coverage;
+use wfr_model::{CheckpointId, Span};
 
 use super::{checkpoint, known, needed, shown, took};
 use crate::checkpoint::{self as taking, Created, Request};

@@ -6,6 +6,7 @@ use wfr_catalog::CatalogError;
 use wfr_model::RecoveryId;
 use wfr_model::recovery::RecoveryStatus;
 use wfr_recovery::apply::{self, Environment, Outcome};
+use wfr_recovery::leftovers;
 
 use super::end;
 use crate::error::Failure;
@@ -56,7 +57,7 @@ pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>, take_bac
         finished.aborted.push(record.recovery_id);
     }
     // The hold is ours, so no staging directory belongs to a living recovery.
-    apply::clean_leftovers(open.root(), &|_| false)?;
+    leftovers::clean(open.root(), &|_| false)?;
     Ok(finished)
 }
 

@@ -148,7 +148,7 @@ impl Ground {
             outcomes.push(outcome.unwrap());
             committed.finish(self.tree.path()).unwrap();
         }
-        apply::clean_leftovers(self.tree.path(), &|_| false).unwrap();
+        wfr_recovery::leftovers::clean(self.tree.path(), &|_| false).unwrap();
         outcomes
     }
 
