@@ -309,6 +309,7 @@ fn file_system_state(open: &Open, writer: &Writer<'_>, captured: &Captured) -> R
         tree: scan.tree,
         hard_links: scan.hard_links,
         root_mode: scan.root_meta.mode,
+        root_mtime: Some(scan.root_meta.mtime),
         files: FileCounts {
             total: scan.counts.files,
             directories: scan.counts.directories,

@@ -5,6 +5,7 @@
 use wfr_catalog::CheckpointRow;
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
 use wfr_model::coverage::Coverage;
+use wfr_model::plan::RootMeta;
 use wfr_store::{ObjectKind, Objects, ReadError};
 
 /// The manifest of a checkpoint, verified against its hash.
@@ -16,6 +17,12 @@ pub fn manifest(objects: &dyn Objects, row: &CheckpointRow) -> Result<Manifest, 
         return Err(malformed(format!("it has version {}", manifest.format_version)));
     }
     Ok(manifest)
+}
+
+/// The workspace's own directory as a checkpoint has it; `None` where it does not tell, or cannot be read.
+pub fn root(objects: &dyn Objects, row: &CheckpointRow) -> Option<RootMeta> {
+    let state = manifest(objects, row).ok()?.file_system_state?;
+    Some(RootMeta { mode: state.root_mode, mtime: state.root_mtime })
 }
 
 /// What a checkpoint does not cover, in full.

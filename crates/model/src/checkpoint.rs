@@ -9,7 +9,7 @@ use crate::coverage::SkipSum;
 use crate::digest::Digest;
 use crate::ids::{CheckpointId, WorkflowId};
 use crate::path::TreePath;
-use crate::time::Timestamp;
+use crate::time::{FileTime, Timestamp};
 
 /// The version of the manifest's form that this build writes; it reads no later one.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -153,6 +153,9 @@ pub struct FileSystemState {
     pub hard_links: Option<Digest>,
     /// The workspace root directory's own permission bits.
     pub root_mode: u32,
+    /// Its time of last modification; earlier versions did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_mtime: Option<FileTime>,
     /// Counts over the tree and against the checkpoint before.
     pub files: FileCounts,
     /// Files changed since the checkpoint before; at most [`INLINE_PATHS_MAX`].

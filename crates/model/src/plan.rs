@@ -9,6 +9,7 @@ use crate::digest::Digest;
 use crate::entry::{Entry, Kind};
 use crate::ids::{CheckpointId, WorkflowId};
 use crate::path::TreePath;
+use crate::time::FileTime;
 
 /// One change to one path. `before` is what must stand there when the step runs, `after` what stands there then.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,6 +82,24 @@ pub struct Conflict {
     pub message: String,
 }
 
+/// What is known of the workspace's own directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct RootMeta {
+    /// Permission bits.
+    pub mode: u32,
+    /// Time of last modification; checkpoints of earlier versions do not have it.
+    pub mtime: Option<FileTime>,
+}
+
+/// A change of the workspace's own directory, which no path names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct RootChange {
+    /// As it is.
+    pub before: RootMeta,
+    /// As it will be; its time is part of the goal only where times are.
+    pub after: RootMeta,
+}
+
 /// A whole recovery, ready to be applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Plan {
@@ -94,6 +113,8 @@ pub struct Plan {
     pub to: Digest,
     /// The steps, sorted by path; apply orders them itself.
     pub steps: Vec<Step>,
+    /// What becomes of the workspace's own directory; `None`: nothing.
+    pub root: Option<RootChange>,
     /// What is left alone.
     pub kept: Vec<Kept>,
     /// What stands in the way.
@@ -165,7 +186,7 @@ impl Step {
 impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.root.is_none()
     }
 
     /// The bytes over which the plan's digest is taken: one line a fact, in a fixed order, times of the present
@@ -175,6 +196,9 @@ impl Plan {
         for step in &self.steps {
             text.push_str(&serde_json::to_string(&step.summary()).expect("a summary has string keys only"));
             text.push('\n');
+        }
+        if let Some(RootChange { after: RootMeta { mode, mtime }, .. }) = &self.root {
+            text.push_str(&format!("root {mode:o} {mtime:?}\n"));
         }
         for conflict in &self.conflicts {
             text.push_str(&format!("conflict {} {}\n", conflict.code, conflict.path));

@@ -85,7 +85,9 @@ impl schemars::JsonSchema for Timestamp {
 }
 
 /// A file's time stamp as the kernel gives it: seconds (any sign) and nanoseconds 0 to 999,999,999.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct FileTime {
     /// Seconds since the epoch.
     pub secs: i64,

@@ -203,7 +203,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     }
     // Where the others are to be done anyway, each step that may not be done is reported.
     if options.on_failure == OnFailure::TakeBack
-        && let Some((path, why)) = permissions::denied(&root, &steps).map_err(failed)?
+        && let Some((path, why)) = permissions::denied(&root, plan.root, &steps).map_err(failed)?
     {
         return Err(PrepareError::Denied { path, why });
     }
@@ -229,6 +229,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
         take_back: options.on_failure == OnFailure::TakeBack,
         mounts: roots,
         lifted,
+        root_change: plan.root,
         payload: options.payload,
     };
     let redo = Redo { head, steps };
@@ -406,12 +407,14 @@ impl Committed {
         if let Some(reason) = reason {
             let failed = self.back(&ground);
             self.lift(&root, false)?;
+            self.set_root_mode(&root, true)?;
             all_back(failed)?;
             self.sync(&staging)?;
             let report = self.settle(&staging, &[])?;
             return Ok(Outcome { status: RecoveryStatus::TakenBack, report, reason: Some(reason) });
         }
         self.lift(&root, false)?;
+        self.set_root_mode(&root, false)?;
         self.sync(&staging)?;
         let report = self.settle(&staging, &ends)?;
         let status = if report.failed.is_empty() { RecoveryStatus::Done } else { RecoveryStatus::Partial };
@@ -429,6 +432,7 @@ impl Committed {
         self.lift(&root, true)?;
         let failed = self.back(&ground);
         self.lift(&root, false)?;
+        self.set_root_mode(&root, true)?;
         let (denied, other): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(_, error)| is_denied(error));
         all_back(other)?;
         self.sync(&staging)?;
@@ -489,6 +493,16 @@ impl Committed {
         Ok(())
     }
 
+    /// Gives the workspace's own directory its mode, or the one of before, unless somebody gave it another meanwhile.
+    fn set_root_mode(&self, root: &OwnedFd, back: bool) -> io::Result<()> {
+        let Some(change) = &self.redo.head.root_change else { return Ok(()) };
+        let (is, wanted) = if back { (change.after, change.before) } else { (change.before, change.after) };
+        if is.mode != wanted.mode && beneath::look_at(root)?.mode == is.mode {
+            metadata::set_mode(root, wanted.mode)?;
+        }
+        Ok(())
+    }
+
     fn sync(&self, staging: &[Staging]) -> io::Result<()> {
         staging.iter().try_for_each(|staging| disk::sync_file_system(staging.new.as_fd()))
     }
@@ -515,13 +529,19 @@ impl Committed {
     }
 
     /// Ends the recovery: the redo record goes, then the staging directories. To be called once the end is recorded.
-    pub fn finish(self, root: &Path) -> io::Result<()> {
+    pub fn finish(self, root: &Path, status: RecoveryStatus) -> io::Result<()> {
         redo::remove(&self.journal, self.recovery())?;
         let Ok(root) = disk::open_dir(root) else { return Ok(()) };
         for staging in open_staging(&root, &self.redo.head.mounts, self.recovery())? {
             staging.close(root.as_fd(), self.recovery())?;
         }
-        Ok(())
+        // Last of all: staging gave the directory another time.
+        let is_back = status == RecoveryStatus::TakenBack;
+        let meta = self.redo.head.root_change.map(|change| if is_back { change.before } else { change.after });
+        match meta.and_then(|meta| meta.mtime) {
+            Some(time) => metadata::set_time(&root, Path::new("."), metadata::Time::Exact(time)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -13,13 +13,14 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 use wfr_model::entry::{Content, Entry, Node};
+use wfr_model::plan::RootMeta;
 use wfr_model::{Digest, TreePath};
 use wfr_store::content::{self, CopyError};
 use wfr_store::tree;
 use wfr_store::{Objects, ReadError, disk};
 
 use crate::beneath::{self, os};
-use crate::metadata::{Time, dress, dress_directory, dress_link};
+use crate::metadata::{Time, dress, dress_directory, dress_link, set_mode, set_time};
 use crate::plan::LinkGroups;
 use crate::stage::DiskFile;
 
@@ -66,6 +67,8 @@ pub struct Checkout<'c> {
     pub objects: &'c dyn Objects,
     /// The tree.
     pub tree: Digest,
+    /// What the directory itself gets; `None`: nothing.
+    pub root: Option<RootMeta>,
     /// Its hard links.
     pub links: LinkGroups,
     /// Objects that are known to be damaged: files that need one are left out.
@@ -137,6 +140,10 @@ impl Checkout<'_> {
                 .map_err(|source| CheckoutError::Io { place: path.to_string(), source })?;
         }
         let failed = |source| CheckoutError::Io { place: ".".to_owned(), source };
+        if let Some(RootMeta { mode, mtime }) = self.root {
+            set_mode(root, mode).map_err(failed)?;
+            mtime.map_or(Ok(()), |time| set_time(root, Path::new("."), Time::Exact(time))).map_err(failed)?;
+        }
         disk::sync_file_system(root.as_fd()).map_err(failed)?;
         Ok(written)
     }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Access, AtFlags};
 use wfr_model::TreePath;
-use wfr_model::plan::Action;
+use wfr_model::plan::{Action, RootChange};
 
 use crate::beneath::{self, Slot, os};
 use crate::redo::RedoStep;
@@ -16,10 +16,21 @@ use crate::redo::RedoStep;
 const STICKY: u32 = 0o1000;
 
 /// The first path that a step would change and that this process may not, with the reason; `None` where it may do all.
-pub(crate) fn denied(root: &OwnedFd, steps: &[RedoStep]) -> io::Result<Option<(TreePath, &'static str)>> {
+pub(crate) fn denied(
+    root: &OwnedFd,
+    change: Option<RootChange>,
+    steps: &[RedoStep],
+) -> io::Result<Option<(TreePath, &'static str)>> {
     let user = rustix::process::geteuid();
     if user.is_root() {
         return Ok(None);
+    }
+    let sets_mode = change.is_some_and(|change| change.before.mode != change.after.mode);
+    if sets_mode && beneath::look_at(root)?.uid != user.as_raw() {
+        return Ok(Some((
+            TreePath::ROOT,
+            "the workspace's directory belongs to another user, who alone may set its mode",
+        )));
     }
     for step in steps {
         // Where the directory is still to be made, it will be this process's own.

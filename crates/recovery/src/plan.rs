@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_model::coverage::{Coverage, Skip, SkipReason};
 use wfr_model::entry::{Entry, Node};
-use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, Step};
+use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, RootChange, RootMeta, Step};
 use wfr_model::{CheckpointId, Digest, TreePath, WorkflowId};
 use wfr_store::tree::{self, Difference};
 use wfr_store::{Objects, ReadError};
@@ -31,6 +31,10 @@ pub struct Goal {
     pub from_coverage: Coverage,
     /// What the checkpoint does not cover.
     pub to_coverage: Coverage,
+    /// The workspace's own directory as it is; `None`: not known.
+    pub from_root: Option<RootMeta>,
+    /// The same as the checkpoint has it.
+    pub to_root: Option<RootMeta>,
     /// Hard links of the present tree.
     pub from_links: LinkGroups,
     /// Hard links of the checkpoint.
@@ -209,12 +213,21 @@ impl Planner<'_> {
             target: goal.target.clone(),
             from: goal.from,
             to: goal.to,
+            root: root_change(goal, !self.steps.is_empty()),
             steps: self.steps.into_values().flatten().collect(),
             kept,
             conflicts: self.conflicts,
             exact_mtime: goal.exact_mtime,
         }
     }
+}
+
+/// What becomes of the workspace's own directory, whose time every recovery changes that has something to do.
+fn root_change(goal: &Goal, has_steps: bool) -> Option<RootChange> {
+    let (before, mut after) = (goal.from_root?, goal.to_root?);
+    after.mtime = after.mtime.filter(|_| goal.exact_mtime);
+    let is_time_due = after.mtime.is_some() && (has_steps || after.mtime != before.mtime);
+    (before.mode != after.mode || is_time_due).then_some(RootChange { before, after })
 }
 
 fn conflict(path: &TreePath, code: &str, message: &str) -> Conflict {

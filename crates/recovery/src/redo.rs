@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wfr_model::entry::Entry;
-use wfr_model::plan::Action;
+use wfr_model::plan::{Action, RootChange};
 use wfr_model::{RecoveryId, TreePath};
 use wfr_store::tree::{Part, decode, encode};
 use wfr_store::vault::write_durably;
@@ -31,6 +31,9 @@ pub(crate) struct Head {
     pub(crate) mounts: Vec<TreePath>,
     /// Directories that are made writable for the time, and the modes that they get back.
     pub(crate) lifted: Vec<(TreePath, u32)>,
+    /// What becomes of the workspace's own directory.
+    #[serde(default)]
+    pub(crate) root_change: Option<RootChange>,
     /// The caller's own.
     pub(crate) payload: Value,
 }
@@ -225,6 +228,7 @@ mod tests {
             take_back: true,
             mounts: vec![TreePath::ROOT],
             lifted: vec![],
+            root_change: None,
             payload: serde_json::json!({"n": 1}),
         };
         let away = RedoStep { action: Action::Delete, after: None, staged: None, ..step.clone() };

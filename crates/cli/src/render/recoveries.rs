@@ -13,8 +13,12 @@ use crate::terminal::{BAD, FAINT, GOOD, HEADING, WARN, styled, visible};
 
 /// A plan.
 pub fn plan(plan: &PlanResult) -> String {
-    let mut shown = format!("{} {}\n", styled(HEADING, "Plan:"), summary(&plan.steps));
+    let mut shown = format!("{} {}\n", styled(HEADING, "Plan:"), summary(plan));
     shown.push_str(&cut(plan.steps.iter().map(step)));
+    if let Some(change) = plan.root.filter(|change| change.before.mode != change.after.mode) {
+        let modes = format!("mode {:o} -> {:o}", change.before.mode, change.after.mode);
+        shown.push_str(&format!("  {} ./  {modes}\n", styled(WARN, "~")));
+    }
     shown.push_str(&kept(&plan.kept));
     shown.push_str(&conflicts(&plan.conflicts));
     if !plan.blast_radius.is_empty() {
@@ -26,9 +30,10 @@ pub fn plan(plan: &PlanResult) -> String {
     shown
 }
 
-fn summary(steps: &[StepSummary]) -> String {
+fn summary(plan: &PlanResult) -> String {
+    let steps = &plan.steps;
     if steps.is_empty() {
-        return "nothing to do".to_owned();
+        return if plan.root.is_some() { "the workspace's own directory only" } else { "nothing to do" }.to_owned();
     }
     let kinds = [
         (Action::Create, "create"),

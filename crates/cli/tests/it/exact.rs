@@ -1,5 +1,8 @@
 //! After arbitrary edits a restore gives the tree back exactly, and an undo the edited one.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use serde_json::json;
 use wfr_testkit::{Prng, TestTree, TreeShape, edit_at_random, grow};
 
 use crate::world::World;
@@ -50,6 +53,37 @@ fn every_kind_of_entry_comes_back() {
     world.tree.dir("run.sh/is/a/directory");
     world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
     before.assert_same(&world.snapshot());
+}
+
+#[test]
+fn the_workspaces_own_directory_comes_back() {
+    let world = World::new();
+    world.tree.set_mode("", 0o750);
+    world.tree.set_mtime("", 1_000_000_000, 7);
+    world.checkpoint("base");
+    world.tree.set_mode("", 0o777);
+    world.tree.write("new", b"1");
+    let mode = || world.root().metadata().unwrap().permissions().mode() & 0o7777;
+    let time = || world.root().metadata().map(|meta| (meta.mtime(), meta.mtime_nsec())).unwrap();
+    let plan = world.ok(&["restore", "wf", "base", "--exact-mtime", "--plan"]);
+    assert_eq!(plan.json["result"]["plan"]["root"]["after"]["mode"], 0o750, "{plan:?}");
+    world.ok(&["restore", "wf", "base", "--exact-mtime", "--yes"]);
+    assert_eq!((mode(), time()), (0o750, (1_000_000_000, 7)));
+    let again = world.ok(&["restore", "wf", "base", "--exact-mtime", "--plan"]);
+    assert_eq!(
+        (again.result("plan")["steps"].as_array().unwrap().len(), &again.result("plan")["root"]),
+        (0, &json!(null))
+    );
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(mode(), 0o777);
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    world.tree.set_mode("", 0o701);
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(mode(), 0o701, "a mode given since stays");
+    let to = world.data.path().join("beside");
+    world.ok(&["restore", "wf", "base", "--to", to.to_str().unwrap(), "--exact-mtime", "--yes"]);
+    let beside = to.metadata().unwrap();
+    assert_eq!((beside.permissions().mode() & 0o7777, beside.mtime(), beside.mtime_nsec()), (0o750, 1_000_000_000, 7));
 }
 
 #[test]

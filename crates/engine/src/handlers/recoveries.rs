@@ -297,6 +297,7 @@ pub fn plan_result(planned: &Planned) -> PlanResult {
     PlanResult {
         digest: planned.digest(),
         steps: planned.plan.steps.iter().map(Step::summary).collect(),
+        root: planned.plan.root,
         conflicts: planned.plan.conflicts.clone(),
         blast_radius: planned.blast_radius.clone(),
         kept: planned.plan.kept.clone(),

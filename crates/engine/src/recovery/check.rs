@@ -26,7 +26,8 @@ use wfr_store::{Store, disk, tree};
 use crate::error::Failure;
 use crate::open::Open;
 
-/// Whether every path that was changed holds what the plan aimed at: kind, mode, size, and each byte.
+/// Whether every path that was changed holds what the plan aimed at: kind, mode, size, and each byte;
+/// and the workspace's own directory its mode.
 pub(super) fn is_as_planned(open: &Open, store: &Store, plan: &Plan, report: &ApplyReport) -> Result<bool, Failure> {
     let root = disk::open_dir(open.root())?;
     for path in report.changed.iter().map(|step| &step.path) {
@@ -35,7 +36,8 @@ pub(super) fn is_as_planned(open: &Open, store: &Store, plan: &Plan, report: &Ap
             return Ok(false);
         }
     }
-    Ok(true)
+    let wanted = plan.root.map(|change| change.after.mode);
+    Ok(wanted.is_none_or(|mode| rustix::fs::fstat(&root).is_ok_and(|stat| stat.st_mode & 0o7777 == mode)))
 }
 
 /// Whether a path holds an entry, or nothing.

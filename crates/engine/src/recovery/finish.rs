@@ -83,6 +83,6 @@ fn complete(session: &Session, open: &Open, id: &RecoveryId, take_back: bool) ->
     if let Some(record) = open.catalog.recovery(id)? {
         end(session, open, &record.workflow_id, id, outcome.status, Some(outcome.report.clone()))?;
     }
-    committed.finish(open.root())?;
+    committed.finish(open.root(), outcome.status)?;
     Ok(outcome)
 }

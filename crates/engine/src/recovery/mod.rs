@@ -27,7 +27,7 @@ use crate::open::Open;
 use crate::params::Consent;
 use crate::scanning::Effort;
 use crate::session::Session;
-use crate::{links, mint};
+use crate::{links, manifests, mint};
 
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended};
@@ -185,7 +185,7 @@ fn run(
     let report = || Some(outcome.report.clone());
     or_with_reserve(open, || end(session, open, &order.workflow, &id, outcome.status, report()))?;
     // The end is recorded: what cannot be tidied up now, the next command does.
-    let _ = committed.finish(open.root());
+    let _ = committed.finish(open.root(), outcome.status);
     let Outcome { status, mut report, reason } = outcome;
     report.kept.extend(plan.kept.iter().cloned());
     let is_as_planned = status != RecoveryStatus::TakenBack && check::is_as_planned(open, store, plan, &report)?;
@@ -293,6 +293,7 @@ pub fn checkout(
     let checkout = Checkout {
         objects: &store,
         tree,
+        root: manifests::root(&store, target),
         links: links::of(&store, target.hard_links.as_ref())?,
         damaged,
         with_owner: with_owner(),

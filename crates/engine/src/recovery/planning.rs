@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use wfr_catalog::{CheckpointRow, ListQuery};
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::{Entry, Node};
-use wfr_model::plan::{Kept, KeptReason, Plan};
+use wfr_model::plan::{Kept, KeptReason, Plan, RootMeta};
 use wfr_model::{Digest, TreePath};
-use wfr_recovery::plan::{Goal, plan};
+use wfr_recovery::plan::{Goal, LinkGroups, plan};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
 use wfr_store::{Objects, Store, content, tree};
@@ -36,7 +36,7 @@ pub struct Planned {
 impl Planned {
     /// Whether there is nothing to do, and nothing in the way.
     fn is_empty(&self) -> bool {
-        self.plan.steps.is_empty() && self.plan.conflicts.is_empty()
+        self.plan.is_empty() && self.plan.conflicts.is_empty()
     }
 
     /// By which `--apply` names it.
@@ -53,13 +53,26 @@ fn digest(plan: &Plan) -> Digest {
 /// Makes the plan from the tree as it is now. Writes nothing.
 pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) -> Result<Planned, Failure> {
     let dry = Dry::over(store);
-    let (from, coverage, links) = if open.root().is_dir() {
+    let present = if open.root().is_dir() {
         let scan = scanning::scan_workspace(open, &dry, session, Effort::default())?;
-        (scan.tree, scan.coverage, links::of(&dry, scan.hard_links.as_ref())?)
+        Present {
+            tree: scan.tree,
+            links: links::of(&dry, scan.hard_links.as_ref())?,
+            root: Some(RootMeta { mode: scan.root_meta.mode, mtime: Some(scan.root_meta.mtime) }),
+            coverage: scan.coverage,
+        }
     } else {
-        (tree::write(&dry, &[])?, Coverage::default(), vec![])
+        Present { tree: tree::write(&dry, &[])?, coverage: Coverage::default(), links: vec![], root: None }
     };
-    make(open, &dry, order, from, coverage, links)
+    make(open, &dry, order, present)
+}
+
+/// The tree that a plan starts from.
+struct Present {
+    tree: Digest,
+    coverage: Coverage,
+    links: LinkGroups,
+    root: Option<RootMeta>,
 }
 
 /// Makes the plan from the safety checkpoint.
@@ -70,27 +83,26 @@ pub(super) fn plan_from(
     order: &Order,
     safety: &CheckpointRow,
 ) -> Result<Planned, Failure> {
-    let coverage = manifests::coverage(store, safety)?;
-    let links = links::of(store, safety.hard_links.as_ref())?;
-    make(open, store, order, tree_of(safety)?, coverage, links)
+    let present = Present {
+        tree: tree_of(safety)?,
+        coverage: manifests::coverage(store, safety)?,
+        links: links::of(store, safety.hard_links.as_ref())?,
+        root: manifests::root(store, safety),
+    };
+    make(open, store, order, present)
 }
 
-fn make(
-    open: &Open,
-    objects: &dyn Objects,
-    order: &Order,
-    from: Digest,
-    from_coverage: Coverage,
-    from_links: wfr_recovery::plan::LinkGroups,
-) -> Result<Planned, Failure> {
+fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
     let goal = Goal {
         workflow: order.workflow.clone(),
         target: order.target.checkpoint_id.clone(),
-        from,
+        from: present.tree,
         to: tree_of(&order.target)?,
-        from_coverage,
+        from_coverage: present.coverage,
         to_coverage: manifests::coverage(objects, &order.target)?,
-        from_links,
+        from_root: present.root,
+        to_root: manifests::root(objects, &order.target),
+        from_links: present.links,
         to_links: links::of(objects, order.target.hard_links.as_ref())?,
         exact_mtime: order.exact_mtime,
         with_owner: with_owner(),
@@ -114,7 +126,7 @@ fn make(
 fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &mut Plan) -> Result<(), Failure> {
     let Some(undone) = &order.undoes else { return Ok(()) };
     let row = open.catalog.checkpoint(&undone.target)?;
-    let after = row.and_then(|row| row.tree).ok_or_else(|| {
+    let after = row.as_ref().and_then(|row| row.tree).ok_or_else(|| {
         Failure::new(Code::NotUndoable, format!("the checkpoint that {} restored is gone", undone.recovery_id))
     })?;
     let (before, present) = (made.to, made.from);
@@ -138,6 +150,12 @@ fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &m
         }
     }
     made.steps = steps;
+    // A mode that somebody gave the directory since stays; a time alone is nothing to undo.
+    let restored = row.as_ref().and_then(|row| manifests::root(objects, row));
+    made.root = made.root.filter(|change| {
+        let is_edited = restored.is_some_and(|restored| restored.mode != change.before.mode);
+        !is_edited && (change.before.mode != change.after.mode || !made.steps.is_empty())
+    });
     Ok(())
 }
 

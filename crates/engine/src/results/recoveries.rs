@@ -4,7 +4,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wfr_model::plan::{Conflict, Kept, StepSummary};
+use wfr_model::plan::{Conflict, Kept, RootChange, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
 use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, TreePath, WorkflowId};
 
@@ -17,6 +17,9 @@ pub struct PlanResult {
     pub digest: Digest,
     /// What would be done, by path.
     pub steps: Vec<StepSummary>,
+    /// What would become of the workspace's own directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<RootChange>,
     /// What stands in the way.
     pub conflicts: Vec<Conflict>,
     /// Later work of others that would go back too, a sentence each.

@@ -37,7 +37,9 @@ fn ground() -> (Ground, State, State) {
     tree.symlink("link", b"a");
     tree.write("mode", b"mode");
     tree.set_mode("mode", 0o600);
+    tree.set_mode("", 0o750);
     let new = ground.capture();
+    tree.set_mode("", 0o700);
     tree.write("a", b"old a");
     tree.remove("b");
     tree.remove("empty");
@@ -54,16 +56,18 @@ fn ground() -> (Ground, State, State) {
 /// Runs and ends a recovery as far as it goes; returns how many displaced files it reports.
 fn run(ground: &Ground, environment: &Environment<'_>, committed: Committed) -> usize {
     let Ok(outcome) = committed.run(environment) else { return 0 };
-    let _ = committed.finish(ground.tree.path());
+    let _ = committed.finish(ground.tree.path(), outcome.status);
     outcome.report.displaced.len()
 }
 
 /// The tree is one of the two states, whole.
 fn assert_one_of(ground: &Ground, old: &State, new: &State, context: &str) -> &'static str {
-    let now = ground.snapshot();
+    let (now, mode) = (ground.snapshot(), ground.root().mode);
     if new.snapshot.differences(&now).is_empty() {
+        assert_eq!(mode, new.root.mode, "{context}");
         return "new";
     }
+    assert_eq!(mode, old.root.mode, "{context}");
     let lines = old.snapshot.clone().without_dir_mtimes().differences(&now.clone().without_dir_mtimes());
     assert!(lines.is_empty(), "{context}: neither old {lines:#?} nor new {:#?}", new.snapshot.differences(&now));
     "old"
@@ -139,8 +143,8 @@ fn die_after(ground: &Ground, old: &State, new: &State, last: usize) -> bool {
     let environment = ground.environment(&store, &died);
     let committed = ground.prepare(&environment, &ground.plan(old, new), new).unwrap();
     let ended = catch_unwind(AssertUnwindSafe(|| committed.run(&environment)));
-    if ended.is_ok() {
-        committed.finish(ground.tree.path()).unwrap();
+    if let Ok(outcome) = &ended {
+        committed.finish(ground.tree.path(), outcome.as_ref().unwrap().status).unwrap();
     }
     ended.is_err()
 }

@@ -7,7 +7,7 @@ use wfr_recovery::checkout::{Checkout, CheckoutError};
 use wfr_store::object::{ObjectKind, Objects, ReadError};
 use wfr_testkit::{Prng, Snapshot, TestTree, TreeShape, edit_at_random, grow};
 
-use crate::ground::{Ground, NEVER, State};
+use crate::ground::{Ground, NEVER, State, root_of};
 
 fn checkout(ground: &Ground, objects: &dyn Objects, state: &State, name: &str) -> Result<Snapshot, CheckoutError> {
     let dest = ground.beside().join(name);
@@ -16,6 +16,7 @@ fn checkout(ground: &Ground, objects: &dyn Objects, state: &State, name: &str) -
     let checkout = Checkout {
         objects,
         tree: state.tree,
+        root: Some(state.root),
         links: state.links.clone(),
         damaged: &std::collections::HashSet::new(),
         with_owner: false,
@@ -24,6 +25,9 @@ fn checkout(ground: &Ground, objects: &dyn Objects, state: &State, name: &str) -
         bytes_done: &bytes_done,
     };
     let written = checkout.run(&dest);
+    if written.is_ok() {
+        assert_eq!(root_of(&dest), state.root);
+    }
     written.map(|_| Snapshot::of(&dest))
 }
 
@@ -40,13 +44,16 @@ proptest! {
         let mut prng = Prng::new(seed);
         let ground = Ground::new(TestTree::new());
         grow(&ground.tree, &mut prng, TreeShape { entries: 25, ..TreeShape::default() });
+        ground.tree.set_mode("", [0o700, 0o755, 0o711][prng.below(3)]);
         let before = ground.capture();
         let edits: Vec<String> = (0..edits).map(|_| edit_at_random(&ground.tree, &mut prng)).collect();
+        ground.tree.set_mode("", [0o700, 0o755][prng.below(2)]);
         let after = ground.capture();
         let outcome = ground.recover(&after, &before);
         prop_assert!(outcome.report.failed.is_empty() && outcome.report.kept.is_empty(), "{edits:#?} {outcome:?}");
         let lines = differences(&before.snapshot, &ground.snapshot());
         prop_assert!(lines.is_empty(), "there, {edits:#?}: {lines:#?}");
+        prop_assert_eq!(ground.root(), before.root);
         ground.recover(&before, &after);
         let lines = differences(&after.snapshot, &ground.snapshot());
         prop_assert!(lines.is_empty(), "back, {edits:#?}: {lines:#?}");

@@ -1,15 +1,16 @@
 //! A workspace with a store, two captured states, and the recovery from one to the other.
 
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use wfr_model::coverage::Coverage;
-use wfr_model::plan::Plan;
-use wfr_model::{Digest, RecoveryId};
+use wfr_model::plan::{Plan, RootMeta};
+use wfr_model::{Digest, FileTime, RecoveryId};
 use wfr_recovery::apply::{self, Committed, Environment, OnFailure, Options, Outcome, PrepareError};
 use wfr_recovery::plan::{Goal, LinkGroups, plan};
 use wfr_store::record::Coding;
@@ -28,6 +29,7 @@ pub struct State {
     pub coverage: Coverage,
     pub links: LinkGroups,
     pub snapshot: Snapshot,
+    pub root: RootMeta,
 }
 
 /// A workspace with its store.
@@ -52,6 +54,11 @@ impl Ground {
 
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of(self.tree.path())
+    }
+
+    /// The workspace's own directory.
+    pub fn root(&self) -> RootMeta {
+        root_of(self.tree.path())
     }
 
     /// A directory beside the workspace, on the same file system.
@@ -83,7 +90,7 @@ impl Ground {
             extents.push(extent.clone());
         }
         sealed.publish();
-        State { tree: found.tree, coverage: found.coverage, links, snapshot: self.snapshot() }
+        State { tree: found.tree, coverage: found.coverage, links, snapshot: self.snapshot(), root: self.root() }
     }
 
     /// The plan from one state to another, with exact times.
@@ -95,6 +102,8 @@ impl Ground {
             to: to.tree,
             from_coverage: from.coverage.clone(),
             to_coverage: to.coverage.clone(),
+            from_root: Some(from.root),
+            to_root: Some(to.root),
             from_links: from.links.clone(),
             to_links: to.links.clone(),
             exact_mtime: true,
@@ -133,7 +142,7 @@ impl Ground {
         let environment = self.environment(&store, &|_, _| {});
         let committed = self.prepare(&environment, &self.plan(from, to), to).unwrap();
         let outcome = committed.run(&environment).unwrap();
-        committed.finish(self.tree.path()).unwrap();
+        committed.finish(self.tree.path(), outcome.status).unwrap();
         outcome
     }
 
@@ -145,8 +154,9 @@ impl Ground {
         for id in apply::unfinished(&self.vault.journal()).unwrap() {
             let committed = apply::reopen(&self.vault.journal(), &id).unwrap();
             let outcome = if take_back { committed.take_back(&environment) } else { committed.run(&environment) };
-            outcomes.push(outcome.unwrap());
-            committed.finish(self.tree.path()).unwrap();
+            let outcome = outcome.unwrap();
+            committed.finish(self.tree.path(), outcome.status).unwrap();
+            outcomes.push(outcome);
         }
         wfr_recovery::leftovers::clean(self.tree.path(), &|_| false).unwrap();
         outcomes
@@ -156,6 +166,12 @@ impl Ground {
     pub fn is_committed(&self) -> bool {
         !apply::unfinished(&self.vault.journal()).unwrap().is_empty()
     }
+}
+
+pub fn root_of(dir: &Path) -> RootMeta {
+    let meta = dir.metadata().unwrap();
+    let mtime = FileTime { secs: meta.mtime(), nanos: u32::try_from(meta.mtime_nsec()).unwrap() };
+    RootMeta { mode: meta.mode() & 0o7777, mtime: Some(mtime) }
 }
 
 pub fn id() -> RecoveryId {

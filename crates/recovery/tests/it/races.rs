@@ -30,7 +30,7 @@ fn recover_while(ground: &Ground, old: &State, new: &State, meddle: impl FnOnce(
     let committed = ground.prepare(&environment, &ground.plan(old, new), new).unwrap();
     meddle();
     let outcome = committed.run(&environment).unwrap();
-    committed.finish(ground.tree.path()).unwrap();
+    committed.finish(ground.tree.path(), outcome.status).unwrap();
     outcome
 }
 
@@ -126,7 +126,7 @@ fn giving_up_after_the_commit_point_takes_everything_back() {
     let environment = wfr_recovery::apply::Environment { abort: &abort, ..ground.environment(&store, &give_up) };
     let committed = ground.prepare(&environment, &ground.plan(&old, &new), &new).unwrap();
     let outcome = committed.run(&environment).unwrap();
-    committed.finish(ground.tree.path()).unwrap();
+    committed.finish(ground.tree.path(), outcome.status).unwrap();
     assert_eq!(outcome.status, wfr_model::recovery::RecoveryStatus::TakenBack);
     old.snapshot.without_dir_mtimes().assert_same(&ground.snapshot().without_dir_mtimes());
 }
