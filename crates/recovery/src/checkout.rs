@@ -20,9 +20,9 @@ use wfr_store::tree;
 use wfr_store::{Objects, ReadError, disk};
 
 use crate::beneath::{self, os};
+use crate::fresh::Fresh;
 use crate::metadata::{Time, dress, dress_directory, dress_link, set_mode, set_time};
 use crate::plan::LinkGroups;
-use crate::stage::DiskFile;
 
 /// Why a tree could not be written out. What was written is removed again.
 #[derive(Debug, thiserror::Error)]
@@ -222,7 +222,7 @@ impl Checkout<'_> {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
                 let file =
                     disk::open_at(dir, name, flags, Mode::from_raw_mode(0o600)).map(File::from).map_err(failed)?;
-                content::copy_to(self.objects, found, &mut DiskFile(&file)).map_err(|error| match error {
+                content::copy_to(self.objects, found, &mut Fresh::new(&file)).map_err(|error| match error {
                     CopyError::Read(error) => CheckoutError::Read(error),
                     CopyError::Write(source) => failed(source),
                 })?;

@@ -18,6 +18,7 @@ use wfr_store::{Objects, disk};
 
 use crate::apply::{Environment, PrepareError};
 use crate::beneath::{look, os};
+use crate::fresh::Fresh;
 use crate::metadata::{Time, dress, dress_link, time_in_place};
 use crate::mounts::Staging;
 use crate::plan::LinkGroups;
@@ -53,7 +54,7 @@ pub(crate) fn stage_one(
         Node::File(found) => {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
             let file = disk::open_at(dir, name, flags, Mode::from_raw_mode(0o600)).map(File::from).map_err(failed)?;
-            content::copy_to(objects, found, &mut DiskFile(&file)).map_err(|error| match error {
+            content::copy_to(objects, found, &mut Fresh::new(&file)).map_err(|error| match error {
                 CopyError::Read(error) => PrepareError::Read(error),
                 CopyError::Write(source) => failed(source),
             })?;
@@ -67,19 +68,6 @@ pub(crate) fn stage_one(
     }
     let slot = look(dir, name).map_err(failed)?;
     slot.map(|slot| slot.identity()).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
-}
-
-/// A file whose writes go through [`disk`], so that tests can fail them.
-pub(crate) struct DiskFile<'f>(pub(crate) &'f File);
-
-impl io::Write for DiskFile<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        disk::write_all(self.0, bytes).map(|()| bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 fn entry_name(entry: &Entry) -> String {

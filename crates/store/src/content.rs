@@ -124,7 +124,7 @@ pub enum CopyError {
     Write(#[source] io::Error),
 }
 
-/// Writes a content out, verified chunk by chunk and, where there are several, as a whole.
+/// Writes a content out and flushes `out`, verified chunk by chunk and, where there are several, as a whole.
 pub fn copy_to(objects: &dyn Objects, content: &Content, out: &mut dyn Write) -> Result<(), CopyError> {
     let chunks = chunks(objects, content)?;
     let mut whole = (chunks.len() != 1 || content.chunks.is_some()).then(Sha256::new);
@@ -139,6 +139,7 @@ pub fn copy_to(objects: &dyn Objects, content: &Content, out: &mut dyn Write) ->
         }
         out.write_all(&bytes).map_err(CopyError::Write)?;
     }
+    out.flush().map_err(CopyError::Write)?;
     if whole.is_some_and(|whole| Digest(whole.finalize().into()) != content.hash) {
         let why = "its chunks do not make the file they should".to_owned();
         return Err(ReadError::Malformed { id: content.hash, what: "file", why }.into());
