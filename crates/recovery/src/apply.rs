@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use serde_json::Value;
 use wfr_model::entry::Node;
 use wfr_model::plan::{Action, Kept, KeptReason, Plan, Step};
 use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepEnd, StepReport};
@@ -102,8 +101,6 @@ pub struct Options {
     pub with_owner: bool,
     /// Hard links of the tree aimed at.
     pub links: LinkGroups,
-    /// The caller's own, given back after a crash.
-    pub payload: Value,
 }
 
 /// Why a recovery did not begin. No user's file was touched, and nothing is left behind.
@@ -230,7 +227,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
         mounts: roots,
         lifted,
         root_change: plan.root,
-        payload: options.payload,
+        kept: plan.kept.clone(),
     };
     let redo = Redo { head, steps };
     match staged.and_then(|()| redo::write(environment.journal, &redo).map_err(PrepareError::Journal)) {
@@ -379,11 +376,6 @@ pub fn reopen(journal: &Path, id: &RecoveryId) -> Result<Committed, RedoError> {
 }
 
 impl Committed {
-    /// The caller's own.
-    pub fn payload(&self) -> &Value {
-        &self.redo.head.payload
-    }
-
     /// The recovery's id.
     pub fn recovery(&self) -> &RecoveryId {
         &self.redo.head.recovery
@@ -507,9 +499,10 @@ impl Committed {
         staging.iter().try_for_each(|staging| disk::sync_file_system(staging.new.as_fd()))
     }
 
-    /// Drops or keeps displaced files and puts the report together. Ends missing at the back count as taken back.
+    /// Drops or keeps displaced files and puts the report together: what the plan left alone is in it, too. Ends missing
+    /// at the back count as taken back.
     fn settle(&self, staging: &[Staging], ends: &[Ended]) -> io::Result<ApplyReport> {
-        let mut report = ApplyReport::default();
+        let mut report = ApplyReport { kept: self.redo.head.kept.clone(), ..ApplyReport::default() };
         for (number, redo_step) in self.redo.steps.iter().enumerate() {
             let place = &staging[usize::from(redo_step.mount)];
             report.displaced.extend(displaced::settle(place, number, redo_step, self.recovery())?);

@@ -6,9 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wfr_model::entry::Entry;
-use wfr_model::plan::{Action, RootChange};
+use wfr_model::plan::{Action, Kept, RootChange};
 use wfr_model::{RecoveryId, TreePath};
 use wfr_store::tree::{Part, decode, encode};
 use wfr_store::vault::write_durably;
@@ -34,8 +33,8 @@ pub(crate) struct Head {
     /// What becomes of the workspace's own directory.
     #[serde(default)]
     pub(crate) root_change: Option<RootChange>,
-    /// The caller's own.
-    pub(crate) payload: Value,
+    /// What the plan leaves alone.
+    pub(crate) kept: Vec<Kept>,
 }
 
 /// One step in the order of execution; its place in that order names its slots.
@@ -208,6 +207,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use wfr_model::entry::{Meta, Node};
+    use wfr_model::plan::KeptReason;
 
     fn sample() -> Redo {
         let entry =
@@ -229,7 +229,7 @@ mod tests {
             mounts: vec![TreePath::ROOT],
             lifted: vec![],
             root_change: None,
-            payload: serde_json::json!({"n": 1}),
+            kept: vec![Kept { path: "c".parse().unwrap(), reason: KeptReason::Special }],
         };
         let away = RedoStep { action: Action::Delete, after: None, staged: None, ..step.clone() };
         Redo { head, steps: vec![step, away] }

@@ -172,7 +172,6 @@ fn run(
         on_failure: OnFailure::TakeBack,
         with_owner: with_owner(),
         links: links::of(store, order.target.hard_links.as_ref())?,
-        payload: Value::Null,
     };
     let committed = match apply::prepare(&environment, plan, options) {
         Ok(committed) => committed,
@@ -186,8 +185,7 @@ fn run(
     or_with_reserve(open, || end(session, open, &order.workflow, &id, outcome.status, report()))?;
     // The end is recorded: what cannot be tidied up now, the next command does.
     let _ = committed.finish(open.root(), outcome.status);
-    let Outcome { status, mut report, reason } = outcome;
-    report.kept.extend(plan.kept.iter().cloned());
+    let Outcome { status, report, reason } = outcome;
     let is_as_planned = status != RecoveryStatus::TakenBack && check::is_as_planned(open, store, plan, &report)?;
     let mut ended = Ended {
         recovery: id,

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-use serde_json::Value;
 use tempfile::TempDir;
 use wfr_model::coverage::Coverage;
 use wfr_model::plan::{Plan, RootMeta};
@@ -126,13 +125,8 @@ impl Ground {
     }
 
     pub fn prepare(&self, environment: &Environment<'_>, plan: &Plan, to: &State) -> Result<Committed, PrepareError> {
-        let options = Options {
-            recovery: id(),
-            on_failure: OnFailure::TakeBack,
-            with_owner: false,
-            links: to.links.clone(),
-            payload: Value::Null,
-        };
+        let options =
+            Options { recovery: id(), on_failure: OnFailure::TakeBack, with_owner: false, links: to.links.clone() };
         apply::prepare(environment, plan, options)
     }
 

@@ -127,7 +127,7 @@ impl Trial {
             self.world.wfr_ok(&["resume", "--json"])?;
         }
         self.world.healthy()?;
-        let stands = self.old_or_new(outcome)?;
+        let stands = self.old_or_new(outcome, &self.world.wfr_ok(&["recoveries", "--report-details", "--json"])?)?;
         self.checkpoints_are_whole()?;
         if self.operation == Operation::Restore && stands == "new" {
             self.world.wfr_ok(&["undo", "--yes", "--json"])?;
@@ -141,7 +141,7 @@ impl Trial {
         match self.operation {
             Operation::Create => self.second_is_there(outcome),
             Operation::Restore | Operation::Undo => {
-                let wrong = self.not_as_new(&self.world.snapshot(), outcome);
+                let wrong = self.not_as_new(&self.world.snapshot(), &left_unread(outcome.result("kept")));
                 if wrong.is_empty() {
                     Ok(())
                 } else {
@@ -185,17 +185,20 @@ impl Trial {
 
     /// In what a workspace differs from the one that the operation leads to. What could not be read was not saved, so it
     /// is left as it is, and the answer names it.
-    fn not_as_new(&self, now: &Snapshot, outcome: &Outcome) -> Vec<String> {
-        let left = left_unread(outcome);
+    fn not_as_new(&self, now: &Snapshot, left: &[Left<'_>]) -> Vec<String> {
         let mut lines = self.wanted().differences(&self.comparable(now.clone()));
         lines.retain(|line| !left.iter().any(|left| left.is_meant(line)));
         lines
     }
 
-    /// The workspace is as before or as after, whole.
-    fn old_or_new(&self, outcome: &Outcome) -> Result<&'static str, String> {
+    /// The workspace is as before or as after, whole but for what the answer, or where there was none the record of the
+    /// recovery, says was left alone.
+    fn old_or_new(&self, outcome: &Outcome, recoveries: &Outcome) -> Result<&'static str, String> {
         let now = self.world.snapshot();
-        if self.not_as_new(&now, outcome).is_empty() {
+        let mut left = left_unread(outcome.result("kept"));
+        left.extend(left_unread(&recoveries.result("recoveries")[0]["record"]["report"]["kept"]));
+        let not_new = self.not_as_new(&now, &left);
+        if not_new.is_empty() {
             return Ok("new");
         }
         // What was taken back came by renames, so its times are the old ones, too.
@@ -203,9 +206,13 @@ impl Trial {
         if lines.is_empty() {
             Ok("old")
         } else {
+            let first = |lines: &[String]| lines[..lines.len().min(3)].join(", ");
             Err(format!(
-                "the workspace is neither new nor old, from which it differs: {:?}",
-                &lines[..lines.len().min(5)]
+                "the workspace is neither new ({} lines: {}) nor old ({} lines: {})",
+                not_new.len(),
+                first(&not_new),
+                lines.len(),
+                first(&lines)
             ))
         }
     }
@@ -300,13 +307,13 @@ impl Left<'_> {
     }
 }
 
-/// What an answer says was left alone because it could not be read, and the directories that hold such.
-fn left_unread(outcome: &Outcome) -> Vec<Left<'_>> {
+/// What of a list of paths that were left alone could not be read, and the directories that hold such.
+fn left_unread(kept: &Value) -> Vec<Left<'_>> {
     let left = |kept: &'_ Value| match (&kept["reason"], &kept["reason"]["uncovered"]) {
         (_, Value::String(reason)) if reason == "unreadable" => Some(true),
         (Value::String(reason), _) if reason == "not_empty" => Some(false),
         _ => None,
     };
-    let kept = outcome.result("kept").as_array().into_iter().flatten();
+    let kept = kept.as_array().into_iter().flatten();
     kept.filter_map(|kept| Some(Left { with_all_below: left(kept)?, path: kept["path"].as_str()? })).collect()
 }
