@@ -21,6 +21,7 @@ mod odd_trees;
 mod parameters;
 mod random;
 mod retention;
+mod scenario;
 mod stopped;
 mod tampering;
 mod world;
