@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use wfr_testkit::{Prng, Snapshot};
 
@@ -48,7 +49,7 @@ fn damage_all(plan: &Plan, cut: bool) -> Tally {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for (world, base) in &worlds {
-            scope.spawn(|| work(world, base, &all, &next, &shared));
+            scope.spawn(|| work(plan, (world, base), &all, &next, &shared));
         }
     });
     tally
@@ -105,7 +106,7 @@ fn chosen(plan: &Plan, all: Vec<Damage>) -> Vec<Damage> {
         return all.into_iter().filter(|damage| label(damage).contains(text)).collect();
     }
     if !plan.short {
-        return all;
+        return shuffled(all, plan.seed);
     }
     let mut files: Vec<Vec<Damage>> = Vec::new();
     for damage in all {
@@ -119,12 +120,27 @@ fn chosen(plan: &Plan, all: Vec<Damage>) -> Vec<Damage> {
     files.iter().flat_map(|group| (0..each).map(|_| prng.pick(group).clone()).collect::<Vec<_>>()).collect()
 }
 
+/// The same in random order: a run that is ended early has seen a fair sample.
+fn shuffled(mut all: Vec<Damage>, seed: u64) -> Vec<Damage> {
+    let mut prng = Prng::new(seed);
+    for at in (1..all.len()).rev() {
+        all.swap(at, prng.below(at + 1));
+    }
+    all
+}
+
 fn damage_label(damage: &Damage) -> String {
     format!("{}/{}:{}", if damage.cut { "cut" } else { "bit" }, damage.file.display(), damage.at)
 }
 
-fn work(world: &World, base: &Snapshot, all: &[Damage], next: &AtomicUsize, tally: &Mutex<&mut Tally>) {
-    loop {
+fn work(
+    plan: &Plan,
+    (world, base): (&World, &Snapshot),
+    all: &[Damage],
+    next: &AtomicUsize,
+    tally: &Mutex<&mut Tally>,
+) {
+    while plan.until.is_none_or(|until| Instant::now() < until) {
         let Some(damage) = all.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
         let run = trial(world, base, damage);
         let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
