@@ -13,6 +13,8 @@ use wfr_store::keys::{self, LockError, Recipients, Unlock, UnlockError, Unlocked
 use wfr_store::vault::write_durably;
 use zeroize::Zeroizing;
 
+use crate::workspace;
+
 /// The wrapped key's file below the vault's directory of keys.
 const WRAPPED: &str = "master.age";
 
@@ -175,7 +177,7 @@ impl Keyring {
     }
 
     fn unlocked_path(&self, vault: &Vault) -> Option<PathBuf> {
-        Some(self.data.as_ref()?.join("wfr/keys").join(&vault.identity().vault_id))
+        Some(workspace::own_data(self.data.as_ref()?).join("keys").join(&vault.identity().vault_id))
     }
 }
 

@@ -22,7 +22,7 @@ use wfr_store::{Objects, Sink, Store, tree};
 use crate::manifests;
 use crate::open::Open;
 use crate::session::Session;
-use crate::view;
+use crate::{view, workspace};
 
 const CACHE: &str = "tree.stat";
 
@@ -88,7 +88,7 @@ fn scan_once(
 ) -> Result<Scan, ScanError> {
     let root = disk::open_dir(open.root()).map_err(ScanError::Root)?;
     let probe = disk::open_dir(&view::dir(open.root())).ok();
-    let rules = rules(open, keep);
+    let rules = rules(open, session, keep);
     let cache = StatCache::open_with(&open.vault.cache().join(CACHE), open.cipher().cloned());
     let options = Options {
         rules: &rules,
@@ -102,14 +102,17 @@ fn scan_once(
     scan(root.as_fd(), cache.as_ref(), sink, &options)
 }
 
-fn rules(open: &Open, keep: Vec<TreePath>) -> Rules {
+/// Left out are the view, the store, and the stores of all other workspaces: a restore would take them back in time.
+fn rules(open: &Open, session: &Session, keep: Vec<TreePath>) -> Rules {
     let capture = &open.config.capture;
+    let data = session.directories.data.as_deref().map(workspace::own_data);
+    let own = [open.vault.dir().to_owned(), view::dir(open.root())].into_iter().chain(data);
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
     Rules {
         exclude: capture.exclude.iter().map(|name| name.clone().into_bytes()).collect(),
         skip_cachedir_tag: capture.skip_cachedir_tag,
         file_bytes_max: (capture.file_bytes_max > 0).then_some(capture.file_bytes_max),
-        own: [open.vault.dir().to_owned(), view::dir(open.root())].iter().filter_map(|path| identity(path)).collect(),
+        own: own.filter_map(|path| identity(&path)).collect(),
         keep,
     }
 }

@@ -71,14 +71,19 @@ fn workspace_key(root: &Path) -> String {
     hash(root.as_os_str().as_encoded_bytes()).to_hex()[..16].to_owned()
 }
 
+/// Where the stores of all workspaces are, below a directory for data, and the register of who has which.
+pub fn own_data(data: &Path) -> PathBuf {
+    data.join("wfr")
+}
+
 fn signpost_path(data: &Path, root: &Path) -> PathBuf {
-    data.join("wfr/workspaces").join(format!("{}.json", workspace_key(root)))
+    own_data(data).join("workspaces").join(format!("{}.json", workspace_key(root)))
 }
 
 /// The vault's default place for a workspace.
 pub fn default_vault(data: &Path, root: &Path) -> PathBuf {
     let name = root.file_name().map_or_else(|| "root".into(), |name| name.to_string_lossy().replace('\0', ""));
-    data.join("wfr/vaults").join(format!("{name}-{}", workspace_key(root)))
+    own_data(data).join("vaults").join(format!("{name}-{}", workspace_key(root)))
 }
 
 /// Makes a path absolute and resolves what of it exists.

@@ -195,6 +195,25 @@ fn links_that_lead_outside_are_replaced_and_not_followed() {
 }
 
 #[test]
+fn a_workspace_around_everybodys_stores_takes_none_of_them() {
+    let home = TestTree::new();
+    home.dir("data");
+    home.dir("project");
+    let mut world = World::unprotected(home);
+    world.variables.push(("XDG_DATA_HOME", world.root().join("data")));
+    world.ok(&["init"]);
+    world.checkpoint("before");
+    let project = world.root().join("project");
+    let there = |words: &[&str]| world.ok(&[words, &["--workspace", project.to_str().unwrap()]].concat());
+    world.ok(&["init", project.to_str().unwrap()]);
+    there(&["create-checkpoint", "wf", "--name", "theirs"]);
+    world.ok(&["restore", "wf", "before", "--yes", "--exact-mtime"]);
+    let theirs = there(&["list-checkpoints"]);
+    assert_eq!(theirs.result("total"), 1, "{theirs:?}");
+    there(&["validate-checkpoint", "theirs", "--validation-level", "comprehensive"]);
+}
+
+#[test]
 fn a_store_inside_the_workspace_is_no_part_of_its_checkpoints() {
     let world = World::unprotected(TestTree::of_every_kind());
     let before = world.snapshot();

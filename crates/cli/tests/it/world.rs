@@ -63,8 +63,8 @@ impl World {
         ours.for_each(|name| {
             command.env_remove(name);
         });
-        command.envs(self.variables.iter().map(|(name, value)| (*name, value)));
         command.env("XDG_DATA_HOME", self.data.path()).env("HOME", self.data.path());
+        command.envs(self.variables.iter().map(|(name, value)| (*name, value)));
         command.args(arguments).current_dir(self.root()).stdin(Stdio::null());
         command
     }
