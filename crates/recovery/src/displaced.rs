@@ -28,10 +28,10 @@ pub(crate) fn settle(
     let name = Path::new(&name);
     for dir in [&staging.new, &staging.old] {
         let Some(slot) = look(dir, name)? else { continue };
+        // A staged file may have stood in its place for a moment, and somebody may have written to it there.
         let is_staged = Some(slot.identity()) == step.staged;
-        let reason = match &step.before {
-            _ if is_staged => None,
-            Some(before) => reason_to_keep(dir, name, before)?,
+        let reason = match if is_staged { &step.after } else { &step.before } {
+            Some(expected) => reason_to_keep(dir, name, expected)?,
             None => Some("it was not expected"),
         };
         match reason {
@@ -42,8 +42,8 @@ pub(crate) fn settle(
     Ok(None)
 }
 
-/// Why a displaced file must not be dropped, if there is a reason.
-fn reason_to_keep(dir: &OwnedFd, name: &Path, before: &Entry) -> io::Result<Option<&'static str>> {
+/// Why a displaced file must not be dropped, if there is a reason: it is not what is expected there, or may yet change.
+fn reason_to_keep(dir: &OwnedFd, name: &Path, expected: &Entry) -> io::Result<Option<&'static str>> {
     if look(dir, name)?.is_some_and(|slot| slot.kind == FileType::RegularFile) {
         match open_file(dir, name).map(|file| wfr_store::lease::has_writer(&file)) {
             Ok(Some(true)) => return Ok(Some("a process still has it open for writing")),
@@ -55,7 +55,7 @@ fn reason_to_keep(dir: &OwnedFd, name: &Path, before: &Entry) -> io::Result<Opti
         }
     }
     // The lease was looked at first: whoever wrote and closed before it is seen in the content.
-    Ok(if holds(dir, name, before)? { None } else { Some("it was written to after it had been displaced") })
+    Ok(if holds(dir, name, expected)? { None } else { Some("it was written to meanwhile") })
 }
 
 fn keep(

@@ -132,6 +132,32 @@ fn giving_up_after_the_commit_point_takes_everything_back() {
 }
 
 #[test]
+fn what_somebody_wrote_into_a_restored_file_survives_its_being_taken_back() {
+    let (ground, old, new) = two_states(&[("a", "old"), ("c", "old")], &[("a", "new"), ("b", "new"), ("c", "new")]);
+    let store = ground.store();
+    let abort = AtomicBool::new(false);
+    let write_and_give_up = |done: usize, _: usize| {
+        if done == 2 {
+            for name in ["a", "b"] {
+                assert_eq!(ground.tree.read(name), b"new");
+                let mut file = std::fs::OpenOptions::new().append(true).open(ground.tree.at(name)).unwrap();
+                file.write_all(format!(" and more of {name}").as_bytes()).unwrap();
+            }
+            abort.store(true, Ordering::Relaxed);
+        }
+    };
+    let environment =
+        wfr_recovery::apply::Environment { abort: &abort, ..ground.environment(&store, &write_and_give_up) };
+    let committed = ground.prepare(&environment, &ground.plan(&old, &new), &new).unwrap();
+    let outcome = committed.run(&environment).unwrap();
+    committed.finish(ground.tree.path(), outcome.status).unwrap();
+    assert_eq!((ground.tree.read("a"), ground.tree.read("c")), (b"old".to_vec(), b"old".to_vec()));
+    let kept = outcome.report.displaced.iter();
+    let kept: Vec<Vec<u8>> = kept.map(|one| std::fs::read(ground.tree.at(one.kept_at.to_string())).unwrap()).collect();
+    assert_eq!(kept, [b"new and more of a", b"new and more of b"]);
+}
+
+#[test]
 fn an_immutable_file_does_not_wedge_the_store() {
     let (ground, old, new) = two_states(&[("a", "old"), ("b", "old")], &[("a", "new"), ("b", "new")]);
     let file = ground.tree.at("b");
