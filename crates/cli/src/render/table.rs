@@ -2,10 +2,9 @@
 //!
 //! Owns their layout, and what is left out where a terminal is narrow. Refuses to know what is in them, but for ids.
 
-use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use console::measure_text_width;
 
-use crate::terminal;
+use crate::terminal::{self, HEADING, styled};
 
 /// Columns between two cells.
 const GAP: usize = 2;
@@ -13,49 +12,67 @@ const GAP: usize = 2;
 /// Characters that stay of an id in any case: its kind and the time of its making.
 const ID_MIN: usize = 17;
 
-/// A table as text. Where it does not fit a terminal, ids are cut to prefixes that tell them apart (every command takes a
-/// prefix), then the `spare` columns go, the first one first; then cells are wrapped. Elsewhere every row is one line.
+/// A table as text, a line a row. Where it does not fit a terminal, ids are cut to prefixes that tell them apart (every
+/// command takes a prefix), then the `spare` columns go, the first one first; what is still too long the terminal wraps.
 pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>, spare: &[&str]) -> String {
     laid_out(headings, rows.collect(), spare, terminal::width().map(usize::from))
 }
 
-fn laid_out(headings: &[&str], mut rows: Vec<Vec<String>>, spare: &[&str], width: Option<usize>) -> String {
+fn laid_out(headings: &[&str], mut rows: Vec<Vec<String>>, spare: &[&str], room: Option<usize>) -> String {
     let mut headings = headings.to_vec();
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).enforce_styling().style_text_only();
-    if let Some(width) = width {
-        if natural(&headings, &rows) > width {
-            shorten_ids(&mut rows);
-        }
-        for name in spare {
-            if natural(&headings, &rows) > width
-                && let Some(column) = headings.iter().position(|heading| heading == name)
-            {
-                headings.remove(column);
-                rows.iter_mut().for_each(|row| drop(row.remove(column)));
-            }
-        }
-        if natural(&headings, &rows) > width {
-            let columns = u16::try_from(width).unwrap_or(u16::MAX);
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
+    let mut widths = widths(&headings, &rows);
+    let is_too_long = |widths: &[usize]| room.is_some_and(|room| line_width(widths) > room);
+    if is_too_long(&widths) {
+        shorten_ids(&mut rows);
+        widths = self::widths(&headings, &rows);
+    }
+    for name in spare {
+        if is_too_long(&widths)
+            && let Some(column) = headings.iter().position(|heading| heading == name)
+        {
+            headings.remove(column);
+            widths.remove(column);
+            rows.iter_mut().for_each(|row| drop(row.remove(column)));
         }
     }
-    table.set_header(headings.iter().map(|heading| Cell::new(heading).add_attribute(Attribute::Bold)));
-    rows.into_iter().for_each(|row| {
-        table.add_row(row);
-    });
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+    let mut text = line(headings.iter().map(|heading| (*heading, styled(HEADING, heading))), &widths);
+    for row in &rows {
+        text.push_str(&line(row.iter().map(|cell| (cell.as_str(), cell)), &widths));
     }
-    let lines: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    lines
+    text
 }
 
-/// The width of the longest line where nothing is wrapped.
-fn natural(headings: &[&str], rows: &[Vec<String>]) -> usize {
-    let widest = |column: usize| rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or(0);
-    let columns = headings.iter().enumerate().map(|(column, heading)| widest(column).max(heading.len()));
-    columns.map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
+/// One row: each cell, as it is measured and as it is shown, and the gap to the next.
+fn line<'c>(cells: impl Iterator<Item = (&'c str, impl AsRef<str>)>, widths: &[usize]) -> String {
+    let mut line = String::with_capacity(line_width(widths) + 1);
+    let mut owed = 0;
+    for ((cell, shown), width) in cells.zip(widths) {
+        if !cell.is_empty() {
+            line.extend(std::iter::repeat_n(' ', owed));
+            line.push_str(shown.as_ref());
+            owed = 0;
+        }
+        owed += width + GAP - shown_width(cell);
+    }
+    line.push('\n');
+    line
+}
+
+/// The widths of the columns.
+fn widths(headings: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
+    let widest = |column: usize| rows.iter().map(|row| shown_width(&row[column])).max().unwrap_or(0);
+    headings.iter().enumerate().map(|(column, heading)| widest(column).max(heading.len())).collect()
+}
+
+/// The width of the longest line.
+fn line_width(widths: &[usize]) -> usize {
+    widths.iter().map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
+}
+
+/// How many columns of a terminal a cell takes.
+fn shown_width(cell: &str) -> usize {
+    let is_plain = cell.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if is_plain { cell.len() } else { measure_text_width(cell) }
 }
 
 /// Cuts all ids to one length at which they differ from each other.
@@ -83,6 +100,14 @@ mod tests {
         let row = |name: &str, last: &str| vec![name.to_owned(), "less".to_owned(), format!("ckpt_{:0>32}", last)];
         let rows = vec![row("first", "1f00000000000000"), row("second", "1f10000000000000")];
         laid_out(&["NAME", "SPARE", "ID"], rows, &["SPARE"], width)
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_and_lines_end_with_text() {
+        let rows = [["x", "", "last"], ["\u{65e5}\u{672c}", "y", ""]].map(|row| row.map(str::to_owned).to_vec());
+        let text = laid_out(&["A", "B", "C"], rows.to_vec(), &[], None);
+        let plain: Vec<String> = text.lines().map(|line| console::strip_ansi_codes(line).into_owned()).collect();
+        assert_eq!(plain, ["A     B  C", "x        last", "\u{65e5}\u{672c}  y"]);
     }
 
     #[test]

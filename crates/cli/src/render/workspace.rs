@@ -35,7 +35,7 @@ pub fn config(result: &ConfigView) -> String {
         let notes: Vec<&str> = notes.iter().filter(|(on, _)| *on).map(|(_, note)| *note).collect();
         vec![visible(&key.key), plain(&key.value), notes.join(", ")]
     };
-    shown.push_str(&table(&["KEY", "VALUE", "NOTE"], result.keys.iter().map(row), &["NOTE"]));
+    shown.push_str(&table(&["KEY", "VALUE", "NOTE"], result.keys.iter().map(row), &[]));
     shown
 }
 

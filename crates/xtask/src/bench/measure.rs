@@ -24,24 +24,28 @@ pub struct Cost {
 
 /// Runs a command to its end; standard output is dropped, an error text holds the end of standard error.
 pub fn once(command: &mut Command) -> Result<Cost, String> {
-    measured(command, Path::new(TIME).exists())
+    if !Path::new(TIME).exists() {
+        return wall(command);
+    }
+    let log = tempfile::NamedTempFile::new().map_err(|error| format!("cannot make a file: {error}"))?;
+    let cost = wall(&mut wrap(command, log.path()))?;
+    let text = std::fs::read_to_string(log.path()).unwrap_or_default();
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    let number = |at: usize| numbers.get(at).copied().unwrap_or(0.0);
+    Ok(Cost { cpu: number(0) + number(1), peak_mb: number(2) / 1024.0, ..cost })
 }
 
-/// The same; without `timed` nothing stands between this process and the command, and memory is not measured.
-fn measured(command: &mut Command, timed: bool) -> Result<Cost, String> {
-    let log = tempfile::NamedTempFile::new().map_err(|error| format!("cannot make a file: {error}"))?;
-    let mut run = if timed { wrap(command, log.path()) } else { bare(command) };
+/// The same with the wall time alone: nothing stands between this process and the command, and no file is made, which
+/// would cost the command's own flushes something.
+fn wall(command: &mut Command) -> Result<Cost, String> {
     let start = Instant::now();
-    let output = run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output();
+    let output = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output();
     let wall = start.elapsed().as_secs_f64();
     let output = output.map_err(|error| format!("{command:?}: {error}"))?;
     if !output.status.success() {
         return Err(format!("{command:?}: {} {}", output.status, String::from_utf8_lossy(&output.stderr)));
     }
-    let text = std::fs::read_to_string(log.path()).unwrap_or_default();
-    let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-    let number = |at: usize| numbers.get(at).copied().unwrap_or(0.0);
-    Ok(Cost { wall, cpu: number(0) + number(1), peak_mb: number(2) / 1024.0 })
+    Ok(Cost { wall, cpu: 0.0, peak_mb: 0.0 })
 }
 
 /// The same command, environment and directory below GNU time.
@@ -50,13 +54,6 @@ fn wrap(command: &Command, log: &Path) -> Command {
     wrapped.args(["-f", "%U %S %M", "-o"]).arg(log).arg(command.get_program()).args(command.get_args());
     inherit(command, &mut wrapped);
     wrapped
-}
-
-fn bare(command: &Command) -> Command {
-    let mut copy = Command::new(command.get_program());
-    copy.args(command.get_args());
-    inherit(command, &mut copy);
-    copy
 }
 
 fn inherit(from: &Command, to: &mut Command) {
@@ -124,7 +121,7 @@ pub fn median_wall(
     before: impl FnMut() -> Result<(), String>,
     command: impl FnMut() -> Command,
 ) -> Result<Cost, String> {
-    median_of(repeat, before, command, |command| measured(command, false))
+    median_of(repeat, before, command, wall)
 }
 
 fn median_of(
