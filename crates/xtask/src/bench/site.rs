@@ -30,9 +30,9 @@ impl Site {
     /// Removes the vault and the view.
     pub fn clear(&self) -> Result<(), String> {
         let claude = self.ws.join(".claude");
-        for dir in [&self.dir, &claude.join("recovery")] {
-            remove(dir)?;
-        }
+        remove(&self.dir)?;
+        // Nothing of it may stay in the tree, which would grow from one measurement to the next.
+        remove_to(&claude.join("recovery"), self.dir.parent().unwrap_or(&self.dir))?;
         // Only an empty one goes: the tree may have had its own.
         drop(fs::remove_dir(claude));
         fs::create_dir_all(self.dir.join("home")).map_err(|error| format!("cannot make a home: {error}"))
@@ -71,14 +71,20 @@ const ASIDE: &str = "aside";
 /// Moves a directory out of the way, if it is there. It is removed at the end of the bench only: on ext4 making files right
 /// after many were removed costs several times as much (inodes freed within the last minutes are passed over one by one).
 pub fn remove(dir: &Path) -> Result<(), String> {
+    remove_to(dir, dir.parent().unwrap_or(dir))
+}
+
+/// The same, with what was there set aside below another directory.
+fn remove_to(dir: &Path, place: &Path) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("cannot set {} aside: {error}", dir.display());
     if dir.symlink_metadata().is_err() {
         return Ok(());
     }
-    let aside = dir.parent().unwrap_or(dir).join(ASIDE);
+    let aside = place.join(ASIDE);
     fs::create_dir_all(&aside).map_err(failed)?;
     let number = fs::read_dir(&aside).map_err(failed)?.count();
-    fs::rename(dir, aside.join(number.to_string())).map_err(failed)
+    // On another file system there is nothing to be passed over.
+    fs::rename(dir, aside.join(number.to_string())).or_else(|_| fs::remove_dir_all(dir)).map_err(failed)
 }
 
 /// Removes what was set aside below a directory.
