@@ -19,7 +19,7 @@ mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tally::Tally;
 
@@ -37,8 +37,8 @@ pub struct Plan {
     pub dir: PathBuf,
     /// Worlds at a time.
     pub jobs: usize,
-    /// When flips end, where they would go on for hours: they come in random order.
-    pub until: Option<Instant>,
+    /// How long each kind of flips may go on, which would take hours: they come in random order.
+    pub flipping: Option<Duration>,
 }
 
 /// One kind of fault.
@@ -59,7 +59,7 @@ const CASES: [Case; 8] = [
 /// How the chore is called.
 pub const USAGE: &str =
     "  faults      [--short] [--case NAME]... [--point TEXT] [--wfr FILE] [--dir DIR] [--jobs N] [--seed N]
-              [--minutes N, of flips]
+              [--minutes N, of each kind of flips]
               runs wfr under faults and prints the counts; fails where a promise broke";
 
 /// Runs the chore with its own arguments.
@@ -96,7 +96,7 @@ pub fn run(root: &Path, words: &[&str]) -> ExitCode {
 fn parse(words: &[&str]) -> Result<(Plan, Vec<String>), String> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let dir = std::env::temp_dir();
-    let mut plan = Plan { wfr: PathBuf::new(), short: false, point: None, seed: 1, dir, jobs, until: None };
+    let mut plan = Plan { wfr: PathBuf::new(), short: false, point: None, seed: 1, dir, jobs, flipping: None };
     let mut cases = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -109,7 +109,7 @@ fn parse(words: &[&str]) -> Result<(Plan, Vec<String>), String> {
             "--wfr" => plan.wfr = PathBuf::from(value()?),
             "--dir" => plan.dir = PathBuf::from(value()?),
             "--seed" => plan.seed = number(value()?)?,
-            "--minutes" => plan.until = Instant::now().checked_add(Duration::from_secs(60 * number(value()?)?)),
+            "--minutes" => plan.flipping = Some(Duration::from_secs(60 * number(value()?)?)),
             "--jobs" => plan.jobs = number(value()?)?.max(1) as usize,
             other => return Err(format!("`{other}` is not known")),
         }

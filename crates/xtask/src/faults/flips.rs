@@ -47,9 +47,10 @@ fn damage_all(plan: &Plan, cut: bool) -> Tally {
     };
     let shared = Mutex::new(&mut tally);
     let next = AtomicUsize::new(0);
+    let until = plan.flipping.and_then(|length| Instant::now().checked_add(length));
     std::thread::scope(|scope| {
         for (world, base) in &worlds {
-            scope.spawn(|| work(plan, (world, base), &all, &next, &shared));
+            scope.spawn(|| work(until, (world, base), &all, &next, &shared));
         }
     });
     tally
@@ -134,13 +135,13 @@ fn damage_label(damage: &Damage) -> String {
 }
 
 fn work(
-    plan: &Plan,
+    until: Option<Instant>,
     (world, base): (&World, &Snapshot),
     all: &[Damage],
     next: &AtomicUsize,
     tally: &Mutex<&mut Tally>,
 ) {
-    while plan.until.is_none_or(|until| Instant::now() < until) {
+    while until.is_none_or(|until| Instant::now() < until) {
         let Some(damage) = all.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
         let run = trial(world, base, damage);
         let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
