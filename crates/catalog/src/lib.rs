@@ -19,7 +19,7 @@ pub mod schema;
 pub mod workflows;
 
 pub use catalog::{Catalog, IntegrityLevel, VaultIdentity};
-pub use checkpoints::{ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy, Summary};
+pub use checkpoints::{ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy};
 pub use error::CatalogError;
 pub use holds::{FencingToken, Hold, HoldRequest, Owner};
 pub use operations::{NewOperation, OperationRow};

@@ -142,6 +142,39 @@ pub struct Manifest {
     pub metadata: Metadata,
 }
 
+/// What lists show of a checkpoint.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Summary {
+    /// Its id.
+    pub checkpoint_id: CheckpointId,
+    /// Whose.
+    pub workflow_id: WorkflowId,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub checkpoint_type: CheckpointType,
+    /// What caused it.
+    pub trigger: Trigger,
+    /// When it was taken.
+    pub created_at: Timestamp,
+    /// The phase's number.
+    pub phase_id: Option<i64>,
+    /// The phase's name.
+    pub phase_name: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Whether nothing is missing that should be there.
+    pub complete: bool,
+    /// Counts over its tree.
+    pub files: FileCounts,
+    /// What is known of its integrity; with `include_integrity_status`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification_status: Option<VerificationStatus>,
+    /// When that was found out; with `include_integrity_status`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_timestamp: Option<Timestamp>,
+}
+
 /// The files of a checkpoint: the tree's root, and what changed since the checkpoint before.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FileSystemState {

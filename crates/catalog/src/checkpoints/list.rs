@@ -4,8 +4,8 @@
 
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
-use wfr_model::checkpoint::{CheckpointType, FileCounts, Trigger, VerificationStatus};
-use wfr_model::{CheckpointId, Timestamp, WorkflowId};
+use wfr_model::checkpoint::{CheckpointType, Summary};
+use wfr_model::{Timestamp, WorkflowId};
 
 use super::CheckpointRow;
 use super::row::{self, SELECT};
@@ -50,37 +50,6 @@ pub struct ListQuery {
     pub include_deleted: bool,
 }
 
-/// What a long list shows of a checkpoint.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Summary {
-    /// Its id.
-    pub checkpoint_id: CheckpointId,
-    /// Whose.
-    pub workflow_id: WorkflowId,
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub checkpoint_type: CheckpointType,
-    /// What caused it.
-    pub trigger: Trigger,
-    /// When it was taken.
-    pub created_at: Timestamp,
-    /// The phase's number.
-    pub phase_id: Option<i64>,
-    /// The phase's name.
-    pub phase_name: Option<String>,
-    /// Its tags.
-    pub tags: Vec<String>,
-    /// Whether nothing is missing that should be there.
-    pub complete: bool,
-    /// Counts over its tree.
-    pub files: FileCounts,
-    /// What is known of its integrity.
-    pub verification: VerificationStatus,
-    /// When that was found out.
-    pub verified_at: Option<Timestamp>,
-}
-
 /// Selects the columns that [`decode`] reads, in its order.
 const SUMMARY: &str = "SELECT checkpoint_id, workflow_id, name, checkpoint_type, trigger_kind, created_at, phase_id, \
      phase_name, tags, complete, verification, verified_at, total, directories, bytes, added, changed, removed \
@@ -98,8 +67,8 @@ fn decode(row: &Row<'_>) -> rusqlite::Result<Summary> {
         phase_name: row.get(7)?,
         tags: columns::json(row, 8)?,
         complete: row.get(9)?,
-        verification: columns::word(row, 10)?,
-        verified_at: columns::time_or_null(row, 11)?,
+        verification_status: Some(columns::word(row, 10)?),
+        validation_timestamp: columns::time_or_null(row, 11)?,
         files: row::counts(row, 12)?,
     })
 }
@@ -118,8 +87,8 @@ impl From<CheckpointRow> for Summary {
             tags: row.tags,
             complete: row.complete,
             files: row.files,
-            verification: row.verification,
-            verified_at: row.verified_at,
+            verification_status: Some(row.verification),
+            validation_timestamp: row.verified_at,
         }
     }
 }

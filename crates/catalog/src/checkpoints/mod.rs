@@ -14,7 +14,7 @@ use wfr_model::{CheckpointId, Digest, Timestamp, WorkflowId};
 
 pub(crate) use change::free_name;
 pub(crate) use commit::insert;
-pub use list::{ListQuery, SortBy, Summary};
+pub use list::{ListQuery, SortBy};
 pub use roots::{ChainLink, Root};
 pub(crate) use row::{SELECT, decode};
 

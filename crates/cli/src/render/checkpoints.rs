@@ -78,8 +78,9 @@ pub fn list(list: &CheckpointList) -> String {
         return "No checkpoints.\n".to_owned();
     }
     let any = |test: fn(&CheckpointLine) -> bool| list.checkpoints.iter().any(test);
-    let (integrity, metadata) = (any(|line| line.verification_status.is_some()), any(|line| line.metadata.is_some()));
-    let tagged = any(|line| !line.tags.is_empty());
+    let (integrity, metadata) =
+        (any(|line| line.summary.verification_status.is_some()), any(|line| line.metadata.is_some()));
+    let tagged = any(|line| !line.summary.tags.is_empty());
     let mut headings = vec!["NAME", "WORKFLOW", "TYPE", "TAKEN", "FILES", "CHANGES"];
     headings.extend(tagged.then_some("TAGS"));
     headings.extend(integrity.then_some("INTEGRITY"));
@@ -95,27 +96,28 @@ pub fn list(list: &CheckpointList) -> String {
 }
 
 fn row(line: &CheckpointLine, tagged: bool, integrity: bool, metadata: bool) -> Vec<String> {
-    let files = &line.files;
+    let CheckpointLine { summary, metadata: own } = line;
+    let files = &summary.files;
     let mut row = vec![
-        visible(&line.name) + if line.complete { "" } else { " (incomplete)" },
-        visible(line.workflow_id.as_str()),
-        line.checkpoint_type.as_str().to_owned(),
-        moment(line.created_at),
+        visible(&summary.name) + if summary.complete { "" } else { " (incomplete)" },
+        visible(summary.workflow_id.as_str()),
+        summary.checkpoint_type.as_str().to_owned(),
+        moment(summary.created_at),
         files.total.to_string(),
         format!("+{} ~{} -{}", files.added, files.changed, files.removed),
     ];
     if tagged {
-        row.push(visible(&line.tags.join(", ")));
+        row.push(visible(&summary.tags.join(", ")));
     }
     if integrity {
-        row.push(line.verification_status.map_or("unknown", VerificationStatus::as_str).to_owned());
+        row.push(summary.verification_status.map_or("unknown", VerificationStatus::as_str).to_owned());
     }
     if metadata {
-        let own = line.metadata.as_ref();
+        let own = own.as_ref();
         row.push(own.map_or_else(String::new, |own| size(own.size_bytes)));
         row.push(own.and_then(|own| own.retention_policy.clone()).unwrap_or_else(|| "as configured".to_owned()));
     }
-    row.push(line.checkpoint_id.to_string());
+    row.push(summary.checkpoint_id.to_string());
     row
 }
 

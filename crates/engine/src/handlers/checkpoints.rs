@@ -4,8 +4,8 @@
 
 use std::time::Instant;
 
-use wfr_catalog::{CheckpointRow, ListQuery, Reference, SortBy as Order, Summary};
-use wfr_model::checkpoint::VerificationStatus;
+use wfr_catalog::{CheckpointRow, ListQuery, Reference, SortBy as Order};
+use wfr_model::checkpoint::{Summary, VerificationStatus};
 use wfr_model::coverage::Coverage;
 use wfr_model::{CheckpointId, Span};
 
@@ -167,23 +167,12 @@ fn metadata(row: &CheckpointRow) -> LineMetadata {
     }
 }
 
-fn line(metadata: Option<LineMetadata>, row: Summary, integrity: bool) -> CheckpointLine {
-    CheckpointLine {
-        metadata,
-        checkpoint_id: row.checkpoint_id,
-        workflow_id: row.workflow_id,
-        name: row.name,
-        checkpoint_type: row.checkpoint_type,
-        trigger: row.trigger,
-        created_at: row.created_at,
-        phase_id: row.phase_id,
-        phase_name: row.phase_name,
-        tags: row.tags,
-        complete: row.complete,
-        files: row.files,
-        verification_status: integrity.then_some(row.verification),
-        validation_timestamp: row.verified_at.filter(|_| integrity),
+fn line(metadata: Option<LineMetadata>, mut summary: Summary, integrity: bool) -> CheckpointLine {
+    if !integrity {
+        summary.verification_status = None;
+        summary.validation_timestamp = None;
     }
+    CheckpointLine { summary, metadata }
 }
 
 /// Checks a checkpoint.

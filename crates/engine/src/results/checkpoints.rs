@@ -4,12 +4,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wfr_model::checkpoint::{CheckpointType, FileCounts, Manifest, Trigger, VerificationStatus};
+use wfr_model::checkpoint::{CheckpointType, FileCounts, Manifest, Summary, Trigger, VerificationStatus};
 use wfr_model::coverage::{Skip, SkipSum};
 use wfr_model::entry::Kind;
 use wfr_model::plan::EntrySummary;
 use wfr_model::retention::Decision;
-use wfr_model::{CheckpointId, Digest, Timestamp, TreePath, WorkflowId};
+use wfr_model::{CheckpointId, Digest, Timestamp, TreePath};
 
 use super::Verdict;
 use crate::params::{DiffFormat, ValidationLevel};
@@ -56,37 +56,12 @@ pub struct CheckpointCreated {
     pub duration: String,
 }
 
-/// One line of a list. The last fields are there on request only.
+/// One line of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckpointLine {
-    /// Its id.
-    pub checkpoint_id: CheckpointId,
-    /// Whose.
-    pub workflow_id: WorkflowId,
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub checkpoint_type: CheckpointType,
-    /// What caused it.
-    pub trigger: Trigger,
-    /// When it was taken.
-    pub created_at: Timestamp,
-    /// The phase's number.
-    pub phase_id: Option<i64>,
-    /// The phase's name.
-    pub phase_name: Option<String>,
-    /// Its tags.
-    pub tags: Vec<String>,
-    /// Whether nothing is missing that should be there.
-    pub complete: bool,
-    /// Counts over its tree.
-    pub files: FileCounts,
-    /// What is known of its integrity; with `include_integrity_status`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verification_status: Option<VerificationStatus>,
-    /// When that was found out; with `include_integrity_status`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub validation_timestamp: Option<Timestamp>,
+    /// What every list shows.
+    #[serde(flatten)]
+    pub summary: Summary,
     /// The rest; with `include_metadata`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<LineMetadata>,

@@ -1,7 +1,7 @@
 //! Lists: filters, orders, tags.
 
-use wfr_catalog::{Catalog, ListQuery, SortBy, Summary};
-use wfr_model::checkpoint::CheckpointType;
+use wfr_catalog::{Catalog, ListQuery, SortBy};
+use wfr_model::checkpoint::{CheckpointType, Summary};
 
 use crate::sample::{add, at, op, wf};
 
