@@ -83,11 +83,15 @@ fn an_encrypted_archive_needs_its_passphrase() {
     world.checkpoint("base");
     let archive = world.data.path().join("wf.archive");
     let archive = archive.to_str().unwrap();
-    let made = world.ok(&["backup-state", "wf", "--encryption", "--output", archive]);
-    assert_eq!(made.result("encrypted"), true);
+    let made = world.ok(&["backup-state", "wf", "--output", archive]);
+    assert_eq!(made.result("encrypted"), true, "an archive is encrypted as its store is");
     let mut other = World::new();
     other.refused(&["import", archive], 8, "STORE_LOCKED");
     other.variables = world.variables.clone();
     other.ok(&["import", archive]);
     world.snapshot().assert_same(&other.written_out("base"));
+    let clear = format!("{archive}.clear");
+    let made = world.ok(&["backup-state", "wf", "--encryption=false", "--output", &clear]);
+    assert_eq!(made.result("encrypted"), false);
+    World::new().ok(&["import", &clear]);
 }

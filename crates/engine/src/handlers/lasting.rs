@@ -12,6 +12,7 @@ use wfr_model::checkpoint::Manifest;
 use wfr_model::retention::Retention;
 use wfr_model::{CheckpointId, Digest, WorkflowId};
 use wfr_store::archive::{self, ReadOptions, WriteOptions};
+use wfr_store::keys::Recipients;
 use wfr_store::object::hash_reader;
 use wfr_store::reach::Roots;
 use wfr_store::record::Coding;
@@ -135,13 +136,27 @@ fn audit(session: &Session, operation: &str, workflow_id: Option<WorkflowId>, re
     }
 }
 
+/// Who can read the archive; `None` where everybody can. What an encrypted store holds comes into the clear only on
+/// request.
+fn recipients(session: &Session, open: &Open, parameters: &BackupState) -> Result<Option<Recipients>, Failure> {
+    let encrypted = parameters.encryption.unwrap_or(open.vault.identity().encrypted);
+    if !encrypted && parameters.recipients.is_empty() {
+        return Ok(None);
+    }
+    let found = session.keyring.recipients(&parameters.recipients).map_err(Failure::from);
+    found.map(Some).map_err(|failure| match parameters.encryption {
+        Some(_) => failure,
+        None => failure.with_option("`--encryption=false` writes what the encrypted store holds into the clear"),
+    })
+}
+
 /// Writes a workflow's checkpoints into an archive.
 pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<Backup>, Failure> {
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
     let rows = to_back_up(&open, &workflow, parameters.backup_type)?;
-    let encrypted = parameters.encryption || !parameters.recipients.is_empty();
-    let recipients = if encrypted { Some(session.keyring.recipients(&parameters.recipients)?) } else { None };
+    let recipients = recipients(session, &open, &parameters)?;
+    let encrypted = recipients.is_some();
     let path = output(session, &parameters, &workflow, encrypted);
     let coding = if parameters.compression.0 { Coding::default() } else { Coding { level: None } };
     let store = open.store()?;

@@ -31,8 +31,8 @@ pub struct BackupState {
     pub backup_type: BackupType,
     /// Whether it is compressed.
     pub compression: On,
-    /// Whether it is encrypted: for `recipients`, or with the passphrase.
-    pub encryption: bool,
+    /// Whether it is encrypted: for `recipients`, or with the passphrase; as the store is where it is not given.
+    pub encryption: Option<bool>,
     /// Who can read it, by age recipients (age1...); implies encryption.
     pub recipients: Vec<String>,
     /// How long it is to be kept, for whoever tidies up: it is written into the archive.
