@@ -124,6 +124,26 @@ id!(
     /// An entry of the audit trail: `op_` and 32 hexadecimal digits of a UUID v7.
     OperationId, "operation id", &["op_"]
 );
+id!(
+    /// An event: `evt_` and a UUID, or whatever its publisher made unique.
+    EventId, "event id", &[]
+);
+id!(
+    /// A task of a workflow, named by its orchestrator.
+    TaskId, "task id", &[]
+);
+id!(
+    /// An agent, named by its orchestrator.
+    AgentId, "agent id", &[]
+);
+id!(
+    /// A share of resources, named by who gave it.
+    AllocationId, "allocation id", &[]
+);
+id!(
+    /// A failure that was reported: `failure_` and a time and digits.
+    FailureId, "failure id", &["failure_"]
+);
 
 #[cfg(test)]
 mod tests {

@@ -8,15 +8,23 @@ pub mod config;
 pub mod coverage;
 pub mod digest;
 pub mod entry;
+pub mod event;
 pub mod finding;
 pub mod ids;
+pub mod json;
 pub mod path;
+pub mod phase;
 pub mod plan;
 pub mod recovery;
 pub mod retention;
 pub mod time;
+pub mod workflow;
 
 pub use digest::Digest;
-pub use ids::{CheckpointId, OperationId, PackId, RecoveryId, WorkflowId};
+pub use event::{Event, EventName, EventType};
+pub use ids::{
+    AgentId, AllocationId, CheckpointId, EventId, FailureId, OperationId, PackId, RecoveryId, TaskId, WorkflowId,
+};
 pub use path::TreePath;
+pub use phase::PhaseId;
 pub use time::{FileTime, Span, Timestamp};

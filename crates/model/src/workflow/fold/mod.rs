@@ -1,0 +1,266 @@
+//! The fold: what each event does to a state. Pure, so that the same events give the same state, however they were
+//! batched.
+//!
+//! Owns the meaning of every type of event. What cannot be is noted as an [`Anomaly`], never a failure. Refuses to
+//! know where events and states are kept.
+
+mod agents;
+mod tasks;
+
+use serde_json::{Number, Value};
+
+use super::status::{AllocationStatus, PhaseStatus, Turn, WorkflowStatus};
+use super::{Allocation, Phase, RecoveryMark, Source, State, patch};
+use crate::event::{Event, EventType};
+use crate::ids::{AllocationId, ParseIdError};
+use crate::phase::PhaseId;
+
+/// What is odd about an event, given the state that it met.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct Anomaly {
+    /// A stable code in capitals.
+    pub code: String,
+    /// What is odd, in one sentence.
+    pub message: String,
+}
+
+/// The type is none of the list: the event is kept and does nothing.
+pub const UNKNOWN_TYPE: &str = "EVENT_TYPE_UNKNOWN";
+/// A field is missing that the type requires.
+pub const FIELD_MISSING: &str = "EVENT_FIELD_MISSING";
+/// A field has a value that it cannot have.
+pub const FIELD_INVALID: &str = "EVENT_FIELD_INVALID";
+/// Something came to be what it cannot have come to be.
+pub const TRANSITION_ODD: &str = "TRANSITION_ODD";
+/// Something that ended is said to be otherwise: the state stays.
+pub const TRANSITION_REFUSED: &str = "TRANSITION_REFUSED";
+
+/// Folds an event into a state, and says what is odd about it.
+pub fn apply<S: Source>(state: &mut State, source: &mut S, event: &Event) -> Result<Vec<Anomaly>, S::Error> {
+    let mut fold = Fold { state, source, event, odd: Vec::new() };
+    fold.apply()?;
+    Ok(fold.odd)
+}
+
+/// One event on its way into a state.
+pub(super) struct Fold<'f, S> {
+    pub(super) state: &'f mut State,
+    pub(super) source: &'f mut S,
+    pub(super) event: &'f Event,
+    pub(super) odd: Vec<Anomaly>,
+}
+
+impl<S: Source> Fold<'_, S> {
+    fn apply(&mut self) -> Result<(), S::Error> {
+        let head = &mut self.state.head;
+        head.state_version += 1;
+        head.updated_at = Some(self.event.timestamp);
+        head.created_at.get_or_insert(self.event.timestamp);
+        for field in self.event.missing() {
+            self.odd.push(anomaly(FIELD_MISSING, format!("{} has no `{field}`", self.event.event_type)));
+        }
+        let Some(listed) = self.event.event_type.known() else {
+            self.note(UNKNOWN_TYPE, format!("{} is no type of the protocol", self.event.event_type));
+            return Ok(());
+        };
+        self.by_type(listed)
+    }
+
+    fn by_type(&mut self, listed: EventType) -> Result<(), S::Error> {
+        use EventType::*;
+        match listed {
+            WorkflowCreated => {
+                patch::apply(self, &self.event.data)?;
+                self.workflow(WorkflowStatus::Created);
+            }
+            WorkflowStarted | WorkflowResumed => self.workflow(WorkflowStatus::Running),
+            WorkflowPaused => self.workflow(WorkflowStatus::Paused),
+            WorkflowCompleted => self.workflow(WorkflowStatus::Completed),
+            WorkflowFailed => self.workflow(WorkflowStatus::Failed),
+            WorkflowCancelled => self.workflow(WorkflowStatus::Cancelled),
+            PhaseStarted => self.phase(Some(PhaseStatus::InProgress)),
+            PhaseCompleted => self.phase(Some(PhaseStatus::Completed)),
+            PhaseFailed => self.phase(Some(PhaseStatus::Failed)),
+            PhaseSkipped => self.phase(Some(PhaseStatus::Skipped)),
+            PhaseProgress => self.phase(None),
+            TaskAssigned | TaskStarted | TaskCompleted | TaskFailed | TaskTimeout | TaskReassigned => {
+                self.task(listed)?;
+            }
+            AgentAllocated | AgentDeallocated | AgentPerformanceAlert | AgentError | AgentTimeout => {
+                self.agent(listed)?;
+            }
+            ResourceAllocated => self.allocation(AllocationStatus::Active)?,
+            ResourceDeallocated => self.allocation(AllocationStatus::Released)?,
+            ErrorEncountered | SystemError => self.state.head.errors += 1,
+            RecoveryInitiated => self.recovery("initiated"),
+            RecoveryCompleted => self.recovery("completed"),
+            RecoveryFailed => self.recovery("failed"),
+            WorkflowStateUpdated => patch::apply(self, &self.event.data)?,
+            ResourceConflict | ResourceThreshold | ResourceOptimized | SystemStartup | SystemShutdown
+            | SystemThreshold | SystemMaintenance => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn note(&mut self, code: &str, message: String) {
+        self.odd.push(anomaly(code, message));
+    }
+
+    /// Whether a turn is taken; what is odd about it is noted.
+    fn takes(&mut self, turn: Turn, what: &str, from: &str, to: &str) -> bool {
+        match turn {
+            Turn::Usual => true,
+            Turn::Odd => {
+                self.note(TRANSITION_ODD, format!("{what} went from {from} to {to}"));
+                true
+            }
+            Turn::Refused => {
+                self.note(TRANSITION_REFUSED, format!("{what} is {from} and stays so: {} came", self.event.event_type));
+                false
+            }
+        }
+    }
+
+    fn workflow(&mut self, to: WorkflowStatus) {
+        let from = self.state.head.status;
+        let is_first = to == WorkflowStatus::Created && self.state.head.state_version == 1;
+        if is_first || !self.takes(from.turn(to), "the workflow", from.as_str(), to.as_str()) {
+            return;
+        }
+        let at = Some(self.event.timestamp);
+        let reason = self.event.text("failure_reason");
+        let head = &mut self.state.head;
+        head.status = to;
+        match to {
+            WorkflowStatus::Running => {
+                head.started_at = head.started_at.or(at);
+                (head.ended_at, head.failure_reason) = (None, None);
+            }
+            WorkflowStatus::Completed | WorkflowStatus::Cancelled => head.ended_at = at,
+            WorkflowStatus::Failed => (head.ended_at, head.failure_reason) = (at, reason),
+            WorkflowStatus::Created | WorkflowStatus::Paused => {}
+        }
+    }
+
+    /// The phase that the event speaks of, as the state knows it.
+    fn phase_of_event(&mut self) -> Option<PhaseId> {
+        if let Some(phase) = &self.event.phase {
+            return Some(self.state.phase_named(phase));
+        }
+        let value = ["phase_id", "phase", "phase_number"].iter().find_map(|key| self.event.data.get(*key))?;
+        match PhaseId::of(value) {
+            Ok(phase) => phase.map(|phase| self.state.phase_named(&phase)),
+            Err(error) => {
+                self.note(FIELD_INVALID, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn phase(&mut self, to: Option<PhaseStatus>) {
+        let Some(id) = self.phase_of_event() else {
+            self.note(FIELD_MISSING, format!("{} names no phase", self.event.event_type));
+            return;
+        };
+        let from = self.phase_mut(&id).status;
+        let to = to.unwrap_or(if from == PhaseStatus::Pending { PhaseStatus::InProgress } else { from });
+        if !self.takes(from.turn(to), &format!("phase {id}"), from.as_str(), to.as_str()) {
+            return;
+        }
+        let event = self.event;
+        let phase = self.phase_mut(&id);
+        phase.status = to;
+        if let Some(name) = event.text("phase_name").or_else(|| event.text("name")) {
+            phase.name = Some(name);
+        }
+        if let Some(progress) = percentage(event) {
+            phase.progress = Some(progress);
+        }
+        match to {
+            PhaseStatus::InProgress => {
+                phase.started_at = phase.started_at.or(Some(event.timestamp));
+                (phase.completed_at, phase.failure_reason) = (None, None);
+                self.state.head.current_phase = Some(id);
+            }
+            PhaseStatus::Completed | PhaseStatus::Skipped => phase.completed_at = Some(event.timestamp),
+            PhaseStatus::Failed => {
+                phase.completed_at = Some(event.timestamp);
+                phase.failure_reason = event.text("failure_reason");
+            }
+            PhaseStatus::Pending => {}
+        }
+        self.state.head.progress_percentage = None;
+    }
+
+    /// The phase of an id, which is made where it is not there.
+    pub(super) fn phase_mut(&mut self, id: &PhaseId) -> &mut Phase {
+        if self.state.phases.get(id).is_none() {
+            self.state.phases.put(id.clone(), Phase::new(id.clone()));
+        }
+        self.state.phases.get_mut(id).expect("it was put above where it was not there")
+    }
+
+    /// An id in the data, by the first of these keys that is there.
+    fn id<T: std::str::FromStr<Err = ParseIdError>>(&mut self, keys: &[&str]) -> Option<T> {
+        let text = keys.iter().find_map(|key| self.event.text(key))?;
+        match text.parse() {
+            Ok(id) => Some(id),
+            Err(error) => {
+                self.note(FIELD_INVALID, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn allocation(&mut self, to: AllocationStatus) -> Result<(), S::Error> {
+        let inner = self.event.data.get("resource_allocation").and_then(Value::as_object);
+        let data = inner.unwrap_or(&self.event.data);
+        let id = data.get("allocation_id").and_then(Value::as_str).map(str::parse::<AllocationId>);
+        let id = match id {
+            Some(Ok(id)) => id,
+            Some(Err(error)) => {
+                self.note(FIELD_INVALID, error.to_string());
+                return Ok(());
+            }
+            None => {
+                self.note(FIELD_MISSING, format!("{} has no `allocation_id`", self.event.event_type));
+                return Ok(());
+            }
+        };
+        let mut allocation = self.load_allocation(&id)?.unwrap_or_else(|| Allocation::new(id.clone()));
+        patch::allocation(self, &mut allocation, data);
+        allocation.status = to;
+        self.state.allocations.put(id, allocation);
+        Ok(())
+    }
+
+    pub(super) fn load_allocation(&mut self, id: &AllocationId) -> Result<Option<Allocation>, S::Error> {
+        if !self.state.allocations.is_loaded(id) {
+            self.state.allocations.load(id.clone(), self.source.allocation(id)?);
+        }
+        Ok(self.state.allocations.get(id).cloned())
+    }
+
+    fn recovery(&mut self, status: &str) {
+        let recovery_id = self.id(&["recovery_id"]);
+        let at = self.event.timestamp;
+        self.state.head.recovery = Some(RecoveryMark { recovery_id, status: status.to_owned(), at });
+    }
+}
+
+fn anomaly(code: &str, message: String) -> Anomaly {
+    Anomaly { code: code.to_owned(), message }
+}
+
+/// A number of JSON.
+fn number(value: &Value) -> Option<Number> {
+    match value {
+        Value::Number(number) => Some(number.clone()),
+        _ => None,
+    }
+}
+
+/// How far something is, by either name.
+fn percentage(event: &Event) -> Option<Number> {
+    ["progress", "progress_percentage"].iter().find_map(|key| event.data.get(*key).and_then(number))
+}

@@ -1,0 +1,116 @@
+//! Workflows: the state of one, as the fold of its events.
+//!
+//! Owns the state as a value, what of it is loaded, and what of it changed. Refuses to know where it is kept: a
+//! [`Source`] gives what is not loaded yet.
+
+pub mod fold;
+mod parts;
+mod patch;
+mod status;
+mod table;
+
+use std::convert::Infallible;
+
+pub use parts::{Agent, Allocation, Extra, Head, Phase, RecoveryMark, Task, TaskCounts};
+pub use status::{AgentStatus, AllocationStatus, PhaseStatus, TaskStatus, Turn, WorkflowStatus};
+pub use table::Table;
+
+use crate::ids::{AgentId, AllocationId, TaskId, WorkflowId};
+use crate::phase::{PhaseId, slug};
+
+/// Where the parts are that are not loaded yet. Heads and phases are few, so they are loaded with the state.
+pub trait Source {
+    /// Why it cannot give one.
+    type Error;
+
+    /// A task; `None` where there is none.
+    fn task(&mut self, id: &TaskId) -> Result<Option<Task>, Self::Error>;
+
+    /// An agent; `None` where there is none.
+    fn agent(&mut self, id: &AgentId) -> Result<Option<Agent>, Self::Error>;
+
+    /// A share of resources; `None` where there is none.
+    fn allocation(&mut self, id: &AllocationId) -> Result<Option<Allocation>, Self::Error>;
+}
+
+/// The source of a state that is all in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nowhere;
+
+impl Source for Nowhere {
+    type Error = Infallible;
+
+    fn task(&mut self, _: &TaskId) -> Result<Option<Task>, Infallible> {
+        Ok(None)
+    }
+
+    fn agent(&mut self, _: &AgentId) -> Result<Option<Agent>, Infallible> {
+        Ok(None)
+    }
+
+    fn allocation(&mut self, _: &AllocationId) -> Result<Option<Allocation>, Infallible> {
+        Ok(None)
+    }
+}
+
+/// The state of a workflow, or as much of it as was needed.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The workflow itself.
+    pub head: Head,
+    /// Its phases, all of them.
+    pub phases: Table<PhaseId, Phase>,
+    /// Its tasks.
+    pub tasks: Table<TaskId, Task>,
+    /// Its agents.
+    pub agents: Table<AgentId, Agent>,
+    /// Its shares of resources.
+    pub allocations: Table<AllocationId, Allocation>,
+}
+
+impl State {
+    /// A workflow that nothing is known of.
+    pub fn new(workflow_id: WorkflowId) -> Self {
+        Self::loaded(Head::new(workflow_id), [])
+    }
+
+    /// A state whose head and phases were kept somewhere.
+    pub fn loaded(head: Head, phases: impl IntoIterator<Item = Phase>) -> Self {
+        Self {
+            head,
+            phases: phases.into_iter().map(|phase| (phase.phase_id.clone(), phase)).collect(),
+            tasks: Table::default(),
+            agents: Table::default(),
+            allocations: Table::default(),
+        }
+    }
+
+    /// How far the workflow is in percent: what somebody said, else tasks done of tasks known, else phases ended.
+    pub fn progress(&self) -> f64 {
+        if let Some(said) = self.head.progress_percentage.as_ref().and_then(serde_json::Number::as_f64) {
+            return said;
+        }
+        let tasks = self.head.counts;
+        if tasks.total() > 0 {
+            return percent(tasks.completed, tasks.total());
+        }
+        let ended = |phase: &&Phase| matches!(phase.status, PhaseStatus::Completed | PhaseStatus::Skipped);
+        let known = self.phases.values().count() as u64;
+        let total = self.head.total_phases.unwrap_or(0).max(known);
+        percent(self.phases.values().filter(ended).count() as u64, total)
+    }
+
+    /// The phase that an id names: one of that id, else one whose name reads like it, else a phase to come.
+    pub fn phase_named(&self, id: &PhaseId) -> PhaseId {
+        if self.phases.get(id).is_some() || id.number().is_some() {
+            return id.clone();
+        }
+        let reads_like = |phase: &&Phase| phase.name.as_deref().is_some_and(|name| slug(name) == id.as_str());
+        self.phases.values().find(reads_like).map_or_else(|| id.clone(), |phase| phase.phase_id.clone())
+    }
+}
+
+/// A part of a whole in percent; of nothing it is 0.
+pub fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}

@@ -1,0 +1,390 @@
+//! State that is set from outside: by an update, an import, a restore, a merge.
+//!
+//! Owns which keys are understood, in the reference's and the hub's shape; others are kept as they are. What a value
+//! cannot be is noted, and the part that it belongs to stays as it was. Refuses to know events but as carriers.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::fold::{FIELD_INVALID, Fold};
+use super::parts::{Agent, Allocation, Head, Phase, Task};
+use super::{Source, TaskCounts};
+use crate::ids::{AgentId, AllocationId, TaskId};
+use crate::phase::PhaseId;
+
+/// Keys of the data that belong to the event, not to the state.
+const NOT_STATE: &[&str] = &["workflow_id", "workflow_status", "reason", "restored_from", "imported_from", "source"];
+
+const HEAD: &[&str] = &[
+    "name",
+    "status",
+    "created_at",
+    "started_at",
+    "ended_at",
+    "updated_at",
+    "total_phases",
+    "progress_percentage",
+    "failure_reason",
+    "resource_allocations",
+    "dependencies",
+    "configuration",
+    "metrics",
+];
+const PHASE: &[&str] = &["name", "status", "started_at", "completed_at", "progress", "dependencies", "failure_reason"];
+const TASK: &[&str] = &[
+    "phase_id",
+    "description",
+    "status",
+    "assigned_agent",
+    "progress",
+    "attempts",
+    "retry_count",
+    "dependencies",
+    "started_at",
+    "completed_at",
+    "execution_time",
+    "failure_reason",
+];
+const AGENT: &[&str] = &[
+    "role",
+    "status",
+    "current_task",
+    "progress",
+    "performance_score",
+    "tasks_completed",
+    "tasks_failed",
+    "last_seen",
+    "deallocated",
+    "last_error",
+];
+const ALLOCATION: &[&str] = &["status", "requester", "priority", "resources"];
+
+/// Sets what the data says: fields that are given, `null` for none. `replace` has whole parts, exactly.
+pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>) -> Result<(), S::Error> {
+    let mut rest = Map::new();
+    for (key, value) in data {
+        match key.as_str() {
+            "phases" => phases(fold, value)?,
+            "tasks" => tasks(fold, value, None)?,
+            "agents" | "agent_assignments" | "agent_states" => agents(fold, value)?,
+            "allocations" => allocations(fold, value)?,
+            "current_phase" => current_phase(fold, value)?,
+            "completed_tasks" | "pending_tasks" | "failed_tasks" | "active_tasks" => said_counts(fold, key, value),
+            "state_version" => version(fold, value),
+            "replace" => replace(fold, value)?,
+            "id" | "extra" => {}
+            key if NOT_STATE.contains(&key) => {}
+            _ => {
+                rest.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    if let Some(Value::Object(extra)) = data.get("extra") {
+        rest.extend(extra.clone());
+    }
+    let progress = ["overall_progress", "progress"].iter().find_map(|key| rest.shift_remove(*key));
+    if let Some(progress) = progress {
+        rest.entry("progress_percentage").or_insert(progress);
+    }
+    match merged(&fold.state.head, &rest, HEAD) {
+        Ok(head) => fold.state.head = head,
+        Err(why) => fold.note(FIELD_INVALID, format!("the workflow: {why}")),
+    }
+    Ok(())
+}
+
+/// A part with the given fields set. Keys that it does not have go into its `extra`.
+fn merged<T: Serialize + DeserializeOwned>(part: &T, fields: &Map<String, Value>, known: &[&str]) -> Result<T, String> {
+    let mut doc = match serde_json::to_value(part) {
+        Ok(Value::Object(doc)) => doc,
+        _ => Map::new(),
+    };
+    let mut extra = match doc.shift_remove("extra") {
+        Some(Value::Object(extra)) => extra,
+        _ => Map::new(),
+    };
+    for (key, value) in fields {
+        let into = if known.contains(&key.as_str()) { &mut doc } else { &mut extra };
+        match value {
+            Value::Null => {
+                into.shift_remove(key);
+            }
+            value => {
+                into.insert(key.clone(), if key == "dependencies" { as_words(value) } else { value.clone() });
+            }
+        }
+    }
+    doc.insert("extra".to_owned(), Value::Object(extra));
+    serde_json::from_value(Value::Object(doc)).map_err(|error| error.to_string())
+}
+
+/// Phases are named by numbers, too: in a list of dependencies they are words like the others.
+fn as_words(value: &Value) -> Value {
+    match value {
+        Value::Array(list) => list
+            .iter()
+            .map(|one| match one {
+                Value::Number(number) => Value::String(number.to_string()),
+                other => other.clone(),
+            })
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+/// The parts of a map by id, or of a list whose parts say their id.
+fn parts<'v>(value: &'v Value, keys: &[&str]) -> Result<Vec<(Value, &'v Value)>, String> {
+    match value {
+        Value::Null => Ok(vec![]),
+        Value::Object(map) => Ok(map.iter().map(|(id, part)| (Value::String(id.clone()), part)).collect()),
+        Value::Array(list) => list.iter().map(|part| Ok((own_id(part, keys)?.clone(), part))).collect(),
+        _ => Err("a list or an object is expected".to_owned()),
+    }
+}
+
+fn own_id<'v>(part: &'v Value, keys: &[&str]) -> Result<&'v Value, String> {
+    let id = keys.iter().find_map(|key| part.get(*key));
+    id.ok_or_else(|| format!("a part has no `{}`", keys.first().copied().unwrap_or_default()))
+}
+
+/// Calls `set` for each part that is an object with an id; what is none is noted.
+fn each<S: Source, I>(
+    fold: &mut Fold<'_, S>,
+    value: &Value,
+    keys: &[&str],
+    read: impl Fn(&Value) -> Result<I, String>,
+    mut set: impl FnMut(&mut Fold<'_, S>, I, Option<Map<String, Value>>) -> Result<(), S::Error>,
+) -> Result<(), S::Error> {
+    let listed = match parts(value, keys) {
+        Ok(listed) => listed,
+        Err(why) => {
+            fold.note(FIELD_INVALID, why);
+            return Ok(());
+        }
+    };
+    for (id, part) in listed {
+        let fields = match part {
+            Value::Object(fields) => {
+                Ok(Some(fields.iter().filter(|(key, _)| !keys.contains(&key.as_str())).map(own).collect()))
+            }
+            Value::Null => Ok(None),
+            _ => Err(format!("{id}: an object is expected")),
+        };
+        match (read(&id), fields) {
+            (Ok(id), Ok(fields)) => set(fold, id, fields)?,
+            (Err(why), _) | (_, Err(why)) => fold.note(FIELD_INVALID, why),
+        }
+    }
+    Ok(())
+}
+
+fn own((key, value): (&String, &Value)) -> (String, Value) {
+    (key.clone(), value.clone())
+}
+
+fn read_id<T: std::str::FromStr<Err: ToString>>(id: &Value) -> Result<T, String> {
+    match id {
+        Value::String(text) => text.parse().map_err(|error: T::Err| error.to_string()),
+        Value::Number(number) => number.to_string().parse().map_err(|error: T::Err| error.to_string()),
+        _ => Err("an id must be a text".to_owned()),
+    }
+}
+
+fn read_phase(id: &Value) -> Result<PhaseId, String> {
+    match PhaseId::of(id) {
+        Ok(Some(phase)) => Ok(phase),
+        Ok(None) => Err("a phase must have a number or a name".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn phases<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
+    each(fold, value, &["phase_id", "id", "phase_number"], read_phase, |fold, id, fields| {
+        let Some(mut fields) = fields else {
+            remove_phase(fold, &id);
+            return Ok(());
+        };
+        let own_tasks = fields.shift_remove("tasks");
+        fields.shift_remove("counts");
+        match merged(fold.phase_mut(&id), &fields, PHASE) {
+            Ok(phase) => *fold.phase_mut(&id) = phase,
+            Err(why) => fold.note(FIELD_INVALID, format!("phase {id}: {why}")),
+        }
+        own_tasks.map_or(Ok(()), |own_tasks| tasks(fold, &own_tasks, Some(&id)))
+    })
+}
+
+/// A phase goes when no task is in it any more.
+fn remove_phase<S: Source>(fold: &mut Fold<'_, S>, id: &PhaseId) {
+    match fold.state.phases.get(id).map(|phase| phase.counts.total()) {
+        Some(1..) => fold.note(FIELD_INVALID, format!("phase {id} has tasks and stays")),
+        _ => drop(fold.state.phases.remove(id)),
+    }
+}
+
+fn tasks<S: Source>(fold: &mut Fold<'_, S>, value: &Value, phase: Option<&PhaseId>) -> Result<(), S::Error> {
+    each(fold, value, &["task_id", "id"], read_id::<TaskId>, |fold, id, fields| {
+        let Some(fields) = fields else { return fold.remove_task(&id) };
+        let task = fold.load_task(&id)?.unwrap_or_else(|| Task::new(id.clone()));
+        match merged(&task, &fields, TASK) {
+            Ok(task) => fold.put_task(Task { phase_id: phase.cloned().or(task.phase_id), ..task }),
+            Err(why) => {
+                fold.note(FIELD_INVALID, format!("task {id}: {why}"));
+                Ok(())
+            }
+        }
+    })
+}
+
+fn agents<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
+    each(fold, value, &["agent_id", "id"], read_id::<AgentId>, |fold, id, fields| {
+        let agent: &mut Agent = fold.load_agent(&id)?;
+        match fields.map(|fields| merged(agent, &fields, AGENT)) {
+            None => drop(fold.state.agents.remove(&id)),
+            Some(Ok(merged)) => *agent = merged,
+            Some(Err(why)) => fold.note(FIELD_INVALID, format!("agent {id}: {why}")),
+        }
+        Ok(())
+    })
+}
+
+fn allocations<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
+    each(fold, value, &["allocation_id", "id"], read_id::<AllocationId>, |fold, id, fields| {
+        let Some(fields) = fields else {
+            fold.load_allocation(&id)?;
+            fold.state.allocations.remove(&id);
+            return Ok(());
+        };
+        let mut part = fold.load_allocation(&id)?.unwrap_or_else(|| Allocation::new(id.clone()));
+        allocation(fold, &mut part, &fields);
+        fold.state.allocations.put(id, part);
+        Ok(())
+    })
+}
+
+/// Sets the fields of a share of resources that are given.
+pub(super) fn allocation<S: Source>(fold: &mut Fold<'_, S>, part: &mut Allocation, fields: &Map<String, Value>) {
+    let fields: Map<String, Value> = fields
+        .iter()
+        .filter(|(key, _)| !["allocation_id", "id", "workflow_id"].contains(&key.as_str()))
+        .map(own)
+        .collect();
+    match merged(part, &fields, ALLOCATION) {
+        Ok(merged) => *part = merged,
+        Err(why) => fold.note(FIELD_INVALID, format!("allocation {}: {why}", part.allocation_id)),
+    }
+}
+
+/// A number, a name, or an object that also says how the phase stands.
+fn current_phase<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
+    match PhaseId::of(value) {
+        Ok(phase) => {
+            let phase = phase.map(|phase| fold.state.phase_named(&phase));
+            if let (Some(phase), Value::Object(fields)) = (&phase, value) {
+                let fields = fields.iter().filter(|(key, _)| !["id", "phase_id"].contains(&key.as_str())).map(own);
+                phases(fold, &Value::Array(vec![with_id(phase, fields.collect())]))?;
+            }
+            fold.state.head.current_phase = phase;
+        }
+        Err(error) => fold.note(FIELD_INVALID, error.to_string()),
+    }
+    Ok(())
+}
+
+fn with_id(phase: &PhaseId, mut fields: Map<String, Value>) -> Value {
+    fields.insert("phase_id".to_owned(), phase.as_str().into());
+    Value::Object(fields)
+}
+
+/// Counts count for as long as no task is known one by one.
+fn said_counts<S: Source>(fold: &mut Fold<'_, S>, key: &str, value: &Value) {
+    let Some(count) = value.as_u64() else {
+        fold.note(FIELD_INVALID, format!("`{key}`: a whole number is expected"));
+        return;
+    };
+    let head = &mut fold.state.head;
+    if head.tasks_known > 0 {
+        return;
+    }
+    let TaskCounts { pending, active, completed, failed } = &mut head.counts;
+    match key {
+        "pending_tasks" => *pending = count,
+        "active_tasks" => *active = count,
+        "completed_tasks" => *completed = count,
+        _ => *failed = count,
+    }
+}
+
+/// A version that is higher than the state's own becomes the state's.
+fn version<S: Source>(fold: &mut Fold<'_, S>, value: &Value) {
+    match value.as_u64() {
+        Some(version) => fold.state.head.state_version = fold.state.head.state_version.max(version),
+        None => fold.note(FIELD_INVALID, "`state_version`: a whole number is expected".to_owned()),
+    }
+}
+
+/// Whole parts, as a state of before had them. Versions and counts go on.
+fn replace<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
+    whole(fold, &value["tasks"], read_id, |fold, id, task: Option<Task>| match task {
+        Some(task) => fold.put_task(task),
+        None => fold.remove_task(&id),
+    })?;
+    whole(fold, &value["phases"], read_phase, |fold, id, phase: Option<Phase>| {
+        match phase {
+            Some(phase) => {
+                let counts = fold.phase_mut(&id).counts;
+                fold.state.phases.put(id, Phase { counts, ..phase });
+            }
+            None => remove_phase(fold, &id),
+        }
+        Ok(())
+    })?;
+    whole(fold, &value["agents"], read_id, |fold, id: AgentId, agent: Option<Agent>| {
+        fold.load_agent(&id)?;
+        match agent {
+            Some(agent) => drop(fold.state.agents.put(id, agent)),
+            None => drop(fold.state.agents.remove(&id)),
+        }
+        Ok(())
+    })?;
+    whole(fold, &value["allocations"], read_id, |fold, id: AllocationId, part: Option<Allocation>| {
+        fold.load_allocation(&id)?;
+        match part {
+            Some(part) => drop(fold.state.allocations.put(id, part)),
+            None => drop(fold.state.allocations.remove(&id)),
+        }
+        Ok(())
+    })?;
+    match value.get("head").map(|head| serde_json::from_value::<Head>(head.clone())) {
+        None => {}
+        Some(Ok(head)) => {
+            let now = &fold.state.head;
+            let counts = if now.tasks_known == 0 { head.counts } else { now.counts };
+            let (tasks_known, state_version) = (now.tasks_known, now.state_version);
+            let workflow_id = now.workflow_id.clone();
+            fold.state.head = Head { counts, tasks_known, state_version, workflow_id, ..head };
+        }
+        Some(Err(error)) => fold.note(FIELD_INVALID, format!("the workflow: {error}")),
+    }
+    Ok(())
+}
+
+fn whole<S: Source, I, T: DeserializeOwned>(
+    fold: &mut Fold<'_, S>,
+    value: &Value,
+    read: impl Fn(&Value) -> Result<I, String>,
+    mut set: impl FnMut(&mut Fold<'_, S>, I, Option<T>) -> Result<(), S::Error>,
+) -> Result<(), S::Error> {
+    for (id, part) in value.as_object().into_iter().flatten() {
+        let part = match part {
+            Value::Null => Ok(None),
+            part => serde_json::from_value::<T>(part.clone()).map(Some).map_err(|error| error.to_string()),
+        };
+        match (read(&Value::String(id.clone())), part) {
+            (Ok(id), Ok(part)) => set(fold, id, part)?,
+            (Err(why), _) | (_, Err(why)) => fold.note(FIELD_INVALID, format!("{id}: {why}")),
+        }
+    }
+    Ok(())
+}

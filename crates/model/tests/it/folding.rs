@@ -1,0 +1,113 @@
+//! The fold is a function of the events: not of how they were batched, nor of what was in memory.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use wfr_model::workflow::fold::{Anomaly, apply};
+use wfr_model::workflow::{Agent, Allocation, Head, Nowhere, Phase, Source, State, Task, TaskCounts};
+use wfr_model::{AgentId, AllocationId, Event, PhaseId, TaskId};
+
+use crate::events::any_event;
+
+/// A state on a shelf, as text: what a batch leaves for the next.
+#[derive(Default)]
+struct Shelf {
+    head: Option<String>,
+    phases: BTreeMap<PhaseId, String>,
+    tasks: BTreeMap<TaskId, String>,
+    agents: BTreeMap<AgentId, String>,
+    allocations: BTreeMap<AllocationId, String>,
+}
+
+impl Source for Shelf {
+    type Error = Infallible;
+
+    fn task(&mut self, id: &TaskId) -> Result<Option<Task>, Infallible> {
+        Ok(self.tasks.get(id).map(|text| serde_json::from_str(text).unwrap()))
+    }
+
+    fn agent(&mut self, id: &AgentId) -> Result<Option<Agent>, Infallible> {
+        Ok(self.agents.get(id).map(|text| serde_json::from_str(text).unwrap()))
+    }
+
+    fn allocation(&mut self, id: &AllocationId) -> Result<Option<Allocation>, Infallible> {
+        Ok(self.allocations.get(id).map(|text| serde_json::from_str(text).unwrap()))
+    }
+}
+
+impl Shelf {
+    fn fold(&mut self, events: &[Event]) -> Vec<Anomaly> {
+        let head: Head = match &self.head {
+            Some(text) => serde_json::from_str(text).unwrap(),
+            None => Head::new("wf".parse().unwrap()),
+        };
+        let phases: Vec<Phase> = self.phases.values().map(|text| serde_json::from_str(text).unwrap()).collect();
+        let mut state = State::loaded(head, phases);
+        let odd = events.iter().flat_map(|event| apply(&mut state, self, event).unwrap()).collect();
+        self.head = Some(serde_json::to_string(&state.head).unwrap());
+        keep(&mut self.phases, state.phases.take_changes());
+        keep(&mut self.tasks, state.tasks.take_changes());
+        keep(&mut self.agents, state.agents.take_changes());
+        keep(&mut self.allocations, state.allocations.take_changes());
+        odd
+    }
+
+    fn whole(&self) -> Value {
+        let all = [
+            self.phases.values().collect::<Vec<_>>(),
+            self.tasks.values().collect(),
+            self.agents.values().collect(),
+            self.allocations.values().collect(),
+        ];
+        json!([self.head, all])
+    }
+}
+
+fn keep<K: Ord + Clone, V: serde::Serialize>(kept: &mut BTreeMap<K, String>, changes: Vec<(&K, Option<&V>)>) {
+    for (id, part) in changes {
+        match part {
+            Some(part) => drop(kept.insert(id.clone(), serde_json::to_string(part).unwrap())),
+            None => drop(kept.remove(id)),
+        }
+    }
+}
+
+/// The counts, counted again from the tasks themselves.
+fn counted<'t>(tasks: impl Iterator<Item = &'t Task>) -> TaskCounts {
+    tasks.fold(TaskCounts::default(), |mut counts, task| {
+        *counts.of(task.status) += 1;
+        counts
+    })
+}
+
+proptest! {
+    #[test]
+    fn batches_do_not_matter(events in prop::collection::vec(any_event(), 0..60), size in 1..9_usize) {
+        let (mut once, mut often) = (Shelf::default(), Shelf::default());
+        let odd = once.fold(&events);
+        let in_batches: Vec<Anomaly> = events.chunks(size).flat_map(|batch| often.fold(batch)).collect();
+        prop_assert_eq!(odd, in_batches);
+        if !events.is_empty() {
+            prop_assert_eq!(once.whole(), often.whole());
+        }
+    }
+
+    #[test]
+    fn every_task_is_counted_once(events in prop::collection::vec(any_event(), 0..60)) {
+        let mut state = State::new("wf".parse().unwrap());
+        for event in &events {
+            apply(&mut state, &mut Nowhere, event).unwrap();
+        }
+        prop_assert_eq!(state.head.state_version, events.len() as u64);
+        let known = state.tasks.values().count() as u64;
+        prop_assert_eq!(state.head.tasks_known, known);
+        if known > 0 {
+            prop_assert_eq!(state.head.counts, counted(state.tasks.values()));
+        }
+        for (id, phase) in state.phases.sorted() {
+            prop_assert_eq!(phase.counts, counted(state.tasks.values().filter(|task| task.phase_id.as_ref() == Some(id))));
+        }
+    }
+}

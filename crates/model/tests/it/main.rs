@@ -1,0 +1,5 @@
+//! Tests of the model from outside.
+
+mod events;
+mod folding;
+mod stories;
