@@ -60,7 +60,10 @@ fn named(name: &str) -> Option<PathBuf> {
 /// A passphrase from the first line of the file that WFR_PASSPHRASE_FILE names, else from whoever sits at the terminal.
 fn passphrase(purpose: Purpose) -> io::Result<Option<String>> {
     if let Some(file) = named("WFR_PASSPHRASE_FILE") {
-        let text = std::fs::read_to_string(file)?;
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("{}, which WFR_PASSPHRASE_FILE names: {error}", file.display()))
+        };
+        let text = std::fs::read_to_string(&file).map_err(named)?;
         return Ok(text.lines().next().map(str::to_owned));
     }
     if !terminal::is_interactive() {

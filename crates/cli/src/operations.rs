@@ -70,7 +70,13 @@ fn completions(_: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
 fn man(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
     let Man { directory } = read(parameters)?;
     let refuse = |error: io::Error| Failure::of(code_of_io(&error), &error);
+    let of =
+        directory.as_ref().and_then(|word| all().find(|operation| Some(operation.name) == word.as_path().to_str()));
     let text = match directory {
+        Some(_) if of.is_some_and(|operation| !session.directories.current.join(operation.name).exists()) => {
+            let page = of.map(|operation| page(command::of(operation))).transpose().map_err(refuse)?;
+            Text { text: String::from_utf8_lossy(&page.unwrap_or_default()).into_owned(), files: vec![] }
+        }
         Some(HostPath(directory)) => {
             let directory = session.directories.current.join(directory);
             Text { text: String::new(), files: man_pages(&directory).map_err(refuse)? }

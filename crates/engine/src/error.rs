@@ -306,13 +306,15 @@ impl Error for Failure {}
 /// The texts of an error's causes, outermost first, joined; empty where there is none.
 pub fn causes(error: &dyn Error) -> String {
     let mut texts: Vec<String> = Vec::new();
+    let mut last = error.to_string();
     let mut at = error.source();
     while let Some(cause) = at {
         let text = cause.to_string();
-        // A transparent wrapper repeats its cause's text.
-        if texts.last() != Some(&text) {
-            texts.push(text);
+        // A transparent wrapper repeats its cause's text, another one tells it within its own.
+        if !last.contains(&text) {
+            texts.push(text.clone());
         }
+        last = text;
         at = cause.source();
     }
     texts.join(": ")

@@ -146,8 +146,14 @@ fn finish(
         let place = path.to_owned();
         move |source| InitError::Io { place, source }
     };
-    view::create(&place.root).map_err(io(&view::dir(&place.root)))?;
+    let vault_inside = place.vault.starts_with(&place.root);
+    let make_view = || view::create(&place.root).map_err(io(&view::dir(&place.root)));
+    if vault_inside {
+        make_view()?;
+    }
+    // Elsewhere the vault comes first: where none can be made, nothing is.
     let (vault, existed) = open_or_make_vault(&place, encryption)?;
+    make_view()?;
     match Catalog::open(&vault.catalog()) {
         Ok(_) => {}
         Err(CatalogError::Absent(_)) => make_catalog(&vault, &place, now)?,
@@ -162,7 +168,6 @@ fn finish(
     let mut config = view::load_config(&place.root)?;
     config.store = Some(wfr_model::path::escape(place.vault.as_os_str().as_encoded_bytes()));
     view::save_config(&place.root, &config)?;
-    let vault_inside = place.vault.starts_with(&place.root);
     Ok(Initialised { encrypted: vault.identity().encrypted, place, existed, vault_inside })
 }
 

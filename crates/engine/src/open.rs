@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use wfr_catalog::{Catalog, CatalogError, PackState};
 use wfr_model::config::Config;
 use wfr_store::crypto::Cipher;
-use wfr_store::gc::leases::Lease;
+use wfr_store::gc::leases::{self, Book, Lease};
 use wfr_store::pack::Extent;
 use wfr_store::record::Coding;
 use wfr_store::vault::VaultError;
@@ -68,6 +68,8 @@ pub struct Open {
     keyring: Arc<Keyring>,
     cipher: OnceLock<Option<Arc<Cipher>>>,
     lease: OnceLock<Option<Lease>>,
+    /// Last, so that it ends when nothing is written any more. `None` where the vault cannot be written.
+    _book: Option<Book>,
 }
 
 impl Open {
@@ -81,9 +83,13 @@ impl Open {
     pub fn at(place: Place, keyring: &Arc<Keyring>) -> Result<Self, OpenError> {
         let config = view::load_config(&place.root)?;
         let vault = Vault::open(&place.vault)?;
+        let book = match leases::book(&vault.leases()) {
+            Err(error) if is_unwritable(&error) => None,
+            other => Some(other.map_err(|source| OpenError::Store { place: vault.leases(), source })?),
+        };
         let catalog = Catalog::open(&vault.catalog())?;
         let (keyring, cipher, lease) = (keyring.clone(), OnceLock::new(), OnceLock::new());
-        Ok(Self { place, config, vault, catalog, keyring, cipher, lease })
+        Ok(Self { place, config, vault, catalog, keyring, cipher, lease, _book: book })
     }
 
     /// The workspace's root directory.

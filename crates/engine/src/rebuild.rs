@@ -66,6 +66,8 @@ pub fn rebuild(
         move |source| RebuildError::Io { place, source }
     };
     let leases = vault.leases();
+    // Whoever has the old catalog open would go on writing into it.
+    let _book = leases::book_alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
     let _alone = leases::alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
     let mut extents = Vec::new();
     let mut manifests: HashMap<CheckpointId, (NewCheckpoint, Manifest)> = HashMap::new();

@@ -13,7 +13,7 @@ use std::time::Instant;
 use wfr_model::entry::Node;
 use wfr_model::plan::{Action, Kept, KeptReason, Plan, Step};
 use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepEnd, StepReport};
-use wfr_model::{RecoveryId, TreePath};
+use wfr_model::{FileTime, RecoveryId, TreePath};
 use wfr_store::{Objects, ReadError, disk};
 
 use crate::leftovers;
@@ -209,10 +209,12 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     check_room(&root, &roots, &steps)?;
     let manner = Manner { exact_mtime: plan.exact_mtime, with_owner: options.with_owner };
     let id = options.recovery.clone();
+    let times = times_of(&root, &roots, &steps);
     let staging = open_staging(&root, &roots, &id).map_err(|error| {
         for mount in &roots {
             let _ = leftovers::clean_mount(&root, mount, &|other| *other != id, &mut vec![]);
         }
+        set_times(&root, times.iter().filter(|(path, _)| roots.contains(path)));
         failed(error)
     })?;
     let staged = check_abilities(&staging)
@@ -228,6 +230,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
         lifted,
         root_change: plan.root,
         kept: plan.kept.clone(),
+        times,
     };
     let redo = Redo { head, steps };
     match staged.and_then(|()| redo::write(environment.journal, &redo).map_err(PrepareError::Journal)) {
@@ -268,6 +271,28 @@ fn ordered(steps: &[Step]) -> Vec<RedoStep> {
     last.sort_by_key(|step| std::cmp::Reverse(step.path.depth()));
     first.append(&mut last);
     first
+}
+
+/// The times of the directories that will be written in: what is put back there later must not show.
+fn times_of(root: &OwnedFd, mounts: &[TreePath], steps: &[RedoStep]) -> Vec<(TreePath, FileTime)> {
+    let parents = steps.iter().filter_map(|step| step.path.parent());
+    let touched: BTreeSet<TreePath> = mounts.iter().cloned().chain(parents).collect();
+    let time = |path: TreePath| {
+        let dir = beneath::directory(root, &path).ok()?;
+        Some((path, beneath::look_at(&dir).ok()?.mtime))
+    };
+    // One that is not there yet has no time; one that cannot be looked at cannot be written in either.
+    touched.into_iter().filter_map(time).collect()
+}
+
+/// Gives directories their times back, as far as they are there.
+fn set_times<'t>(root: &OwnedFd, times: impl Iterator<Item = &'t (TreePath, FileTime)>) {
+    for (path, time) in times {
+        if let Ok(dir) = beneath::directory(root, path) {
+            // A time is all that is at stake: nobody is to be stopped by it.
+            let _ = metadata::set_time(&dir, Path::new("."), metadata::Time::Exact(*time));
+        }
+    }
 }
 
 /// A file with several names is never given new metadata in place: one of the names may lie outside.
@@ -358,6 +383,8 @@ fn discard(root: &OwnedFd, staging: Vec<Staging>, redo: &Redo) {
         }
         let _ = staging.close(root.as_fd(), &redo.head.recovery);
     }
+    let is_mount = |(path, _): &&(TreePath, FileTime)| redo.head.mounts.contains(path);
+    set_times(root, redo.head.times.iter().filter(is_mount));
 }
 
 /// The recoveries that passed their commit point and have not ended, oldest first.
@@ -529,9 +556,11 @@ impl Committed {
             staging.close(root.as_fd(), self.recovery())?;
         }
         // Last of all: staging gave the directory another time.
-        let is_back = status == RecoveryStatus::TakenBack;
-        let meta = self.redo.head.root_change.map(|change| if is_back { change.before } else { change.after });
-        match meta.and_then(|meta| meta.mtime) {
+        if status == RecoveryStatus::TakenBack {
+            set_times(&root, self.redo.head.times.iter());
+            return Ok(());
+        }
+        match self.redo.head.root_change.and_then(|change| change.after.mtime) {
             Some(time) => metadata::set_time(&root, Path::new("."), metadata::Time::Exact(time)),
             None => Ok(()),
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use wfr_model::entry::Entry;
 use wfr_model::plan::{Action, Kept, RootChange};
-use wfr_model::{RecoveryId, TreePath};
+use wfr_model::{FileTime, RecoveryId, TreePath};
 use wfr_store::tree::{Part, decode, encode};
 use wfr_store::vault::write_durably;
 
@@ -35,6 +35,9 @@ pub(crate) struct Head {
     pub(crate) root_change: Option<RootChange>,
     /// What the plan leaves alone.
     pub(crate) kept: Vec<Kept>,
+    /// Directories that are written in, and the times that they get back where the recovery is taken back.
+    #[serde(default)]
+    pub(crate) times: Vec<(TreePath, FileTime)>,
 }
 
 /// One step in the order of execution; its place in that order names its slots.
@@ -230,6 +233,7 @@ mod tests {
             lifted: vec![],
             root_change: None,
             kept: vec![Kept { path: "c".parse().unwrap(), reason: KeptReason::Special }],
+            times: vec![("d".parse().unwrap(), FileTime { secs: 7, nanos: 8 })],
         };
         let away = RedoStep { action: Action::Delete, after: None, staged: None, ..step.clone() };
         Redo { head, steps: vec![step, away] }

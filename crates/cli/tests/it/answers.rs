@@ -121,10 +121,12 @@ fn results_are_what_their_schemas_promise() {
         &["schema", "restore"],
         &["completions", "bash"],
         &["man"],
+        &["man", "restore"],
         &["man", pages],
     ] {
         check(&world, &world.ok(arguments));
     }
+    assert!(!world.tree.at("restore").exists(), "the page of an operation is printed");
     for name in ["wfr.1", "wfr-restore.1", "wfr-create-checkpoint.1"] {
         assert!(std::fs::read(format!("{pages}/{name}")).unwrap().starts_with(b".ie"), "{name}");
     }

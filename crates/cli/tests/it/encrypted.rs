@@ -78,6 +78,17 @@ fn recipients_lock_what_their_owner_alone_can_open() {
 }
 
 #[test]
+fn what_cannot_be_encrypted_is_not_begun_and_says_what_is_missing() {
+    let mut world = World::unprotected(TestTree::new());
+    world.refused(&["init", "--encrypt"], 2, "WRONG_ARGUMENTS");
+    assert!(!world.tree.at(".claude").exists(), "a view of no store stays behind");
+    world.variables = vec![("WFR_PASSPHRASE_FILE", "/no/such/file".into())];
+    let refused = world.refused(&["init", "--encrypt"], 7, "IO_ERROR");
+    let told = refused.json["error"].to_string();
+    assert!(told.contains("/no/such/file") && told.contains("WFR_PASSPHRASE_FILE"), "{told}");
+}
+
+#[test]
 fn an_encrypted_archive_needs_its_passphrase() {
     let world = encrypted();
     world.checkpoint("base");

@@ -99,3 +99,32 @@ fn the_index_and_the_stat_cache_are_deleted() {
     }
     check(&world, &states);
 }
+
+#[test]
+fn a_rebuild_waits_for_nobody_who_has_the_catalog_open() {
+    let world = World::new();
+    world.checkpoint("base");
+    let book = std::fs::File::open(world.vault().join("leases/book")).unwrap();
+    rustix::fs::flock(&book, rustix::fs::FlockOperation::LockShared).unwrap();
+    world.refused(&["doctor", "--rebuild-catalog"], 6, "CATALOG_BUSY");
+    assert_eq!(world.names(), ["base"]);
+    drop(book);
+    world.ok(&["doctor", "--rebuild-catalog"]);
+    assert_eq!(world.names(), ["base"]);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_beside_a_rebuild() {
+    let world = World::new();
+    world.checkpoint("base");
+    for round in 0..12 {
+        let name = format!("n{round}");
+        let mut rebuild = world.command(&["doctor", "--rebuild-catalog", "--quiet"]);
+        let mut rebuild =
+            rebuild.stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let created = world.call(&["create-checkpoint", "wf", "--name", &name]);
+        rebuild.wait().unwrap();
+        assert_eq!(created.code, 0, "{created:?}");
+        assert!(world.names().contains(&name), "{name} was acknowledged and is gone");
+    }
+}

@@ -6,6 +6,7 @@
 
 mod answers;
 mod bad_input;
+mod beside;
 mod catch;
 mod cleanup;
 mod contract;

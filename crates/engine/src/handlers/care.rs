@@ -121,6 +121,12 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
         let message = format!("the store {} lies inside the workspace and goes with it", open.vault.dir().display());
         findings.push(Finding::new("STORE_INSIDE", Severity::Warning, message, "move it out and use `--store DIR`"));
     }
+    let store = [open.vault.dir().to_owned(), open.vault.packs(), open.vault.leases(), open.vault.catalog()];
+    if let Some(place) = store.iter().find(|place| rustix::fs::access(*place, rustix::fs::Access::WRITE_OK).is_err()) {
+        let message = format!("the store cannot be written: {} refuses it", place.display());
+        let fix = "give yourself the right to write there, or remount it for writing: no checkpoint can be taken";
+        findings.push(Finding::new("STORE_READ_ONLY", Severity::Error, message, fix));
+    }
     if !view::exists(open.root()) {
         let message = "the view is missing; the store is not touched by that";
         findings.push(Finding::new("VIEW_MISSING", Severity::Warning, message, "`wfr init` writes it again"));

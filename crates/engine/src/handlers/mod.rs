@@ -2,6 +2,7 @@
 //!
 //! Owns the glue between the definitions and the use cases. Refuses to render anything.
 
+mod beside;
 pub mod care;
 pub mod checkpoints;
 pub mod inspect;

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use wfr_catalog::{CheckpointRow, ListQuery, RecoveryFilter};
 use wfr_model::config::IntegrityChecking;
-use wfr_model::plan::{Kept, KeptReason, Step};
+use wfr_model::plan::Step;
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, WorkflowId};
 use wfr_recovery::apply::GaveUp;
 
-use super::{checkpoint, known, needed, shown, took};
+use super::{beside, checkpoint, known, needed, took};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{
@@ -30,9 +30,9 @@ use crate::session::Session;
 use crate::verify;
 
 /// How far a recovery may go without being asked.
-struct Asked {
-    consent: Consent,
-    plan_only: bool,
+pub(super) struct Asked {
+    pub(super) consent: Consent,
+    pub(super) plan_only: bool,
 }
 
 /// Brings the workspace back to a checkpoint.
@@ -49,17 +49,6 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
     let open = session.open()?;
     let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
     let (checked, leave) = check_target(session, &open, &target, &parameters)?;
-    if let Some(dest) = &parameters.to {
-        let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
-        let written = recovery::checkout(session, &open, &target, &dest, &leave)?;
-        let mut result = empty(&target, begun, checked);
-        let kept = |path| Kept { path, reason: KeptReason::Damaged };
-        result.kept = written.damaged.into_iter().map(kept).collect();
-        result.recovery_successful = true;
-        result.restored_to = Some(shown(&dest));
-        result.components_restored = vec!["file_system".to_owned()];
-        return Ok(Success::new(result).about(&target.workflow_id));
-    }
     let limits = &open.config.recovery_configuration.validation_settings.timeout_limits;
     let check_limit = parameters.functional_check_timeout.unwrap_or(limits.validation_timeout);
     let order = Order {
@@ -80,7 +69,13 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         target,
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
-    let success = run(session, &open, &order, &asked, checked, begun)?;
+    let success = match &parameters.to {
+        Some(dest) => {
+            let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
+            beside::restore(session, &open, &order, &dest, &asked, (checked, begun))?
+        }
+        None => run(session, &open, &order, &asked, checked, begun)?,
+    };
     Ok(tell_without_effect(
         success,
         &[
@@ -230,7 +225,8 @@ const BECAUSE_OF_CHECK: &str = "functional_check";
 fn failure_of(ended: &Ended) -> Option<Failure> {
     match ended.status {
         RecoveryStatus::TakenBack if ended.reason == Some(GaveUp::Interrupted) => {
-            Some(Failure::new(Code::Interrupted, "interrupted: the tree is as it was before"))
+            let failure = Failure::new(Code::Interrupted, "interrupted: the tree is as it was before");
+            Some(failure.with_hint("nothing is left to be done: call it again when it may go on to its end"))
         }
         RecoveryStatus::TakenBack => {
             let why = ended.reason.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -247,7 +243,8 @@ fn failure_of(ended: &Ended) -> Option<Failure> {
     }
 }
 
-fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) -> Recovered {
+/// A result before anything has happened.
+pub(super) fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) -> Recovered {
     Recovered {
         recovery_successful: false,
         recovery_id: None,
@@ -270,7 +267,9 @@ fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) -> Recovered 
 }
 
 fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> Recovered {
-    let integrity = if checked == Verdict::Skipped { Verdict::Skipped } else { Verdict::of(ended.is_as_planned) };
+    // A tree that is as it was before holds nothing of the plan to be checked.
+    let is_skipped = checked == Verdict::Skipped || ended.status == RecoveryStatus::TakenBack;
+    let integrity = if is_skipped { Verdict::Skipped } else { Verdict::of(ended.is_as_planned) };
     let validation_results = ValidationResults {
         integrity_check: integrity,
         functional_check: Verdict::of_optional(ended.functional.map(|end| end == CheckEnd::Passed)),

@@ -66,6 +66,6 @@ define! {
     Schema => Schemas, "schema", Reads, [Positional::optional("operation", Slot::Text)], ["schema restore"];
     Completions => Text, "completions", Reads, [Positional::needed("shell", Slot::Text)],
         ["completions bash > ~/.local/share/bash-completion/completions/wfr"];
-    Man => Text, "man", Reads, [Positional::optional("directory", Slot::HostPath)], ["man | man -l -", "man ~/.local/share/man/man1"];
+    Man => Text, "man", Reads, [Positional::optional("directory", Slot::HostPath)], ["man restore | man -l -", "man ~/.local/share/man/man1"];
     Demo => Text, "demo", Reads, [], ["demo"];
 }

@@ -87,11 +87,13 @@ pub struct Completions {
     pub shell: Option<Shell>,
 }
 
-/// Prints the manual page, or writes all pages into a directory.
+/// Prints a manual page, or writes all pages into a directory.
+///
+/// `wfr man restore` prints the page of `restore`; `wfr man ./restore` writes all pages into that directory.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Man {
-    /// The directory; made where it is not there.
+    /// The directory, made where it is not there, or an operation whose page is printed.
     pub directory: Option<HostPath>,
 }
 

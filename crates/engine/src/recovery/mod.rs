@@ -31,7 +31,7 @@ use crate::{links, manifests, mint};
 
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended};
-pub use planning::{Planned, plan_dry};
+pub use planning::{Planned, check_consent, plan_beside, plan_dry};
 
 /// A recovery to be run.
 pub struct Order {

@@ -67,6 +67,23 @@ pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) ->
     make(open, &dry, order, present)
 }
 
+/// What would be written where nothing is yet. Nobody's files are touched, so nothing can be in the way.
+pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
+    let store = open.store()?;
+    let nothing = Dry::over(&store);
+    let present =
+        Present { tree: tree::write(&nothing, &[])?, coverage: Coverage::default(), links: vec![], root: None };
+    let mut planned = make(open, &nothing, order, present)?;
+    planned.plan.conflicts.clear();
+    // What is not covered will not be there.
+    for skip in manifests::coverage(&store, &order.target)?.skips {
+        planned.plan.kept.push(Kept { path: skip.path, reason: KeptReason::NotInCheckpoint(skip.reason) });
+    }
+    planned.plan.kept.sort_by(|a, b| a.path.cmp(&b.path));
+    planned.plan.kept.dedup_by(|a, b| a.path == b.path);
+    Ok(Planned { plan: planned.plan, blast_radius: vec![], moved_heads: vec![] })
+}
+
 /// The tree that a plan starts from.
 struct Present {
     tree: Digest,
@@ -206,7 +223,7 @@ pub(super) fn check(planned: &Planned, order: &Order, consent: Consent) -> Resul
 }
 
 /// Refuses a plan that nobody has agreed to; the plan goes with the refusal.
-pub(super) fn check_consent(planned: &Planned, consent: Consent) -> Result<(), Failure> {
+pub fn check_consent(planned: &Planned, consent: Consent) -> Result<(), Failure> {
     match consent {
         Consent::Yes => Ok(()),
         // Where nothing is to be done, there is nothing to agree to.

@@ -1,7 +1,7 @@
 //! Leases: files under kernel locks that say since which generation a session relies on packs.
 //!
-//! Owns their files, the gate that tells whether any session is alive, and the turn that cleanups take. Refuses to know
-//! clocks: all of them end when their process closes them or dies.
+//! Owns their files, the gate that tells whether any session is alive, the turn that cleanups take, and the lock under
+//! which the catalog is open. Refuses to know clocks: all of them end when their process closes them or dies.
 //!
 //! A session takes its lease first, then reads the generation from the catalog and tells it to the lease, and only then
 //! reads which packs are live. Until it has told, it counts as older than everything.
@@ -19,6 +19,9 @@ const GATE: &str = "gate";
 
 /// The file that a cleanup locks from its beginning to its end.
 const TURN: &str = "turn";
+
+/// The file that everybody locks together with others who has the catalog open, and alone who puts another in its place.
+const BOOK: &str = "book";
 
 /// Digits of a generation on disk.
 const DIGITS: usize = 20;
@@ -66,7 +69,7 @@ pub fn oldest(dir: &Path, own: Option<&Lease>) -> io::Result<Option<i64>> {
     let mut oldest = None;
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        let is_lease = path.file_name().is_some_and(|name| name != GATE && name != TURN);
+        let is_lease = path.file_name().is_some_and(|name| name != GATE && name != TURN && name != BOOK);
         if !is_lease || own.is_some_and(|own| own.path == path) {
             continue;
         }
@@ -123,6 +126,29 @@ pub struct Turn {
 pub fn turn(dir: &Path) -> io::Result<Option<Turn>> {
     let file = open_lock(dir, TURN)?;
     Ok(try_lock(&file)?.then_some(Turn { _file: file }))
+}
+
+/// Proof that the catalog is not exchanged for another, or, where it was taken alone, that nobody has it open.
+#[derive(Debug)]
+pub struct Book {
+    _file: File,
+}
+
+/// Keeps the catalog from being exchanged. Waits for whoever is exchanging it.
+pub fn book(dir: &Path) -> io::Result<Book> {
+    let file = open_lock(dir, BOOK)?;
+    loop {
+        match flock(&file, FlockOperation::LockShared) {
+            Err(Errno::INTR) => {}
+            ended => return Ok(ended.map(|()| Book { _file: file })?),
+        }
+    }
+}
+
+/// The same alone; `None` where anybody has the catalog open, the caller included.
+pub fn book_alone(dir: &Path) -> io::Result<Option<Book>> {
+    let file = open_lock(dir, BOOK)?;
+    Ok(try_lock(&file)?.then_some(Book { _file: file }))
 }
 
 fn try_lock(file: &File) -> io::Result<bool> {

@@ -1,0 +1,94 @@
+//! `restore --to`: a checkpoint's tree in a directory of its own.
+//!
+//! Owns where such a directory may be, and what the result says. The workspace stays as it is.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use wfr_model::plan::{Action, Kept, KeptReason};
+use wfr_model::recovery::{StepEnd, StepReport};
+
+use super::recoveries::{Asked, empty, plan_result};
+use super::{shown, took};
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::Consent;
+use crate::recovery::{self, CheckEnd, Order};
+use crate::response::{Impact, Success};
+use crate::results::{Recovered, Verdict};
+use crate::session::Session;
+use crate::view;
+
+/// Writes the tree that the order aims at into a directory, or only says what it would write.
+pub(super) fn restore(
+    session: &Session,
+    open: &Open,
+    order: &Order,
+    dest: &Path,
+    asked: &Asked,
+    (checked, begun): (Verdict, Instant),
+) -> Result<Success<Recovered>, Failure> {
+    refuse_own_places(session, open, dest)?;
+    let planned = recovery::plan_beside(open, order)?;
+    let mut result = empty(&order.target, begun, checked);
+    result.restored_to = Some(shown(dest));
+    if asked.plan_only {
+        result.plan = Some(plan_result(&planned));
+        return Ok(Success::new(result).about(&order.workflow));
+    }
+    // Nothing is overwritten, so only a digest binds.
+    if let Consent::Digest(_) = asked.consent {
+        recovery::check_consent(&planned, asked.consent)?;
+    }
+    let written = recovery::checkout(session, open, &order.target, dest, &order.leave)?;
+    let is_written = |path| !written.damaged.contains(path);
+    let steps = planned.plan.steps.iter().filter(|step| is_written(&step.path));
+    let report = |path, action: Action| StepReport { path, action, end: StepEnd::Done };
+    result.changed = steps.map(|step| report(step.path.clone(), step.action)).collect();
+    result.kept = planned.plan.kept;
+    for path in written.damaged {
+        if result.kept.iter().all(|kept| kept.path != path) {
+            result.kept.push(Kept { path, reason: KeptReason::Damaged });
+        }
+    }
+    result.components_restored = vec!["file_system".to_owned()];
+    let failure = check(session, order, dest, begun, &mut result)?;
+    result.recovery_successful = failure.is_none();
+    result.restoration_time = took(begun);
+    let impact = Impact { files_restored: Some(written.files), ..Impact::default() };
+    Ok(Success::new(result).about(&order.workflow).with_impact(impact).with_verdict(failure))
+}
+
+/// Runs the caller's own check in what was written.
+fn check(
+    session: &Session,
+    order: &Order,
+    dest: &Path,
+    begun: Instant,
+    result: &mut Recovered,
+) -> Result<Option<Failure>, Failure> {
+    let Some(check) = &order.functional_check else { return Ok(None) };
+    let left = order.time_limit.map_or(Duration::MAX, |limit| limit.saturating_sub(begun.elapsed()));
+    let end = check.run(dest, left, &session.abort)?;
+    result.validation_results.functional_check = Verdict::of(end == CheckEnd::Passed);
+    if end == CheckEnd::Passed {
+        return Ok(None);
+    }
+    let message = format!("the functional check failed in {}", dest.display());
+    let hint = "what was written is still there: look at what the check printed, then remove the directory";
+    Ok(Some(Failure::new(Code::FunctionalCheckFailed, message).with_details(end.to_string()).with_hint(hint)))
+}
+
+/// Stores and views are no places for trees: cleanup and the view's rewriting would meet them there.
+fn refuse_own_places(session: &Session, open: &Open, dest: &Path) -> Result<(), Failure> {
+    let vaults = session.directories.data.as_ref().map(|data| data.join("wfr"));
+    let own = [Some(open.vault.dir().to_owned()), Some(view::dir(open.root())), vaults];
+    let real = |place: &Path| place.canonicalize().unwrap_or_else(|_| place.to_owned());
+    match own.iter().flatten().map(|place| real(place)).find(|place| dest.starts_with(place)) {
+        None => Ok(()),
+        Some(place) => {
+            let message = format!("{} lies in {}, which is wfr's own", dest.display(), place.display());
+            Err(Failure::new(Code::InvalidParameter, message).with_hint("name a directory elsewhere"))
+        }
+    }
+}
