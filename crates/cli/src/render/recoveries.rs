@@ -110,7 +110,8 @@ pub fn recovered(result: &Recovered) -> String {
         let ids: Vec<&str> = result.passed_over.iter().map(|id| id.as_str()).collect();
         shown.push_str(&fact("Passed over", &ids.join(", ")));
     }
-    shown.push_str(&fact("Changed", &count(result.changed.len() as u64, "path")));
+    let changed = if result.restored_to.is_some() { "Written" } else { "Changed" };
+    shown.push_str(&fact(changed, &count(result.changed.len() as u64, "path")));
     let checks = &result.validation_results;
     shown.push_str(&fact("Integrity", &verdict(checks.integrity_check)));
     if checks.functional_check != wfr_engine::results::Verdict::Skipped {

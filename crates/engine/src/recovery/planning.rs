@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use wfr_catalog::{CheckpointRow, ListQuery};
-use wfr_model::coverage::Coverage;
+use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::plan::{Kept, KeptReason, Plan, RootMeta};
 use wfr_model::{Digest, TreePath};
@@ -76,7 +76,8 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
     // What is not covered will not be there.
-    for skip in manifests::coverage(&store, &order.target)?.skips {
+    let skips = manifests::coverage(&store, &order.target)?.skips.into_iter();
+    for skip in skips.filter(|skip| skip.reason != SkipReason::OwnFiles) {
         planned.plan.kept.push(Kept { path: skip.path, reason: KeptReason::NotInCheckpoint(skip.reason) });
     }
     planned.plan.kept.sort_by(|a, b| a.path.cmp(&b.path));
