@@ -4,7 +4,7 @@
 //! would drop the locks of every connection in the process (POSIX locks belong to the process).
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
@@ -157,7 +157,15 @@ impl Catalog {
             let (table, at): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
             found.push(format!("row {} of {table} refers to a row that is not there", at.unwrap_or(0)));
         }
+        found.extend(self.cut_page()?);
         Ok(found)
+    }
+
+    /// A sentence where the file ends within a page, which SQLite reads as if zeroes followed.
+    fn cut_page(&self) -> Result<Option<String>, CatalogError> {
+        let page: u32 = self.connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        let length = self.connection.path().and_then(|path| fs::metadata(path).ok()).map_or(0, |found| found.len());
+        Ok((!length.is_multiple_of(u64::from(page))).then(|| format!("the file ends within a page, at {length} bytes")))
     }
 
     /// Moves the log into the main file and empties it. `false` where readers or writers kept it from finishing.
@@ -187,7 +195,7 @@ impl Catalog {
     /// SQLite's own checkpoints do not: they begin the log anew at the next commit of the same process, and a command
     /// makes few. What fails here was upkeep, and the next command tries again.
     fn shorten_log(&self) {
-        if std::fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
+        if fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
             let _ = self.connection.busy_timeout(Duration::ZERO);
             let _ = self.checkpoint_wal();
             let _ = self.connection.busy_timeout(BUSY_TIMEOUT);
@@ -261,8 +269,7 @@ fn read_with(path: &Path, connection: Result<Connection, CatalogError>) -> Resul
 
 /// Whether the write-ahead log is absent or empty. Its metadata only is read: it is never opened.
 fn log_is_empty(path: &Path) -> bool {
-    std::fs::metadata(log_of(path))
-        .map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |found| found.len() == 0)
+    fs::metadata(log_of(path)).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |found| found.len() == 0)
 }
 
 fn log_of(path: &Path) -> PathBuf {

@@ -80,6 +80,11 @@ pub(crate) fn json_or_null<T: for<'a> Deserialize<'a>>(row: &Row<'_>, index: usi
     }
 }
 
+/// What a value of the model is kept as, which has only texts for keys.
+pub(crate) fn json_text<T: serde::Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("the model's values have only texts for keys")
+}
+
 /// A JSON value as it is kept.
 pub(crate) fn to_text(value: &Value) -> String {
     value.to_string()

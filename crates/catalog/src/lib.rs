@@ -1,4 +1,4 @@
-//! Durable facts: checkpoints, packs, workflows, recoveries, holds and the audit trail, in one SQLite file.
+//! Durable facts: checkpoints, packs, workflows, events, recoveries, holds and the audit trail, in one SQLite file.
 //!
 //! Owns what is committed and in which order: a checkpoint exists from the moment its row is committed here, and
 //! the catalog's sequence, never a clock, says which one is newer. Refuses to know bytes and trees (it keeps digests),
@@ -8,6 +8,7 @@ mod catalog;
 pub mod checkpoints;
 mod columns;
 mod error;
+pub mod events;
 pub mod holds;
 mod near;
 pub mod operations;
@@ -21,6 +22,7 @@ pub mod workflows;
 pub use catalog::{Catalog, IntegrityLevel, VaultIdentity};
 pub use checkpoints::{ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy};
 pub use error::CatalogError;
+pub use events::{Appended, EventQuery, EventRow, EventSeq, PartKind};
 pub use holds::{FencingToken, Hold, HoldRequest, Owner};
 pub use operations::{NewOperation, OperationRow};
 pub use packs::{Generation, PackRow, PackState};

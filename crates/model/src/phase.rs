@@ -105,6 +105,16 @@ pub fn slug(heading: &str) -> String {
     slug.trim_end_matches('_').to_owned()
 }
 
+impl std::str::FromStr for PhaseId {
+    type Err = ParseIdError;
+
+    /// As [`PhaseId::named`], where a phase must be named.
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let nothing = || ParseIdError { text: text.to_owned(), what: "phase", why: "it names none" };
+        Self::named(text)?.ok_or_else(nothing)
+    }
+}
+
 impl fmt::Display for PhaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

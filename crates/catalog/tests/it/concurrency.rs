@@ -104,3 +104,29 @@ fn of_two_makers_one_makes() {
     assert_eq!(made, 1);
     assert_eq!(Catalog::open(&path).unwrap().identity().unwrap(), crate::sample::identity());
 }
+
+#[test]
+fn events_of_many_publishers_come_in_one_order_and_none_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = make(dir.path());
+    let acknowledged = in_threads(&dir.path().join("catalog.db"), |thread, catalog| {
+        let publish = |round: u64| {
+            let line = format!(r#"TASK_STARTED:wf:1:{{"task_id":"t{}","agent_id":"a{thread}"}}"#, round % 7);
+            let draft = wfr_model::event::Draft::read(&line).unwrap();
+            let event = draft.complete(|| format!("evt_{thread}_{round}").parse().unwrap(), at(1), "tester");
+            match catalog.append_events(&[event], at(1)).unwrap()[..] {
+                [wfr_catalog::Appended::New { seq, .. }] => seq,
+                _ => panic!("it is new"),
+            }
+        };
+        (0..COMMITS).map(publish).collect::<Vec<_>>()
+    });
+    assert!(acknowledged.iter().all(|seqs| seqs.windows(2).all(|pair| pair[0] < pair[1])));
+    let mut all: Vec<_> = acknowledged.into_iter().flatten().collect();
+    all.sort();
+    let rows = catalog.events(&wfr_catalog::EventQuery::default()).unwrap();
+    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), all);
+    assert_eq!(all.len() as u64, WRITERS * COMMITS);
+    let state = catalog.state(&"wf".parse().unwrap()).unwrap().unwrap();
+    assert_eq!((state.head.state_version, state.head.tasks_known), (WRITERS * COMMITS, 7));
+}

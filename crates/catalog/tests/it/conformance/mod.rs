@@ -4,6 +4,7 @@
 //! A second backend adds one line here.
 
 mod checkpoints;
+mod events;
 mod holds;
 mod lists;
 mod packs;
@@ -33,6 +34,10 @@ suite! {
         names_are_unique_among_the_undeleted, ids_are_used_once, a_refused_commit_leaves_no_trace,
         verification_is_recorded, deletion_keeps_the_chain, increments_go_on, free_names_are_found,
         a_row_of_a_manifest_says_what_it_says,
+    },
+    events::{
+        events_are_kept_in_one_order, a_repeated_event_changes_nothing, a_state_is_what_its_events_make_of_it,
+        parts_that_are_gone_stay_gone,
     },
     holds::{one_holds_the_others_wait, dead_and_expired_owners_are_replaced, tokens_only_grow},
     lists::{filters_join, orders_and_limits, tags_come_with_their_rows, order_is_the_catalogs_not_the_clocks},

@@ -1,0 +1,153 @@
+//! Events: appended in one order, each once, and folded into the states of their workflows in the same transaction.
+//!
+//! Owns the log and its order. Refuses to know where events come from and what they mean: the model folds them.
+
+mod list;
+mod states;
+
+use rusqlite::{Connection, named_params};
+use wfr_model::workflow::State;
+use wfr_model::workflow::fold::Anomaly;
+use wfr_model::{Event, EventId, PhaseId, Timestamp, WorkflowId};
+
+use crate::catalog::Catalog;
+use crate::columns;
+use crate::error::CatalogError;
+use crate::workflows;
+
+pub use list::EventQuery;
+pub use states::PartKind;
+
+/// An event's place in the vault's order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]
+pub struct EventSeq(pub i64);
+
+/// An event that is recorded.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EventRow {
+    /// Its place in the order.
+    pub seq: EventSeq,
+    /// When it was recorded, by this machine's clock.
+    pub recorded_at: Timestamp,
+    /// What is odd about it, given what came before.
+    pub odd: Vec<Anomaly>,
+    /// The event.
+    pub event: Event,
+}
+
+/// What became of an event.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Appended {
+    /// It is recorded, and folded.
+    New {
+        /// Its place in the order.
+        seq: EventSeq,
+        /// What is odd about it.
+        odd: Vec<Anomaly>,
+    },
+    /// One of this id was recorded before: nothing changed.
+    Known,
+}
+
+impl Catalog {
+    /// Appends events in their order, registers workflows that are not known, and brings their states up to date: one
+    /// transaction, one flush. One that is known by its id is passed over. One answer for each.
+    pub fn append_events(&self, events: &[Event], now: Timestamp) -> Result<Vec<Appended>, CatalogError> {
+        self.write(|transaction| append(transaction, events, now))
+    }
+
+    /// Whether an event of this id is recorded.
+    pub fn has_event(&self, id: &EventId) -> Result<bool, CatalogError> {
+        let mut statement = self.connection.prepare_cached("SELECT 1 FROM events WHERE event_id = ?1")?;
+        Ok(statement.exists([id.as_str()])?)
+    }
+
+    /// The place of the newest event; `None` where there is none.
+    pub fn last_event(&self) -> Result<Option<EventSeq>, CatalogError> {
+        let mut statement = self.connection.prepare_cached("SELECT max(seq) FROM events")?;
+        Ok(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.map(EventSeq))
+    }
+
+    /// The state of a workflow with its phases; `None` where no event of it was folded. Its other parts are loaded by
+    /// [`Catalog::parts`] or through the catalog as a source.
+    pub fn state(&self, workflow: &WorkflowId) -> Result<Option<State>, CatalogError> {
+        states::load(&self.connection, workflow)
+    }
+
+    /// Folds all events of a workflow again, from the first: for when its state is damaged.
+    pub fn fold_again(&self, workflow: &WorkflowId) -> Result<(), CatalogError> {
+        self.write(|transaction| {
+            states::forget(transaction, workflow)?;
+            let query = EventQuery { workflow: Some(workflow.clone()), ..EventQuery::default() };
+            let mut books = states::Books::new(transaction);
+            list::each(transaction, &query, |row| books.fold(workflow, row.seq, &row.event).map(drop))?;
+            books.close()
+        })
+    }
+}
+
+/// Appends events within the caller's transaction.
+pub(crate) fn append(connection: &Connection, events: &[Event], now: Timestamp) -> Result<Vec<Appended>, CatalogError> {
+    let mut books = states::Books::new(connection);
+    let mut answers = Vec::with_capacity(events.len());
+    let mut known: Option<&WorkflowId> = None;
+    for event in events {
+        if let Some(workflow) = &event.workflow_id
+            && known != Some(workflow)
+        {
+            workflows::insert(connection, workflow, now)?;
+            known = Some(workflow);
+        }
+        answers.push(append_one(connection, &mut books, event, now)?);
+    }
+    books.close()?;
+    Ok(answers)
+}
+
+fn append_one(
+    connection: &Connection,
+    books: &mut states::Books<'_>,
+    event: &Event,
+    now: Timestamp,
+) -> Result<Appended, CatalogError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM events WHERE event_id = ?1")?;
+    if statement.exists([event.event_id.as_str()])? {
+        return Ok(Appended::Known);
+    }
+    // The order is this transaction's: nobody else appends meanwhile.
+    let seq = books.next_seq()?;
+    let odd = match &event.workflow_id {
+        Some(workflow) => books.fold(workflow, seq, event)?,
+        None => vec![],
+    };
+    insert(connection, seq, event, now, &odd)?;
+    Ok(Appended::New { seq, odd })
+}
+
+fn insert(
+    connection: &Connection,
+    seq: EventSeq,
+    event: &Event,
+    now: Timestamp,
+    odd: &[Anomaly],
+) -> Result<(), CatalogError> {
+    let sql =
+        "INSERT INTO events (seq, event_id, event_type, workflow_id, phase, at, recorded_at, source, data, priority,
+                                   ttl_seconds, odd)
+               VALUES (:seq, :id, :type, :workflow, :phase, :at, :now, :source, :data, :priority, :ttl, :odd)";
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":seq": seq.0,
+        ":id": event.event_id.as_str(),
+        ":type": event.event_type.as_str(),
+        ":workflow": event.workflow_id.as_ref().map(WorkflowId::as_str),
+        ":phase": event.phase.as_ref().map(PhaseId::as_str),
+        ":at": event.timestamp.0,
+        ":now": now.0,
+        ":source": event.source_component,
+        ":data": columns::json_text(&event.data),
+        ":priority": event.priority.as_ref().map(columns::to_text),
+        ":ttl": event.ttl_seconds.map(columns::signed),
+        ":odd": (!odd.is_empty()).then(|| columns::json_text(&odd)),
+    })?;
+    Ok(())
+}

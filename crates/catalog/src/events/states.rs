@@ -1,0 +1,197 @@
+//! States as they are kept: the head and every part by itself, so that an event costs what it changes.
+//!
+//! Owns the tables of states. Refuses to know what events do: the model folds.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wfr_model::workflow::fold::{self, Anomaly};
+use wfr_model::workflow::{Agent, Allocation, Head, Phase, Source, State, Task};
+use wfr_model::{AgentId, AllocationId, Event, PhaseId, TaskId, WorkflowId};
+
+use super::EventSeq;
+use crate::catalog::Catalog;
+use crate::columns;
+use crate::error::CatalogError;
+
+/// The kinds of parts that are kept one by one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum PartKind {
+    /// [`Phase`].
+    Phase,
+    /// [`Task`].
+    Task,
+    /// [`Agent`].
+    Agent,
+    /// [`Allocation`].
+    Allocation,
+}
+
+impl PartKind {
+    /// The word in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Phase => "phase",
+            Self::Task => "task",
+            Self::Agent => "agent",
+            Self::Allocation => "allocation",
+        }
+    }
+}
+
+/// The slot of an id, 0 to 2^32 - 1: 32-bit FNV-1a (Fowler, Noll, Vo), its bits mixed once more so that the high ones
+/// tell similar ids apart.
+fn slot(id: &str) -> u32 {
+    let hash = id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (hash ^ (hash >> 15)).wrapping_mul(0x2c1b_3c6d)
+}
+
+impl Catalog {
+    /// All parts of a kind, in the order of their slots.
+    pub fn parts<T: DeserializeOwned>(&self, workflow: &WorkflowId, kind: PartKind) -> Result<Vec<T>, CatalogError> {
+        parts(&self.connection, workflow, kind)
+    }
+}
+
+fn parts<T: DeserializeOwned>(
+    connection: &Connection,
+    workflow: &WorkflowId,
+    kind: PartKind,
+) -> Result<Vec<T>, CatalogError> {
+    let sql = "SELECT doc FROM parts WHERE workflow_id = ?1 AND kind = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let read = |row: &Row<'_>| columns::json(row, 0);
+    let parts = statement.query_map((workflow.as_str(), kind.as_str()), read)?;
+    Ok(parts.collect::<Result<_, _>>()?)
+}
+
+/// Head and phases of a workflow.
+pub(super) fn load(connection: &Connection, workflow: &WorkflowId) -> Result<Option<State>, CatalogError> {
+    let mut statement = connection.prepare_cached("SELECT head FROM states WHERE workflow_id = ?1")?;
+    let head: Option<Head> = statement.query_row([workflow.as_str()], |row| columns::json(row, 0)).optional()?;
+    let Some(head) = head else { return Ok(None) };
+    let phases: Vec<Phase> = parts(connection, workflow, PartKind::Phase)?;
+    Ok(Some(State::loaded(head, phases)))
+}
+
+/// Takes a state away, to be folded again.
+pub(super) fn forget(connection: &Connection, workflow: &WorkflowId) -> Result<(), CatalogError> {
+    connection.execute("DELETE FROM parts WHERE workflow_id = ?1", [workflow.as_str()])?;
+    connection.execute("DELETE FROM states WHERE workflow_id = ?1", [workflow.as_str()])?;
+    Ok(())
+}
+
+/// The states that one transaction brings up to date.
+pub(super) struct Books<'c> {
+    connection: &'c Connection,
+    open: HashMap<WorkflowId, (State, EventSeq)>,
+    last: Option<EventSeq>,
+}
+
+impl<'c> Books<'c> {
+    pub(super) fn new(connection: &'c Connection) -> Self {
+        Self { connection, open: HashMap::new(), last: None }
+    }
+
+    /// The place of the next event. Within a transaction that has the lock nobody else takes it.
+    pub(super) fn next_seq(&mut self) -> Result<EventSeq, CatalogError> {
+        let last = match self.last {
+            Some(last) => last,
+            None => {
+                let mut statement = self.connection.prepare_cached("SELECT max(seq) FROM events")?;
+                EventSeq(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(0))
+            }
+        };
+        let next = EventSeq(last.0 + 1);
+        self.last = Some(next);
+        Ok(next)
+    }
+
+    /// Folds an event into its workflow's state.
+    pub(super) fn fold(
+        &mut self,
+        workflow: &WorkflowId,
+        seq: EventSeq,
+        event: &Event,
+    ) -> Result<Vec<Anomaly>, CatalogError> {
+        if !self.open.contains_key(workflow) {
+            let state = load(self.connection, workflow)?.unwrap_or_else(|| State::new(workflow.clone()));
+            self.open.insert(workflow.clone(), (state, seq));
+        }
+        let mut shelf = Shelf { connection: self.connection, workflow };
+        let (state, upto) = self.open.get_mut(workflow).expect("it was put above where it was not there");
+        *upto = seq;
+        fold::apply(state, &mut shelf, event)
+    }
+
+    /// Writes what changed.
+    pub(super) fn close(self) -> Result<(), CatalogError> {
+        for (workflow, (mut state, upto)) in self.open {
+            let sql = "INSERT INTO states (workflow_id, seq, head) VALUES (?1, ?2, ?3)
+                       ON CONFLICT (workflow_id) DO UPDATE SET seq = excluded.seq, head = excluded.head";
+            let head = columns::json_text(&state.head);
+            self.connection.prepare_cached(sql)?.execute((workflow.as_str(), upto.0, head))?;
+            let shelf = Shelf { connection: self.connection, workflow: &workflow };
+            shelf.keep(PartKind::Phase, state.phases.take_changes(), PhaseId::as_str)?;
+            shelf.keep(PartKind::Task, state.tasks.take_changes(), TaskId::as_str)?;
+            shelf.keep(PartKind::Agent, state.agents.take_changes(), AgentId::as_str)?;
+            shelf.keep(PartKind::Allocation, state.allocations.take_changes(), AllocationId::as_str)?;
+        }
+        Ok(())
+    }
+}
+
+/// The parts of one workflow.
+struct Shelf<'c> {
+    connection: &'c Connection,
+    workflow: &'c WorkflowId,
+}
+
+impl Shelf<'_> {
+    fn get<T: DeserializeOwned>(&self, kind: PartKind, id: &str) -> Result<Option<T>, CatalogError> {
+        let sql = "SELECT doc FROM parts WHERE workflow_id = ?1 AND kind = ?2 AND slot = ?3 AND id = ?4";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let key = (self.workflow.as_str(), kind.as_str(), slot(id), id);
+        Ok(statement.query_row(key, |row| columns::json(row, 0)).optional()?)
+    }
+
+    fn keep<K, V: Serialize>(
+        &self,
+        kind: PartKind,
+        changes: Vec<(&K, Option<&V>)>,
+        text: impl Fn(&K) -> &str,
+    ) -> Result<(), CatalogError> {
+        let put = "INSERT INTO parts (workflow_id, kind, slot, id, doc) VALUES (?1, ?2, ?3, ?4, ?5)
+                   ON CONFLICT DO UPDATE SET doc = excluded.doc";
+        let take = "DELETE FROM parts WHERE workflow_id = ?1 AND kind = ?2 AND slot = ?3 AND id = ?4";
+        let mut put = self.connection.prepare_cached(put)?;
+        let mut take = self.connection.prepare_cached(take)?;
+        for (id, part) in changes {
+            let id = text(id);
+            let (workflow, kind, slot) = (self.workflow.as_str(), kind.as_str(), slot(id));
+            match part {
+                Some(part) => put.execute((workflow, kind, slot, id, columns::json_text(part)))?,
+                None => take.execute((workflow, kind, slot, id))?,
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Source for Shelf<'_> {
+    type Error = CatalogError;
+
+    fn task(&mut self, id: &TaskId) -> Result<Option<Task>, CatalogError> {
+        self.get(PartKind::Task, id.as_str())
+    }
+
+    fn agent(&mut self, id: &AgentId) -> Result<Option<Agent>, CatalogError> {
+        self.get(PartKind::Agent, id.as_str())
+    }
+
+    fn allocation(&mut self, id: &AllocationId) -> Result<Option<Allocation>, CatalogError> {
+        self.get(PartKind::Allocation, id.as_str())
+    }
+}
