@@ -202,6 +202,11 @@ impl Catalog {
         }
     }
 
+    /// Runs `body` over one unchanging state: whatever it reads through this catalog was true at one moment.
+    pub fn unchanging<T>(&self, body: impl FnOnce() -> Result<T, CatalogError>) -> Result<T, CatalogError> {
+        self.read(|_| body())
+    }
+
     /// Runs `body` over one unchanging state.
     pub(crate) fn read<T, E: From<rusqlite::Error>>(
         &self,

@@ -26,6 +26,7 @@ pub mod response;
 pub mod results;
 pub mod scanning;
 pub mod session;
+pub mod state;
 mod textdiff;
 pub mod verify;
 pub mod view;

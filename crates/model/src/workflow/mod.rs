@@ -8,12 +8,14 @@ mod parts;
 mod patch;
 mod status;
 mod table;
+mod whole;
 
 use std::convert::Infallible;
 
 pub use parts::{Agent, Allocation, Extra, Head, Phase, RecoveryMark, Task, TaskCounts};
 pub use status::{AgentStatus, AllocationStatus, PhaseStatus, TaskStatus, Turn, WorkflowStatus};
 pub use table::Table;
+pub use whole::Whole;
 
 use crate::ids::{AgentId, AllocationId, TaskId, WorkflowId};
 use crate::phase::{PhaseId, slug};

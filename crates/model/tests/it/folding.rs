@@ -5,9 +5,10 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use wfr_model::event::Draft;
 use wfr_model::workflow::fold::{Anomaly, apply};
-use wfr_model::workflow::{Agent, Allocation, Head, Nowhere, Phase, Source, State, Task, TaskCounts};
-use wfr_model::{AgentId, AllocationId, Event, PhaseId, TaskId};
+use wfr_model::workflow::{Agent, Allocation, Head, Nowhere, Phase, Source, State, Task, TaskCounts, Whole};
+use wfr_model::{AgentId, AllocationId, Event, PhaseId, TaskId, Timestamp};
 
 use crate::events::any_event;
 
@@ -109,5 +110,28 @@ proptest! {
         for (id, phase) in state.phases.sorted() {
             prop_assert_eq!(phase.counts, counted(state.tasks.values().filter(|task| task.phase_id.as_ref() == Some(id))));
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_difference_makes_one_state_like_another(
+        one in prop::collection::vec(any_event(), 0..40),
+        other in prop::collection::vec(any_event(), 0..40),
+    ) {
+        let folded = |events: &[Event]| {
+            let mut state = State::new("wf".parse().unwrap());
+            for event in events {
+                apply(&mut state, &mut Nowhere, event).unwrap();
+            }
+            state
+        };
+        let (mut from, goal) = (folded(&one), Whole::of(&folded(&other)));
+        let Some(data) = Whole::of(&from).difference(&goal) else { return Ok(()) };
+        let text = format!("WORKFLOW_STATE_UPDATED:wf:global:{}", Value::Object(data));
+        let update = Draft::read(&text).unwrap().complete(|| "evt_u".parse().unwrap(), Timestamp(9), "test");
+        let odd = apply(&mut from, &mut Nowhere, &update).unwrap();
+        prop_assert_eq!(odd, vec![]);
+        prop_assert!(Whole::of(&from).says_the_same(&goal), "{:?}\n{:?}", Whole::of(&from), goal);
     }
 }

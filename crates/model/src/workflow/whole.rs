@@ -1,0 +1,123 @@
+//! A state that is all in memory: what a checkpoint holds, and what two states are compared by.
+//!
+//! Owns the difference of two states as the data of one `WORKFLOW_STATE_UPDATED`. Refuses to know where states are kept.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::parts::{Agent, Allocation, Head, Phase, Task, TaskCounts};
+use super::{State, Table};
+use crate::ids::{AgentId, AllocationId, TaskId, WorkflowId};
+use crate::phase::PhaseId;
+
+/// All of a state.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Whole {
+    /// The workflow itself.
+    pub head: Head,
+    /// Its phases.
+    pub phases: BTreeMap<PhaseId, Phase>,
+    /// Its tasks.
+    pub tasks: BTreeMap<TaskId, Task>,
+    /// Its agents.
+    pub agents: BTreeMap<AgentId, Agent>,
+    /// Its shares of resources.
+    pub allocations: BTreeMap<AllocationId, Allocation>,
+}
+
+impl Whole {
+    /// A workflow that nothing is known of.
+    pub fn new(workflow_id: WorkflowId) -> Self {
+        Self {
+            head: Head::new(workflow_id),
+            phases: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            allocations: BTreeMap::new(),
+        }
+    }
+
+    /// The state of a table-wise one whose parts are all loaded.
+    pub fn of(state: &State) -> Self {
+        Self {
+            head: state.head.clone(),
+            phases: all(&state.phases),
+            tasks: all(&state.tasks),
+            agents: all(&state.agents),
+            allocations: all(&state.allocations),
+        }
+    }
+
+    /// The same as a state that events can be folded into.
+    pub fn to_state(&self) -> State {
+        State {
+            head: self.head.clone(),
+            phases: table(&self.phases),
+            tasks: table(&self.tasks),
+            agents: table(&self.agents),
+            allocations: table(&self.allocations),
+        }
+    }
+
+    /// What a `WORKFLOW_STATE_UPDATED` must say to make this state like another; `None` where they are alike but for
+    /// version and time. Parts that this one has and the other has not are `null` in it.
+    pub fn difference(&self, goal: &Self) -> Option<Map<String, Value>> {
+        let mut replace = Map::new();
+        // Tasks first: a phase goes when no task is in it any more.
+        put(&mut replace, "tasks", changed(&self.tasks, &goal.tasks, |task| task));
+        put(&mut replace, "phases", changed(&self.phases, &goal.phases, uncounted));
+        put(&mut replace, "agents", changed(&self.agents, &goal.agents, |agent| agent));
+        put(&mut replace, "allocations", changed(&self.allocations, &goal.allocations, |share| share));
+        if timeless(&self.head) != timeless(&goal.head) {
+            replace.insert("head".to_owned(), to_value(&goal.head));
+        }
+        if replace.is_empty() { None } else { Some(Map::from_iter([("replace".to_owned(), Value::Object(replace))])) }
+    }
+
+    /// Whether two states say the same, whatever their versions and when they came about.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.difference(other).is_none()
+    }
+}
+
+fn all<K: Ord + Clone + Eq + std::hash::Hash, V: Clone>(table: &Table<K, V>) -> BTreeMap<K, V> {
+    table.sorted().into_iter().map(|(id, part)| (id.clone(), part.clone())).collect()
+}
+
+fn table<K: Ord + Clone + Eq + std::hash::Hash, V: Clone>(parts: &BTreeMap<K, V>) -> Table<K, V> {
+    parts.iter().map(|(id, part)| (id.clone(), part.clone())).collect()
+}
+
+/// Counts follow from tasks: a phase is not another one because of them.
+fn uncounted(phase: Phase) -> Phase {
+    Phase { counts: TaskCounts::default(), ..phase }
+}
+
+/// A head without what every event changes, and without what follows from tasks.
+fn timeless(head: &Head) -> Head {
+    let counts = if head.tasks_known == 0 { head.counts } else { TaskCounts::default() };
+    Head { state_version: 0, updated_at: None, tasks_known: 0, counts, ..head.clone() }
+}
+
+fn changed<K: Ord + ToString, V: Clone + PartialEq + Serialize>(
+    from: &BTreeMap<K, V>,
+    to: &BTreeMap<K, V>,
+    bare: impl Fn(V) -> V,
+) -> Map<String, Value> {
+    let gone = from.keys().filter(|id| !to.contains_key(id)).map(|id| (id.to_string(), Value::Null));
+    let is_new = |id: &K, part: &V| from.get(id).is_none_or(|old| bare(old.clone()) != bare(part.clone()));
+    let news = to.iter().filter(|(id, part)| is_new(id, part)).map(|(id, part)| (id.to_string(), to_value(part)));
+    gone.chain(news).collect()
+}
+
+fn put(replace: &mut Map<String, Value>, key: &str, parts: Map<String, Value>) {
+    if !parts.is_empty() {
+        replace.insert(key.to_owned(), Value::Object(parts));
+    }
+}
+
+fn to_value(part: &impl Serialize) -> Value {
+    serde_json::to_value(part).expect("parts have string keys and finite numbers only")
+}
