@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::document::OWN;
 use super::fold::{FIELD_INVALID, Fold};
 use super::parts::{Agent, Allocation, Head, Phase, Task};
 use super::{Source, TaskCounts};
@@ -16,7 +17,7 @@ use crate::phase::PhaseId;
 /// Keys of the data that belong to the event, not to the state.
 const NOT_STATE: &[&str] = &["workflow_id", "workflow_status", "reason", "restored_from", "imported_from", "source"];
 
-const HEAD: &[&str] = &[
+pub(super) const HEAD: &[&str] = &[
     "name",
     "status",
     "created_at",
@@ -31,8 +32,9 @@ const HEAD: &[&str] = &[
     "configuration",
     "metrics",
 ];
-const PHASE: &[&str] = &["name", "status", "started_at", "completed_at", "progress", "dependencies", "failure_reason"];
-const TASK: &[&str] = &[
+pub(super) const PHASE: &[&str] =
+    &["name", "status", "started_at", "completed_at", "progress", "dependencies", "failure_reason"];
+pub(super) const TASK: &[&str] = &[
     "phase_id",
     "description",
     "status",
@@ -46,7 +48,7 @@ const TASK: &[&str] = &[
     "execution_time",
     "failure_reason",
 ];
-const AGENT: &[&str] = &[
+pub(super) const AGENT: &[&str] = &[
     "role",
     "status",
     "current_task",
@@ -58,12 +60,19 @@ const AGENT: &[&str] = &[
     "deallocated",
     "last_error",
 ];
-const ALLOCATION: &[&str] = &["status", "requester", "priority", "resources"];
+pub(super) const ALLOCATION: &[&str] = &["status", "requester", "priority", "resources"];
 
 /// Sets what the data says: fields that are given, `null` for none. `replace` has whole parts, exactly.
 pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>) -> Result<(), S::Error> {
     let mut rest = Map::new();
-    for (key, value) in data {
+    // A document of our own: first what only we understand, then what its reader may have changed.
+    let own = data.get(OWN).and_then(Value::as_object);
+    if let Some(whole) = own.and_then(|own| own.get("replace")) {
+        replace(fold, whole)?;
+    }
+    let computed = own.and_then(|own| own.get("computed"));
+    let is_said = |key: &str, value: &Value| computed.is_none_or(|computed| computed.get(key) != Some(value));
+    for (key, value) in data.iter().filter(|(key, value)| is_said(key, value)) {
         match key.as_str() {
             "phases" => phases(fold, value)?,
             "tasks" => tasks(fold, value, None)?,
@@ -73,7 +82,7 @@ pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>
             "completed_tasks" | "pending_tasks" | "failed_tasks" | "active_tasks" => said_counts(fold, key, value),
             "state_version" => version(fold, value),
             "replace" => replace(fold, value)?,
-            "id" | "extra" => {}
+            "id" | "extra" | OWN => {}
             key if NOT_STATE.contains(&key) => {}
             _ => {
                 rest.insert(key.clone(), value.clone());

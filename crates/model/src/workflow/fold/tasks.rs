@@ -71,7 +71,7 @@ impl<S: Source> Fold<'_, S> {
             TaskStatus::Completed => {
                 task.completed_at = Some(event.timestamp);
                 task.failure_reason = None;
-                if let Some(took) = event.data.get("execution_time") {
+                if let Some(took) = event.data.get("execution_time").filter(|took| !took.is_null()) {
                     task.execution_time = Some(took.clone());
                 }
             }
