@@ -9,6 +9,7 @@ mod parts;
 mod patch;
 mod status;
 mod table;
+pub mod validate;
 mod whole;
 
 use std::convert::Infallible;

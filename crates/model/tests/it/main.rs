@@ -6,3 +6,4 @@ mod documents;
 mod events;
 mod folding;
 mod stories;
+mod validity;
