@@ -5,6 +5,7 @@
 
 pub mod document;
 pub mod fold;
+pub mod merge;
 mod parts;
 mod patch;
 mod status;

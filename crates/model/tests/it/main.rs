@@ -5,5 +5,6 @@
 mod documents;
 mod events;
 mod folding;
+mod merging;
 mod stories;
 mod validity;

@@ -1,0 +1,182 @@
+//! Several states become one.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use wfr_model::workflow::Whole;
+use wfr_model::workflow::merge::{ConflictResolution as Who, MergeStrategy as How, Merged, Side, merge};
+use wfr_model::workflow::validate::{Context, is_valid, validate};
+
+use crate::documents::{folded, read};
+use crate::events::any_event;
+
+const HOW: [How; 4] = [How::PriorityBased, How::Latest, How::Union, How::ThreeWay];
+
+fn side<'s>(name: &'s str, state: &'s Whole) -> Side<'s> {
+    Side { name, state, is_current: name == "current" }
+}
+
+fn two(one: &Whole, other: &Whole, base: Option<&Whole>, how: How, who: Who) -> Merged {
+    merge(side("current", one), &[side("ckpt_1", other)], base, how, who)
+}
+
+fn state(data: Value) -> Whole {
+    read(&data).0
+}
+
+fn places(merged: &Merged) -> Vec<&str> {
+    merged.conflicts.iter().map(|conflict| conflict.place.as_str()).collect()
+}
+
+fn status(merged: &Merged, task: &str) -> &'static str {
+    merged.state.tasks[&task.parse().unwrap()].status.as_str()
+}
+
+#[test]
+fn what_one_side_changed_since_the_ancestor_is_taken_and_what_both_did_is_a_conflict() {
+    let tasks =
+        |t1: &str, t2: &str, t3: Value| json!({"tasks": {"t1": {"status": t1}, "t2": {"status": t2}, "t3": t3}});
+    let base = state(tasks("pending", "pending", json!({"description": "old"})));
+    let one = state(tasks("active", "pending", json!({"description": "one"})));
+    let other = state(tasks("pending", "failed", json!({"description": "other"})));
+    let merged = two(&one, &other, Some(&base), How::ThreeWay, Who::CheckpointPriority);
+    assert_eq!((status(&merged, "t1"), status(&merged, "t2")), ("active", "failed"));
+    assert_eq!(places(&merged), ["tasks/t3/description"]);
+    let conflict = serde_json::to_value(&merged.conflicts[0]).unwrap();
+    let expected = json!({"place": "tasks/t3/description", "base": "old", "winner": "ckpt_1", "claims": [
+        {"source": "current", "value": "one"}, {"source": "ckpt_1", "value": "other"}]});
+    assert_eq!(conflict, expected);
+    assert_eq!(merged.state.tasks[&"t3".parse().unwrap()].description.as_deref(), Some("other"));
+    let counts = merged.state.head.counts;
+    assert_eq!((counts.active, counts.failed, counts.pending), (1, 1, 1));
+    let unsettled = two(&one, &other, Some(&base), How::ThreeWay, Who::ManualReview);
+    assert!(unsettled.is_unsettled() && !merged.is_unsettled());
+    assert_eq!(unsettled.state.tasks[&"t3".parse().unwrap()].description.as_deref(), Some("one"));
+}
+
+#[test]
+fn what_is_gone_stays_gone_but_where_the_other_went_on_with_it() {
+    let base = state(json!({"tasks": {"t1": {}, "t2": {}}, "configuration": {"a": 1, "b": 2}}));
+    let one = state(json!({"tasks": {}, "configuration": {"a": 1}}));
+    let other = state(json!({"tasks": {"t1": {}, "t2": {"status": "active"}}, "configuration": {"a": 1, "b": 2}}));
+    let merged = two(&one, &other, Some(&base), How::ThreeWay, Who::CurrentPriority);
+    assert_eq!(places(&merged), ["tasks/t2"]);
+    assert!(merged.state.tasks.is_empty() && !merged.state.head.configuration.contains_key("b"));
+    let merged = two(&one, &other, Some(&base), How::ThreeWay, Who::CheckpointPriority);
+    assert_eq!(merged.state.tasks.len(), 1);
+}
+
+#[test]
+fn how_something_stands_is_taken_from_one_state() {
+    let one = state(json!({"tasks": {"t1": {"status": "pending"}}, "configuration": {"timeout": "4h"}}));
+    let other = state(json!({
+        "tasks": {"t1": {"status": "failed", "failure_reason": "broke", "description": "read"}, "t2": {}},
+        "configuration": {"timeout": "2h", "max_agents": 3}
+    }));
+    let merged = two(&one, &other, None, How::PriorityBased, Who::CurrentPriority);
+    assert_eq!(places(&merged), ["configuration/timeout", "tasks/t1/standing"]);
+    let task = &merged.state.tasks[&"t1".parse().unwrap()];
+    assert_eq!((task.failure_reason.as_deref(), task.description.as_deref()), (None, Some("read")));
+    assert_eq!(merged.state.tasks.len(), 2);
+    assert_eq!(Value::Object(merged.state.head.configuration), json!({"timeout": "4h", "max_agents": 3}));
+}
+
+#[test]
+fn the_higher_version_is_the_later_and_of_two_alike_neither() {
+    let one = state(json!({"tasks": {"t1": {"status": "active"}, "t2": {}}, "state_version": 3}));
+    let other = state(json!({"tasks": {"t1": {"status": "completed"}}, "state_version": 9}));
+    let merged = two(&one, &other, None, How::Latest, Who::ManualReview);
+    assert_eq!((status(&merged, "t1"), places(&merged).len()), ("completed", 0));
+    assert_eq!(merged.state.tasks.len(), 2, "what only an earlier one knows is kept");
+    assert_eq!(merged.state.head.state_version, 9);
+    let mut tied = other.clone();
+    tied.head.state_version = one.head.state_version;
+    assert_eq!(places(&two(&one, &tied, None, How::Latest, Who::ManualReview)), ["tasks/t1/standing"]);
+}
+
+#[test]
+fn a_union_joins_lists() {
+    let one = state(json!({"tasks": {"t1": {"dependencies": ["a", "b"]}}}));
+    let other = state(json!({"tasks": {"t1": {"dependencies": ["c", "b"]}}}));
+    let merged = two(&one, &other, None, How::Union, Who::ManualReview);
+    assert_eq!(
+        (merged.conflicts.len(), merged.state.tasks[&"t1".parse().unwrap()].dependencies.join(" ")),
+        (0, "a b c".to_owned())
+    );
+}
+
+/// A state with parts that no other of its kind has: their names end with the letter.
+fn own_parts(letter: char, statuses: &[bool]) -> Whole {
+    let status = |done: &bool| if *done { "completed" } else { "pending" };
+    let tasks: serde_json::Map<String, Value> = statuses
+        .iter()
+        .enumerate()
+        .map(|(n, done)| (format!("t{n}{letter}"), json!({"status": status(done), "phase_id": format!("p{letter}")})))
+        .collect();
+    let mut extra = serde_json::Map::new();
+    extra.insert(format!("own_{letter}"), json!(statuses.len()));
+    state(json!({"tasks": tasks, "metrics": extra, "created_at": "2025-01-15T11:30:00Z"}))
+}
+
+proptest! {
+    #[test]
+    fn merged_with_itself_a_state_is_the_same(events in prop::collection::vec(any_event(), 0..60)) {
+        let whole = folded(&events);
+        for how in HOW {
+            let merged = two(&whole, &whole, Some(&Whole::new("wf".parse().unwrap())), how, Who::ManualReview);
+            prop_assert_eq!(merged.conflicts, vec![]);
+            prop_assert_eq!(&merged.state, &whole, "{:?}", how);
+        }
+    }
+
+    #[test]
+    fn with_an_ancestor_the_order_does_not_matter(
+        base in prop::collection::vec(any_event(), 0..30),
+        one in prop::collection::vec(any_event(), 0..8),
+        other in prop::collection::vec(any_event(), 0..8),
+    ) {
+        let after = |more: &[wfr_model::Event]| folded(&[&base, more].concat());
+        let (base_state, one, other) = (folded(&base), after(&one), after(&other));
+        let there = two(&one, &other, Some(&base_state), How::ThreeWay, Who::ManualReview);
+        let back = two(&other, &one, Some(&base_state), How::ThreeWay, Who::ManualReview);
+        prop_assert_eq!(places(&there), places(&back), "the places of conflicts do not depend on the order either");
+        if !there.is_unsettled() {
+            prop_assert_eq!(&there.state, &back.state);
+        }
+        // Who changed nothing has no say.
+        let alone = two(&one, &base_state, Some(&base_state), How::ThreeWay, Who::ManualReview);
+        prop_assert_eq!(alone.conflicts, vec![]);
+        prop_assert!(alone.state.says_the_same(&one));
+    }
+
+    #[test]
+    fn a_union_of_what_is_apart_is_associative(
+        a in prop::collection::vec(any::<bool>(), 0..5),
+        b in prop::collection::vec(any::<bool>(), 0..5),
+        c in prop::collection::vec(any::<bool>(), 0..5),
+    ) {
+        let (a, b, c) = (own_parts('a', &a), own_parts('b', &b), own_parts('c', &c));
+        let union = |one: &Whole, other: &Whole| two(one, other, None, How::Union, Who::ManualReview);
+        let left = union(&union(&a, &b).state, &c);
+        let right = union(&a, &union(&b, &c).state);
+        prop_assert_eq!(left.conflicts, vec![]);
+        prop_assert_eq!(&left.state, &right.state);
+        let at_once = merge(side("current", &a), &[side("x", &b), side("y", &c)], None, How::Union, Who::ManualReview);
+        prop_assert_eq!(&at_once.state, &left.state);
+    }
+
+    #[test]
+    fn what_is_merged_has_no_wrong_counts_and_lacks_no_phase(
+        one in prop::collection::vec(any_event(), 0..40),
+        other in prop::collection::vec(any_event(), 0..40),
+    ) {
+        let (one, other) = (folded(&one), folded(&other));
+        for how in HOW {
+            let merged = two(&one, &other, None, how, Who::CurrentPriority);
+            let found = validate(&merged.state, Context::default());
+            let broken = found.iter().find(|one| ["COUNTS_WRONG", "ID_MISMATCH", "TASK_PHASE_UNKNOWN"].contains(&one.code.as_str()));
+            prop_assert_eq!(broken, None);
+            // What the rules say of the result is said, not hidden.
+            prop_assert_eq!(is_valid(&found), found.iter().all(|one| one.severity < wfr_model::finding::Severity::Error));
+        }
+    }
+}
