@@ -204,7 +204,8 @@ impl Catalog {
 
     /// Runs `body` over one unchanging state: whatever it reads through this catalog was true at one moment.
     pub fn unchanging<T>(&self, body: impl FnOnce() -> Result<T, CatalogError>) -> Result<T, CatalogError> {
-        self.read(|_| body())
+        // Within a transaction it is already.
+        if self.connection.is_autocommit() { self.read(|_| body()) } else { body() }
     }
 
     /// Runs `body` over one unchanging state.

@@ -22,7 +22,7 @@ pub mod workflows;
 pub use catalog::{Catalog, IntegrityLevel, VaultIdentity};
 pub use checkpoints::{ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy};
 pub use error::CatalogError;
-pub use events::{Appended, EventQuery, EventRow, EventSeq, PartKind};
+pub use events::{Appended, EventQuery, EventRow, EventSeq, Leaf, PartKind, RecoveredEvent, Seal, Snapshot, Unstored};
 pub use holds::{FencingToken, Hold, HoldRequest, Owner};
 pub use operations::{NewOperation, OperationRow};
 pub use packs::{Generation, PackRow, PackState};

@@ -11,6 +11,7 @@ use crate::catalog::Catalog;
 use crate::checkpoints::{self, NewCheckpoint, Seq};
 use crate::columns;
 use crate::error::CatalogError;
+use crate::events::snapshots;
 use crate::operations::{self, NewOperation};
 use crate::{packs, recoveries, workflows};
 
@@ -75,6 +76,7 @@ fn insert_one(
     workflows::insert(connection, &checkpoint.workflow_id, audit.at)?;
     let name = checkpoints::free_name(connection, &checkpoint.workflow_id, &checkpoint.name)?;
     let seq = checkpoints::insert(connection, checkpoint, &name, true)?;
+    snapshots::seal(connection, &checkpoint.seals)?;
     Ok(Some(Recovered { seq, name }))
 }
 

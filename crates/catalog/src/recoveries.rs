@@ -9,11 +9,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
-use wfr_model::{CheckpointId, RecoveryId, Timestamp, WorkflowId};
+use wfr_model::{CheckpointId, Event, RecoveryId, Timestamp, WorkflowId};
 
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
+use crate::events;
 use crate::operations::{self, NewOperation};
 use crate::workflows;
 
@@ -41,11 +42,12 @@ const SELECT: &str = "SELECT recovery_id, kind, workflow_id, target, safety, sta
                       undone_by, started_at, ended_at, report FROM recoveries ";
 
 impl Catalog {
-    /// Records that a recovery begins: status `started`, no end, no report. Its workflow is registered where unknown.
+    /// Records that a recovery begins: status `started`, no end, no report; and appends events, in one transaction. Its
+    /// workflow is registered where unknown.
     ///
     /// [`CatalogError::NotFound`] where the target is no undeleted checkpoint, [`CatalogError::NotUndoable`] where
     /// what it undoes did not end or is undone already.
-    pub fn begin_recovery(&self, record: &RecoveryRecord) -> Result<(), CatalogError> {
+    pub fn begin_recovery(&self, record: &RecoveryRecord, events: &[Event]) -> Result<(), CatalogError> {
         if record.status != RecoveryStatus::Started || record.ended_at.is_some() || record.undone_by.is_some() {
             return Err(CatalogError::Refused("a recovery that begins has not ended"));
         }
@@ -58,7 +60,8 @@ impl Catalog {
                 return Err(CatalogError::IdTaken { what: "recovery", id: record.recovery_id.to_string() });
             }
             workflows::insert(transaction, &record.workflow_id, record.started_at)?;
-            insert(transaction, record)
+            insert(transaction, record)?;
+            events::append(transaction, events, record.started_at).map(drop)
         })
     }
 
@@ -73,7 +76,8 @@ impl Catalog {
         })
     }
 
-    /// Records how a recovery ended, marks what it undid, and appends to the audit trail, in one transaction.
+    /// Records how a recovery ended, marks what it undid, and appends to the audit trail and the log, in one transaction.
+    /// Which events are appended is asked within it, so that they can follow from the state that they meet.
     ///
     /// Doing so again with the same status changes nothing; with another one, [`CatalogError::AlreadyFinished`].
     pub fn finish_recovery(
@@ -81,6 +85,7 @@ impl Catalog {
         id: &RecoveryId,
         end: &RecoveryEnd,
         audit: &NewOperation,
+        events: &dyn Fn() -> Result<Vec<Event>, CatalogError>,
     ) -> Result<(), CatalogError> {
         if end.status == RecoveryStatus::Started {
             return Err(CatalogError::Refused("a recovery does not end as started"));
@@ -94,6 +99,7 @@ impl Catalog {
             if let (Some(undone), RecoveryStatus::Done | RecoveryStatus::Partial) = (&record.undoes, end.status) {
                 mark_undone(transaction, undone, id)?;
             }
+            events::append(transaction, &events()?, end.ended_at)?;
             operations::insert(transaction, audit)
         })
     }

@@ -5,15 +5,16 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use wfr_catalog::{CatalogError, Head, ListQuery, NewCheckpoint, NewOperation};
+use wfr_catalog::{CatalogError, EventSeq, Head, ListQuery, NewCheckpoint, NewOperation};
 use wfr_model::checkpoint::{
     CheckpointType, CoverageSummary, FileCounts, FileSystemState, INLINE_PATHS_MAX, Integrity, MANIFEST_VERSION,
-    Manifest, Metadata, ModifiedFile, Predecessor, Trigger, VerificationStatus,
+    Manifest, Metadata, ModifiedFile, Predecessor, SealedEvents, Trigger, VerificationStatus,
 };
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::{Entry, Node};
 use wfr_model::{Digest, PackId, Timestamp, TreePath, WorkflowId};
 use wfr_store::scan::{self, Scan};
+use wfr_store::state::StateError;
 use wfr_store::tree::{self, Difference};
 use wfr_store::writer::{Added, Sealed, Writer};
 use wfr_store::{ObjectKind, ReadError, Sink, Store, WriteError};
@@ -25,6 +26,7 @@ use crate::open::{Open, OpenError};
 use crate::repositories;
 use crate::scanning::{self, Effort};
 use crate::session::Session;
+use crate::state;
 use crate::view;
 
 /// What is to be taken.
@@ -109,6 +111,15 @@ pub enum CreateError {
     Contended(u32),
 }
 
+impl From<StateError> for CreateError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Read(error) => error.into(),
+            StateError::Write(error) => error.into(),
+        }
+    }
+}
+
 /// How often a commit is tried again when another process committed first.
 const TRIES_MAX: u32 = 1_000;
 
@@ -118,12 +129,24 @@ struct Captured {
     coverage_id: Option<Digest>,
 }
 
+/// All of a checkpoint in the making that is in the store already.
+struct Stored<'s> {
+    tree: Option<&'s Captured>,
+    state: Option<state::Captured>,
+    seals: Vec<SealedEvents>,
+}
+
 /// Takes a checkpoint.
 pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort) -> Result<Created, CreateError> {
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
     let captured = if request.with_files { Some(capture(open, &writer, session, effort)?) } else { None };
-    let created = commit(open, &store, writer, request, captured.as_ref(), session)?;
+    let stored = Stored {
+        tree: captured.as_ref(),
+        state: state::capture(&open.catalog, &writer, &request.workflow)?,
+        seals: state::seal(&open.catalog, &writer)?,
+    };
+    let created = commit(open, &store, writer, request, &stored, session)?;
     if let Some(captured) = &captured {
         scanning::save_cache(open, &captured.scan, &store);
     }
@@ -151,21 +174,22 @@ fn commit(
     store: &Store,
     writer: Writer<'_>,
     request: &Request,
-    captured: Option<&Captured>,
+    stored: &Stored<'_>,
     session: &Session,
 ) -> Result<Created, CreateError> {
     let now = session.now();
-    let mut draft = draft(open, &writer, request, captured, now)?;
+    let mut draft = draft(open, &writer, request, stored, now)?;
+    let upto = stored.state.as_ref().map(|state| state.snapshot.upto);
     let (mut hash, mut sealed) = (put_manifest(&writer, &draft)?, vec![writer.finish()?]);
     for _ in 0..TRIES_MAX {
         if session.abort.load(Ordering::Relaxed) {
             return Err(CreateError::Interrupted);
         }
-        match try_commit(open, &draft, hash, &sealed, request) {
+        match try_commit(open, &draft, hash, upto, &sealed, request) {
             Ok(()) => {
                 let added = sealed.iter().map(Sealed::added).fold(Added::default(), sum);
                 sealed.into_iter().for_each(Sealed::publish);
-                let coverage = captured.map(|captured| captured.scan.coverage.clone()).unwrap_or_default();
+                let coverage = stored.tree.map(|captured| captured.scan.coverage.clone()).unwrap_or_default();
                 return Ok(Created { manifest: draft, manifest_hash: hash, coverage, added });
             }
             Err(CatalogError::HeadMoved { .. }) => {}
@@ -206,10 +230,11 @@ fn try_commit(
     open: &Open,
     manifest: &Manifest,
     hash: Digest,
+    state_upto: Option<EventSeq>,
     sealed: &[Sealed<'_>],
     request: &Request,
 ) -> Result<(), CatalogError> {
-    let mut new = NewCheckpoint::of(manifest, hash);
+    let mut new = NewCheckpoint { state_upto, ..NewCheckpoint::of(manifest, hash) };
     new.head_tag = open.cipher().map(|cipher| cipher.tag(HEAD_CONTEXT, &hash.0).to_vec());
     let mut extents: Vec<(PackId, u64)> = Vec::new();
     for extent in sealed.iter().flat_map(Sealed::extents) {
@@ -260,14 +285,14 @@ fn draft(
     open: &Open,
     writer: &Writer<'_>,
     request: &Request,
-    captured: Option<&Captured>,
+    stored: &Stored<'_>,
     now: Timestamp,
 ) -> Result<Manifest, CreateError> {
     let name = match &request.name {
         Some(name) => name.clone(),
         None => free_name(open, request, now)?,
     };
-    let files = captured.map(|captured| file_system_state(open, writer, captured)).transpose()?;
+    let files = stored.tree.map(|captured| file_system_state(open, writer, captured)).transpose()?;
     Ok(Manifest {
         format_version: MANIFEST_VERSION,
         checkpoint_id: mint::checkpoint(),
@@ -278,16 +303,17 @@ fn draft(
         phase_id: request.phase.0,
         phase_name: request.phase.1.clone(),
         trigger: request.trigger.unwrap_or(request.checkpoint_type.default_trigger()),
-        workflow_state: None,
+        workflow_state: stored.state.as_ref().map(|state| state.summary.clone()),
         file_system_state: files,
         dependencies: None,
         integrity: Integrity {
-            state_hash: None,
+            state_hash: stored.state.as_ref().map(|state| state.snapshot.state),
             file_checksums: "tree".to_owned(),
             validation_timestamp: None,
             verification_status: VerificationStatus::Unknown,
             predecessor: predecessor(open)?,
         },
+        sealed_events: stored.seals.clone(),
         metadata: Metadata {
             size_bytes: writer.stored_bytes(),
             compression: open.coding().level.map_or("none".to_owned(), |level| format!("zstd-{level}")),

@@ -190,10 +190,13 @@ impl Ledger for Books<'_> {
                 tree: root.tree.filter(|_| has_files),
                 links: root.hard_links.filter(|_| has_files),
                 coverage: root.coverage.filter(|_| has_files),
+                state: root.state.filter(|_| has_files),
+                seals: vec![],
             };
             all.objects()
         });
-        Ok(roots.collect())
+        let seals = self.catalog.seals()?.into_iter().map(|seal| (ObjectKind::Seal, seal.object));
+        Ok(roots.chain(seals).collect())
     }
 
     fn generation(&self) -> Result<i64, LedgerError> {

@@ -10,15 +10,18 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wfr_catalog::{Catalog, CatalogError, ListQuery, NewCheckpoint, NewOperation, VaultIdentity};
+use wfr_catalog::{
+    Catalog, CatalogError, EventSeq, ListQuery, NewCheckpoint, NewOperation, RecoveredEvent, VaultIdentity,
+};
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
-use wfr_model::{CheckpointId, Timestamp};
+use wfr_model::{CheckpointId, Digest, Timestamp};
 use wfr_store::crypto::Cipher;
 use wfr_store::gc::leases;
 use wfr_store::pack::{self, Extent, Found};
 use wfr_store::reach::{self, Roots, Seen};
 use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 
+use crate::state::{self, SealedEvent};
 use crate::view;
 
 /// Why the catalog was not built again. The old one is where it was, or beside it under another name.
@@ -51,6 +54,10 @@ pub struct Rebuilt {
     pub lost: Vec<String>,
     /// Where the old catalog is now.
     pub put_aside: Option<PathBuf>,
+    /// Events that came back. Those since the last checkpoint are in no pack.
+    pub events: u64,
+    /// Objects with events that are lost or damaged.
+    pub seals_lost: u64,
 }
 
 /// Builds the catalog of a vault again.
@@ -86,7 +93,7 @@ pub fn rebuild(
         extents.extend(end.map(|committed| Extent { pack: id, committed }));
     }
     let store = Store::open(vault, extents.clone(), cipher.cloned()).map_err(at(vault.dir()))?;
-    let ordered = in_order(manifests);
+    let mut ordered = in_order(manifests);
     let mut seen = Seen::new();
     let gone: Vec<CheckpointId> =
         ordered.iter().filter(|new| !is_whole(&store, new, &mut seen)).map(|new| new.checkpoint_id.clone()).collect();
@@ -103,13 +110,42 @@ pub fn rebuild(
     };
     let catalog = Catalog::create(&vault.catalog(), &identity)?;
     let lengths: Vec<_> = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
+    let (events, seals_lost) = bring_events_back(&store, &catalog, &mut ordered)?;
     catalog.insert_recovered(&ordered, &lengths, &audit("rebuild-catalog"))?;
     if !gone.is_empty() {
         catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
     }
     let incomplete = gone.len() as u64;
     let lost = lost.into_values().collect();
-    Ok(Rebuilt { checkpoints: ordered.len() as u64 - incomplete, incomplete, lost, put_aside })
+    let checkpoints = ordered.len() as u64 - incomplete;
+    Ok(Rebuilt { checkpoints, incomplete, lost, put_aside, events, seals_lost })
+}
+
+/// Brings the events back that the checkpoints' seals hold. Returns how many came, and how many seals cannot be read:
+/// these are taken off their checkpoints.
+fn bring_events_back(
+    store: &Store,
+    catalog: &Catalog,
+    ordered: &mut [NewCheckpoint],
+) -> Result<(u64, u64), CatalogError> {
+    let seals = ordered.iter().flat_map(|new| &new.seals).map(|seal| (seal.upto, seal.object));
+    let seals: BTreeMap<EventSeq, Digest> = seals.collect();
+    let (mut events, mut lost) = (0, HashSet::new());
+    for object in seals.into_values() {
+        match state::unseal(store, &object) {
+            Ok(sealed) => {
+                let recovered: Vec<RecoveredEvent> = sealed.into_iter().map(recovered).collect();
+                events += catalog.insert_recovered_events(&recovered)?;
+            }
+            Err(_) => drop(lost.insert(object)),
+        }
+    }
+    ordered.iter_mut().for_each(|new| new.seals.retain(|seal| !lost.contains(&seal.object)));
+    Ok((events, lost.len() as u64))
+}
+
+fn recovered(sealed: SealedEvent) -> RecoveredEvent {
+    RecoveredEvent { seq: EventSeq(sealed.seq), recorded_at: sealed.recorded_at, event: sealed.event }
 }
 
 /// The checkpoints that stood before, with their names: the old catalog knows, and where it cannot be read, the view does.
@@ -160,7 +196,8 @@ fn in_order(manifests: HashMap<CheckpointId, (NewCheckpoint, Manifest)>) -> Vec<
 
 /// Whether every object of a checkpoint is there. Objects found before, through other checkpoints too, are in `seen`.
 fn is_whole(store: &Store, new: &NewCheckpoint, seen: &mut Seen) -> bool {
-    let roots = Roots { manifest: None, tree: new.tree, links: new.hard_links, coverage: new.coverage };
+    let (tree, links, coverage, state) = (new.tree, new.hard_links, new.coverage, new.state);
+    let roots = Roots { manifest: None, tree, links, coverage, state, seals: vec![] };
     let mut met = Vec::new();
     let walked = reach::walk::<ReadError>(
         store,

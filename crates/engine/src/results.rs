@@ -15,7 +15,8 @@ pub use checkpoints::{
     Damage, Differences, Encoding, FileContent, LineMetadata, Listed, Side, Validation,
 };
 pub use recoveries::{
-    MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, ValidationResults,
+    MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,
+    ValidationResults,
 };
 pub use workspace::{
     Backup, ConfigKey, ConfigView, Diagnosis, FileSystemReport, Imported, Initialised, MetadataWritten,

@@ -1,10 +1,27 @@
-//! Workflows' states: the present one, whole.
+//! Workflows' states: the present one, what a checkpoint stores of it, and reading that again.
 //!
-//! Owns reading it from the catalog. Refuses to fold: the catalog does, with every event.
+//! Owns how states and the log go into a store's objects and come back. Refuses to fold: the catalog does, with every
+//! event.
 
-use wfr_catalog::{Catalog, CatalogError, PartKind};
-use wfr_model::WorkflowId;
-use wfr_model::workflow::{Agent, Allocation, Task, Whole};
+mod summary;
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use wfr_catalog::{Catalog, CatalogError, CheckpointRow, EventQuery, EventRow, PartKind, Snapshot, Unstored};
+use wfr_model::checkpoint::SealedEvents;
+use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole};
+use wfr_model::{Digest, Event, Timestamp, WorkflowId};
+use wfr_store::state::{self as objects, StateError};
+use wfr_store::writer::Writer;
+use wfr_store::{ObjectKind, Objects, ReadError, Sink};
+
+use crate::checkpoint::CreateError;
+use crate::error::Failure;
+
+/// A seal holds about so many bytes of events.
+const SEAL_BYTES: usize = 4 << 20;
 
 /// The present state of a workflow with all its parts; `None` where no event of it was ever recorded.
 pub fn present(catalog: &Catalog, workflow: &WorkflowId) -> Result<Option<Whole>, CatalogError> {
@@ -21,4 +38,159 @@ pub fn present(catalog: &Catalog, workflow: &WorkflowId) -> Result<Option<Whole>
         }
         Ok(Some(Whole::of(&state)))
     })
+}
+
+/// A state that is among the objects of a checkpoint in the making.
+pub struct Captured {
+    /// Its root, and up to which event it is the fold.
+    pub snapshot: Snapshot,
+    /// What the manifest says of it.
+    pub summary: serde_json::Value,
+}
+
+/// Writes a workflow's state, as far as no checkpoint holds it yet; `None` where nothing was ever said of it.
+pub fn capture(catalog: &Catalog, writer: &Writer<'_>, workflow: &WorkflowId) -> Result<Option<Captured>, CreateError> {
+    let Some(unstored) = catalog.unstored_state(workflow, true)? else { return Ok(None) };
+    let (root, unstored) = match store(writer, &unstored) {
+        Ok(root) => (root, unstored),
+        // What an earlier checkpoint lost cannot keep a new one from being taken: all is written again.
+        Err(StateError::Read(_)) => {
+            let Some(unstored) = catalog.unstored_state(workflow, false)? else { return Ok(None) };
+            (store(writer, &unstored)?, unstored)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let snapshot = Snapshot { state: root, upto: unstored.upto };
+    Ok(Some(Captured { snapshot, summary: summary::of(catalog, workflow, &unstored.head)? }))
+}
+
+fn store(writer: &Writer<'_>, unstored: &Unstored) -> Result<Digest, StateError> {
+    let leaves: BTreeMap<objects::Place, Vec<u8>> = unstored
+        .leaves
+        .iter()
+        .map(|leaf| ((leaf.kind.number(), leaf.number), leaf.parts.clone().into_bytes()))
+        .collect();
+    objects::write(writer, unstored.base.as_ref(), unstored.head.as_bytes(), &leaves)
+}
+
+/// The state that a checkpoint holds; `None` where it holds none.
+pub fn of_checkpoint(store: &dyn Objects, row: &CheckpointRow) -> Result<Option<Whole>, Failure> {
+    row.state.map(|root| read(store, &root)).transpose().map_err(Failure::from)
+}
+
+/// The state of a root object.
+pub fn read(store: &dyn Objects, root: &Digest) -> Result<Whole, ReadError> {
+    let mut whole: Option<Whole> = None;
+    objects::read::<ReadError>(store, root, &mut |place, body| {
+        let Some((kind, _)) = place else {
+            let head: Head = parse(root, body)?;
+            whole = Some(Whole { head: head.clone(), ..Whole::new(head.workflow_id) });
+            return Ok(());
+        };
+        if let Some(whole) = &mut whole {
+            add(whole, root, kind, body)?;
+        }
+        Ok(())
+    })?;
+    whole.ok_or(ReadError::Malformed { id: *root, what: "state", why: "it has no head".to_owned() })
+}
+
+/// Adds the parts of a leaf.
+fn add(whole: &mut Whole, root: &Digest, kind: u8, body: &[u8]) -> Result<(), ReadError> {
+    match [PartKind::Phase, PartKind::Task, PartKind::Agent, PartKind::Allocation].get(usize::from(kind)) {
+        Some(PartKind::Phase) => {
+            let parts: Vec<Phase> = parse(root, body)?;
+            whole.phases.extend(parts.into_iter().map(|part| (part.phase_id.clone(), part)));
+        }
+        Some(PartKind::Task) => {
+            let parts: Vec<Task> = parse(root, body)?;
+            whole.tasks.extend(parts.into_iter().map(|part| (part.task_id.clone(), part)));
+        }
+        Some(PartKind::Agent) => {
+            let parts: Vec<Agent> = parse(root, body)?;
+            whole.agents.extend(parts.into_iter().map(|part| (part.agent_id.clone(), part)));
+        }
+        Some(PartKind::Allocation) => {
+            let parts: Vec<Allocation> = parse(root, body)?;
+            whole.allocations.extend(parts.into_iter().map(|part| (part.allocation_id.clone(), part)));
+        }
+        None => return Err(malformed(root, "a kind of its parts is not known")),
+    }
+    Ok(())
+}
+
+fn parse<T: DeserializeOwned>(root: &Digest, body: &[u8]) -> Result<T, ReadError> {
+    serde_json::from_slice(body).map_err(|error| malformed(root, error))
+}
+
+fn malformed(root: &Digest, why: impl ToString) -> ReadError {
+    ReadError::Malformed { id: *root, what: "state", why: why.to_string() }
+}
+
+/// A line of a seal.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SealedEvent {
+    /// The event's place in the order of the vault that sealed it.
+    pub seq: i64,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// The event.
+    pub event: Event,
+}
+
+/// Writes the events that no seal holds yet, a line of JSON each, into as many objects as it takes.
+pub fn seal(catalog: &Catalog, sink: &dyn Sink) -> Result<Vec<SealedEvents>, CreateError> {
+    let mut seals = Seals { sink, lines: Vec::new(), first: None, done: vec![] };
+    let query = EventQuery { after: catalog.sealed_upto()?, ..EventQuery::default() };
+    let mut failed = None;
+    catalog.each_event(&query, |row| {
+        if failed.is_none() {
+            failed = seals.add(row).err();
+        }
+        Ok(())
+    })?;
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(seals.done()?),
+    }
+}
+
+struct Seals<'s> {
+    sink: &'s dyn Sink,
+    lines: Vec<u8>,
+    /// The first and the last event of the lines.
+    first: Option<(i64, i64)>,
+    done: Vec<SealedEvents>,
+}
+
+impl Seals<'_> {
+    fn add(&mut self, row: EventRow) -> Result<(), wfr_store::WriteError> {
+        let seq = row.seq.0;
+        let line = SealedEvent { seq, recorded_at: row.recorded_at, event: row.event };
+        serde_json::to_writer(&mut self.lines, &line).expect("events have string keys and finite numbers only");
+        self.lines.push(b'\n');
+        self.first = Some((self.first.map_or(seq, |(first, _)| first), seq));
+        if self.lines.len() >= SEAL_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), wfr_store::WriteError> {
+        if let Some((first, upto)) = self.first.take() {
+            let object = self.sink.put_new(ObjectKind::Seal, &self.lines)?;
+            self.done.push(SealedEvents { object, first, upto });
+            self.lines.clear();
+        }
+        Ok(())
+    }
+
+    fn done(mut self) -> Result<Vec<SealedEvents>, wfr_store::WriteError> {
+        self.flush()?;
+        Ok(self.done)
+    }
+}
+
+/// The events of a seal, in their order.
+pub fn unseal(store: &dyn Objects, seal: &Digest) -> Result<Vec<SealedEvent>, ReadError> {
+    let bytes = store.get(ObjectKind::Seal, seal)?;
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).map_err(|error| malformed(seal, error))).collect()
 }

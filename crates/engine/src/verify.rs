@@ -11,7 +11,7 @@ use wfr_model::checkpoint::{Manifest, VerificationStatus};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::{Digest, TreePath};
 use wfr_store::object::hash;
-use wfr_store::reach::Seen;
+use wfr_store::reach::{self, Seen};
 use wfr_store::tree::Part;
 use wfr_store::{ObjectKind, Objects, ReadError, Store, content, tree};
 
@@ -86,6 +86,9 @@ pub fn verify(
             checker.check(kind, &id, &TreePath::ROOT)?;
         }
     }
+    if let Some(state) = row.state {
+        checker.state(state, level)?;
+    }
     match (row.tree, level) {
         (None, _) => {}
         (Some(root), Level::Basic) => checker.check(ObjectKind::Tree, &root, &TreePath::ROOT)?,
@@ -108,6 +111,27 @@ impl Checker<'_> {
             self.session.meter.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         });
         self.note(kind, id, path, found)
+    }
+
+    /// Reads a state: at the basic level its root only.
+    fn state(&mut self, root: Digest, level: Level) -> Result<(), Failure> {
+        let mut waiting = vec![root];
+        while let Some(id) = waiting.pop() {
+            if self.seen.contains(&(ObjectKind::State, id)) {
+                continue;
+            }
+            self.check(ObjectKind::State, &id, &TreePath::ROOT)?;
+            if level == Level::Basic {
+                continue;
+            }
+            // What cannot be read has been noted.
+            let Ok(bytes) = self.store.get(ObjectKind::State, &id) else { continue };
+            match reach::children(ObjectKind::State, &id, &bytes) {
+                Ok(below) => waiting.extend(below.into_iter().map(|(_, child)| child)),
+                Err(error) => self.note(ObjectKind::State, &id, &TreePath::ROOT, Err(error))?,
+            }
+        }
+        Ok(())
     }
 
     fn note(

@@ -109,7 +109,7 @@ pub struct ManifestFile {
     pub checkpoint: Manifest,
 }
 
-/// One checkpoint. Fields that await the state work are `null`, never invented.
+/// One checkpoint. What is not known is `null`, never invented.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Manifest {
     /// Version of this form: [`MANIFEST_VERSION`].
@@ -130,16 +130,31 @@ pub struct Manifest {
     pub phase_name: Option<String>,
     /// What caused it.
     pub trigger: Trigger,
-    /// The workflow's state; `null` until wfr follows workflows.
+    /// The workflow's state in the reference's fields; `null` where nothing was ever said of it. The whole state is the
+    /// object `integrity.state_hash`.
     pub workflow_state: Option<Value>,
     /// The tree; `null` for a checkpoint of state only.
     pub file_system_state: Option<FileSystemState>,
-    /// Dependencies; `null` until wfr probes them.
+    /// What the workflow needs, as it was declared, and how it stood; `null` where nothing was declared.
     pub dependencies: Option<Value>,
     /// Hashes.
     pub integrity: Integrity,
+    /// The events of the vault since the checkpoint before, for when the catalog is lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed_events: Vec<SealedEvents>,
     /// The rest.
     pub metadata: Metadata,
+}
+
+/// An object that holds events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct SealedEvents {
+    /// The object.
+    pub object: Digest,
+    /// The place of the first event in the vault's order.
+    pub first: i64,
+    /// The place of the last one.
+    pub upto: i64,
 }
 
 /// What lists show of a checkpoint.
@@ -267,7 +282,7 @@ pub struct CoverageSummary {
 /// Hashes of a checkpoint.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Integrity {
-    /// SHA-256 of the state object; `null` without state.
+    /// SHA-256 of the root object of the workflow's state; `null` without state.
     pub state_hash: Option<Digest>,
     /// Where every file's SHA-256 is: `tree`, that is, in the tree objects.
     pub file_checksums: String,

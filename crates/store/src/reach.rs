@@ -11,6 +11,7 @@ use wfr_model::entry::Node;
 
 use crate::content;
 use crate::object::{ObjectKind, Objects, ReadError};
+use crate::state;
 use crate::tree::{self, Part};
 
 /// The objects that a checkpoint, a ledger row or a recovery names itself.
@@ -25,25 +26,32 @@ pub struct Roots {
     pub links: Option<Digest>,
     /// The paths that are not covered; `None` where there are none.
     pub coverage: Option<Digest>,
+    /// The root of the workflow's state; `None` where none was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Digest>,
+    /// The events since the checkpoint before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seals: Vec<Digest>,
 }
 
 impl Roots {
     /// Kind and id of each.
     pub fn objects(&self) -> impl Iterator<Item = (ObjectKind, Digest)> + use<> {
-        [
+        let single = [
             (ObjectKind::Manifest, self.manifest),
+            (ObjectKind::State, self.state),
             (ObjectKind::Links, self.links),
             (ObjectKind::Coverage, self.coverage),
             (ObjectKind::Tree, self.tree),
-        ]
-        .into_iter()
-        .filter_map(|(kind, id)| Some((kind, id?)))
+        ];
+        let seals: Vec<_> = self.seals.iter().map(|seal| (ObjectKind::Seal, *seal)).collect();
+        single.into_iter().filter_map(|(kind, id)| Some((kind, id?))).chain(seals)
     }
 }
 
 /// Whether objects of a kind refer to others, so that a walk must read them.
 pub fn has_children(kind: ObjectKind) -> bool {
-    matches!(kind, ObjectKind::Tree | ObjectKind::Chunks)
+    matches!(kind, ObjectKind::Tree | ObjectKind::Chunks | ObjectKind::State)
 }
 
 /// What an object refers to, in order; empty for kinds that refer to nothing.
@@ -63,6 +71,11 @@ pub fn children(kind: ObjectKind, id: &Digest, bytes: &[u8]) -> Result<Vec<(Obje
                 Part::Branch(_, parts) => parts.into_iter().map(|(part, _)| (ObjectKind::Tree, part)).collect(),
                 Part::Leaf(entries) => entries.iter().filter_map(|entry| below(&entry.node)).collect(),
             })
+        }
+        ObjectKind::State => {
+            let malformed = |why: &str| ReadError::Malformed { id: *id, what: "state", why: why.to_owned() };
+            let part = state::decode(bytes).map_err(malformed)?;
+            Ok(part.children.into_iter().map(|(_, child)| (ObjectKind::State, child)).collect())
         }
         _ => Ok(vec![]),
     }

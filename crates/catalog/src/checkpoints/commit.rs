@@ -14,6 +14,7 @@ use super::{NewCheckpoint, Seq};
 use crate::catalog::Catalog;
 use crate::columns::{self, signed};
 use crate::error::CatalogError;
+use crate::events::{Snapshot, snapshots};
 use crate::operations::{self, NewOperation};
 use crate::{packs, workflows};
 
@@ -37,6 +38,10 @@ impl Catalog {
             workflows::insert(transaction, &new.workflow_id, audit.at)?;
             packs::advance(transaction, extents)?;
             let seq = insert(transaction, new, &new.name, false)?;
+            if let (Some(state), Some(upto)) = (new.state, new.state_upto) {
+                snapshots::settle(transaction, &new.workflow_id, &new.checkpoint_id, &Snapshot { state, upto })?;
+            }
+            snapshots::seal(transaction, &new.seals)?;
             operations::insert(transaction, audit)?;
             Ok(seq)
         })
@@ -82,11 +87,11 @@ pub(crate) fn insert(
     let sql = "INSERT INTO checkpoints
       (checkpoint_id, workflow_id, name, checkpoint_type, trigger_kind, created_at, phase_id, phase_name,
        tree, hard_links, coverage, manifest, predecessor, tags, retention, complete, has_files, verification, verified_at,
-       total, directories, bytes, added, changed, removed, size_bytes, recovered, head_tag)
+       total, directories, bytes, added, changed, removed, size_bytes, recovered, head_tag, state)
       VALUES
       (:checkpoint_id, :workflow_id, :name, :checkpoint_type, :trigger_kind, :created_at, :phase_id, :phase_name,
        :tree, :hard_links, :coverage, :manifest, :predecessor, :tags, :retention, :complete, :has_files, :verification,
-       :verified_at, :total, :directories, :bytes, :added, :changed, :removed, :size_bytes, :recovered, :head_tag)";
+       :verified_at, :total, :directories, :bytes, :added, :changed, :removed, :size_bytes, :recovered, :head_tag, :state)";
     let tags = distinct(&new.tags);
     connection.prepare_cached(sql)?.execute(named_params! {
         ":checkpoint_id": new.checkpoint_id.as_str(),
@@ -117,6 +122,7 @@ pub(crate) fn insert(
         ":size_bytes": signed(new.size_bytes),
         ":recovered": recovered,
         ":head_tag": new.head_tag,
+        ":state": new.state.map(|digest| digest.0),
     })?;
     let seq = connection.last_insert_rowid();
     insert_tags(connection, seq, &tags)?;
@@ -175,6 +181,9 @@ mod tests {
             files: FileCounts::default(),
             size_bytes: 0,
             head_tag: None,
+            state: None,
+            state_upto: None,
+            seals: vec![],
         }
     }
 

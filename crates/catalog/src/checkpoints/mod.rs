@@ -18,6 +18,8 @@ pub use list::{ListQuery, SortBy};
 pub use roots::{ChainLink, Root};
 pub(crate) use row::{SELECT, decode};
 
+use crate::events::{EventSeq, Seal};
+
 /// A checkpoint's place in the catalog's order: the newer one has the greater number, whatever clocks said.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Seq(pub i64);
@@ -89,6 +91,12 @@ pub struct NewCheckpoint {
     pub size_bytes: u64,
     /// The tag that authenticates it as the head.
     pub head_tag: Option<Vec<u8>>,
+    /// The root of the workflow's state; `None` where none was known.
+    pub state: Option<Digest>,
+    /// Up to which event that is the fold; `None` for one that was taken elsewhere or before.
+    pub state_upto: Option<EventSeq>,
+    /// The events that it seals.
+    pub seals: Vec<Seal>,
 }
 
 impl NewCheckpoint {
@@ -118,6 +126,13 @@ impl NewCheckpoint {
             files: files.map(|state| state.files).unwrap_or_default(),
             size_bytes: manifest.metadata.size_bytes,
             head_tag: None,
+            state: manifest.integrity.state_hash,
+            state_upto: None,
+            seals: manifest
+                .sealed_events
+                .iter()
+                .map(|seal| Seal { object: seal.object, upto: EventSeq(seal.upto) })
+                .collect(),
         }
     }
 }
@@ -173,6 +188,8 @@ pub struct CheckpointRow {
     pub recovered: bool,
     /// When it was deleted; its files may be gone.
     pub deleted_at: Option<Timestamp>,
+    /// The root of the workflow's state; `None` where none was known.
+    pub state: Option<Digest>,
 }
 
 impl CheckpointRow {
@@ -206,6 +223,7 @@ impl CheckpointRow {
             ("has_files", self.has_files == manifest.has_files),
             ("files", self.files == manifest.files),
             ("size_bytes", self.size_bytes == manifest.size_bytes),
+            ("state", self.state == manifest.state),
         ];
         pairs.into_iter().filter(|(_, agrees)| !agrees).map(|(field, _)| field).collect()
     }

@@ -28,6 +28,8 @@ pub struct Root {
     pub hard_links: Option<Digest>,
     /// Its object of what is not covered; `None` also once it is deleted.
     pub coverage: Option<Digest>,
+    /// The root of the workflow's state; `None` also once it is deleted.
+    pub state: Option<Digest>,
 }
 
 /// One link of the chain.
@@ -78,7 +80,7 @@ impl Catalog {
     }
 
     fn roots_after(&self, seq: Seq, undoable_max: u32) -> Result<Vec<Root>, CatalogError> {
-        let sql = "SELECT seq, checkpoint_id, manifest, tree, hard_links, coverage, deleted_at IS NOT NULL
+        let sql = "SELECT seq, checkpoint_id, manifest, tree, hard_links, coverage, deleted_at IS NOT NULL, state
                    FROM checkpoints WHERE seq > ?1 ORDER BY seq";
         self.read(|transaction| {
             let pinned: HashSet<CheckpointId> = pinned(transaction, undoable_max)?.into_iter().collect();
@@ -99,6 +101,7 @@ fn decode(row: &Row<'_>, pinned: &HashSet<CheckpointId>) -> rusqlite::Result<Roo
         tree: object(3)?,
         hard_links: object(4)?,
         coverage: object(5)?,
+        state: object(7)?,
         checkpoint_id,
     })
 }

@@ -15,7 +15,7 @@ use crate::error::CatalogError;
 pub(crate) const SELECT: &str = "SELECT seq, checkpoint_id, workflow_id, name, checkpoint_type, trigger_kind, \
      created_at, phase_id, phase_name, tree, hard_links, coverage, manifest, predecessor, tags, retention, complete, \
      has_files, verification, verified_at, total, directories, bytes, added, changed, removed, size_bytes, recovered, \
-     deleted_at FROM checkpoints ";
+     deleted_at, state FROM checkpoints ";
 
 impl Catalog {
     /// A checkpoint by its id, deleted ones included.
@@ -77,6 +77,7 @@ pub(crate) fn decode(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
         size_bytes: columns::count(row, 26)?,
         recovered: row.get(27)?,
         deleted_at: columns::time_or_null(row, 28)?,
+        state: columns::digest_or_null(row, 29)?,
     })
 }
 

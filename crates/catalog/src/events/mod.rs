@@ -3,6 +3,7 @@
 //! Owns the log and its order. Refuses to know where events come from and what they mean: the model folds them.
 
 mod list;
+pub(crate) mod snapshots;
 mod states;
 
 use rusqlite::{Connection, named_params};
@@ -16,6 +17,7 @@ use crate::error::CatalogError;
 use crate::workflows;
 
 pub use list::EventQuery;
+pub use snapshots::{Leaf, Seal, Snapshot, Unstored};
 pub use states::PartKind;
 
 /// An event's place in the vault's order.
@@ -58,8 +60,7 @@ impl Catalog {
 
     /// Whether an event of this id is recorded.
     pub fn has_event(&self, id: &EventId) -> Result<bool, CatalogError> {
-        let mut statement = self.connection.prepare_cached("SELECT 1 FROM events WHERE event_id = ?1")?;
-        Ok(statement.exists([id.as_str()])?)
+        is_known(&self.connection, id)
     }
 
     /// The place of the newest event; `None` where there is none.
@@ -86,6 +87,49 @@ impl Catalog {
     }
 }
 
+/// An event as a seal holds it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RecoveredEvent {
+    /// Its place in the order.
+    pub seq: EventSeq,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// The event.
+    pub event: Event,
+}
+
+impl Catalog {
+    /// Brings events back at the places that they had, and folds them, in one transaction; returns how many were not
+    /// there. To be called in their order, before anything is appended.
+    pub fn insert_recovered_events(&self, events: &[RecoveredEvent]) -> Result<u64, CatalogError> {
+        self.write(|transaction| {
+            let mut books = states::Books::new(transaction);
+            let mut inserted = 0;
+            for RecoveredEvent { seq, recorded_at, event } in events {
+                if !books.goes_on_at(*seq)? || is_known(transaction, &event.event_id)? {
+                    continue;
+                }
+                let odd = match &event.workflow_id {
+                    Some(workflow) => {
+                        workflows::insert(transaction, workflow, *recorded_at)?;
+                        books.fold(workflow, *seq, event)?
+                    }
+                    None => vec![],
+                };
+                insert(transaction, *seq, event, *recorded_at, &odd)?;
+                inserted += 1;
+            }
+            books.close()?;
+            Ok(inserted)
+        })
+    }
+}
+
+fn is_known(connection: &Connection, id: &EventId) -> Result<bool, CatalogError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM events WHERE event_id = ?1")?;
+    Ok(statement.exists([id.as_str()])?)
+}
+
 /// Appends events within the caller's transaction.
 pub(crate) fn append(connection: &Connection, events: &[Event], now: Timestamp) -> Result<Vec<Appended>, CatalogError> {
     let mut books = states::Books::new(connection);
@@ -110,8 +154,7 @@ fn append_one(
     event: &Event,
     now: Timestamp,
 ) -> Result<Appended, CatalogError> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM events WHERE event_id = ?1")?;
-    if statement.exists([event.event_id.as_str()])? {
+    if is_known(connection, &event.event_id)? {
         return Ok(Appended::Known);
     }
     // The order is this transaction's: nobody else appends meanwhile.

@@ -11,25 +11,31 @@ use wfr_model::workflow::fold::{self, Anomaly};
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Source, State, Task};
 use wfr_model::{AgentId, AllocationId, Event, PhaseId, TaskId, WorkflowId};
 
-use super::EventSeq;
+use super::{EventSeq, snapshots};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
 
 /// The kinds of parts that are kept one by one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PartKind {
     /// [`Phase`].
-    Phase,
+    Phase = 0,
     /// [`Task`].
-    Task,
+    Task = 1,
     /// [`Agent`].
-    Agent,
+    Agent = 2,
     /// [`Allocation`].
-    Allocation,
+    Allocation = 3,
 }
 
 impl PartKind {
+    /// Its number, below 4, which never changes.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
     /// The word in the table.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -51,7 +57,17 @@ fn slot(id: &str) -> u32 {
 impl Catalog {
     /// All parts of a kind, in the order of their slots.
     pub fn parts<T: DeserializeOwned>(&self, workflow: &WorkflowId, kind: PartKind) -> Result<Vec<T>, CatalogError> {
-        parts(&self.connection, workflow, kind)
+        parts(&self.connection, workflow, kind, None)
+    }
+
+    /// The first parts of a kind, in the order of their slots.
+    pub fn first_parts<T: DeserializeOwned>(
+        &self,
+        workflow: &WorkflowId,
+        kind: PartKind,
+        limit: u32,
+    ) -> Result<Vec<T>, CatalogError> {
+        parts(&self.connection, workflow, kind, Some(limit))
     }
 }
 
@@ -59,11 +75,13 @@ fn parts<T: DeserializeOwned>(
     connection: &Connection,
     workflow: &WorkflowId,
     kind: PartKind,
+    limit: Option<u32>,
 ) -> Result<Vec<T>, CatalogError> {
-    let sql = "SELECT doc FROM parts WHERE workflow_id = ?1 AND kind = ?2";
+    // A negative limit is none.
+    let sql = "SELECT doc FROM parts WHERE workflow_id = ?1 AND kind = ?2 LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
     let read = |row: &Row<'_>| columns::json(row, 0);
-    let parts = statement.query_map((workflow.as_str(), kind.as_str()), read)?;
+    let parts = statement.query_map((workflow.as_str(), kind.as_str(), limit.map_or(-1, i64::from)), read)?;
     Ok(parts.collect::<Result<_, _>>()?)
 }
 
@@ -72,12 +90,14 @@ pub(super) fn load(connection: &Connection, workflow: &WorkflowId) -> Result<Opt
     let mut statement = connection.prepare_cached("SELECT head FROM states WHERE workflow_id = ?1")?;
     let head: Option<Head> = statement.query_row([workflow.as_str()], |row| columns::json(row, 0)).optional()?;
     let Some(head) = head else { return Ok(None) };
-    let phases: Vec<Phase> = parts(connection, workflow, PartKind::Phase)?;
+    let phases: Vec<Phase> = parts(connection, workflow, PartKind::Phase, None)?;
     Ok(Some(State::loaded(head, phases)))
 }
 
-/// Takes a state away, to be folded again.
+/// Takes a state away, to be folded again. Nothing of its last snapshot is relied on any more.
 pub(super) fn forget(connection: &Connection, workflow: &WorkflowId) -> Result<(), CatalogError> {
+    connection.execute("DELETE FROM snapshots WHERE workflow_id = ?1", [workflow.as_str()])?;
+    connection.execute("DELETE FROM dirty_leaves WHERE workflow_id = ?1", [workflow.as_str()])?;
     connection.execute("DELETE FROM parts WHERE workflow_id = ?1", [workflow.as_str()])?;
     connection.execute("DELETE FROM states WHERE workflow_id = ?1", [workflow.as_str()])?;
     Ok(())
@@ -97,16 +117,28 @@ impl<'c> Books<'c> {
 
     /// The place of the next event. Within a transaction that has the lock nobody else takes it.
     pub(super) fn next_seq(&mut self) -> Result<EventSeq, CatalogError> {
-        let last = match self.last {
-            Some(last) => last,
-            None => {
-                let mut statement = self.connection.prepare_cached("SELECT max(seq) FROM events")?;
-                EventSeq(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(0))
-            }
-        };
-        let next = EventSeq(last.0 + 1);
+        let next = EventSeq(self.last()?.0 + 1);
         self.last = Some(next);
         Ok(next)
+    }
+
+    /// Takes a place after all that are taken; `false` where it is not.
+    pub(super) fn goes_on_at(&mut self, seq: EventSeq) -> Result<bool, CatalogError> {
+        let is_after = seq > self.last()?;
+        if is_after {
+            self.last = Some(seq);
+        }
+        Ok(is_after)
+    }
+
+    fn last(&mut self) -> Result<EventSeq, CatalogError> {
+        if let Some(last) = self.last {
+            return Ok(last);
+        }
+        let mut statement = self.connection.prepare_cached("SELECT max(seq) FROM events")?;
+        let last = EventSeq(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(0));
+        self.last = Some(last);
+        Ok(last)
     }
 
     /// Folds an event into its workflow's state.
@@ -134,10 +166,10 @@ impl<'c> Books<'c> {
             let head = columns::json_text(&state.head);
             self.connection.prepare_cached(sql)?.execute((workflow.as_str(), upto.0, head))?;
             let shelf = Shelf { connection: self.connection, workflow: &workflow };
-            shelf.keep(PartKind::Phase, state.phases.take_changes(), PhaseId::as_str)?;
-            shelf.keep(PartKind::Task, state.tasks.take_changes(), TaskId::as_str)?;
-            shelf.keep(PartKind::Agent, state.agents.take_changes(), AgentId::as_str)?;
-            shelf.keep(PartKind::Allocation, state.allocations.take_changes(), AllocationId::as_str)?;
+            shelf.keep(upto, PartKind::Phase, state.phases.take_changes(), PhaseId::as_str)?;
+            shelf.keep(upto, PartKind::Task, state.tasks.take_changes(), TaskId::as_str)?;
+            shelf.keep(upto, PartKind::Agent, state.agents.take_changes(), AgentId::as_str)?;
+            shelf.keep(upto, PartKind::Allocation, state.allocations.take_changes(), AllocationId::as_str)?;
         }
         Ok(())
     }
@@ -159,6 +191,7 @@ impl Shelf<'_> {
 
     fn keep<K, V: Serialize>(
         &self,
+        upto: EventSeq,
         kind: PartKind,
         changes: Vec<(&K, Option<&V>)>,
         text: impl Fn(&K) -> &str,
@@ -170,11 +203,12 @@ impl Shelf<'_> {
         let mut take = self.connection.prepare_cached(take)?;
         for (id, part) in changes {
             let id = text(id);
-            let (workflow, kind, slot) = (self.workflow.as_str(), kind.as_str(), slot(id));
+            let (workflow, slot) = (self.workflow.as_str(), slot(id));
             match part {
-                Some(part) => put.execute((workflow, kind, slot, id, columns::json_text(part)))?,
-                None => take.execute((workflow, kind, slot, id))?,
+                Some(part) => put.execute((workflow, kind.as_str(), slot, id, columns::json_text(part)))?,
+                None => take.execute((workflow, kind.as_str(), slot, id))?,
             };
+            snapshots::mark(self.connection, self.workflow, kind, slot, upto)?;
         }
         Ok(())
     }

@@ -18,3 +18,9 @@ CREATE TABLE snapshots (
   state          BLOB    NOT NULL CHECK (length(state) = 32),
   checkpoint_id  TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Objects that hold the events up to seq, in their order: what a rebuild reads. They outlive their checkpoints.
+CREATE TABLE seals (
+  object    BLOB    PRIMARY KEY NOT NULL CHECK (length(object) = 32),
+  upto_seq  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

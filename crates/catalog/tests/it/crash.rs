@@ -31,10 +31,10 @@ fn child_that_commits_until_it_is_killed() {
 /// A checkpoint, then a recovery to it, from begin to end.
 fn step(catalog: &Catalog, number: u64) {
     add(catalog, number, |new| new.tags = vec!["t".into()]);
-    catalog.begin_recovery(&restore(number, ckpt(number))).unwrap();
+    catalog.begin_recovery(&restore(number, ckpt(number)), &[]).unwrap();
     catalog.set_safety(&rec(number), &ckpt(number)).unwrap();
     let end = wfr_catalog::RecoveryEnd { status: RecoveryStatus::Done, report: None, ended_at: at(1) };
-    catalog.finish_recovery(&rec(number), &end, &op(1 << 32 | number, "restore")).unwrap();
+    catalog.finish_recovery(&rec(number), &end, &op(1 << 32 | number, "restore"), &|| Ok(vec![])).unwrap();
 }
 
 fn start(path: &Path) -> Child {

@@ -88,6 +88,9 @@ pub fn checkpoint(number: u64) -> NewCheckpoint {
         files: FileCounts { total: number, ..FileCounts::default() },
         size_bytes: 10 * number,
         head_tag: None,
+        state: None,
+        state_upto: None,
+        seals: vec![],
     }
 }
 

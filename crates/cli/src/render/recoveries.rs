@@ -2,7 +2,7 @@
 //!
 //! Owns their words. Refuses to print.
 
-use wfr_engine::results::{MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed};
+use wfr_engine::results::{MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, StateChanges};
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryStatus, StepEnd, StepReport};
 
@@ -19,6 +19,7 @@ pub fn plan(plan: &PlanResult) -> String {
         let modes = format!("mode {:o} -> {:o}", change.before.mode, change.after.mode);
         shown.push_str(&format!("  {} ./  {modes}\n", styled(WARN, "~")));
     }
+    shown.push_str(&state_changes(plan.state_changes.as_ref()));
     shown.push_str(&kept(&plan.kept));
     shown.push_str(&conflicts(&plan.conflicts));
     if !plan.blast_radius.is_empty() {
@@ -33,7 +34,12 @@ pub fn plan(plan: &PlanResult) -> String {
 fn summary(plan: &PlanResult) -> String {
     let steps = &plan.steps;
     if steps.is_empty() {
-        return if plan.root.is_some() { "the workspace's own directory only" } else { "nothing to do" }.to_owned();
+        let what = match (plan.root.is_some(), plan.state_changes.is_some()) {
+            (true, _) => "the workspace's own directory only",
+            (false, true) => "the workflow's state only",
+            (false, false) => "nothing to do",
+        };
+        return what.to_owned();
     }
     let kinds = [
         (Action::Create, "create"),
@@ -47,6 +53,20 @@ fn summary(plan: &PlanResult) -> String {
     let parts = kinds.iter().map(|(action, name)| (number(*action), name)).filter(|(number, _)| *number > 0);
     let parts: Vec<String> = parts.map(|(number, name)| format!("{name} {number}")).collect();
     parts.join(", ")
+}
+
+/// What becomes of the workflow's state.
+fn state_changes(changes: Option<&StateChanges>) -> String {
+    let Some(changes) = changes else { return String::new() };
+    let parts = [
+        (changes.phases, "phase"),
+        (changes.tasks, "task"),
+        (changes.agents, "agent"),
+        (changes.allocations, "allocation"),
+    ];
+    let mut words: Vec<String> = if changes.workflow { vec!["the workflow itself".to_owned()] } else { vec![] };
+    words.extend(parts.iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(*number, noun)));
+    fact("State", &words.join(", "))
 }
 
 fn step(step: &StepSummary) -> String {
@@ -112,6 +132,7 @@ pub fn recovered(result: &Recovered) -> String {
     }
     let changed = if result.restored_to.is_some() { "Written" } else { "Changed" };
     shown.push_str(&fact(changed, &count(result.changed.len() as u64, "path")));
+    shown.push_str(&state_changes(result.state_changes.as_ref()));
     let checks = &result.validation_results;
     shown.push_str(&fact("Integrity", &verdict(checks.integrity_check)));
     if checks.functional_check != wfr_engine::results::Verdict::Skipped {

@@ -62,7 +62,8 @@ pub fn diagnosis(result: &Diagnosis) -> String {
     }
     shown.push_str(&fact("Checkpoints", &result.checkpoints.to_string()));
     if let Some(rebuilt) = result.rebuilt {
-        shown.push_str(&fact("Rebuilt", &count(rebuilt, "checkpoint")));
+        let events = count(result.events_rebuilt.unwrap_or_default(), "event");
+        shown.push_str(&fact("Rebuilt", &format!("{}, {events}", count(rebuilt, "checkpoint"))));
     }
     shown.push_str(&cut(result.file_systems.iter().map(file_system)));
     shown

@@ -30,6 +30,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     let open = session.open()?;
     let mut findings = Vec::new();
     findings.extend(rebuilt.as_ref().and_then(lost));
+    findings.extend(rebuilt.as_ref().and_then(seals_lost));
     catalog(&open, &mut findings)?;
     packs(&open, &mut findings)?;
     places(&open, &mut findings);
@@ -46,6 +47,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
         store: Some(shown(open.vault.dir())),
         file_systems,
         checkpoints: open.catalog.count(&ListQuery::default())?,
+        events_rebuilt: rebuilt.as_ref().map(|rebuilt| rebuilt.events),
         rebuilt: rebuilt.map(|rebuilt| rebuilt.checkpoints),
     };
     let verdict = (!healthy)
@@ -85,6 +87,16 @@ fn lost(rebuilt: &Rebuilt) -> Option<Finding> {
     let message = format!("{count} checkpoint{plural} known before cannot be found in the packs: {names}{more}{kept}");
     let fix = "put back the store's packs from a copy and rebuild again, or `wfr import` an archive of `backup-state`";
     Some(Finding::new("CHECKPOINTS_LOST", Severity::Critical, message, fix))
+}
+
+/// Events that a rebuild did not find again.
+fn seals_lost(rebuilt: &Rebuilt) -> Option<Finding> {
+    let count = rebuilt.seals_lost;
+    let plural = if count == 1 { "" } else { "s" };
+    let message = format!("{count} object{plural} with events cannot be read: the states lack what these events said");
+    let fix =
+        "put back the store's packs from a copy and rebuild again, or restore a checkpoint: it holds its own state";
+    (count > 0).then(|| Finding::new("EVENTS_LOST", Severity::Critical, message, fix))
 }
 
 fn catalog(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {

@@ -212,7 +212,15 @@ fn to_back_up(open: &Open, workflow: &WorkflowId, kind: BackupType) -> Result<Ve
 }
 
 fn roots_of(row: &CheckpointRow) -> Roots {
-    Roots { manifest: Some(row.manifest), tree: row.tree, links: row.hard_links, coverage: row.coverage }
+    // Seals hold other workflows' events, too: they stay.
+    Roots {
+        manifest: Some(row.manifest),
+        tree: row.tree,
+        links: row.hard_links,
+        coverage: row.coverage,
+        state: row.state,
+        seals: vec![],
+    }
 }
 
 /// The archive's file: as named, else from workflow and time.
@@ -276,8 +284,8 @@ fn from_roots(objects: &dyn Objects, roots: &Roots) -> Result<(NewCheckpoint, Ma
     let bytes = objects.get(ObjectKind::Manifest, &id).map_err(|error: ReadError| Failure::from(error))?;
     let manifest: Manifest =
         serde_json::from_slice(&bytes).map_err(|error| damaged(&format!("a manifest is malformed: {error}")))?;
-    let new = NewCheckpoint::of(&manifest, id);
-    if (new.tree, new.hard_links, new.coverage) != (roots.tree, roots.links, roots.coverage) {
+    let new = NewCheckpoint { seals: vec![], ..NewCheckpoint::of(&manifest, id) };
+    if (new.tree, new.hard_links, new.coverage, new.state) != (roots.tree, roots.links, roots.coverage, roots.state) {
         return Err(damaged("a manifest names other objects than the archive's head"));
     }
     Ok((new, manifest))

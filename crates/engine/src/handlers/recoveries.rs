@@ -24,7 +24,8 @@ use crate::params::{
 use crate::recovery::{self, CheckEnd, Ended, FunctionalCheck, Order, Planned};
 use crate::response::{Impact, Success};
 use crate::results::{
-    PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, ValidationResults, Verdict,
+    PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges, ValidationResults,
+    Verdict,
 };
 use crate::session::Session;
 use crate::verify;
@@ -76,13 +77,7 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         }
         None => run(session, &open, &order, &asked, checked, begun)?,
     };
-    Ok(tell_without_effect(
-        success,
-        &[
-            ("preserve_progress", parameters.preserve_progress),
-            ("notify_coordination_hub", parameters.notify_coordination_hub),
-        ],
-    ))
+    Ok(tell_without_effect(success, &[("notify_coordination_hub", parameters.notify_coordination_hub)]))
 }
 
 /// Says of parameters that were set that they do nothing yet: nothing is accepted in silence.
@@ -161,10 +156,14 @@ fn run(
     let failure = failure_of(&ended);
     let changed = ended.report.changed.len() as u64;
     let result = recovered(order, ended, checked, begun);
-    let impact =
-        Impact { files_restored: Some(changed), downtime: Some(result.restoration_time.clone()), ..Impact::default() };
+    let impact = Impact {
+        tasks_affected: result.state_changes.map(|state| state.tasks),
+        agents_reassigned: result.state_changes.map(|state| state.agents),
+        files_restored: Some(changed),
+        downtime: Some(result.restoration_time.clone()),
+    };
     let mut success = Success::new(result).about(&order.workflow).with_impact(impact).with_verdict(failure);
-    if changed > 0 {
+    if changed > 0 || success.result.state_changes.is_some() {
         success = success.with_next_step("`wfr undo` takes it back");
     }
     if !success.result.displaced.is_empty() {
@@ -257,6 +256,7 @@ pub(super) fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) ->
         components_restored: vec![],
         validation_results: ValidationResults { integrity_check: checked, ..ValidationResults::default() },
         changed: vec![],
+        state_changes: None,
         kept: vec![],
         conflicts: vec![],
         failed: vec![],
@@ -281,7 +281,8 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
         recovery_status: Some(ended.status),
         safety_checkpoint: Some(ended.safety),
         undone: order.undoes.as_ref().map(|record| record.recovery_id.clone()),
-        components_restored: vec!["file_system".to_owned()],
+        components_restored: components(order, ended.state.as_ref()),
+        state_changes: ended.state,
         validation_results,
         changed: ended.report.changed,
         kept: ended.report.kept,
@@ -291,12 +292,25 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
     }
 }
 
+/// What a recovery was about, in the reference's words.
+fn components(order: &Order, state: Option<&StateChanges>) -> Vec<String> {
+    let state = state.copied().unwrap_or_default();
+    let parts = [
+        (order.target.has_files, "file_system"),
+        (state.workflow || state.phases + state.tasks > 0, "workflow_state"),
+        (state.agents > 0, "agent_assignments"),
+        (state.allocations > 0, "resource_allocations"),
+    ];
+    parts.iter().filter(|(is_in, _)| *is_in).map(|(_, name)| (*name).to_owned()).collect()
+}
+
 /// A plan in results.
 pub fn plan_result(planned: &Planned) -> PlanResult {
     PlanResult {
         digest: planned.digest(),
         steps: planned.plan.steps.iter().map(Step::summary).collect(),
         root: planned.plan.root,
+        state_changes: planned.state,
         conflicts: planned.plan.conflicts.clone(),
         blast_radius: planned.blast_radius.clone(),
         kept: planned.plan.kept.clone(),

@@ -4,10 +4,12 @@
 
 use wfr_catalog::CatalogError;
 use wfr_model::RecoveryId;
-use wfr_model::recovery::RecoveryStatus;
+use wfr_model::recovery::{RecoveryRecord, RecoveryStatus};
 use wfr_recovery::apply::{self, Environment, Outcome};
 use wfr_recovery::leftovers;
+use wfr_store::Store;
 
+use super::aim::{Aim, Purpose};
 use super::end;
 use crate::error::Failure;
 use crate::holding::{self, Held};
@@ -53,7 +55,7 @@ pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>, take_bac
         finished.resumed.push((id, outcome));
     }
     for record in open.catalog.unfinished()? {
-        end(session, open, &record.workflow_id, &record.recovery_id, RecoveryStatus::Aborted, None)?;
+        end(session, open, &record, None, RecoveryStatus::Aborted, None)?;
         finished.aborted.push(record.recovery_id);
     }
     // The hold is ours, so no staging directory belongs to a living recovery.
@@ -81,8 +83,20 @@ fn complete(session: &Session, open: &Open, id: &RecoveryId, take_back: bool) ->
     };
     let outcome = if take_back { committed.take_back(&environment)? } else { committed.run(&environment)? };
     if let Some(record) = open.catalog.recovery(id)? {
-        end(session, open, &record.workflow_id, id, outcome.status, Some(outcome.report.clone()))?;
+        let aim = aim_of(open, &store, &record)?;
+        end(session, open, &record, aim.as_ref(), outcome.status, Some(outcome.report.clone()))?;
     }
     committed.finish(open.root(), outcome.status)?;
     Ok(outcome)
+}
+
+/// The state that an unfinished recovery aims at.
+fn aim_of(open: &Open, store: &Store, record: &RecoveryRecord) -> Result<Option<Aim>, Failure> {
+    let Some(target) = open.catalog.checkpoint(&record.target)? else { return Ok(None) };
+    let undoes = match &record.undoes {
+        Some(undone) => open.catalog.recovery(undone)?,
+        None => None,
+    };
+    let purpose = Purpose { workflow: &record.workflow_id, undoes: undoes.as_ref(), parameters: &record.parameters };
+    Aim::of(open, store, &target, &purpose)
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns the order of these and what is recorded when. Refuses to know parameters and results of operations.
 
+mod aim;
 mod check;
 mod finish;
 mod planning;
@@ -13,7 +14,6 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use wfr_catalog::{CheckpointRow, NewOperation, RecoveryEnd};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
-use wfr_model::plan::Plan;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, WorkflowId};
 use wfr_recovery::apply::{self, Environment, GaveUp, OnFailure, Options, Outcome};
@@ -25,10 +25,12 @@ use crate::error::{Code, Failure};
 use crate::holding;
 use crate::open::Open;
 use crate::params::Consent;
+use crate::results::StateChanges;
 use crate::scanning::Effort;
 use crate::session::Session;
 use crate::{links, manifests, mint};
 
+use aim::{Aim, Purpose};
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended};
 pub use planning::{Planned, check_consent, plan_beside, plan_dry};
@@ -61,6 +63,13 @@ pub struct Order {
     pub parameters: Value,
 }
 
+impl Order {
+    /// What decides on the state that it aims at.
+    fn purpose(&self) -> Purpose<'_> {
+        Purpose { workflow: &self.workflow, undoes: self.undoes.as_ref(), parameters: &self.parameters }
+    }
+}
+
 /// A recovery that has ended.
 pub struct Ended {
     /// Its id.
@@ -71,6 +80,8 @@ pub struct Ended {
     pub safety: CheckpointId,
     /// Step by step.
     pub report: ApplyReport,
+    /// What became of the workflow's state; `None` where nothing did.
+    pub state: Option<StateChanges>,
     /// Why it was taken back, where it was.
     pub reason: Option<GaveUp>,
     /// Whether the tree was found as planned afterwards.
@@ -102,7 +113,7 @@ pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
         }
     };
     let deadline = order.time_limit.map(|limit| begun + limit);
-    let ended = run(session, open, &store, order, &plan.plan, &safety, deadline)?;
+    let ended = run(session, open, &store, order, &plan, &safety, deadline)?;
     drop(held);
     Ok(ended)
 }
@@ -147,12 +158,14 @@ fn run(
     open: &Open,
     store: &Store,
     order: &Order,
-    plan: &Plan,
+    planned: &Planned,
     safety: &CheckpointRow,
     deadline: Option<Instant>,
 ) -> Result<Ended, Failure> {
-    let id = mint::recovery();
-    begin(session, open, order, &id, safety)?;
+    let plan = &planned.plan;
+    let aim = Aim::of(open, store, &order.target, &order.purpose())?;
+    let record = begin(session, open, order, safety)?;
+    let id = record.recovery_id.clone();
     let step = |done: usize, total: usize| {
         session.meter.step(done, total);
         (session.on_step)(done, total);
@@ -176,13 +189,13 @@ fn run(
     let committed = match apply::prepare(&environment, plan, options) {
         Ok(committed) => committed,
         Err(error) => {
-            end(session, open, &order.workflow, &id, RecoveryStatus::Aborted, None)?;
+            end(session, open, &record, None, RecoveryStatus::Aborted, None)?;
             return Err(error.into());
         }
     };
     let outcome = or_with_reserve(open, || Ok(committed.run(&environment)?))?;
     let report = || Some(outcome.report.clone());
-    or_with_reserve(open, || end(session, open, &order.workflow, &id, outcome.status, report()))?;
+    or_with_reserve(open, || end(session, open, &record, aim.as_ref(), outcome.status, report()))?;
     // The end is recorded: what cannot be tidied up now, the next command does.
     let _ = committed.finish(open.root(), outcome.status);
     let Outcome { status, report, reason } = outcome;
@@ -192,6 +205,7 @@ fn run(
         status,
         safety: safety.checkpoint_id.clone(),
         report,
+        state: planned.state.filter(|_| matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial)),
         reason,
         is_as_planned,
         functional: None,
@@ -225,15 +239,9 @@ pub fn with_owner() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn begin(
-    session: &Session,
-    open: &Open,
-    order: &Order,
-    id: &RecoveryId,
-    safety: &CheckpointRow,
-) -> Result<(), Failure> {
+fn begin(session: &Session, open: &Open, order: &Order, safety: &CheckpointRow) -> Result<RecoveryRecord, Failure> {
     let record = RecoveryRecord {
-        recovery_id: id.clone(),
+        recovery_id: mint::recovery(),
         kind: order.kind,
         workflow_id: order.workflow.clone(),
         target: order.target.checkpoint_id.clone(),
@@ -247,30 +255,34 @@ fn begin(
         ended_at: None,
         report: None,
     };
-    Ok(open.catalog.begin_recovery(&record)?)
+    open.catalog.begin_recovery(&record, &[aim::initiated(&record)])?;
+    Ok(record)
 }
 
-/// Records how a recovery ended.
+/// Records how a recovery ended, and sets the workflow's state with it.
 fn end(
     session: &Session,
     open: &Open,
-    workflow: &WorkflowId,
-    id: &RecoveryId,
+    record: &RecoveryRecord,
+    aim: Option<&Aim>,
     status: RecoveryStatus,
     report: Option<ApplyReport>,
 ) -> Result<(), Failure> {
     let now: Timestamp = session.now();
+    let id = &record.recovery_id;
+    let events = || aim::ended(open, record, aim, status, report.as_ref(), now);
     let audit = NewOperation {
         operation_id: mint::operation(),
         operation: "recovery".to_owned(),
         actor: session.actor.clone(),
         at: now,
-        workflow_id: Some(workflow.clone()),
+        workflow_id: Some(record.workflow_id.clone()),
         parameters: serde_json::json!({"recovery_id": id}),
         inverse: Some(serde_json::json!({"operation": "undo", "recovery_id": id})),
         result: serde_json::json!({"status": status}),
     };
-    Ok(open.catalog.finish_recovery(id, &RecoveryEnd { status, report, ended_at: now }, &audit)?)
+    let end = RecoveryEnd { status, report: report.clone(), ended_at: now };
+    Ok(open.catalog.finish_recovery(id, &end, &audit, &events)?)
 }
 
 /// Writes a checkpoint's tree into an empty directory, which is made where it is missing; files that need one of the

@@ -14,11 +14,12 @@ use wfr_store::object::hash;
 use wfr_store::scan::Dry;
 use wfr_store::{Objects, Store, content, tree};
 
+use super::aim::Aim;
 use super::{Order, tree_of, with_owner};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::Consent;
-use crate::results::MovedHead;
+use crate::results::{MovedHead, StateChanges};
 use crate::scanning::{self, Effort};
 use crate::session::Session;
 use crate::{links, manifests, repositories};
@@ -31,23 +32,27 @@ pub struct Planned {
     pub blast_radius: Vec<String>,
     /// Git repositories whose HEAD moved since the checkpoint.
     pub moved_heads: Vec<MovedHead>,
+    /// What becomes of the workflow's state.
+    pub state: Option<StateChanges>,
+    /// Whether what was completed since stays so.
+    keeps_progress: bool,
 }
 
 impl Planned {
     /// Whether there is nothing to do, and nothing in the way.
     fn is_empty(&self) -> bool {
-        self.plan.is_empty() && self.plan.conflicts.is_empty()
+        self.plan.is_empty() && self.plan.conflicts.is_empty() && self.state.is_none()
     }
 
-    /// By which `--apply` names it.
+    /// By which `--apply` names it. Of the state only says whether it is set, since events keep coming; which one it is set
+    /// to, the target says.
     pub fn digest(&self) -> Digest {
-        digest(&self.plan)
+        let mut text = self.plan.canonical();
+        if self.state.is_some() {
+            text.extend_from_slice(format!("state {}\n", self.keeps_progress).as_bytes());
+        }
+        hash(&text)
     }
-}
-
-/// The digest of a plan.
-fn digest(plan: &Plan) -> Digest {
-    hash(&plan.canonical())
 }
 
 /// Makes the plan from the tree as it is now. Writes nothing.
@@ -82,7 +87,7 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     }
     planned.plan.kept.sort_by(|a, b| a.path.cmp(&b.path));
     planned.plan.kept.dedup_by(|a, b| a.path == b.path);
-    Ok(Planned { plan: planned.plan, blast_radius: vec![], moved_heads: vec![] })
+    Ok(Planned { blast_radius: vec![], moved_heads: vec![], state: None, ..planned })
 }
 
 /// The tree that a plan starts from.
@@ -115,7 +120,11 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
         workflow: order.workflow.clone(),
         target: order.target.checkpoint_id.clone(),
         from: present.tree,
-        to: tree_of(&order.target)?,
+        to: match order.target.tree {
+            // One of state alone leaves the files alone.
+            None if order.target.state.is_some() => present.tree,
+            _ => tree_of(&order.target)?,
+        },
         from_coverage: present.coverage,
         to_coverage: manifests::coverage(objects, &order.target)?,
         from_root: present.root,
@@ -127,23 +136,32 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
         allow_config: order.allow_config,
     };
     let mut made = plan(objects, &goal)?;
+    let purpose = order.purpose();
+    let keeps_progress = order.parameters.get("preserve_progress") == Some(&serde_json::Value::Bool(true));
+    let aim = Aim::of(open, objects, &order.target, &purpose)?;
+    let state = aim.map(|aim| aim.changes(open)).transpose()?.flatten();
     if order.undoes.is_some() {
         if !order.over_edits {
             leave_later_edits(open, objects, order, &mut made)?;
         }
-        return Ok(Planned { plan: made, blast_radius: vec![], moved_heads: vec![] });
+        return Ok(Planned { plan: made, blast_radius: vec![], moved_heads: vec![], state, keeps_progress });
     }
     leave_damaged(objects, order, &mut made)?;
-    let state = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
-    let then = state.map(|state| state.repositories).unwrap_or_default();
+    let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
+    let then = files.map(|files| files.repositories).unwrap_or_default();
     let moved_heads = repositories::moved(open, &then);
-    Ok(Planned { plan: made, blast_radius: blast_radius(open, order)?, moved_heads })
+    Ok(Planned { plan: made, blast_radius: blast_radius(open, order)?, moved_heads, state, keeps_progress })
 }
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
 fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &mut Plan) -> Result<(), Failure> {
     let Some(undone) = &order.undoes else { return Ok(()) };
     let row = open.catalog.checkpoint(&undone.target)?;
+    if row.as_ref().is_some_and(|row| row.tree.is_none() && row.state.is_some()) {
+        // It had set the state alone.
+        (made.steps, made.root) = (vec![], None);
+        return Ok(());
+    }
     let after = row.as_ref().and_then(|row| row.tree).ok_or_else(|| {
         Failure::new(Code::NotUndoable, format!("the checkpoint that {} restored is gone", undone.recovery_id))
     })?;
@@ -234,7 +252,8 @@ pub fn check_consent(planned: &Planned, consent: Consent) -> Result<(), Failure>
         Consent::Ask | Consent::None => {
             let steps = planned.plan.steps.len();
             let plural = if steps == 1 { "" } else { "s" };
-            let message = format!("the plan has {steps} step{plural} and nobody has agreed to it");
+            let state = if planned.state.is_some() { ", sets the workflow's state" } else { "" };
+            let message = format!("the plan has {steps} step{plural}{state} and nobody has agreed to it");
             let hint = format!("look at the plan, then add `--yes`, or `--apply {}`", planned.digest());
             Err(Failure::new(Code::ConsentNeeded, message).with_hint(hint).with_result(&refused(planned)))
         }

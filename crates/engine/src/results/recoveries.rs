@@ -10,6 +10,22 @@ use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, TreePath, WorkflowI
 
 use super::Verdict;
 
+/// How many parts of a workflow's state a recovery changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct StateChanges {
+    /// Whether the workflow's own fields change.
+    pub workflow: bool,
+    /// Phases that change.
+    pub phases: u64,
+    /// Tasks that change.
+    pub tasks: u64,
+    /// Agents that change.
+    pub agents: u64,
+    /// Shares of resources that change.
+    pub allocations: u64,
+}
+
 /// A plan in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanResult {
@@ -20,6 +36,9 @@ pub struct PlanResult {
     /// What would become of the workspace's own directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<RootChange>,
+    /// What would become of the workflow's state; `null` where nothing.
+    #[serde(default)]
+    pub state_changes: Option<StateChanges>,
     /// What stands in the way.
     pub conflicts: Vec<Conflict>,
     /// Later work of others that would go back too, a sentence each.
@@ -84,6 +103,9 @@ pub struct Recovered {
     pub validation_results: ValidationResults,
     /// Steps that ended as planned.
     pub changed: Vec<StepReport>,
+    /// What became of the workflow's state; `null` where nothing did.
+    #[serde(default)]
+    pub state_changes: Option<StateChanges>,
     /// Paths left alone, and why.
     pub kept: Vec<Kept>,
     /// What stood in the way.

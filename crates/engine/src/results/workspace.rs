@@ -133,6 +133,8 @@ pub struct Diagnosis {
     pub checkpoints: u64,
     /// Checkpoints that a rebuild brought back; `null` where none ran.
     pub rebuilt: Option<u64>,
+    /// Events that a rebuild brought back; `null` where none ran.
+    pub events_rebuilt: Option<u64>,
 }
 
 /// The schemas of one operation.

@@ -3,6 +3,7 @@
 //! Owns the state as a value, what of it is loaded, and what of it changed. Refuses to know where it is kept: a
 //! [`Source`] gives what is not loaded yet.
 
+mod aim;
 pub mod document;
 pub mod fold;
 pub mod merge;

@@ -371,8 +371,8 @@ fn replace<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Er
             let now = &fold.state.head;
             let counts = if now.tasks_known == 0 { head.counts } else { now.counts };
             let (tasks_known, state_version) = (now.tasks_known, now.state_version);
-            let workflow_id = now.workflow_id.clone();
-            fold.state.head = Head { counts, tasks_known, state_version, workflow_id, ..head };
+            let (workflow_id, updated_at) = (now.workflow_id.clone(), now.updated_at);
+            fold.state.head = Head { counts, tasks_known, state_version, workflow_id, updated_at, ..head };
         }
         Some(Err(error)) => fold.note(FIELD_INVALID, format!("the workflow: {error}")),
     }

@@ -76,6 +76,23 @@ impl Whole {
         if replace.is_empty() { None } else { Some(Map::from_iter([("replace".to_owned(), Value::Object(replace))])) }
     }
 
+    /// The same with every task counted once, in its phase and in the workflow. Where no task is known one by one, what
+    /// somebody said of them stays.
+    pub fn recounted(mut self) -> Self {
+        self.phases.values_mut().for_each(|phase| phase.counts = TaskCounts::default());
+        self.head.tasks_known = self.tasks.len() as u64;
+        if !self.tasks.is_empty() {
+            self.head.counts = TaskCounts::default();
+        }
+        for task in self.tasks.values() {
+            *self.head.counts.of(task.status) += 1;
+            if let Some(phase) = task.phase_id.as_ref().and_then(|phase| self.phases.get_mut(phase)) {
+                *phase.counts.of(task.status) += 1;
+            }
+        }
+        self
+    }
+
     /// Whether two states say the same, whatever their versions and when they came about.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.difference(other).is_none()
@@ -91,14 +108,14 @@ fn table<K: Ord + Clone + Eq + std::hash::Hash, V: Clone>(parts: &BTreeMap<K, V>
 }
 
 /// Counts follow from tasks: a phase is not another one because of them.
-fn uncounted(phase: Phase) -> Phase {
+pub(super) fn uncounted(phase: Phase) -> Phase {
     Phase { counts: TaskCounts::default(), ..phase }
 }
 
-/// A head without what every event changes, and without what follows from tasks.
+/// A head without what every event and every recovery changes, and without what follows from tasks.
 fn timeless(head: &Head) -> Head {
     let counts = if head.tasks_known == 0 { head.counts } else { TaskCounts::default() };
-    Head { state_version: 0, updated_at: None, tasks_known: 0, counts, ..head.clone() }
+    Head { state_version: 0, updated_at: None, recovery: None, tasks_known: 0, counts, ..head.clone() }
 }
 
 fn changed<K: Ord + ToString, V: Clone + PartialEq + Serialize>(

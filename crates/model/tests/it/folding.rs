@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use wfr_model::event::Draft;
 use wfr_model::workflow::fold::{Anomaly, apply};
-use wfr_model::workflow::{Agent, Allocation, Head, Nowhere, Phase, Source, State, Task, TaskCounts, Whole};
+use wfr_model::workflow::{
+    Agent, Allocation, Head, Nowhere, Phase, Source, State, Task, TaskCounts, TaskStatus, Whole,
+};
 use wfr_model::{AgentId, AllocationId, Event, PhaseId, TaskId, Timestamp};
 
 use crate::events::any_event;
@@ -113,19 +115,53 @@ proptest! {
     }
 }
 
+fn folded(events: &[Event]) -> State {
+    let mut state = State::new("wf".parse().unwrap());
+    for event in events {
+        apply(&mut state, &mut Nowhere, event).unwrap();
+    }
+    state
+}
+
+/// A few events: a state.
+fn any_state() -> impl Strategy<Value = Whole> {
+    prop::collection::vec(any_event(), 0..30).prop_map(|events| Whole::of(&folded(&events)))
+}
+
+proptest! {
+    #[test]
+    fn taking_back_gives_what_was_before_but_for_what_was_changed_since(
+        before in any_state(), restored in any_state(), present in any_state(),
+    ) {
+        prop_assert!(before.taken_back(&restored, &restored).says_the_same(&before));
+        prop_assert!(restored.taken_back(&restored, &present).says_the_same(&present));
+        let back = before.taken_back(&restored, &present);
+        for (id, task) in &present.tasks {
+            let is_changed = restored.tasks.get(id) != Some(task);
+            prop_assert!(!is_changed || back.tasks.get(id) == Some(task));
+        }
+    }
+
+    #[test]
+    fn progress_is_kept_and_the_rest_is_the_checkpoints(checkpoint in any_state(), present in any_state()) {
+        let aim = checkpoint.with_progress_of(&present);
+        for (id, task) in &aim.tasks {
+            let is_done = present.tasks.get(id).is_some_and(|task| task.status == TaskStatus::Completed);
+            prop_assert_eq!(Some(task), if is_done { present.tasks.get(id) } else { checkpoint.tasks.get(id) });
+        }
+        for agent in aim.agents.values() {
+            let works_on = agent.current_task.as_ref().and_then(|task| aim.tasks.get(task));
+            prop_assert!(works_on.is_none_or(|task| task.status != TaskStatus::Completed));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn a_difference_makes_one_state_like_another(
         one in prop::collection::vec(any_event(), 0..40),
         other in prop::collection::vec(any_event(), 0..40),
     ) {
-        let folded = |events: &[Event]| {
-            let mut state = State::new("wf".parse().unwrap());
-            for event in events {
-                apply(&mut state, &mut Nowhere, event).unwrap();
-            }
-            state
-        };
         let (mut from, goal) = (folded(&one), Whole::of(&folded(&other)));
         let Some(data) = Whole::of(&from).difference(&goal) else { return Ok(()) };
         let text = format!("WORKFLOW_STATE_UPDATED:wf:global:{}", Value::Object(data));

@@ -24,9 +24,9 @@ fn filled(make: Make<'_>) -> Catalog {
 /// Begins recovery `number` to checkpoint 1, saves the tree as checkpoint `number`, ends it.
 fn run(catalog: &Catalog, number: u64, undoes: Option<RecoveryId>, status: S) {
     let kind = if undoes.is_some() { RecoveryKind::Undo } else { RecoveryKind::Restore };
-    catalog.begin_recovery(&RecoveryRecord { kind, undoes, ..restore(number, ckpt(1)) }).unwrap();
+    catalog.begin_recovery(&RecoveryRecord { kind, undoes, ..restore(number, ckpt(1)) }, &[]).unwrap();
     catalog.set_safety(&rec(number), &ckpt(number)).unwrap();
-    catalog.finish_recovery(&rec(number), &end(status), &op(100 + number, "restore")).unwrap();
+    catalog.finish_recovery(&rec(number), &end(status), &op(100 + number, "restore"), &|| Ok(vec![])).unwrap();
 }
 
 fn undoable(catalog: &Catalog) -> Option<RecoveryId> {
@@ -36,12 +36,12 @@ fn undoable(catalog: &Catalog) -> Option<RecoveryId> {
 pub fn a_recovery_runs_its_course(make: Make<'_>) {
     let catalog = filled(make);
     let mut record = restore(1, ckpt(2));
-    catalog.begin_recovery(&record).unwrap();
+    catalog.begin_recovery(&record, &[]).unwrap();
     assert_eq!(catalog.recovery(&rec(1)).unwrap(), Some(record.clone()));
     assert_eq!(catalog.unfinished().unwrap(), [record.clone()]);
     assert_eq!(undoable(&catalog), None);
     catalog.set_safety(&rec(1), &ckpt(9)).unwrap();
-    catalog.finish_recovery(&rec(1), &end(S::Done), &op(50, "restore")).unwrap();
+    catalog.finish_recovery(&rec(1), &end(S::Done), &op(50, "restore"), &|| Ok(vec![])).unwrap();
     record.safety_checkpoint = Some(ckpt(9));
     (record.status, record.ended_at, record.report) = (S::Done, Some(at(77)), Some(ApplyReport::default()));
     assert_eq!(catalog.recovery(&rec(1)).unwrap(), Some(record));
@@ -56,12 +56,18 @@ pub fn an_end_stands(make: Make<'_>) {
     run(&catalog, 2, None, S::Done);
     let first = catalog.recovery(&rec(2)).unwrap();
     let later = RecoveryEnd { ended_at: Timestamp(1), report: None, ..end(S::Done) };
-    catalog.finish_recovery(&rec(2), &later, &op(200, "resume")).unwrap();
+    catalog.finish_recovery(&rec(2), &later, &op(200, "resume"), &|| Ok(vec![])).unwrap();
     assert_eq!(catalog.recovery(&rec(2)).unwrap(), first);
-    let other = catalog.finish_recovery(&rec(2), &end(S::TakenBack), &op(201, "resume")).unwrap_err();
+    let other = catalog.finish_recovery(&rec(2), &end(S::TakenBack), &op(201, "resume"), &|| Ok(vec![])).unwrap_err();
     assert!(matches!(other, CatalogError::AlreadyFinished { status: "done", .. }), "{other}");
-    assert!(matches!(catalog.finish_recovery(&rec(3), &end(S::Done), &op(1, "x")), Err(CatalogError::NotFound { .. })));
-    assert!(matches!(catalog.finish_recovery(&rec(2), &end(S::Started), &op(1, "x")), Err(CatalogError::Refused(_))));
+    assert!(matches!(
+        catalog.finish_recovery(&rec(3), &end(S::Done), &op(1, "x"), &|| Ok(vec![])),
+        Err(CatalogError::NotFound { .. })
+    ));
+    assert!(matches!(
+        catalog.finish_recovery(&rec(2), &end(S::Started), &op(1, "x"), &|| Ok(vec![])),
+        Err(CatalogError::Refused(_))
+    ));
 }
 
 pub fn undo_and_undo_of_undo(make: Make<'_>) {
@@ -78,7 +84,7 @@ pub fn undo_and_undo_of_undo(make: Make<'_>) {
     run(&catalog, 6, None, S::Aborted);
     for (number, word) in [(3, "rec_"), (6, "aborted")] {
         let again = RecoveryRecord { undoes: Some(rec(number)), ..restore(7, ckpt(1)) };
-        match catalog.begin_recovery(&again).unwrap_err() {
+        match catalog.begin_recovery(&again, &[]).unwrap_err() {
             CatalogError::NotUndoable { id, why } => assert!(id == rec(number) && why.contains(word), "{why}"),
             other => panic!("{other}"),
         }
@@ -104,25 +110,25 @@ pub fn what_can_not_begin(make: Make<'_>) {
     let catalog = filled(make);
     catalog.delete_checkpoints(&[ckpt(3)], &op(1, "cleanup-checkpoints")).unwrap();
     for target in [ckpt(3), ckpt(99)] {
-        assert!(matches!(catalog.begin_recovery(&restore(1, target)), Err(CatalogError::NotFound { .. })));
+        assert!(matches!(catalog.begin_recovery(&restore(1, target), &[]), Err(CatalogError::NotFound { .. })));
     }
     let ended = RecoveryRecord { status: S::Done, ..restore(1, ckpt(1)) };
-    assert!(matches!(catalog.begin_recovery(&ended), Err(CatalogError::Refused(_))));
+    assert!(matches!(catalog.begin_recovery(&ended, &[]), Err(CatalogError::Refused(_))));
     let dangling = RecoveryRecord { undoes: Some(rec(9)), ..restore(1, ckpt(1)) };
-    assert!(matches!(catalog.begin_recovery(&dangling), Err(CatalogError::NotFound { what: "recovery", .. })));
-    catalog.begin_recovery(&restore(1, ckpt(1))).unwrap();
-    assert!(matches!(catalog.begin_recovery(&restore(1, ckpt(1))), Err(CatalogError::IdTaken { .. })));
+    assert!(matches!(catalog.begin_recovery(&dangling, &[]), Err(CatalogError::NotFound { what: "recovery", .. })));
+    catalog.begin_recovery(&restore(1, ckpt(1)), &[]).unwrap();
+    assert!(matches!(catalog.begin_recovery(&restore(1, ckpt(1)), &[]), Err(CatalogError::IdTaken { .. })));
     assert_eq!(catalog.unfinished().unwrap().len(), 1);
 }
 
 pub fn needed_checkpoints_are_not_deleted(make: Make<'_>) {
     let catalog = filled(make);
-    catalog.begin_recovery(&restore(1, ckpt(2))).unwrap();
+    catalog.begin_recovery(&restore(1, ckpt(2)), &[]).unwrap();
     catalog.set_safety(&rec(1), &ckpt(9)).unwrap();
     let all: Vec<_> = (1..=9).map(ckpt).collect();
     let deleted = catalog.delete_checkpoints(&all, &op(1, "cleanup-checkpoints")).unwrap();
     assert_eq!(deleted, [1, 3, 4, 5, 6, 7, 8].map(ckpt));
-    catalog.finish_recovery(&rec(1), &end(S::Done), &op(2, "restore")).unwrap();
+    catalog.finish_recovery(&rec(1), &end(S::Done), &op(2, "restore"), &|| Ok(vec![])).unwrap();
     assert_eq!(catalog.delete_checkpoints(&all, &op(3, "cleanup-checkpoints")).unwrap(), [2, 9].map(ckpt));
 }
 
@@ -135,7 +141,7 @@ pub fn roots_keep_what_is_needed(make: Make<'_>) {
     assert_eq!(catalog.pinned_checkpoints(0).unwrap(), []);
     assert_eq!(catalog.pinned_checkpoints(2).unwrap(), [4, 6].map(ckpt));
     assert_eq!(catalog.pinned_checkpoints(9).unwrap(), [2, 3, 4, 6].map(ckpt));
-    catalog.begin_recovery(&restore(7, ckpt(8))).unwrap();
+    catalog.begin_recovery(&restore(7, ckpt(8)), &[]).unwrap();
     catalog.set_safety(&rec(7), &ckpt(9)).unwrap();
     assert_eq!(catalog.pinned_checkpoints(1).unwrap(), [6, 8, 9].map(ckpt));
     catalog.delete_checkpoints(&(1..=6).map(ckpt).collect::<Vec<_>>(), &op(1, "cleanup-checkpoints")).unwrap();
@@ -153,7 +159,7 @@ pub fn filters_and_order(make: Make<'_>) {
     let catalog = filled(make);
     run(&catalog, 2, None, S::Done);
     run(&catalog, 3, None, S::Aborted);
-    catalog.begin_recovery(&RecoveryRecord { workflow_id: wf("other"), ..restore(4, ckpt(1)) }).unwrap();
+    catalog.begin_recovery(&RecoveryRecord { workflow_id: wf("other"), ..restore(4, ckpt(1)) }, &[]).unwrap();
     let ids = |workflow: Option<&str>, status, limit| {
         let filter = RecoveryFilter { workflow: workflow.map(wf), status };
         catalog.recoveries(&filter, limit).unwrap().into_iter().map(|record| record.recovery_id).collect::<Vec<_>>()

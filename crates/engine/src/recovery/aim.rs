@@ -1,0 +1,178 @@
+//! What a recovery does to a workflow's state: which one it aims at, and the events that bring it about.
+//!
+//! Owns the events around a recovery. Refuses to change a state but by appending them, in the transaction that records how
+//! the recovery ended: state and files agree, or neither has changed.
+
+use serde_json::{Map, Value, json};
+use wfr_catalog::{CatalogError, CheckpointRow};
+use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
+use wfr_model::workflow::Whole;
+use wfr_model::{Event, EventName, EventType, Timestamp, WorkflowId};
+use wfr_store::Objects;
+
+use crate::error::Failure;
+use crate::open::Open;
+use crate::results::StateChanges;
+use crate::state;
+
+/// Who the events are from.
+pub const COORDINATOR: &str = "workflow-recovery";
+
+/// The state that a recovery aims at.
+pub struct Aim {
+    /// The one that the target holds.
+    target: Whole,
+    /// Where a recovery is taken back: the state that it had made.
+    restored: Option<Whole>,
+    /// Whether what was completed since stays so.
+    keeps_progress: bool,
+}
+
+impl Aim {
+    /// The aim of a recovery; `None` where it leaves the state alone, since its target holds none.
+    pub fn of(
+        open: &Open,
+        objects: &dyn Objects,
+        target: &CheckpointRow,
+        record: &Purpose<'_>,
+    ) -> Result<Option<Self>, Failure> {
+        // A checkpoint of another workflow says nothing of this one.
+        if target.workflow_id != *record.workflow {
+            return Ok(None);
+        }
+        let Some(before) = state::of_checkpoint(objects, target)? else { return Ok(None) };
+        let restored = match record.undoes {
+            None => None,
+            Some(undone) => match open.catalog.checkpoint(&undone.target)? {
+                Some(row) if row.state.is_some() => state::of_checkpoint(objects, &row)?,
+                // What it undoes had left the state alone.
+                _ => return Ok(None),
+            },
+        };
+        let keeps_progress = record.parameters.get("preserve_progress") == Some(&Value::Bool(true));
+        Ok(Some(Self { target: before, restored, keeps_progress }))
+    }
+
+    /// The goal, given the present state.
+    fn goal(&self, present: &Whole) -> Whole {
+        match &self.restored {
+            Some(restored) => self.target.taken_back(restored, present),
+            None if self.keeps_progress => self.target.with_progress_of(present),
+            None => self.target.clone(),
+        }
+    }
+
+    /// What an update of the present state would have to say; `None` where it is as aimed at.
+    fn difference(&self, present: Option<&Whole>) -> Option<Map<String, Value>> {
+        let nothing = Whole::new(self.target.head.workflow_id.clone());
+        let present = present.unwrap_or(&nothing);
+        present.difference(&self.goal(present))
+    }
+
+    /// What would become of the present state; `None` where nothing.
+    pub fn changes(&self, open: &Open) -> Result<Option<StateChanges>, Failure> {
+        let present = state::present(&open.catalog, &self.target.head.workflow_id)?;
+        Ok(self.difference(present.as_ref()).map(|data| changes(&data)))
+    }
+}
+
+/// What decides on an aim.
+pub struct Purpose<'p> {
+    /// Whose recovery.
+    pub workflow: &'p WorkflowId,
+    /// The recovery that it undoes.
+    pub undoes: Option<&'p RecoveryRecord>,
+    /// Its parameters.
+    pub parameters: &'p Value,
+}
+
+/// Counts what an update changes.
+pub fn changes(data: &Map<String, Value>) -> StateChanges {
+    let parts = |key: &str| data.get("replace").and_then(|replace| replace.get(key)).and_then(Value::as_object);
+    let count = |key: &str| parts(key).map_or(0, |parts| parts.len() as u64);
+    StateChanges {
+        workflow: data.get("replace").is_some_and(|replace| replace.get("head").is_some()),
+        phases: count("phases"),
+        tasks: count("tasks"),
+        agents: count("agents"),
+        allocations: count("allocations"),
+    }
+}
+
+/// The event that a recovery begins with.
+pub fn initiated(record: &RecoveryRecord) -> Event {
+    let data = json!({
+        "recovery_id": record.recovery_id,
+        "recovery_type": record.kind,
+        "parameters": record.parameters,
+        "coordinator": COORDINATOR,
+        "target_checkpoint": record.target,
+        "safety_checkpoint": record.safety_checkpoint,
+    });
+    event(record, "initiated", EventType::RecoveryInitiated, record.started_at, data)
+}
+
+/// The events that a recovery ends with. The state is set where files are as the recovery wanted them.
+pub fn ended(
+    open: &Open,
+    record: &RecoveryRecord,
+    aim: Option<&Aim>,
+    status: RecoveryStatus,
+    report: Option<&ApplyReport>,
+    now: Timestamp,
+) -> Result<Vec<Event>, CatalogError> {
+    let is_applied = matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial);
+    let mut events = Vec::new();
+    let mut changed = None;
+    if let Some(aim) = aim.filter(|_| is_applied) {
+        let present = state::present(&open.catalog, &record.workflow_id)?;
+        if let Some(mut data) = aim.difference(present.as_ref()) {
+            changed = Some(changes(&data));
+            data.insert("restored_from".to_owned(), json!(record.target));
+            data.insert("reason".to_owned(), json!(record.kind));
+            let kind = EventType::WorkflowStateUpdated;
+            events.push(event(record, "state", kind, now, Value::Object(data)));
+        }
+    }
+    let count = |steps: fn(&ApplyReport) -> usize| report.map(steps);
+    let data = json!({
+        "recovery_id": record.recovery_id,
+        "recovery_type": record.kind,
+        "success": status == RecoveryStatus::Done,
+        "status": status,
+        "restored_checkpoint": record.target,
+        "safety_checkpoint": record.safety_checkpoint,
+        "files_restored": count(|report| report.changed.len()),
+        "files_kept": count(|report| report.kept.len()),
+        "files_failed": count(|report| report.failed.len()),
+        "state_changes": changed,
+        "coordinator": COORDINATOR,
+    });
+    let kind = if status == RecoveryStatus::Done { EventType::RecoveryCompleted } else { EventType::RecoveryFailed };
+    events.push(event(record, "ended", kind, now, data));
+    Ok(events)
+}
+
+/// An event of a recovery. Its id is the recovery's and what it says, so that it is recorded once.
+fn event(record: &RecoveryRecord, what: &str, kind: EventType, now: Timestamp, data: Value) -> Event {
+    let id = format!("evt_{}_{what}", record.recovery_id);
+    Event {
+        event_id: id.parse().expect("a recovery's id and a word are a valid id"),
+        event_type: EventName::Known(kind),
+        workflow_id: Some(record.workflow_id.clone()),
+        phase: None,
+        timestamp: now,
+        source_component: COORDINATOR.to_owned(),
+        data: match data {
+            Value::Object(data) => data,
+            _ => Map::new(),
+        },
+        priority: Some(json!(priority(record.kind))),
+        ttl_seconds: None,
+    }
+}
+
+/// Recoveries have the critical band, from 90 to 100.
+fn priority(kind: RecoveryKind) -> u8 {
+    if kind == RecoveryKind::EmergencyRestore { 100 } else { 90 }
+}

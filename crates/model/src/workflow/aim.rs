@@ -1,0 +1,103 @@
+//! Which state a recovery aims at, given the present one.
+//!
+//! Owns what of the present stays: progress where that was asked for, later work where a recovery is taken back. Refuses
+//! to know where the states come from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::parts::{Head, Phase, Task};
+use super::status::{AgentStatus, PhaseStatus, TaskStatus};
+use super::whole::uncounted;
+use super::{Agent, Whole};
+use crate::ids::{AgentId, TaskId};
+
+impl Whole {
+    /// The state of a checkpoint, but what was completed since stays so: tasks, phases, and how many tasks agents did.
+    pub fn with_progress_of(&self, present: &Self) -> Self {
+        let mut aim = self.clone();
+        for (id, task) in &present.tasks {
+            if task.status == TaskStatus::Completed {
+                aim.tasks.insert(id.clone(), task.clone());
+            }
+        }
+        for (id, phase) in &present.phases {
+            if matches!(phase.status, PhaseStatus::Completed | PhaseStatus::Skipped) {
+                aim.phases.insert(id.clone(), phase.clone());
+            }
+        }
+        let done = |task: &TaskId| aim.tasks.get(task).is_some_and(|task| task.status == TaskStatus::Completed);
+        let idle: Vec<AgentId> = aim
+            .agents
+            .values()
+            .filter(|agent| agent.current_task.as_ref().is_some_and(done))
+            .map(|agent| agent.agent_id.clone())
+            .collect();
+        for (id, agent) in &mut aim.agents {
+            free(agent, idle.contains(id));
+            if let Some(now) = present.agents.get(id) {
+                agent.tasks_completed = agent.tasks_completed.max(now.tasks_completed);
+            }
+        }
+        aim.head.recovery = present.head.recovery.clone();
+        aim.recounted()
+    }
+
+    /// The state that taking a recovery back aims at: the recovery made the state `restored`, and it was `self` before.
+    /// What somebody changed since stays.
+    pub fn taken_back(&self, restored: &Self, present: &Self) -> Self {
+        Self {
+            head: head(&self.head, &restored.head, &present.head),
+            phases: parts(&self.phases, &restored.phases, &present.phases, |phase: &Phase| uncounted(phase.clone())),
+            tasks: parts(&self.tasks, &restored.tasks, &present.tasks, Task::clone),
+            agents: parts(&self.agents, &restored.agents, &present.agents, Agent::clone),
+            allocations: parts(&self.allocations, &restored.allocations, &present.allocations, Clone::clone),
+        }
+        .recounted()
+    }
+}
+
+fn free(agent: &mut Agent, is_idle: bool) {
+    if is_idle {
+        (agent.current_task, agent.progress) = (None, None);
+        if agent.status == AgentStatus::InProgress {
+            agent.status = AgentStatus::Idle;
+        }
+    }
+}
+
+fn parts<K: Ord + Clone, V: Clone + PartialEq>(
+    before: &BTreeMap<K, V>,
+    restored: &BTreeMap<K, V>,
+    present: &BTreeMap<K, V>,
+    bare: impl Fn(&V) -> V,
+) -> BTreeMap<K, V> {
+    let ids: BTreeSet<&K> = before.keys().chain(restored.keys()).chain(present.keys()).collect();
+    let kept = ids.into_iter().filter_map(|id| {
+        let (then, now) = (restored.get(id).map(&bare), present.get(id).map(&bare));
+        let from = if then == now { before } else { present };
+        Some((id.clone(), from.get(id)?.clone()))
+    });
+    kept.collect()
+}
+
+/// Field by field; what events count and what the last recovery was is the present's.
+fn head(before: &Head, restored: &Head, present: &Head) -> Head {
+    const PRESENT: [&str; 4] = ["state_version", "updated_at", "recovery", "tasks_known"];
+    let fields = |head: &Head| match serde_json::to_value(head) {
+        Ok(Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (before, restored, mut now) = (fields(before), fields(restored), fields(present));
+    let keys: BTreeSet<String> = before.keys().chain(restored.keys()).chain(now.keys()).cloned().collect();
+    for key in keys.iter().filter(|key| !PRESENT.contains(&key.as_str())) {
+        if restored.get(key) == now.get(key) {
+            match before.get(key) {
+                Some(value) => drop(now.insert(key.clone(), value.clone())),
+                None => drop(now.shift_remove(key)),
+            }
+        }
+    }
+    serde_json::from_value(Value::Object(now)).unwrap_or_else(|_| present.clone())
+}
