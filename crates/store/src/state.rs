@@ -123,12 +123,11 @@ fn put<S: Sink + ?Sized>(store: &S, part: &Part) -> Result<Digest, StateError> {
     Ok(store.put_new(ObjectKind::State, &encode(part))?)
 }
 
+/// What takes a state: the head, which has no place, and then each leaf.
+pub type Take<'t, E> = &'t mut dyn FnMut(Option<Place>, &[u8]) -> Result<(), E>;
+
 /// Hands over the head, and then each leaf with its place.
-pub fn read<E: From<ReadError>>(
-    objects: &dyn Objects,
-    root: &Digest,
-    take: &mut dyn FnMut(Option<Place>, &[u8]) -> Result<(), E>,
-) -> Result<(), E> {
+pub fn read<E: From<ReadError>>(objects: &dyn Objects, root: &Digest, take: Take<'_, E>) -> Result<(), E> {
     let root = get(objects, root)?;
     take(None, &root.body)?;
     for (node_key, node) in &root.children {

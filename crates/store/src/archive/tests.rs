@@ -7,9 +7,12 @@ use serde_json::json;
 use wfr_model::entry::{Content, Entry, Meta, Node};
 use zeroize::Zeroizing;
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::keys::Passphrase;
 use crate::object::memory::Memory;
+use crate::state;
 use crate::{content, tree};
 
 fn entry(name: &str, node: Node) -> Entry {
@@ -36,6 +39,8 @@ fn checkpoint(memory: &Memory, name: &str, with_large: bool) -> Roots {
         tree: Some(tree::write(memory, &entries).unwrap()),
         links: None,
         coverage: Some(memory.put_new(ObjectKind::Coverage, format!("cover {name}").as_bytes()).unwrap()),
+        state: Some(state::write(memory, None, name.as_bytes(), &BTreeMap::from([((1, 7), b"[]".to_vec())])).unwrap()),
+        seals: vec![],
     }
 }
 
