@@ -109,6 +109,16 @@ impl Catalog {
         find(&self.connection, id)
     }
 
+    /// Recoveries whose ids begin with a text, newest first, at most `limit`.
+    pub fn recoveries_like(&self, prefix: &str, limit: u32) -> Result<Vec<RecoveryRecord>, CatalogError> {
+        // Ids hold no byte above `z`, so DEL closes the range.
+        let sql =
+            format!("{SELECT} WHERE recovery_id >= ?1 AND recovery_id < ?1 || char(127) ORDER BY seq DESC LIMIT ?2");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map((prefix, limit), decode)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Recoveries, newest first.
     pub fn recoveries(&self, filter: &RecoveryFilter, limit: u32) -> Result<Vec<RecoveryRecord>, CatalogError> {
         let sql = format!(

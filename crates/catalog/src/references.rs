@@ -33,9 +33,9 @@ const BARE_DIGITS_MIN: usize = 4;
 /// What a reference says, before anything is looked up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reference {
-    /// The newest checkpoint.
+    /// The newest checkpoint that is no safety checkpoint of a recovery.
     Latest,
-    /// The newest one that is complete, holds files and is not known to be damaged.
+    /// The newest of these that is complete, holds files and is not known to be damaged.
     LatestValid,
     /// The newest one of a phase.
     Phase(i64),
@@ -152,8 +152,8 @@ impl Catalog {
         self.read(|transaction| {
             let scope = Scope { connection: transaction, workflow: workflow.map(WorkflowId::as_str) };
             let found = match &meaning {
-                Reference::Latest => scope.newest("", &[])?,
-                Reference::LatestValid => scope.newest(SOUND, &[])?,
+                Reference::Latest => scope.newest(OWN, &[])?,
+                Reference::LatestValid => scope.newest(&format!("{OWN} {SOUND}"), &[])?,
                 Reference::Phase(number) => scope.newest("AND phase_id = ?2", &[number])?,
                 Reference::Text(text) => scope.by_text(text)?,
             };
@@ -167,6 +167,10 @@ impl Catalog {
 
 /// The same as `CheckpointRow::is_sound`, in SQL.
 const SOUND: &str = "AND complete AND has_files AND verification NOT IN ('invalid', 'corrupted')";
+
+/// The opposite of `CheckpointRow::is_safety`, in SQL: what a recovery saved is nobody's newest work.
+const OWN: &str = "AND NOT (checkpoint_type = 'emergency' AND trigger_kind = 'pre_critical' AND EXISTS
+    (SELECT 1 FROM checkpoint_tags WHERE tag = 'safety' AND checkpoint_tags.seq = checkpoints.seq))";
 
 /// Where a reference is looked up: one workflow, or the whole vault.
 struct Scope<'a> {

@@ -17,7 +17,7 @@ use wfr_store::scan::{self, Scan};
 use wfr_store::state::StateError;
 use wfr_store::tree::{self, Difference};
 use wfr_store::writer::{Added, Sealed, Writer};
-use wfr_store::{ObjectKind, ReadError, Sink, Store, WriteError};
+use wfr_store::{ObjectKind, ReadError, Sink, Store, WriteError, reserve};
 
 use crate::exports;
 use crate::mint;
@@ -150,6 +150,8 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
     if let Some(captured) = &captured {
         scanning::save_cache(open, &captured.scan, &store);
     }
+    // Room for a full disk that an earlier command gave up: where it is full still, the next one tries.
+    let _ = reserve::refill(open.vault.dir());
     exports::restore_view(open);
     // Derived: `wfr` writes it again where it is missing.
     let _ = view::export(open.root(), &created.manifest);

@@ -115,6 +115,7 @@ fn candidate(row: &CheckpointRow, pinned: &HashSet<CheckpointId>) -> Candidate {
         own: row.retention.as_deref().and_then(|text| text.parse().ok()),
         sound: row.is_sound(),
         pinned: pinned.contains(&row.checkpoint_id),
+        safety: row.is_safety(),
     }
 }
 

@@ -165,6 +165,8 @@ impl From<InitError> for Failure {
             InitError::Key(error) => error.into(),
             InitError::NotEncrypted(_) => Self::of(Code::AlreadyProtected, &error)
                 .with_hint("put a new store elsewhere with `--store DIR`; encryption cannot be added to one"),
+            InitError::Recipients(_) => Self::of(Code::AlreadyProtected, &error)
+                .with_hint("leave `--recipients` out, or put a new store elsewhere with `--store DIR`"),
             InitError::KeyLost(_) => {
                 Self::of(Code::StoreDamaged, &error).with_hint("bring `keys/master.age` back from a copy of the store")
             }

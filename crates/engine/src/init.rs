@@ -33,6 +33,9 @@ pub enum InitError {
     /// The key could not be made.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// It is encrypted already, for whoever it was made for.
+    #[error("the store at {0} is there already: who can read it was decided when it was made")]
+    Recipients(PathBuf),
     /// It is there, without encryption, which cannot be added.
     #[error("the store at {0} is there already and is not encrypted")]
     NotEncrypted(PathBuf),
@@ -92,7 +95,7 @@ pub fn init(
     now: Timestamp,
 ) -> Result<Initialised, InitError> {
     let root = workspace::absolute(&directories.current, root);
-    check_root(&root)?;
+    check_root(&root, directories)?;
     let vault_dir = choose_vault(directories, &root)?;
     let place = Place { root: root.clone(), vault: vault_dir };
     let known = if view::exists(&root) { view::store(&root)? } else { None };
@@ -105,7 +108,7 @@ pub fn init(
     finish(directories, place, encryption, now)
 }
 
-fn check_root(root: &Path) -> Result<(), InitError> {
+fn check_root(root: &Path, directories: &Directories) -> Result<(), InitError> {
     if !root.is_dir() {
         return Err(InitError::NotADirectory(root.to_owned()));
     }
@@ -114,6 +117,12 @@ fn check_root(root: &Path) -> Result<(), InitError> {
     }
     if root.components().any(|part| part.as_os_str() == ".claude" || part.as_os_str() == ".wfr-staging") {
         return Err(InitError::Refused(root.to_owned(), "it lies inside a directory of wfr or of an agent client"));
+    }
+    if root.components().any(|part| part.as_os_str() == ".git") {
+        return Err(InitError::Refused(root.to_owned(), "it lies inside a .git directory, which wfr never writes in"));
+    }
+    if workspace::own_place(directories.data.as_deref(), root).is_some() {
+        return Err(InitError::Refused(root.to_owned(), "it lies where wfr keeps its stores"));
     }
     Ok(())
 }
@@ -124,6 +133,9 @@ fn choose_vault(directories: &Directories, root: &Path) -> Result<PathBuf, InitE
         let store = workspace::absolute(&directories.current, store);
         if store == *root {
             return Err(InitError::Refused(store, "the store would be the workspace itself"));
+        }
+        if store.parent().is_some_and(|parent| workspace::own_place(None, parent).is_some()) {
+            return Err(InitError::Refused(store, "the store would lie inside another one"));
         }
         return Ok(store);
     }
@@ -195,6 +207,7 @@ fn open_or_make_vault(place: &Place, encryption: &Encryption<'_>) -> Result<(Vau
             encryption.keyring.install(&vault, encryption.make_key()?)?;
             Ok((vault, true))
         }
+        Ok(_) if !encryption.recipients.is_empty() => Err(InitError::Recipients(place.vault.clone())),
         Ok(vault) => Ok((vault, true)),
         Err(VaultError::Absent(_)) => {
             let vault_id = uuid::Uuid::now_v7().simple().to_string();

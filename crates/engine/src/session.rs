@@ -104,7 +104,13 @@ impl Session {
             result: Value::Null,
         };
         // Where it cannot be noted now, the next command does.
-        let _ = open.catalog.set_workspace(root, &audit);
+        if open.catalog.set_workspace(root, &audit).is_ok()
+            && let Some(data) = &self.directories.data
+        {
+            // The new path must lead to the vault when the view is gone; the old one is free for somebody else.
+            let _ = workspace::write_signpost(data, &open.place);
+            let _ = workspace::remove_signpost(data, &known, open.vault.dir());
+        }
         Ok(())
     }
 

@@ -179,6 +179,27 @@ pub fn write_signpost(data: &Path, place: &Place) -> std::io::Result<()> {
     wfr_store::vault::write_durably(dir, &name, &bytes)
 }
 
+/// Removes the signpost at a path that a workspace has left, if it leads to this vault: what stands at the path later is
+/// somebody else's.
+pub fn remove_signpost(data: &Path, root: &Path, vault: &Path) -> std::io::Result<()> {
+    let path = signpost_path(data, root);
+    let is_ours = |bytes: &[u8]| {
+        let found = serde_json::from_slice::<Signpost>(bytes);
+        found.is_ok_and(|found| found.store == vault || is_same(&found.store, vault))
+    };
+    match std::fs::read(&path) {
+        Ok(bytes) if is_ours(&bytes) => std::fs::remove_file(&path),
+        _ => Ok(()),
+    }
+}
+
+/// What a directory is in or at that is wfr's own, if it is: a vault of any workspace, or where vaults are kept.
+pub fn own_place(data: Option<&Path>, dir: &Path) -> Option<PathBuf> {
+    let real = |place: &Path| place.canonicalize().unwrap_or_else(|_| place.to_owned());
+    let data = data.map(|data| real(&own_data(data))).filter(|data| dir.starts_with(data));
+    data.or_else(|| dir.ancestors().find(|place| wfr_store::Vault::is_at(place)).map(Path::to_owned))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,15 @@ pub const MANIFEST_VERSION: u32 = 1;
 /// File lists of a manifest hold at most this many paths; the counts beside them are always whole.
 pub const INLINE_PATHS_MAX: usize = 1_000;
 
+/// The tag of checkpoints that recoveries take to save the tree before they change it.
+pub const SAFETY_TAG: &str = "safety";
+
+/// Whether a recovery took this checkpoint to save the tree: the tag alone, which anybody may use, does not say so.
+pub fn is_safety(kind: CheckpointType, trigger: Trigger, tags: &[String]) -> bool {
+    let is_marked = tags.iter().any(|tag| tag == SAFETY_TAG);
+    is_marked && kind == CheckpointType::Emergency && trigger == Trigger::PreCritical
+}
+
 /// Why kinds of checkpoints exist.
 #[derive(
     Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize, schemars::JsonSchema,

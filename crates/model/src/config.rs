@@ -68,10 +68,22 @@ pub struct CheckpointPolicy {
     pub phase_completion_checkpoints: bool,
     /// Whether a critical operation takes one first.
     pub pre_critical_operation_checkpoints: bool,
-    /// How long checkpoints are kept where neither they nor the call say.
+    /// How long checkpoints are kept where neither they nor the call say; longer than nothing.
+    #[serde(deserialize_with = "longer_than_nothing")]
     pub retention_period: Span,
     /// Whether objects are compressed.
     pub compression_enabled: bool,
+}
+
+/// Keeping nothing is an oversight more often than a wish, and what it costs does not come back.
+fn longer_than_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    if span.duration().is_some_and(|length| length.is_zero()) {
+        return Err(serde::de::Error::custom(
+            "a retention period of nothing would remove every checkpoint: use 1h or more",
+        ));
+    }
+    Ok(span)
 }
 
 impl Default for CheckpointPolicy {

@@ -69,6 +69,16 @@ impl Retention {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether rules are given and all of them say to keep none: that is an oversight more often than a wish.
+    pub fn keeps_nothing(&self) -> bool {
+        let counts = [self.last, self.hourly, self.daily, self.weekly];
+        let is_none = |span: Span| span.duration().is_some_and(|length| length.is_zero());
+        !self.is_empty()
+            && self.tagged.is_empty()
+            && counts.iter().flatten().all(|count| *count == 0)
+            && self.within.is_none_or(is_none)
+    }
 }
 
 /// What the rules need to know of one checkpoint.
@@ -92,6 +102,8 @@ pub struct Candidate {
     pub sound: bool,
     /// Whether a recovery that can still be undone needs it.
     pub pinned: bool,
+    /// Whether a recovery took it, to save the tree before: it stands for nobody's work and takes nobody's place.
+    pub safety: bool,
 }
 
 /// A checkpoint's fate, and the rule that decided it.
@@ -109,15 +121,18 @@ pub struct Decision {
 
 /// Decides over one workflow's checkpoints, given oldest first. The newest sound one always stays.
 ///
+/// Safety checkpoints take no place of the counting rules and are not the one that always stays, while there is another:
+/// they are kept by their recovery, by their age, or by a rule that names their tag.
+///
 /// With `preserve_critical`, emergency and phase checkpoints, pre-critical triggers and the tags `critical`,
 /// `stable` and `pre_critical` stay too.
 pub fn decide(candidates: &[Candidate], policy: &Retention, preserve_critical: bool, now: Timestamp) -> Vec<Decision> {
-    let newest_sound = candidates.iter().rposition(|c| c.sound);
+    let newest = newest(candidates);
     let mut buckets = Buckets::new(policy);
     let mut decisions: Vec<Decision> = Vec::with_capacity(candidates.len());
     for (index, candidate) in candidates.iter().enumerate().rev() {
         let bucket = buckets.admit(candidate);
-        let rule = if Some(index) == newest_sound || (newest_sound.is_none() && index + 1 == candidates.len()) {
+        let rule = if Some(index) == newest {
             Some("it is the newest one that is whole".to_owned())
         } else if candidate.pinned {
             Some("a recovery that can still be undone needs it".to_owned())
@@ -139,6 +154,12 @@ pub fn decide(candidates: &[Candidate], policy: &Retention, preserve_critical: b
     decisions
 }
 
+/// The one that always stays: the newest that is sound; where none is, the newest. Others come before safety checkpoints.
+fn newest(candidates: &[Candidate]) -> Option<usize> {
+    let find = |fits: fn(&Candidate) -> bool| candidates.iter().rposition(fits);
+    find(|one| one.sound && !one.safety).or_else(|| find(|one| one.sound)).or_else(|| find(|_| true))
+}
+
 /// The verdict of a checkpoint's own policy: `Some(Some(reason))` keeps it, `None` leaves it to the others.
 fn kept_by_own(candidate: &Candidate, now: Timestamp) -> Option<Option<String>> {
     within(candidate.own, candidate, now).then(|| Some("its own retention policy".to_owned()))
@@ -155,8 +176,9 @@ fn within(span: Option<Span>, candidate: &Candidate, now: Timestamp) -> bool {
 
 /// Whether `preserve_critical` keeps a candidate.
 fn is_critical(candidate: &Candidate) -> bool {
-    matches!(candidate.checkpoint_type, CheckpointType::Emergency | CheckpointType::PhaseComplete)
-        || candidate.trigger == Trigger::PreCritical
+    let by_type = matches!(candidate.checkpoint_type, CheckpointType::Emergency | CheckpointType::PhaseComplete)
+        || candidate.trigger == Trigger::PreCritical;
+    by_type && !candidate.safety
         || candidate.tags.iter().any(|tag| matches!(tag.as_str(), "critical" | "stable" | "pre_critical"))
 }
 
@@ -182,7 +204,7 @@ impl Buckets {
 
     /// The counting rule that keeps the candidate, if any. Only sound ones use a place up.
     fn admit(&mut self, candidate: &Candidate) -> Option<String> {
-        if !candidate.sound {
+        if !candidate.sound || candidate.safety {
             return None;
         }
         let mut kept = None;
@@ -204,6 +226,7 @@ impl Buckets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::SAFETY_TAG;
 
     const DAY: i64 = 86_400_000_000_000;
 
@@ -218,6 +241,7 @@ mod tests {
             own: None,
             sound: true,
             pinned: false,
+            safety: false,
         }
     }
 
@@ -244,6 +268,38 @@ mod tests {
         all[4].sound = false;
         assert_eq!(kept(&all, "1d", true), [0, 1, 2, 3]);
         assert_eq!(kept(&all, "1d,tagged=x".replace("1d", "within=1d").as_str(), false), [1, 2, 3]);
+    }
+
+    #[test]
+    fn safety_checkpoints_take_nobodys_place() {
+        let mut all: Vec<_> = (0..4).map(|i| candidate(i, 0)).collect();
+        for safety in [1, 3] {
+            all[safety].safety = true;
+            all[safety].checkpoint_type = CheckpointType::Emergency;
+            all[safety].trigger = Trigger::PreCritical;
+            all[safety].tags = vec![SAFETY_TAG.to_owned()];
+        }
+        for rule in ["last=1", "hourly=1", "daily=1", "weekly=1"] {
+            assert_eq!(kept(&all, rule, true), [2], "{rule}");
+        }
+        assert_eq!(kept(&all, "last=2", true), [0, 2]);
+        assert_eq!(kept(&all, "1d", true), [0, 1, 2, 3], "they go by age");
+        assert_eq!(kept(&all, "tagged=safety", false), [1, 2, 3], "unless they are named");
+        all[3].pinned = true;
+        assert_eq!(kept(&all, "last=1", true), [2, 3], "or their recovery needs them");
+        all[0].sound = false;
+        all[2].sound = false;
+        assert_eq!(kept(&all, "last=1", true), [3], "nothing else is whole");
+    }
+
+    #[test]
+    fn rules_that_keep_nothing_are_known() {
+        for (text, nothing) in
+            [("0d", true), ("last=0", true), ("within=0s,daily=0", true), ("last=0,daily=1", false), ("1d", false)]
+        {
+            assert_eq!(text.parse::<Retention>().unwrap().keeps_nothing(), nothing, "{text}");
+        }
+        assert!(!Retention::default().keeps_nothing());
     }
 
     #[test]

@@ -32,6 +32,16 @@ pub fn create(vault: &Path) -> io::Result<bool> {
     }
 }
 
+/// Makes the reserve again where it was given up and there is room for twice as much: whoever gave it up may still need
+/// what is free. `false`: it is not there.
+pub fn refill(vault: &Path) -> io::Result<bool> {
+    if is_there(vault) {
+        return Ok(true);
+    }
+    let room = rustix::fs::statvfs(vault)?;
+    if room.f_bavail.saturating_mul(room.f_frsize) < 2 * RESERVE_BYTES { Ok(false) } else { create(vault) }
+}
+
 /// Takes the blocks. Where a file system cannot reserve them they are written, with bytes that do not compress.
 fn fill(file: &File) -> io::Result<()> {
     match disk::allocate(file, RESERVE_BYTES) {
@@ -85,6 +95,16 @@ mod tests {
         }
         assert_eq!(release(dir.path()).unwrap(), RESERVE_BYTES);
         assert_eq!(release(dir.path()).unwrap(), 0);
+    }
+
+    #[test]
+    fn it_is_made_again_where_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            assert!(refill(dir.path()).unwrap() && is_there(dir.path()));
+        }
+        release(dir.path()).unwrap();
+        assert!(refill(dir.path()).unwrap() && is_there(dir.path()));
     }
 
     #[test]

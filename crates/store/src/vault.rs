@@ -64,7 +64,7 @@ pub struct Vault {
     identity: Identity,
 }
 
-const FORMAT_FILE: &str = "format.json";
+pub(crate) const FORMAT_FILE: &str = "format.json";
 const SUBDIRECTORIES: [&str; 6] = ["packs", "index", "journal", "leases", "cache", "keys"];
 
 impl Vault {
@@ -99,6 +99,11 @@ impl Vault {
             ParseError::Damaged(why) => VaultError::Damaged(file, why),
         })?;
         Ok(Self { dir: dir.to_owned(), identity })
+    }
+
+    /// Whether a directory is a vault, of this version or a later one.
+    pub fn is_at(dir: &Path) -> bool {
+        std::fs::read(dir.join(FORMAT_FILE)).is_ok_and(|bytes| is_identity(&bytes))
     }
 
     /// What the format file says.
@@ -147,6 +152,21 @@ impl Vault {
     }
 }
 
+/// Whether these are the bytes of a vault's format file, of this version or a later one.
+pub(crate) fn is_identity(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Marks {
+        #[serde(rename = "format_version")]
+        _version: u32,
+        vault_id: String,
+    }
+    serde_json::from_slice::<Marks>(bytes).is_ok_and(|marks| is_vault_id(&marks.vault_id))
+}
+
+fn is_vault_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 enum ParseError {
     Version(u32),
     Damaged(String),
@@ -164,8 +184,11 @@ fn parse(bytes: &[u8]) -> Result<Identity, ParseError> {
         return Err(ParseError::Version(format_version));
     }
     let identity: Identity = serde_json::from_slice(bytes).map_err(damaged)?;
-    let is_hex = identity.vault_id.len() == 32 && identity.vault_id.bytes().all(|b| b.is_ascii_hexdigit());
-    if is_hex { Ok(identity) } else { Err(ParseError::Damaged("its vault id is not 32 hexadecimal digits".into())) }
+    if is_vault_id(&identity.vault_id) {
+        Ok(identity)
+    } else {
+        Err(ParseError::Damaged("its vault id is not 32 hexadecimal digits".into()))
+    }
 }
 
 /// Writes a small file so that after a crash it is either whole or not there: temporary, sync, rename, sync.

@@ -9,7 +9,9 @@ mod list;
 mod roots;
 mod row;
 
-use wfr_model::checkpoint::{CheckpointType, FileCounts, Manifest, Predecessor, Trigger, VerificationStatus};
+use wfr_model::checkpoint::{
+    CheckpointType, FileCounts, Manifest, Predecessor, Trigger, VerificationStatus, is_safety,
+};
 use wfr_model::{CheckpointId, Digest, Timestamp, WorkflowId};
 
 pub(crate) use change::free_name;
@@ -197,6 +199,11 @@ impl CheckpointRow {
     pub fn is_sound(&self) -> bool {
         let damaged = matches!(self.verification, VerificationStatus::Invalid | VerificationStatus::Corrupted);
         self.complete && self.has_files && !damaged && self.deleted_at.is_none()
+    }
+
+    /// Whether a recovery took it, to save the tree before it was changed.
+    pub fn is_safety(&self) -> bool {
+        is_safety(self.checkpoint_type, self.trigger, &self.tags)
     }
 
     /// The fields that do not say what the manifest says, given the row that the manifest would make; empty where

@@ -171,6 +171,50 @@ fn a_copy_of_a_workspace_is_told_apart_and_one_that_was_moved_goes_on() {
     assert!(renamed.success());
     let listed = world.command(&["list-checkpoints", "--json"]).current_dir(&moved).output().unwrap();
     assert!(String::from_utf8(listed.stdout).unwrap().contains("base"));
+    // It is found again when its view is gone, and when all of it is.
+    std::fs::remove_dir_all(moved.join(".claude/recovery")).unwrap();
+    let total = |dir: &std::path::Path| {
+        let named = ["list-checkpoints", "--workspace", dir.to_str().unwrap(), "--json"];
+        let output = world.command(&named).current_dir(place.path()).output().unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["result"]["total"].as_u64().ok_or_else(|| json["error"]["code"].clone())
+    };
+    assert_eq!(total(&moved), Ok(1));
+    std::fs::remove_dir_all(&moved).unwrap();
+    assert_eq!(total(&moved), Ok(1));
+    // What stands at the old path now is somebody else's.
+    std::fs::create_dir(world.root()).unwrap();
+    assert_eq!(total(world.root()), Err(Value::from("WORKSPACE_NOT_FOUND")));
+}
+
+#[test]
+fn nothing_to_do_writes_nothing_and_needs_no_consent() {
+    let world = World::new();
+    world.checkpoint("base");
+    let same = world.ok(&["restore", "wf", "base"]);
+    assert_eq!((same.result("recovery_id"), same.result("recovery_successful")), (&Value::Null, &Value::Bool(true)));
+    assert!(same.json["next_steps"].to_string().contains("nothing is to be done"), "{same:?}");
+    assert_eq!(world.names(), ["base"]);
+    assert_eq!(world.ok(&["recoveries"]).result("recoveries").as_array().unwrap().len(), 0);
+    world.tree.write("a.txt", b"edited");
+    world.refused(&["restore", "wf", "base"], 8, "CONSENT_NEEDED");
+}
+
+#[test]
+fn a_recovery_is_named_by_a_prefix_that_only_it_has() {
+    let world = World::new();
+    world.checkpoint("base");
+    let restore = |text: &[u8]| {
+        world.tree.write("a.txt", text);
+        world.ok(&["restore", "wf", "base", "--yes"]).result("recovery_id").as_str().unwrap().to_owned()
+    };
+    let (first, second) = (restore(b"one"), restore(b"two"));
+    let shared = first.bytes().zip(second.bytes()).take_while(|(a, b)| a == b).count();
+    let both = world.refused(&["undo", &first[..shared], "--plan"], 2, "AMBIGUOUS_REFERENCE");
+    assert!(both.json["error"]["message"].as_str().unwrap().contains(&second));
+    world.refused(&["undo", "rec_zz", "--plan"], 3, "RECOVERY_NOT_FOUND");
+    let undone = world.ok(&["undo", &first[..=shared], "--yes"]);
+    assert_eq!(undone.result("undone"), &Value::String(first));
 }
 
 #[test]

@@ -69,6 +69,8 @@ fn recipients_lock_what_their_owner_alone_can_open() {
     let world = World::unprotected(TestTree::new());
     world.tree.write("a", b"a");
     world.ok(&["init", "--recipients", RECIPIENT]);
+    // Who can read it cannot be changed by saying so again.
+    world.refused(&["init", "--recipients", RECIPIENT], 5, "ALREADY_PROTECTED");
     world.refused(&["create-checkpoint", "wf"], 8, "STORE_LOCKED");
     let other = World::unprotected(TestTree::new());
     other.refused(&["init", "--recipients", "age1nonsense"], 2, "INVALID_PARAMETER");

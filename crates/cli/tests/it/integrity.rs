@@ -47,6 +47,8 @@ fn a_flipped_bit_is_found_and_nothing_damaged_is_restored() {
     assert_eq!(found.json["error"]["severity"], "high");
     world.refused(&["restore", "wf", "base", "--yes", "--strict-mode"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
     edited.assert_same(&world.snapshot());
+    let diagnosis = world.refused(&["doctor"], 1, "UNHEALTHY");
+    assert!(diagnosis.result("findings").to_string().contains("CHECKPOINT_DAMAGED"), "{diagnosis:?}");
     let out = world.data.path().join("out");
     let to = out.to_str().unwrap();
     world.refused(&["restore", "wf", "base", "--to", to, "--yes"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
@@ -67,6 +69,8 @@ fn what_is_left_whole_is_restored_where_that_is_asked_for() {
         let restored = world.ok(arguments);
         let kept = restored.result("kept").as_array().unwrap();
         assert!(kept.iter().any(|kept| kept["path"] == "noise" && kept["reason"] == "damaged"), "{kept:?}");
+        assert_eq!(restored.result("validation_results")["integrity_check"], "failed", "{restored:?}");
+        assert!(restored.json["next_steps"].to_string().contains("noise"), "{restored:?}");
     }
     assert_eq!(world.tree.read("a.txt"), b"a0\n");
     assert_eq!(world.tree.read("noise"), b"edited");
@@ -82,6 +86,7 @@ fn a_damaged_object_is_taken_back_from_the_live_tree() {
     let mended =
         world.ok(&["validate-checkpoint", "base", "--validation-level", "comprehensive", "--repair-if-possible"]);
     assert_eq!(mended.result("repaired"), 1);
+    world.ok(&["doctor"]);
     world.ok(&["validate-checkpoint", "base", "--validation-level", "comprehensive"]);
     world.tree.remove("noise");
     world.ok(&["restore", "wf", "base", "--yes"]);

@@ -18,6 +18,7 @@ mod integrity;
 mod keys;
 mod live;
 mod loss;
+mod nested;
 mod odd_trees;
 mod parameters;
 mod random;

@@ -44,8 +44,7 @@ fn rules_keep_what_they_name_and_nothing_else() {
             &["plain-1", "own", "tagged", "phase", "emergency", "plain-2", "newest"][..],
         ),
         (json!({"retention_policy": "last=2"}), &["own", "tagged", "phase", "emergency", "plain-2", "newest"]),
-        (json!({"retention_policy": "last=0"}), &["own", "tagged", "phase", "emergency", "newest"]),
-        (json!({"retention_policy": "0d"}), &["own", "tagged", "phase", "emergency", "newest"]),
+        (json!({"retention_policy": "last=0,tagged=none"}), &["own", "tagged", "phase", "emergency", "newest"]),
         (json!({"retention_policy": "last=1", "preserve_critical": false}), &["own", "newest"]),
         (
             json!({"retention_policy": {"last": 1, "tagged": ["stable"]}, "preserve_critical": false}),
@@ -65,6 +64,45 @@ fn rules_keep_what_they_name_and_nothing_else() {
         }
         world.ok(&["doctor"]);
     }
+}
+
+#[test]
+fn a_policy_that_keeps_nothing_is_refused() {
+    let world = World::new();
+    world.checkpoint("only");
+    for policy in [json!("0d"), json!("last=0"), json!("within=0s,daily=0"), json!({"last": 0, "weekly": 0})] {
+        let parameters = json!({"retention_policy": policy}).to_string();
+        world.refused(&["cleanup-checkpoints", "wf", &parameters], 2, "INVALID_PARAMETER");
+    }
+    let key = "recovery_configuration.checkpoint_policy.retention_period";
+    world.refused(&["config", key, "0d"], 2, "INVALID_PARAMETER");
+    assert_eq!(world.names(), ["only"]);
+    world.ok(&["config", key, "1h"]);
+}
+
+#[test]
+fn what_a_recovery_saved_takes_no_checkpoints_place() {
+    let world = World::new();
+    world.tree.write("file", b"good");
+    world.checkpoint("good");
+    world.tree.write("file", b"better");
+    world.checkpoint("better");
+    world.tree.write("file", b"broken");
+    let restored = world.ok(&["restore", "wf", "good", "--yes"]);
+    let safety = restored.result("safety_checkpoint").as_str().unwrap().to_owned();
+    let named = |reference: &str| world.ok(&["show", reference]).result("checkpoint")["name"].clone();
+    assert_eq!((named("latest"), named("latest-valid")), (json!("better"), json!("better")));
+    assert_ne!(named(&safety), "better", "it is reached by its id");
+    world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "daily=1"]);
+    let names = world.names();
+    assert!(names.contains(&"better".to_owned()), "{names:?}");
+    assert_eq!(names.len(), 2, "and the recovery can be undone: {names:?}");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.tree.read("file"), b"broken");
+    world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=2"]);
+    assert!(world.names().contains(&"better".to_owned()), "{:?}", world.names());
+    world.ok(&["restore", "wf", "better", "--yes"]);
+    assert_eq!(world.tree.read("file"), b"better");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use wfr_model::plan::{Action, Kept, KeptReason};
 use wfr_model::recovery::{StepEnd, StepReport};
 
-use super::recoveries::{Asked, empty, plan_result};
+use super::recoveries::{Asked, empty, name_kept, plan_result};
 use super::{shown, took};
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -56,7 +56,8 @@ pub(super) fn restore(
     result.recovery_successful = failure.is_none();
     result.restoration_time = took(begun);
     let impact = Impact { files_restored: Some(written.files), ..Impact::default() };
-    Ok(Success::new(result).about(&order.workflow).with_impact(impact).with_verdict(failure))
+    let success = Success::new(result).about(&order.workflow).with_impact(impact).with_verdict(failure);
+    Ok(name_kept(success, KeptReason::Damaged, "damaged in the store and left out"))
 }
 
 /// Runs the caller's own check in what was written.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, NewOperation};
 use wfr_model::TreePath;
+use wfr_model::checkpoint::VerificationStatus;
 use wfr_model::finding::{Finding, Severity};
 use wfr_recovery::{apply, leftovers, probe};
 use wfr_store::{Vault, reserve};
@@ -37,6 +38,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     unfinished(&open, &mut findings)?;
     left_behind(&open, &mut findings)?;
     chain(&open, &mut findings)?;
+    damaged(&open, &mut findings)?;
     let file_systems = file_systems(&open, &mut findings);
     let healthy = !findings.iter().any(|finding| finding.severity >= Severity::Error);
     let count = findings.len();
@@ -192,6 +194,23 @@ fn chain(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
             findings.push(Finding::new("CHAIN_BROKEN", Severity::Critical, message, fix));
         }
         before = Some(link.checkpoint_id);
+    }
+    Ok(())
+}
+
+/// Checkpoints that a validation found damaged and none has found whole since.
+fn damaged(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let rows = open.catalog.list(&ListQuery::default())?;
+    let is_damaged =
+        |row: &&CheckpointRow| matches!(row.verification, VerificationStatus::Invalid | VerificationStatus::Corrupted);
+    for row in rows.iter().filter(is_damaged) {
+        let when = row.verified_at.map(|at| format!(" at {at}")).unwrap_or_default();
+        let message = format!("checkpoint {} ({}) was found damaged{when}", row.checkpoint_id, row.name);
+        let fix = format!(
+            "run `wfr validate-checkpoint {} --validation-level comprehensive --repair-if-possible`",
+            row.checkpoint_id
+        );
+        findings.push(Finding::new("CHECKPOINT_DAMAGED", Severity::Error, message, &fix));
     }
     Ok(())
 }

@@ -203,7 +203,9 @@ fn to_back_up(open: &Open, workflow: &WorkflowId, kind: BackupType) -> Result<Ve
     let mut rows = open.catalog.list(&query)?;
     rows.sort_by_key(|row| row.seq);
     if kind == BackupType::Latest {
-        rows.drain(..rows.len().saturating_sub(1));
+        // What recoveries saved is nobody's newest work.
+        let newest = rows.iter().rposition(|row| !row.is_safety());
+        rows = newest.map(|newest| rows.swap_remove(newest)).into_iter().collect();
     }
     if rows.is_empty() {
         return Err(Failure::new(Code::CheckpointNotFound, format!("workflow `{workflow}` has no checkpoints")));

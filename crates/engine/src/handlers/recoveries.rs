@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use wfr_catalog::{CheckpointRow, ListQuery, RecoveryFilter};
 use wfr_model::config::IntegrityChecking;
-use wfr_model::plan::Step;
+use wfr_model::plan::{Kept, KeptReason, Step};
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
-use wfr_model::{CheckpointId, Digest, WorkflowId};
+use wfr_model::{CheckpointId, Digest, RecoveryId, TreePath, WorkflowId};
 use wfr_recovery::apply::GaveUp;
 
 use super::{beside, checkpoint, known, needed, took};
@@ -148,7 +148,11 @@ fn run(
         result.conflicts = planned.plan.conflicts.clone();
         return Ok(Success::new(result).about(&order.workflow));
     }
-    let ended = recovery::recover(session, open, order, asked.consent)?;
+    let Some(ended) = recovery::recover(session, open, order, asked.consent)? else {
+        let result = Recovered { recovery_successful: true, ..empty(&order.target, begun, checked) };
+        let done = "nothing is to be done: all is as the checkpoint has it";
+        return Ok(Success::new(result).about(&order.workflow).with_next_step(done));
+    };
     let ended = match ended.functional {
         None | Some(CheckEnd::Passed) => ended,
         Some(end) => return put_back(session, open, order, (ended, end), checked, begun),
@@ -169,7 +173,8 @@ fn run(
     if !success.result.displaced.is_empty() {
         success = success.with_next_step("files that were still being written to were kept: see `displaced`");
     }
-    Ok(success)
+    let success = name_kept(success, KeptReason::Damaged, "damaged in the store and left as they were");
+    Ok(name_kept(success, KeptReason::Edited, "edited meanwhile, and the edits were kept"))
 }
 
 /// The functional check failed, or was cut off: the tree as it was is put back, whatever the check has done to it.
@@ -203,9 +208,8 @@ fn put_back(
     let mut result = recovered(order, ended, checked, begun);
     result.recovery_successful = false;
     result.recovery_status = Some(RecoveryStatus::TakenBack);
-    result.kept = back.report.kept;
-    result.failed = back.report.failed;
-    let failure = if back.status != RecoveryStatus::Done || !back.is_as_planned {
+    let is_back = back.as_ref().is_none_or(|back| back.status == RecoveryStatus::Done && back.edited.is_empty());
+    let failure = if !is_back {
         let message = "the functional check failed, and the tree could not be put back whole";
         Failure::new(Code::RecoveryPartial, message)
     } else if is_interrupted {
@@ -214,8 +218,12 @@ fn put_back(
         Failure::new(Code::FunctionalCheckFailed, "the functional check failed after the restore")
             .with_details(end.to_string())
     };
-    let left = format!("what the check left behind is in checkpoint {}", back.safety);
-    Ok(Success::new(result).about(&order.workflow).with_verdict(Some(failure)).with_next_step(&left))
+    let mut success = Success::new(result).about(&order.workflow).with_verdict(Some(failure));
+    if let Some(back) = back {
+        (success.result.kept, success.result.failed) = (back.report.kept, back.report.failed);
+        success = success.with_next_step(format!("what the check left behind is in checkpoint {}", back.safety));
+    }
+    Ok(success)
 }
 
 /// Why an undo was made that nobody asked for.
@@ -235,10 +243,11 @@ fn failure_of(ended: &Ended) -> Option<Failure> {
             let message = format!("{} steps could not be done", ended.report.failed.len());
             Some(Failure::new(Code::RecoveryPartial, message))
         }
-        _ if !ended.is_as_planned => {
-            Some(Failure::new(Code::RecoveryPartial, "the tree is not as planned: somebody is writing to it"))
-        }
-        _ => None,
+        _ => ended.edited.first().map(|first| {
+            let message = format!("`{first}` was edited after it was restored ({} in all)", ended.edited.len());
+            let hint = "the edits stand, see `kept`: `wfr restore` again brings the checkpoint's version back";
+            Failure::new(Code::RecoveryPartial, message).with_hint(hint)
+        }),
     }
 }
 
@@ -268,15 +277,19 @@ pub(super) fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) ->
 
 fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> Recovered {
     // A tree that is as it was before holds nothing of the plan to be checked.
-    let is_skipped = checked == Verdict::Skipped || ended.status == RecoveryStatus::TakenBack;
-    let integrity = if is_skipped { Verdict::Skipped } else { Verdict::of(ended.is_as_planned) };
+    let integrity = match checked {
+        _ if ended.status == RecoveryStatus::TakenBack => Verdict::Skipped,
+        Verdict::Skipped => Verdict::Skipped,
+        // What is damaged was left out on request: that does not make the checkpoint whole.
+        checked => Verdict::of(checked == Verdict::Passed && ended.edited.is_empty()),
+    };
     let validation_results = ValidationResults {
         integrity_check: integrity,
         functional_check: Verdict::of_optional(ended.functional.map(|end| end == CheckEnd::Passed)),
         ..ValidationResults::default()
     };
     Recovered {
-        recovery_successful: ended.status == RecoveryStatus::Done && ended.is_as_planned,
+        recovery_successful: ended.status == RecoveryStatus::Done && ended.edited.is_empty(),
         recovery_id: Some(ended.recovery),
         recovery_status: Some(ended.status),
         safety_checkpoint: Some(ended.safety),
@@ -285,7 +298,7 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
         state_changes: ended.state,
         validation_results,
         changed: ended.report.changed,
-        kept: ended.report.kept,
+        kept: with_edited(ended.report.kept, ended.edited),
         failed: ended.report.failed,
         displaced: ended.report.displaced,
         ..empty(&order.target, begun, checked)
@@ -302,6 +315,26 @@ fn components(order: &Order, state: Option<&StateChanges>) -> Vec<String> {
         (state.allocations > 0, "resource_allocations"),
     ];
     parts.iter().filter(|(is_in, _)| *is_in).map(|(_, name)| (*name).to_owned()).collect()
+}
+
+/// What was left alone, with what was edited after it was restored.
+fn with_edited(mut kept: Vec<Kept>, edited: Vec<TreePath>) -> Vec<Kept> {
+    kept.extend(edited.into_iter().map(|path| Kept { path, reason: KeptReason::Edited }));
+    kept.sort_by(|a, b| a.path.cmp(&b.path));
+    kept.dedup_by(|a, b| a.path == b.path);
+    kept
+}
+
+/// Names paths that are not as the checkpoint has them, for a reason: a success that leaves something out says so.
+pub(super) fn name_kept(success: Success<Recovered>, reason: KeptReason, why: &str) -> Success<Recovered> {
+    const NAMED_MAX: usize = 5;
+    let paths: Vec<String> =
+        success.result.kept.iter().filter(|kept| kept.reason == reason).map(|kept| kept.path.to_string()).collect();
+    if paths.is_empty() {
+        return success;
+    }
+    let more = if paths.len() > NAMED_MAX { format!(" and {} more", paths.len() - NAMED_MAX) } else { String::new() };
+    success.with_next_step(format!("{why}: {}{more}", paths[..paths.len().min(NAMED_MAX)].join(", ")))
 }
 
 /// A plan in results.
@@ -364,7 +397,7 @@ fn newest_whole(
         candidates.retain(|row| row.seq <= first.seq);
     }
     let mut passed_over = Vec::new();
-    for row in candidates.into_iter().filter(|row| row.has_files && !row.tags.iter().any(|tag| tag == "safety")) {
+    for row in candidates.into_iter().filter(|row| row.has_files && !row.is_safety()) {
         if parameters.skip_validation {
             return Ok((row, passed_over, Verdict::Skipped));
         }
@@ -439,7 +472,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
 /// The recovery to be undone: the one named, or the newest that is not undone.
 fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
     let found = match &parameters.recovery_id {
-        Some(id) => open.catalog.recovery(id)?,
+        Some(id) => named(open, id)?,
         None => {
             let workflow = parameters.workflow_id.clone().map(|workflow| known(open, workflow)).transpose()?;
             open.catalog.latest_undoable(workflow.as_ref())?
@@ -450,6 +483,23 @@ fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
         None => "there is no recovery to undo".to_owned(),
     };
     found.ok_or_else(|| Failure::new(Code::RecoveryNotFound, message).with_hint("`wfr recoveries` lists them"))
+}
+
+/// The recovery with an id, or the only one whose id begins so.
+fn named(open: &Open, id: &RecoveryId) -> Result<Option<RecoveryRecord>, Failure> {
+    const CANDIDATES_MAX: u32 = 10;
+    if let Some(record) = open.catalog.recovery(id)? {
+        return Ok(Some(record));
+    }
+    let mut found = open.catalog.recoveries_like(id.as_str(), CANDIDATES_MAX)?;
+    if found.len() > 1 {
+        let ids: Vec<&str> = found.iter().map(|record| record.recovery_id.as_str()).collect();
+        let message = format!("`{id}` may mean more than one recovery: {}", ids.join(", "));
+        return Err(
+            Failure::new(Code::Ambiguous, message).with_hint("give more of the id: `wfr recoveries` lists them")
+        );
+    }
+    Ok(found.pop())
 }
 
 /// Ends what is unfinished.

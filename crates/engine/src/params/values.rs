@@ -200,7 +200,12 @@ impl<'de> Deserialize<'de> for RetentionPolicy {
             serde_json::Value::String(text) => text.parse().map_err(serde::de::Error::custom),
             _ => serde_json::from_value(value).map_err(serde::de::Error::custom),
         };
-        policy.map(Self)
+        let policy: Retention = policy?;
+        if policy.keeps_nothing() {
+            let why = "this retention policy keeps nothing: give a period such as 1h, or a count such as last=1";
+            return Err(serde::de::Error::custom(why));
+        }
+        Ok(Self(policy))
     }
 }
 

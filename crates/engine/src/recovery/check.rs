@@ -26,18 +26,27 @@ use wfr_store::{Store, disk, tree};
 use crate::error::Failure;
 use crate::open::Open;
 
-/// Whether every path that was changed holds what the plan aimed at: kind, mode, size, and each byte;
-/// and the workspace's own directory its mode.
-pub(super) fn is_as_planned(open: &Open, store: &Store, plan: &Plan, report: &ApplyReport) -> Result<bool, Failure> {
+/// The changed paths that do not hold what the plan aimed at any more: kind, mode, size, and each byte; the root where
+/// the workspace's own directory has another mode.
+pub(super) fn edited_since(
+    open: &Open,
+    store: &Store,
+    plan: &Plan,
+    report: &ApplyReport,
+) -> Result<Vec<TreePath>, Failure> {
     let root = disk::open_dir(open.root())?;
+    let mut edited = Vec::new();
     for path in report.changed.iter().map(|step| &step.path) {
         let goal = tree::lookup(store, &plan.to, path)?;
         if !holds(&root, path, goal.as_ref())? {
-            return Ok(false);
+            edited.push(path.clone());
         }
     }
     let wanted = plan.root.map(|change| change.after.mode);
-    Ok(wanted.is_none_or(|mode| rustix::fs::fstat(&root).is_ok_and(|stat| stat.st_mode & 0o7777 == mode)))
+    if wanted.is_some_and(|mode| !rustix::fs::fstat(&root).is_ok_and(|stat| stat.st_mode & 0o7777 == mode)) {
+        edited.push(TreePath::ROOT);
+    }
+    Ok(edited)
 }
 
 /// Whether a path holds an entry, or nothing.

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wfr_catalog::{CheckpointRow, NewOperation, RecoveryEnd};
-use wfr_model::checkpoint::{CheckpointType, Trigger};
+use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger};
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
-use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, WorkflowId};
+use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, TreePath, WorkflowId};
 use wfr_recovery::apply::{self, Environment, GaveUp, OnFailure, Options, Outcome};
 use wfr_recovery::checkout::{Checkout, Written};
 use wfr_store::Store;
@@ -84,14 +84,15 @@ pub struct Ended {
     pub state: Option<StateChanges>,
     /// Why it was taken back, where it was.
     pub reason: Option<GaveUp>,
-    /// Whether the tree was found as planned afterwards.
-    pub is_as_planned: bool,
+    /// Paths that were done and then not found as planned: somebody has written there since.
+    pub edited: Vec<TreePath>,
     /// What the functional check said; `None` where none was asked for.
     pub functional: Option<CheckEnd>,
 }
 
 /// Runs a recovery. The caller has checked the target. With [`Consent::None`] or a stale digest nothing is changed.
-pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) -> Result<Ended, Failure> {
+/// `None`: nothing was to be done, and nobody had agreed to more.
+pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) -> Result<Option<Ended>, Failure> {
     let begun = Instant::now();
     let label = format!("{} of {} to {}", order.kind.as_str(), order.workflow, order.target.name);
     make_root(open.root())?;
@@ -100,6 +101,7 @@ pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     if !matches!(consent, Consent::Yes | Consent::Digest(_)) {
         let planned = planning::plan_dry(session, open, &open.store()?, order)?;
         planning::check_consent(&planned, consent)?;
+        return Ok(None);
     }
     let safety = save(session, open, order)?;
     let store = open.store()?;
@@ -115,7 +117,7 @@ pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     let deadline = order.time_limit.map(|limit| begun + limit);
     let ended = run(session, open, &store, order, &plan, &safety, deadline)?;
     drop(held);
-    Ok(ended)
+    Ok(Some(ended))
 }
 
 /// The workspace's directory itself may be gone: the vault outlives it.
@@ -147,7 +149,7 @@ fn save(session: &Session, open: &Open, order: &Order) -> Result<CheckpointRow, 
     let base = format!("pre_{}_{}", order.kind.as_str(), session.now().stamp());
     let mut request = Request::new(order.workflow.clone(), CheckpointType::Emergency, &session.actor);
     request.trigger = Some(Trigger::PreCritical);
-    request.tags = vec!["safety".to_owned()];
+    request.tags = vec![SAFETY_TAG.to_owned()];
     request.base_name = Some(base);
     let created = checkpoint::create(open, &request, session, Effort::default())?;
     Ok(open.catalog.resolve(None, created.manifest.checkpoint_id.as_str())?)
@@ -199,7 +201,8 @@ fn run(
     // The end is recorded: what cannot be tidied up now, the next command does.
     let _ = committed.finish(open.root(), outcome.status);
     let Outcome { status, report, reason } = outcome;
-    let is_as_planned = status != RecoveryStatus::TakenBack && check::is_as_planned(open, store, plan, &report)?;
+    let is_back = status == RecoveryStatus::TakenBack;
+    let edited = if is_back { vec![] } else { check::edited_since(open, store, plan, &report)? };
     let mut ended = Ended {
         recovery: id,
         status,
@@ -207,7 +210,7 @@ fn run(
         report,
         state: planned.state.filter(|_| matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial)),
         reason,
-        is_as_planned,
+        edited,
         functional: None,
     };
     if let (Some(check), RecoveryStatus::Done) = (&order.functional_check, status) {

@@ -5,6 +5,8 @@
 use wfr_model::TreePath;
 use wfr_model::coverage::SkipReason;
 
+use crate::vault;
+
 /// The directory in which recoveries stage files, at the root of each mount: never part of a tree.
 pub const STAGING_NAME: &[u8] = b".wfr-staging";
 
@@ -17,7 +19,17 @@ pub(super) const TAG_NAME: &[u8] = b"CACHEDIR.TAG";
 /// How a tag file begins (<https://bford.info/cachedir/>).
 pub(super) const TAG_SIGNATURE: &[u8; 43] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
-/// What to leave out. [`STAGING_NAME`] anywhere and the view at its place are left out in any case.
+/// Names that every vault has: a directory with all of them is looked at more closely.
+pub(super) const VAULT_NAMES: [&[u8]; 3] = [vault::FORMAT_FILE.as_bytes(), b"packs", b"leases"];
+
+/// Names that every view has.
+pub(super) const OTHER_VIEW_NAMES: [&[u8]; 2] = [b"config.toml", b"checkpoints"];
+
+/// The number of the rules that no configuration changes.
+const BUILT_IN: u8 = 2;
+
+/// What to leave out. [`STAGING_NAME`] anywhere, the view at its place, and below the root every directory that is a vault
+/// or a view are left out in any case: they are other workspaces' own, and a restore would take them back in time.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// Names that are skipped wherever they stand, whatever their kind.
@@ -38,13 +50,21 @@ pub struct Rules {
 pub(super) enum Place {
     Root,
     ViewParent,
+    /// A `.claude` that is not the root's: another workspace's view may be in it.
+    OtherViewParent,
+    OtherView,
     Elsewhere,
 }
 
 impl Place {
     /// Where the directory `name` stands when its parent stands here.
     pub(super) fn below(self, name: &[u8]) -> Self {
-        if self == Self::Root && name == VIEW_NAMES[0] { Self::ViewParent } else { Self::Elsewhere }
+        match self {
+            Self::Root if name == VIEW_NAMES[0] => Self::ViewParent,
+            Self::OtherViewParent if name == VIEW_NAMES[1] => Self::OtherView,
+            _ if name == VIEW_NAMES[0] => Self::OtherViewParent,
+            _ => Self::Elsewhere,
+        }
     }
 }
 
@@ -75,7 +95,7 @@ impl Rules {
         let mut kept: Vec<&[u8]> = self.keep.iter().map(TreePath::as_bytes).collect();
         kept.sort_unstable();
         // Neither names nor paths hold NUL, so these bytes can be read in one way only.
-        let mut bytes = vec![u8::from(self.skip_cachedir_tag)];
+        let mut bytes = vec![BUILT_IN, u8::from(self.skip_cachedir_tag)];
         for part in names.into_iter().chain([&b""[..]]).chain(kept) {
             bytes.extend_from_slice(part);
             bytes.push(0);
@@ -120,6 +140,7 @@ mod tests {
         let claude = Place::Root.below(b".claude");
         assert_eq!(rules.by_name(claude, b"recovery"), Some(SkipReason::OwnFiles));
         assert_eq!(rules.by_name(claude.below(b".claude"), b"recovery"), None);
+        assert_eq!(Place::Elsewhere.below(b".claude").below(b"recovery"), Place::OtherView);
         assert_eq!(rules.by_name(Place::Root, b"recovery"), None);
         assert_eq!(rules.by_name(Place::Elsewhere, STAGING_NAME), Some(SkipReason::OwnFiles));
         assert_eq!(rules.by_name(Place::Elsewhere, b".git"), Some(SkipReason::Excluded));

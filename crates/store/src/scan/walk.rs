@@ -15,11 +15,15 @@ use super::fstime::Mount;
 use super::listing::{self, Cached, HAS_TAG, Head, Kind, Listing, RACY, relative_dev};
 use super::names::Names;
 use super::queue::{CloseAtEnd, Queue};
-use super::rules::{TAG_NAME, TAG_SIGNATURE};
+use super::rules::{OTHER_VIEW_NAMES, Place, TAG_NAME, TAG_SIGNATURE, VAULT_NAMES};
 use super::shared::Shared;
 use super::stat::{self, Stat};
 use super::task::{Subdir, Task, reopen};
 use super::{ScanError, read, xattr};
+use crate::vault;
+
+/// A vault's format file is shorter, in bytes.
+const FORMAT_BYTES_MAX: usize = 4_096;
 
 /// How often, in entries, the clock is looked at.
 const CLOCK_EVERY: usize = 256;
@@ -240,6 +244,9 @@ impl<'s> Worker<'s> {
     ) -> Result<NewListing, Stop> {
         let xattrs = xattr::read(folder.fd, &mut self.entry)?;
         names.list(folder.fd)?;
+        if task.number != 0 && is_others(task.place, folder.fd, names) {
+            return Err(Stop::Skipped(SkipReason::OwnFiles));
+        }
         let has_tag = names.contains(TAG_NAME);
         if has_tag && self.shared.options.rules.skip_cachedir_tag && !task.is_kept && is_tagged(folder.fd) {
             return Err(Stop::Skipped(SkipReason::CachedirTag));
@@ -328,13 +335,30 @@ fn with_head(head: &Head<'_>, entries: &[u8]) -> Vec<u8> {
     listing
 }
 
+/// Whether the directory is a vault or a view of some workspace: by its names, and a vault by its format file too.
+fn is_others(place: Place, dir: BorrowedFd<'_>, names: &Names) -> bool {
+    let has_all = |wanted: &[&[u8]]| wanted.iter().all(|name| names.contains(name));
+    if place == Place::OtherView && has_all(&OTHER_VIEW_NAMES) {
+        return true;
+    }
+    has_all(&VAULT_NAMES)
+        && begin_of(dir, vault::FORMAT_FILE, FORMAT_BYTES_MAX).is_some_and(|bytes| vault::is_identity(&bytes))
+}
+
+/// The first bytes of a regular file in a directory.
+fn begin_of(dir: BorrowedFd<'_>, name: impl rustix::path::Arg, bytes_max: usize) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir, name, flags, Mode::empty()).ok()?;
+    if stat::of(&file).ok()?.kind() != FileType::RegularFile {
+        return None;
+    }
+    let mut begin = vec![0; bytes_max];
+    let count = rustix::io::read(&file, &mut begin).ok()?;
+    begin.truncate(count);
+    Some(begin)
+}
+
 /// Whether the directory's tag is one by its content, whatever it may be called.
 fn is_tagged(dir: BorrowedFd<'_>) -> bool {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let Ok(tag) = rustix::fs::openat(dir, TAG_NAME, flags, Mode::empty()) else { return false };
-    if !stat::of(&tag).is_ok_and(|stat| stat.kind() == FileType::RegularFile) {
-        return false;
-    }
-    let mut begin = [0; TAG_SIGNATURE.len()];
-    matches!(rustix::io::read(&tag, &mut begin), Ok(count) if begin[..count] == *TAG_SIGNATURE)
+    begin_of(dir, TAG_NAME, TAG_SIGNATURE.len()).is_some_and(|begin| begin == *TAG_SIGNATURE)
 }

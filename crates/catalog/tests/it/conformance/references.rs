@@ -2,7 +2,7 @@
 
 use wfr_catalog::{Catalog, NewCheckpoint, Reference, ReferenceError};
 use wfr_model::CheckpointId;
-use wfr_model::checkpoint::VerificationStatus;
+use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger, VerificationStatus};
 
 use crate::sample::{add, at, ckpt, op, wf};
 
@@ -41,6 +41,16 @@ pub fn keywords(make: Make<'_>) {
     assert!(matches!(refused(&catalog, Some("wf"), "phase:3"), ReferenceError::NotFound { .. }));
     catalog.set_verification(&ckpt(6), VerificationStatus::Valid, at(1)).unwrap();
     assert_eq!(resolved(&catalog, Some("wf"), "latest-valid"), ckpt(6));
+    // What a recovery saved is not the newest; with the tag alone it would be.
+    add(&catalog, 10, |new| new.tags = vec![SAFETY_TAG.into()]);
+    add(&catalog, 11, |new| {
+        (new.checkpoint_type, new.trigger) = (CheckpointType::Emergency, Trigger::PreCritical);
+        new.tags = vec![SAFETY_TAG.into()];
+    });
+    for reference in ["latest", "latest-valid"] {
+        assert_eq!(resolved(&catalog, Some("wf"), reference), ckpt(10));
+    }
+    assert!(catalog.checkpoint(&ckpt(11)).unwrap().unwrap().is_safety());
 }
 
 pub fn ids_names_and_prefixes(make: Make<'_>) {
