@@ -9,7 +9,7 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi;
 use wfr_model::{CheckpointId, RecoveryId};
 
-use crate::holds::Hold;
+use crate::holds::{Hold, Holder};
 
 /// The cause below an error, whatever backend it came from.
 pub type Source = Box<dyn Error + Send + Sync + 'static>;
@@ -113,7 +113,7 @@ pub enum CatalogError {
         head: Option<CheckpointId>,
     },
     /// Somebody alive has the hold.
-    #[error("`{}` is held by {} (process {}) since {}", .0.key, .0.owner.label, .0.owner.pid, .0.acquired_at)]
+    #[error("{}", told(.0))]
     Held(Box<Hold>),
     /// The recovery can't be undone.
     #[error("recovery {id} can't be undone: {why}")]
@@ -141,6 +141,18 @@ impl CatalogError {
     pub(crate) fn not_found(what: &'static str, id: impl ToString) -> Self {
         Self::NotFound { what, id: id.to_string() }
     }
+}
+
+/// Who holds what, why, since when and until when.
+fn told(hold: &Hold) -> String {
+    let Hold { key, owner, acquired_at, .. } = hold;
+    let holder = match &owner.holder {
+        Holder::Process { pid, .. } => format!("process {pid}"),
+        Holder::Component(name) => format!("component {name}"),
+    };
+    let reason = hold.reason.as_ref().map_or_else(String::new, |reason| format!(", for {reason}"));
+    let end = hold.expires_at.map_or_else(|| "it ends".to_owned(), |end| end.to_string());
+    format!("`{key}` is held by {} ({holder}) since {acquired_at} until {end}{reason}", owner.label)
 }
 
 impl From<rusqlite::Error> for CatalogError {

@@ -1,26 +1,39 @@
-//! Holds: who alone may write while a recovery runs.
+//! Holds: who alone may write while a recovery runs, and who keeps a workflow's resources to itself.
 //!
 //! Owns one row for each held key, and fencing tokens that only grow, so that a holder that was taken for dead and
 //! wakes up is found out. Refuses to look at processes: the caller says whether an owner is alive.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use wfr_model::Timestamp;
+use wfr_model::message::Priority;
 
 use crate::catalog::Catalog;
 use crate::columns::{self, signed};
 use crate::error::CatalogError;
 
-/// Whoever holds. Process id and start time together name a process until the machine boots anew.
+/// Whoever holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Owner {
-    /// The process id.
-    pub pid: u32,
-    /// When the process started, in clock ticks since the machine booted.
-    pub start_ticks: u64,
-    /// The kernel's boot id.
-    pub boot_id: String,
+    /// What stands for it.
+    pub holder: Holder,
     /// What it does, for people: `restore of wf to base`.
     pub label: String,
+}
+
+/// What stands for an owner.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Holder {
+    /// A process of this machine. Process id and start time together name it until the machine boots anew.
+    Process {
+        /// The process id.
+        pid: u32,
+        /// When it started, in clock ticks since the machine booted.
+        start_ticks: u64,
+        /// The kernel's boot id.
+        boot_id: String,
+    },
+    /// A component, which holds until it releases or the time is over.
+    Component(String),
 }
 
 /// A number that grows with every hold of the vault; of two holders of a key the later one has the greater.
@@ -36,10 +49,21 @@ pub struct Hold {
     pub token: FencingToken,
     /// By whom.
     pub owner: Owner,
+    /// Why.
+    pub reason: Option<String>,
+    /// How much it matters.
+    pub priority: Priority,
     /// Since when.
     pub acquired_at: Timestamp,
     /// Until when at most; `None`: as long as the owner lives.
     pub expires_at: Option<Timestamp>,
+}
+
+impl Hold {
+    /// Whether its time is over.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
 }
 
 /// A hold to be acquired.
@@ -49,13 +73,27 @@ pub struct HoldRequest<'a> {
     pub key: &'a str,
     /// By whom.
     pub owner: &'a Owner,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// How much it matters.
+    pub priority: Priority,
     /// The time now.
     pub now: Timestamp,
     /// Until when at most.
     pub expires_at: Option<Timestamp>,
 }
 
-const SELECT: &str = "SELECT hold_key, token, pid, start_ticks, boot_id, label, acquired_at, expires_at FROM holds ";
+/// A hold that was acquired.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Acquired {
+    /// Its token.
+    pub token: FencingToken,
+    /// The hold that stood before and was taken over, though its owner lives and its time was not over.
+    pub preempted: Option<Hold>,
+}
+
+const SELECT: &str = "SELECT hold_key, token, pid, start_ticks, boot_id, label, acquired_at, expires_at, component,
+                        reason, priority FROM holds ";
 
 impl Catalog {
     /// Acquires a hold. One whose owner is not `alive`, or that has expired, is taken over.
@@ -67,16 +105,25 @@ impl Catalog {
         request: &HoldRequest<'_>,
         alive: &dyn Fn(&Owner) -> bool,
     ) -> Result<FencingToken, CatalogError> {
+        Ok(self.acquire_hold_over(request, alive, &|_| false)?.token)
+    }
+
+    /// The same, where a hold that stands may be taken over all the same if `yields` says so.
+    pub fn acquire_hold_over(
+        &self,
+        request: &HoldRequest<'_>,
+        alive: &dyn Fn(&Owner) -> bool,
+        yields: &dyn Fn(&Hold) -> bool,
+    ) -> Result<Acquired, CatalogError> {
         self.write(|transaction| {
-            if let Some(standing) = find(transaction, request.key)? {
-                let expired = standing.expires_at.is_some_and(|end| end <= request.now);
-                if !expired && alive(&standing.owner) {
-                    return Err(CatalogError::Held(Box::new(standing)));
-                }
+            let standing = find(transaction, request.key)?;
+            let preempted = standing.filter(|hold| !hold.is_expired(request.now) && alive(&hold.owner));
+            if let Some(standing) = preempted.as_ref().filter(|hold| !yields(hold)) {
+                return Err(CatalogError::Held(Box::new(standing.clone())));
             }
             let token = next_token(transaction)?;
             put(transaction, request, token)?;
-            Ok(token)
+            Ok(Acquired { token, preempted })
         })
     }
 
@@ -123,32 +170,43 @@ fn next_token(connection: &Connection) -> Result<FencingToken, CatalogError> {
 
 fn put(connection: &Connection, request: &HoldRequest<'_>, token: FencingToken) -> Result<(), CatalogError> {
     let sql = "INSERT OR REPLACE INTO holds
-                 (hold_key, token, pid, start_ticks, boot_id, label, acquired_at, expires_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    let owner = request.owner;
-    connection.prepare_cached(sql)?.execute((
-        request.key,
-        token.0,
-        owner.pid,
-        signed(owner.start_ticks),
-        &owner.boot_id,
-        &owner.label,
-        request.now.0,
-        request.expires_at.map(|time| time.0),
-    ))?;
+                 (hold_key, token, pid, start_ticks, boot_id, label, acquired_at, expires_at, component, reason, priority)
+               VALUES (:key, :token, :pid, :start, :boot, :label, :at, :end, :component, :reason, :priority)";
+    let (pid, start_ticks, boot_id, component) = match &request.owner.holder {
+        Holder::Process { pid, start_ticks, boot_id } => (*pid, *start_ticks, boot_id.as_str(), None),
+        Holder::Component(name) => (0, 0, "", Some(name.as_str())),
+    };
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":key": request.key,
+        ":token": token.0,
+        ":pid": pid,
+        ":start": signed(start_ticks),
+        ":boot": boot_id,
+        ":label": request.owner.label,
+        ":at": request.now.0,
+        ":end": request.expires_at.map(|time| time.0),
+        ":component": component,
+        ":reason": request.reason,
+        ":priority": request.priority.get(),
+    })?;
     Ok(())
 }
 
 fn decode(row: &Row<'_>) -> rusqlite::Result<Hold> {
+    let priority: u8 = row.get(10)?;
+    let out_of_range = rusqlite::Error::IntegralValueOutOfRange(10, priority.into());
+    let holder = match row.get::<_, Option<String>>(8)? {
+        Some(component) => Holder::Component(component),
+        None => {
+            Holder::Process { pid: row.get(2)?, start_ticks: columns::count(row, 3)?, boot_id: row.get(4)? }
+        }
+    };
     Ok(Hold {
         key: row.get(0)?,
         token: FencingToken(row.get(1)?),
-        owner: Owner {
-            pid: row.get(2)?,
-            start_ticks: columns::count(row, 3)?,
-            boot_id: row.get(4)?,
-            label: row.get(5)?,
-        },
+        owner: Owner { holder, label: row.get(5)? },
+        reason: row.get(9)?,
+        priority: Priority::new(priority.into()).ok_or(out_of_range)?,
         acquired_at: columns::time(row, 6)?,
         expires_at: columns::time_or_null(row, 7)?,
     })

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::coordination::Coordination;
 use crate::time::Span;
 
 /// All of `config.toml`.
@@ -17,6 +18,8 @@ pub struct Config {
     pub capture: Capture,
     /// The reference's settings.
     pub recovery_configuration: RecoveryConfiguration,
+    /// Who is told what, and how much a workflow may take.
+    pub coordination: Coordination,
 }
 
 /// What is captured.

@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod coordination;
 pub mod coverage;
 pub mod digest;
 pub mod entry;
@@ -12,6 +13,7 @@ pub mod event;
 pub mod finding;
 pub mod ids;
 pub mod json;
+pub mod message;
 pub mod path;
 pub mod phase;
 pub mod plan;

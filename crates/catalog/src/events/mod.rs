@@ -2,6 +2,7 @@
 //!
 //! Owns the log and its order. Refuses to know where events come from and what they mean: the model folds them.
 
+mod guarded;
 mod list;
 pub(crate) mod snapshots;
 mod states;

@@ -24,3 +24,51 @@ CREATE TABLE seals (
   object    BLOB    PRIMARY KEY NOT NULL CHECK (length(object) = 32),
   upto_seq  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Coordination. The log of events is itself the outbox of events; messages stand beside it, and each goes out when the
+-- events up to after_event did. What a message answers is the request's id, with the request as it was asked.
+CREATE TABLE messages (
+  seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+  message_id   TEXT    NOT NULL UNIQUE,
+  after_event  INTEGER NOT NULL,
+  kind         TEXT    NOT NULL,
+  answers      TEXT,
+  asked        TEXT,
+  body         TEXT    NOT NULL,
+  at           INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX answers_of_requests ON messages (answers) WHERE answers IS NOT NULL;
+
+CREATE TRIGGER messages_stay BEFORE UPDATE ON messages
+BEGIN SELECT RAISE(ABORT, 'messages are append-only'); END;
+
+-- How far each sink has come in both, and how it stands with the next item.
+CREATE TABLE subscriptions (
+  name           TEXT    PRIMARY KEY NOT NULL,
+  events_upto    INTEGER NOT NULL,
+  messages_upto  INTEGER NOT NULL,
+  attempts       INTEGER NOT NULL DEFAULT 0,
+  next_try_at    INTEGER,
+  last_error     TEXT,
+  updated_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Items that were put aside after their last attempt; queued ones are to be tried again.
+CREATE TABLE dead_letters (
+  seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+  subscription  TEXT    NOT NULL,
+  item          TEXT    NOT NULL,
+  body          TEXT    NOT NULL,
+  attempts      INTEGER NOT NULL,
+  error         TEXT    NOT NULL,
+  at            INTEGER NOT NULL,
+  queued        INTEGER NOT NULL DEFAULT 0 CHECK (queued IN (0, 1))
+) STRICT;
+
+CREATE INDEX dead_letters_of ON dead_letters (subscription, queued, seq);
+
+-- Holds of components, which no process stands for; why one is held, and how much it matters.
+ALTER TABLE holds ADD COLUMN component TEXT;
+ALTER TABLE holds ADD COLUMN reason TEXT;
+ALTER TABLE holds ADD COLUMN priority INTEGER NOT NULL DEFAULT 50 CHECK (priority BETWEEN 0 AND 100);

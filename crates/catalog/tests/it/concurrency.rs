@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Barrier;
 
-use wfr_catalog::{Catalog, CatalogError, HoldRequest, IntegrityLevel, NewCheckpoint, Owner};
+use wfr_catalog::{Catalog, CatalogError, HoldRequest, Holder, IntegrityLevel, NewCheckpoint, Owner};
+use wfr_model::message::Priority;
 
 use crate::sample::{at, checkpoint, make, op, pack};
 
@@ -64,8 +65,16 @@ fn one_of_many_gets_a_name_and_one_a_hold() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = make(dir.path());
     let won = in_threads(&dir.path().join("catalog.db"), |thread, catalog| {
-        let owner = Owner { pid: thread as u32, start_ticks: 1, boot_id: "b".into(), label: "test".into() };
-        let request = HoldRequest { key: "workspace", owner: &owner, now: at(1), expires_at: None };
+        let holder = Holder::Process { pid: thread as u32, start_ticks: 1, boot_id: "b".into() };
+        let owner = Owner { holder, label: "test".into() };
+        let request = HoldRequest {
+            key: "workspace",
+            owner: &owner,
+            reason: None,
+            priority: Priority::USUAL,
+            now: at(1),
+            expires_at: None,
+        };
         let held = catalog.acquire_hold(&request, &|_| true).is_ok();
         let named = loop {
             let predecessor = catalog.head().unwrap().map(|head| head.link());

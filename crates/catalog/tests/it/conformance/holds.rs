@@ -1,13 +1,19 @@
 //! Exclusive holds and their tokens.
 
-use wfr_catalog::{Catalog, CatalogError, FencingToken, HoldRequest, Owner};
+use wfr_catalog::{Catalog, CatalogError, FencingToken, HoldRequest, Holder, Owner};
+use wfr_model::message::Priority;
 
 use crate::sample::at;
 
 type Make<'a> = &'a dyn Fn() -> Catalog;
 
 fn owner(pid: u32) -> Owner {
-    Owner { pid, start_ticks: u64::from(pid) * 7, boot_id: "boot".into(), label: format!("restore by {pid}") }
+    let holder = Holder::Process { pid, start_ticks: u64::from(pid) * 7, boot_id: "boot".into() };
+    Owner { holder, label: format!("restore by {pid}") }
+}
+
+fn request<'a>(key: &'a str, owner: &'a Owner, now: i64, end: Option<i64>) -> HoldRequest<'a> {
+    HoldRequest { key, owner, reason: None, priority: Priority::USUAL, now: at(now), expires_at: end.map(at) }
 }
 
 fn acquire(
@@ -19,7 +25,7 @@ fn acquire(
     alive: bool,
 ) -> Result<FencingToken, CatalogError> {
     let owner = owner(pid);
-    let request = HoldRequest { key, owner: &owner, now: at(now), expires_at: end.map(at) };
+    let request = request(key, &owner, now, end);
     catalog.acquire_hold(&request, &|_| alive)
 }
 
@@ -70,4 +76,31 @@ pub fn tokens_only_grow(make: Make<'_>) {
         }
         last = token;
     }
+}
+
+pub fn components_hold_until_their_time_is_over(make: Make<'_>) {
+    let catalog = make();
+    let owner = Owner { holder: Holder::Component("hub".into()), label: "hold-resources".into() };
+    let mut asked = request("workflow:wf", &owner, 10, Some(20));
+    asked.reason = Some("maintenance");
+    let alive = |owner: &Owner| matches!(owner.holder, Holder::Component(_));
+    let token = catalog.acquire_hold(&asked, &alive).unwrap();
+    let hold = catalog.hold("workflow:wf").unwrap().unwrap();
+    assert_eq!((&hold.owner, hold.reason.as_deref(), hold.token), (&owner, Some("maintenance"), token));
+    let message = acquire(&catalog, "workflow:wf", 1, 19, None, true).unwrap_err().to_string();
+    assert!(message.contains("component hub") && message.contains("until 1970") && message.contains("maintenance"));
+    assert!(acquire(&catalog, "workflow:wf", 1, 20, None, true).unwrap() > token);
+}
+
+pub fn who_matters_more_takes_over_and_the_other_is_named(make: Make<'_>) {
+    let catalog = make();
+    let low = acquire(&catalog, "k", 1, 10, None, true).unwrap();
+    let owner = owner(2);
+    let mut asked = request("k", &owner, 11, None);
+    asked.priority = Priority::RECOVERY;
+    let yields = |standing: &wfr_catalog::Hold| standing.priority < Priority::RECOVERY;
+    let taken = catalog.acquire_hold_over(&asked, &|_| true, &yields).unwrap();
+    assert_eq!(taken.preempted.map(|hold| hold.token), Some(low));
+    assert!(!catalog.release_hold("k", low).unwrap(), "the one before has lost it");
+    assert!(matches!(catalog.acquire_hold_over(&asked, &|_| true, &yields), Err(CatalogError::Held(_))));
 }

@@ -7,6 +7,7 @@ mod checkpoints;
 mod events;
 mod holds;
 mod lists;
+mod outbox;
 mod packs;
 mod rebuild;
 mod recoveries;
@@ -39,8 +40,15 @@ suite! {
         events_are_kept_in_one_order, a_repeated_event_changes_nothing, a_state_is_what_its_events_make_of_it,
         parts_that_are_gone_stay_gone,
     },
-    holds::{one_holds_the_others_wait, dead_and_expired_owners_are_replaced, tokens_only_grow},
+    holds::{
+        one_holds_the_others_wait, dead_and_expired_owners_are_replaced, tokens_only_grow,
+        components_hold_until_their_time_is_over, who_matters_more_takes_over_and_the_other_is_named,
+    },
     lists::{filters_join, orders_and_limits, tags_come_with_their_rows, order_is_the_catalogs_not_the_clocks},
+    outbox::{
+        messages_stand_behind_the_events_before_them, places_are_kept_and_never_go_back,
+        what_is_put_aside_can_be_queued_again, a_request_is_answered_once,
+    },
     packs::{lengths_never_shrink, tombstones_have_generations, packs_are_replaced_in_one_step},
     rebuild::{rows_come_back_marked, names_that_clash_are_numbered, recoveries_come_back},
     recoveries::{

@@ -1,0 +1,362 @@
+//! Delivery to all sinks: who is due, in which order, what follows from a refusal.
+//!
+//! Owns the loop over each sink's part of the log, back-off and putting aside. Refuses to know how a sink is reached
+//! beyond its kind. Sinks are served side by side: one that hangs keeps nobody waiting but itself.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use wfr_catalog::{Catalog, CatalogError, Cursor, DeadLetter, Outgoing, Subscription};
+use wfr_model::coordination::{Begin, Coordination, Sink, Target};
+use wfr_model::{Span, Timestamp};
+
+use crate::command;
+use crate::file::Lines;
+use crate::item::{Item, Refusal};
+use crate::lock::Lock;
+use crate::webhook::Webhook;
+
+/// So many events and messages are read at once.
+const PAGE: u32 = 500;
+
+/// So many items are put aside in one run at most: a sink that refuses everything does not empty the log.
+const ASIDE_MAX: u64 = 10;
+
+/// So many events that do not fit are left behind a cursor before it is moved over them.
+const UNFIT_MAX: u32 = 2_000;
+
+/// What a delivery works with.
+pub struct Delivery<'d> {
+    /// The configuration.
+    pub config: &'d Coordination,
+    /// Opens the catalog; every sink has its own.
+    pub catalog: &'d (dyn Fn() -> Result<Catalog, CatalogError> + Sync),
+    /// Where locks are.
+    pub locks: &'d Path,
+    /// Where relative paths of files begin.
+    pub base: &'d Path,
+    /// Where commands run.
+    pub root: &'d Path,
+    /// The source of CloudEvents.
+    pub source: &'d str,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Set from outside to give up.
+    pub abort: &'d AtomicBool,
+    /// When to stop, at the next item.
+    pub deadline: Option<Instant>,
+    /// Whether the time of the next attempt is not waited for.
+    pub force: bool,
+}
+
+/// What became of one sink's part.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// The sink.
+    pub sink: String,
+    /// Items that were delivered.
+    pub delivered: u64,
+    /// Items that were put aside.
+    pub put_aside: u64,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// How a run ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Nothing is left.
+    Done,
+    /// An item was refused, and will be tried again.
+    Refused(String),
+    /// The next attempt is not due yet.
+    NotDue,
+    /// Another process delivers to it.
+    Busy,
+    /// It was given up, by the caller or the deadline.
+    Stopped,
+    /// The catalog or the lock could not be used.
+    Failed(String),
+}
+
+/// Whether anything could be delivered now. Costs one look at each subscription, and at what stands behind its cursor.
+pub fn due(config: &Coordination, catalog: &Catalog, now: Timestamp) -> Result<bool, CatalogError> {
+    for sink in &config.sinks {
+        let Some(standing) = catalog.subscription(&sink.name)? else { return Ok(true) };
+        if standing.next_try_at.is_some_and(|at| at > now) {
+            continue;
+        }
+        let backlog = catalog.backlog(standing.cursor, &sink.types, UNFIT_MAX)?;
+        if backlog.fits || backlog.events >= u64::from(UNFIT_MAX) || catalog.count_dead_letters(&sink.name)?.1 > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Delivers to every sink what it has not had yet, or to those that are named.
+pub fn deliver(delivery: &Delivery<'_>, only: Option<&str>) -> Vec<Report> {
+    let sinks = delivery.config.sinks.iter().filter(|sink| only.is_none_or(|name| sink.name == name));
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = sinks.map(|sink| (sink, scope.spawn(|| deliver_to(delivery, sink)))).collect();
+        let gone = |sink: &Sink| Report::new(sink, Ended::Failed("its thread has ended".to_owned()));
+        runs.into_iter().map(|(sink, run)| run.join().unwrap_or_else(|_| gone(sink))).collect()
+    })
+}
+
+impl Report {
+    fn new(sink: &Sink, ended: Ended) -> Self {
+        Self { sink: sink.name.clone(), delivered: 0, put_aside: 0, ended }
+    }
+}
+
+fn deliver_to(delivery: &Delivery<'_>, sink: &Sink) -> Report {
+    let lock = match Lock::take(delivery.locks, &format!("sink-{}", sink.name)) {
+        Ok(Some(lock)) => lock,
+        Ok(None) => return Report::new(sink, Ended::Busy),
+        Err(error) => return Report::new(sink, Ended::Failed(error.to_string())),
+    };
+    let run = (delivery.catalog)().and_then(|catalog| {
+        let standing = begin(&catalog, sink, (delivery.clock)())?;
+        let channel = Channel::of(delivery, sink);
+        let mut run = Run { delivery, sink, catalog, standing, channel, delivered: 0, put_aside: 0 };
+        let ended = run.all()?;
+        Ok(Report { sink: sink.name.clone(), delivered: run.delivered, put_aside: run.put_aside, ended })
+    });
+    drop(lock);
+    run.unwrap_or_else(|error| Report::new(sink, Ended::Failed(error.to_string())))
+}
+
+/// The subscription of a sink, which begins where the sink says.
+fn begin(catalog: &Catalog, sink: &Sink, now: Timestamp) -> Result<Subscription, CatalogError> {
+    if let Some(standing) = catalog.subscription(&sink.name)? {
+        return Ok(standing);
+    }
+    let from = match sink.from {
+        Begin::Start => Cursor::default(),
+        Begin::Now => catalog.log_end()?,
+    };
+    catalog.subscribe(&sink.name, from, now)?;
+    let name = sink.name.clone();
+    let new = Subscription { name, cursor: from, attempts: 0, next_try_at: None, last_error: None, updated_at: now };
+    Ok(catalog.subscription(&sink.name)?.unwrap_or(new))
+}
+
+/// The way to a sink.
+enum Channel {
+    File(Lines),
+    Command { command: String },
+    Webhook(Box<Webhook>),
+}
+
+impl Channel {
+    fn of(delivery: &Delivery<'_>, sink: &Sink) -> Self {
+        match &sink.target {
+            Target::File(path) => Self::File(Lines::new(delivery.base.join(path))),
+            Target::Command(command) => Self::Command { command: command.clone() },
+            Target::Webhook { url, authorization_file } => {
+                let file = authorization_file.as_ref().map(|file| delivery.base.join(file));
+                Self::Webhook(Box::new(Webhook::new(url, delivery.source, file, sink.timeout)))
+            }
+        }
+    }
+
+    /// How many items go at once.
+    fn batch_max(&self) -> usize {
+        if matches!(self, Self::File(_)) { PAGE as usize } else { 1 }
+    }
+
+    fn send(&mut self, items: &[Item], root: &Path, time_limit: Duration) -> Result<(), Refusal> {
+        match self {
+            Self::File(lines) => lines.deliver(items),
+            Self::Command { command } => {
+                items.iter().try_for_each(|item| command::deliver(command, root, item, time_limit))
+            }
+            Self::Webhook(webhook) => items.iter().try_for_each(|item| webhook.deliver(item)),
+        }
+    }
+}
+
+/// One sink's run.
+struct Run<'d> {
+    delivery: &'d Delivery<'d>,
+    sink: &'d Sink,
+    catalog: Catalog,
+    standing: Subscription,
+    channel: Channel,
+    delivered: u64,
+    put_aside: u64,
+}
+
+/// Items that go at once, each with the place behind it.
+type Batch = Vec<(Item, Cursor)>;
+
+impl Run<'_> {
+    fn all(&mut self) -> Result<Ended, CatalogError> {
+        let is_due = self.standing.next_try_at.is_none_or(|at| at <= self.now());
+        if !is_due && !self.delivery.force {
+            return Ok(Ended::NotDue);
+        }
+        if let Some(ended) = self.queued()? {
+            return Ok(ended);
+        }
+        loop {
+            let page = self.catalog.outgoing(self.standing.cursor, PAGE)?;
+            if page.is_empty() {
+                return Ok(Ended::Done);
+            }
+            if let Some(ended) = self.page(&page)? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.delivery.clock)()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.delivery.abort.load(Ordering::Relaxed)
+            || self.delivery.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// What was put aside and is to be tried again goes first, each once.
+    fn queued(&mut self) -> Result<Option<Ended>, CatalogError> {
+        for letter in self.catalog.queued_letters(&self.sink.name, PAGE)? {
+            if self.is_stopped() {
+                return Ok(Some(Ended::Stopped));
+            }
+            let item = Item::again(&letter.item, &letter.body, letter.at);
+            match self.channel.send(&[item], self.delivery.root, self.sink.timeout) {
+                Ok(()) => {
+                    self.catalog.bury(letter.seq)?;
+                    self.delivered += 1;
+                }
+                Err(Refusal(why)) => {
+                    self.catalog.put_aside_again(letter.seq, &why, self.now())?;
+                    self.put_aside += 1;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Delivers what of a page fits; `None` where it goes on with the next page.
+    fn page(&mut self, page: &[Outgoing]) -> Result<Option<Ended>, CatalogError> {
+        let mut place = self.standing.cursor;
+        let mut batch = Batch::new();
+        for outgoing in page {
+            place = place.after(outgoing);
+            let item = Item::of(outgoing);
+            if self.sink.types.is_empty() || self.sink.types.iter().any(|pattern| pattern.fits(&item.name)) {
+                batch.push((item, place));
+            }
+            if batch.len() >= self.channel.batch_max() {
+                match self.batch(std::mem::take(&mut batch))? {
+                    Flow::On => {}
+                    Flow::Anew => return Ok(None),
+                    Flow::End(ended) => return Ok(Some(ended)),
+                }
+            }
+        }
+        match self.batch(batch)? {
+            Flow::On => {}
+            Flow::Anew => return Ok(None),
+            Flow::End(ended) => return Ok(Some(ended)),
+        }
+        // What did not fit is passed over for good.
+        self.standing.cursor = place;
+        self.keep()?;
+        Ok(None)
+    }
+
+    fn batch(&mut self, batch: Batch) -> Result<Flow, CatalogError> {
+        let Some((_, last)) = batch.last() else { return Ok(Flow::On) };
+        let last = *last;
+        if self.is_stopped() {
+            return Ok(Flow::End(Ended::Stopped));
+        }
+        let (items, places): (Vec<Item>, Vec<Cursor>) = batch.into_iter().unzip();
+        match self.channel.send(&items, self.delivery.root, self.sink.timeout) {
+            Ok(()) => {
+                self.delivered += items.len() as u64;
+                self.standing.cursor = last;
+                (self.standing.attempts, self.standing.next_try_at, self.standing.last_error) = (0, None, None);
+                self.keep()?;
+                Ok(Flow::On)
+            }
+            Err(Refusal(why)) => self.refused(&items[0], places[0], why),
+        }
+    }
+
+    /// Records a refusal: the item is tried again later, or put aside after its last attempt.
+    fn refused(&mut self, item: &Item, behind: Cursor, why: String) -> Result<Flow, CatalogError> {
+        let now = self.now();
+        self.standing.attempts += 1;
+        self.standing.last_error = Some(why.clone());
+        self.standing.updated_at = now;
+        if self.standing.attempts < self.sink.attempts {
+            self.standing.next_try_at = Some(later(now, wait(self.delivery.config, self.standing.attempts)));
+            self.catalog.advance(&self.standing)?;
+            return Ok(Flow::End(Ended::Refused(why)));
+        }
+        let letter = DeadLetter {
+            seq: 0,
+            subscription: self.sink.name.clone(),
+            item: item.id.clone(),
+            body: item.body.clone(),
+            attempts: self.standing.attempts,
+            error: why.clone(),
+            at: now,
+            queued: false,
+        };
+        self.standing.cursor = behind;
+        (self.standing.attempts, self.standing.next_try_at) = (0, None);
+        self.put_aside += 1;
+        let goes_on = self.put_aside < ASIDE_MAX;
+        if !goes_on {
+            self.standing.next_try_at = Some(later(now, wait(self.delivery.config, u32::MAX)));
+        }
+        self.catalog.put_aside(&letter, &self.standing)?;
+        Ok(if goes_on { Flow::Anew } else { Flow::End(Ended::Refused(why)) })
+    }
+
+    fn keep(&mut self) -> Result<(), CatalogError> {
+        self.standing.updated_at = self.now();
+        self.catalog.advance(&self.standing)
+    }
+}
+
+/// How a run goes on behind a batch.
+enum Flow {
+    /// With the next item.
+    On,
+    /// With a page read anew from the cursor.
+    Anew,
+    /// Not at all.
+    End(Ended),
+}
+
+/// How long is waited after so many attempts: the first time, doubled with each, up to the longest.
+fn wait(config: &Coordination, attempts: u32) -> Duration {
+    let length = |span: Span| span.duration().unwrap_or(Duration::MAX);
+    let factor = 2u32.saturating_pow(attempts.saturating_sub(1));
+    length(config.retry_initial).saturating_mul(factor).min(length(config.retry_max))
+}
+
+fn later(now: Timestamp, length: Duration) -> Timestamp {
+    Timestamp(now.0.saturating_add(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_doubles_up_to_its_longest() {
+        let config = Coordination::default();
+        let waits = [1, 2, 3, 4, 9, 10, 40, u32::MAX].map(|attempts| wait(&config, attempts).as_secs());
+        assert_eq!(waits, [1, 2, 4, 8, 256, 300, 300, 300]);
+    }
+}
