@@ -153,11 +153,11 @@ impl Catalog {
         })
     }
 
-    /// Whether anything that fits one of the patterns comes after a place; and how many events and messages do at all,
-    /// up to `count_max` of each.
+    /// How much comes after a place, and how much of it fits one of the patterns; at most `count_max` of each log are
+    /// looked at.
     pub fn backlog(&self, from: Cursor, patterns: &[Pattern], count_max: u32) -> Result<Backlog, CatalogError> {
         self.read(|transaction| {
-            let mut backlog = Backlog { fits: false, events: 0, messages: 0 };
+            let mut backlog = Backlog { fitting: 0, events: 0, messages: 0 };
             let mut look = |sql: &str, upto: i64| -> Result<u64, CatalogError> {
                 let mut statement = transaction.prepare_cached(sql)?;
                 let mut rows = statement.query((upto, count_max))?;
@@ -165,7 +165,8 @@ impl Catalog {
                 while let Some(row) = rows.next()? {
                     count += 1;
                     let name: String = row.get(0)?;
-                    backlog.fits |= patterns.is_empty() || patterns.iter().any(|pattern| pattern.fits(&name));
+                    let fits = patterns.is_empty() || patterns.iter().any(|pattern| pattern.fits(&name));
+                    backlog.fitting += u64::from(fits);
                 }
                 Ok(count)
             };
@@ -272,8 +273,8 @@ impl Catalog {
 /// What comes after a place in both logs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Backlog {
-    /// Whether anything of it fits.
-    pub fits: bool,
+    /// How many of them fit.
+    pub fitting: u64,
     /// How many events, up to the maximum.
     pub events: u64,
     /// How many messages, up to the maximum.

@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use wfr_engine::error::{Code, Failure};
 use wfr_engine::keyring::{Keyring, Passphrase, Purpose, Secrets};
 use wfr_engine::session::{Meter, Session};
+use wfr_engine::upkeep::Noted;
 use wfr_engine::workspace::Directories;
 use wfr_model::Timestamp;
 
@@ -48,7 +49,9 @@ pub fn session(global: &Global, content: &Content, on_step: OnStep) -> Result<Se
         clock,
         actor: actor(),
         raw: Box::new(content.clone()),
+        input: Box::new(io::stdin()),
         on_step,
+        noted: Noted::default(),
     })
 }
 

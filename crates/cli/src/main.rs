@@ -14,6 +14,7 @@ mod progress;
 mod render;
 mod signals;
 mod terminal;
+mod upkeep;
 mod values;
 
 use std::ffi::OsString;
@@ -54,10 +55,13 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
         Err(failure) => return answer::failure(operation.name, None, &global, &failure),
     };
     let workflow = parameters.get("workflow_id").and_then(Value::as_str).map(str::to_owned);
-    match perform(operation, &mut session, &global, parameters) {
+    upkeep::detach(operation, &parameters);
+    let code = match perform(operation, &mut session, &global, parameters) {
         Ok(outcome) => answer::outcome(operation.name, &global, outcome, &content),
         Err(failure) => answer::failure(operation.name, workflow, &global, &failure),
-    }
+    };
+    upkeep::start_where_due(operation, &session);
+    code
 }
 
 /// Does it; where only a yes is missing and somebody is there to give it, asks and does it then.

@@ -88,7 +88,7 @@ pub fn due(config: &Coordination, catalog: &Catalog, now: Timestamp) -> Result<b
             continue;
         }
         let backlog = catalog.backlog(standing.cursor, &sink.types, UNFIT_MAX)?;
-        if backlog.fits || backlog.events >= u64::from(UNFIT_MAX) || catalog.count_dead_letters(&sink.name)?.1 > 0 {
+        if backlog.fitting > 0 || backlog.events >= u64::from(UNFIT_MAX) || catalog.count_dead_letters(&sink.name)?.1 > 0 {
             return Ok(true);
         }
     }

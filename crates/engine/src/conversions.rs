@@ -78,6 +78,9 @@ impl From<OpenError> for Failure {
 impl From<CatalogError> for Failure {
     fn from(error: CatalogError) -> Self {
         use CatalogError as C;
+        if let C::Held(hold) = &error {
+            return crate::holding::refused(hold);
+        }
         let code = match &error {
             C::Absent(_) | C::Foreign { .. } | C::Corrupt { .. } => Code::CatalogDamaged,
             C::FutureFormat { .. } => Code::UnsupportedFormat,
@@ -85,7 +88,6 @@ impl From<CatalogError> for Failure {
             C::ReadOnly { .. } => Code::PermissionDenied,
             C::Io { .. } => Code::Io,
             C::Busy { .. } => Code::Busy,
-            C::Held(_) => Code::Held,
             C::NameTaken { .. } => Code::NameTaken,
             C::NotFound { what: "recovery", .. } => Code::RecoveryNotFound,
             C::NotFound { .. } => Code::CheckpointNotFound,

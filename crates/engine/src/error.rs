@@ -178,6 +178,20 @@ codes! {
     TargetNotEmpty = "TARGET_NOT_EMPTY", Conflict, Low, "give a directory that is empty or not there yet";
     /// Another workflow is active in the tree.
     OthersActive = "OTHERS_ACTIVE", Conflict, Medium, "look at the plan, then add `--whole-tree` if their later work may go back too";
+    /// What was given is no request, or not one for this component.
+    InvalidRequest = "INVALID_REQUEST", Usage, Low, "see protocol fields with `wfr schema request`";
+    /// Another request of this id was answered before.
+    RequestIdTaken = "REQUEST_ID_TAKEN", Conflict, Low, "make the request with an id of its own";
+    /// No such sink.
+    SinkNotFound = "SINK_NOT_FOUND", NotFound, Low, "run `wfr outbox` for the sinks that there are";
+    /// A sink did not take what was sent to it.
+    SinkRefused = "SINK_REFUSED", Failed, Medium, "mend what it says; nothing is lost: it is tried again, and `wfr outbox retry` sends what was put aside";
+    /// Nobody holds under this token, or there is no such share of resources.
+    HoldNotFound = "HOLD_NOT_FOUND", NotFound, Low, "run `wfr holds` for holds and shares";
+    /// Something stands in the way of resources.
+    ResourceConflict = "RESOURCE_CONFLICT", Conflict, Medium, "wait until it is over, or ask for less";
+    /// So much cannot be given.
+    ResourceExhausted = "RESOURCE_EXHAUSTED", Conflict, Medium, "ask for less, wait until others give back, or raise `coordination.caps`";
     /// Another recovery or process holds the workspace.
     Held = "HELD", Held, Medium, "wait until it has ended, then try again";
     /// The catalog stays locked, or another cleanup is under way.

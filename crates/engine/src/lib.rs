@@ -3,6 +3,7 @@
 //! Owns what an operation is, and the order in which the layers below are called. Refuses to know the terminal, the
 //! environment and the clock: the edge passes them in.
 
+pub mod announce;
 pub mod checkpoint;
 pub mod cleanup;
 mod conversions;
@@ -18,16 +19,20 @@ pub mod mint;
 mod names;
 pub mod open;
 pub mod operation;
+pub mod outbox;
 pub mod params;
 pub mod rebuild;
 pub mod recovery;
 mod repositories;
+mod request;
+mod resources;
 pub mod response;
 pub mod results;
 pub mod scanning;
 pub mod session;
 pub mod state;
 mod textdiff;
+pub mod upkeep;
 pub mod verify;
 pub mod view;
 pub mod workspace;

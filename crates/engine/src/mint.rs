@@ -2,7 +2,7 @@
 //!
 //! Owns minting, the one place where randomness enters the engine. Refuses to give ids a meaning.
 
-use wfr_model::{CheckpointId, OperationId, RecoveryId};
+use wfr_model::{AllocationId, CheckpointId, EventId, OperationId, RecoveryId};
 
 fn digits() -> String {
     uuid::Uuid::now_v7().simple().to_string()
@@ -21,4 +21,29 @@ pub fn recovery() -> RecoveryId {
 /// A new operation's id.
 pub fn operation() -> OperationId {
     format!("op_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+}
+
+/// A new event's id.
+pub fn event() -> EventId {
+    format!("evt_{}", uuid::Uuid::now_v7().hyphenated()).parse().expect("the prefix and a UUID make a valid id")
+}
+
+/// A new id of a share of resources.
+pub fn allocation() -> AllocationId {
+    format!("alloc_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+}
+
+/// A new id of a request.
+pub fn request() -> String {
+    format!("req_{}", uuid::Uuid::now_v7().hyphenated())
+}
+
+/// A new id of a response.
+pub fn response() -> String {
+    format!("resp_{}", uuid::Uuid::now_v7().hyphenated())
+}
+
+/// A new id of a conflict.
+pub fn conflict() -> String {
+    format!("conflict_{}", digits())
 }

@@ -204,8 +204,6 @@ pub const LATER: &[(&str, &str)] = &[
     ("initialize", "the workflow's state"),
     ("get-state", "the workflow's state"),
     ("update-state", "the workflow's state"),
-    ("recovery-status-update", "the workflow's state"),
-    ("hold-resources", "the workflow's state"),
     ("create-strategy", "strategies and prevention"),
     ("update-strategy", "strategies and prevention"),
     ("test-resilience", "strategies and prevention"),

@@ -5,6 +5,7 @@
 //! [`crate::operation::Definition::POSITIONALS`] names which key takes which word.
 
 pub mod checkpoints;
+pub mod coordination;
 pub mod lasting;
 pub mod recoveries;
 pub mod values;
@@ -13,6 +14,10 @@ pub mod workspace;
 pub use checkpoints::{
     Cat, CleanupCheckpoints, CreateCheckpoint, Diff, DiffFormat, ListCheckpoints, Show, SortBy, ValidateCheckpoint,
     ValidationLevel,
+};
+pub use coordination::{
+    Allocate, AutoRelease, CheckConflicts, HoldResources, Holds, Outbox, OutboxAction, RecoveryState, RecoveryStatusUpdate,
+    Release, Request, Upkeep,
 };
 pub use lasting::{BackupState, BackupType, Import, ImportFrom, Metadata};
 pub use recoveries::{

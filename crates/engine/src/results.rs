@@ -4,6 +4,7 @@
 //! `skipped`.
 
 pub mod checkpoints;
+pub mod coordination;
 pub mod recoveries;
 pub mod workspace;
 
@@ -13,6 +14,10 @@ use serde::{Deserialize, Serialize};
 pub use checkpoints::{
     Change, ChangeKind, CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult,
     Damage, Differences, Encoding, FileContent, LineMetadata, Listed, Side, Validation,
+};
+pub use coordination::{
+    AllocationLine, Allotted, Answered, ConflictLine, Conflicting, HoldLine, HoldList, HoldPlaced, LetterLine, OutboxView,
+    Released, SinkLine, StatusTaken, UpkeepDone,
 };
 pub use recoveries::{
     MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,

@@ -2,7 +2,7 @@
 //!
 //! Owns nothing but the passing on. The library reads no environment, no clock and no terminal of its own.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -17,6 +17,7 @@ use crate::error::{Code, Failure};
 use crate::keyring::Keyring;
 use crate::mint;
 use crate::open::{Open, OpenError};
+use crate::upkeep::Noted;
 use crate::workspace::{self, Directories};
 
 /// How far an operation is, for whoever shows it; any thread may read it at any time.
@@ -58,8 +59,12 @@ pub struct Session {
     pub actor: String,
     /// Where raw bytes go, for operations that give some.
     pub raw: Box<dyn Write + Send + Sync>,
+    /// Where operations read from that are given `-`.
+    pub input: Box<dyn Read + Send + Sync>,
     /// Told after each step of a recovery.
     pub on_step: Box<dyn Fn(usize, usize) + Send + Sync>,
+    /// What was learned of the workspace, for upkeep after the call.
+    pub noted: Noted,
 }
 
 impl Session {
@@ -82,6 +87,7 @@ impl Session {
             other => other?,
         };
         self.claim(&open)?;
+        self.noted.note(&open);
         Ok(open)
     }
 

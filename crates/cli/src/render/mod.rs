@@ -5,6 +5,7 @@
 
 mod changes;
 mod checkpoints;
+mod coordination;
 mod recoveries;
 mod table;
 mod workspace;
@@ -58,11 +59,19 @@ fn result_of(operation: &str, result: &dyn Answer) -> String {
         "backup-state" => view(result, workspace::backup),
         "import" => view(result, workspace::imported),
         "metadata" => view(result, workspace::metadata),
+        "holds" => view(result, coordination::holds),
+        "hold-resources" => view(result, coordination::placed),
+        "release" => view(result, coordination::released),
+        "check-conflicts" => view(result, coordination::conflicting),
+        "allocate" => view(result, coordination::allotted),
+        "recovery-status-update" => view(result, coordination::taken),
+        "outbox" => view(result, coordination::outbox),
+        "upkeep" => view(result, coordination::upkeep),
         "completions" | "man" => view(result, workspace::text),
         // Their bytes have gone to standard output already.
         "cat" | "demo" => String::new(),
         // Its result is a document.
-        "schema" => pretty(&result.to_value()),
+        "schema" | "request" => pretty(&result.to_value()),
         _ => visible_document(result),
     }
 }

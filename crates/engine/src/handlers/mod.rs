@@ -5,10 +5,12 @@
 mod beside;
 pub mod care;
 pub mod checkpoints;
+pub mod coordination;
 pub mod inspect;
 pub mod lasting;
 mod perform;
 pub mod recoveries;
+pub mod resources;
 pub mod setup;
 
 pub use perform::ALL;

@@ -2,12 +2,13 @@
 //!
 //! Owns the binding. Refuses to do anything itself.
 
-use super::{care, checkpoints, inspect, lasting, recoveries, setup};
+use super::{care, checkpoints, coordination, inspect, lasting, recoveries, resources, setup};
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
-    BackupState, Cat, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor, EmergencyRestore, Import, Init,
-    ListCheckpoints, Metadata, Recoveries, Restore, Resume, Show, Undo, ValidateCheckpoint,
+    Allocate, BackupState, Cat, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor,
+    EmergencyRestore, HoldResources, Holds, Import, Init, ListCheckpoints, Metadata, Outbox, Recoveries,
+    RecoveryStatusUpdate, Release, Request, Restore, Resume, Show, Undo, Upkeep, ValidateCheckpoint,
 };
 use crate::response::Success;
 use crate::session::Session;
@@ -44,4 +45,13 @@ perform! {
     Import by lasting::import;
     Doctor by care::doctor;
     Metadata by care::metadata;
+    Holds by resources::holds;
+    HoldResources by resources::hold;
+    Release by resources::release;
+    CheckConflicts by resources::check;
+    Allocate by resources::allocate;
+    Request by coordination::request;
+    RecoveryStatusUpdate by coordination::recovery_status;
+    Outbox by coordination::outbox;
+    Upkeep by coordination::upkeep;
 }

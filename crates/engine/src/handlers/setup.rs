@@ -98,9 +98,11 @@ fn change(whole: &mut Value, defaults: &Value, parameters: &Config) -> Result<Ve
         let new = parameters.value.as_ref().map_or_else(|| default.clone(), |text| typed(default, text));
         *whole.pointer_mut(&pointer).ok_or_else(unknown)? = new;
     }
-    for (block, given) in
-        [("recovery_configuration", &parameters.recovery_configuration), ("capture", &parameters.capture)]
-    {
+    for (block, given) in [
+        ("recovery_configuration", &parameters.recovery_configuration),
+        ("capture", &parameters.capture),
+        ("coordination", &parameters.coordination),
+    ] {
         if let (Some(given), Some(target)) = (given, whole.get_mut(block)) {
             merge(target, given);
         }

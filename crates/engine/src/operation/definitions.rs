@@ -62,6 +62,22 @@ define! {
     Import => Imported, "import", Writes, [Positional::needed("path", Slot::HostPath)],
         ["import wf.wfrarchive --from archive"];
     Doctor => Diagnosis, "doctor", Writes, [], ["doctor", "doctor --rebuild-catalog"];
+    Holds => HoldList, "holds", Reads, [WORKFLOW], ["holds", "holds wf --json"];
+    HoldResources => HoldPlaced, "hold-resources", Writes, [WORKFLOW_NEEDED],
+        ["hold-resources wf --reason maintenance --duration 10m --requester resource-manager"];
+    Release => Released, "release", Writes, [WORKFLOW],
+        ["release wf", "release --token 12", "release wf --allocation-id alloc_018f"];
+    CheckConflicts => Conflicting, "check-conflicts", Reads, [WORKFLOW],
+        ["check-conflicts", "check-conflicts wf '{\"resources\": {\"cpu_cores\": 4}}'"];
+    Allocate => Allotted, "allocate", Writes, [WORKFLOW_NEEDED],
+        ["allocate wf '{\"resources\": {\"cpu_cores\": 2, \"memory_gb\": 4, \"agents\": 3}}' --duration 1h"];
+    Request => Answered, "request", Recovers, [Positional::optional("file", Slot::HostPath)],
+        ["request request.json", "request - < request.json"];
+    RecoveryStatusUpdate => StatusTaken, "recovery-status-update", Writes, [WORKFLOW_NEEDED],
+        ["recovery-status-update wf --recovery-id rec_018f --status completed"];
+    Outbox => OutboxView, "outbox", Writes, [Positional::optional("action", Slot::Text), Positional::optional("sink", Slot::Text)],
+        ["outbox", "outbox flush", "outbox retry web"];
+    Upkeep => UpkeepDone, "upkeep", Writes, [], ["upkeep"];
     Metadata => MetadataWritten, "metadata", Writes, [WORKFLOW_NEEDED], ["metadata wf"];
     Schema => Schemas, "schema", Reads, [Positional::optional("operation", Slot::Text)], ["schema restore"];
     Completions => Text, "completions", Reads, [Positional::needed("shell", Slot::Text)],

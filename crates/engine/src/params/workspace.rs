@@ -44,6 +44,9 @@ pub struct Config {
     /// Sets the keys of this block that are given, and leaves the others.
     #[schemars(with = "Option<Map<String, Value>>")]
     pub capture: Option<Map<String, Value>>,
+    /// Sets the keys of this block that are given, and leaves the others.
+    #[schemars(with = "Option<Map<String, Value>>")]
+    pub coordination: Option<Map<String, Value>>,
 }
 
 /// Looks whether everything is in order; changes nothing.

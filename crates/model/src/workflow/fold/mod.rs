@@ -229,7 +229,9 @@ impl<S: Source> Fold<'_, S> {
         };
         let mut allocation = self.load_allocation(&id)?.unwrap_or_else(|| Allocation::new(id.clone()));
         patch::allocation(self, &mut allocation, data);
-        allocation.status = to;
+        // Given, and not yet in use.
+        let is_reserved = to == AllocationStatus::Active && data.get("status") == Some(&Value::from("reserved"));
+        allocation.status = if is_reserved { AllocationStatus::Reserved } else { to };
         self.state.allocations.put(id, allocation);
         Ok(())
     }

@@ -1,0 +1,39 @@
+//! Upkeep beside a command that has ended: a process of its own, where something is due.
+//!
+//! Owns starting and detaching it. Refuses to know what is due, and to let its trouble be anybody's: the command is
+//! done.
+
+use std::process::{Command, Stdio};
+
+use serde_json::{Map, Value};
+use wfr_engine::operation::{Effect, Operation};
+use wfr_engine::session::Session;
+
+/// The operation that does it.
+const NAME: &str = "upkeep";
+
+/// Keeps commands from starting upkeep, where it is set and not empty.
+const SWITCH: &str = "WFR_NO_UPKEEP";
+
+/// Starts upkeep after a command that may have written, where something is due and nobody does it already.
+pub fn start_where_due(operation: &Operation, session: &Session) {
+    let is_off = || std::env::var_os(SWITCH).is_some_and(|value| !value.is_empty());
+    if operation.effect == Effect::Reads || operation.name == NAME || is_off() {
+        return;
+    }
+    let Some(place) = wfr_engine::upkeep::due(session) else { return };
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut command = Command::new(program);
+    command.arg("--workspace").arg(&place.root).arg("--store").arg(&place.vault).args([NAME, "--detached", "--quiet"]);
+    // Nothing of the caller's is kept: neither its streams, whose ends it waits for, nor its directory.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+    let _ = command.spawn();
+}
+
+/// Leaves the session of the terminal, where this process is upkeep that was started by another.
+pub fn detach(operation: &Operation, parameters: &Map<String, Value>) {
+    if operation.name == NAME && parameters.get("detached") == Some(&Value::Bool(true)) {
+        // It fails only for the leader of a process group, which is alone already.
+        let _ = rustix::process::setsid();
+    }
+}

@@ -1,0 +1,118 @@
+//! Holds and shares: who has what, who gives way, what is too much.
+
+use serde_json::{Value, json};
+
+use crate::world::{Ended, World};
+
+fn world() -> World {
+    let world = World::new();
+    world.checkpoint("base");
+    world
+}
+
+fn allocate(world: &World, parameters: &Value) -> Ended {
+    world.call(&["allocate", "wf", &parameters.to_string()])
+}
+
+#[test]
+fn a_hold_stands_until_it_is_released_or_outranked() {
+    let world = world();
+    let held = world.ok(&["hold-resources", "wf", "--requester", "hub", "--reason", "maintenance", "--duration", "1h"]);
+    let token = held.result("hold")["token"].as_i64().unwrap();
+    assert_eq!((&held.result("hold")["band"], &held.result("hold")["priority"]), (&json!("medium"), &json!(50)));
+    // Another one, however high below the critical band, is told by whom, until when, and what to do.
+    let refused = world.refused(&["hold-resources", "wf", "--requester", "other", "--priority", "89"], 6, "HELD");
+    let error = refused.json["error"]["message"].as_str().unwrap();
+    assert!(error.contains("component hub") && error.contains("until 20") && error.contains("maintenance"), "{error}");
+    let ways = refused.json["recovery_options"].to_string();
+    assert!(ways.contains(&format!("wfr release --token {token}")) && ways.contains("wait until"), "{ways}");
+    assert_eq!(refused.result("token"), token);
+    // Its owner moves the end, under a new token.
+    let renewed = world.ok(&["hold-resources", "wf", "--requester", "hub", "--duration", "2h"]);
+    assert_eq!(renewed.result("renewed"), true);
+    let newer = renewed.result("hold")["token"].as_i64().unwrap();
+    assert!(newer > token);
+    world.refused(&["release", "--token", &token.to_string()], 3, "HOLD_NOT_FOUND");
+    // A recovery takes over, and another recovery does not.
+    let recovery = ["hold-resources", "wf", "--reason", "recovery_operation", "--requester"];
+    let taken = world.ok(&[&recovery[..], &["rescuer"]].concat());
+    assert_eq!(taken.result("preempted")["token"], newer);
+    assert_eq!(taken.result("hold")["band"], "critical");
+    world.refused(&[&recovery[..], &["second"]].concat(), 6, "HELD");
+    let list = world.ok(&["holds", "wf"]);
+    assert_eq!(list.result("holds").as_array().unwrap().len(), 1);
+    world.refused(&["check-conflicts", "wf", "--requester", "other"], 5, "RESOURCE_CONFLICT");
+    assert_eq!(world.ok(&["release", "wf"]).result("holds")[0]["holder"], "rescuer");
+    world.ok(&["check-conflicts", "wf"]);
+    world.refused(&["hold-resources", "nobody"], 3, "WORKFLOW_NOT_FOUND");
+}
+
+#[test]
+fn a_hold_whose_time_is_over_is_taken_over() {
+    let world = world();
+    let first = world.ok(&["hold-resources", "wf", "--requester", "hub", "--duration", "0s"]);
+    let list = world.ok(&["holds"]);
+    assert_eq!(list.result("holds")[0]["stands"], false);
+    let second = world.ok(&["hold-resources", "wf", "--requester", "other"]);
+    assert_eq!(second.result("preempted"), &Value::Null);
+    assert!(second.result("hold")["token"].as_i64() > first.result("hold")["token"].as_i64());
+}
+
+#[test]
+fn shares_keep_within_the_caps() {
+    let world = world();
+    let ask = |cpu: f64, more: Value| {
+        let mut parameters = json!({"resources": {"cpu_cores": cpu}});
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        allocate(&world, &parameters)
+    };
+    let first = ask(4.0, json!({"allocation_id": "alloc_one", "requester": "hub", "duration": "1h"}));
+    assert_eq!((first.code, first.result("status")), (0, &json!("approved")), "{first:?}");
+    assert_eq!((&first.result("in_use")["cpu_cores"], &first.result("caps")["cpu_cores"]), (&json!(4.0), &json!(6.0)));
+    let again = ask(4.0, json!({"allocation_id": "alloc_one"}));
+    assert_eq!(again.result("in_use")["cpu_cores"], 4.0, "one that is given is answered as it was");
+    let queued = ask(3.0, json!({}));
+    assert_eq!((queued.code, queued.error(), queued.result("status")), (5, "RESOURCE_EXHAUSTED", &json!("queued")));
+    assert!(!queued.result("retry_at").is_null());
+    let partial = ask(3.0, json!({"accept_partial": true}));
+    assert_eq!((partial.code, partial.result("status")), (0, &json!("partial")));
+    assert_eq!(partial.result("resources")["cpu_cores"], 2);
+    assert_eq!(ask(7.0, json!({})).result("status"), "denied");
+    assert_eq!(ask(1.0, json!({"duration": "7h"})).error(), "RESOURCE_EXHAUSTED");
+    assert_eq!(allocate(&world, &json!({"resources": {"gpu": 1}})).error(), "INVALID_PARAMETER");
+    assert_eq!(allocate(&world, &json!({})).error(), "INVALID_PARAMETER");
+    let list = world.ok(&["holds", "wf"]);
+    assert_eq!(list.result("allocations").as_array().unwrap().len(), 2);
+    world.ok(&["release", "--allocation-id", "alloc_one"]);
+    world.refused(&["release", "wf", "--allocation-id", "alloc_one"], 3, "HOLD_NOT_FOUND");
+    assert_eq!(ask(3.0, json!({"reserve": true})).result("status"), "approved");
+    let list = world.ok(&["holds", "wf"]);
+    let status = |at: usize| list.result("allocations")[at]["status"].clone();
+    assert_eq!([status(0), status(1)].iter().filter(|status| **status == "reserved").count(), 1, "{list:?}");
+    assert_eq!(world.ok(&["release", "wf"]).result("allocations").as_array().unwrap().len(), 2);
+    world.refused(&["release"], 2, "WRONG_ARGUMENTS");
+}
+
+#[test]
+fn shares_end_with_their_time() {
+    let world = world();
+    let all = json!({"resources": {"agents": ["a", "b"], "cpu_cores": 6}, "duration": "0s"});
+    assert_eq!(allocate(&world, &all).result("status"), "approved");
+    assert_eq!(world.ok(&["holds"]).result("allocations")[0]["status"], "expired");
+    assert_eq!(allocate(&world, &all).result("status"), "approved", "what is over is in nobody's way");
+    let long = json!({"resources": {"cpu_cores": 6}});
+    assert_eq!(allocate(&world, &long).result("status"), "approved");
+    assert_eq!(allocate(&world, &long).result("status"), "queued");
+}
+
+#[test]
+fn many_at_once_are_never_given_more_than_there_is() {
+    let world = world();
+    let given: usize = std::thread::scope(|scope| {
+        let ask = || allocate(&world, &json!({"resources": {"cpu_cores": 2}})).code;
+        let runs: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        runs.into_iter().map(|run| usize::from(run.join().unwrap() == 0)).sum()
+    });
+    assert_eq!(given, 3);
+    world.ok(&["check-conflicts", "wf"]);
+}

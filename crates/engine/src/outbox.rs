@@ -1,0 +1,128 @@
+//! The outbox of a workspace: what is delivered where, and how that stands.
+//!
+//! Owns the way from an open workspace to a delivery. Refuses to run within a recovery.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use wfr_catalog::{Catalog, CatalogError, Cursor, Subscription};
+use wfr_coord::{Delivery, Ended, Report};
+use wfr_model::coordination::{Begin, Sink, Target};
+
+use crate::error::Failure;
+use crate::open::Open;
+use crate::results::{LetterLine, OutboxView, SinkLine};
+use crate::session::Session;
+use crate::view;
+use crate::workspace::Place;
+
+/// Counting what is pending ends here.
+const PENDING_MAX: u32 = 100_000;
+
+/// No run of a delivery takes longer, but for the item that it is at.
+const RUN_MAX: Duration = Duration::from_secs(600);
+
+/// Where the locks of a vault's deliveries are.
+pub fn locks(place: &Place) -> PathBuf {
+    place.vault.join("outbox")
+}
+
+/// Delivers what the sinks have not had; `force` does not wait for the time of the next attempt.
+pub fn deliver(session: &Session, open: &Open, only: Option<&str>, force: bool) -> Vec<Report> {
+    let path = open.vault.catalog();
+    let catalog = || -> Result<Catalog, CatalogError> { Catalog::open(&path) };
+    let abort: &AtomicBool = &session.abort;
+    let delivery = Delivery {
+        config: &open.config.coordination,
+        catalog: &catalog,
+        locks: &locks(&open.place),
+        base: &view::dir(open.root()),
+        root: open.root(),
+        source: &format!("urn:wfr:{}", open.vault.identity().vault_id),
+        clock: session.clock,
+        abort,
+        deadline: Some(Instant::now() + RUN_MAX),
+        force,
+    };
+    wfr_coord::deliver(&delivery, only)
+}
+
+/// How everything stands, with what a delivery just did.
+pub fn view(open: &Open, only: Option<&str>, letters: u32, reports: &[Report]) -> Result<OutboxView, Failure> {
+    let catalog = &open.catalog;
+    let known = catalog.subscriptions()?;
+    let configured = &open.config.coordination.sinks;
+    let is_asked = |name: &str| only.is_none_or(|only| only == name);
+    let mut sinks = Vec::new();
+    for sink in configured.iter().filter(|sink| is_asked(&sink.name)) {
+        let standing = known.iter().find(|one| one.name == sink.name);
+        let report = reports.iter().find(|report| report.sink == sink.name);
+        sinks.push(line(catalog, &sink.name, Some(sink), standing, report)?);
+    }
+    let is_gone = |one: &&Subscription| configured.iter().all(|sink| sink.name != one.name) && is_asked(&one.name);
+    for gone in known.iter().filter(is_gone) {
+        sinks.push(line(catalog, &gone.name, None, Some(gone), None)?);
+    }
+    let dead_letters = catalog.dead_letters(only, letters)?.into_iter().map(|letter| LetterLine {
+        sink: letter.subscription,
+        item: letter.item,
+        attempts: letter.attempts,
+        error: letter.error,
+        at: letter.at,
+        requeued: letter.queued,
+    });
+    Ok(OutboxView { sinks, dead_letters: dead_letters.collect() })
+}
+
+fn line(
+    catalog: &Catalog,
+    name: &str,
+    sink: Option<&Sink>,
+    standing: Option<&Subscription>,
+    report: Option<&Report>,
+) -> Result<SinkLine, CatalogError> {
+    let begin = match sink.map(|sink| sink.from) {
+        Some(Begin::Now) => catalog.log_end()?,
+        _ => Cursor::default(),
+    };
+    let cursor = standing.map_or(begin, |one| one.cursor);
+    let pending = match sink {
+        Some(sink) => catalog.backlog(cursor, &sink.types, PENDING_MAX)?.fitting,
+        None => 0,
+    };
+    let (dead_letters, requeued) = catalog.count_dead_letters(name)?;
+    let (kind, target) = sink.map(|sink| told(&sink.target)).unzip();
+    Ok(SinkLine {
+        name: name.to_owned(),
+        kind: kind.map(str::to_owned),
+        target,
+        pending,
+        attempts: standing.map_or(0, |one| one.attempts),
+        last_error: standing.and_then(|one| one.last_error.clone()),
+        next_try_at: standing.and_then(|one| one.next_try_at),
+        dead_letters,
+        requeued,
+        delivered: report.map(|report| report.delivered),
+        ended: report.map(|report| how(&report.ended)),
+    })
+}
+
+fn told(target: &Target) -> (&'static str, String) {
+    match target {
+        Target::File(path) => ("file", path.clone()),
+        Target::Command(command) => ("command", command.clone()),
+        Target::Webhook { url, .. } => ("webhook", url.clone()),
+    }
+}
+
+fn how(ended: &Ended) -> String {
+    match ended {
+        Ended::Done => "done".to_owned(),
+        Ended::Refused(why) => format!("refused: {why}"),
+        Ended::NotDue => "not_due".to_owned(),
+        Ended::Busy => "busy: another process delivers to it".to_owned(),
+        Ended::Stopped => "stopped".to_owned(),
+        Ended::Failed(why) => format!("failed: {why}"),
+    }
+}

@@ -1,0 +1,67 @@
+//! Upkeep: what is due some time after a command, and is done beside the next one.
+//!
+//! Owns whether anything is due, and doing it, one process at a time. Refuses to start a process: the edge does.
+
+use std::sync::OnceLock;
+
+use wfr_catalog::Catalog;
+use wfr_coord::Lock;
+use wfr_model::coordination::Coordination;
+
+use crate::error::Failure;
+use crate::open::Open;
+use crate::outbox;
+use crate::results::UpkeepDone;
+use crate::session::Session;
+use crate::workspace::Place;
+
+/// The lock of whoever does upkeep.
+const LOCK: &str = "upkeep";
+
+/// What a call learned of its workspace, for when it has ended.
+#[derive(Debug, Default)]
+pub struct Noted(OnceLock<(Place, Coordination)>);
+
+impl Noted {
+    /// Notes an open workspace.
+    pub fn note(&self, open: &Open) {
+        if self.0.get().is_none() {
+            let _ = self.0.set((open.place.clone(), open.config.coordination.clone()));
+        }
+    }
+}
+
+/// The workspace in which something is due, after a call that has ended; `None` where nothing is, or where somebody
+/// does it already. Where no sink is configured this looks at nothing.
+///
+/// A failure here concerns nobody: the next command looks again.
+pub fn due(session: &Session) -> Option<Place> {
+    let (place, config) = session.noted.0.get()?;
+    if config.sinks.is_empty() {
+        return None;
+    }
+    let catalog = Catalog::open(&place.vault.join("catalog.db")).ok()?;
+    if !wfr_coord::due(config, &catalog, session.now()).ok()? {
+        return None;
+    }
+    // Whoever has the lock looks again when it has given it back, and so sees what this call wrote.
+    Lock::take(&outbox::locks(place), LOCK).ok()?.map(|_| place.clone())
+}
+
+/// Does what is due.
+pub fn run(session: &Session, open: &Open) -> Result<UpkeepDone, Failure> {
+    let mut done = UpkeepDone { ran: false, delivered: 0, put_aside: 0 };
+    loop {
+        let Some(lock) = Lock::take(&outbox::locks(&open.place), LOCK)? else { return Ok(done) };
+        let reports = outbox::deliver(session, open, None, false);
+        drop(lock);
+        let delivered: u64 = reports.iter().map(|report| report.delivered).sum();
+        let put_aside: u64 = reports.iter().map(|report| report.put_aside).sum();
+        done = UpkeepDone { ran: true, delivered: done.delivered + delivered, put_aside: done.put_aside + put_aside };
+        // Something may have come while the lock was held; without progress it waits for the next command.
+        let is_due = || wfr_coord::due(&open.config.coordination, &open.catalog, session.now());
+        if delivered + put_aside == 0 || !is_due()? {
+            return Ok(done);
+        }
+    }
+}
