@@ -197,9 +197,7 @@ fn decode(row: &Row<'_>) -> rusqlite::Result<Hold> {
     let out_of_range = rusqlite::Error::IntegralValueOutOfRange(10, priority.into());
     let holder = match row.get::<_, Option<String>>(8)? {
         Some(component) => Holder::Component(component),
-        None => {
-            Holder::Process { pid: row.get(2)?, start_ticks: columns::count(row, 3)?, boot_id: row.get(4)? }
-        }
+        None => Holder::Process { pid: row.get(2)?, start_ticks: columns::count(row, 3)?, boot_id: row.get(4)? },
     };
     Ok(Hold {
         key: row.get(0)?,

@@ -140,14 +140,12 @@ impl Catalog {
     /// What comes after a place in both logs, in the order in which it goes out; at most so many of each.
     pub fn outgoing(&self, from: Cursor, limit: u32) -> Result<Vec<Outgoing>, CatalogError> {
         self.read(|transaction| {
-            let mut statement = transaction.prepare_cached(&format!("{MESSAGE} WHERE seq > ?1 ORDER BY seq LIMIT ?2"))?;
+            let mut statement =
+                transaction.prepare_cached(&format!("{MESSAGE} WHERE seq > ?1 ORDER BY seq LIMIT ?2"))?;
             let messages = statement.query_map((from.messages_upto, limit), decode_message)?;
             let messages: Vec<MessageRow> = messages.collect::<Result<_, _>>()?;
-            let query = EventQuery {
-                after: Some(EventSeq(from.events_upto)),
-                limit: Some(limit),
-                ..EventQuery::default()
-            };
+            let query =
+                EventQuery { after: Some(EventSeq(from.events_upto)), limit: Some(limit), ..EventQuery::default() };
             let events = self.events(&query)?;
             Ok(merged(events, messages, limit as usize))
         })
@@ -170,8 +168,7 @@ impl Catalog {
                 }
                 Ok(count)
             };
-            let events =
-                look("SELECT event_type FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2", from.events_upto)?;
+            let events = look("SELECT event_type FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2", from.events_upto)?;
             let messages = look("SELECT kind FROM messages WHERE seq > ?1 ORDER BY seq LIMIT ?2", from.messages_upto)?;
             Ok(Backlog { events, messages, ..backlog })
         })
@@ -380,7 +377,6 @@ fn decode_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
         queued: row.get(7)?,
     })
 }
-
 
 impl Outgoing {
     /// The event's or the message's id: the same at every delivery.

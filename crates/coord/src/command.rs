@@ -136,7 +136,8 @@ mod tests {
     fn it_and_its_children_end_in_time() {
         let dir = tempfile::tempdir().unwrap();
         let begun = Instant::now();
-        let refused = run("sleep 600 & echo $! > child; sleep 600", dir.path(), Duration::from_millis(300)).unwrap_err();
+        let refused =
+            run("sleep 600 & echo $! > child; sleep 600", dir.path(), Duration::from_millis(300)).unwrap_err();
         assert!(refused.0.contains("300 ms"), "{refused}");
         assert!(begun.elapsed() < Duration::from_secs(60));
         let child = std::fs::read_to_string(dir.path().join("child")).unwrap();

@@ -88,7 +88,10 @@ pub fn due(config: &Coordination, catalog: &Catalog, now: Timestamp) -> Result<b
             continue;
         }
         let backlog = catalog.backlog(standing.cursor, &sink.types, UNFIT_MAX)?;
-        if backlog.fitting > 0 || backlog.events >= u64::from(UNFIT_MAX) || catalog.count_dead_letters(&sink.name)?.1 > 0 {
+        if backlog.fitting > 0
+            || backlog.events >= u64::from(UNFIT_MAX)
+            || catalog.count_dead_letters(&sink.name)?.1 > 0
+        {
             return Ok(true);
         }
     }
@@ -232,6 +235,10 @@ impl Run<'_> {
                 Ok(()) => {
                     self.catalog.bury(letter.seq)?;
                     self.delivered += 1;
+                    if self.standing.attempts == 0 && self.standing.last_error.take().is_some() {
+                        self.standing.next_try_at = None;
+                        self.keep()?;
+                    }
                 }
                 Err(Refusal(why)) => {
                     self.catalog.put_aside_again(letter.seq, &why, self.now())?;

@@ -382,12 +382,19 @@ mod tests {
         assert_eq!(said[0].1["parameters"]["estimated_duration"], "1s 700ms");
         let hold = &said[1].1;
         assert_eq!(
-            (hold["operation"].as_str(), hold["parameters"]["reason"].as_str(), hold["parameters"]["priority"].as_u64()),
+            (
+                hold["operation"].as_str(),
+                hold["parameters"]["reason"].as_str(),
+                hold["parameters"]["priority"].as_u64()
+            ),
             (Some("hold-resources"), Some("recovery_operation"), Some(95))
         );
         assert_eq!(status(2), "in_progress");
         let end = said.len() - 2;
-        assert_eq!((status(end).as_str(), &said[end].1["parameters"]["summary"]), ("completed", &json!({"changed": 3})));
+        assert_eq!(
+            (status(end).as_str(), &said[end].1["parameters"]["summary"]),
+            ("completed", &json!({"changed": 3}))
+        );
         assert_eq!(said[end + 1].0, "release");
         for (_, body) in &said {
             let Value::Object(fields) = body.clone() else { panic!("{body}") };

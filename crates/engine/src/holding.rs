@@ -102,7 +102,9 @@ pub fn refused(hold: &Hold) -> Failure {
     let failure = Failure::of(Code::Held, &error).with_result(&crate::results::HoldLine::of(hold));
     let release = format!("`wfr release --token {}` ends it, where its owner has given it up", hold.token.0);
     match (&hold.owner.holder, hold.expires_at) {
-        (Holder::Process { .. }, _) => failure.with_hint("wait until it has ended, then try again: `wfr holds` shows it"),
+        (Holder::Process { .. }, _) => {
+            failure.with_hint("wait until it has ended, then try again: `wfr holds` shows it")
+        }
         (Holder::Component(_), Some(end)) => {
             failure.with_hint(format!("wait until it is released, or until {end}, then try again")).with_option(release)
         }

@@ -16,8 +16,8 @@ pub use checkpoints::{
     ValidationLevel,
 };
 pub use coordination::{
-    Allocate, AutoRelease, CheckConflicts, HoldResources, Holds, Outbox, OutboxAction, RecoveryState, RecoveryStatusUpdate,
-    Release, Request, Upkeep,
+    Allocate, AutoRelease, CheckConflicts, HoldResources, Holds, Outbox, OutboxAction, RecoveryState,
+    RecoveryStatusUpdate, Release, Request, Upkeep,
 };
 pub use lasting::{BackupState, BackupType, Import, ImportFrom, Metadata};
 pub use recoveries::{

@@ -54,7 +54,8 @@ pub fn answer(session: &mut Session, fields: Map<String, Value>) -> Answer {
 
 /// The answer to something that is no request, with whatever ids it has.
 pub fn refused(session: &Session, fields: &Map<String, Value>, failure: Failure) -> Answer {
-    let text = |key: &str| fields.get(key).and_then(Value::as_str).map(|text| text.chars().take(256).collect::<String>());
+    let text =
+        |key: &str| fields.get(key).and_then(Value::as_str).map(|text| text.chars().take(256).collect::<String>());
     let mut answer = told(session, None, Err(failure));
     answer.response.request_id = text("request_id");
     answer.response.response_to = text("request_id");
@@ -119,8 +120,8 @@ fn before(session: &Session, open: &Open, request: &Request) -> Result<Option<An
         let message = format!("request {} was answered before, and asked for something else", request.request_id);
         return Ok(Some(told(session, Some(request), Err(Failure::new(Code::RequestIdTaken, message)))));
     }
-    let response: Response = serde_json::from_str(&row.message.body)
-        .map_err(|error| Failure::of(Code::CatalogDamaged, &error))?;
+    let response: Response =
+        serde_json::from_str(&row.message.body).map_err(|error| Failure::of(Code::CatalogDamaged, &error))?;
     let failure = (response.status == ResponseStatus::Error).then(|| recorded_failure(&response.result));
     Ok(Some(Answer { response, failure }))
 }
@@ -212,11 +213,11 @@ fn told(session: &Session, request: Option<&Request>, ended: Result<Value, Failu
     Answer { response, failure }
 }
 
-/// Records the answer and gives the request back. What may be otherwise the next time is not recorded: the same request
-/// may be made again.
+/// Records the answer and gives the request back. Where nothing was done, and the next time it may be otherwise,
+/// nothing is recorded: the same request may be made again.
 fn end(session: &Session, request: &Request, token: wfr_catalog::FencingToken, answer: Answer) -> Answer {
     let kind = answer.failure.as_ref().map(Failure::kind);
-    let is_passing = matches!(kind, Some(Kind::Held | Kind::Io | Kind::Interrupted))
+    let is_passing = matches!(kind, Some(Kind::Usage | Kind::NeedsConsent | Kind::Held | Kind::Io | Kind::Interrupted))
         || answer.failure.as_ref().is_some_and(|failure| failure.code == Code::TimeLimit);
     let recorded = session.open().map_err(Failure::from).and_then(|open| {
         if !is_passing {
@@ -295,7 +296,8 @@ impl Kept {
         let Some(place) = result.get_mut("content") else { return Ok(()) };
         let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= CONTENT_BYTES_MAX);
         let message = "the file is no text, or longer than fits an answer";
-        let text = text.ok_or_else(|| Failure::new(Code::InvalidRequest, message).with_hint("call `wfr cat` for it"))?;
+        let text =
+            text.ok_or_else(|| Failure::new(Code::InvalidRequest, message).with_hint("call `wfr cat` for it"))?;
         *place = text.into();
         result["encoding"] = "utf8".into();
         Ok(())

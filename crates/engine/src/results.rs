@@ -16,8 +16,8 @@ pub use checkpoints::{
     Damage, Differences, Encoding, FileContent, LineMetadata, Listed, Side, Validation,
 };
 pub use coordination::{
-    AllocationLine, Allotted, Answered, ConflictLine, Conflicting, HoldLine, HoldList, HoldPlaced, LetterLine, OutboxView,
-    Released, SinkLine, StatusTaken, UpkeepDone,
+    AllocationLine, Allotted, Answered, ConflictLine, Conflicting, HoldLine, HoldList, HoldPlaced, LetterLine,
+    OutboxView, Released, SinkLine, StatusTaken, UpkeepDone,
 };
 pub use recoveries::{
     MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,

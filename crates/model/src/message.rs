@@ -114,9 +114,10 @@ impl Request {
         };
         let timeout_seconds = match fields.shift_remove("timeout_seconds") {
             None | Some(Value::Null) => TIMEOUT_SECONDS,
-            Some(value) => value.as_u64().filter(|seconds| *seconds > 0).ok_or_else(|| {
-                wrong("timeout_seconds", "a whole number above 0")
-            })?,
+            Some(value) => value
+                .as_u64()
+                .filter(|seconds| *seconds > 0)
+                .ok_or_else(|| wrong("timeout_seconds", "a whole number above 0"))?,
         };
         let response_required = match fields.shift_remove("response_required") {
             None | Some(Value::Null) => true,

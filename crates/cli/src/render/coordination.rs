@@ -155,6 +155,7 @@ pub fn outbox(view: &OutboxView) -> String {
 fn sink(sink: &SinkLine) -> Vec<String> {
     let standing = match (&sink.ended, &sink.last_error) {
         (Some(ended), _) if ended != "done" => visible(ended),
+        (_, Some(error)) if sink.attempts == 0 => format!("the last attempt failed: {}", visible(error)),
         (_, Some(error)) => format!("{} failed: {}", count(sink.attempts.into(), "attempt"), visible(error)),
         _ if sink.kind.is_none() => "not in the configuration any more".to_owned(),
         _ => "well".to_owned(),

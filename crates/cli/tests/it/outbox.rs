@@ -103,7 +103,10 @@ fn what_is_refused_is_said_put_aside_and_sent_again() {
     assert_eq!(world.ok(&["upkeep"]).result("delivered"), 0, "its time has not come");
     world.refused(&["outbox", "flush"], 1, "SINK_REFUSED");
     let view = world.ok(&["outbox"]);
-    assert_eq!((&sink(&view.json, "run")["dead_letters"], &view.json["result"]["dead_letters"][0]["attempts"]), (&json!(1), &json!(2)));
+    assert_eq!(
+        (&sink(&view.json, "run")["dead_letters"], &view.json["result"]["dead_letters"][0]["attempts"]),
+        (&json!(1), &json!(2))
+    );
     // A failing sink is nothing to a recovery.
     world.tree.write("a.txt", b"edited");
     world.ok(&["restore", "wf", "base", "--yes"]);
@@ -160,7 +163,8 @@ fn configurations_of_sinks_that_cannot_be_are_refused_with_the_reason() {
     }
     let file = world.root().join(".claude/recovery/config.toml");
     let good = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{good}\n[[coordination.sinks]]\nname = \"a\"\nkind = \"file\"\n")).unwrap();
+    let bad = good.replace("sinks = []", "sinks = [{ name = \"a\", kind = \"file\" }]");
+    std::fs::write(&file, bad).unwrap();
     let refused = world.refused(&["outbox"], 2, "INVALID_CONFIGURATION");
     assert!(refused.json["error"].to_string().contains("needs `path`"), "{refused:?}");
 }

@@ -76,9 +76,8 @@ fn consent_is_what_it_is_on_the_command_line() {
     world.checkpoint("base");
     world.tree.write("a.txt", b"edited");
     let before = world.snapshot();
-    let restore = |id: &str, yes: bool| {
-        request(id, "restore", json!({"workflow_id": "wf", "checkpoint": "base", "yes": yes}))
-    };
+    let restore =
+        |id: &str, yes: bool| request(id, "restore", json!({"workflow_id": "wf", "checkpoint": "base", "yes": yes}));
     let (planned, code) = ask(&world, &restore("req_1", false));
     assert_eq!((planned["result"]["error"]["code"].as_str(), code), (Some("CONSENT_NEEDED"), 8));
     assert!(planned["result"]["found"]["plan"]["digest"].is_string(), "{planned}");

@@ -61,11 +61,10 @@ fn webhooks_get_cloud_events_with_their_keys() {
     assert_eq!(first.header("content-type"), "application/cloudevents+json; charset=utf-8");
     assert_eq!((first.header("idempotency-key"), first.header("authorization")), ("evt_00001", "Bearer abc"));
     let (body, text) = (&first.body, |key: &str| first.body[key].as_str().unwrap().to_owned());
-    assert_eq!((text("specversion"), text("type"), text("source")), (
-        "1.0".into(),
-        "wfr.TASK_STARTED".into(),
-        "urn:wfr:test".into()
-    ));
+    assert_eq!(
+        (text("specversion"), text("type"), text("source")),
+        ("1.0".into(), "wfr.TASK_STARTED".into(), "urn:wfr:test".into())
+    );
     assert_eq!((text("subject"), body["data"]["event_id"].as_str()), ("wf".into(), Some("evt_00001")));
     let second = server.got.recv().unwrap();
     assert_eq!((second.id(), second.body["type"].as_str()), ("m1", Some("wfr.hold-resources")));

@@ -181,7 +181,8 @@ fn a_crash_between_delivery_and_its_record_repeats_under_the_same_id() {
 
 #[test]
 fn what_was_put_aside_is_what_was_to_be_sent() {
-    let world = World::new(json!([{"name": "run", "kind": "command", "command": "echo broken >&2; exit 3", "attempts": 1}]));
+    let world =
+        World::new(json!([{"name": "run", "kind": "command", "command": "echo broken >&2; exit 3", "attempts": 1}]));
     world.say("m1");
     world.flush_one();
     let letter = world.catalog().dead_letters(None, 1).unwrap().remove(0);

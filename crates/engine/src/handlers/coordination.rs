@@ -65,7 +65,10 @@ fn refusals(reports: &[Report]) -> Option<Failure> {
         })
         .collect();
     let first = refused.first()?;
-    Some(Failure::new(Code::SinkRefused, format!("not everything was taken: {first}")).with_details(refused[1..].join("; ")))
+    Some(
+        Failure::new(Code::SinkRefused, format!("not everything was taken: {first}"))
+            .with_details(refused[1..].join("; ")),
+    )
 }
 
 /// Does what is due.
