@@ -23,7 +23,10 @@ pub mod workflows;
 pub use catalog::{Catalog, IntegrityLevel, VaultIdentity};
 pub use checkpoints::{ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy};
 pub use error::CatalogError;
-pub use events::{Appended, EventQuery, EventRow, EventSeq, Leaf, PartKind, RecoveredEvent, Seal, Snapshot, Unstored};
+pub use events::{
+    Appended, DamagedRow, EventQuery, EventRow, EventSeq, Kept, Leaf, PartKind, RecoveredEvent, Seal, Snapshot,
+    Unstored,
+};
 pub use holds::{Acquired, FencingToken, Hold, HoldRequest, Holder, Owner};
 pub use operations::{NewOperation, OperationRow};
 pub use outbox::{Backlog, Cursor, DeadLetter, MessageRow, NewMessage, Outgoing, Subscription};

@@ -6,6 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use wfr_model::{Event, EventName, Timestamp, WorkflowId};
 
+use super::kept::{self, DamagedRow};
 use super::{EventRow, EventSeq};
 use crate::catalog::Catalog;
 use crate::columns;
@@ -53,6 +54,10 @@ impl Catalog {
     }
 }
 
+/// The columns that [`decode`] reads.
+const COLUMNS: &str =
+    "seq, event_id, event_type, workflow_id, phase, at, recorded_at, source, data, priority, ttl_seconds, odd";
+
 /// Hands over events one by one.
 pub(super) fn each(
     connection: &Connection,
@@ -60,14 +65,39 @@ pub(super) fn each(
     mut take: impl FnMut(EventRow) -> Result<(), CatalogError>,
 ) -> Result<(), CatalogError> {
     let (filter, values) = clauses(query);
-    let sql = format!(
-        "SELECT seq, event_id, event_type, workflow_id, phase, at, recorded_at, source, data, priority, ttl_seconds, odd
-         FROM events {filter}"
-    );
+    let sql = format!("SELECT {COLUMNS} FROM events {filter}");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {
         take(decode(row)?)?;
+    }
+    Ok(())
+}
+
+/// The same, with those that cannot be read as what is damaged of them.
+pub(super) fn each_kept(
+    connection: &Connection,
+    query: &EventQuery,
+    mut take: impl FnMut(Result<EventRow, DamagedRow>) -> Result<(), CatalogError>,
+) -> Result<(), CatalogError> {
+    let (filter, values) = clauses(query);
+    let sql = format!("SELECT {COLUMNS} FROM events {filter}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    while let Some(row) = rows.next()? {
+        let read = match decode(row) {
+            Ok(read) => Ok(read),
+            Err(error) => {
+                let seq: i64 = row.get(0)?;
+                let (name, data) = (kept::text(row.get_ref(2)?), kept::text(row.get_ref(8)?));
+                Err(DamagedRow {
+                    place: format!("events/{seq}"),
+                    why: error.to_string(),
+                    text: format!("{name}: {data}"),
+                })
+            }
+        };
+        take(read)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Owns the log and its order. Refuses to know where events come from and what they mean: the model folds them.
 
 mod guarded;
+mod kept;
 mod list;
 pub(crate) mod snapshots;
 mod states;
@@ -17,6 +18,7 @@ use crate::columns;
 use crate::error::CatalogError;
 use crate::workflows;
 
+pub use kept::{DamagedRow, Kept};
 pub use list::EventQuery;
 pub use snapshots::{Leaf, Seal, Snapshot, Unstored};
 pub use states::PartKind;

@@ -49,7 +49,7 @@ impl PartKind {
 
 /// The slot of an id, 0 to 2^32 - 1: 32-bit FNV-1a (Fowler, Noll, Vo), its bits mixed once more so that the high ones
 /// tell similar ids apart.
-fn slot(id: &str) -> u32 {
+pub(super) fn slot(id: &str) -> u32 {
     let hash = id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     (hash ^ (hash >> 15)).wrapping_mul(0x2c1b_3c6d)
 }
