@@ -47,6 +47,7 @@ pub fn session(global: &Global, content: &Content, on_step: OnStep) -> Result<Se
         abort: signals::watch(),
         meter: Arc::new(Meter::default()),
         clock,
+        variable: |name| std::env::var_os(name),
         actor: actor(),
         raw: Box::new(content.clone()),
         input: Box::new(io::stdin()),

@@ -134,6 +134,8 @@ codes! {
     Ambiguous = "AMBIGUOUS_REFERENCE", Usage, Low, "give more of the id, or name the workflow with `--workflow-id`";
     /// The configuration cannot be used.
     InvalidConfiguration = "INVALID_CONFIGURATION", Usage, Medium, "mend `.claude/recovery/config.toml`, or remove it: then the defaults hold";
+    /// A document from outside cannot be read.
+    DocumentInvalid = "DOCUMENT_INVALID", Usage, Low, "mend the document, or name another one";
     /// The directory cannot be a workspace, or the store cannot be where it is asked for.
     UnsuitablePlace = "UNSUITABLE_PLACE", Usage, Low, "choose another directory";
     /// No protected directory here or above.
@@ -144,6 +146,8 @@ codes! {
     WorkflowNotFound = "WORKFLOW_NOT_FOUND", NotFound, Low, "run `wfr list-checkpoints` to see which workflows have checkpoints";
     /// No such checkpoint.
     CheckpointNotFound = "CHECKPOINT_NOT_FOUND", NotFound, Low, "run `wfr list-checkpoints` for ids and names";
+    /// A workflow or a checkpoint without a state.
+    StateNotFound = "STATE_NOT_FOUND", NotFound, Low, "publish an event of the workflow, or `wfr import` its state";
     /// No checkpoint that validates.
     NoValidCheckpoint = "NO_VALID_CHECKPOINT", NotFound, Critical, "run `wfr validate-checkpoint CHECKPOINT --repair-if-possible`, or restore what is whole with `--error-handling ignore`";
     /// No such recovery.
@@ -162,6 +166,8 @@ codes! {
     UnsupportedFormat = "UNSUPPORTED_FORMAT", Integrity, High, "use the version of wfr that wrote it, or a later one";
     /// An archive is damaged or not one.
     ArchiveDamaged = "ARCHIVE_DAMAGED", Integrity, High, "get the archive again from where it was copied";
+    /// A workflow's state contradicts itself, or what is kept of it is damaged.
+    StateInvalid = "STATE_INVALID", Integrity, High, "run `wfr repair-state WORKFLOW --plan` to see what would mend it";
     /// A plan has conflicts that need a decision.
     Conflicts = "CONFLICTS", Conflict, Medium, "decide each of them, then call again";
     /// The tree changed after the plan was made.

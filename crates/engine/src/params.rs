@@ -19,7 +19,7 @@ pub use coordination::{
     Allocate, AutoRelease, CheckConflicts, HoldResources, Holds, Outbox, OutboxAction, RecoveryState,
     RecoveryStatusUpdate, Release, Request, Upkeep,
 };
-pub use lasting::{BackupState, BackupType, Import, ImportFrom, Metadata};
+pub use lasting::{BackupState, BackupType, DocumentFormat, Export, Import, ImportFrom, Metadata};
 pub use recoveries::{
     Checks, Consent, EmergencyRestore, ErrorHandling, OnDamage, Priority, Recoveries, RestorationMode, Restore, Resume,
     Undo, ValidationConfig,

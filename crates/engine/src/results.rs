@@ -24,8 +24,8 @@ pub use recoveries::{
     ValidationResults,
 };
 pub use workspace::{
-    Backup, ConfigKey, ConfigView, Diagnosis, FileSystemReport, Imported, Initialised, MetadataWritten,
-    OperationSchemas, Schemas, Text,
+    Backup, Became, ConfigKey, ConfigView, Diagnosis, Exported, FileSystemReport, IgnoredPart, Imported,
+    ImportedWorkflow, Initialised, MetadataWritten, OperationSchemas, Schemas, Text,
 };
 
 /// What a check said.

@@ -2,6 +2,7 @@
 //!
 //! Owns nothing but the passing on. The library reads no environment, no clock and no terminal of its own.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub struct Session {
     pub meter: Arc<Meter>,
     /// The clock.
     pub clock: fn() -> Timestamp,
+    /// The environment: variables by name.
+    pub variable: fn(&str) -> Option<OsString>,
     /// Who asks, for the audit trail.
     pub actor: String,
     /// Where raw bytes go, for operations that give some.

@@ -6,6 +6,7 @@
 mod changes;
 mod checkpoints;
 mod coordination;
+mod exchange;
 mod recoveries;
 mod table;
 mod workspace;
@@ -57,7 +58,8 @@ fn result_of(operation: &str, result: &dyn Answer) -> String {
         "config" => view(result, workspace::config),
         "doctor" => view(result, workspace::diagnosis),
         "backup-state" => view(result, workspace::backup),
-        "import" => view(result, workspace::imported),
+        "import" => view(result, exchange::imported),
+        "export" => view(result, exchange::exported),
         "metadata" => view(result, workspace::metadata),
         "holds" => view(result, coordination::holds),
         "hold-resources" => view(result, coordination::placed),

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use wfr_engine::results::{
-    Backup, ConfigKey, ConfigView, Diagnosis, FileSystemReport, Imported, Initialised, MetadataWritten, Text,
+    Backup, ConfigKey, ConfigView, Diagnosis, FileSystemReport, Initialised, MetadataWritten, Text,
 };
 use wfr_model::finding::{Finding, Severity};
 
@@ -100,15 +100,6 @@ pub fn backup(result: &Backup) -> String {
     shown.push_str(&fact("Size", &format!("{}, {}{encrypted}", size(result.size_bytes), visible(&result.compression))));
     shown.push_str(&fact("SHA-256", &result.checksum.to_hex()));
     shown.push_str(&fact("Verified", if result.verified { "yes" } else { "no" }));
-    shown
-}
-
-/// An archive that was read.
-pub fn imported(result: &Imported) -> String {
-    let (new, known) = (result.imported.len() as u64, result.present.len());
-    let mut shown =
-        format!("Imported {} from {}; {known} were there already\n", count(new, "checkpoint"), place(&result.path));
-    shown.push_str(&cut(result.imported.iter().map(|id| format!("  {id}\n"))));
     shown
 }
 

@@ -14,6 +14,7 @@ mod docs;
 mod dying;
 mod encrypted;
 mod exact;
+mod exchange;
 mod integrity;
 mod keys;
 mod live;

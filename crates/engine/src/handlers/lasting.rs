@@ -238,12 +238,16 @@ fn read_back(path: &Path) -> Result<Digest, Failure> {
     Ok(hash_reader(&mut file)?)
 }
 
-/// Brings an archive's checkpoints into the store.
+/// Brings in what is in an archive, a hub or a plan.
 pub fn import(session: &mut Session, parameters: Import) -> Result<Success<Imported>, Failure> {
-    if parameters.from != ImportFrom::Archive {
-        let message = "importing a hub's state or a plan comes with the workflow's state";
-        return Err(Failure::new(Code::NotInThisVersion, message).with_hint("`--from archive` is there"));
+    match parameters.from {
+        ImportFrom::Archive => archived(session, parameters),
+        ImportFrom::Hub | ImportFrom::Plan => super::exchange::import(session, parameters),
     }
+}
+
+/// Brings an archive's checkpoints into the store.
+fn archived(session: &mut Session, parameters: Import) -> Result<Success<Imported>, Failure> {
     let named = needed(parameters.path, "path")?;
     let path = workspace::absolute(&session.directories.current, named.as_path());
     let open = session.open()?;
@@ -276,7 +280,7 @@ pub fn import(session: &mut Session, parameters: Import) -> Result<Success<Impor
     }
     let workflows: BTreeSet<WorkflowId> = news.into_iter().map(|new| new.workflow_id).collect();
     let workflows = workflows.into_iter().collect();
-    Ok(Success::new(Imported { path: shown(&path), workflows, imported, present, objects }))
+    Ok(Success::new(Imported { path: shown(&path), workflows, imported, present, objects, ..Imported::default() }))
 }
 
 /// The row of a checkpoint in an archive; its manifest must name the very objects that the archive's head names.

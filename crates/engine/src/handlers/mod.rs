@@ -6,6 +6,7 @@ mod beside;
 pub mod care;
 pub mod checkpoints;
 pub mod coordination;
+mod exchange;
 pub mod inspect;
 pub mod lasting;
 mod perform;

@@ -2,12 +2,12 @@
 //!
 //! Owns the binding. Refuses to do anything itself.
 
-use super::{care, checkpoints, coordination, inspect, lasting, recoveries, resources, setup};
+use super::{care, checkpoints, coordination, exchange, inspect, lasting, recoveries, resources, setup};
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
     Allocate, BackupState, Cat, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor,
-    EmergencyRestore, HoldResources, Holds, Import, Init, ListCheckpoints, Metadata, Outbox, Recoveries,
+    EmergencyRestore, Export, HoldResources, Holds, Import, Init, ListCheckpoints, Metadata, Outbox, Recoveries,
     RecoveryStatusUpdate, Release, Request, Restore, Resume, Show, Undo, Upkeep, ValidateCheckpoint,
 };
 use crate::response::Success;
@@ -43,6 +43,7 @@ perform! {
     CleanupCheckpoints by lasting::cleanup;
     BackupState by lasting::backup;
     Import by lasting::import;
+    Export by exchange::export;
     Doctor by care::doctor;
     Metadata by care::metadata;
     Holds by resources::holds;

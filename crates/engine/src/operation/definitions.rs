@@ -60,7 +60,10 @@ define! {
     BackupState => Backup, "backup-state", Writes, [WORKFLOW_NEEDED],
         ["backup-state wf --output wf.wfrarchive", "backup-state wf --encryption --retention permanent"];
     Import => Imported, "import", Writes, [Positional::needed("path", Slot::HostPath)],
-        ["import wf.wfrarchive --from archive"];
+        ["import wf.wfrarchive --from archive", "import .claude/coordination --from hub",
+         "import specs/plan.md --from plan --workflow-id wf"];
+    Export => Exported, "export", Reads, [WORKFLOW_NEEDED],
+        ["export wf", "export wf --format reference", "export wf --output wf.json"];
     Doctor => Diagnosis, "doctor", Writes, [], ["doctor", "doctor --rebuild-catalog"];
     Holds => HoldList, "holds", Reads, [WORKFLOW], ["holds", "holds wf --json"];
     HoldResources => HoldPlaced, "hold-resources", Writes, [WORKFLOW_NEEDED],

@@ -49,22 +49,53 @@ pub enum ImportFrom {
     /// An archive of `backup-state`.
     #[default]
     Archive,
-    /// A coordination hub's state; comes with the workflow's state.
+    /// A coordination hub's directory, or one document of it.
     Hub,
-    /// A Markdown plan; comes with the workflow's state.
+    /// A Markdown plan.
     Plan,
 }
 
-/// Brings the checkpoints of an archive into the store.
+/// Brings in checkpoints of an archive, or workflows of a coordination hub or of a Markdown plan.
 ///
-/// All of it is verified before the first of them is committed. Checkpoints that are there already are left alone.
+/// An archive is verified before anything of it is committed; checkpoints and events that are there already are left
+/// alone. From a hub come the states in `workflows`, the logs in `events` and what `agent_pools` say of agents; from a
+/// plan its phases (`## Phase 1: Research [COMPLETED]`) and its tasks (`- [ ]`, `- [x]`). Nothing comes twice: called
+/// again, it brings in what changed since. An open box says nothing of a task that is known better.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Import {
-    /// The file.
+    /// The file, or the hub's directory.
     pub path: Option<HostPath>,
     /// What it is.
     pub from: ImportFrom,
+    /// Of a hub: of this workflow only. Of a plan or of a document that names none: the workflow that it is.
+    pub workflow_id: Option<WorkflowId>,
+    /// Whether it is only said what would come of it; of hubs and plans.
+    pub dry_run: bool,
+}
+
+/// The shape of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum DocumentFormat {
+    /// The coordination hub's: all of the state; `import --from hub` reads it back.
+    #[default]
+    Hub,
+    /// The reference's: the `workflow_state` of a checkpoint, a summary.
+    Reference,
+}
+
+/// Writes a workflow's state as a document of the coordination hub, or of the reference.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Export {
+    /// The workflow.
+    pub workflow_id: Option<WorkflowId>,
+    /// The shape.
+    pub format: DocumentFormat,
+    /// The file, which must not be there; the document is part of the answer where it is not given.
+    pub output: Option<HostPath>,
 }
 
 /// Writes the reference's metadata files of a workflow.

@@ -77,10 +77,52 @@ pub struct Backup {
     pub verified: bool,
 }
 
-/// Result of `import`.
+/// What became of a workflow that was imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Became {
+    /// It is new.
+    Created,
+    /// It changed.
+    Updated,
+    /// It was so before.
+    Unchanged,
+}
+
+/// A workflow of a hub or of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImportedWorkflow {
+    /// Which.
+    pub workflow_id: WorkflowId,
+    /// What became of it.
+    pub became: Became,
+    /// Events of its log that are new.
+    pub events: u64,
+    /// Phases that are new.
+    pub phases_created: u64,
+    /// Tasks that are new.
+    pub tasks_created: u64,
+    /// Tasks that changed.
+    pub tasks_updated: u64,
+    /// Tasks that were so before.
+    pub tasks_unchanged: u64,
+    /// Agents that are new.
+    pub agents_created: u64,
+}
+
+/// A part of a document that was passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IgnoredPart {
+    /// Where: a file, with its line where it has one.
+    pub place: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Result of `import`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Imported {
-    /// The file.
+    /// The file or directory.
     pub path: String,
     /// The workflows concerned.
     pub workflows: Vec<WorkflowId>,
@@ -90,6 +132,33 @@ pub struct Imported {
     pub present: Vec<CheckpointId>,
     /// Objects that are new in the store.
     pub objects: u64,
+    /// Whether nothing was brought in, just looked at.
+    pub dry_run: bool,
+    /// Events that are new in the log; of a dry run, that would be, states aside.
+    pub events: u64,
+    /// Events that were there already.
+    pub events_known: u64,
+    /// What became of each workflow of a hub or of a plan.
+    pub states: Vec<ImportedWorkflow>,
+    /// What was passed over, and why.
+    pub ignored: Vec<IgnoredPart>,
+}
+
+/// Result of `export`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Exported {
+    /// Which workflow.
+    pub workflow_id: WorkflowId,
+    /// The version of its state.
+    pub state_version: u64,
+    /// The file; `null` where the document is here.
+    pub path: Option<String>,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of its bytes.
+    pub checksum: Digest,
+    /// The document; `null` where it is in a file.
+    pub document: Option<Value>,
 }
 
 /// Result of `metadata`.

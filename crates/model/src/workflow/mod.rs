@@ -6,6 +6,7 @@
 mod aim;
 pub mod document;
 pub mod fold;
+pub mod markdown;
 pub mod merge;
 mod parts;
 mod patch;

@@ -1,0 +1,132 @@
+//! States in and out: a hub's directory, a plan, a document.
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// A hub's directory below the workspace's root.
+fn hub(world: &World) {
+    let workflow = json!({"workflow_state": {
+        "id": "port_1", "name": "Port", "status": "running", "created_at": "2025-01-15T11:30:00Z", "current_phase": 1,
+        "total_phases": 2, "progress_percentage": 50,
+        "phases": [{"phase_id": 1, "name": "Research", "status": "in_progress", "tasks": [
+            {"task_id": "t1", "description": "read", "status": "completed", "assigned_agent": "a1", "execution_time": "3m"},
+            {"task_id": "t2", "status": "active", "assigned_agent": "a1"}]}],
+        "agent_assignments": {"a1": {"current_task": "t2", "performance_score": 0.9, "tasks_completed": 1}},
+        "dependencies": {"external": [], "internal": []}, "configuration": {"max_agents": 20}, "metrics": {}
+    }});
+    world.tree.write(".claude/coordination/workflows/active/port_1.json", workflow.to_string().as_bytes());
+    world.tree.write(".claude/coordination/workflows/failed/broken.json", b"{");
+    let log = concat!(
+        "WORKFLOW_CREATED:port_1:global:{\"name\":\"Port\"}\n",
+        "not an event\n",
+        "TASK_ASSIGNED:port_1:1:{\"task_id\":\"t3\",\"agent_id\":\"a2\"}\n",
+        "TASK_ASSIGNED:port_1:1:{\"task_id\":\"t3\",\"agent_id\":\"a2\"}\n",
+    );
+    world.tree.write(".claude/coordination/events/port_1_events.jsonl", log.as_bytes());
+    let pool =
+        json!({"total_agents": 1, "performance_metrics": {"a1": {"specialization": "reader", "success_rate": 0.9}}});
+    world.tree.write(".claude/coordination/agent_pools/main.json", pool.to_string().as_bytes());
+    world.tree.write(".claude/coordination/checkpoints/port_1/latest.json", b"{}");
+}
+
+fn document(world: &World, workflow: &str) -> Value {
+    world.ok(&["export", workflow]).result("document").clone()
+}
+
+#[test]
+fn a_hub_comes_in_once_and_goes_out_as_it_was() {
+    let world = World::new();
+    hub(&world);
+    let dry = world.ok(&["import", ".", "--from", "hub", "--dry-run"]);
+    assert_eq!(dry.result("states")[0]["became"], "created");
+    world.refused(&["export", "port_1"], 3, "WORKFLOW_NOT_FOUND");
+    let made = world.ok(&["import", ".", "--from", "hub"]);
+    assert_eq!((made.result("events"), made.result("states")[0]["tasks_created"].as_u64()), (&json!(4), Some(3)));
+    let places: Vec<&str> =
+        made.result("ignored").as_array().unwrap().iter().map(|one| one["place"].as_str().unwrap()).collect();
+    assert_eq!(places, ["events/port_1_events.jsonl:2", "workflows/failed/broken.json", "checkpoints"]);
+    let doc = document(&world, "port_1");
+    assert_eq!(
+        (&doc["phases"][0]["tasks"][0]["execution_time"], &doc["progress_percentage"]),
+        (&json!("3m"), &json!(50))
+    );
+    let agent = &doc["agent_assignments"]["a1"];
+    assert_eq!((&agent["role"], &agent["pool"]["success_rate"]), (&json!("reader"), &json!(0.9)));
+    let again = world.ok(&["import", ".claude/coordination", "--from", "hub"]);
+    assert_eq!((again.result("states")[0]["became"].as_str(), again.result("events")), (Some("unchanged"), &json!(0)));
+    assert_eq!(document(&world, "port_1"), doc);
+}
+
+#[test]
+fn an_export_is_imported_into_an_empty_store_as_it_was() {
+    let (here, there) = (World::new(), World::new());
+    hub(&here);
+    here.ok(&["import", ".", "--from", "hub"]);
+    let file = here.data.path().join("port_1.json");
+    let file = file.to_str().unwrap();
+    here.ok(&["export", "port_1", "--output", file]);
+    here.refused(&["export", "port_1", "--output", file], 5, "TARGET_NOT_EMPTY");
+    there.ok(&["import", file, "--from", "hub"]);
+    let strip = |mut doc: Value| {
+        doc.as_object_mut().unwrap().remove("updated_at");
+        doc.as_object_mut().unwrap().remove("state_version");
+        doc
+    };
+    assert_eq!(strip(document(&there, "port_1")), strip(document(&here, "port_1")));
+    let summary = there.ok(&["export", "port_1", "--format", "reference"]);
+    assert_eq!(summary.result("document")["agent_assignments"]["a1"]["current_task"], "t2");
+}
+
+#[test]
+fn a_plan_comes_in_again_with_what_was_ticked_since() {
+    let world = World::new();
+    let plan = |tick: char| {
+        format!(
+            "# Port\n\n## Phase 1: Research\n- [{tick}] read\n- [ ] note\n  - [ ] in short\n\n## Phase 2: Build\n1. look\n"
+        )
+    };
+    world.tree.write("plan.md", plan(' ').as_bytes());
+    let made = world.ok(&["import", "plan.md", "--from", "plan", "--workflow-id", "port"]);
+    let state = &made.result("states")[0];
+    assert_eq!((&state["phases_created"], &state["tasks_created"]), (&json!(2), &json!(3)));
+    assert_eq!(made.result("ignored")[0]["place"], "line 9");
+    world.tree.write("plan.md", plan('x').as_bytes());
+    let again = world.ok(&["import", "plan.md", "--from", "plan", "--workflow-id", "port"]);
+    let state = &again.result("states")[0];
+    assert_eq!(
+        (&state["became"], &state["tasks_created"], &state["tasks_updated"]),
+        (&json!("updated"), &json!(0), &json!(1))
+    );
+    let same = world.ok(&["import", "plan.md", "--from", "plan", "--workflow-id", "port"]);
+    assert_eq!(same.result("states")[0]["became"], "unchanged");
+    let tasks = document(&world, "port")["phases"][0]["tasks"].clone();
+    let statuses: Vec<_> = tasks.as_array().unwrap().iter().map(|task| task["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["pending", "pending", "completed"]);
+    assert_eq!(tasks[0]["parent_task"], "p1_note");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_changes_nothing() {
+    let world = World::new();
+    world.tree.write("empty.md", b"nothing to do\n");
+    world.tree.write("binary.md", b"\xff\xfe");
+    world.tree.write("list.json", b"[]");
+    world.tree.write("other.json", br#"{"weather": "good"}"#);
+    world.tree.write("twice.json", br#"{"status": "running", "status": "paused"}"#);
+    world.tree.write("dir/file", b"");
+    for (path, from, code, error) in [
+        ("none.md", "plan", 3, "FILE_NOT_FOUND"),
+        ("empty.md", "plan", 2, "DOCUMENT_INVALID"),
+        ("binary.md", "plan", 2, "DOCUMENT_INVALID"),
+        ("dir", "plan", 2, "INVALID_PARAMETER"),
+        ("dir", "hub", 2, "DOCUMENT_INVALID"),
+        ("list.json", "hub", 2, "DOCUMENT_INVALID"),
+        ("other.json", "hub", 2, "DOCUMENT_INVALID"),
+        ("twice.json", "hub", 2, "DOCUMENT_INVALID"),
+    ] {
+        world.refused(&["import", path, "--from", from], code, error);
+    }
+    world.checkpoint("base");
+    world.refused(&["export", "wf"], 3, "STATE_NOT_FOUND");
+}

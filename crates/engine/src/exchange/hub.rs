@@ -1,0 +1,241 @@
+//! A coordination hub's directory, or one of its documents.
+//!
+//! Owns its layout: `workflows/{active,completed,failed}`, `events`, `agent_pools`, `checkpoints`. A file that cannot be
+//! read is named and passed over; the rest goes on. Refuses to write there.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+use wfr_model::event::Draft;
+use wfr_model::{Timestamp, WorkflowId, json as text};
+
+use super::{Reading, Update, event_id, text_of};
+use crate::error::{Code, Failure};
+
+/// The longest log of events, in bytes.
+const LOG_BYTES_MAX: usize = 1 << 30;
+
+/// Lines of a log that are named one by one where they are no events.
+const LINES_NAMED_MAX: usize = 20;
+
+/// Reads a hub's directory, a directory that has one below `.claude`, or one document.
+pub fn read(path: &Path, workflow: Option<WorkflowId>, now: Timestamp) -> Result<Reading, Failure> {
+    let mut reading = Reading::default();
+    if !path.is_dir() {
+        let doc = document(path)?;
+        let (workflow, fields) = of_workflow(doc, workflow, path)?;
+        reading.said(workflow).updates.push(Update::Fields(fields));
+        return Ok(reading);
+    }
+    let below = path.join(".claude/coordination");
+    let root = if below.is_dir() { below } else { path.to_owned() };
+    if !["workflows", "events"].iter().any(|name| root.join(name).is_dir()) {
+        let message = format!("{} is no coordination hub: it has neither `workflows` nor `events`", root.display());
+        return Err(Failure::new(Code::DocumentInvalid, message).with_hint("name `.claude/coordination`, or one file"));
+    }
+    Directory { root, only: workflow, now }.read(&mut reading)?;
+    Ok(reading)
+}
+
+struct Directory {
+    root: PathBuf,
+    /// The one workflow that is asked for.
+    only: Option<WorkflowId>,
+    now: Timestamp,
+}
+
+impl Directory {
+    fn read(&self, reading: &mut Reading) -> Result<(), Failure> {
+        // Events first: what the hub says of a state holds over what its log gives.
+        for file in self.files("events", "jsonl", reading)? {
+            self.log(&file, reading)?;
+        }
+        let pools = self.pools(reading)?;
+        for (dir, status) in [("active", "running"), ("completed", "completed"), ("failed", "failed")] {
+            for file in self.files(&format!("workflows/{dir}"), "json", reading)? {
+                self.workflow(&file, status, &pools, reading);
+            }
+        }
+        let kept = self.root.join("checkpoints");
+        if kept.is_dir() {
+            let why = "a hub's checkpoints hold no files: take one with `wfr create-checkpoint`";
+            reading.ignore("checkpoints", why);
+        }
+        Ok(())
+    }
+
+    /// The files of a directory, by name; others are named.
+    fn files(&self, dir: &str, end: &str, reading: &mut Reading) -> Result<Vec<PathBuf>, Failure> {
+        let path = self.root.join(dir);
+        if !path.is_dir() {
+            return Ok(vec![]);
+        }
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(path)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|found| found == end) {
+                files.push(path);
+            } else {
+                reading.ignore(self.place(&path), format!("it is no `.{end}` file"));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    fn place(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned()
+    }
+
+    fn log(&self, path: &Path, reading: &mut Reading) -> Result<(), Failure> {
+        let text = match text_of(path, LOG_BYTES_MAX) {
+            Ok(text) => text,
+            Err(failure) => {
+                reading.ignore(self.place(path), failure.to_string());
+                return Ok(());
+            }
+        };
+        let mut alike: HashMap<&str, u64> = HashMap::new();
+        let mut refused = 0;
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let nth = alike.entry(line).or_default();
+            *nth += 1;
+            match Draft::read(line) {
+                Ok(draft) => self.event(draft, line, *nth, reading)?,
+                Err(error) => {
+                    refused += 1;
+                    if refused <= LINES_NAMED_MAX {
+                        reading.ignore(format!("{}:{}", self.place(path), index + 1), error.to_string());
+                    }
+                }
+            }
+        }
+        if refused > LINES_NAMED_MAX {
+            let more = refused - LINES_NAMED_MAX;
+            reading.ignore(self.place(path), format!("{more} more lines are no events"));
+        }
+        Ok(())
+    }
+
+    /// An event without an id gets one of its content, so that it is the same one when it is read again.
+    fn event(&self, draft: Draft, line: &str, nth: u64, reading: &mut Reading) -> Result<(), Failure> {
+        if self.only.is_some() && draft.workflow_id != self.only {
+            return Ok(());
+        }
+        let id = match &draft.event_id {
+            Some(id) => id.clone(),
+            None => event_id(&["hub event", line, &nth.to_string()])?,
+        };
+        let event = draft.complete(|| id, self.now, "coordination-hub");
+        match &event.workflow_id {
+            Some(workflow) => reading.said(workflow.clone()).events.push(event),
+            None => reading.global.push(event),
+        }
+        Ok(())
+    }
+
+    fn workflow(&self, path: &Path, status: &str, pools: &Map<String, Value>, reading: &mut Reading) {
+        let read = document(path).and_then(|doc| of_workflow(doc, None, path));
+        let (workflow, mut fields) = match read {
+            Ok(read) => read,
+            Err(failure) => return reading.ignore(self.place(path), failure.to_string()),
+        };
+        if self.only.as_ref().is_some_and(|only| *only != workflow) {
+            return;
+        }
+        fields.entry("status").or_insert_with(|| status.into());
+        for key in ["agent_assignments", "agents"] {
+            let Some(Value::Object(agents)) = fields.get_mut(key) else { continue };
+            for (id, agent) in agents {
+                let (Some(pool), Value::Object(agent)) = (pools.get(id), agent) else { continue };
+                let role = pool.get("specialization").filter(|_| !agent.contains_key("role"));
+                agent.extend(role.map(|role| ("role".to_owned(), role.clone())));
+                agent.insert("pool".to_owned(), pool.clone());
+            }
+        }
+        reading.said(workflow).updates.push(Update::Fields(fields));
+    }
+
+    /// What the pools say of each agent.
+    fn pools(&self, reading: &mut Reading) -> Result<Map<String, Value>, Failure> {
+        let mut agents = Map::new();
+        for file in self.files("agent_pools", "json", reading)? {
+            match document(&file) {
+                Ok(doc) => {
+                    let pool = doc.get("agent_pool").unwrap_or(&Value::Null);
+                    let metrics = doc.get("performance_metrics").or_else(|| pool.get("performance_metrics"));
+                    agents.extend(metrics.and_then(Value::as_object).cloned().unwrap_or_default());
+                }
+                Err(failure) => reading.ignore(self.place(&file), failure.to_string()),
+            }
+        }
+        Ok(agents)
+    }
+}
+
+/// The document of a file.
+pub fn document(path: &Path) -> Result<Map<String, Value>, Failure> {
+    let read = text_of(path, text::BYTES_MAX)?;
+    text::parse_object(&read).map_err(|error| {
+        let failure = Failure::new(Code::DocumentInvalid, format!("{} cannot be read: {error}", path.display()));
+        failure.with_hint("mend the file, or name another one: nothing was changed")
+    })
+}
+
+/// Keys of which a state has one at least.
+const STATE: &[&str] = &[
+    "status",
+    "phases",
+    "tasks",
+    "current_phase",
+    "agent_assignments",
+    "agents",
+    "completed_tasks",
+    "pending_tasks",
+    "configuration",
+    "metrics",
+    "allocations",
+    "resource_allocations",
+    "progress_percentage",
+    "state_version",
+    "name",
+];
+
+/// Whose state a document is, and its fields: a hub's `workflow_state`, bare or not, or a checkpoint of the reference.
+pub fn of_workflow(
+    mut doc: Map<String, Value>,
+    asked: Option<WorkflowId>,
+    path: &Path,
+) -> Result<(WorkflowId, Map<String, Value>), Failure> {
+    let mut ids: Vec<Value> = Vec::new();
+    let mut note =
+        |doc: &Map<String, Value>| ids.extend(["id", "workflow_id"].iter().filter_map(|key| doc.get(*key).cloned()));
+    note(&doc);
+    let mut dependencies = None;
+    for wrapper in ["checkpoint", "workflow_state", "workflow_status"] {
+        if !doc.get(wrapper).is_some_and(Value::is_object) {
+            continue;
+        }
+        if let Some(Value::Object(inner)) = doc.shift_remove(wrapper) {
+            dependencies =
+                dependencies.or_else(|| inner.get("dependencies").filter(|_| wrapper == "checkpoint").cloned());
+            note(&inner);
+            doc = inner;
+        }
+    }
+    doc.extend(dependencies.map(|those| ("dependencies".to_owned(), those)));
+    if !STATE.iter().any(|key| doc.contains_key(*key)) {
+        let message = format!("{} holds no workflow's state", path.display());
+        let hint = "a hub's document has `status` and `phases`, a checkpoint's `current_phase`";
+        return Err(Failure::new(Code::DocumentInvalid, message).with_hint(hint));
+    }
+    let named = ids.iter().rev().find_map(|id| id.as_str()?.parse().ok());
+    let of_file = || path.file_stem()?.to_str()?.parse().ok();
+    let workflow = asked.or(named).or_else(of_file).ok_or_else(|| {
+        Failure::new(Code::DocumentInvalid, format!("{} names no workflow", path.display()))
+            .with_hint("name it with `--workflow-id ID`")
+    })?;
+    doc.insert("id".to_owned(), json!(workflow));
+    Ok((workflow, doc))
+}

@@ -1,0 +1,220 @@
+//! Workflows from outside: what a coordination hub or a plan says, brought into the log without saying anything twice.
+//!
+//! Owns how a document becomes an event: only what differs from the present state is appended, under an id that follows
+//! from it. Refuses to know how documents are written: [`hub`] and [`plan`] read them.
+
+pub mod hub;
+pub mod plan;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use wfr_catalog::{Appended, CatalogError};
+use wfr_model::event::{Event, EventName, EventType};
+use wfr_model::workflow::markdown::Plan;
+use wfr_model::workflow::{Nowhere, Whole, fold};
+use wfr_model::{EventId, Timestamp, WorkflowId};
+use wfr_store::object::hash;
+
+use crate::error::{Code, Failure, code_of_io};
+use crate::open::Open;
+use crate::results::{Became, IgnoredPart, ImportedWorkflow};
+use crate::state;
+
+/// What a document says of one workflow.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Events, in their order.
+    pub events: Vec<Event>,
+    /// States, each of which counts over what came before.
+    pub updates: Vec<Update>,
+}
+
+/// What a state is to become.
+#[derive(Debug)]
+pub enum Update {
+    /// These fields are set.
+    Fields(Map<String, Value>),
+    /// What a plan says of the state that is there.
+    Plan(Box<Plan>),
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// What is said of each workflow.
+    pub workflows: BTreeMap<WorkflowId, Said>,
+    /// Events that concern none in particular.
+    pub global: Vec<Event>,
+    /// What was not understood, or is not brought in, with why.
+    pub ignored: Vec<IgnoredPart>,
+}
+
+impl Reading {
+    fn ignore(&mut self, place: impl Into<String>, why: impl Into<String>) {
+        self.ignored.push(IgnoredPart { place: place.into(), why: why.into() });
+    }
+
+    fn said(&mut self, workflow: WorkflowId) -> &mut Said {
+        self.workflows.entry(workflow).or_default()
+    }
+}
+
+/// What became of a reading.
+#[derive(Debug, Default)]
+pub struct Brought {
+    /// Each workflow, in the order of ids.
+    pub workflows: Vec<ImportedWorkflow>,
+    /// Events that are new.
+    pub appended: u64,
+    /// Events that were known.
+    pub known: u64,
+}
+
+/// Brings a reading in: one transaction. With `dry` it is only said what would become of it.
+pub fn bring_in(open: &Open, reading: Reading, source: &str, now: Timestamp, dry: bool) -> Result<Brought, Failure> {
+    let mut brought = Brought::default();
+    let mut batch = reading.global;
+    for (workflow, said) in reading.workflows {
+        let present = state::present(&open.catalog, &workflow)?;
+        let existed = present.is_some();
+        let present = present.unwrap_or_else(|| Whole::new(workflow.clone()));
+        let mut goal = present.clone();
+        let known = said.events.len();
+        let news = unknown(open, said.events)?;
+        brought.known += (known - news.len()) as u64;
+        fold_into(&mut goal, &news);
+        let log_says = goal.clone();
+        for update in said.updates {
+            let data = match update {
+                Update::Fields(data) => data,
+                Update::Plan(plan) => plan.update(&goal),
+            };
+            fold_into(&mut goal, &[update_event(&workflow, data, source, now)?]);
+        }
+        let changes = log_says.difference(&goal).map(|mut data| {
+            data.insert("imported_from".to_owned(), source.into());
+            data.insert("state_version".to_owned(), goal.head.state_version.into());
+            data
+        });
+        let became = match (existed, news.is_empty() && changes.is_none()) {
+            (false, _) => Became::Created,
+            (true, true) => Became::Unchanged,
+            (true, false) => Became::Updated,
+        };
+        brought.workflows.push(counted(&workflow, became, &present, &goal, news.len() as u64));
+        // A workflow of which nothing is said but that it is there comes to be all the same.
+        let changes = changes.or_else(|| (!existed && news.is_empty()).then(Map::new));
+        batch.extend(news);
+        if let Some(data) = changes {
+            batch.push(update_event(&workflow, data, source, now)?);
+        }
+    }
+    if !dry {
+        for ended in open.catalog.append_events(&batch, now)? {
+            match ended {
+                Appended::New { .. } => brought.appended += 1,
+                Appended::Known => brought.known += 1,
+            }
+        }
+    }
+    Ok(brought)
+}
+
+/// The events that are not in the log.
+fn unknown(open: &Open, events: Vec<Event>) -> Result<Vec<Event>, CatalogError> {
+    let mut news = Vec::with_capacity(events.len());
+    for event in events {
+        if !open.catalog.has_event(&event.event_id)? {
+            news.push(event);
+        }
+    }
+    Ok(news)
+}
+
+/// Folds events into a state that is all in memory.
+pub(crate) fn fold_into(whole: &mut Whole, events: &[Event]) {
+    let mut state = whole.to_state();
+    for event in events {
+        match fold::apply(&mut state, &mut Nowhere, event) {
+            Ok(_) => {}
+            Err(never) => match never {},
+        }
+    }
+    *whole = Whole::of(&state);
+}
+
+fn update_event(
+    workflow: &WorkflowId,
+    data: Map<String, Value>,
+    source: &str,
+    now: Timestamp,
+) -> Result<Event, Failure> {
+    let text = Value::Object(data.clone()).to_string();
+    Ok(Event {
+        event_id: event_id(&[workflow.as_str(), source, &text])?,
+        event_type: EventName::Known(EventType::WorkflowStateUpdated),
+        workflow_id: Some(workflow.clone()),
+        phase: None,
+        timestamp: now,
+        source_component: "workflow-recovery".to_owned(),
+        data,
+        priority: None,
+        ttl_seconds: None,
+    })
+}
+
+/// An id that the same content gets again: `evt_` and the form of a UUID whose digits are those of a hash.
+pub(crate) fn event_id(content: &[&str]) -> Result<EventId, Failure> {
+    let mut bytes = Vec::new();
+    for part in content {
+        bytes.extend((part.len() as u64).to_be_bytes());
+        bytes.extend(part.as_bytes());
+    }
+    let hex = hash(&bytes).to_hex();
+    let text = format!("evt_{}-{}-8{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32]);
+    text.parse().map_err(|error| Failure::of(Code::Internal, &error))
+}
+
+/// What changed in parts.
+fn counted(workflow: &WorkflowId, became: Became, before: &Whole, after: &Whole, events: u64) -> ImportedWorkflow {
+    let news = |from: usize, to: usize| to.saturating_sub(from) as u64;
+    let changed = after.tasks.iter().filter(|(id, task)| before.tasks.get(*id).is_some_and(|old| old != *task)).count();
+    ImportedWorkflow {
+        workflow_id: workflow.clone(),
+        became,
+        events,
+        phases_created: news(before.phases.len(), after.phases.len()),
+        tasks_created: news(before.tasks.len(), after.tasks.len()),
+        tasks_updated: changed as u64,
+        tasks_unchanged: (before.tasks.len() as u64).saturating_sub(changed as u64),
+        agents_created: news(before.agents.len(), after.agents.len()),
+    }
+}
+
+/// The text of a file, within bounds.
+fn text_of(path: &Path, bytes_max: usize) -> Result<String, Failure> {
+    use std::io::Read;
+    let failed = |error: std::io::Error| {
+        let code = if error.kind() == std::io::ErrorKind::NotFound { Code::FileNotFound } else { code_of_io(&error) };
+        Failure::new(code, format!("cannot read {}", path.display())).with_details(error.to_string())
+    };
+    let meta = std::fs::metadata(path).map_err(failed)?;
+    if !meta.is_file() {
+        let message = format!("{} is not a regular file", path.display());
+        return Err(Failure::new(Code::InvalidParameter, message).with_hint("name the file itself"));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let refuse = |why: String| {
+        let failure = Failure::new(Code::DocumentInvalid, format!("{} cannot be read: {why}", path.display()));
+        failure.with_hint("mend the file, or name another one: nothing was changed")
+    };
+    if bytes.len() > bytes_max {
+        return Err(refuse(format!("it is longer than {bytes_max} bytes")));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| refuse(format!("it is not UTF-8 from byte {}", error.utf8_error().valid_up_to())))
+}
