@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,7 +29,7 @@ const PORT_WAIT: Duration = Duration::from_millis(500);
 const VERSION_WAIT: Duration = Duration::from_secs(2);
 
 /// How much of what a tool says is looked at, in bytes.
-const VERSION_BYTES_MAX: u64 = 4 << 10;
+const VERSION_BYTES_MAX: usize = 4 << 10;
 
 /// Whose need it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -226,7 +228,7 @@ impl Prober<'_> {
         if !self.versions {
             return (Verdict::Passed, place);
         }
-        match (version(&path), wanted) {
+        match (version(&path, VERSION_WAIT), wanted) {
             (None, None) => (Verdict::Passed, format!("{place}; it does not say its version")),
             (Some(says), None) => (Verdict::Passed, format!("{place}: {says}")),
             (None, Some(wanted)) => (Verdict::Skipped, format!("{place} does not say whether it is {wanted}")),
@@ -298,27 +300,39 @@ fn port_answers(host: &str, port: u16) -> (Verdict, String) {
 }
 
 /// The first line of what a tool says of its version; `None` where it says nothing in time.
-fn version(path: &Path) -> Option<String> {
+fn version(path: &Path, wait: Duration) -> Option<String> {
     let mut command = Command::new(path);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
-    let begun = Instant::now();
-    let ended = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status.success(),
-            Ok(None) if begun.elapsed() < VERSION_WAIT => std::thread::sleep(Duration::from_millis(5)),
-            _ => {
-                let _ = child.kill();
-                let _ = child.wait();
-                break false;
-            }
-        }
-    };
-    let mut said = Vec::new();
-    child.stdout.take()?.take(VERSION_BYTES_MAX).read_to_end(&mut said).ok()?;
+    let said = child.stdout.take().map(|from| said_in_time(from, Instant::now() + wait));
+    // What it has not said by now is not waited for.
+    let _ = child.kill();
+    let _ = child.wait();
+    let said = said?;
     let text = String::from_utf8_lossy(&said);
-    let line = text.lines().next().map(str::trim).filter(|line| ended && !line.is_empty())?;
+    let line = text.lines().next().map(str::trim).filter(|line| !line.is_empty())?;
     Some(line.chars().filter(|letter| !letter.is_control()).take(120).collect())
+}
+
+/// What comes until the end, the limit, or the deadline.
+fn said_in_time(mut from: std::process::ChildStdout, deadline: Instant) -> Vec<u8> {
+    let mut said = Vec::new();
+    let mut buffer = [0; 512];
+    while said.len() < VERSION_BYTES_MAX {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(left) = Timespec::try_from(left) else { break };
+        match poll(&mut [PollFd::new(&from, PollFlags::IN)], Some(&left)) {
+            Ok(0) => break,
+            Err(Errno::INTR) => continue,
+            Err(_) => break,
+            Ok(_) => {}
+        }
+        match from.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => said.extend_from_slice(&buffer[..count]),
+        }
+    }
+    said
 }
 
 #[cfg(test)]
@@ -357,6 +371,20 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!((needs[5].scope, needs[7].scope), (Scope::Internal, Scope::Agent));
+    }
+
+    #[test]
+    fn a_tool_that_says_nothing_in_time_says_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let tool = |name: &str, script: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("it can be written");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+            path
+        };
+        assert_eq!(version(&tool("says", "echo 'tool 1.2'; echo more"), VERSION_WAIT).as_deref(), Some("tool 1.2"));
+        assert_eq!(version(&tool("silent", "exec sleep 60"), Duration::from_millis(50)), None);
+        assert_eq!(version(&tool("fails", "exit 3"), VERSION_WAIT), None);
     }
 
     #[test]

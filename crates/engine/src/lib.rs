@@ -32,6 +32,7 @@ pub mod response;
 pub mod results;
 pub mod scanning;
 pub mod session;
+mod soundness;
 pub mod state;
 mod textdiff;
 pub mod upkeep;

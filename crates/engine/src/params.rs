@@ -8,6 +8,7 @@ pub mod checkpoints;
 pub mod coordination;
 pub mod lasting;
 pub mod recoveries;
+pub mod states;
 pub mod values;
 pub mod workspace;
 
@@ -24,5 +25,6 @@ pub use recoveries::{
     Checks, Consent, EmergencyRestore, ErrorHandling, OnDamage, Priority, Recoveries, RestorationMode, Restore, Resume,
     Undo, ValidationConfig,
 };
+pub use states::{MergeStates, RepairState, ValidateState};
 pub use values::{HostPath, On, OneOrMany, Phase, RetentionPolicy};
 pub use workspace::{Completions, Config, Demo, Doctor, Init, Man, Schema, Shell};

@@ -6,6 +6,7 @@
 pub mod checkpoints;
 pub mod coordination;
 pub mod recoveries;
+pub mod states;
 pub mod workspace;
 
 use schemars::JsonSchema;
@@ -23,6 +24,7 @@ pub use recoveries::{
     MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,
     ValidationResults,
 };
+pub use states::{LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation};
 pub use workspace::{
     Backup, Became, ConfigKey, ConfigView, Diagnosis, Exported, FileSystemReport, IgnoredPart, Imported,
     ImportedWorkflow, Initialised, MetadataWritten, OperationSchemas, Schemas, Text,

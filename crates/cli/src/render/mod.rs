@@ -8,6 +8,7 @@ mod checkpoints;
 mod coordination;
 mod exchange;
 mod recoveries;
+mod states;
 mod table;
 mod workspace;
 
@@ -40,7 +41,13 @@ pub fn before_failure(operation: &str, result: &Value) -> String {
 
 /// A result with a plan, as the plan alone.
 pub fn plan(result: &Value) -> String {
-    view(&result["plan"], recoveries::plan)
+    let plan = &result["plan"];
+    // A plan of a state has no steps for files.
+    match (plan.get("fold_again"), plan.get("findings")) {
+        (Some(_), _) => view(plan, states::repair_plan),
+        (None, Some(_)) => view(plan, states::merge_plan),
+        (None, None) => view(plan, recoveries::plan),
+    }
 }
 
 fn result_of(operation: &str, result: &dyn Answer) -> String {
@@ -60,6 +67,9 @@ fn result_of(operation: &str, result: &dyn Answer) -> String {
         "backup-state" => view(result, workspace::backup),
         "import" => view(result, exchange::imported),
         "export" => view(result, exchange::exported),
+        "validate-state" => view(result, states::validation),
+        "repair-state" => view(result, states::repair),
+        "merge-states" => view(result, states::merge),
         "metadata" => view(result, workspace::metadata),
         "holds" => view(result, coordination::holds),
         "hold-resources" => view(result, coordination::placed),

@@ -89,7 +89,9 @@ fn results_are_what_their_schemas_promise() {
     let archive = world.data.path().join("a.wfrarchive");
     let pages = world.data.path().join("man");
     let out = world.data.path().join("out");
-    let [archive, pages, out] = [&archive, &pages, &out].map(|path| path.to_str().unwrap());
+    let document = world.data.path().join("wf.json");
+    std::fs::write(&document, br#"{"id": "wf", "status": "running", "dependencies": {"tools": ["sh"]}}"#).unwrap();
+    let [archive, pages, out, document] = [&archive, &pages, &out, &document].map(|path| path.to_str().unwrap());
     world.checkpoint("base");
     world.tree.write("a.txt", b"edited\n");
     for arguments in [
@@ -114,6 +116,11 @@ fn results_are_what_their_schemas_promise() {
         &["resume"],
         &["backup-state", "wf", "--output", archive],
         &["import", archive],
+        &["import", document, "--from", "hub"],
+        &["export", "wf"],
+        &["validate-state", "wf", "--check-dependencies", "--performance-check"],
+        &["repair-state", "wf", "--plan"],
+        &["merge-states", "--primary-state", "wf", "--secondary-states", document, "--plan"],
         &["cleanup-checkpoints", "wf", "--retention-policy", "last=1", "--report-cleanup"],
         &["doctor"],
         &["metadata", "wf"],

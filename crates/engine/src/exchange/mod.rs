@@ -133,6 +133,16 @@ fn unknown(open: &Open, events: Vec<Event>) -> Result<Vec<Event>, CatalogError> 
     Ok(news)
 }
 
+/// The state that a document says.
+pub(crate) fn state_of(workflow: &WorkflowId, data: Map<String, Value>, now: Timestamp) -> Result<Whole, Failure> {
+    let mut whole = Whole::new(workflow.clone());
+    let is_dated = data.contains_key("created_at");
+    fold_into(&mut whole, &[update_event(workflow, data, "document", now)?]);
+    // The fold takes an event's time where nobody says another; a document that says none says none.
+    whole.head.created_at = whole.head.created_at.filter(|_| is_dated);
+    Ok(whole)
+}
+
 /// Folds events into a state that is all in memory.
 pub(crate) fn fold_into(whole: &mut Whole, events: &[Event]) {
     let mut state = whole.to_state();

@@ -9,10 +9,13 @@ pub mod coordination;
 mod exchange;
 pub mod inspect;
 pub mod lasting;
+mod merges;
 mod perform;
 pub mod recoveries;
+mod repairs;
 pub mod resources;
 pub mod setup;
+mod states;
 
 pub use perform::ALL;
 

@@ -2,13 +2,16 @@
 //!
 //! Owns the binding. Refuses to do anything itself.
 
-use super::{care, checkpoints, coordination, exchange, inspect, lasting, recoveries, resources, setup};
+use super::{
+    care, checkpoints, coordination, exchange, inspect, lasting, merges, recoveries, repairs, resources, setup, states,
+};
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
     Allocate, BackupState, Cat, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor,
-    EmergencyRestore, Export, HoldResources, Holds, Import, Init, ListCheckpoints, Metadata, Outbox, Recoveries,
-    RecoveryStatusUpdate, Release, Request, Restore, Resume, Show, Undo, Upkeep, ValidateCheckpoint,
+    EmergencyRestore, Export, HoldResources, Holds, Import, Init, ListCheckpoints, MergeStates, Metadata, Outbox,
+    Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Show, Undo, Upkeep,
+    ValidateCheckpoint, ValidateState,
 };
 use crate::response::Success;
 use crate::session::Session;
@@ -44,6 +47,9 @@ perform! {
     BackupState by lasting::backup;
     Import by lasting::import;
     Export by exchange::export;
+    ValidateState by states::validate;
+    RepairState by repairs::repair;
+    MergeStates by merges::merge;
     Doctor by care::doctor;
     Metadata by care::metadata;
     Holds by resources::holds;

@@ -64,6 +64,13 @@ define! {
          "import specs/plan.md --from plan --workflow-id wf"];
     Export => Exported, "export", Reads, [WORKFLOW_NEEDED],
         ["export wf", "export wf --format reference", "export wf --output wf.json"];
+    ValidateState => StateValidation, "validate-state", Writes, [WORKFLOW],
+        ["validate-state wf", "validate-state wf --validation-depth comprehensive --check-dependencies"];
+    RepairState => StateRepair, "repair-state", Writes, [WORKFLOW],
+        ["repair-state wf --plan", "repair-state wf --repair-strategy aggressive --yes"];
+    MergeStates => StateMerge, "merge-states", Writes, [],
+        ["merge-states --primary-state current_workflow_state --secondary-states other.json --plan",
+         "merge-states '{\"primary_state\": \"current_workflow_state\", \"secondary_states\": [\"ckpt_456\"]}'"];
     Doctor => Diagnosis, "doctor", Writes, [], ["doctor", "doctor --rebuild-catalog"];
     Holds => HoldList, "holds", Reads, [WORKFLOW], ["holds", "holds wf --json"];
     HoldResources => HoldPlaced, "hold-resources", Writes, [WORKFLOW_NEEDED],

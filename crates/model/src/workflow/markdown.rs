@@ -74,6 +74,9 @@ pub fn read(text: &str) -> Plan {
     reader.plan
 }
 
+/// A phase's name and how it stands, as its heading says.
+type Heading = (Option<String>, Option<PhaseStatus>);
+
 /// The lines that are no code, no comment and no front matter.
 struct Lines<'t> {
     kept: Vec<(usize, &'t str)>,
@@ -163,7 +166,7 @@ impl Reader {
         }
     }
 
-    fn phase(&mut self, number: usize, level: usize, phase_id: PhaseId, said: (Option<String>, Option<PhaseStatus>)) {
+    fn phase(&mut self, number: usize, level: usize, phase_id: PhaseId, said: Heading) {
         let (name, status) = said;
         let index = self.plan.phases.iter().position(|phase| phase.phase_id == phase_id);
         if index.is_some() {
@@ -240,7 +243,7 @@ fn heading(line: &str) -> Option<(usize, &str)> {
 }
 
 /// The phase of a heading such as `Phase 2: Implementation [COMPLETED]`, its name and how it stands.
-fn phase_in(text: &str) -> Option<(PhaseId, (Option<String>, Option<PhaseStatus>))> {
+fn phase_in(text: &str) -> Option<(PhaseId, Heading)> {
     let (text, status) = marked(text);
     let text = text.trim_start_matches(|letter: char| !letter.is_alphanumeric());
     let rest = text.get(5..).filter(|_| text.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("phase")))?;

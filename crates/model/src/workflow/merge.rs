@@ -14,6 +14,7 @@ use super::{Head, Phase, Task, TaskCounts, Whole};
 /// How states become one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum MergeStrategy {
     /// Every part of any of them; where two differ it is a conflict.
     #[default]
@@ -29,6 +30,7 @@ pub enum MergeStrategy {
 /// Who wins a conflict.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum ConflictResolution {
     /// The first state that is no present one.
     CheckpointPriority,

@@ -19,6 +19,8 @@ const ROUNDS_MAX: usize = 8;
 pub enum Mend {
     /// The state is folded again from its events: what is derived is made anew.
     FoldAgain,
+    /// The state as it is kept is said again in one event, so that it follows from the log whatever the log lost.
+    SealLog,
     /// A phase that something names is entered, as one that has not begun.
     AddPhase {
         /// Which.
@@ -86,12 +88,12 @@ pub struct Repair {
 
 impl Repair {
     /// One that loses nothing that may be true.
-    pub(super) fn safe(mend: Mend) -> Option<Self> {
+    pub fn safe(mend: Mend) -> Option<Self> {
         Some(Self { mend, safe: true })
     }
 
     /// One that may lose something.
-    pub(super) fn bold(mend: Mend) -> Option<Self> {
+    pub fn bold(mend: Mend) -> Option<Self> {
         Some(Self { mend, safe: false })
     }
 }
@@ -99,6 +101,7 @@ impl Repair {
 /// Which repairs are made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum Strategy {
     /// Safe ones only.
     #[default]
@@ -137,7 +140,7 @@ pub fn repaired(whole: &Whole, context: Context, strategy: Strategy) -> (Whole, 
 /// Makes a change; `false` where there is nothing to change, or where only who keeps the state can make it.
 pub fn apply(whole: &mut Whole, mend: &Mend) -> bool {
     match mend {
-        Mend::FoldAgain => false,
+        Mend::FoldAgain | Mend::SealLog => false,
         Mend::AddPhase { phase_id } => add_phase(whole, phase_id),
         Mend::FreeAgent { agent_id } => whole.agents.get_mut(agent_id).is_some_and(|agent| {
             let had_task = agent.current_task.take().is_some();

@@ -1,0 +1,143 @@
+//! The reference's own examples that concern states: what goes in comes out with the same fields.
+//!
+//! The blocks are its facts, field by field; where it lists alternatives (`a|b|c`) each is tried.
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// The state of a checkpoint, as its schema shows it.
+fn checkpoint() -> Value {
+    json!({"checkpoint": {
+        "checkpoint_id": "ckpt_789", "workflow_id": "workflow_123", "checkpoint_type": "phase_complete",
+        "created_at": "2025-01-15T11:30:00Z", "phase_id": 2, "phase_name": "Implementation Phase",
+        "trigger": "phase_completion",
+        "workflow_state": {
+            "current_phase": 2, "completed_tasks": 15, "pending_tasks": 3, "failed_tasks": 0,
+            "agent_assignments": {"agent_001": {"current_task": "task_016", "status": "in_progress", "progress": 65.5}},
+            "resource_allocations": {"cpu_cores": 4, "memory_gb": 8, "active_agents": 6}
+        },
+        "dependencies": {
+            "external_dependencies": ["nix_flake_inputs", "system_packages"],
+            "internal_dependencies": ["previous_phase_outputs", "configuration_files"],
+            "agent_dependencies": ["agent_pool_state", "task_completion_history"]
+        },
+        "integrity": {"state_hash": "sha256:def456...", "verification_status": "valid"},
+        "metadata": {"size_bytes": 15678, "compression": "gzip", "retention_policy": "30_days", "encryption": false,
+            "tags": ["phase_milestone", "pre_critical", "stable"]}
+    }})
+}
+
+/// Every place of the first document must have the same value in the second.
+#[track_caller]
+fn has_all(wanted: &Value, found: &Value, at: &str) {
+    match wanted {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| has_all(value, &found[key], &format!("{at}/{key}")))
+        }
+        _ => assert_eq!(wanted, found, "{at}"),
+    }
+}
+
+/// A world that knows the reference's workflow by its checkpoint.
+fn known() -> World {
+    let world = World::new();
+    world.tree.write("ckpt_789.json", checkpoint().to_string().as_bytes());
+    world.ok(&["import", "ckpt_789.json", "--from", "hub"]);
+    world
+}
+
+#[test]
+fn a_checkpoints_state_comes_out_as_it_went_in() {
+    let world = known();
+    let inner = &checkpoint()["checkpoint"];
+    let shown = world.ok(&["export", "workflow_123", "--format", "reference"]);
+    has_all(&inner["workflow_state"], shown.result("document"), "workflow_state");
+    let hub = world.ok(&["export", "workflow_123"]);
+    has_all(&inner["dependencies"], &hub.result("document")["dependencies"], "dependencies");
+    has_all(&inner["workflow_state"]["agent_assignments"], &hub.result("document")["agent_assignments"], "agents");
+    world.tree.write("again.json", hub.result("document").to_string().as_bytes());
+    let again = world.ok(&["import", "again.json", "--from", "hub"]);
+    assert_eq!(again.result("states")[0]["became"], "unchanged");
+}
+
+#[test]
+fn every_form_of_a_current_phase_is_the_same_phase() {
+    for form in [json!(2), json!("2"), json!("phase_2"), json!({"phase_id": 2, "name": "Build", "progress": 40})] {
+        let world = World::new();
+        world.tree.write("state.json", json!({"id": "wf", "current_phase": form}).to_string().as_bytes());
+        world.ok(&["import", "state.json", "--from", "hub"]);
+        assert_eq!(world.ok(&["export", "wf"]).result("document")["current_phase"], 2, "{form}");
+    }
+}
+
+#[test]
+fn the_state_operations_take_their_examples_word_for_word() {
+    let world = known();
+    let parameters = json!({"validation_depth": "comprehensive", "check_dependencies": true,
+        "verify_file_integrity": true, "performance_check": true});
+    let valid = world.ok(&["validate-state", "workflow_123", &parameters.to_string()]);
+    let found = valid.result("dependencies").as_array().unwrap().iter();
+    let found: Vec<(&str, &str)> =
+        found.map(|one| (one["name"].as_str().unwrap(), one["status"].as_str().unwrap())).collect();
+    assert_eq!(found, [("nix_flake_inputs", "skipped"), ("system_packages", "skipped")], "the others are there");
+    let parameters = json!({"repair_strategy": "conservative", "backup_before_repair": true,
+        "validate_after_repair": true, "report_repairs": true});
+    let repaired = world.ok(&["repair-state", "workflow_123", &parameters.to_string()]);
+    assert_eq!((repaired.result("applied"), repaired.result("validation")), (&json!(false), &json!("passed")));
+    let others = ["456", "789"].map(|number| {
+        let mut doc = checkpoint();
+        doc["checkpoint"]["workflow_state"]["agent_assignments"]["agent_001"]["progress"] =
+            json!(number.parse::<u32>().unwrap() % 100);
+        let file = format!("ckpt_{number}.json");
+        world.tree.write(&file, doc.to_string().as_bytes());
+        file
+    });
+    for strategy in ["priority_based", "latest", "union", "three_way"] {
+        let parameters = json!({"primary_state": "current_workflow_state", "secondary_states": others,
+            "base_state": "current", "merge_strategy": strategy, "conflict_resolution": "manual_review"});
+        match strategy {
+            "latest" => drop(world.ok(&["merge-states", &parameters.to_string(), "--plan"])),
+            _ => {
+                let refused = world.refused(&["merge-states", &parameters.to_string()], 5, "CONFLICTS");
+                assert!(refused.result("plan")["conflicts"][0]["winner"].is_null(), "{strategy}: {refused:?}");
+            }
+        }
+        for resolution in ["checkpoint_priority", "current_priority"] {
+            let mut settled = parameters.clone();
+            settled["conflict_resolution"] = json!(resolution);
+            world.ok(&["merge-states", &settled.to_string(), "--plan"]);
+        }
+    }
+}
+
+#[test]
+fn the_checkpoint_operations_take_their_examples_word_for_word() {
+    let world = known();
+    for (operation, parameters) in [
+        (
+            "create-checkpoint",
+            json!({"checkpoint_type": "manual", "name": "pre_critical_operation",
+            "include_file_backups": true, "validate_integrity": true}),
+        ),
+        (
+            "list-checkpoints",
+            json!({"include_metadata": true, "sort_by": "creation_time",
+            "filter_by_type": "phase_complete", "include_integrity_status": true}),
+        ),
+        (
+            "cleanup-checkpoints",
+            json!({"retention_policy": "30_days", "preserve_critical": true,
+            "compress_archived": true, "report_cleanup": true}),
+        ),
+        (
+            "backup-state",
+            json!({"backup_type": "comprehensive", "compression": true, "encryption": false,
+            "retention": "permanent"}),
+        ),
+    ] {
+        world.ok(&[operation, "workflow_123", &parameters.to_string()]);
+    }
+    let parameters = json!({"validation_level": "comprehensive", "repair_if_possible": true, "report_details": true});
+    world.ok(&["validate-checkpoint", "pre_critical_operation", &parameters.to_string()]);
+}

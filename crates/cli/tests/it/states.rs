@@ -1,0 +1,299 @@
+//! States that are wrong are found, mended and merged; nothing is done without a yes, and history stays.
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::world::{Ended, World};
+
+/// Sets a workflow's state by a document.
+fn set(world: &World, workflow: &str, doc: Value) {
+    let mut doc = doc;
+    doc["id"] = json!(workflow);
+    world.tree.write("state.json", doc.to_string().as_bytes());
+    world.ok(&["import", "state.json", "--from", "hub"]);
+}
+
+/// A workflow in the midst of its work, by three events.
+fn at_work(world: &World) {
+    set(world, "wf", json!({"name": "Port", "status": "created"}));
+    set(
+        world,
+        "wf",
+        json!({"status": "running", "current_phase": 1, "phases": [
+        {"phase_id": 1, "name": "Research", "status": "in_progress", "tasks": [
+            {"task_id": "t1", "description": "read", "status": "completed"},
+            {"task_id": "t2", "description": "note", "status": "active", "assigned_agent": "a1"}]}]}),
+    );
+    set(world, "wf", json!({"agents": {"a1": {"current_task": "t2", "status": "in_progress"}}}));
+}
+
+fn export(world: &World) -> Value {
+    let mut doc = world.ok(&["export", "wf"]).result("document").clone();
+    for changing in ["updated_at", "state_version"] {
+        doc.as_object_mut().unwrap().remove(changing);
+    }
+    doc
+}
+
+fn validated(world: &World) -> Ended {
+    world.call(&["validate-state", "wf", "--validation-depth", "comprehensive"])
+}
+
+fn codes(list: &Value) -> Vec<String> {
+    let mut codes: Vec<String> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{} {}", one["code"].as_str().unwrap(), one["place"].as_str().unwrap()))
+        .collect();
+    codes.dedup();
+    codes
+}
+
+/// Changes the catalog by hand, past its own guards.
+fn by_hand(world: &World, sql: &str) {
+    let connection = Connection::open(world.vault().join("catalog.db")).unwrap();
+    connection.execute_batch("DROP TRIGGER IF EXISTS events_stay; DROP TRIGGER IF EXISTS events_remain;").unwrap();
+    connection.execute_batch(sql).unwrap();
+}
+
+#[test]
+fn a_state_that_can_be_is_valid_and_every_check_says_whether_it_ran() {
+    let world = World::new();
+    at_work(&world);
+    let plain = world.ok(&["validate-state"]);
+    assert_eq!((plain.result("valid"), plain.result("findings")), (&json!(true), &json!([])));
+    let checks = plain.result("checks").clone();
+    assert_eq!((&checks["checksum"], &checks["semantic"]), (&json!("passed"), &json!("passed")));
+    for skipped in ["dependency_validation", "file_integrity", "performance_check"] {
+        assert_eq!(checks[skipped], "skipped", "{skipped}");
+    }
+    let report = std::fs::read_to_string(plain.result("report").as_str().unwrap()).unwrap();
+    assert!(report.contains("\"valid\": true"), "{report}");
+    world.checkpoint("base");
+    let all = json!({"validation_depth": "comprehensive", "check_dependencies": true, "verify_file_integrity": true,
+        "performance_check": true});
+    let all = world.ok(&["validate-state", "wf", &all.to_string()]);
+    assert_eq!(all.result("checks")["dependency_validation"], "skipped", "nothing is declared");
+    assert_eq!(
+        (&all.result("checks")["file_integrity"], &all.result("checks")["performance_check"]),
+        (&json!("passed"), &json!("passed"))
+    );
+    assert_eq!((&all.result("performance")["events"], &all.result("performance")["tasks"]), (&json!(3), &json!(2)));
+    let basic = world.ok(&["validate-state", "wf", "--validation-depth", "basic"]);
+    assert_eq!(basic.result("checks")["semantic"], "skipped");
+    world.ok(&["create-checkpoint", "other", "--name", "x"]);
+    world.refused(&["validate-state", "other"], 3, "STATE_NOT_FOUND");
+    world.refused(&["validate-state"], 2, "WRONG_ARGUMENTS");
+    world.refused(&["validate-state", "nowhere"], 3, "WORKFLOW_NOT_FOUND");
+}
+
+#[test]
+fn what_it_needs_is_looked_for() {
+    let world = World::new();
+    let needs = json!({"external": [
+        {"type": "tool", "name": "sh"}, {"type": "tool", "name": "no-such-tool"},
+        {"type": "file", "name": "a.txt"}, {"type": "environment", "name": "HOME"}, "nix_flake_inputs"]});
+    set(&world, "wf", json!({"status": "running", "dependencies": needs}));
+    let ended =
+        world.refused(&["validate-state", "wf", "--check-dependencies", "--report-details"], 4, "STATE_INVALID");
+    let found = ended.result("dependencies").as_array().unwrap().iter();
+    let found: Vec<(&str, &str)> =
+        found.map(|one| (one["name"].as_str().unwrap(), one["status"].as_str().unwrap())).collect();
+    let expected = [
+        ("sh", "passed"),
+        ("no-such-tool", "failed"),
+        ("a.txt", "passed"),
+        ("HOME", "passed"),
+        ("nix_flake_inputs", "skipped"),
+    ];
+    assert_eq!(found, expected);
+    let home = world.data.path().to_str().unwrap();
+    let of_home = &ended.result("dependencies")[3];
+    assert!(!of_home.to_string().contains(home), "the value of a variable is nobody's business: {of_home}");
+}
+
+#[test]
+fn contradictions_are_mended_by_one_event_and_only_with_a_yes() {
+    let world = World::new();
+    set(
+        &world,
+        "wf",
+        json!({"status": "completed", "current_phase": 7, "progress_percentage": 130,
+        "phases": [{"phase_id": 1, "status": "in_progress", "tasks": [{"task_id": "t1", "status": "completed", "assigned_agent": "a1"}]}],
+        "agents": {"a1": {"current_task": "t1", "status": "in_progress"}}}),
+    );
+    let before = export(&world);
+    let found = world.refused(&["validate-state", "wf"], 4, "STATE_INVALID");
+    let expected = [
+        "AGENT_TASK_ENDED agents/a1/current_task",
+        "CURRENT_PHASE_UNKNOWN current_phase",
+        "PROGRESS_OUT_OF_RANGE progress_percentage",
+        "WORKFLOW_ENDED_AT_WORK status",
+    ];
+    assert_eq!(codes(found.result("findings")), expected);
+    let planned = world.ok(&["repair-state", "wf", "--plan"]);
+    assert_eq!(planned.result("plan")["repairs"].as_array().unwrap().len(), 3);
+    let asked = world.refused(&["repair-state", "wf"], 8, "CONSENT_NEEDED");
+    assert_eq!(asked.result("plan")["digest"], planned.result("plan")["digest"]);
+    assert_eq!(export(&world), before);
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    world.refused(&["repair-state", "wf", "--apply", &wrong], 5, "STALE_PLAN");
+    let digest = planned.result("plan")["digest"].as_str().unwrap();
+    let mended = world.refused(&["repair-state", "wf", "--apply", digest], 4, "STATE_INVALID");
+    assert_eq!(
+        (mended.result("applied"), codes(mended.result("remaining"))),
+        (&json!(true), vec![expected[3].to_owned()])
+    );
+    let backup = mended.result("backup").as_str().unwrap().to_owned();
+    assert_eq!(world.ok(&["show", &backup]).result("checkpoint")["checkpoint_id"], backup.as_str());
+    let log = std::fs::read_to_string(mended.result("log").as_str().unwrap()).unwrap();
+    assert!(log.contains("AGENT_TASK_ENDED"), "{log}");
+    let bold = world.ok(&["repair-state", "wf", "--repair-strategy", "aggressive", "--yes"]);
+    assert_eq!((bold.result("validation"), bold.result("remaining")), (&json!("passed"), &json!([])));
+    assert_eq!(export(&world)["status"], "running");
+    let nothing = world.ok(&["repair-state", "wf"]);
+    assert_eq!((nothing.result("applied"), nothing.result("backup")), (&json!(false), &Value::Null));
+}
+
+#[test]
+fn damaged_rows_are_folded_again() {
+    for (sql, code) in [
+        ("UPDATE parts SET doc = '{' WHERE id = 't1'", "ROW_DAMAGED tasks/t1"),
+        ("UPDATE parts SET doc = CAST(x'ff00' AS TEXT) WHERE id = 't1'", "ROW_DAMAGED tasks/t1"),
+        ("UPDATE parts SET slot = slot + 1 WHERE id = 't2'", "ROW_DAMAGED tasks/t2"),
+        ("UPDATE parts SET kind = 'tasque' WHERE id = 't2'", "ROW_DAMAGED tasques/t2"),
+        ("UPDATE parts SET doc = json_set(doc, '$.status', 'failed') WHERE id = 't1'", "STATE_DIFFERS tasks/t1"),
+        ("UPDATE parts SET doc = json_set(doc, '$.task_id', 't9') WHERE id = 't1'", "ID_MISMATCH tasks/t1/task_id"),
+        (
+            "UPDATE parts SET doc = json_set(doc, '$.counts.failed', 9) WHERE kind = 'phase'",
+            "COUNTS_WRONG phases/1/counts",
+        ),
+        ("DELETE FROM parts WHERE id = 'a1'", "STATE_DIFFERS agents/a1"),
+        ("UPDATE states SET head = 'x'", "ROW_DAMAGED head"),
+        ("UPDATE states SET head = json_set(head, '$.workflow_id', 'other')", "ROW_DAMAGED head"),
+        ("UPDATE states SET head = json_set(head, '$.state_version', 1)", "STATE_VERSION_BEHIND state_version"),
+        ("UPDATE states SET head = json_set(head, '$.status', 'paused')", "STATE_DIFFERS head"),
+        ("DELETE FROM states", "ROW_DAMAGED head"),
+        ("DELETE FROM states; DELETE FROM parts", "STATE_MISSING head"),
+    ] {
+        let world = World::new();
+        at_work(&world);
+        let whole = export(&world);
+        by_hand(&world, sql);
+        let found = validated(&world);
+        assert_eq!((found.code, found.error()), (4, "STATE_INVALID"), "{sql}: {found:?}");
+        assert!(codes(found.result("findings")).contains(&code.to_owned()), "{sql}: {found:?}");
+        let mended = world.ok(&["repair-state", "wf"]);
+        assert_eq!(
+            (mended.result("plan")["fold_again"].as_bool(), mended.result("plan")["lost"].clone()),
+            (Some(true), json!([])),
+            "{sql}"
+        );
+        assert_eq!(export(&world), whole, "{sql}");
+        assert_eq!(validated(&world).result("findings"), &json!([]), "{sql}");
+    }
+}
+
+#[test]
+fn an_event_that_cannot_be_read_is_named_and_the_state_outlives_it() {
+    let world = World::new();
+    at_work(&world);
+    let whole = export(&world);
+    by_hand(&world, "UPDATE events SET data = '{' WHERE seq = 2");
+    let found = validated(&world);
+    assert_eq!(
+        (found.code, codes(found.result("findings"))),
+        (4, vec!["EVENT_DAMAGED events/2".to_owned()]),
+        "{found:?}"
+    );
+    world.refused(&["repair-state", "wf"], 8, "CONSENT_NEEDED");
+    let mended = world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!(mended.result("plan")["lost"][0]["place"], "events/2");
+    assert_eq!(export(&world), whole);
+    let after = validated(&world);
+    assert_eq!((after.code, &after.result("findings")[0]["severity"]), (0, &json!("warning")), "{after:?}");
+    // What is folded again now is the state all the same.
+    by_hand(&world, "DELETE FROM states; DELETE FROM parts");
+    world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!(export(&world), whole);
+}
+
+#[test]
+fn what_both_the_log_and_the_state_lost_is_said() {
+    let world = World::new();
+    at_work(&world);
+    by_hand(&world, "UPDATE events SET data = '{' WHERE seq = 2; UPDATE parts SET doc = '{' WHERE id = 't1'");
+    assert_eq!(validated(&world).code, 4);
+    let mended = world.ok(&["repair-state", "wf", "--yes"]);
+    let lost = mended.result("plan")["lost"].as_array().unwrap().iter();
+    let lost: Vec<&str> = lost.map(|row| row["place"].as_str().unwrap()).collect();
+    assert_eq!(lost, ["tasks/t1", "events/2"]);
+    let tasks = export(&world)["phases"][0]["tasks"].clone();
+    assert_eq!((tasks.as_array().unwrap().len(), &tasks[0]["description"]), (1, &json!("note")), "the rest is there");
+    assert_eq!(validated(&world).code, 0);
+}
+
+#[test]
+fn events_that_were_taken_away_are_missed() {
+    let world = World::new();
+    at_work(&world);
+    let whole = export(&world);
+    by_hand(&world, "DELETE FROM events WHERE seq = 3");
+    let found = validated(&world);
+    assert_eq!(
+        (found.code, codes(found.result("findings"))),
+        (4, vec!["EVENTS_MISSING events".to_owned()]),
+        "{found:?}"
+    );
+    world.refused(&["repair-state", "wf", "--yes"], 4, "STATE_INVALID");
+    world.ok(&["repair-state", "wf", "--repair-strategy", "aggressive", "--yes"]);
+    assert_eq!(export(&world), whole, "the state keeps what the log lost");
+    assert_eq!(validated(&world).code, 0);
+}
+
+#[test]
+fn states_are_merged_as_a_plan_first() {
+    let world = World::new();
+    at_work(&world);
+    let other = json!({"id": "wf", "status": "running", "phases": [{"phase_id": 1, "status": "in_progress"}], "tasks": {
+        "t2": {"phase_id": 1, "status": "failed", "failure_reason": "broke"}, "t3": {"phase_id": 1}}});
+    world.tree.write("other.json", other.to_string().as_bytes());
+    let call = |more: Value| {
+        let mut parameters = json!({"primary_state": "current_workflow_state", "secondary_states": ["other.json"],
+            "merge_strategy": "priority_based", "conflict_resolution": "manual_review"});
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        vec!["merge-states".to_owned(), parameters.to_string()]
+    };
+    let before = export(&world);
+    let review = world.refused(&call(json!({"yes": true})), 5, "CONFLICTS");
+    let conflicts = review.result("plan")["conflicts"].as_array().unwrap();
+    let places: Vec<&str> = conflicts.iter().map(|one| one["place"].as_str().unwrap()).collect();
+    assert_eq!(places, ["tasks/t2/standing"], "{review:?}");
+    assert_eq!(export(&world), before);
+    let theirs = json!({"conflict_resolution": "checkpoint_priority"});
+    let asked = world.refused(&call(theirs.clone()), 8, "CONSENT_NEEDED");
+    let mut agreed = theirs;
+    agreed["apply"] = asked.result("plan")["digest"].clone();
+    let done = world.ok(&call(agreed.clone()));
+    assert_eq!(done.result("applied"), true);
+    let tasks = export(&world)["phases"][0]["tasks"].clone();
+    let statuses: Vec<&str> = tasks.as_array().unwrap().iter().map(|task| task["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["completed", "failed", "pending"]);
+    world.refused(&call(agreed), 5, "STALE_PLAN");
+    let same = world.ok(&["merge-states", "--primary-state", "wf", "--secondary-states", "wf"]);
+    assert_eq!((same.result("applied"), &same.result("plan")["changes"]), (&json!(false), &json!([])));
+    world.refused(
+        &["merge-states", "--primary-state", "wf", "--secondary-states", "wf", "--merge-strategy", "three_way"],
+        2,
+        "WRONG_ARGUMENTS",
+    );
+    world.checkpoint("base");
+    world.refused(
+        &["merge-states", "--primary-state", "wf", "--secondary-states", "nothing"],
+        3,
+        "CHECKPOINT_NOT_FOUND",
+    );
+    world.refused(&["merge-states", "--primary-state", "wf", "--secondary-states", "./none.json"], 3, "FILE_NOT_FOUND");
+    world.refused(&["merge-states", "--primary-state", "wf"], 2, "WRONG_ARGUMENTS");
+}

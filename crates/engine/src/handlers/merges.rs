@@ -1,0 +1,188 @@
+//! `merge-states`.
+//!
+//! Owns where states come from and what a merge needs before it is applied. Refuses to merge: see
+//! [`wfr_model::workflow::merge`].
+
+use serde_json::json;
+use wfr_model::WorkflowId;
+use wfr_model::workflow::Whole;
+use wfr_model::workflow::merge::{MergeStrategy, Merged, Side, merge as merged};
+use wfr_model::workflow::validate::{Context, is_valid, validate};
+use wfr_store::object::hash;
+
+use super::exchange::no_state;
+use super::repairs::{agreed, update};
+use super::states::one_workflow;
+use super::{known, needed};
+use crate::error::{Code, Failure};
+use crate::exchange::{hub, state_of};
+use crate::open::Open;
+use crate::params::{Consent, MergeStates};
+use crate::response::{Impact, Success};
+use crate::results::{MergePlan, StateMerge};
+use crate::session::Session;
+use crate::{recovery, soundness, state, workspace};
+
+/// The names of a workflow's present state.
+const CURRENT: [&str; 2] = ["current_workflow_state", "current"];
+
+/// A state with where it came from.
+struct Source {
+    name: String,
+    state: Whole,
+    is_current: bool,
+}
+
+/// Merges states.
+pub(super) fn merge(session: &mut Session, parameters: MergeStates) -> Result<Success<StateMerge>, Failure> {
+    let open = session.open()?;
+    let primary = needed(parameters.primary_state.clone(), "primary_state")?;
+    if parameters.secondary_states.0.is_empty() {
+        return Err(Failure::new(
+            Code::WrongArguments,
+            "`secondary_states` is missing: one state is merged with others",
+        ));
+    }
+    let sources = sources(&open, session, &parameters, &primary)?;
+    let target = match &parameters.workflow_id {
+        Some(workflow) => known(&open, workflow.clone())?,
+        None => sources[0].state.head.workflow_id.clone(),
+    };
+    let base = base(&open, session, &parameters, &target)?;
+    let sides: Vec<Side<'_>> =
+        sources.iter().map(|one| Side { name: &one.name, state: &one.state, is_current: one.is_current }).collect();
+    let Some((first, others)) = sides.split_first() else { return Err(no_state(target.as_str())) };
+    let mut whole = merged(*first, others, base.as_ref(), parameters.merge_strategy, parameters.conflict_resolution);
+    whole.state.head.workflow_id = target.clone();
+    let present = state::present(&open.catalog, &target)?.unwrap_or_else(|| Whole::new(target.clone()));
+    let change = present.difference(&whole.state);
+    let mut result = StateMerge {
+        workflow_id: target.clone(),
+        merge_strategy: parameters.merge_strategy,
+        conflict_resolution: parameters.conflict_resolution,
+        sources: sources.iter().map(|one| one.name.clone()).collect(),
+        plan: planned(&target, &present, &whole, change.as_ref()),
+        applied: false,
+        event_id: None,
+    };
+    if parameters.plan {
+        return Ok(Success::new(result).about(&target));
+    }
+    if whole.is_unsettled() {
+        return Err(unsettled(&result));
+    }
+    let consent = Consent::of(parameters.yes, parameters.apply, session.interactive);
+    agreed(consent, &result.plan.digest, change.is_some(), &json!({"plan": &result.plan}))?;
+    if let Some(change) = change {
+        recovery::finish_unfinished(session, &open)?;
+        let event = update(session, &target, change, "merge")?;
+        open.catalog.append_events(std::slice::from_ref(&event), session.now())?;
+        (result.applied, result.event_id) = (true, Some(event.event_id));
+    }
+    let tasks = result.plan.changes.iter().filter(|place| place.starts_with("tasks/")).count() as u64;
+    let is_well = is_valid(&result.plan.findings);
+    let success = Success::new(result).about(&target);
+    let success = success.with_impact(Impact { tasks_affected: Some(tasks), ..Impact::default() });
+    Ok(if is_well {
+        success
+    } else {
+        success.with_next_step(format!("run `wfr repair-state {target} --plan`: the merged state contradicts itself"))
+    })
+}
+
+fn unsettled(result: &StateMerge) -> Failure {
+    let open = result.plan.conflicts.iter().filter(|conflict| conflict.winner.is_none()).count();
+    let plural = if open == 1 { "" } else { "s" };
+    let failure = Failure::new(Code::Conflicts, format!("{open} conflict{plural} need a decision: nothing was merged"));
+    failure
+        .with_hint(
+            "choose with `--conflict-resolution current_priority` or `checkpoint_priority`, or make the states agree",
+        )
+        .with_result(result)
+}
+
+fn planned(
+    target: &WorkflowId,
+    present: &Whole,
+    merged: &Merged,
+    change: Option<&serde_json::Map<String, serde_json::Value>>,
+) -> MergePlan {
+    let say = json!([target, present.head.state_version, change]);
+    MergePlan {
+        digest: hash(say.to_string().as_bytes()),
+        state_version: present.head.state_version,
+        changes: change.map(soundness::places).unwrap_or_default(),
+        conflicts: merged.conflicts.clone(),
+        findings: validate(&merged.state, Context::default()),
+    }
+}
+
+/// The states, the primary one first.
+fn sources(open: &Open, session: &Session, parameters: &MergeStates, primary: &str) -> Result<Vec<Source>, Failure> {
+    let others = &parameters.secondary_states.0;
+    let names = || std::iter::once(primary).chain(others.iter().map(String::as_str));
+    let mut workflow = parameters.workflow_id.clone();
+    // Whose present state is meant follows from the others, where they are of one workflow.
+    for name in names().filter(|name| !CURRENT.contains(name)) {
+        if workflow.is_none() && !is_file(name) {
+            workflow = whose(open, name)?;
+        }
+    }
+    names().map(|name| source(open, session, name, workflow.clone())).collect()
+}
+
+/// Whether a state is named by its file.
+fn is_file(name: &str) -> bool {
+    name.contains('/') || std::path::Path::new(name).extension().is_some_and(|end| end == "json")
+}
+
+/// The workflow of a reference, where it is one.
+fn whose(open: &Open, name: &str) -> Result<Option<WorkflowId>, Failure> {
+    match name.parse::<WorkflowId>() {
+        Ok(workflow) if open.catalog.has_workflow(&workflow)? => Ok(Some(workflow)),
+        _ => Ok(open.catalog.resolve(None, name).ok().map(|row| row.workflow_id)),
+    }
+}
+
+fn source(open: &Open, session: &Session, name: &str, workflow: Option<WorkflowId>) -> Result<Source, Failure> {
+    let of = |state, is_current| Source { name: name.to_owned(), state, is_current };
+    if CURRENT.contains(&name) {
+        let workflow = one_workflow(open, workflow)?;
+        return present(open, &workflow).map(|state| of(state, true));
+    }
+    if is_file(name) {
+        let path = workspace::absolute(&session.directories.current, std::path::Path::new(name));
+        let (workflow, fields) = hub::of_workflow(hub::document(&path)?, workflow, &path)?;
+        return Ok(of(state_of(&workflow, fields, session.now())?, false));
+    }
+    if let Ok(named) = name.parse::<WorkflowId>()
+        && open.catalog.has_workflow(&named)?
+    {
+        return present(open, &named).map(|state| of(state, true));
+    }
+    let row = open.catalog.resolve(workflow.as_ref(), name)?;
+    // Checkpoints of this version hold files; one that holds a state, too, gives it here.
+    let failure = Failure::new(Code::StateNotFound, format!("checkpoint `{}` holds no state", row.name));
+    Err(failure.with_hint("name a file with its state instead, or the workflow"))
+}
+
+fn present(open: &Open, workflow: &WorkflowId) -> Result<Whole, Failure> {
+    state::present(&open.catalog, workflow)?.ok_or_else(|| no_state(workflow.as_str()))
+}
+
+/// The common ancestor, where one is needed.
+fn base(
+    open: &Open,
+    session: &Session,
+    parameters: &MergeStates,
+    target: &WorkflowId,
+) -> Result<Option<Whole>, Failure> {
+    match (&parameters.base_state, parameters.merge_strategy) {
+        (Some(name), _) => source(open, session, name, Some(target.clone())).map(|source| Some(source.state)),
+        (None, MergeStrategy::ThreeWay) => {
+            let failure = Failure::new(Code::WrongArguments, "`three_way` needs the common ancestor");
+            Err(failure.with_hint("name it with `--base-state`, or take another `--merge-strategy`"))
+        }
+        (None, _) => Ok(None),
+    }
+}

@@ -1,0 +1,153 @@
+//! `validate-state`.
+//!
+//! Owns its glue: the checks beside the state itself, and the report. Refuses to judge a state: see
+//! [`crate::soundness`].
+
+use std::time::Instant;
+
+use serde_json::json;
+use wfr_catalog::ListQuery;
+use wfr_model::workflow::Whole;
+use wfr_model::workflow::validate::{Layer, is_valid};
+use wfr_model::{Span, WorkflowId};
+
+use super::exchange::no_state;
+use super::{known, shown};
+use crate::dependencies::{self, Probed};
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::{ValidateState, ValidationLevel};
+use crate::response::Success;
+use crate::results::{StateChecks, StateFigures, StateValidation, Verdict};
+use crate::session::Session;
+use crate::soundness::{Sight, look};
+use crate::{verify, view};
+
+/// Looks whether a state can be relied on.
+pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Result<Success<StateValidation>, Failure> {
+    let begun = Instant::now();
+    let open = session.open()?;
+    let workflow = one_workflow(&open, parameters.workflow_id.clone())?;
+    let depth = parameters.validation_depth.unwrap_or(ValidationLevel::Standard);
+    let sight = look(&open, session, &workflow, depth)?;
+    let Some(state) = sight.judged() else { return Err(no_state(workflow.as_str())) };
+    let mut checks = layers(&sight, depth);
+    let mut probed = Vec::new();
+    if parameters.check_dependencies {
+        probed = probe(&open, session, state, depth);
+        checks.dependency_validation = all_passed(&probed);
+    }
+    if parameters.verify_file_integrity {
+        checks.file_integrity = newest_is_whole(session, &open, &workflow)?;
+    }
+    let figures = figures(&open, state, &sight, begun);
+    if parameters.performance_check {
+        let is_in_time = figures.limit_ms.is_none_or(|limit| figures.duration_ms <= limit);
+        checks.performance_check = Verdict::of(is_in_time);
+    }
+    let is_failed = [checks.dependency_validation, checks.file_integrity].contains(&Verdict::Failed);
+    probed.retain(|one| parameters.report_details || one.status != Verdict::Passed);
+    let mut result = StateValidation {
+        workflow_id: workflow.clone(),
+        state_version: state.head.state_version,
+        validation_depth: depth,
+        valid: sight.is_valid() && !is_failed,
+        checks,
+        findings: sight.findings,
+        dependencies: probed,
+        performance: parameters.performance_check.then_some(figures),
+        report: None,
+    };
+    let name = format!("{workflow}_{}.json", session.now().stamp());
+    let report = json!({"validated_at": session.now(), "validation": &result});
+    let written = view::write_report(open.root(), "state_validation/consistency_reports", &name, &report);
+    result.report = written.ok().as_deref().map(shown);
+    let verdict = verdict(&result);
+    Ok(Success::new(result).about(&workflow).with_verdict(verdict))
+}
+
+/// The workflow that is named, else the only one.
+pub(super) fn one_workflow(open: &Open, named: Option<WorkflowId>) -> Result<WorkflowId, Failure> {
+    if let Some(workflow) = named {
+        return known(open, workflow);
+    }
+    let all = open.catalog.workflows()?;
+    if let [one] = all.as_slice() {
+        return Ok(one.workflow_id.clone());
+    }
+    let names: Vec<&str> = all.iter().map(|row| row.workflow_id.as_str()).take(10).collect();
+    let failure = Failure::new(Code::WrongArguments, "the workflow is not named");
+    Err(if names.is_empty() {
+        failure.with_hint("no workflow is known: publish an event of one, or `wfr import` its state")
+    } else {
+        failure.with_hint(format!("it may be {}", names.join(", ")))
+    })
+}
+
+/// What each layer said.
+fn layers(sight: &Sight, depth: ValidationLevel) -> StateChecks {
+    let of = |layer| {
+        let those: Vec<_> = sight.findings.iter().filter(|finding| finding.layer == layer).cloned().collect();
+        Verdict::of(is_valid(&those))
+    };
+    let looks = depth != ValidationLevel::Basic;
+    StateChecks {
+        checksum: of(Layer::Checksum),
+        structural: of(Layer::Structural),
+        semantic: if looks { of(Layer::Semantic) } else { Verdict::Skipped },
+        cross_reference: if looks { of(Layer::CrossReference) } else { Verdict::Skipped },
+        ..StateChecks::default()
+    }
+}
+
+fn probe(open: &Open, session: &Session, state: &Whole, depth: ValidationLevel) -> Vec<Probed> {
+    let declared = dependencies::declared(&state.head.dependencies);
+    dependencies::probe(open, session, Some(state), &declared, depth == ValidationLevel::Comprehensive)
+}
+
+/// Whether all that could be looked for is there.
+fn all_passed(probed: &[Probed]) -> Verdict {
+    let looked = probed.iter().filter(|one| one.status != Verdict::Skipped);
+    match (looked.clone().count(), looked.into_iter().all(|one| one.status == Verdict::Passed)) {
+        (0, _) => Verdict::Skipped,
+        (_, is_well) => Verdict::of(is_well),
+    }
+}
+
+fn newest_is_whole(session: &Session, open: &Open, workflow: &WorkflowId) -> Result<Verdict, Failure> {
+    let query = ListQuery { workflow: Some(workflow.clone()), ..ListQuery::default() };
+    let Some(newest) = open.catalog.list(&query)?.into_iter().max_by_key(|row| row.seq) else {
+        return Ok(Verdict::Skipped);
+    };
+    let report = verify::verify(open, &open.store()?, &newest, ValidationLevel::Standard, session)?;
+    Ok(Verdict::of(report.is_whole() && report.chain != Verdict::Failed))
+}
+
+fn figures(open: &Open, state: &Whole, sight: &Sight, begun: Instant) -> StateFigures {
+    let limit: Span = open.config.recovery_configuration.validation_settings.timeout_limits.validation_timeout;
+    StateFigures {
+        duration_ms: begun.elapsed().as_millis() as u64,
+        limit_ms: limit.duration().map(|length| length.as_millis() as u64),
+        events: sight.log.as_ref().map(|log| log.events),
+        phases: state.phases.len() as u64,
+        tasks: state.tasks.len() as u64,
+        agents: state.agents.len() as u64,
+        allocations: state.allocations.len() as u64,
+    }
+}
+
+fn verdict(result: &StateValidation) -> Option<Failure> {
+    use wfr_model::finding::Severity;
+    if result.valid {
+        return None;
+    }
+    let errors = result.findings.iter().filter(|finding| finding.severity >= Severity::Error).count();
+    let workflow = &result.workflow_id;
+    if errors == 0 {
+        let failure = Failure::new(Code::StateInvalid, format!("what workflow `{workflow}` needs is not all there"));
+        return Some(failure.with_hint("see `dependencies` and `checks` in the result"));
+    }
+    let plural = if errors == 1 { "" } else { "s" };
+    let failure = Failure::new(Code::StateInvalid, format!("the state of `{workflow}` has {errors} error{plural}"));
+    Some(failure.with_hint(format!("run `wfr repair-state {workflow} --plan` to see what would mend it")))
+}

@@ -1,0 +1,289 @@
+//! Whether what is kept of a state is sound: the checksum layer, on top of the model's rules.
+//!
+//! Owns the comparison of the kept rows with the log folded again, and what would mend both. Refuses to change anything:
+//! a [`Mending`] is a plan. States in checkpoints are not looked at here: whoever restores one verifies it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Map, Value};
+use wfr_catalog::{CatalogError, DamagedRow, IntegrityLevel, Kept};
+use wfr_model::WorkflowId;
+use wfr_model::finding::Severity;
+use wfr_model::workflow::validate::mend::{Strategy, repaired};
+use wfr_model::workflow::validate::{Context, Layer, Layers, Mend, Repair, StateFinding, is_valid, validate};
+use wfr_model::workflow::{Nowhere, State, Whole, fold};
+
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::ValidationLevel as Depth;
+use crate::session::Session;
+
+/// Up to so many events are folded again at the standard depth.
+const EVENTS_MAX: u64 = 200_000;
+
+/// Places that differ are named one by one up to so many.
+const PLACES_MAX: usize = 50;
+
+/// A log folded again.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The state that the readable events give.
+    pub whole: Whole,
+    /// Events that cannot be read.
+    pub damaged: Vec<DamagedRow>,
+    /// How many events there are, damaged ones too.
+    pub events: u64,
+}
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// What is kept.
+    pub kept: Kept,
+    /// The log; `None` where it was not folded.
+    pub log: Option<Log>,
+    /// What is wrong.
+    pub findings: Vec<StateFinding>,
+}
+
+impl Sight {
+    /// Whether the state can be relied on.
+    pub fn is_valid(&self) -> bool {
+        is_valid(&self.findings)
+    }
+
+    /// The state that is judged: the kept one where it is whole, else the log's.
+    pub fn judged(&self) -> Option<&Whole> {
+        let of_log = self.log.as_ref().filter(|log| log.events > 0).map(|log| &log.whole);
+        let kept = self.kept.whole.as_ref();
+        if self.kept.damaged.is_empty() { kept.or(of_log) } else { of_log.or(kept) }
+    }
+
+    fn context(&self, depth: Depth) -> Context {
+        let looks = depth != Depth::Basic;
+        let layers = Layers { semantic: looks, cross_reference: looks };
+        Context { events: self.log.as_ref().map(|log| log.events), layers }
+    }
+
+    fn wants(&self, mend: &Mend, strategy: Strategy) -> bool {
+        let repairs = self.findings.iter().filter_map(|finding| finding.repair.as_ref());
+        repairs.into_iter().any(|repair| repair.mend == *mend && strategy.takes(repair))
+    }
+}
+
+/// Looks at a workflow's state. `basic`: its rows and their structure; `standard`: also its sense, and the log where it
+/// is not too long; `comprehensive`: the log however long it is, and the catalog's file.
+pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth) -> Result<Sight, Failure> {
+    let kept = open.catalog.kept_state(workflow)?;
+    let version = kept.whole.as_ref().map_or(0, |whole| whole.head.state_version);
+    let folds = match depth {
+        Depth::Basic => false,
+        Depth::Standard => version <= EVENTS_MAX,
+        Depth::Comprehensive => true,
+    };
+    let log = if folds { Some(folded(open, session, workflow)?) } else { None };
+    let mut sight = Sight { kept, log, findings: Vec::new() };
+    let mut findings = of_rows(&sight);
+    findings.extend(of_log(&sight));
+    if depth == Depth::Comprehensive {
+        let problems = open.catalog.integrity_check(IntegrityLevel::Full)?;
+        findings.extend(
+            problems.into_iter().map(|problem| found("CATALOG_DAMAGED", "catalog", Severity::Critical, problem, None)),
+        );
+    }
+    if let Some(whole) = sight.judged() {
+        findings.extend(validate(whole, sight.context(depth)));
+    }
+    sight.findings = findings;
+    Ok(sight)
+}
+
+/// Folds the log in memory.
+fn folded(open: &Open, session: &Session, workflow: &WorkflowId) -> Result<Log, Failure> {
+    let mut state = State::new(workflow.clone());
+    let (mut damaged, mut events) = (Vec::new(), 0);
+    let mut is_aborted = false;
+    open.catalog.each_kept_event(workflow, |row| {
+        events += 1;
+        is_aborted |= session.abort.load(Ordering::Relaxed);
+        match row {
+            _ if is_aborted => {}
+            Ok(row) => match fold::apply(&mut state, &mut Nowhere, &row.event) {
+                Ok(_) => {}
+                Err(never) => match never {},
+            },
+            Err(row) => damaged.push(row),
+        }
+        Ok::<(), CatalogError>(())
+    })?;
+    if is_aborted {
+        return Err(Failure::new(Code::Interrupted, "interrupted: nothing was changed"));
+    }
+    Ok(Log { whole: Whole::of(&state), damaged, events })
+}
+
+fn found(code: &str, place: &str, severity: Severity, message: String, repair: Option<Repair>) -> StateFinding {
+    let (code, place) = (code.to_owned(), place.to_owned());
+    StateFinding { code, layer: Layer::Checksum, place, severity, message, repair }
+}
+
+/// Rows of the kept state that cannot be used.
+fn of_rows(sight: &Sight) -> Vec<StateFinding> {
+    let again = || Repair::safe(Mend::FoldAgain);
+    let rows = sight.kept.damaged.iter();
+    let mut findings: Vec<StateFinding> = rows
+        .map(|row| {
+            found(
+                "ROW_DAMAGED",
+                &row.place,
+                Severity::Error,
+                format!("what is kept cannot be used: {}", row.why),
+                again(),
+            )
+        })
+        .collect();
+    if sight.kept.whole.is_none() && sight.log.as_ref().is_some_and(|log| log.events > 0) {
+        findings.push(found(
+            "STATE_MISSING",
+            "head",
+            Severity::Error,
+            "events are there and no state".to_owned(),
+            again(),
+        ));
+    }
+    findings
+}
+
+/// What is wrong with the log, and where the kept state is another than the log gives.
+fn of_log(sight: &Sight) -> Vec<StateFinding> {
+    let Some(log) = &sight.log else { return vec![] };
+    let kept = sight.kept.whole.as_ref().filter(|_| sight.kept.damaged.is_empty());
+    let differs = kept.and_then(|kept| log.whole.difference(kept));
+    let behind = kept.is_some_and(|kept| kept.head.state_version > log.whole.head.state_version);
+    let mut findings: Vec<StateFinding> =
+        log.damaged.iter().map(|row| damaged_event(row, differs.is_some() || kept.is_none())).collect();
+    let Some(differs) = differs else { return findings };
+    if !log.damaged.is_empty() {
+        return findings;
+    }
+    if behind {
+        let message = "the state knows of more than the log: events were taken away".to_owned();
+        findings.push(found("EVENTS_MISSING", "events", Severity::Critical, message, Repair::bold(Mend::SealLog)));
+        return findings;
+    }
+    for place in places(&differs).into_iter().take(PLACES_MAX) {
+        let message = "what is kept is not what the events give".to_owned();
+        findings.push(found("STATE_DIFFERS", &place, Severity::Error, message, Repair::safe(Mend::FoldAgain)));
+    }
+    findings
+}
+
+/// An event that cannot be read matters as long as the state depends on it.
+fn damaged_event(row: &DamagedRow, matters: bool) -> StateFinding {
+    if matters {
+        let message = format!("the event cannot be read: {}", row.why);
+        return found("EVENT_DAMAGED", &row.place, Severity::Error, message, Repair::safe(Mend::SealLog));
+    }
+    let message = format!("the event cannot be read, and the log makes up for it: {}", row.why);
+    found("EVENT_DAMAGED", &row.place, Severity::Warning, message, None)
+}
+
+/// The places of a difference: `tasks/t1`, `head`.
+pub fn places(difference: &Map<String, Value>) -> Vec<String> {
+    let replaced = difference.get("replace").and_then(Value::as_object);
+    let parts = replaced.into_iter().flatten().flat_map(|(kind, parts)| match parts {
+        Value::Object(parts) if kind != "head" => parts.keys().map(|id| format!("{kind}/{id}")).collect(),
+        _ => vec![kind.clone()],
+    });
+    parts.collect()
+}
+
+/// What mends a state: a plan.
+#[derive(Clone, Debug)]
+pub struct Mending {
+    /// Whether the state is folded again from its events.
+    pub fold_again: bool,
+    /// The findings that are mended.
+    pub mended: Vec<StateFinding>,
+    /// What nothing brings back.
+    pub lost: Vec<DamagedRow>,
+    /// What is said in one event; `None` where nothing is.
+    pub change: Option<Map<String, Value>>,
+}
+
+impl Mending {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        !self.fold_again && self.change.is_none()
+    }
+}
+
+/// What would mend what was seen, with a strategy. The sight must have looked at the log.
+pub fn mending(sight: &Sight, strategy: Strategy) -> Option<Mending> {
+    let log = sight.log.as_ref()?;
+    let judged = sight.judged()?;
+    let fold_again = sight.wants(&Mend::FoldAgain, strategy);
+    let seal = sight.wants(&Mend::SealLog, strategy);
+    let kept = sight.kept.whole.as_ref();
+    let is_log_whole = log.damaged.is_empty();
+    let start = match kept {
+        Some(kept) if fold_again && !is_log_whole => together(kept, &log.whole, sight.kept.has_head),
+        _ if fold_again => log.whole.clone(),
+        _ => judged.clone(),
+    };
+    let context = Context { events: None, ..sight.context(Depth::Comprehensive) };
+    let (goal, by_rules) = repaired(&start, context, strategy);
+    let base = if fold_again { &log.whole } else { judged };
+    let change = base.difference(&goal);
+    let change = if seal && !fold_again { both(log.whole.difference(&goal), change) } else { change };
+    let of_rows = sight.findings.iter().filter(|finding| finding.layer == Layer::Checksum || is_derived(finding));
+    let taken = of_rows.filter(|finding| finding.repair.as_ref().is_some_and(|repair| strategy.takes(repair)));
+    let mended = taken.cloned().chain(by_rules).collect();
+    let rows = sight.kept.damaged.iter().filter(|_| fold_again && !is_log_whole);
+    let lost = rows.filter(|row| !is_there(&goal, &row.place)).chain(&log.damaged).cloned().collect();
+    Some(Mending { fold_again, mended, lost, change })
+}
+
+fn is_derived(finding: &StateFinding) -> bool {
+    finding.repair.as_ref().is_some_and(|repair| repair.mend == Mend::FoldAgain)
+}
+
+/// What can still be read of the kept state, and for the rest what the log gives.
+fn together(kept: &Whole, log: &Whole, has_head: bool) -> Whole {
+    let mut whole = log.clone();
+    if has_head {
+        whole.head = kept.head.clone();
+    }
+    whole.phases.extend(kept.phases.clone());
+    whole.tasks.extend(kept.tasks.clone());
+    whole.agents.extend(kept.agents.clone());
+    whole.allocations.extend(kept.allocations.clone());
+    whole
+}
+
+fn is_there(whole: &Whole, place: &str) -> bool {
+    match place.split_once('/') {
+        Some(("phases", id)) => id.parse().is_ok_and(|id| whole.phases.contains_key(&id)),
+        Some(("tasks", id)) => id.parse().is_ok_and(|id| whole.tasks.contains_key(&id)),
+        Some(("agents", id)) => id.parse().is_ok_and(|id| whole.agents.contains_key(&id)),
+        Some(("allocations", id)) => id.parse().is_ok_and(|id| whole.allocations.contains_key(&id)),
+        _ => place == "head",
+    }
+}
+
+/// Two differences to one goal as one: what either names is as the goal has it.
+fn both(one: Option<Map<String, Value>>, other: Option<Map<String, Value>>) -> Option<Map<String, Value>> {
+    let (Some(mut one), Some(other)) = (one.clone(), other.clone()) else { return one.or(other) };
+    let mut replaced = one.shift_remove("replace").unwrap_or_default();
+    let more = other.get("replace").and_then(Value::as_object).into_iter().flatten();
+    let kinds: BTreeSet<&String> = more.clone().map(|(kind, _)| kind).collect();
+    for (kind, parts) in more.filter(|(kind, _)| kinds.contains(kind)) {
+        match (replaced.get_mut(kind).and_then(Value::as_object_mut), parts) {
+            (Some(there), Value::Object(parts)) => there.extend(parts.clone()),
+            _ => replaced[kind.as_str()] = parts.clone(),
+        }
+    }
+    one.insert("replace".to_owned(), replaced);
+    Some(one)
+}
