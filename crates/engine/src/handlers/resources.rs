@@ -1,7 +1,7 @@
 //! `holds`, `hold-resources`, `release`, `check-conflicts`, `allocate`.
 //!
 //! Owns their glue, and which events tell of it. Refuses to decide how much a workflow may have: see
-//! [`crate::resources`].
+//! `crate::resources`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
