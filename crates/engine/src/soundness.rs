@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
-use wfr_catalog::{CatalogError, DamagedRow, IntegrityLevel, Kept};
+use wfr_catalog::{CatalogError, DamagedRow, EventQuery, IntegrityLevel, Kept};
 use wfr_model::WorkflowId;
 use wfr_model::finding::Severity;
 use wfr_model::workflow::validate::mend::{Strategy, repaired};
@@ -104,7 +104,8 @@ fn folded(open: &Open, session: &Session, workflow: &WorkflowId) -> Result<Log, 
     let mut state = State::new(workflow.clone());
     let (mut damaged, mut events) = (Vec::new(), 0);
     let mut is_aborted = false;
-    open.catalog.each_kept_event(workflow, |row| {
+    let query = EventQuery { workflow: Some(workflow.clone()), ..EventQuery::default() };
+    open.catalog.each_kept_event(&query, |row| {
         events += 1;
         is_aborted |= session.abort.load(Ordering::Relaxed);
         match row {

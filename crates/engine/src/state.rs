@@ -138,13 +138,75 @@ pub struct SealedEvent {
     pub event: Event,
 }
 
+/// Objects with the events of one workflow beside a store: what an archive carries of the log.
+pub struct WithEvents<'s> {
+    store: &'s dyn Objects,
+    objects: BTreeMap<Digest, Vec<u8>>,
+    /// The objects in the order of their events.
+    pub seals: Vec<Digest>,
+    /// How many events they hold.
+    pub events: u64,
+}
+
+impl<'s> WithEvents<'s> {
+    /// Reads a workflow's events.
+    pub fn of(store: &'s dyn Objects, catalog: &Catalog, workflow: &WorkflowId) -> Result<Self, Failure> {
+        let gathered = Gathered(std::sync::Mutex::default());
+        let mut seals = Seals { sink: &gathered, lines: Vec::new(), first: None, done: vec![] };
+        let (mut failed, mut events) = (None, 0);
+        let query = EventQuery { workflow: Some(workflow.clone()), ..EventQuery::default() };
+        catalog.each_kept_event(&query, |row| {
+            if let (Ok(row), true) = (row, failed.is_none()) {
+                events += 1;
+                failed = seals.add(row).err();
+            }
+            Ok(())
+        })?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let seals = seals.done()?.into_iter().map(|seal| seal.object).collect();
+        let objects = gathered.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Ok(Self { store, objects, seals, events })
+    }
+}
+
+impl Objects for WithEvents<'_> {
+    fn get(&self, kind: ObjectKind, id: &Digest) -> Result<Vec<u8>, ReadError> {
+        match self.objects.get(id).filter(|_| kind == ObjectKind::Seal) {
+            Some(bytes) => Ok(bytes.clone()),
+            None => self.store.get(kind, id),
+        }
+    }
+
+    fn has(&self, id: &Digest) -> bool {
+        self.objects.contains_key(id) || self.store.has(id)
+    }
+}
+
+/// Objects that stay in memory.
+struct Gathered(std::sync::Mutex<BTreeMap<Digest, Vec<u8>>>);
+
+impl Sink for Gathered {
+    fn has(&self, _: &Digest) -> bool {
+        false
+    }
+
+    fn put(&self, _: ObjectKind, id: &Digest, bytes: &[u8]) -> Result<(), wfr_store::WriteError> {
+        let mut objects = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        objects.insert(*id, bytes.to_vec());
+        Ok(())
+    }
+}
+
 /// Writes the events that no seal holds yet, a line of JSON each, into as many objects as it takes.
 pub fn seal(catalog: &Catalog, sink: &dyn Sink) -> Result<Vec<SealedEvents>, CreateError> {
     let mut seals = Seals { sink, lines: Vec::new(), first: None, done: vec![] };
     let query = EventQuery { after: catalog.sealed_upto()?, ..EventQuery::default() };
     let mut failed = None;
-    catalog.each_event(&query, |row| {
-        if failed.is_none() {
+    // An event that cannot be read is none that could be sealed: it keeps no checkpoint from being taken.
+    catalog.each_kept_event(&query, |row| {
+        if let (Ok(row), true) = (row, failed.is_none()) {
             failed = seals.add(row).err();
         }
         Ok(())

@@ -26,8 +26,12 @@ use crate::record::{self, Coding, HEADER, Header};
 use file::NewFile;
 use stream::{Input, Output};
 
-/// The first bytes: name and version.
-pub const PREAMBLE: [u8; 8] = *b"wfrarch\x01";
+/// The first bytes: name and version. Version 1 knows neither states nor events; one that needs neither is written so,
+/// so that earlier readers take it.
+pub const PREAMBLE: [u8; 8] = *b"wfrarch\x02";
+
+/// The version without states and events.
+const VERSION_STATELESS: u8 = 1;
 
 /// What stands where the next record would, at the end.
 const END: [u8; 4] = *b"wfrE";
@@ -165,7 +169,11 @@ pub fn write(
     let head = serde_json::to_vec(&head).map_err(|error| at(error.into()))?;
     let length = u32::try_from(head.len()).ok().filter(|length| *length <= HEAD_BYTES_MAX);
     let length = length.ok_or_else(|| at(io::Error::other("its head would be longer than 64 MiB")))?;
-    output.write(&[&PREAMBLE[..], &length.to_le_bytes(), &head].concat()).map_err(at)?;
+    let mut preamble = PREAMBLE;
+    if checkpoints.iter().all(|roots| roots.state.is_none() && roots.seals.is_empty()) {
+        preamble[7] = VERSION_STATELESS;
+    }
+    output.write(&[&preamble[..], &length.to_le_bytes(), &head].concat()).map_err(at)?;
     let (mut count, mut plain_bytes) = (0u64, 0u64);
     let roots = checkpoints.iter().flat_map(Roots::objects);
     let mut seen = Seen::new();
@@ -245,7 +253,7 @@ fn read_head(input: &mut Input) -> Result<Head, ArchiveError> {
     if preamble[..7] != PREAMBLE[..7] {
         return Err(ArchiveError::NotAnArchive(input.path().to_owned()));
     }
-    if preamble[7] != PREAMBLE[7] {
+    if !(VERSION_STATELESS..=PREAMBLE[7]).contains(&preamble[7]) {
         return Err(ArchiveError::Version(preamble[7]));
     }
     let offset = input.offset();

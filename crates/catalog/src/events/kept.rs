@@ -44,13 +44,13 @@ impl Catalog {
         self.unchanging(|| kept(&self.connection, workflow))
     }
 
-    /// Hands over the events of a workflow in their order, and those that cannot be read as what is damaged of them.
+    /// Hands over events by a query, and those that cannot be read as what is damaged of them.
     pub fn each_kept_event(
         &self,
-        workflow: &WorkflowId,
+        query: &EventQuery,
         take: impl FnMut(Result<EventRow, DamagedRow>) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
-        list::each_kept(&self.connection, &of(workflow), take)
+        list::each_kept(&self.connection, query, take)
     }
 
     /// Folds all events of a workflow again, those that can be read, and appends one more: one transaction. The answer

@@ -95,7 +95,15 @@ fn file_system(report: &FileSystemReport) -> String {
 pub fn backup(result: &Backup) -> String {
     let mut shown = format!("{} {}\n", styled(GOOD, "Archive"), place(&result.path));
     let number = result.checkpoints.len() as u64;
-    shown.push_str(&fact("Holds", &format!("{}, {}", count(number, "checkpoint"), count(result.objects, "object"))));
+    shown.push_str(&fact(
+        "Holds",
+        &format!(
+            "{}, {}, {}",
+            count(number, "checkpoint"),
+            count(result.events, "event"),
+            count(result.objects, "object")
+        ),
+    ));
     let encrypted = if result.encrypted { ", encrypted" } else { "" };
     shown.push_str(&fact("Size", &format!("{}, {}{encrypted}", size(result.size_bytes), visible(&result.compression))));
     shown.push_str(&fact("SHA-256", &result.checksum.to_hex()));

@@ -130,3 +130,35 @@ fn what_cannot_be_read_is_named_and_changes_nothing() {
     world.checkpoint("base");
     world.refused(&["export", "wf"], 3, "STATE_NOT_FOUND");
 }
+
+#[test]
+fn an_archive_brings_the_log_back_and_the_state_is_its_fold() {
+    let (here, there) = (World::new(), World::new());
+    hub(&here);
+    here.ok(&["import", ".", "--from", "hub"]);
+    here.tree.write("other.json", br#"{"id": "other", "status": "running"}"#);
+    here.ok(&["import", "other.json", "--from", "hub"]);
+    here.ok(&["create-checkpoint", "port_1", "--name", "base"]);
+    // What came after the newest checkpoint is in the archive, too.
+    here.tree.write(
+        "more.json",
+        br#"{"id": "port_1", "tasks": {"t2": {"status": "completed"}}, "agents": {"a1": {"current_task": null}}}"#,
+    );
+    here.ok(&["import", "more.json", "--from", "hub"]);
+    let archive = here.data.path().join("port_1.wfrarchive");
+    let archive = archive.to_str().unwrap();
+    let made = here.ok(&["backup-state", "port_1", "--output", archive]);
+    assert_eq!((made.result("events"), made.result("verified")), (&json!(5), &json!(true)));
+    let brought = there.ok(&["import", archive]);
+    assert_eq!((brought.result("events"), brought.result("events_known")), (&json!(5), &json!(0)));
+    let strip = |mut doc: Value| {
+        doc.as_object_mut().unwrap().remove("updated_at");
+        doc
+    };
+    assert_eq!(strip(document(&there, "port_1")), strip(document(&here, "port_1")));
+    there.ok(&["validate-state", "port_1", "--validation-depth", "comprehensive"]);
+    there.refused(&["export", "other"], 3, "WORKFLOW_NOT_FOUND");
+    let again = there.ok(&["import", archive]);
+    assert_eq!((again.result("events"), again.result("events_known")), (&json!(0), &json!(5)));
+    assert_eq!(strip(document(&there, "port_1")), strip(document(&here, "port_1")));
+}

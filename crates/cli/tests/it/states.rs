@@ -213,6 +213,7 @@ fn an_event_that_cannot_be_read_is_named_and_the_state_outlives_it() {
     assert_eq!(export(&world), whole);
     let after = validated(&world);
     assert_eq!((after.code, &after.result("findings")[0]["severity"]), (0, &json!("warning")), "{after:?}");
+    world.checkpoint("after");
     // What is folded again now is the state all the same.
     by_hand(&world, "DELETE FROM states; DELETE FROM parts");
     world.ok(&["repair-state", "wf", "--yes"]);

@@ -7,10 +7,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use wfr_catalog::{CheckpointRow, ListQuery, NewCheckpoint, NewOperation};
+use wfr_catalog::{Appended, CheckpointRow, ListQuery, NewCheckpoint, NewOperation};
 use wfr_model::checkpoint::Manifest;
 use wfr_model::retention::Retention;
-use wfr_model::{CheckpointId, Digest, WorkflowId};
+use wfr_model::{CheckpointId, Digest, Event, WorkflowId};
 use wfr_store::archive::{self, ReadOptions, WriteOptions};
 use wfr_store::keys::Recipients;
 use wfr_store::object::hash_reader;
@@ -27,6 +27,7 @@ use crate::params::{BackupState, BackupType, CleanupCheckpoints, Import, ImportF
 use crate::response::Success;
 use crate::results::{Backup, Cleanup, Imported};
 use crate::session::Session;
+use crate::state::{self, WithEvents};
 use crate::{mint, recovery, view, workspace};
 
 /// Removes checkpoints that no rule keeps.
@@ -160,6 +161,7 @@ pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<
     let path = output(session, &parameters, &workflow, encrypted);
     let coding = if parameters.compression.0 { Coding::default() } else { Coding { level: None } };
     let store = open.store()?;
+    let with_events = WithEvents::of(&store, &open.catalog, &workflow)?;
     let header = json!({
         "written_by": concat!("wfr ", env!("CARGO_PKG_VERSION")),
         "written_at": session.now(),
@@ -167,12 +169,17 @@ pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<
         "vault_id": open.vault.identity().vault_id,
         "backup_type": parameters.backup_type,
         "retention": parameters.retention,
+        "events": with_events.events,
         "checkpoints": rows.iter().map(|row| json!({"checkpoint_id": row.checkpoint_id, "name": row.name})).collect::<Vec<_>>(),
     });
-    let roots: Vec<Roots> = rows.iter().map(roots_of).collect();
+    let mut roots: Vec<Roots> = rows.iter().map(roots_of).collect();
+    // The workflow's own events go with the newest of its checkpoints.
+    if let Some(newest) = roots.last_mut() {
+        newest.seals.clone_from(&with_events.seals);
+    }
     let abort = Some(&*session.abort);
     let options = WriteOptions { coding, recipients: recipients.as_ref(), replace: false, abort };
-    let summary = archive::write(&store, &roots, &header, &path, &options)?;
+    let summary = archive::write(&with_events, &roots, &header, &path, &options)?;
     let verified = read_back(&path)? == summary.file_hash
         && (encrypted || archive::verify(&path, &ReadOptions { unlock: None, abort }).is_ok());
     if !verified {
@@ -185,6 +192,7 @@ pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<
         checksum: summary.file_hash,
         checkpoints: rows.into_iter().map(|row| row.checkpoint_id).collect(),
         objects: summary.objects,
+        events: with_events.events,
         compression: coding.level.map_or("none".to_owned(), |level| format!("zstd-{level}")),
         encrypted,
         retention: parameters.retention.map(|span| span.to_string()),
@@ -259,6 +267,7 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
         archive::read(&path, &writer, &ReadOptions { unlock: unlock.as_ref(), abort: Some(&*session.abort) })?;
     let found: Vec<(NewCheckpoint, Manifest)> =
         contents.checkpoints.iter().map(|roots| from_roots(&writer, roots)).collect::<Result<_, _>>()?;
+    let events = events_of(&writer, &contents.checkpoints, &found)?;
     let sealed = writer.finish()?;
     let extents: Vec<_> = sealed.extents().iter().map(|extent| (extent.pack.clone(), extent.committed)).collect();
     let news: Vec<NewCheckpoint> = found.iter().map(|(new, _)| new.clone()).collect();
@@ -272,6 +281,9 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
     open.catalog.insert_recovered(&news, &extents, &audit)?;
     let objects = sealed.added().objects;
     sealed.publish();
+    let all = events.len() as u64;
+    let appended = open.catalog.append_events(&events, session.now())?;
+    let events = appended.iter().filter(|one| matches!(one, Appended::New { .. })).count() as u64;
     let mut imported = Vec::new();
     for (new, manifest) in found.into_iter().filter(|(new, _)| !present.contains(&new.checkpoint_id)) {
         imported.push(new.checkpoint_id);
@@ -280,7 +292,28 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
     }
     let workflows: BTreeSet<WorkflowId> = news.into_iter().map(|new| new.workflow_id).collect();
     let workflows = workflows.into_iter().collect();
-    Ok(Success::new(Imported { path: shown(&path), workflows, imported, present, objects, ..Imported::default() }))
+    let (path, events_known) = (shown(&path), all - events);
+    let result = Imported { path, workflows, imported, present, objects, events, events_known, ..Imported::default() };
+    Ok(Success::new(result))
+}
+
+/// The events that an archive carries, in their order. All of them are of its workflows.
+fn events_of(
+    objects: &dyn Objects,
+    roots: &[Roots],
+    found: &[(NewCheckpoint, Manifest)],
+) -> Result<Vec<Event>, Failure> {
+    let damaged = |why: String| Failure::new(Code::ArchiveDamaged, format!("the archive cannot be used: {why}"));
+    let mut events = Vec::new();
+    for seal in roots.iter().flat_map(|roots| &roots.seals) {
+        let sealed = state::unseal(objects, seal).map_err(|error| damaged(error.to_string()))?;
+        events.extend(sealed.into_iter().map(|line| line.event));
+    }
+    let is_ours = |event: &Event| found.iter().any(|(new, _)| Some(&new.workflow_id) == event.workflow_id.as_ref());
+    match events.iter().find(|event| !is_ours(event)) {
+        Some(foreign) => Err(damaged(format!("event {} is of no workflow in it", foreign.event_id))),
+        None => Ok(events),
+    }
 }
 
 /// The row of a checkpoint in an archive; its manifest must name the very objects that the archive's head names.

@@ -161,9 +161,11 @@ fn source(open: &Open, session: &Session, name: &str, workflow: Option<WorkflowI
         return present(open, &named).map(|state| of(state, true));
     }
     let row = open.catalog.resolve(workflow.as_ref(), name)?;
-    // Checkpoints of this version hold files; one that holds a state, too, gives it here.
-    let failure = Failure::new(Code::StateNotFound, format!("checkpoint `{}` holds no state", row.name));
-    Err(failure.with_hint("name a file with its state instead, or the workflow"))
+    let state = state::of_checkpoint(&open.store()?, &row)?.ok_or_else(|| {
+        let failure = Failure::new(Code::StateNotFound, format!("checkpoint `{}` holds no state", row.name));
+        failure.with_hint("nothing was known of its workflow when it was taken: name another one, or a file")
+    })?;
+    Ok(of(state, false))
 }
 
 fn present(open: &Open, workflow: &WorkflowId) -> Result<Whole, Failure> {

@@ -67,6 +67,8 @@ pub struct Backup {
     pub checkpoints: Vec<CheckpointId>,
     /// Objects in it.
     pub objects: u64,
+    /// The workflow's events in it: its state is their fold.
+    pub events: u64,
     /// How it is compressed.
     pub compression: String,
     /// Whether it is encrypted.

@@ -188,7 +188,7 @@ fn consistent_forgeries_are_refused() {
 #[test]
 fn what_is_no_archive_is_told_so() {
     let case = Case::new(false);
-    for (bytes, version) in [(&b""[..], None), (b"PK\x03\x04 something else", None), (b"wfrarch\x02....", Some(2))] {
+    for (bytes, version) in [(&b""[..], None), (b"PK\x03\x04 something else", None), (b"wfrarch\x03....", Some(3))] {
         std::fs::write(case.path(), bytes).unwrap();
         match (case.read(None).err(), version) {
             (Some(ArchiveError::NotAnArchive(_)), None) => {}
