@@ -2,6 +2,8 @@
 //!
 //! Owns the invariants that hold after every fault. Refuses to know which fault it was.
 
+mod states;
+
 use serde_json::Value;
 use wfr_testkit::{Snapshot, TestTree};
 
@@ -24,6 +26,10 @@ pub enum Operation {
     Undo,
     /// Old checkpoints removed, and their bytes.
     Cleanup,
+    /// A workflow's log and state brought in: events published.
+    Publish,
+    /// A state that contradicts itself, mended.
+    Repair,
 }
 
 /// A world that is ready for its operation, and what it held.
@@ -42,7 +48,7 @@ pub struct Trial {
 
 impl Operation {
     /// All operations, in the order of the issue.
-    pub const ALL: [Self; 4] = [Self::Create, Self::Restore, Self::Undo, Self::Cleanup];
+    pub const ALL: [Self; 6] = [Self::Create, Self::Restore, Self::Undo, Self::Cleanup, Self::Publish, Self::Repair];
 
     /// Its name in the table.
     pub fn name(self) -> &'static str {
@@ -51,6 +57,8 @@ impl Operation {
             Self::Restore => "restore",
             Self::Undo => "undo",
             Self::Cleanup => "cleanup",
+            Self::Publish => "publish",
+            Self::Repair => "repair",
         }
     }
 
@@ -63,6 +71,8 @@ impl Operation {
             Self::Cleanup => {
                 &["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=2"}"#, "--threads", "1", "--json"]
             }
+            Self::Publish => states::PUBLISH,
+            Self::Repair => states::REPAIR,
         }
     }
 }
@@ -73,15 +83,18 @@ impl Trial {
         fill(&world)?;
         let vault = world.vault().to_string_lossy().into_owned();
         world.wfr_ok(&["init", "--store", &vault])?;
-        if operation == Operation::Cleanup {
-            old_checkpoints(&world)?;
+        match operation {
+            Operation::Cleanup => old_checkpoints(&world)?,
+            Operation::Publish => states::to_publish(&world)?,
+            Operation::Repair => states::to_repair(&world)?,
+            Operation::Create | Operation::Restore | Operation::Undo => {}
         }
         let base = world.snapshot();
         world.wfr_ok(&["create-checkpoint", "wf", &format!(r#"{{"name":"{BASE}"}}"#), "--json"])?;
         edit(&world)?;
         let edited = world.snapshot();
         let (old, new) = match operation {
-            Operation::Create => (edited.clone(), edited),
+            Operation::Create | Operation::Publish | Operation::Repair => (edited.clone(), edited),
             Operation::Restore => (edited, base.clone()),
             Operation::Undo => {
                 world.wfr_ok(&["restore", "wf", BASE, "--yes", "--exact-mtime", "--json"])?;
@@ -129,6 +142,7 @@ impl Trial {
         self.world.healthy()?;
         let stands = self.old_or_new(outcome, &self.world.wfr_ok(&["recoveries", "--report-details", "--json"])?)?;
         self.checkpoints_are_whole()?;
+        states::settled(self.operation, &self.world)?;
         if self.operation == Operation::Restore && stands == "new" {
             self.world.wfr_ok(&["undo", "--yes", "--json"])?;
             same(&self.old.clone().without_mtimes(), &self.world.snapshot().without_mtimes(), "undo afterwards")?;
@@ -155,6 +169,7 @@ impl Trial {
                 }
                 self.checkpoints_are_whole()
             }
+            Operation::Publish | Operation::Repair => states::acknowledged(self.operation, &self.world),
         }
     }
 
@@ -223,7 +238,8 @@ impl Trial {
         if !names.iter().any(|name| name == BASE) {
             return Err(format!("the base is no longer listed: {names:?}"));
         }
-        for name in names {
+        // What a repair takes first holds a state and no files.
+        for name in names.into_iter().filter(|name| !name.starts_with(states::BACKUP)) {
             let restored = self.world.restored(&name)?;
             let known = match name.as_str() {
                 BASE => &self.base,

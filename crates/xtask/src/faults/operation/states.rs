@@ -1,0 +1,114 @@
+//! The operations on workflows' states under fault.
+//!
+//! Owns what stands before them and what may stand after: all of it or nothing. Refuses to know which fault it was.
+
+use serde_json::{Value, json};
+
+use super::Operation;
+use crate::faults::world::{World, said};
+
+/// The call that publishes.
+pub(super) const PUBLISH: &[&str] = &["import", "coordination", "--from", "hub", "--threads", "1", "--json"];
+
+/// The call that mends.
+pub(super) const REPAIR: &[&str] =
+    &["repair-state", "wf", "--repair-strategy", "aggressive", "--yes", "--threads", "1", "--json"];
+
+/// How the checkpoint is called that a repair takes first.
+pub(super) const BACKUP: &str = "before_repair";
+
+/// The workflow that is published.
+const PUBLISHED: &str = "published";
+
+/// Its tasks.
+const TASKS: usize = 40;
+
+/// A hub's directory with a log and a state.
+pub(super) fn to_publish(world: &World) -> Result<(), String> {
+    let line = |n: usize| format!("TASK_ASSIGNED:{PUBLISHED}:1:{{\"task_id\":\"t{n}\",\"agent_id\":\"a{}\"}}\n", n % 3);
+    let log: String = (0..TASKS).map(line).collect();
+    write(world, "coordination/events/log.jsonl", &log)?;
+    let state = json!({"id": PUBLISHED, "name": "Published", "tasks": {"t0": {"status": "completed"}}});
+    write(world, "coordination/workflows/active/published.json", &state.to_string())
+}
+
+/// A workflow that contradicts itself.
+pub(super) fn to_repair(world: &World) -> Result<(), String> {
+    let tasks = (0..TASKS).map(|n| json!({"task_id": format!("t{n}"), "status": "completed", "progress": 300 + n}));
+    let state = json!({"id": "wf", "status": "completed", "progress_percentage": 130,
+        "phases": [{"phase_id": 1, "status": "in_progress", "tasks": tasks.collect::<Vec<_>>()}],
+        "agents": {"a1": {"current_task": "t1", "status": "in_progress"}}});
+    write(world, "state.json", &state.to_string())?;
+    world.wfr_ok(&["import", "state.json", "--from", "hub", "--json"]).map(drop)
+}
+
+fn write(world: &World, name: &str, text: &str) -> Result<(), String> {
+    let path = world.ws().join(name);
+    let dir = path.parent().unwrap_or(&path);
+    std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, text)).map_err(said(name))
+}
+
+/// What must hold where the operation said that all went well.
+pub(super) fn acknowledged(operation: Operation, world: &World) -> Result<(), String> {
+    match operation {
+        Operation::Publish if !published(world)? => Err("acknowledged, and the workflow is not there".to_owned()),
+        Operation::Repair if !mended(world)? => Err("acknowledged, and the state is as it was".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// What must hold after a fault: all or nothing, and called again it is done, once.
+pub(super) fn settled(operation: Operation, world: &World) -> Result<(), String> {
+    match operation {
+        Operation::Publish => {
+            published(world)?;
+            world.wfr_ok(PUBLISH)?;
+            if !published(world)? {
+                return Err("published again, and the workflow is not there".to_owned());
+            }
+            valid(world, PUBLISHED)
+        }
+        Operation::Repair => {
+            mended(world)?;
+            world.wfr_ok(REPAIR)?;
+            if !mended(world)? {
+                return Err("mended again, and the state is as it was".to_owned());
+            }
+            valid(world, "wf")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn valid(world: &World, workflow: &str) -> Result<(), String> {
+    world.wfr_ok(&["validate-state", workflow, "--validation-depth", "comprehensive", "--json"]).map(drop)
+}
+
+/// Whether the workflow is there; an error where half of it is.
+fn published(world: &World) -> Result<bool, String> {
+    let outcome = world.wfr(&["export", PUBLISHED, "--json"]);
+    if !outcome.is_ok() {
+        let code = outcome.json["error"]["code"].as_str().unwrap_or_default();
+        let is_absent = ["WORKFLOW_NOT_FOUND", "STATE_NOT_FOUND"].contains(&code);
+        return if is_absent { Ok(false) } else { Err(format!("the workflow cannot be read: {}", outcome.json)) };
+    }
+    let document = &outcome.result("document");
+    let version = document["state_version"].as_u64();
+    let tasks = document["phases"][0]["tasks"].as_array().map_or(0, Vec::len);
+    let is_whole = (version, tasks, &document["name"]) == (Some(TASKS as u64 + 1), TASKS, &json!("Published"));
+    if is_whole { Ok(true) } else { Err(format!("{tasks} tasks are there, in version {version:?}")) }
+}
+
+/// Whether the state is mended; an error where it is so by half.
+fn mended(world: &World) -> Result<bool, String> {
+    let outcome = world.wfr_ok(&["export", "wf", "--json"])?;
+    let document = outcome.result("document");
+    let tasks = document["phases"][0]["tasks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let odd = tasks.iter().filter(|task| task.get("progress").is_some_and(|progress| *progress != Value::Null)).count();
+    let agent = &document["agent_assignments"]["a1"]["current_task"];
+    match (odd, document["status"].as_str(), agent.is_null(), tasks.len()) {
+        (0, Some("running"), true, TASKS) => Ok(true),
+        (TASKS, Some("completed"), false, TASKS) => Ok(false),
+        other => Err(format!("the state is mended by half: {other:?}")),
+    }
+}
