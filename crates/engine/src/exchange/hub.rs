@@ -4,6 +4,7 @@
 //! read is named and passed over; the rest goes on. Refuses to write there.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -11,7 +12,7 @@ use wfr_model::event::Draft;
 use wfr_model::{Timestamp, WorkflowId, json as text};
 
 use super::{Reading, Update, event_id, text_of};
-use crate::error::{Code, Failure};
+use crate::error::{Code, Failure, code_of_io};
 
 /// The longest log of events, in bytes.
 const LOG_BYTES_MAX: usize = 1 << 30;
@@ -22,15 +23,15 @@ const LINES_NAMED_MAX: usize = 20;
 /// Reads a hub's directory, a directory that has one below `.claude`, or one document.
 pub fn read(path: &Path, workflow: Option<WorkflowId>, now: Timestamp) -> Result<Reading, Failure> {
     let mut reading = Reading::default();
-    if !path.is_dir() {
+    if !is_dir(path)? {
         let doc = document(path)?;
         let (workflow, fields) = of_workflow(doc, workflow, path)?;
         reading.said(workflow).updates.push(Update::Fields(fields));
         return Ok(reading);
     }
     let below = path.join(".claude/coordination");
-    let root = if below.is_dir() { below } else { path.to_owned() };
-    if !["workflows", "events"].iter().any(|name| root.join(name).is_dir()) {
+    let root = if is_dir(&below)? { below } else { path.to_owned() };
+    if !is_dir(&root.join("workflows"))? && !is_dir(&root.join("events"))? {
         let message = format!("{} is no coordination hub: it has neither `workflows` nor `events`", root.display());
         return Err(Failure::new(Code::DocumentInvalid, message).with_hint("name `.claude/coordination`, or one file"));
     }
@@ -54,11 +55,11 @@ impl Directory {
         let pools = self.pools(reading)?;
         for (dir, status) in [("active", "running"), ("completed", "completed"), ("failed", "failed")] {
             for file in self.files(&format!("workflows/{dir}"), "json", reading)? {
-                self.workflow(&file, status, &pools, reading);
+                self.workflow(&file, status, &pools, reading)?;
             }
         }
         let kept = self.root.join("checkpoints");
-        if kept.is_dir() {
+        if is_dir(&kept)? {
             let why = "a hub's checkpoints hold no files: take one with `wfr create-checkpoint`";
             reading.ignore("checkpoints", why);
         }
@@ -68,7 +69,7 @@ impl Directory {
     /// The files of a directory, by name; others are named.
     fn files(&self, dir: &str, end: &str, reading: &mut Reading) -> Result<Vec<PathBuf>, Failure> {
         let path = self.root.join(dir);
-        if !path.is_dir() {
+        if !is_dir(&path)? {
             return Ok(vec![]);
         }
         let mut files = Vec::new();
@@ -91,10 +92,7 @@ impl Directory {
     fn log(&self, path: &Path, reading: &mut Reading) -> Result<(), Failure> {
         let text = match text_of(path, LOG_BYTES_MAX) {
             Ok(text) => text,
-            Err(failure) => {
-                reading.ignore(self.place(path), failure.to_string());
-                return Ok(());
-            }
+            Err(failure) => return self.pass_over(path, failure, reading),
         };
         let mut alike: HashMap<&str, u64> = HashMap::new();
         let mut refused = 0;
@@ -135,14 +133,30 @@ impl Directory {
         Ok(())
     }
 
-    fn workflow(&self, path: &Path, status: &str, pools: &Map<String, Value>, reading: &mut Reading) {
+    /// A document that says nothing usable is named, and the rest goes on; one that the system does not give fails the
+    /// whole, so that nothing is taken for all there is.
+    fn pass_over(&self, path: &Path, failure: Failure, reading: &mut Reading) -> Result<(), Failure> {
+        if !matches!(failure.code, Code::DocumentInvalid | Code::InvalidParameter) {
+            return Err(failure);
+        }
+        reading.ignore(self.place(path), failure.to_string());
+        Ok(())
+    }
+
+    fn workflow(
+        &self,
+        path: &Path,
+        status: &str,
+        pools: &Map<String, Value>,
+        reading: &mut Reading,
+    ) -> Result<(), Failure> {
         let read = document(path).and_then(|doc| of_workflow(doc, None, path));
         let (workflow, mut fields) = match read {
             Ok(read) => read,
-            Err(failure) => return reading.ignore(self.place(path), failure.to_string()),
+            Err(failure) => return self.pass_over(path, failure, reading),
         };
         if self.only.as_ref().is_some_and(|only| *only != workflow) {
-            return;
+            return Ok(());
         }
         fields.entry("status").or_insert_with(|| status.into());
         for key in ["agent_assignments", "agents"] {
@@ -155,6 +169,7 @@ impl Directory {
             }
         }
         reading.said(workflow).updates.push(Update::Fields(fields));
+        Ok(())
     }
 
     /// What the pools say of each agent.
@@ -167,10 +182,22 @@ impl Directory {
                     let metrics = doc.get("performance_metrics").or_else(|| pool.get("performance_metrics"));
                     agents.extend(metrics.and_then(Value::as_object).cloned().unwrap_or_default());
                 }
-                Err(failure) => reading.ignore(self.place(&file), failure.to_string()),
+                Err(failure) => self.pass_over(&file, failure, reading)?,
             }
         }
         Ok(agents)
+    }
+}
+
+/// Whether a directory is there; that the system does not say is an error.
+fn is_dir(path: &Path) -> Result<bool, Failure> {
+    match std::fs::metadata(path) {
+        Ok(meta) => Ok(meta.is_dir()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => {
+            let failure = Failure::new(code_of_io(&error), format!("cannot look at {}", path.display()));
+            Err(failure.with_details(error.to_string()))
+        }
     }
 }
 
