@@ -73,8 +73,13 @@ pub fn key_of(workflow: &WorkflowId) -> String {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        // A hold that cannot be given back is taken over as soon as this process has ended.
-        let _ = self.open.catalog.release_hold(&self.key, self.token);
+        let release = || self.open.catalog.release_hold(&self.key, self.token);
+        if let Err(CatalogError::Full { .. }) = release() {
+            // Whoever tries again with the reserve, in this very process, must not find the hold still standing.
+            let _ = wfr_store::reserve::release(self.open.vault.dir());
+            // One that cannot be given back even so is taken over as soon as this process has ended.
+            let _ = release();
+        }
     }
 }
 
