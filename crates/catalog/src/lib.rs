@@ -9,6 +9,7 @@ pub mod checkpoints;
 mod columns;
 mod error;
 pub mod events;
+pub mod failures;
 pub mod holds;
 mod near;
 pub mod operations;
@@ -24,9 +25,10 @@ pub use catalog::{Catalog, IntegrityLevel, VaultIdentity};
 pub use checkpoints::{ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy};
 pub use error::CatalogError;
 pub use events::{
-    Appended, DamagedRow, EventQuery, EventRow, EventSeq, Kept, Leaf, PartKind, RecoveredEvent, Seal, Snapshot,
-    Unstored,
+    Appended, DamagedRow, EventQuery, EventRow, EventSeq, Guarded, Kept, Leaf, Notable, PartKind, RecoveredEvent, Seal,
+    Snapshot, Unstored,
 };
+pub use failures::FailureRow;
 pub use holds::{Acquired, FencingToken, Hold, HoldRequest, Holder, Owner};
 pub use operations::{NewOperation, OperationRow};
 pub use outbox::{Backlog, Cursor, DeadLetter, MessageRow, NewMessage, Outgoing, Subscription};

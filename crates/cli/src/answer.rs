@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use clap::builder::StyledStr;
 use serde_json::Value;
 use wfr_engine::error::{Failure, code_of_io};
-use wfr_engine::response::{Layout, Outcome, Response};
+use wfr_engine::response::{Answer, Layout, Outcome, Response};
+use wfr_engine::session::OnNews;
 
 use crate::arguments::Global;
 use crate::content::Content;
@@ -58,6 +59,22 @@ pub fn failure(operation: &str, workflow: Option<String>, global: &Global, failu
     }
     complain(operation, failure, global);
     ExitCode::from(response.exit_code())
+}
+
+/// What shows the pieces of a result that goes on: with `--json` one object a line; on a terminal a status is drawn over the
+/// one before.
+pub fn news(operation: &'static str, global: &Global) -> OnNews {
+    let global = global.clone();
+    Box::new(move |piece: &dyn Answer| {
+        if global.json {
+            let line = format!("{}\n", piece.to_value());
+            return terminal::write_or_end(&mut terminal::out(Colour::Always), &line);
+        }
+        let redraws = operation == "status" && terminal::is_shown();
+        let begin = if redraws { terminal::CLEAR } else { "" };
+        let shown = format!("{begin}{}", render::news(operation, piece));
+        terminal::write_or_end(&mut terminal::out(global.colour), &shown)
+    })
 }
 
 /// Prints the one document of a call with `--json`: indented where somebody reads it on a terminal.

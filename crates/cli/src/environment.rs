@@ -16,7 +16,7 @@ use wfr_model::Timestamp;
 
 use crate::arguments::Global;
 use crate::content::Content;
-use crate::{signals, terminal};
+use crate::{answer, signals, terminal};
 
 /// More threads than this only get in each other's way.
 const THREADS_MAX: usize = 64;
@@ -31,7 +31,7 @@ pub fn clock() -> Timestamp {
 }
 
 /// A session for one call. Bytes of files go to `content`.
-pub fn session(global: &Global, content: &Content, on_step: OnStep) -> Result<Session, Failure> {
+pub fn session(operation: &'static str, global: &Global, content: &Content, on_step: OnStep) -> Result<Session, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let directories = directories(global)?;
     let secrets = Secrets {
@@ -51,6 +51,7 @@ pub fn session(global: &Global, content: &Content, on_step: OnStep) -> Result<Se
         actor: actor(),
         raw: Box::new(content.clone()),
         input: Box::new(io::stdin()),
+        on_news: answer::news(operation, global),
         on_step,
         noted: Noted::default(),
     })

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 fn run(call: Call, on_step: OnStep) -> ExitCode {
     let Call { operation, global, words, parameters } = call;
     let content = Content::new(global.json);
-    let prepared = environment::session(&global, &content, on_step).and_then(|mut session| {
+    let prepared = environment::session(operation.name, &global, &content, on_step).and_then(|mut session| {
         let parameters = operation.bind(&mut session, &words, parameters)?;
         Ok((session, parameters))
     });
@@ -56,7 +56,10 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
     };
     let workflow = parameters.get("workflow_id").and_then(Value::as_str).map(str::to_owned);
     upkeep::detach(operation, &parameters);
+    let goes_on = ["watch", "follow"].iter().any(|key| parameters.get(*key) == Some(&Value::Bool(true)));
     let code = match perform(operation, &mut session, &global, parameters) {
+        // All of it has been shown, piece by piece.
+        Ok(_) if goes_on => ExitCode::SUCCESS,
         Ok(outcome) => answer::outcome(operation.name, &global, outcome, &content),
         Err(failure) => answer::failure(operation.name, workflow, &global, &failure),
     };

@@ -34,6 +34,9 @@ pub const FAINT: Style = Style::new().dimmed();
 /// The word before a failure.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 
+/// Takes everything off the screen, and begins at its top.
+pub const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
+
 impl Colour {
     fn choice(self, is_terminal: bool) -> ColorChoice {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -90,6 +93,11 @@ pub fn width() -> Option<u16> {
 /// Writes all of a text. A reader that has gone away is no failure: it has what it wanted.
 pub fn write(out: &mut dyn Write, text: &str) -> io::Result<()> {
     unless_gone(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// The same, where a reader that has gone away is the end.
+pub fn write_or_end(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 /// How writing went, where it is no failure that the reader has gone away.

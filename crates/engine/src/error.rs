@@ -128,6 +128,8 @@ codes! {
     InvalidParameter = "INVALID_PARAMETER", Usage, Low, "run `wfr OPERATION --help` for the values it may have";
     /// The parameters are not JSON.
     InvalidJson = "INVALID_JSON", Usage, Low, "quote the parameters as one word: '{\"key\": \"value\"}'";
+    /// Something that was sent is no event; what else was sent is recorded.
+    InvalidEvent = "INVALID_EVENT", Usage, Low, "an event is EVENT_TYPE:workflow:phase:{json}, or a JSON object with `event_type`; send what was refused again";
     /// A needed word is missing, or there is one too many.
     WrongArguments = "WRONG_ARGUMENTS", Usage, Low, "run `wfr OPERATION --help` for how it is called";
     /// A reference that may mean several things.
@@ -172,6 +174,8 @@ codes! {
     Conflicts = "CONFLICTS", Conflict, Medium, "decide each of them, then call again";
     /// The tree changed after the plan was made.
     StalePlan = "STALE_PLAN", Conflict, Medium, "make the plan again with `--plan` and apply its new digest";
+    /// The workflow's state has another version than expected.
+    StaleState = "STALE_STATE", Conflict, Medium, "read the state again with `wfr get-state`, and update that version";
     /// The name of a checkpoint is taken.
     NameTaken = "NAME_TAKEN", Conflict, Low, "choose another name, or give none";
     /// The recovery cannot be undone.

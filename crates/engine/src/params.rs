@@ -6,6 +6,8 @@
 
 pub mod checkpoints;
 pub mod coordination;
+pub mod following;
+pub mod intake;
 pub mod lasting;
 pub mod recoveries;
 pub mod states;
@@ -20,6 +22,8 @@ pub use coordination::{
     Allocate, AutoRelease, CheckConflicts, HoldResources, Holds, Outbox, OutboxAction, RecoveryState,
     RecoveryStatusUpdate, Release, Request, Upkeep,
 };
+pub use following::{FollowStatus, Graph, GraphFormat, ListEvents, ListWorkflows};
+pub use intake::{GetState, HandleError, Initialize, RecordEvent, RecordMetrics, StateShape, UpdateState};
 pub use lasting::{BackupState, BackupType, DocumentFormat, Export, Import, ImportFrom, Metadata};
 pub use recoveries::{
     Checks, Consent, EmergencyRestore, ErrorHandling, OnDamage, Priority, Recoveries, RestorationMode, Restore, Resume,

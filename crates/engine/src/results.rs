@@ -5,6 +5,8 @@
 
 pub mod checkpoints;
 pub mod coordination;
+pub mod following;
+pub mod intake;
 pub mod recoveries;
 pub mod states;
 pub mod workspace;
@@ -19,6 +21,13 @@ pub use checkpoints::{
 pub use coordination::{
     AllocationLine, Allotted, Answered, ConflictLine, Conflicting, HoldLine, HoldList, HoldPlaced, LetterLine,
     OutboxView, Released, SinkLine, StatusTaken, UpkeepDone,
+};
+pub use following::{
+    AgentLine, CurrentPhase, DependencyGraph, EventList, ExternalDependencies, GraphEdge, GraphNode, GraphShown,
+    LastCheckpoint, NodeKind, PhaseLine, Resources, StatusDocument, StatusShown, TaskLine, WorkflowLine, WorkflowList,
+};
+pub use intake::{
+    ErrorHandled, EventLine, EventsRecorded, IgnoredMessage, OddEvent, RefusedMessage, StateShown, StateUpdated,
 };
 pub use recoveries::{
     MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,

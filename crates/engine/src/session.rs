@@ -3,7 +3,7 @@
 //! Owns nothing but the passing on. The library reads no environment, no clock and no terminal of its own.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -18,6 +18,7 @@ use crate::error::{Code, Failure};
 use crate::keyring::Keyring;
 use crate::mint;
 use crate::open::{Open, OpenError};
+use crate::response::Answer;
 use crate::upkeep::Noted;
 use crate::workspace::{self, Directories};
 
@@ -39,6 +40,9 @@ impl Meter {
         self.steps.1.store(total, Ordering::Relaxed);
     }
 }
+
+/// What shows the pieces of a result that has no end.
+pub type OnNews = Box<dyn FnMut(&dyn Answer) -> io::Result<()> + Send + Sync>;
 
 /// One call's surroundings.
 pub struct Session {
@@ -64,6 +68,8 @@ pub struct Session {
     pub raw: Box<dyn Write + Send + Sync>,
     /// Where operations read from that are given `-`.
     pub input: Box<dyn Read + Send + Sync>,
+    /// Given what an operation that goes on has to show, piece by piece; an error ends it.
+    pub on_news: OnNews,
     /// Told after each step of a recovery.
     pub on_step: Box<dyn Fn(usize, usize) + Send + Sync>,
     /// What was learned of the workspace, for upkeep after the call.

@@ -5,9 +5,18 @@
 use rusqlite::OptionalExtension;
 use wfr_model::{Event, Timestamp, WorkflowId};
 
-use super::{Appended, append};
+use super::{Appended, append, states};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
+
+/// What became of events that were to be appended to a state of a certain version.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Guarded {
+    /// They were appended; one answer for each.
+    Appended(Vec<Appended>),
+    /// The state has this version now, and nothing was appended.
+    Stale(u64),
+}
 
 impl Catalog {
     /// Appends events if the newest event of a workflow's state is still the one of [`Catalog::state_seq`]; `None`
@@ -24,6 +33,24 @@ impl Catalog {
                 return Ok(None);
             }
             append(transaction, events, now).map(Some)
+        })
+    }
+
+    /// Appends events where a workflow's state has a version that will do; nobody changes it meanwhile. Where there is no state
+    /// yet its version is 0.
+    pub fn append_events_at(
+        &self,
+        workflow: &WorkflowId,
+        will_do: impl FnOnce(u64) -> bool,
+        events: &[Event],
+        now: Timestamp,
+    ) -> Result<Guarded, CatalogError> {
+        self.write(|transaction| {
+            let version = states::load(transaction, workflow)?.map_or(0, |state| state.head.state_version);
+            if !will_do(version) {
+                return Ok(Guarded::Stale(version));
+            }
+            append(transaction, events, now).map(Guarded::Appended)
         })
     }
 

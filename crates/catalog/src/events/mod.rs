@@ -2,6 +2,7 @@
 //!
 //! Owns the log and its order. Refuses to know where events come from and what they mean: the model folds them.
 
+mod following;
 mod guarded;
 mod kept;
 mod list;
@@ -16,8 +17,10 @@ use wfr_model::{Event, EventId, PhaseId, Timestamp, WorkflowId};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
-use crate::workflows;
+use crate::{failures, workflows};
 
+pub use following::Notable;
+pub use guarded::Guarded;
 pub use kept::{DamagedRow, Kept};
 pub use list::EventQuery;
 pub use snapshots::{Leaf, Seal, Snapshot, Unstored};
@@ -167,6 +170,7 @@ fn append_one(
         None => vec![],
     };
     insert(connection, seq, event, now, &odd)?;
+    failures::note(connection, seq, event)?;
     Ok(Appended::New { seq, odd })
 }
 

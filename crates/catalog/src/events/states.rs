@@ -85,6 +85,19 @@ fn parts<T: DeserializeOwned>(
     Ok(parts.collect::<Result<_, _>>()?)
 }
 
+/// One part.
+pub(super) fn part<T: DeserializeOwned>(
+    connection: &Connection,
+    workflow: &WorkflowId,
+    kind: PartKind,
+    id: &str,
+) -> Result<Option<T>, CatalogError> {
+    let sql = "SELECT doc FROM parts WHERE workflow_id = ?1 AND kind = ?2 AND slot = ?3 AND id = ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let key = (workflow.as_str(), kind.as_str(), slot(id), id);
+    Ok(statement.query_row(key, |row| columns::json(row, 0)).optional()?)
+}
+
 /// Head and phases of a workflow.
 pub(super) fn load(connection: &Connection, workflow: &WorkflowId) -> Result<Option<State>, CatalogError> {
     let mut statement = connection.prepare_cached("SELECT head FROM states WHERE workflow_id = ?1")?;
@@ -183,10 +196,7 @@ struct Shelf<'c> {
 
 impl Shelf<'_> {
     fn get<T: DeserializeOwned>(&self, kind: PartKind, id: &str) -> Result<Option<T>, CatalogError> {
-        let sql = "SELECT doc FROM parts WHERE workflow_id = ?1 AND kind = ?2 AND slot = ?3 AND id = ?4";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let key = (self.workflow.as_str(), kind.as_str(), slot(id), id);
-        Ok(statement.query_row(key, |row| columns::json(row, 0)).optional()?)
+        part(self.connection, self.workflow, kind, id)
     }
 
     fn keep<K, V: Serialize>(

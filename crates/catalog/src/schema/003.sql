@@ -72,3 +72,23 @@ CREATE INDEX dead_letters_of ON dead_letters (subscription, queued, seq);
 ALTER TABLE holds ADD COLUMN component TEXT;
 ALTER TABLE holds ADD COLUMN reason TEXT;
 ALTER TABLE holds ADD COLUMN priority INTEGER NOT NULL DEFAULT 50 CHECK (priority BETWEEN 0 AND 100);
+-- Failures that were reported, to list them and to look them up. Derived: the event of seq has the whole report.
+CREATE TABLE failures (
+  failure_id   TEXT    PRIMARY KEY NOT NULL,
+  seq          INTEGER NOT NULL REFERENCES events,
+  workflow_id  TEXT    REFERENCES workflows,
+  category     TEXT,
+  severity     TEXT,
+  type         TEXT,
+  scope        TEXT,
+  message      TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX failures_of_workflow ON failures (workflow_id, seq);
+CREATE INDEX failures_of_event ON failures (seq);
+
+-- Tasks that somebody who follows a workflow wants to see first, however many others there are.
+CREATE INDEX active_tasks ON parts (workflow_id)
+  WHERE kind = 'task' AND CASE WHEN json_valid(doc) THEN doc ->> '$.status' END = 'active';
+CREATE INDEX failed_tasks ON parts (workflow_id)
+  WHERE kind = 'task' AND CASE WHEN json_valid(doc) THEN doc ->> '$.status' END = 'failed';

@@ -6,9 +6,11 @@
 mod changes;
 mod checkpoints;
 mod coordination;
+mod events;
 mod exchange;
 mod recoveries;
 mod states;
+mod status;
 mod table;
 mod workspace;
 
@@ -32,6 +34,12 @@ pub fn response(operation: &str, response: &Response<Box<dyn Answer>>) -> String
         shown.push_str(&format!("{} {}\n", styled(HEADING, "Next:"), visible(step)));
     }
     shown
+}
+
+/// A piece of a result that goes on: an event as its line, else what the whole operation shows.
+pub fn news(operation: &str, piece: &dyn Answer) -> String {
+    let any: &dyn Any = piece;
+    any.downcast_ref().map_or_else(|| result_of(operation, piece), events::line)
 }
 
 /// What was found out before an operation failed.
@@ -61,6 +69,14 @@ fn result_of(operation: &str, result: &dyn Answer) -> String {
         "restore" | "emergency-restore" | "undo" => view(result, recoveries::recovered),
         "recoveries" => view(result, recoveries::list),
         "resume" => view(result, recoveries::resumed),
+        "event" => view(result, events::recorded),
+        "events" => view(result, events::list),
+        "handle-error" => view(result, events::handled),
+        "initialize" | "update-state" | "record-metrics" => view(result, events::updated),
+        "get-state" => view(result, events::document),
+        "status" => view(result, status::status),
+        "workflows" => view(result, status::workflows),
+        "graph" => view(result, status::graph),
         "init" => view(result, workspace::initialised),
         "config" => view(result, workspace::config),
         "doctor" => view(result, workspace::diagnosis),

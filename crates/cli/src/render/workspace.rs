@@ -69,7 +69,8 @@ pub fn diagnosis(result: &Diagnosis) -> String {
     shown
 }
 
-fn finding(finding: &Finding) -> String {
+/// One finding, and what to do about it.
+pub fn finding(finding: &Finding) -> String {
     let (style, name) = match finding.severity {
         Severity::Info => (FAINT, "info"),
         Severity::Warning => (WARN, "warning"),

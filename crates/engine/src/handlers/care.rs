@@ -11,6 +11,7 @@ use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, NewOperation};
 use wfr_model::TreePath;
 use wfr_model::checkpoint::VerificationStatus;
 use wfr_model::finding::{Finding, Severity};
+use wfr_model::workflow::Whole;
 use wfr_recovery::{apply, leftovers, probe};
 use wfr_store::{Vault, reserve};
 
@@ -23,7 +24,7 @@ use crate::recovery;
 use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
-use crate::{mint, view, workspace};
+use crate::{graph, mint, state, view, workspace};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
@@ -253,9 +254,8 @@ pub fn metadata(session: &mut Session, parameters: Metadata) -> Result<Success<M
     let dir: PathBuf = view::metadata_dir(open.root(), workflow.as_str());
     let index = json!({"workflow_id": workflow, "checkpoints": rows.iter().map(index_line).collect::<Vec<_>>()});
     let hashes: Map<String, Value> = rows.iter().map(hash_line).collect();
-    let graph = json!({"dependency_graph": {
-        "workflow_id": workflow, "nodes": {}, "edges": [], "external_dependencies": null,
-    }});
+    let whole = state::present(&open.catalog, &workflow)?.unwrap_or_else(|| Whole::new(workflow.clone()));
+    let graph = json!({"dependency_graph": graph::of(&whole).0});
     let mut files = Vec::new();
     for (name, value) in [
         ("checkpoint_index.json", index),

@@ -7,7 +7,9 @@ pub mod care;
 pub mod checkpoints;
 pub mod coordination;
 mod exchange;
+pub mod following;
 pub mod inspect;
+pub mod intake;
 pub mod lasting;
 mod merges;
 mod perform;
@@ -16,6 +18,7 @@ mod repairs;
 pub mod resources;
 pub mod setup;
 mod states;
+pub mod updating;
 
 pub use perform::ALL;
 

@@ -3,14 +3,16 @@
 //! Owns the binding. Refuses to do anything itself.
 
 use super::{
-    care, checkpoints, coordination, exchange, inspect, lasting, merges, recoveries, repairs, resources, setup, states,
+    care, checkpoints, coordination, exchange, following, inspect, intake, lasting, merges, recoveries, repairs, resources,
+    setup, states, updating,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
     Allocate, BackupState, Cat, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor,
-    EmergencyRestore, Export, HoldResources, Holds, Import, Init, ListCheckpoints, MergeStates, Metadata, Outbox,
-    Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Show, Undo, Upkeep,
+    EmergencyRestore, Export, FollowStatus, GetState, Graph, HandleError, HoldResources, Holds, Import, Init, Initialize,
+    ListCheckpoints, ListEvents, ListWorkflows, MergeStates, Metadata, Outbox, RecordEvent, RecordMetrics, Recoveries,
+    RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Show, Undo, UpdateState, Upkeep,
     ValidateCheckpoint, ValidateState,
 };
 use crate::response::Success;
@@ -43,6 +45,16 @@ perform! {
     Undo by recoveries::undo;
     Resume by recoveries::resume;
     Recoveries by recoveries::recoveries;
+    FollowStatus by following::status;
+    ListEvents by following::events;
+    ListWorkflows by following::workflows;
+    Graph by following::graph;
+    RecordEvent by intake::event;
+    Initialize by updating::initialize;
+    UpdateState by updating::update;
+    GetState by updating::get;
+    RecordMetrics by updating::metrics;
+    HandleError by updating::error;
     CleanupCheckpoints by lasting::cleanup;
     BackupState by lasting::backup;
     Import by lasting::import;

@@ -11,13 +11,15 @@ const WORKFLOW_NEEDED: Positional = Positional::needed("workflow_id", Slot::Work
 const CHECKPOINT: Positional = Positional::needed("checkpoint", Slot::Checkpoint);
 
 macro_rules! define {
-    ($($params:ident => $result:ident, $name:literal, $effect:ident, [$($positional:expr),*], [$($example:literal),*];)*) => {
+    ($($params:ident => $result:ident, $name:literal, $effect:ident, [$($positional:expr),*], [$($example:literal),*]
+       $(, alias [$($alias:literal),*])?;)*) => {
         $(impl Definition for $params {
             type Result = results::$result;
             const NAME: &'static str = $name;
             const POSITIONALS: &'static [Positional] = &[$($positional),*];
             const EFFECT: Effect = Effect::$effect;
             const EXAMPLES: &'static [&'static str] = &[$($example),*];
+            $(const ALIASES: &'static [&'static str] = &[$($alias),*];)?
         })*
     };
 }
@@ -53,6 +55,27 @@ define! {
     EmergencyRestore => Recovered, "emergency-restore", Recovers,
         [WORKFLOW_NEEDED, Positional::optional("checkpoint", Slot::Checkpoint)],
         ["emergency-restore wf --yes"];
+    RecordEvent => EventsRecorded, "event", Writes, [Positional::optional("event", Slot::Text)],
+        ["event 'TASK_STARTED:wf:1:{\"task_id\": \"t1\", \"agent_id\": \"a1\"}'",
+         "event '{\"event_type\": \"phase_completed\", \"workflow_id\": \"wf\", \"phase\": 1}'",
+         "event - < events.jsonl", "event --file events.jsonl"];
+    HandleError => ErrorHandled, "handle-error", Writes, [WORKFLOW],
+        ["handle-error wf --error-message 'no answer' --scope task --type timeout --task t1"];
+    Initialize => StateUpdated, "initialize", Writes, [WORKFLOW_NEEDED],
+        ["initialize wf --name 'Port the parser' --total-phases 5",
+         "initialize wf '{\"phases\": [{\"phase_id\": 1, \"name\": \"Research\", \"tasks\": [{\"task_id\": \"t1\"}]}]}'"],
+        alias ["register"];
+    UpdateState => StateUpdated, "update-state", Writes, [WORKFLOW_NEEDED],
+        ["update-state wf '{\"status\": \"paused\"}'",
+         "update-state wf '{\"expected_version\": 7, \"tasks\": {\"t1\": {\"status\": \"completed\"}}}'"];
+    GetState => StateShown, "get-state", Reads, [WORKFLOW_NEEDED], ["get-state wf", "get-state wf --format hub"];
+    RecordMetrics => StateUpdated, "record-metrics", Writes, [WORKFLOW],
+        ["record-metrics wf '{\"metrics\": {\"cpu_percent\": 63.5}}'"], alias ["report-metrics"];
+    FollowStatus => StatusShown, "status", Reads, [WORKFLOW], ["status", "status wf --watch"];
+    ListEvents => EventList, "events", Reads, [WORKFLOW],
+        ["events wf --limit 20", "events --follow --type TASK_FAILED --type TASK_TIMEOUT", "events wf --odd"];
+    ListWorkflows => WorkflowList, "workflows", Reads, [], ["workflows"];
+    Graph => GraphShown, "graph", Reads, [WORKFLOW_NEEDED], ["graph wf", "graph wf --format dot | dot -Tsvg > wf.svg"];
     Undo => Recovered, "undo", Recovers, [WORKFLOW, Positional::optional("recovery_id", Slot::Recovery)],
         ["undo", "undo rec_018f --plan"];
     Recoveries => RecoveryList, "recoveries", Reads, [WORKFLOW], ["recoveries", "recoveries wf --report-details"];

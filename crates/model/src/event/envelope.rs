@@ -105,7 +105,7 @@ pub(super) fn of(mut fields: Map<String, Value>) -> Result<Draft, ParseEventErro
     Ok(draft)
 }
 
-fn time(text: &str) -> Result<Timestamp, ParseEventError> {
+pub(super) fn time(text: &str) -> Result<Timestamp, ParseEventError> {
     let refused =
         |error: crate::time::ParseTimestampError| ParseEventError::Field { field: "timestamp", why: error.to_string() };
     text.parse().map_err(refused)
@@ -121,7 +121,7 @@ fn seconds(fields: &mut Map<String, Value>) -> Result<Option<u64>, ParseEventErr
     }
 }
 
-fn text(fields: &mut Map<String, Value>, field: &'static str) -> Result<Option<String>, ParseEventError> {
+pub(super) fn text(fields: &mut Map<String, Value>, field: &'static str) -> Result<Option<String>, ParseEventError> {
     match fields.shift_remove(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),

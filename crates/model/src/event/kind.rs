@@ -139,6 +139,9 @@ pub enum EventName {
 }
 
 impl EventName {
+    /// The event that keeps the protocol's `checkpoint_sync`, a message and no event of its list.
+    pub const CHECKPOINT_SYNC: &str = "CHECKPOINT_SYNC";
+
     /// The name in capitals.
     pub fn as_str(&self) -> &str {
         match self {

@@ -6,6 +6,7 @@
 mod envelope;
 mod kind;
 mod line;
+mod message;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,6 +17,7 @@ use crate::time::Timestamp;
 
 pub use envelope::Envelope;
 pub use kind::{EventName, EventType, ParseEventNameError};
+pub use message::{ErrorReport, Message, StateSync};
 
 /// The largest event that is taken in from outside, in bytes of its text.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
@@ -124,6 +126,11 @@ impl Draft {
         if text.starts_with('{') { envelope::read(text) } else { line::read(text) }
     }
 
+    /// Reads the fields of an envelope that is JSON already.
+    pub fn of_fields(fields: Map<String, Value>) -> Result<Self, ParseEventError> {
+        envelope::of(fields)
+    }
+
     /// The event, with what its sender left out.
     pub fn complete(self, id: impl FnOnce() -> EventId, now: Timestamp, source: &str) -> Event {
         Event {
@@ -146,6 +153,9 @@ pub enum ParseEventError {
     /// It is larger than [`EVENT_BYTES_MAX`].
     #[error("it is longer than {EVENT_BYTES_MAX} bytes")]
     TooLong,
+    /// It is a message of the protocol that is answered, not recorded.
+    #[error("a message of type `{0}` is no event")]
+    NoEvent(String),
     /// It is neither form.
     #[error("neither EVENT_TYPE:workflow:phase:{{json}} nor a JSON object")]
     NoForm,

@@ -9,9 +9,11 @@ use super::Findings;
 use super::mend::{Mend, Repair};
 use crate::phase::PhaseId;
 
-pub(super) fn check(whole: &Whole, findings: &mut Findings) {
+/// Checks them, and gives what each place waits for: the place, and the name that it is called by.
+pub(super) fn check(whole: &Whole, findings: &mut Findings) -> BTreeMap<String, Vec<(String, String)>> {
     let edges = edges(whole, findings);
     circles(&edges, findings);
+    edges
 }
 
 /// A node's place: `tasks/t1` or `phases/2`. A name may be a task's or a phase's; a task's counts first, but a phase's

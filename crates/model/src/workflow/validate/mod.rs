@@ -81,7 +81,7 @@ pub fn validate(whole: &Whole, context: Context) -> Vec<StateFinding> {
     if context.layers.semantic {
         findings.layer = Layer::Semantic;
         semantic::check(whole, &mut findings);
-        graph::check(whole, &mut findings);
+        let _edges = graph::check(whole, &mut findings);
     }
     if context.layers.cross_reference {
         findings.layer = Layer::CrossReference;
@@ -96,6 +96,15 @@ pub fn validate(whole: &Whole, context: Context) -> Vec<StateFinding> {
 /// Whether nothing that was found makes a state invalid.
 pub fn is_valid(findings: &[StateFinding]) -> bool {
     findings.iter().all(|finding| finding.severity < Severity::Error)
+}
+
+/// Who waits for whom, as pairs of places (`tasks/t2`, `phases/1`), and what is wrong with that: circles, and what is not
+/// there.
+pub fn dependencies(whole: &Whole) -> (Vec<(String, String)>, Vec<StateFinding>) {
+    let mut findings = Findings { found: Vec::new(), layer: Layer::Semantic };
+    let edges = graph::check(whole, &mut findings);
+    let pairs = edges.into_iter().flat_map(|(from, list)| list.into_iter().map(move |(to, _)| (from.clone(), to)));
+    (pairs.collect(), findings.found)
 }
 
 /// What was found so far.

@@ -1,0 +1,184 @@
+//! Intake: every form and source, repetitions, what is refused, and many publishers at once.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::world::{Ended, World};
+
+/// Calls `wfr event -` with something on its standard input.
+pub fn piped(world: &World, bytes: &[u8]) -> Ended {
+    let mut command = world.command(&["event", "-", "--json"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Ended { code: output.status.code().unwrap(), json: serde_json::from_slice(&output.stdout).unwrap() }
+}
+
+fn version(world: &World) -> u64 {
+    world.ok(&["get-state", "wf"]).result("state_version").as_u64().unwrap()
+}
+
+#[test]
+fn events_come_in_all_forms() {
+    let world = World::new();
+    let line = r#"TASK_STARTED:wf:1:{"task_id":"t:1","agent_id":"a1"}"#;
+    let one = world.ok(&["event", line]);
+    assert_eq!((one.result("recorded"), one.result("first_seq")), (&json!(1), one.result("last_seq")));
+    assert_eq!(one.json["workflow_id"], "wf");
+    assert_eq!(one.result("events")[0]["message"], line);
+    assert!(one.result("odd").to_string().contains("EVENT_FIELD_INVALID"), "t:1 is no task: {one:?}");
+    let envelope = json!({"event_id": "evt_7", "event_type": "phase.completed", "workflow_id": "wf", "phase": 1});
+    assert_eq!(world.ok(&["event", &envelope.to_string()]).result("recorded"), 1);
+    let again = world.ok(&["event", &envelope.to_string()]);
+    assert_eq!((again.result("recorded"), again.result("known")), (&json!(0), &json!(1)));
+    let lines = "TASK_STARTED:wf:1:{\"task_id\":\"t1\"}\r\n\n# a remark\n{\"event_type\":\"task_completed\",\"workflow_id\":\"wf\",\"task_id\":\"t1\"}";
+    assert_eq!(piped(&world, lines.as_bytes()).result("recorded"), 2);
+    let file = world.data.path().join("events.json");
+    std::fs::write(&file, serde_json::to_vec_pretty(&json!([envelope, {"event_type": "SYSTEM_STARTUP"}])).unwrap()).unwrap();
+    let listed = world.ok(&["event", "--file", file.to_str().unwrap()]);
+    assert_eq!((listed.result("recorded"), listed.result("known")), (&json!(1), &json!(1)));
+    assert_eq!(version(&world), 4);
+    world.refused(&["event"], 2, "WRONG_ARGUMENTS");
+    world.refused(&["event", line, "--file", "x"], 2, "WRONG_ARGUMENTS");
+    world.refused(&["event", "--file", "no-such-file"], 3, "FILE_NOT_FOUND");
+    world.refused(&["event", "nonsense"], 2, "INVALID_EVENT");
+}
+
+#[test]
+fn what_is_valid_in_a_file_is_recorded_and_the_rest_is_named() {
+    let world = World::new();
+    let mut text = String::new();
+    for number in 0..1_000 {
+        text.push_str(&format!("TASK_STARTED:wf:1:{{\"task_id\":\"t{number}\"}}\n"));
+        text.push_str("TASK_STARTED:../wf:1:{}\n");
+    }
+    let ended = piped(&world, text.as_bytes());
+    assert_eq!((ended.code, ended.error()), (2, "INVALID_EVENT"));
+    assert_eq!((ended.result("recorded"), ended.result("refused_total")), (&json!(1_000), &json!(1_000)));
+    let refused = ended.result("refused").as_array().unwrap();
+    assert_eq!((refused.len(), &refused[0]["line"]), (100, &json!(2)));
+    assert_eq!(version(&world), 1_000);
+}
+
+#[test]
+fn the_higher_state_version_wins() {
+    let world = World::new();
+    let sync = |version: u64, phase: u64| {
+        let message = json!({"message_type": "state_sync", "workflow_id": "wf", "state_version": version,
+            "checkpoint_id": "ckpt_1", "current_phase": {"phase_id": phase, "progress": 40},
+            "agent_states": {"a1": {"status": "in_progress", "current_task": "t1", "performance_score": 0.9}},
+            "resource_usage": {"cpu_utilization": 12.5}, "metadata": {"conflict_detected": false}});
+        world.ok(&["event", &message.to_string()])
+    };
+    assert_eq!(sync(40, 2).result("recorded"), 1);
+    let stale = sync(40, 3);
+    assert_eq!((stale.result("recorded"), stale.result("ignored_total")), (&json!(0), &json!(1)));
+    assert!(stale.result("ignored")[0]["why"].as_str().unwrap().contains("has version 40"), "{stale:?}");
+    let status = world.ok(&["status"]);
+    let status = status.result("workflow_status");
+    assert_eq!(status["current_phase"]["id"], 2);
+    assert_eq!((&status["agents"][0]["id"], &status["resources"]["cpu_percent"]), (&json!("a1"), &json!(12.5)));
+    let seen = json!({"checkpoint_sync": {"workflow_id": "wf", "checkpoint_type": "manual", "state_snapshot": {}}});
+    let taken = world.ok(&["event", &seen.to_string()]);
+    assert_eq!((taken.result("odd_total"), &taken.result("events")[0]["event_type"]), (&json!(0), &json!("CHECKPOINT_SYNC")));
+    assert_eq!(world.ok(&["list-checkpoints"]).result("total"), 0);
+    assert_eq!(world.refused(&["update-state", "wf", r#"{"state_version": 12, "current_phase": 1}"#], 5, "STALE_STATE").code, 5);
+}
+
+#[test]
+fn errors_get_an_id_and_a_report() {
+    let world = World::new();
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t1","agent_id":"a1"}"#]);
+    let report = json!({"error_id": "e1", "timestamp": "2025-01-15T11:30:00Z",
+        "classification": {"category": "execution", "severity": "high", "type": "limit_exceeded", "scope": "task", "recoverable": true},
+        "context": {"component": "runner", "operation": "build", "phase": 1, "task": "t1"},
+        "details": {"error_message": "out of memory", "stack_trace": "main.rs:7", "related_events": []},
+        "impact_assessment": {"affected_tasks": ["t1"]},
+        "recovery_suggestions": [{"strategy": "retry_operation", "success_probability": 0.7}]});
+    let made = world.ok(&["handle-error", "wf", &report.to_string()]);
+    let id = made.result("failure_id").as_str().unwrap().to_owned();
+    assert!(id.starts_with("failure_2"), "{id}");
+    let kinds: Vec<&Value> = made.result("events").as_array().unwrap().iter().map(|line| &line["event_type"]).collect();
+    assert_eq!(kinds, ["ERROR_ENCOUNTERED", "TASK_FAILED"]);
+    assert_eq!(made.result("events")[1]["data"], json!({"task_id": "t1", "failure_reason": "out of memory",
+        "agent_id": "a1", "retry_count": 0}));
+    let file = world.root().join(".claude/recovery/failure_analysis/failure_reports").join(format!("{id}.json"));
+    let kept: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    for key in ["classification", "context", "details", "impact_assessment", "recovery_suggestions"] {
+        assert_eq!(kept[key], report[key], "{key}");
+    }
+    let again = world.ok(&["handle-error", "wf", &report.to_string()]);
+    assert_eq!((again.result("existed"), again.result("failure_id")), (&json!(true), &json!(id)));
+    let flags = ["handle-error", "wf", "--error-message", "gone", "--scope", "agent", "--type", "timeout", "--agent", "a1"];
+    let flagged = world.ok(&flags);
+    assert_eq!(flagged.result("events")[1]["event_type"], "AGENT_TIMEOUT");
+    let tasks = world.ok(&["status", "wf"]);
+    assert_eq!((tasks.result("errors"), &tasks.result("tasks")[0]["failure_reason"]), (&json!(2), &json!("out of memory")));
+    world.refused(&["handle-error", "wf"], 2, "INVALID_PARAMETER");
+    world.refused(&["handle-error", "other", "--error-message", "x"], 3, "WORKFLOW_NOT_FOUND");
+}
+
+#[test]
+fn a_workflow_is_registered_once_and_updated_under_its_version() {
+    let world = World::new();
+    let given = r#"{"name": "Port", "checkpoint_strategy": "phase_completion", "backup_frequency": "continuous", "total_phases": 2,
+        "phases": [{"phase_id": 1, "name": "Research", "tasks": [{"task_id": "t1"}]}], "agents": {"a1": {"role": "reader"}}}"#;
+    let made = world.ok(&["initialize", "wf", given]);
+    assert_eq!((made.result("existed"), made.result("state_version")), (&json!(false), &json!(1)));
+    let again = world.ok(&["register", "wf", given]);
+    assert_eq!((again.result("existed"), again.result("changed")), (&json!(true), &json!(false)));
+    let more = world.ok(&["initialize", "wf", "--name", "Port it"]);
+    assert_eq!((more.result("changed"), more.result("state_version")), (&json!(true), &json!(2)));
+    world.ok(&["update-state", "wf", r#"{"expected_version": 2, "tasks": {"t1": {"status": "active"}}, "reason": "by hand"}"#]);
+    world.refused(&["update-state", "wf", r#"{"expected_version": 2, "status": "paused"}"#], 5, "STALE_STATE");
+    world.refused(&["update-state", "wf"], 2, "WRONG_ARGUMENTS");
+    world.refused(&["update-state", "nowhere", r#"{"status": "paused"}"#], 3, "WORKFLOW_NOT_FOUND");
+    let report = json!({"performance_metrics": {"report_id": "r1", "component": "monitor", "metrics": {"cpu_percent": 63.5}}});
+    world.ok(&["record-metrics", "wf", &report.to_string()]);
+    world.ok(&["report-metrics", "wf", r#"{"metrics": {"memory_percent": 40}}"#]);
+    let hub = world.ok(&["get-state", "wf", "--format", "hub"]);
+    let hub = hub.result("workflow_state");
+    assert_eq!(hub["configuration"], json!({"checkpoint_strategy": "phase_completion", "backup_frequency": "continuous"}));
+    assert_eq!((&hub["metrics"]["cpu_percent"], &hub["metrics"]["memory_percent"]), (&json!(63.5), &json!(40)));
+    let last = world.ok(&["events", "wf", "--type", "workflow_state_updated", "--limit", "2"]);
+    assert_eq!(last.result("events")[0]["data"]["performance_metrics"]["report_id"], "r1");
+    // What one workspace writes another one reads.
+    let other = World::new();
+    other.ok(&["initialize", "wf"]);
+    other.ok(&["update-state", "wf", &json!({"state": hub}).to_string()]);
+    assert_eq!(other.ok(&["get-state", "wf"]).result("workflow_state"), world.ok(&["get-state", "wf"]).result("workflow_state"));
+}
+
+#[test]
+fn sixteen_publishers_lose_nothing_and_the_order_is_one() {
+    const PUBLISHERS: usize = 16;
+    const EVENTS: usize = 25;
+    let world = World::new();
+    let publish = |publisher: usize| {
+        let mut seqs = Vec::new();
+        for number in 0..EVENTS {
+            // Every other clock runs backwards.
+            let second = if publisher % 2 == 0 { 59 - number } else { number };
+            let event = json!({"event_id": format!("evt_{publisher}_{number}"), "event_type": "TASK_STARTED", "workflow_id": "wf",
+                "timestamp": format!("2025-01-15T11:30:{second:02}Z"), "data": {"task_id": format!("t{publisher}_{number}")}});
+            seqs.push(world.ok(&["event", &event.to_string()]).result("first_seq").as_i64().unwrap());
+        }
+        seqs
+    };
+    let told: Vec<Vec<i64>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..PUBLISHERS).map(|publisher| scope.spawn({ let publish = &publish; move || publish(publisher) })).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(told.iter().all(|seqs| seqs.is_sorted()), "each publisher's events are in its order, whatever its clock says");
+    let all: BTreeSet<i64> = told.into_iter().flatten().collect();
+    assert_eq!(all, (1..=(PUBLISHERS * EVENTS) as i64).collect());
+    let listed = world.ok(&["events", "wf", "--after", "0", "--limit", "1000"]);
+    let seqs: Vec<i64> = listed.result("events").as_array().unwrap().iter().map(|line| line["seq"].as_i64().unwrap()).collect();
+    assert_eq!(seqs, all.into_iter().collect::<Vec<_>>());
+    let status = world.ok(&["status"]);
+    assert_eq!(status.result("task_counts")["active"], PUBLISHERS * EVENTS);
+    assert_eq!(status.result("state_version"), PUBLISHERS * EVENTS);
+}

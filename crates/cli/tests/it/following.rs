@@ -1,0 +1,117 @@
+//! Following: how a workflow stands, what happened, and what waits for what.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::events::piped;
+use crate::world::World;
+
+fn told(world: &World) {
+    world.ok(&["initialize", "wf", r#"{"name": "Port it", "phases": [
+        {"phase_id": 1, "name": "Research", "tasks": [{"task_id": "t1", "description": "read"}, {"task_id": "t2", "dependencies": ["t1"]}]},
+        {"phase_id": 2, "name": "Build", "dependencies": [1], "tasks": [{"task_id": "t3"}]}]}"#]);
+    let lines = ["WORKFLOW_STARTED:wf:global:", "PHASE_STARTED:wf:1:", r#"TASK_STARTED:wf:1:{"task_id":"t1","agent_id":"a1"}"#,
+        r#"TASK_COMPLETED:wf:1:{"task_id":"t1","agent_id":"a1"}"#, r#"TASK_STARTED:wf:1:{"task_id":"t2","agent_id":"a2"}"#];
+    assert_eq!(piped(world, lines.join("\n").as_bytes()).result("recorded"), 5);
+}
+
+#[test]
+fn the_status_has_the_protocols_fields() {
+    let world = World::new();
+    world.refused(&["status"], 3, "WORKFLOW_NOT_FOUND");
+    told(&world);
+    world.checkpoint("base");
+    let ended = world.ok(&["status", "wf"]);
+    let status = ended.result("workflow_status");
+    let keys: Vec<&str> = status.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["workflow_id", "name", "status", "overall_progress", "health_score", "runtime", "estimated_completion",
+        "current_phase", "agents", "resources", "recent_events", "last_checkpoint"]);
+    assert_eq!(status["current_phase"], json!({"id": 1, "name": "Research", "progress": 50.0, "tasks_total": 2,
+        "tasks_completed": 1, "tasks_active": 1, "tasks_pending": 0}));
+    assert_eq!(status["agents"][1], json!({"id": "a2", "status": "in_progress", "current_task": "t2",
+        "performance_score": null, "queue_size": null}));
+    assert_eq!(status["resources"], json!({"cpu_percent": null, "memory_percent": null, "storage_used_gb": null}));
+    assert_eq!((&status["health_score"], &status["last_checkpoint"]["name"]), (&Value::Null, &json!("base")));
+    assert_eq!(world.ok(&["status"]).json["workflow_id"], "wf");
+    world.ok(&["event", "WORKFLOW_STARTED:later:global:"]);
+    assert_eq!(world.ok(&["status"]).json["workflow_id"], "later", "something happened to it last");
+    let listed = world.ok(&["workflows"]);
+    assert_eq!(listed.result("workflows").as_array().unwrap().len(), 2);
+    let screen = world.command(&["status", "wf"]).output().unwrap().stdout;
+    let screen = String::from_utf8(screen).unwrap();
+    assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+    for part in ["Port it", "Research", "t2", "a2", "TASK_STARTED", "base", "1/2", "[####"] {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
+}
+
+#[test]
+fn whoever_follows_is_told_of_each_event_until_interrupted() {
+    let world = World::new();
+    told(&world);
+    let follow = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()))
+    };
+    let (mut events, mut told) = follow(&["events", "wf", "--follow", "--limit", "2", "--json"]);
+    assert_eq!((told.next().unwrap()["seq"].as_i64(), told.next().unwrap()["seq"].as_i64()), (Some(5), Some(6)));
+    let (mut watch, mut screens) = follow(&["status", "wf", "--watch", "--interval", "100ms", "--json"]);
+    assert_eq!(screens.next().unwrap()["last_seq"], 6);
+    for number in 0..3 {
+        world.ok(&["event", &format!(r#"TASK_STARTED:wf:2:{{"task_id":"x{number}"}}"#)]);
+        assert_eq!(told.next().unwrap()["data"]["task_id"], format!("x{number}"));
+        assert_eq!(screens.next().unwrap()["last_seq"], 7 + number);
+    }
+    for child in [&mut events, &mut watch] {
+        let id = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    assert_eq!((told.next(), screens.next()), (None, None), "nothing follows the last line");
+}
+
+#[test]
+fn events_are_found_by_type_time_and_oddity() {
+    let world = World::new();
+    told(&world);
+    let places = |arguments: &[&str]| {
+        let ended = world.ok(&[&["events"], arguments].concat());
+        ended.result("events").as_array().unwrap().iter().map(|line| line["seq"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(places(&["--type", "task.started"]), [4, 6]);
+    assert_eq!(places(&["wf", "--limit", "2"]), [5, 6]);
+    assert_eq!(places(&["wf", "--after", "2", "--limit", "2"]), [3, 4]);
+    assert!(places(&["--since", "2100-01-01T00:00:00Z"]).is_empty());
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t1"}"#]);
+    assert_eq!(places(&["--odd"]), [7]);
+    world.refused(&["events", "--type", "what is this"], 2, "INVALID_PARAMETER");
+}
+
+#[test]
+fn graphs_have_the_resolvers_shape_and_say_what_is_wrong() {
+    let world = World::new();
+    told(&world);
+    world.ok(&["update-state", "wf", r#"{"dependencies": {"external": ["cargo", "localhost:5432", "env:TOKEN", "/etc/hosts"]}}"#]);
+    let graph = world.ok(&["graph", "wf"]);
+    assert_eq!(graph.result("findings"), &json!([]));
+    let graph = graph.result("dependency_graph");
+    assert_eq!(graph["nodes"]["t2"]["dependencies"], json!(["t1"]));
+    assert_eq!((&graph["nodes"]["t1"]["dependents"], &graph["nodes"]["t1"]["parent_phase"]), (&json!(["t2"]), &json!("phase_1")));
+    assert_eq!(graph["edges"][0], json!({"from": "phase_1", "to": "phase_2", "type": "sequential_dependency",
+        "strength": "hard", "reason": "declared"}));
+    assert_eq!(graph["external_dependencies"], json!({"services": ["localhost:5432"], "tools": ["cargo"],
+        "files": ["/etc/hosts"], "environment": ["env:TOKEN"]}));
+    let written = world.ok(&["metadata", "wf"]);
+    let file = written.result("files").as_array().unwrap().iter().find(|file| file.as_str().unwrap().ends_with("graph.json"));
+    let kept: Value = serde_json::from_slice(&std::fs::read(file.unwrap().as_str().unwrap()).unwrap()).unwrap();
+    assert_eq!(&kept["dependency_graph"], graph);
+    let dot = world.ok(&["graph", "wf", "--format", "dot"]);
+    assert!(dot.result("dot").as_str().unwrap().contains("\"t1\" -> \"t2\""), "{dot:?}");
+    world.ok(&["update-state", "wf", r#"{"tasks": {"t1": {"dependencies": ["t2", "nothing"]}}}"#]);
+    let codes = world.ok(&["graph", "wf"]).result("findings").to_string();
+    assert!(codes.contains("DEPENDENCY_CYCLE") && codes.contains("DEPENDENCY_DANGLING"), "{codes}");
+}

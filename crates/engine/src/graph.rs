@@ -1,0 +1,139 @@
+//! The dependency graph of a workflow, in the resolver's shape.
+//!
+//! Owns the names of its nodes, and its form for Graphviz. Refuses to say what is wrong with it: the model's rules do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+use wfr_model::finding::Finding;
+use wfr_model::workflow::{Phase, Task, Whole, validate};
+
+use crate::results::{DependencyGraph, ExternalDependencies, GraphEdge, GraphNode, NodeKind};
+
+/// The graph of a state, and what is wrong with it.
+pub fn of(whole: &Whole) -> (DependencyGraph, Vec<Finding>) {
+    let (waits, found) = validate::dependencies(whole);
+    let mut nodes: BTreeMap<String, GraphNode> =
+        whole.phases.values().map(|phase| (name(whole, &format!("phases/{}", phase.phase_id)), phase_node(phase))).collect();
+    nodes.extend(whole.tasks.values().map(|task| (task.task_id.to_string(), task_node(whole, task))));
+    let mut edges = Vec::with_capacity(waits.len());
+    let pairs: BTreeSet<(String, String)> = waits.into_iter().collect();
+    for (waiting, first) in pairs {
+        let (to, from) = (name(whole, &waiting), name(whole, &first));
+        if let Some(node) = nodes.get_mut(&to) {
+            node.dependencies.push(from.clone());
+        }
+        if let Some(node) = nodes.get_mut(&from) {
+            node.dependents.push(to.clone());
+        }
+        edges.push(edge(from, to));
+    }
+    let external_dependencies = external(&whole.head.dependencies);
+    let findings = found.into_iter().map(|one| {
+        let fix = format!("change the dependencies with `wfr update-state`: {}", one.place);
+        Finding::new(&one.code, one.severity, format!("{}: {}", one.place, one.message), fix)
+    });
+    let findings = findings.filter(|finding| finding.code != "BEGUN_BEFORE_DEPENDENCY").collect();
+    (DependencyGraph { workflow_id: whole.head.workflow_id.clone(), nodes, edges, external_dependencies }, findings)
+}
+
+/// A node's name: a task's id, or `phase_` and the phase's, with one more underscore where a task is called so.
+fn name(whole: &Whole, place: &str) -> String {
+    let Some(id) = place.strip_prefix("phases/") else {
+        return place.strip_prefix("tasks/").unwrap_or(place).to_owned();
+    };
+    let mut name = format!("phase_{id}");
+    while name.parse().is_ok_and(|id| whole.tasks.contains_key(&id)) {
+        name.push('_');
+    }
+    name
+}
+
+fn edge(from: String, to: String) -> GraphEdge {
+    let [kind, strength, reason] = ["sequential_dependency", "hard", "declared"].map(str::to_owned);
+    GraphEdge { from, to, kind, strength, reason }
+}
+
+fn phase_node(phase: &Phase) -> GraphNode {
+    GraphNode { name: phase.name.clone(), ..node(NodeKind::Phase, &phase.extra) }
+}
+
+fn task_node(whole: &Whole, task: &Task) -> GraphNode {
+    let parent_phase = task.phase_id.as_ref().map(|phase| name(whole, &format!("phases/{phase}")));
+    GraphNode { name: task.description.clone(), parent_phase, ..node(NodeKind::Task, &task.extra) }
+}
+
+fn node(kind: NodeKind, extra: &Map<String, Value>) -> GraphNode {
+    let said = |key: &str| extra.get(key).filter(|value| !value.is_null()).cloned();
+    GraphNode {
+        kind,
+        parent_phase: None,
+        name: None,
+        dependencies: vec![],
+        dependents: vec![],
+        resources: said("resources"),
+        estimated_duration: said("estimated_duration"),
+        criticality: said("criticality"),
+    }
+}
+
+/// What is needed from outside: sorted by the declaration, else told by how it is written.
+fn external(declared: &Map<String, Value>) -> ExternalDependencies {
+    let mut sorted = ExternalDependencies::default();
+    match declared.get("external").or_else(|| declared.get("external_dependencies")) {
+        Some(Value::Array(list)) => list.iter().for_each(|one| place(&mut sorted, kind(one), one.clone())),
+        Some(Value::Object(groups)) => {
+            for (group, list) in groups {
+                let list = list.as_array().cloned().unwrap_or_else(|| vec![list.clone()]);
+                list.into_iter().for_each(|one| place(&mut sorted, group, one));
+            }
+        }
+        _ => {}
+    }
+    sorted
+}
+
+fn place(sorted: &mut ExternalDependencies, kind: &str, one: Value) {
+    match kind.trim_end_matches('s') {
+        "service" => sorted.services.push(one),
+        "file" => sorted.files.push(one),
+        "environment" | "variable" => sorted.environment.push(one),
+        _ => sorted.tools.push(one),
+    }
+}
+
+fn kind(one: &Value) -> &str {
+    if let Some(kind) = one.get("type").or_else(|| one.get("kind")).and_then(Value::as_str) {
+        return kind;
+    }
+    let text = one.as_str().unwrap_or_default();
+    match text.rsplit_once(':') {
+        Some(("env", _)) => "environment",
+        Some((_, port)) if port.parse::<u16>().is_ok() => "service",
+        _ if text.starts_with('$') => "environment",
+        _ if text.contains('/') => "file",
+        _ => "tool",
+    }
+}
+
+/// The graph for Graphviz.
+pub fn dot(graph: &DependencyGraph) -> String {
+    let mut text = format!("digraph {} {{\n  rankdir=LR;\n", quoted(graph.workflow_id.as_str()));
+    for (id, node) in &graph.nodes {
+        let shape = if node.kind == NodeKind::Phase { "box" } else { "ellipse" };
+        let label = node.name.as_ref().map_or_else(|| id.clone(), |name| format!("{id}\n{name}"));
+        let _ = writeln!(text, "  {} [shape={shape}, label={}];", quoted(id), quoted(&label));
+    }
+    for edge in &graph.edges {
+        let _ = writeln!(text, "  {} -> {};", quoted(&edge.from), quoted(&edge.to));
+    }
+    text.push_str("}\n");
+    text
+}
+
+/// A text as Graphviz takes any: line ends become its own, other control characters spaces.
+fn quoted(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("\"{}\"", escaped.replace(char::is_control, " "))
+}

@@ -1,0 +1,200 @@
+//! `status`, `events`, `workflows`, `graph`: what goes on, once or for as long as somebody looks.
+//!
+//! Owns when they look again. Refuses to render, and to wake anybody: they look at the catalog, which any process may
+//! have changed.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use wfr_catalog::{EventQuery, EventSeq, WorkflowRow};
+use wfr_model::workflow::Whole;
+use wfr_model::{EventName, WorkflowId};
+
+use super::{known, needed};
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::{FollowStatus, Graph, GraphFormat, ListEvents, ListWorkflows};
+use crate::response::Success;
+use crate::results::{EventList, GraphShown, StatusShown, WorkflowLine, WorkflowList};
+use crate::session::Session;
+use crate::status::{self, event_line};
+use crate::{graph as graphs, state};
+
+/// Events that are listed where nobody says how many.
+const LISTED: u32 = 50;
+
+/// Events that are read at once while following.
+const FOLLOWED: u32 = 1_000;
+
+/// How long it is until the log is looked at again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a workflow is looked at where nobody says.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Shows how a workflow stands.
+pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success<StatusShown>, Failure> {
+    let open = session.open()?;
+    let workflow = meant(&open, parameters.workflow_id)?;
+    let mut shown = status::of(&open.catalog, &workflow, session.now())?;
+    if parameters.watch {
+        let length = parameters.interval.and_then(|span| span.duration()).unwrap_or(INTERVAL).max(PAUSE);
+        while (session.on_news)(&shown).is_ok() {
+            let Some(next) = next_status(session, &open, &workflow, &shown, length)? else { break };
+            shown = next;
+        }
+    }
+    Ok(Success::new(shown).about(&workflow))
+}
+
+/// How a workflow stands when something has changed, or when somebody at a terminal waits for the clock; `None` where
+/// nobody waits any more.
+fn next_status(
+    session: &Session,
+    open: &Open,
+    workflow: &WorkflowId,
+    last: &StatusShown,
+    length: Duration,
+) -> Result<Option<StatusShown>, Failure> {
+    while wait(session, length) {
+        let next = status::of(&open.catalog, workflow, session.now())?;
+        let key = |shown: &StatusShown| (shown.last_seq, shown.workflow_status.last_checkpoint.clone());
+        if session.interactive || key(&next) != key(last) {
+            return Ok(Some(next));
+        }
+    }
+    Ok(None)
+}
+
+/// Waits; `false` where it is to end.
+fn wait(session: &Session, length: Duration) -> bool {
+    let begun = Instant::now();
+    while !session.abort.load(Ordering::Relaxed) {
+        let left = length.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::sleep(left.min(PAUSE));
+    }
+    false
+}
+
+/// The workflow that is meant: the one named, the one that something happened to last, or the only one.
+fn meant(open: &Open, named: Option<WorkflowId>) -> Result<WorkflowId, Failure> {
+    if let Some(workflow) = named {
+        return known(open, workflow);
+    }
+    if let Some(workflow) = open.catalog.active_workflow()? {
+        return Ok(workflow);
+    }
+    let mut all = open.catalog.workflows()?;
+    let none = || {
+        let hint = "`wfr initialize WORKFLOW` registers one; `wfr event` does, too";
+        Failure::new(Code::WorkflowNotFound, "there is no workflow").with_hint(hint)
+    };
+    all.pop().map(|row| row.workflow_id).ok_or_else(none)
+}
+
+/// Lists events, and goes on with those that come.
+pub fn events(session: &mut Session, parameters: ListEvents) -> Result<Success<EventList>, Failure> {
+    let open = session.open()?;
+    let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
+    let query = query(&parameters, workflow.clone())?;
+    // The end is looked up first: what comes later is told later.
+    let mut last = open.catalog.last_event()?;
+    let mut rows = open.catalog.events(&EventQuery { upto: Some(last.unwrap_or(EventSeq(0))), ..query.clone() })?;
+    if query.descending {
+        rows.reverse();
+    }
+    let mut list =
+        EventList { events: rows.into_iter().map(event_line).collect(), last_seq: last.map(|seq| seq.0) };
+    if parameters.follow {
+        for line in std::mem::take(&mut list.events) {
+            if (session.on_news)(&line).is_err() {
+                return Ok(Success { workflow_id: workflow, ..Success::new(list) });
+            }
+        }
+        follow(session, &open, &query, &mut last)?;
+        list.last_seq = last.map(|seq| seq.0);
+    }
+    Ok(Success { workflow_id: workflow, ..Success::new(list) })
+}
+
+/// The first look: the first ones after a place or a time, else the last ones.
+fn query(parameters: &ListEvents, workflow: Option<WorkflowId>) -> Result<EventQuery, Failure> {
+    let name = |text: &String| {
+        text.parse::<EventName>().map_err(|error| Failure::new(Code::InvalidParameter, format!("`type`: {error}")))
+    };
+    Ok(EventQuery {
+        workflow,
+        types: parameters.types.0.iter().map(name).collect::<Result<_, _>>()?,
+        after: parameters.after.map(EventSeq),
+        upto: None,
+        since: parameters.since,
+        odd: parameters.odd,
+        descending: parameters.after.is_none() && parameters.since.is_none(),
+        limit: Some(parameters.limit.unwrap_or(LISTED)),
+    })
+}
+
+/// Tells each new event, in order, until it is interrupted or nobody listens any more.
+fn follow(
+    session: &mut Session,
+    open: &Open,
+    query: &EventQuery,
+    last: &mut Option<EventSeq>,
+) -> Result<(), Failure> {
+    while wait(session, PAUSE) {
+        let newest = open.catalog.last_event()?;
+        while *last < newest {
+            let next = EventQuery {
+                after: *last,
+                upto: newest,
+                since: None,
+                descending: false,
+                limit: Some(FOLLOWED),
+                ..query.clone()
+            };
+            let rows = open.catalog.events(&next)?;
+            // A whole page may have more behind it.
+            *last = if rows.len() < FOLLOWED as usize { newest } else { rows.last().map(|row| row.seq) };
+            for row in rows {
+                if (session.on_news)(&event_line(row)).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lists workflows.
+pub fn workflows(session: &mut Session, _: ListWorkflows) -> Result<Success<WorkflowList>, Failure> {
+    let open = session.open()?;
+    let line = |row: WorkflowRow| -> Result<WorkflowLine, Failure> {
+        let state = open.catalog.state(&row.workflow_id)?;
+        let head = state.as_ref().map(|state| &state.head);
+        Ok(WorkflowLine {
+            name: head.and_then(|head| head.name.clone()),
+            status: head.map(|head| head.status),
+            progress: state.as_ref().map(wfr_model::workflow::State::progress),
+            current_phase: head.and_then(|head| head.current_phase.clone()),
+            updated_at: head.and_then(|head| head.updated_at),
+            workflow_id: row.workflow_id,
+            registered_at: row.registered_at,
+            checkpoints: row.checkpoints,
+        })
+    };
+    let workflows = open.catalog.workflows()?.into_iter().map(line).collect::<Result<_, _>>()?;
+    Ok(Success::new(WorkflowList { workflows }))
+}
+
+/// Shows what waits for what.
+pub fn graph(session: &mut Session, parameters: Graph) -> Result<Success<GraphShown>, Failure> {
+    let open = session.open()?;
+    let workflow = known(&open, needed(parameters.workflow_id, "workflow_id")?)?;
+    let whole = state::present(&open.catalog, &workflow)?.unwrap_or_else(|| Whole::new(workflow.clone()));
+    let (dependency_graph, findings) = graphs::of(&whole);
+    let dot = (parameters.format == GraphFormat::Dot).then(|| graphs::dot(&dependency_graph));
+    Ok(Success::new(GraphShown { dependency_graph, findings, dot }).about(&workflow))
+}

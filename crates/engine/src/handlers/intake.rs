@@ -1,0 +1,109 @@
+//! `event`: what others say, one by one or by the million.
+//!
+//! Owns where the messages come from, and how many are recorded at once. Refuses to read and to record any itself: see
+//! [`crate::intake`].
+
+use std::io::{self, Read};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+
+use crate::error::{Code, Failure, code_of_io};
+use crate::intake::{self, Item, Tally, reading};
+use crate::open::Open;
+use crate::params::RecordEvent;
+use crate::response::Success;
+use crate::results::EventsRecorded;
+use crate::session::Session;
+
+/// Messages that are recorded in one transaction, at most: beyond, a flush costs next to nothing.
+const BATCH_MAX: usize = 20_000;
+
+/// Chunks of messages that wait to be recorded.
+const WAITING_MAX: usize = 64;
+
+/// The word for standard input.
+const STANDARD_INPUT: &str = "-";
+
+type Input = Box<dyn Read + Send + Sync>;
+
+/// Where messages come from.
+enum Source {
+    Items(Vec<Item>),
+    Stream(Input),
+}
+
+/// Records what happened.
+pub fn event(session: &mut Session, parameters: RecordEvent) -> Result<Success<EventsRecorded>, Failure> {
+    let source = source(session, parameters)?;
+    let open = session.open()?;
+    let mut tally = Tally::default();
+    let ended = match source {
+        Source::Items(items) => intake::take_in(session, &open, items, &mut tally).map(drop),
+        Source::Stream(input) => stream(session, &open, input, &mut tally),
+    };
+    if let Err(failure) = ended {
+        return Err(failure.with_result(&tally.result));
+    }
+    let verdict = tally.verdict();
+    let workflow = tally.result.events.last().and_then(|line| line.event.workflow_id.clone());
+    Ok(Success { workflow_id: workflow, ..Success::new(tally.result) }.with_verdict(verdict))
+}
+
+fn source(session: &mut Session, parameters: RecordEvent) -> Result<Source, Failure> {
+    let RecordEvent { event, file, envelope } = parameters;
+    match (event.as_deref(), file, envelope.is_empty()) {
+        (Some(STANDARD_INPUT), None, true) => Ok(Source::Stream(std::mem::replace(&mut session.input, Box::new(io::empty())))),
+        (Some(text), None, true) => Ok(Source::Items(reading::of_text(text))),
+        (None, Some(path), true) => {
+            let path = session.directories.current.join(path.as_path());
+            let file = std::fs::File::open(&path).map_err(|error| unread(&error).with_hint("check the path"))?;
+            Ok(Source::Stream(Box::new(file)))
+        }
+        (None, None, false) => Ok(Source::Items(vec![reading::of_fields(envelope)])),
+        (None, None, true) => Err(Failure::new(Code::WrongArguments, "`event` needs EVENT, or `--file FILE`")),
+        _ => Err(Failure::new(Code::WrongArguments, "events come from one place: a word, JSON, or a file")),
+    }
+}
+
+fn unread(error: &io::Error) -> Failure {
+    let code = if error.kind() == io::ErrorKind::NotFound { Code::FileNotFound } else { code_of_io(error) };
+    Failure::new(code, "the events cannot be read").with_details(error.to_string())
+}
+
+/// Reads on one thread and records on this one: all that was read while one batch was recorded is the next one.
+fn stream(session: &Session, open: &Open, input: Input, tally: &mut Tally) -> Result<(), Failure> {
+    let (give, take) = sync_channel(WAITING_MAX);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || reading::read(input, |chunk| give.send(chunk).is_ok()));
+        let recorded = batches(&take, |items| {
+            if session.abort.load(Ordering::Relaxed) {
+                return Err(Failure::new(Code::Interrupted, "interrupted: what is counted is recorded"));
+            }
+            intake::take_in(session, open, items, tally).map(drop)
+        });
+        // The reader must find nobody there, or it would wait for ever.
+        drop(take);
+        recorded?;
+        match reader.join() {
+            Ok(read) => read.map_err(|error| unread(&error)),
+            Err(_) => Err(Failure::new(Code::Internal, "the reader of events panicked")),
+        }
+    })
+}
+
+/// Hands over batches until there are no more.
+fn batches(
+    take: &Receiver<Vec<Item>>,
+    mut record: impl FnMut(Vec<Item>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    while let Ok(mut batch) = take.recv() {
+        while batch.len() < BATCH_MAX {
+            match take.try_recv() {
+                Ok(more) => batch.extend(more),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        record(batch)?;
+    }
+    Ok(())
+}
