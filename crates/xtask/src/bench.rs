@@ -3,6 +3,7 @@
 //! Owns what is measured and how the figures are shown. Refuses to fail on a slow machine: figures are for people.
 
 mod bare;
+mod events;
 mod growth;
 mod list;
 mod measure;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How the chore is called.
-pub const USAGE: &str = "  bench       snapshot --tree DIR | growth | list | small   [--work DIR] [--wfr FILE] [--repeat N] [--files N,N,...]
+pub const USAGE: &str = "  bench       snapshot --tree DIR | growth | list | small | events   [--work DIR] [--wfr FILE] [--repeat N] [--files N,N,...] [--events N]
               measures wfr; `snapshot` also git, restic, borg and rustic where they are installed";
 
 /// What was asked for.
@@ -29,6 +30,8 @@ pub struct Options {
     pub wfr: PathBuf,
     /// How often each measurement is repeated; the median counts.
     pub repeat: usize,
+    /// How many events; `events` only.
+    pub events: usize,
     /// Sizes for `growth`.
     pub files: Vec<usize>,
 }
@@ -49,6 +52,7 @@ pub fn run(root: &std::path::Path, words: &[&str]) -> ExitCode {
             "snapshot" => snapshot::run(&options),
             "growth" => growth::run(&options),
             "list" => list::run(&options),
+            "events" => events::run(root, &options),
             "small" => small::run(&options),
             other => Err(format!("no bench is named `{other}`")),
         };
@@ -72,7 +76,7 @@ fn refuse(why: &str) -> ExitCode {
 fn parse(words: &[&str]) -> Result<Options, String> {
     let work = std::env::temp_dir().join("wfr-bench");
     let files = vec![1_000, 10_000, 100_000, 500_000];
-    let mut options = Options { tree: PathBuf::new(), work, wfr: PathBuf::new(), repeat: 3, files };
+    let mut options = Options { tree: PathBuf::new(), work, wfr: PathBuf::new(), repeat: 3, events: 1_000_000, files };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let value = words.next().ok_or(format!("{word} needs a value"))?;
@@ -81,6 +85,7 @@ fn parse(words: &[&str]) -> Result<Options, String> {
             "--tree" => options.tree = PathBuf::from(value),
             "--work" => options.work = PathBuf::from(value),
             "--wfr" => options.wfr = PathBuf::from(value),
+            "--events" => options.events = number(value)?.max(1),
             "--repeat" => options.repeat = number(value)?.max(1),
             "--files" => options.files = value.split(',').map(number).collect::<Result<_, _>>()?,
             other => return Err(format!("`{other}` is not known")),
