@@ -3,6 +3,7 @@
 //! Owns the connection and its settings. Refuses to let anything else open the file: a plain open and close of it
 //! would drop the locks of every connection in the process (POSIX locks belong to the process).
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -29,9 +30,13 @@ const STATEMENTS_MAX: usize = 96;
 /// A log longer than so many bytes is emptied by whoever wrote to it: the next process reads all of it at its start.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
-/// Set on each connection; none of these writes. `journal_size_limit` bounds what the log keeps of the disk.
-const SETTINGS: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+/// Set on each connection; none of these writes. `journal_size_limit` bounds what the log keeps of the disk, `cache_size`
+/// (in KiB, where it is negative) what a process keeps of it in memory, which only those that write much ever fill.
+const SETTINGS: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536; \
                         PRAGMA wal_autocheckpoint = 250; PRAGMA journal_size_limit = 8388608;";
+
+/// How long the log may become, in pages, while much is written at once: all of it is moved into the main file then.
+const BULK_PAGES: u32 = 16_384;
 
 /// What a catalog says of its vault.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,6 +69,8 @@ pub struct Catalog {
     pub(crate) connection: Connection,
     /// SQLite's write-ahead log.
     pub(crate) log: PathBuf,
+    /// Whether much is being written at once.
+    is_bulk: Cell<bool>,
 }
 
 impl Catalog {
@@ -72,7 +79,11 @@ impl Catalog {
     /// [`CatalogError::Exists`] where there is one; a file whose making was cut off is completed.
     pub fn create(path: &Path, identity: &VaultIdentity) -> Result<Self, CatalogError> {
         claim(path)?;
-        let catalog = Self { connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?, log: log_of(path) };
+        let catalog = Self {
+            connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+            log: log_of(path),
+            is_bulk: Cell::new(false),
+        };
         if schema::inspect(&catalog.connection, path)? != Format::Blank {
             return Err(CatalogError::Exists(path.to_owned()));
         }
@@ -93,7 +104,11 @@ impl Catalog {
     /// Opens a catalog for reading and writing; one of an older format is brought up to date.
     pub fn open(path: &Path) -> Result<Self, CatalogError> {
         require(path)?;
-        let catalog = Self { connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?, log: log_of(path) };
+        let catalog = Self {
+            connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+            log: log_of(path),
+            is_bulk: Cell::new(false),
+        };
         match schema::inspect(&catalog.connection, path)? {
             Format::Blank => return Err(CatalogError::Absent(path.to_owned())),
             Format::Known(schema::FORMAT_VERSION) => {}
@@ -190,12 +205,25 @@ impl Catalog {
         Ok(value)
     }
 
+    /// Runs `body`, which writes much in several transactions: each is durable as ever, but the log grows longer before it is
+    /// moved into the main file.
+    pub fn in_bulk<T>(&self, body: impl FnOnce() -> T) -> T {
+        self.is_bulk.set(true);
+        // Where it cannot be set the work only takes longer.
+        let _ = self.connection.pragma_update(None, "wal_autocheckpoint", BULK_PAGES);
+        let value = body();
+        let _ = self.connection.pragma_update(None, "wal_autocheckpoint", 250);
+        self.is_bulk.set(false);
+        self.shorten_log();
+        value
+    }
+
     /// Empties a log that has grown long, unless somebody is reading it.
     ///
     /// SQLite's own checkpoints do not: they begin the log anew at the next commit of the same process, and a command
     /// makes few. What fails here was upkeep, and the next command tries again.
     fn shorten_log(&self) {
-        if fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
+        if !self.is_bulk.get() && fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
             let _ = self.connection.busy_timeout(Duration::ZERO);
             let _ = self.checkpoint_wal();
             let _ = self.connection.busy_timeout(BUSY_TIMEOUT);
@@ -268,7 +296,9 @@ fn read_with(path: &Path, connection: Result<Connection, CatalogError>) -> Resul
     let connection = connection?;
     match schema::inspect(&connection, path)? {
         Format::Blank => Err(CatalogError::Absent(path.to_owned())),
-        Format::Known(schema::FORMAT_VERSION) => Ok(Catalog { connection, log: log_of(path) }),
+        Format::Known(schema::FORMAT_VERSION) => {
+            Ok(Catalog { connection, log: log_of(path), is_bulk: Cell::new(false) })
+        }
         Format::Known(found) => Err(CatalogError::OldFormat { found }),
     }
 }

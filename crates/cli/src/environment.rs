@@ -31,7 +31,12 @@ pub fn clock() -> Timestamp {
 }
 
 /// A session for one call. Bytes of files go to `content`.
-pub fn session(operation: &'static str, global: &Global, content: &Content, on_step: OnStep) -> Result<Session, Failure> {
+pub fn session(
+    operation: &'static str,
+    global: &Global,
+    content: &Content,
+    on_step: OnStep,
+) -> Result<Session, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let directories = directories(global)?;
     let secrets = Secrets {

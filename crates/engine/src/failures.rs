@@ -121,7 +121,8 @@ fn consequence(open: &Open, report: &ErrorReport) -> Result<Option<Draft>, Failu
         }
         (Some("agent"), _, Some(id)) if timeout => {
             let known: Option<Agent> = open.catalog.part(workflow, PartKind::Agent, id.as_str())?;
-            let seen = known.and_then(|agent| agent.last_seen).map_or_else(|| "unknown".into(), |at: Timestamp| json!(at));
+            let seen =
+                known.and_then(|agent| agent.last_seen).map_or_else(|| "unknown".into(), |at: Timestamp| json!(at));
             (EventType::AgentTimeout, json!({"agent_id": id, "timeout_duration": length(), "last_response": seen}))
         }
         (Some("agent"), _, Some(id)) => {

@@ -14,8 +14,11 @@ use crate::results::{DependencyGraph, ExternalDependencies, GraphEdge, GraphNode
 /// The graph of a state, and what is wrong with it.
 pub fn of(whole: &Whole) -> (DependencyGraph, Vec<Finding>) {
     let (waits, found) = validate::dependencies(whole);
-    let mut nodes: BTreeMap<String, GraphNode> =
-        whole.phases.values().map(|phase| (name(whole, &format!("phases/{}", phase.phase_id)), phase_node(phase))).collect();
+    let mut nodes: BTreeMap<String, GraphNode> = whole
+        .phases
+        .values()
+        .map(|phase| (name(whole, &format!("phases/{}", phase.phase_id)), phase_node(phase)))
+        .collect();
     nodes.extend(whole.tasks.values().map(|task| (task.task_id.to_string(), task_node(whole, task))));
     let mut edges = Vec::with_capacity(waits.len());
     let pairs: BTreeSet<(String, String)> = waits.into_iter().collect();

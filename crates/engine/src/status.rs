@@ -102,7 +102,7 @@ fn phase_line(phase: &Phase) -> PhaseLine {
 }
 
 fn agents(catalog: &Catalog, workflow: &WorkflowId) -> Result<Vec<AgentLine>, CatalogError> {
-    let mut agents: Vec<Agent> = catalog.some_parts(workflow, PartKind::Agent, AGENTS_MAX)?;
+    let mut agents: Vec<Agent> = catalog.first_parts(workflow, PartKind::Agent, AGENTS_MAX)?;
     agents.retain(|agent| !agent.deallocated);
     agents.sort_by(|a, b| a.agent_id.cmp(&b.agent_id));
     let line = |agent: Agent| AgentLine {
@@ -186,7 +186,8 @@ pub fn event_line(row: EventRow) -> EventLine {
 }
 
 fn last_checkpoint(catalog: &Catalog, workflow: &WorkflowId) -> Result<Option<LastCheckpoint>, CatalogError> {
-    let query = ListQuery { workflow: Some(workflow.clone()), descending: true, limit: Some(1), ..ListQuery::default() };
+    let query =
+        ListQuery { workflow: Some(workflow.clone()), descending: true, limit: Some(1), ..ListQuery::default() };
     Ok(catalog.list(&query)?.into_iter().next().map(|row| LastCheckpoint {
         checkpoint_id: row.checkpoint_id,
         name: row.name,

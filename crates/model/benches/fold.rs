@@ -25,13 +25,19 @@ fn of_task(task: usize, tasks: usize) -> Vec<Event> {
     let (phase, agent, other) = (task * 5 / tasks + 1, task % 40, (task + 1) % 40);
     let about = format!(r#""task_id":"task_{task:06}""#);
     let lines = [
-        format!(r#"TASK_ASSIGNED:wf:{phase}:{{{about},"agent_id":"agent_{agent}","description":"part {task} of the work"}}"#),
+        format!(
+            r#"TASK_ASSIGNED:wf:{phase}:{{{about},"agent_id":"agent_{agent}","description":"part {task} of the work"}}"#
+        ),
         format!(r#"TASK_STARTED:wf:{phase}:{{{about},"agent_id":"agent_{agent}"}}"#),
         format!(r#"PHASE_PROGRESS:wf:{phase}:{{"progress":40}}"#),
         format!(r#"RESOURCE_THRESHOLD:wf:{phase}:{{"resource_type":"cpu","current_usage":83.5,"threshold":80}}"#),
-        format!(r#"TASK_FAILED:wf:{phase}:{{{about},"agent_id":"agent_{agent}","failure_reason":"out of memory","retry_count":1}}"#),
+        format!(
+            r#"TASK_FAILED:wf:{phase}:{{{about},"agent_id":"agent_{agent}","failure_reason":"out of memory","retry_count":1}}"#
+        ),
         format!(r#"ERROR_ENCOUNTERED:wf:{phase}:{{{about},"error_message":"out of memory"}}"#),
-        format!(r#"TASK_REASSIGNED:wf:{phase}:{{{about},"old_agent":"agent_{agent}","new_agent":"agent_{other}","reason":"it failed"}}"#),
+        format!(
+            r#"TASK_REASSIGNED:wf:{phase}:{{{about},"old_agent":"agent_{agent}","new_agent":"agent_{other}","reason":"it failed"}}"#
+        ),
         format!(r#"TASK_STARTED:wf:{phase}:{{{about},"agent_id":"agent_{other}"}}"#),
         format!(r#"AGENT_PERFORMANCE_ALERT:wf:{phase}:{{"agent_id":"agent_{other}","performance_score":0.7}}"#),
         format!(r#"TASK_COMPLETED:wf:{phase}:{{{about},"agent_id":"agent_{other}","execution_time":12.5}}"#),

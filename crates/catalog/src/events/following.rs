@@ -4,8 +4,8 @@
 
 use rusqlite::{OptionalExtension, Row};
 use serde::de::DeserializeOwned;
-use wfr_model::workflow::Task;
 use wfr_model::WorkflowId;
+use wfr_model::workflow::Task;
 
 use super::{PartKind, states};
 use crate::catalog::Catalog;
@@ -26,19 +26,6 @@ impl Catalog {
     pub fn active_workflow(&self) -> Result<Option<WorkflowId>, CatalogError> {
         let sql = "SELECT workflow_id FROM states ORDER BY seq DESC LIMIT 1";
         Ok(self.connection.prepare_cached(sql)?.query_row([], |row| columns::id(row, 0)).optional()?)
-    }
-
-    /// Some parts of a kind, at most so many.
-    pub fn some_parts<T: DeserializeOwned>(
-        &self,
-        workflow: &WorkflowId,
-        kind: PartKind,
-        limit: u32,
-    ) -> Result<Vec<T>, CatalogError> {
-        let sql = "SELECT doc FROM parts WHERE workflow_id = ?1 AND kind = ?2 LIMIT ?3";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let parts = statement.query_map((workflow.as_str(), kind.as_str(), limit), document)?;
-        Ok(parts.collect::<Result<_, _>>()?)
     }
 
     /// Tasks that are active, or failed, at most so many.

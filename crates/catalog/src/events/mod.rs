@@ -9,7 +9,7 @@ mod list;
 pub(crate) mod snapshots;
 mod states;
 
-use rusqlite::{Connection, named_params};
+use rusqlite::Connection;
 use wfr_model::workflow::State;
 use wfr_model::workflow::fold::Anomaly;
 use wfr_model::{Event, EventId, PhaseId, Timestamp, WorkflowId};
@@ -123,6 +123,7 @@ impl Catalog {
                     None => vec![],
                 };
                 insert(transaction, *seq, event, *recorded_at, &odd)?;
+                failures::note(transaction, *seq, event)?;
                 inserted += 1;
             }
             books.close()?;
@@ -184,20 +185,20 @@ fn insert(
     let sql =
         "INSERT INTO events (seq, event_id, event_type, workflow_id, phase, at, recorded_at, source, data, priority,
                                    ttl_seconds, odd)
-               VALUES (:seq, :id, :type, :workflow, :phase, :at, :now, :source, :data, :priority, :ttl, :odd)";
-    connection.prepare_cached(sql)?.execute(named_params! {
-        ":seq": seq.0,
-        ":id": event.event_id.as_str(),
-        ":type": event.event_type.as_str(),
-        ":workflow": event.workflow_id.as_ref().map(WorkflowId::as_str),
-        ":phase": event.phase.as_ref().map(PhaseId::as_str),
-        ":at": event.timestamp.0,
-        ":now": now.0,
-        ":source": event.source_component,
-        ":data": columns::json_text(&event.data),
-        ":priority": event.priority.as_ref().map(columns::to_text),
-        ":ttl": event.ttl_seconds.map(columns::signed),
-        ":odd": (!odd.is_empty()).then(|| columns::json_text(&odd)),
-    })?;
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    connection.prepare_cached(sql)?.execute((
+        seq.0,
+        event.event_id.as_str(),
+        event.event_type.as_str(),
+        event.workflow_id.as_ref().map(WorkflowId::as_str),
+        event.phase.as_ref().map(PhaseId::as_str),
+        event.timestamp.0,
+        now.0,
+        &event.source_component,
+        columns::json_text(&event.data),
+        event.priority.as_ref().map(columns::to_text),
+        event.ttl_seconds.map(columns::signed),
+        (!odd.is_empty()).then(|| columns::json_text(&odd)),
+    ))?;
     Ok(())
 }

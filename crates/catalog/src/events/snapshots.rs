@@ -147,17 +147,21 @@ fn place(row: &Row<'_>) -> rusqlite::Result<(PartKind, u16)> {
     Ok((columns::word(row, 0)?, row.get(1)?))
 }
 
-/// Notes that an event changed the leaf of a slot, within the caller's transaction.
+/// The leaf of a slot.
+pub(super) fn leaf_of(slot: u32) -> u32 {
+    slot >> LEAF_SHIFT
+}
+
+/// Notes that an event changed a leaf, within the caller's transaction.
 pub(super) fn mark(
     connection: &Connection,
     workflow: &WorkflowId,
     kind: PartKind,
-    slot: u32,
+    leaf: u32,
     upto: EventSeq,
 ) -> Result<(), CatalogError> {
     let sql = "INSERT INTO dirty_leaves (workflow_id, kind, leaf, seq) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT DO UPDATE SET seq = excluded.seq";
-    let leaf = slot >> LEAF_SHIFT;
     connection.prepare_cached(sql)?.execute((workflow.as_str(), kind.as_str(), leaf, upto.0))?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the tables of states. Refuses to know what events do: the model folds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
@@ -211,6 +211,7 @@ impl Shelf<'_> {
         let take = "DELETE FROM parts WHERE workflow_id = ?1 AND kind = ?2 AND slot = ?3 AND id = ?4";
         let mut put = self.connection.prepare_cached(put)?;
         let mut take = self.connection.prepare_cached(take)?;
+        let mut leaves = BTreeSet::new();
         for (id, part) in changes {
             let id = text(id);
             let (workflow, slot) = (self.workflow.as_str(), slot(id));
@@ -218,9 +219,9 @@ impl Shelf<'_> {
                 Some(part) => put.execute((workflow, kind.as_str(), slot, id, columns::json_text(part)))?,
                 None => take.execute((workflow, kind.as_str(), slot, id))?,
             };
-            snapshots::mark(self.connection, self.workflow, kind, slot, upto)?;
+            leaves.insert(snapshots::leaf_of(slot));
         }
-        Ok(())
+        leaves.into_iter().try_for_each(|leaf| snapshots::mark(self.connection, self.workflow, kind, leaf, upto))
     }
 }
 

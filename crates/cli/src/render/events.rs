@@ -4,7 +4,8 @@
 
 use serde_json::Value;
 use wfr_engine::results::{
-    ErrorHandled, EventLine, EventList, EventsRecorded, IgnoredMessage, OddEvent, RefusedMessage, StateShown, StateUpdated,
+    ErrorHandled, EventLine, EventList, EventsRecorded, IgnoredMessage, OddEvent, RefusedMessage, StateShown,
+    StateUpdated,
 };
 
 use super::{count, cut, moment, place};

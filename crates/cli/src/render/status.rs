@@ -92,7 +92,8 @@ fn phase_line(phase: &PhaseLine, is_current: bool) -> String {
     } else {
         format!("  {}/{}", phase.tasks.completed, phase.tasks.total())
     };
-    let failed = if phase.tasks.failed == 0 { String::new() } else { styled(BAD, &format!(" {} failed", phase.tasks.failed)) };
+    let failed =
+        if phase.tasks.failed == 0 { String::new() } else { styled(BAD, &format!(" {} failed", phase.tasks.failed)) };
     let status = styled(style, &format!("{:<11}", phase.status.as_str()));
     format!("{mark} {} {status} {}{counts}{failed}\n", padded(&name, 24), bar(phase.progress, 16))
 }
@@ -106,7 +107,8 @@ fn task_line(task: &TaskLine) -> String {
     };
     let status = styled(style, &format!("{:<9}", task.status.as_str()));
     let agent = padded(task.agent.as_ref().map_or("", |agent| agent.as_str()), 14);
-    let more = task.failure_reason.as_ref().or(task.description.as_ref()).map_or_else(String::new, |text| clipped(text, 28));
+    let more =
+        task.failure_reason.as_ref().or(task.description.as_ref()).map_or_else(String::new, |text| clipped(text, 28));
     format!("  {} {status} {agent} {more}\n", padded(task.id.as_str(), 20))
 }
 

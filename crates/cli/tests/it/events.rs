@@ -37,7 +37,8 @@ fn events_come_in_all_forms() {
     let lines = "TASK_STARTED:wf:1:{\"task_id\":\"t1\"}\r\n\n# a remark\n{\"event_type\":\"task_completed\",\"workflow_id\":\"wf\",\"task_id\":\"t1\"}";
     assert_eq!(piped(&world, lines.as_bytes()).result("recorded"), 2);
     let file = world.data.path().join("events.json");
-    std::fs::write(&file, serde_json::to_vec_pretty(&json!([envelope, {"event_type": "SYSTEM_STARTUP"}])).unwrap()).unwrap();
+    std::fs::write(&file, serde_json::to_vec_pretty(&json!([envelope, {"event_type": "SYSTEM_STARTUP"}])).unwrap())
+        .unwrap();
     let listed = world.ok(&["event", "--file", file.to_str().unwrap()]);
     assert_eq!((listed.result("recorded"), listed.result("known")), (&json!(1), &json!(1)));
     assert_eq!(version(&world), 4);
@@ -83,9 +84,15 @@ fn the_higher_state_version_wins() {
     assert_eq!((&status["agents"][0]["id"], &status["resources"]["cpu_percent"]), (&json!("a1"), &json!(12.5)));
     let seen = json!({"checkpoint_sync": {"workflow_id": "wf", "checkpoint_type": "manual", "state_snapshot": {}}});
     let taken = world.ok(&["event", &seen.to_string()]);
-    assert_eq!((taken.result("odd_total"), &taken.result("events")[0]["event_type"]), (&json!(0), &json!("CHECKPOINT_SYNC")));
+    assert_eq!(
+        (taken.result("odd_total"), &taken.result("events")[0]["event_type"]),
+        (&json!(0), &json!("CHECKPOINT_SYNC"))
+    );
     assert_eq!(world.ok(&["list-checkpoints"]).result("total"), 0);
-    assert_eq!(world.refused(&["update-state", "wf", r#"{"state_version": 12, "current_phase": 1}"#], 5, "STALE_STATE").code, 5);
+    assert_eq!(
+        world.refused(&["update-state", "wf", r#"{"state_version": 12, "current_phase": 1}"#], 5, "STALE_STATE").code,
+        5
+    );
 }
 
 #[test]
@@ -103,8 +110,11 @@ fn errors_get_an_id_and_a_report() {
     assert!(id.starts_with("failure_2"), "{id}");
     let kinds: Vec<&Value> = made.result("events").as_array().unwrap().iter().map(|line| &line["event_type"]).collect();
     assert_eq!(kinds, ["ERROR_ENCOUNTERED", "TASK_FAILED"]);
-    assert_eq!(made.result("events")[1]["data"], json!({"task_id": "t1", "failure_reason": "out of memory",
-        "agent_id": "a1", "retry_count": 0}));
+    assert_eq!(
+        made.result("events")[1]["data"],
+        json!({"task_id": "t1", "failure_reason": "out of memory",
+        "agent_id": "a1", "retry_count": 0})
+    );
     let file = world.root().join(".claude/recovery/failure_analysis/failure_reports").join(format!("{id}.json"));
     let kept: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     for key in ["classification", "context", "details", "impact_assessment", "recovery_suggestions"] {
@@ -112,11 +122,15 @@ fn errors_get_an_id_and_a_report() {
     }
     let again = world.ok(&["handle-error", "wf", &report.to_string()]);
     assert_eq!((again.result("existed"), again.result("failure_id")), (&json!(true), &json!(id)));
-    let flags = ["handle-error", "wf", "--error-message", "gone", "--scope", "agent", "--type", "timeout", "--agent", "a1"];
+    let flags =
+        ["handle-error", "wf", "--error-message", "gone", "--scope", "agent", "--type", "timeout", "--agent", "a1"];
     let flagged = world.ok(&flags);
     assert_eq!(flagged.result("events")[1]["event_type"], "AGENT_TIMEOUT");
     let tasks = world.ok(&["status", "wf"]);
-    assert_eq!((tasks.result("errors"), &tasks.result("tasks")[0]["failure_reason"]), (&json!(2), &json!("out of memory")));
+    assert_eq!(
+        (tasks.result("errors"), &tasks.result("tasks")[0]["failure_reason"]),
+        (&json!(2), &json!("out of memory"))
+    );
     world.refused(&["handle-error", "wf"], 2, "INVALID_PARAMETER");
     world.refused(&["handle-error", "other", "--error-message", "x"], 3, "WORKFLOW_NOT_FOUND");
 }
@@ -132,16 +146,24 @@ fn a_workflow_is_registered_once_and_updated_under_its_version() {
     assert_eq!((again.result("existed"), again.result("changed")), (&json!(true), &json!(false)));
     let more = world.ok(&["initialize", "wf", "--name", "Port it"]);
     assert_eq!((more.result("changed"), more.result("state_version")), (&json!(true), &json!(2)));
-    world.ok(&["update-state", "wf", r#"{"expected_version": 2, "tasks": {"t1": {"status": "active"}}, "reason": "by hand"}"#]);
+    world.ok(&[
+        "update-state",
+        "wf",
+        r#"{"expected_version": 2, "tasks": {"t1": {"status": "active"}}, "reason": "by hand"}"#,
+    ]);
     world.refused(&["update-state", "wf", r#"{"expected_version": 2, "status": "paused"}"#], 5, "STALE_STATE");
     world.refused(&["update-state", "wf"], 2, "WRONG_ARGUMENTS");
     world.refused(&["update-state", "nowhere", r#"{"status": "paused"}"#], 3, "WORKFLOW_NOT_FOUND");
-    let report = json!({"performance_metrics": {"report_id": "r1", "component": "monitor", "metrics": {"cpu_percent": 63.5}}});
+    let report =
+        json!({"performance_metrics": {"report_id": "r1", "component": "monitor", "metrics": {"cpu_percent": 63.5}}});
     world.ok(&["record-metrics", "wf", &report.to_string()]);
     world.ok(&["report-metrics", "wf", r#"{"metrics": {"memory_percent": 40}}"#]);
     let hub = world.ok(&["get-state", "wf", "--format", "hub"]);
     let hub = hub.result("workflow_state");
-    assert_eq!(hub["configuration"], json!({"checkpoint_strategy": "phase_completion", "backup_frequency": "continuous"}));
+    assert_eq!(
+        hub["configuration"],
+        json!({"checkpoint_strategy": "phase_completion", "backup_frequency": "continuous"})
+    );
     assert_eq!((&hub["metrics"]["cpu_percent"], &hub["metrics"]["memory_percent"]), (&json!(63.5), &json!(40)));
     let last = world.ok(&["events", "wf", "--type", "workflow_state_updated", "--limit", "2"]);
     assert_eq!(last.result("events")[0]["data"]["performance_metrics"]["report_id"], "r1");
@@ -149,7 +171,10 @@ fn a_workflow_is_registered_once_and_updated_under_its_version() {
     let other = World::new();
     other.ok(&["initialize", "wf"]);
     other.ok(&["update-state", "wf", &json!({"state": hub}).to_string()]);
-    assert_eq!(other.ok(&["get-state", "wf"]).result("workflow_state"), world.ok(&["get-state", "wf"]).result("workflow_state"));
+    assert_eq!(
+        other.ok(&["get-state", "wf"]).result("workflow_state"),
+        world.ok(&["get-state", "wf"]).result("workflow_state")
+    );
 }
 
 #[test]
@@ -169,14 +194,25 @@ fn sixteen_publishers_lose_nothing_and_the_order_is_one() {
         seqs
     };
     let told: Vec<Vec<i64>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..PUBLISHERS).map(|publisher| scope.spawn({ let publish = &publish; move || publish(publisher) })).collect();
+        let threads: Vec<_> = (0..PUBLISHERS)
+            .map(|publisher| {
+                scope.spawn({
+                    let publish = &publish;
+                    move || publish(publisher)
+                })
+            })
+            .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    assert!(told.iter().all(|seqs| seqs.is_sorted()), "each publisher's events are in its order, whatever its clock says");
+    assert!(
+        told.iter().all(|seqs| seqs.is_sorted()),
+        "each publisher's events are in its order, whatever its clock says"
+    );
     let all: BTreeSet<i64> = told.into_iter().flatten().collect();
     assert_eq!(all, (1..=(PUBLISHERS * EVENTS) as i64).collect());
     let listed = world.ok(&["events", "wf", "--after", "0", "--limit", "1000"]);
-    let seqs: Vec<i64> = listed.result("events").as_array().unwrap().iter().map(|line| line["seq"].as_i64().unwrap()).collect();
+    let seqs: Vec<i64> =
+        listed.result("events").as_array().unwrap().iter().map(|line| line["seq"].as_i64().unwrap()).collect();
     assert_eq!(seqs, all.into_iter().collect::<Vec<_>>());
     let status = world.ok(&["status"]);
     assert_eq!(status.result("task_counts")["active"], PUBLISHERS * EVENTS);

@@ -12,8 +12,13 @@ fn told(world: &World) {
     world.ok(&["initialize", "wf", r#"{"name": "Port it", "phases": [
         {"phase_id": 1, "name": "Research", "tasks": [{"task_id": "t1", "description": "read"}, {"task_id": "t2", "dependencies": ["t1"]}]},
         {"phase_id": 2, "name": "Build", "dependencies": [1], "tasks": [{"task_id": "t3"}]}]}"#]);
-    let lines = ["WORKFLOW_STARTED:wf:global:", "PHASE_STARTED:wf:1:", r#"TASK_STARTED:wf:1:{"task_id":"t1","agent_id":"a1"}"#,
-        r#"TASK_COMPLETED:wf:1:{"task_id":"t1","agent_id":"a1"}"#, r#"TASK_STARTED:wf:1:{"task_id":"t2","agent_id":"a2"}"#];
+    let lines = [
+        "WORKFLOW_STARTED:wf:global:",
+        "PHASE_STARTED:wf:1:",
+        r#"TASK_STARTED:wf:1:{"task_id":"t1","agent_id":"a1"}"#,
+        r#"TASK_COMPLETED:wf:1:{"task_id":"t1","agent_id":"a1"}"#,
+        r#"TASK_STARTED:wf:1:{"task_id":"t2","agent_id":"a2"}"#,
+    ];
     assert_eq!(piped(world, lines.join("\n").as_bytes()).result("recorded"), 5);
 }
 
@@ -26,12 +31,33 @@ fn the_status_has_the_protocols_fields() {
     let ended = world.ok(&["status", "wf"]);
     let status = ended.result("workflow_status");
     let keys: Vec<&str> = status.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["workflow_id", "name", "status", "overall_progress", "health_score", "runtime", "estimated_completion",
-        "current_phase", "agents", "resources", "recent_events", "last_checkpoint"]);
-    assert_eq!(status["current_phase"], json!({"id": 1, "name": "Research", "progress": 50.0, "tasks_total": 2,
-        "tasks_completed": 1, "tasks_active": 1, "tasks_pending": 0}));
-    assert_eq!(status["agents"][1], json!({"id": "a2", "status": "in_progress", "current_task": "t2",
-        "performance_score": null, "queue_size": null}));
+    assert_eq!(
+        keys,
+        [
+            "workflow_id",
+            "name",
+            "status",
+            "overall_progress",
+            "health_score",
+            "runtime",
+            "estimated_completion",
+            "current_phase",
+            "agents",
+            "resources",
+            "recent_events",
+            "last_checkpoint"
+        ]
+    );
+    assert_eq!(
+        status["current_phase"],
+        json!({"id": 1, "name": "Research", "progress": 50.0, "tasks_total": 2,
+        "tasks_completed": 1, "tasks_active": 1, "tasks_pending": 0})
+    );
+    assert_eq!(
+        status["agents"][1],
+        json!({"id": "a2", "status": "in_progress", "current_task": "t2",
+        "performance_score": null, "queue_size": null})
+    );
     assert_eq!(status["resources"], json!({"cpu_percent": null, "memory_percent": null, "storage_used_gb": null}));
     assert_eq!((&status["health_score"], &status["last_checkpoint"]["name"]), (&Value::Null, &json!("base")));
     assert_eq!(world.ok(&["status"]).json["workflow_id"], "wf");
@@ -95,18 +121,32 @@ fn events_are_found_by_type_time_and_oddity() {
 fn graphs_have_the_resolvers_shape_and_say_what_is_wrong() {
     let world = World::new();
     told(&world);
-    world.ok(&["update-state", "wf", r#"{"dependencies": {"external": ["cargo", "localhost:5432", "env:TOKEN", "/etc/hosts"]}}"#]);
+    world.ok(&[
+        "update-state",
+        "wf",
+        r#"{"dependencies": {"external": ["cargo", "localhost:5432", "env:TOKEN", "/etc/hosts"]}}"#,
+    ]);
     let graph = world.ok(&["graph", "wf"]);
     assert_eq!(graph.result("findings"), &json!([]));
     let graph = graph.result("dependency_graph");
     assert_eq!(graph["nodes"]["t2"]["dependencies"], json!(["t1"]));
-    assert_eq!((&graph["nodes"]["t1"]["dependents"], &graph["nodes"]["t1"]["parent_phase"]), (&json!(["t2"]), &json!("phase_1")));
-    assert_eq!(graph["edges"][0], json!({"from": "phase_1", "to": "phase_2", "type": "sequential_dependency",
-        "strength": "hard", "reason": "declared"}));
-    assert_eq!(graph["external_dependencies"], json!({"services": ["localhost:5432"], "tools": ["cargo"],
-        "files": ["/etc/hosts"], "environment": ["env:TOKEN"]}));
+    assert_eq!(
+        (&graph["nodes"]["t1"]["dependents"], &graph["nodes"]["t1"]["parent_phase"]),
+        (&json!(["t2"]), &json!("phase_1"))
+    );
+    assert_eq!(
+        graph["edges"][0],
+        json!({"from": "phase_1", "to": "phase_2", "type": "sequential_dependency",
+        "strength": "hard", "reason": "declared"})
+    );
+    assert_eq!(
+        graph["external_dependencies"],
+        json!({"services": ["localhost:5432"], "tools": ["cargo"],
+        "files": ["/etc/hosts"], "environment": ["env:TOKEN"]})
+    );
     let written = world.ok(&["metadata", "wf"]);
-    let file = written.result("files").as_array().unwrap().iter().find(|file| file.as_str().unwrap().ends_with("graph.json"));
+    let file =
+        written.result("files").as_array().unwrap().iter().find(|file| file.as_str().unwrap().ends_with("graph.json"));
     let kept: Value = serde_json::from_slice(&std::fs::read(file.unwrap().as_str().unwrap()).unwrap()).unwrap();
     assert_eq!(&kept["dependency_graph"], graph);
     let dot = world.ok(&["graph", "wf", "--format", "dot"]);

@@ -106,8 +106,7 @@ pub fn events(session: &mut Session, parameters: ListEvents) -> Result<Success<E
     if query.descending {
         rows.reverse();
     }
-    let mut list =
-        EventList { events: rows.into_iter().map(event_line).collect(), last_seq: last.map(|seq| seq.0) };
+    let mut list = EventList { events: rows.into_iter().map(event_line).collect(), last_seq: last.map(|seq| seq.0) };
     if parameters.follow {
         for line in std::mem::take(&mut list.events) {
             if (session.on_news)(&line).is_err() {
@@ -138,12 +137,7 @@ fn query(parameters: &ListEvents, workflow: Option<WorkflowId>) -> Result<EventQ
 }
 
 /// Tells each new event, in order, until it is interrupted or nobody listens any more.
-fn follow(
-    session: &mut Session,
-    open: &Open,
-    query: &EventQuery,
-    last: &mut Option<EventSeq>,
-) -> Result<(), Failure> {
+fn follow(session: &mut Session, open: &Open, query: &EventQuery, last: &mut Option<EventSeq>) -> Result<(), Failure> {
     while wait(session, PAUSE) {
         let newest = open.catalog.last_event()?;
         while *last < newest {

@@ -39,7 +39,7 @@ pub fn event(session: &mut Session, parameters: RecordEvent) -> Result<Success<E
     let mut tally = Tally::default();
     let ended = match source {
         Source::Items(items) => intake::take_in(session, &open, items, &mut tally).map(drop),
-        Source::Stream(input) => stream(session, &open, input, &mut tally),
+        Source::Stream(input) => open.catalog.in_bulk(|| stream(session, &open, input, &mut tally)),
     };
     if let Err(failure) = ended {
         return Err(failure.with_result(&tally.result));
@@ -52,7 +52,9 @@ pub fn event(session: &mut Session, parameters: RecordEvent) -> Result<Success<E
 fn source(session: &mut Session, parameters: RecordEvent) -> Result<Source, Failure> {
     let RecordEvent { event, file, envelope } = parameters;
     match (event.as_deref(), file, envelope.is_empty()) {
-        (Some(STANDARD_INPUT), None, true) => Ok(Source::Stream(std::mem::replace(&mut session.input, Box::new(io::empty())))),
+        (Some(STANDARD_INPUT), None, true) => {
+            Ok(Source::Stream(std::mem::replace(&mut session.input, Box::new(io::empty()))))
+        }
         (Some(text), None, true) => Ok(Source::Items(reading::of_text(text))),
         (None, Some(path), true) => {
             let path = session.directories.current.join(path.as_path());

@@ -3,16 +3,16 @@
 //! Owns the binding. Refuses to do anything itself.
 
 use super::{
-    care, checkpoints, coordination, exchange, following, inspect, intake, lasting, merges, recoveries, repairs, resources,
-    setup, states, updating,
+    care, checkpoints, coordination, exchange, following, inspect, intake, lasting, merges, recoveries, repairs,
+    resources, setup, states, updating,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
     Allocate, BackupState, Cat, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor,
-    EmergencyRestore, Export, FollowStatus, GetState, Graph, HandleError, HoldResources, Holds, Import, Init, Initialize,
-    ListCheckpoints, ListEvents, ListWorkflows, MergeStates, Metadata, Outbox, RecordEvent, RecordMetrics, Recoveries,
-    RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Show, Undo, UpdateState, Upkeep,
+    EmergencyRestore, Export, FollowStatus, GetState, Graph, HandleError, HoldResources, Holds, Import, Init,
+    Initialize, ListCheckpoints, ListEvents, ListWorkflows, MergeStates, Metadata, Outbox, RecordEvent, RecordMetrics,
+    Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Show, Undo, UpdateState, Upkeep,
     ValidateCheckpoint, ValidateState,
 };
 use crate::response::Success;

@@ -23,15 +23,8 @@ use crate::{failures, intake, state};
 const TRIES_MAX: usize = 100;
 
 /// Keys of a report of metrics that say something of the report, not what was measured.
-const OF_THE_REPORT: &[&str] = &[
-    "report_id",
-    "workflow_id",
-    "component",
-    "timestamp",
-    "metrics",
-    "collection_period",
-    "baseline_comparison",
-];
+const OF_THE_REPORT: &[&str] =
+    &["report_id", "workflow_id", "component", "timestamp", "metrics", "collection_period", "baseline_comparison"];
 
 /// An event that was appended.
 struct Change {
@@ -111,10 +104,9 @@ fn announced(parameters: &Initialize, present: Option<&Whole>) -> Map<String, Va
     };
     let mut settings = present.map(|whole| whole.head.configuration.clone()).unwrap_or_default();
     settings.extend(parameters.configuration.clone().unwrap_or_default());
-    for (key, value) in [
-        ("checkpoint_strategy", &parameters.checkpoint_strategy),
-        ("backup_frequency", &parameters.backup_frequency),
-    ] {
+    for (key, value) in
+        [("checkpoint_strategy", &parameters.checkpoint_strategy), ("backup_frequency", &parameters.backup_frequency)]
+    {
         settings.extend(value.as_ref().map(|text| (key.to_owned(), text.as_str().into())));
     }
     if !settings.is_empty() {

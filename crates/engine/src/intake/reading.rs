@@ -188,7 +188,10 @@ mod tests {
         let lines = "\u{feff}TASK_STARTED:wf:1:{}\r\n\n# a remark\n{\"event_type\":\"TASK_STARTED\"}\nnonsense";
         assert_eq!(told(lines.as_bytes()), [(1, true), (4, true), (5, false)]);
         assert_eq!(told(b"{\n  \"event_type\": \"TASK_STARTED\"\n}\n"), [(1, true)]);
-        assert_eq!(told(b"[\n{\"event_type\": \"A\"}, 7, {\"event_type\": \"B\"}]"), [(1, true), (2, false), (3, true)]);
+        assert_eq!(
+            told(b"[\n{\"event_type\": \"A\"}, 7, {\"event_type\": \"B\"}]"),
+            [(1, true), (2, false), (3, true)]
+        );
         assert_eq!(told(b"[]"), []);
         assert_eq!(told(b""), []);
     }

@@ -94,14 +94,18 @@ impl Message {
         if text.len() > EVENT_BYTES_MAX {
             return Err(ParseEventError::TooLong);
         }
-        if text.starts_with('{') { Self::of_fields(json::parse_object(text)?) } else { line::read(text).map(Self::Event) }
+        if text.starts_with('{') {
+            Self::of_fields(json::parse_object(text)?)
+        } else {
+            line::read(text).map(Self::Event)
+        }
     }
 
     /// Reads a message that is JSON already.
     pub fn of_fields(mut fields: Map<String, Value>) -> Result<Self, ParseEventError> {
-        let wrapped = ["state_sync", "checkpoint_sync", "error_report"].iter().find(|name| {
-            fields.get(**name).is_some_and(Value::is_object) && !fields.contains_key("event_type")
-        });
+        let wrapped = ["state_sync", "checkpoint_sync", "error_report"]
+            .iter()
+            .find(|name| fields.get(**name).is_some_and(Value::is_object) && !fields.contains_key("event_type"));
         let kind = match wrapped {
             Some(name) => {
                 if let Some(Value::Object(inner)) = fields.shift_remove(*name) {
@@ -231,10 +235,12 @@ mod tests {
             assert_eq!(sync.update.data["source"]["message_type"], "state_sync");
             assert_eq!(sync.update.data["current_phase"]["phase_id"], 2);
         }
-        let sync = json!({"workflow_id": "wf", "checkpoint_type": "manual", "state_snapshot": {"file_system_hash": "x"}});
+        let sync =
+            json!({"workflow_id": "wf", "checkpoint_type": "manual", "state_snapshot": {"file_system_hash": "x"}});
         let Ok(Message::Event(draft)) = read(&sync) else { panic!("{sync}") };
         assert_eq!((draft.event_type.as_str(), draft.data.len()), ("CHECKPOINT_SYNC", 2));
-        let event = json!({"message_type": "event", "event_type": "TASK_STARTED", "state_version": 1, "agent_states": {}});
+        let event =
+            json!({"message_type": "event", "event_type": "TASK_STARTED", "state_version": 1, "agent_states": {}});
         assert!(matches!(read(&event), Ok(Message::Event(_))));
         assert!(matches!(read(&json!({"message_type": "request"})), Err(ParseEventError::NoEvent(_))));
     }

@@ -15,15 +15,8 @@ use crate::ids::{AgentId, AllocationId, TaskId};
 use crate::phase::PhaseId;
 
 /// Keys of the data that belong to the event, not to the state.
-const NOT_STATE: &[&str] = &[
-    "workflow_id",
-    "workflow_status",
-    "reason",
-    "restored_from",
-    "imported_from",
-    "source",
-    "performance_metrics",
-];
+const NOT_STATE: &[&str] =
+    &["workflow_id", "workflow_status", "reason", "restored_from", "imported_from", "source", "performance_metrics"];
 
 pub(super) const HEAD: &[&str] = &[
     "name",

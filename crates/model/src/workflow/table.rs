@@ -54,6 +54,16 @@ impl<K: Eq + Hash + Clone + Ord, V> Table<K, V> {
         slot.value.insert(value)
     }
 
+    /// The part of an id that is loaded, to be changed; it is made where there is none.
+    pub fn get_or_make(&mut self, id: &K, make: impl FnOnce() -> V) -> &mut V {
+        if !self.slots.contains_key(id) {
+            self.slots.insert(id.clone(), Slot { value: None, changed: true });
+        }
+        let slot = self.slots.get_mut(id).expect("it was put above where it was not there");
+        slot.changed = true;
+        slot.value.get_or_insert_with(make)
+    }
+
     /// Takes a part away.
     pub fn remove(&mut self, id: &K) -> Option<V> {
         let slot = self.slots.get_mut(id)?;

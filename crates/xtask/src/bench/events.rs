@@ -46,9 +46,21 @@ pub fn run(root: &Path, options: &Options) -> Result<(), String> {
     let row = |what, measured, must, aim, unit| Target { what, measured, must, aim, rule: "fixed".to_owned(), unit };
     print_targets(&[
         // Time for each event, so that less is better as everywhere.
-        row("ingest, for each event of one file (50 us: 20,000/s; 20 us: 50,000/s)", cost.wall * 1e6 / events as f64, 50.0, 20.0, "us"),
+        row(
+            "ingest, for each event of one file (50 us: 20,000/s; 20 us: 50,000/s)",
+            cost.wall * 1e6 / events as f64,
+            50.0,
+            20.0,
+            "us",
+        ),
         row("`wfr event`, one", single.wall * 1e3, 12.0, 5.0, "ms"),
-        row("fold in memory, for each of these events (1 us: 1,000,000 in 1 s)", fold * 1e6 / events as f64, 1.0, 1.0, "us"),
+        row(
+            "fold in memory, for each of these events (1 us: 1,000,000 in 1 s)",
+            fold * 1e6 / events as f64,
+            1.0,
+            1.0,
+            "us",
+        ),
         row("`wfr status` after all of them", status.wall * 1e3, 50.0, 50.0, "ms"),
     ]);
     site.clear()
@@ -77,9 +89,15 @@ fn write_story(path: &Path, tasks: usize) -> std::io::Result<()> {
             ("TASK_STARTED", format!(r#"{about},"agent_id":"agent_{agent}""#)),
             ("PHASE_PROGRESS", format!(r#""progress":{}"#, task * 500 / tasks % 100)),
             ("RESOURCE_THRESHOLD", r#""resource_type":"cpu","current_usage":83.5,"threshold":80"#.to_owned()),
-            ("TASK_FAILED", format!(r#"{about},"agent_id":"agent_{agent}","failure_reason":"out of memory","retry_count":1"#)),
+            (
+                "TASK_FAILED",
+                format!(r#"{about},"agent_id":"agent_{agent}","failure_reason":"out of memory","retry_count":1"#),
+            ),
             ("ERROR_ENCOUNTERED", format!(r#"{about},"error_message":"out of memory""#)),
-            ("TASK_REASSIGNED", format!(r#"{about},"old_agent":"agent_{agent}","new_agent":"agent_{other}","reason":"it failed""#)),
+            (
+                "TASK_REASSIGNED",
+                format!(r#"{about},"old_agent":"agent_{agent}","new_agent":"agent_{other}","reason":"it failed""#),
+            ),
             ("TASK_STARTED", format!(r#"{about},"agent_id":"agent_{other}""#)),
             ("AGENT_PERFORMANCE_ALERT", format!(r#""agent_id":"agent_{other}","performance_score":0.7"#)),
             ("TASK_COMPLETED", format!(r#"{about},"agent_id":"agent_{other}","execution_time":12.5"#)),

@@ -13,10 +13,7 @@ impl<S: Source> Fold<'_, S> {
         if !self.state.agents.is_loaded(id) {
             self.state.agents.load(id.clone(), self.source.agent(id)?);
         }
-        if self.state.agents.get(id).is_none() {
-            self.state.agents.put(id.clone(), Agent::new(id.clone()));
-        }
-        Ok(self.state.agents.get_mut(id).expect("it was put above where it was not there"))
+        Ok(self.state.agents.get_or_make(id, || Agent::new(id.clone())))
     }
 
     /// An agent that lost a task to another one works on it no longer.

@@ -109,7 +109,7 @@ impl<S: Source> Fold<'_, S> {
     }
 
     /// Whether a turn is taken; what is odd about it is noted.
-    fn takes(&mut self, turn: Turn, what: &str, from: &str, to: &str) -> bool {
+    fn takes(&mut self, turn: Turn, what: &dyn std::fmt::Display, from: &str, to: &str) -> bool {
         match turn {
             Turn::Usual => true,
             Turn::Odd => {
@@ -126,7 +126,7 @@ impl<S: Source> Fold<'_, S> {
     fn workflow(&mut self, to: WorkflowStatus) {
         let from = self.state.head.status;
         let is_first = to == WorkflowStatus::Created && self.state.head.state_version == 1;
-        if is_first || !self.takes(from.turn(to), "the workflow", from.as_str(), to.as_str()) {
+        if is_first || !self.takes(from.turn(to), &"the workflow", from.as_str(), to.as_str()) {
             return;
         }
         let at = Some(self.event.timestamp);
@@ -166,7 +166,7 @@ impl<S: Source> Fold<'_, S> {
         };
         let from = self.phase_mut(&id).status;
         let to = to.unwrap_or(if from == PhaseStatus::Pending { PhaseStatus::InProgress } else { from });
-        if !self.takes(from.turn(to), &format!("phase {id}"), from.as_str(), to.as_str()) {
+        if !self.takes(from.turn(to), &format_args!("phase {id}"), from.as_str(), to.as_str()) {
             return;
         }
         let event = self.event;
@@ -196,16 +196,18 @@ impl<S: Source> Fold<'_, S> {
 
     /// The phase of an id, which is made where it is not there.
     pub(super) fn phase_mut(&mut self, id: &PhaseId) -> &mut Phase {
-        if self.state.phases.get(id).is_none() {
-            self.state.phases.put(id.clone(), Phase::new(id.clone()));
-        }
-        self.state.phases.get_mut(id).expect("it was put above where it was not there")
+        self.state.phases.get_or_make(id, || Phase::new(id.clone()))
     }
 
     /// An id in the data, by the first of these keys that is there.
     fn id<T: std::str::FromStr<Err = ParseIdError>>(&mut self, keys: &[&str]) -> Option<T> {
-        let text = keys.iter().find_map(|key| self.event.text(key))?;
-        match text.parse() {
+        let is_said = |value: &&Value| value.is_string() || value.is_number();
+        let said = keys.iter().find_map(|key| self.event.data.get(*key).filter(is_said))?;
+        let id = match said {
+            Value::String(text) => text.parse(),
+            other => other.to_string().parse(),
+        };
+        match id {
             Ok(id) => Some(id),
             Err(error) => {
                 self.note(FIELD_INVALID, error.to_string());

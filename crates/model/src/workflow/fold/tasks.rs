@@ -9,6 +9,7 @@ use super::super::{Source, State, Task, TaskCounts};
 use super::{FIELD_MISSING, Fold, number};
 use crate::event::EventType;
 use crate::ids::{AgentId, TaskId};
+use crate::phase::PhaseId;
 
 impl<S: Source> Fold<'_, S> {
     pub(super) fn task(&mut self, listed: EventType) -> Result<(), S::Error> {
@@ -18,25 +19,32 @@ impl<S: Source> Fold<'_, S> {
         };
         let agent = self.id::<AgentId>(&["new_agent", "agent_id", "assigned_agent", "agent"]);
         let phase = self.phase_of_event();
-        let mut task = self.load_task(&id)?.unwrap_or_else(|| Task::new(id.clone()));
+        self.need_task(&id)?;
+        let from = self.state.tasks.get(&id).map_or(TaskStatus::default(), |task| task.status);
         let to = match listed {
             EventType::TaskAssigned => TaskStatus::Pending,
-            EventType::TaskReassigned if task.status == TaskStatus::Active => TaskStatus::Active,
+            EventType::TaskReassigned if from == TaskStatus::Active => TaskStatus::Active,
             EventType::TaskReassigned => TaskStatus::Pending,
             EventType::TaskStarted => TaskStatus::Active,
             EventType::TaskCompleted => TaskStatus::Completed,
             _ => TaskStatus::Failed,
         };
-        let (what, from) = (format!("task {id}"), task.status);
-        if !self.takes(from.turn(to), &what, from.as_str(), to.as_str()) {
+        if !self.takes(from.turn(to), &format_args!("task {id}"), from.as_str(), to.as_str()) {
             return Ok(());
         }
+        // It is taken out while it changes: it is large, and copying it costs more than all else.
+        let known = self.state.tasks.remove(&id);
+        let counted = known.as_ref().map(|task| (task.status, task.phase_id.clone()));
+        let mut task = known.unwrap_or_else(|| Task::new(id.clone()));
         let agent = agent.or_else(|| task.assigned_agent.clone());
         let former = task.assigned_agent.take().filter(|former| Some(former) != agent.as_ref());
         task.assigned_agent = agent.clone();
         task.phase_id = phase.or(task.phase_id);
         self.turn_task(&mut task, from, to);
-        self.put_task(task)?;
+        if let Some((status, phase)) = counted {
+            self.uncount(status, phase.as_ref());
+        }
+        self.count(task);
         if let Some(former) = former {
             self.leave(&former, &id)?;
         }
@@ -84,16 +92,37 @@ impl<S: Source> Fold<'_, S> {
         self.state.head.progress_percentage = None;
     }
 
-    pub(in crate::workflow) fn load_task(&mut self, id: &TaskId) -> Result<Option<Task>, S::Error> {
+    /// Loads a task where it is not loaded.
+    fn need_task(&mut self, id: &TaskId) -> Result<(), S::Error> {
         if !self.state.tasks.is_loaded(id) {
             self.state.tasks.load(id.clone(), self.source.task(id)?);
         }
+        Ok(())
+    }
+
+    pub(in crate::workflow) fn load_task(&mut self, id: &TaskId) -> Result<Option<Task>, S::Error> {
+        self.need_task(id)?;
         Ok(self.state.tasks.get(id).cloned())
     }
 
     /// Puts a task, and counts it in its phase and in the workflow instead of the one that it replaces.
     pub(in crate::workflow) fn put_task(&mut self, task: Task) -> Result<(), S::Error> {
-        self.uncount(&task.task_id)?;
+        self.remove_task(&task.task_id)?;
+        self.count(task);
+        Ok(())
+    }
+
+    /// Takes a task away.
+    pub(in crate::workflow) fn remove_task(&mut self, id: &TaskId) -> Result<(), S::Error> {
+        self.need_task(id)?;
+        if let Some(task) = self.state.tasks.remove(id) {
+            self.uncount(task.status, task.phase_id.as_ref());
+        }
+        Ok(())
+    }
+
+    /// Puts a task that is counted nowhere.
+    fn count(&mut self, task: Task) {
         if self.state.head.tasks_known == 0 {
             self.state.head.counts = TaskCounts::default();
         }
@@ -103,29 +132,16 @@ impl<S: Source> Fold<'_, S> {
             *self.phase_mut(phase).counts.of(task.status) += 1;
         }
         self.state.tasks.put(task.task_id.clone(), task);
-        Ok(())
     }
 
-    /// Takes a task away.
-    pub(in crate::workflow) fn remove_task(&mut self, id: &TaskId) -> Result<(), S::Error> {
-        self.uncount(id)?;
-        self.state.tasks.remove(id);
-        Ok(())
-    }
-
-    fn uncount(&mut self, id: &TaskId) -> Result<(), S::Error> {
-        if !self.state.tasks.is_loaded(id) {
-            self.state.tasks.load(id.clone(), self.source.task(id)?);
-        }
-        let State { head, phases, tasks, .. } = &mut *self.state;
-        let Some(task) = tasks.get(id) else { return Ok(()) };
+    fn uncount(&mut self, status: TaskStatus, phase: Option<&PhaseId>) {
+        let State { head, phases, .. } = &mut *self.state;
         head.tasks_known = head.tasks_known.saturating_sub(1);
-        let count = head.counts.of(task.status);
+        let count = head.counts.of(status);
         *count = count.saturating_sub(1);
-        if let Some(phase) = task.phase_id.as_ref().and_then(|phase| phases.get_mut(phase)) {
-            let count = phase.counts.of(task.status);
+        if let Some(phase) = phase.and_then(|phase| phases.get_mut(phase)) {
+            let count = phase.counts.of(status);
             *count = count.saturating_sub(1);
         }
-        Ok(())
     }
 }
