@@ -186,7 +186,7 @@ fn sixteen_publishers_lose_nothing_and_the_order_is_one() {
         let mut seqs = Vec::new();
         for number in 0..EVENTS {
             // Every other clock runs backwards.
-            let second = if publisher % 2 == 0 { 59 - number } else { number };
+            let second = if publisher.is_multiple_of(2) { 59 - number } else { number };
             let event = json!({"event_id": format!("evt_{publisher}_{number}"), "event_type": "TASK_STARTED", "workflow_id": "wf",
                 "timestamp": format!("2025-01-15T11:30:{second:02}Z"), "data": {"task_id": format!("t{publisher}_{number}")}});
             seqs.push(world.ok(&["event", &event.to_string()]).result("first_seq").as_i64().unwrap());
