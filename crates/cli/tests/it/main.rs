@@ -32,6 +32,7 @@ mod requests;
 mod resources;
 mod retention;
 mod scenario;
+mod stateful;
 mod states;
 mod stopped;
 mod tampering;

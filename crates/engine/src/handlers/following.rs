@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
 use wfr_catalog::{EventQuery, EventSeq, WorkflowRow};
 use wfr_model::workflow::Whole;
 use wfr_model::{EventName, WorkflowId};
@@ -74,7 +75,9 @@ fn wait(session: &Session, length: Duration) -> bool {
         if left.is_zero() {
             return true;
         }
-        std::thread::sleep(left.min(PAUSE));
+        // A signal ends it at once; one that another thread gets is seen after the pause.
+        let pause = Timespec::try_from(left.min(PAUSE)).unwrap_or_default();
+        let _ = rustix::event::poll(&mut [], Some(&pause));
     }
     false
 }

@@ -116,21 +116,23 @@ pub(super) fn plan_from(
 }
 
 fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
+    // One of state alone leaves the files alone, and which of them share their bytes.
+    let is_state_alone = order.target.tree.is_none() && order.target.state.is_some();
     let goal = Goal {
         workflow: order.workflow.clone(),
         target: order.target.checkpoint_id.clone(),
         from: present.tree,
-        to: match order.target.tree {
-            // One of state alone leaves the files alone.
-            None if order.target.state.is_some() => present.tree,
-            _ => tree_of(&order.target)?,
-        },
+        to: if is_state_alone { present.tree } else { tree_of(&order.target)? },
         from_coverage: present.coverage,
         to_coverage: manifests::coverage(objects, &order.target)?,
         from_root: present.root,
         to_root: manifests::root(objects, &order.target),
+        to_links: if is_state_alone {
+            present.links.clone()
+        } else {
+            links::of(objects, order.target.hard_links.as_ref())?
+        },
         from_links: present.links,
-        to_links: links::of(objects, order.target.hard_links.as_ref())?,
         exact_mtime: order.exact_mtime,
         with_owner: with_owner(),
         allow_config: order.allow_config,
