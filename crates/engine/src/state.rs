@@ -152,20 +152,9 @@ impl<'s> WithEvents<'s> {
     /// Reads a workflow's events.
     pub fn of(store: &'s dyn Objects, catalog: &Catalog, workflow: &WorkflowId) -> Result<Self, Failure> {
         let gathered = Gathered(std::sync::Mutex::default());
-        let mut seals = Seals { sink: &gathered, lines: Vec::new(), first: None, done: vec![] };
-        let (mut failed, mut events) = (None, 0);
         let query = EventQuery { workflow: Some(workflow.clone()), ..EventQuery::default() };
-        catalog.each_kept_event(&query, |row| {
-            if let (Ok(row), true) = (row, failed.is_none()) {
-                events += 1;
-                failed = seals.add(row).err();
-            }
-            Ok(())
-        })?;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        let seals = seals.done()?.into_iter().map(|seal| seal.object).collect();
+        let (seals, events) = Seals::gather(catalog, &query, &gathered)?;
+        let seals = seals.into_iter().map(|seal| seal.object).collect();
         let objects = gathered.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok(Self { store, objects, seals, events })
     }
@@ -201,20 +190,8 @@ impl Sink for Gathered {
 
 /// Writes the events that no seal holds yet, a line of JSON each, into as many objects as it takes.
 pub fn seal(catalog: &Catalog, sink: &dyn Sink) -> Result<Vec<SealedEvents>, CreateError> {
-    let mut seals = Seals { sink, lines: Vec::new(), first: None, done: vec![] };
     let query = EventQuery { after: catalog.sealed_upto()?, ..EventQuery::default() };
-    let mut failed = None;
-    // An event that cannot be read is none that could be sealed: it keeps no checkpoint from being taken.
-    catalog.each_kept_event(&query, |row| {
-        if let (Ok(row), true) = (row, failed.is_none()) {
-            failed = seals.add(row).err();
-        }
-        Ok(())
-    })?;
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(seals.done()?),
-    }
+    Ok(Seals::gather(catalog, &query, sink)?.0)
 }
 
 struct Seals<'s> {
@@ -225,7 +202,29 @@ struct Seals<'s> {
     done: Vec<SealedEvents>,
 }
 
-impl Seals<'_> {
+impl<'s> Seals<'s> {
+    /// Writes the events of a query; returns how many there were, too. One that cannot be read is none that could be
+    /// sealed: it keeps no checkpoint from being taken.
+    fn gather(
+        catalog: &Catalog,
+        query: &EventQuery,
+        sink: &'s dyn Sink,
+    ) -> Result<(Vec<SealedEvents>, u64), CreateError> {
+        let mut seals = Self { sink, lines: Vec::new(), first: None, done: vec![] };
+        let (mut failed, mut events) = (None, 0);
+        catalog.each_kept_event(query, |row| {
+            if let (Ok(row), true) = (row, failed.is_none()) {
+                events += 1;
+                failed = seals.add(row).err();
+            }
+            Ok(())
+        })?;
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok((seals.done()?, events)),
+        }
+    }
+
     fn add(&mut self, row: EventRow) -> Result<(), wfr_store::WriteError> {
         let seq = row.seq.0;
         let line = SealedEvent { seq, recorded_at: row.recorded_at, event: row.event };

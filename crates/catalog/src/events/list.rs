@@ -64,14 +64,7 @@ pub(super) fn each(
     query: &EventQuery,
     mut take: impl FnMut(EventRow) -> Result<(), CatalogError>,
 ) -> Result<(), CatalogError> {
-    let (filter, values) = clauses(query);
-    let sql = format!("SELECT {COLUMNS} FROM events {filter}");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    while let Some(row) = rows.next()? {
-        take(decode(row)?)?;
-    }
-    Ok(())
+    each_row(connection, query, |row| take(decode(row)?))
 }
 
 /// The same, with those that cannot be read as what is damaged of them.
@@ -80,26 +73,31 @@ pub(super) fn each_kept(
     query: &EventQuery,
     mut take: impl FnMut(Result<EventRow, DamagedRow>) -> Result<(), CatalogError>,
 ) -> Result<(), CatalogError> {
+    each_row(connection, query, |row| match decode(row) {
+        Ok(read) => take(Ok(read)),
+        Err(error) => take(Err(damaged(row, &error)?)),
+    })
+}
+
+fn each_row(
+    connection: &Connection,
+    query: &EventQuery,
+    mut take: impl FnMut(&Row<'_>) -> Result<(), CatalogError>,
+) -> Result<(), CatalogError> {
     let (filter, values) = clauses(query);
     let sql = format!("SELECT {COLUMNS} FROM events {filter}");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {
-        let read = match decode(row) {
-            Ok(read) => Ok(read),
-            Err(error) => {
-                let seq: i64 = row.get(0)?;
-                let (name, data) = (kept::text(row.get_ref(2)?), kept::text(row.get_ref(8)?));
-                Err(DamagedRow {
-                    place: format!("events/{seq}"),
-                    why: error.to_string(),
-                    text: format!("{name}: {data}"),
-                })
-            }
-        };
-        take(read)?;
+        take(row)?;
     }
     Ok(())
+}
+
+fn damaged(row: &Row<'_>, error: &rusqlite::Error) -> rusqlite::Result<DamagedRow> {
+    let seq: i64 = row.get(0)?;
+    let (name, data) = (kept::text(row.get_ref(2)?), kept::text(row.get_ref(8)?));
+    Ok(DamagedRow { place: format!("events/{seq}"), why: error.to_string(), text: format!("{name}: {data}") })
 }
 
 /// What comes after the columns, and its values, which are always bound.

@@ -80,17 +80,6 @@ impl Catalog {
     pub fn state(&self, workflow: &WorkflowId) -> Result<Option<State>, CatalogError> {
         states::load(&self.connection, workflow)
     }
-
-    /// Folds all events of a workflow again, from the first: for when its state is damaged.
-    pub fn fold_again(&self, workflow: &WorkflowId) -> Result<(), CatalogError> {
-        self.write(|transaction| {
-            states::forget(transaction, workflow)?;
-            let query = EventQuery { workflow: Some(workflow.clone()), ..EventQuery::default() };
-            let mut books = states::Books::new(transaction);
-            list::each(transaction, &query, |row| books.fold(workflow, row.seq, &row.event).map(drop))?;
-            books.close()
-        })
-    }
 }
 
 /// An event as a seal holds it.
@@ -115,15 +104,10 @@ impl Catalog {
                 if !books.goes_on_at(*seq)? || is_known(transaction, &event.event_id)? {
                     continue;
                 }
-                let odd = match &event.workflow_id {
-                    Some(workflow) => {
-                        workflows::insert(transaction, workflow, *recorded_at)?;
-                        books.fold(workflow, *seq, event)?
-                    }
-                    None => vec![],
-                };
-                insert(transaction, *seq, event, *recorded_at, &odd)?;
-                failures::note(transaction, *seq, event)?;
+                if let Some(workflow) = &event.workflow_id {
+                    workflows::insert(transaction, workflow, *recorded_at)?;
+                }
+                put(transaction, &mut books, *seq, event, *recorded_at)?;
                 inserted += 1;
             }
             books.close()?;
@@ -166,13 +150,25 @@ fn append_one(
     }
     // The order is this transaction's: nobody else appends meanwhile.
     let seq = books.next_seq()?;
+    let odd = put(connection, books, seq, event, now)?;
+    Ok(Appended::New { seq, odd })
+}
+
+/// Folds an event and records it at its place; what is odd about it comes back.
+fn put(
+    connection: &Connection,
+    books: &mut states::Books<'_>,
+    seq: EventSeq,
+    event: &Event,
+    now: Timestamp,
+) -> Result<Vec<Anomaly>, CatalogError> {
     let odd = match &event.workflow_id {
         Some(workflow) => books.fold(workflow, seq, event)?,
         None => vec![],
     };
     insert(connection, seq, event, now, &odd)?;
     failures::note(connection, seq, event)?;
-    Ok(Appended::New { seq, odd })
+    Ok(odd)
 }
 
 fn insert(

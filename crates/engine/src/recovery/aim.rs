@@ -25,7 +25,7 @@ pub struct Aim {
     /// Where a recovery is taken back: the state that it had made.
     restored: Option<Whole>,
     /// Whether what was completed since stays so.
-    keeps_progress: bool,
+    pub keeps_progress: bool,
 }
 
 impl Aim {

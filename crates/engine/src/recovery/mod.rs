@@ -165,7 +165,6 @@ fn run(
     deadline: Option<Instant>,
 ) -> Result<Ended, Failure> {
     let plan = &planned.plan;
-    let aim = Aim::of(open, store, &order.target, &order.purpose())?;
     let record = begin(session, open, order, safety)?;
     let id = record.recovery_id.clone();
     let step = |done: usize, total: usize| {
@@ -197,7 +196,7 @@ fn run(
     };
     let outcome = or_with_reserve(open, || Ok(committed.run(&environment)?))?;
     let report = || Some(outcome.report.clone());
-    or_with_reserve(open, || end(session, open, &record, aim.as_ref(), outcome.status, report()))?;
+    or_with_reserve(open, || end(session, open, &record, planned.aim.as_ref(), outcome.status, report()))?;
     // The end is recorded: what cannot be tidied up now, the next command does.
     let _ = committed.finish(open.root(), outcome.status);
     let Outcome { status, report, reason } = outcome;
@@ -273,7 +272,6 @@ fn end(
 ) -> Result<(), Failure> {
     let now: Timestamp = session.now();
     let id = &record.recovery_id;
-    let events = || aim::ended(open, record, aim, status, report.as_ref(), now);
     let audit = NewOperation {
         operation_id: mint::operation(),
         operation: "recovery".to_owned(),
@@ -284,7 +282,8 @@ fn end(
         inverse: Some(serde_json::json!({"operation": "undo", "recovery_id": id})),
         result: serde_json::json!({"status": status}),
     };
-    let end = RecoveryEnd { status, report: report.clone(), ended_at: now };
+    let end = RecoveryEnd { status, report, ended_at: now };
+    let events = || aim::ended(open, record, aim, status, end.report.as_ref(), now);
     Ok(open.catalog.finish_recovery(id, &end, &audit, &events)?)
 }
 

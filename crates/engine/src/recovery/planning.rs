@@ -34,8 +34,8 @@ pub struct Planned {
     pub moved_heads: Vec<MovedHead>,
     /// What becomes of the workflow's state.
     pub state: Option<StateChanges>,
-    /// Whether what was completed since stays so.
-    keeps_progress: bool,
+    /// The state that it aims at; `None` where it leaves the state alone.
+    pub aim: Option<Aim>,
 }
 
 impl Planned {
@@ -48,8 +48,8 @@ impl Planned {
     /// to, the target says.
     pub fn digest(&self) -> Digest {
         let mut text = self.plan.canonical();
-        if self.state.is_some() {
-            text.extend_from_slice(format!("state {}\n", self.keeps_progress).as_bytes());
+        if let (Some(_), Some(aim)) = (&self.state, &self.aim) {
+            text.extend_from_slice(format!("state {}\n", aim.keeps_progress).as_bytes());
         }
         hash(&text)
     }
@@ -87,7 +87,7 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     }
     planned.plan.kept.sort_by(|a, b| a.path.cmp(&b.path));
     planned.plan.kept.dedup_by(|a, b| a.path == b.path);
-    Ok(Planned { blast_radius: vec![], moved_heads: vec![], state: None, ..planned })
+    Ok(Planned { blast_radius: vec![], moved_heads: vec![], state: None, aim: None, ..planned })
 }
 
 /// The tree that a plan starts from.
@@ -138,21 +138,19 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
         allow_config: order.allow_config,
     };
     let mut made = plan(objects, &goal)?;
-    let purpose = order.purpose();
-    let keeps_progress = order.parameters.get("preserve_progress") == Some(&serde_json::Value::Bool(true));
-    let aim = Aim::of(open, objects, &order.target, &purpose)?;
-    let state = aim.map(|aim| aim.changes(open)).transpose()?.flatten();
+    let aim = Aim::of(open, objects, &order.target, &order.purpose())?;
+    let state = aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
     if order.undoes.is_some() {
         if !order.over_edits {
             leave_later_edits(open, objects, order, &mut made)?;
         }
-        return Ok(Planned { plan: made, blast_radius: vec![], moved_heads: vec![], state, keeps_progress });
+        return Ok(Planned { plan: made, blast_radius: vec![], moved_heads: vec![], state, aim });
     }
     leave_damaged(objects, order, &mut made)?;
     let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
     let then = files.map(|files| files.repositories).unwrap_or_default();
     let moved_heads = repositories::moved(open, &then);
-    Ok(Planned { plan: made, blast_radius: blast_radius(open, order)?, moved_heads, state, keeps_progress })
+    Ok(Planned { plan: made, blast_radius: blast_radius(open, order)?, moved_heads, state, aim })
 }
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
