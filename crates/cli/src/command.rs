@@ -61,7 +61,7 @@ pub fn of(operation: &Operation) -> Command {
     let mut command = Command::new(operation.name)
         .about(summary)
         .long_about(about)
-        .override_usage(format!("wfr {} ['{{json}}'] [--flags]", words::usage(operation)))
+        .override_usage(format!("wfr {}", words::usage(operation, " ['{json}'] [--flags]")))
         .disable_help_subcommand(true)
         .after_help(examples(operation))
         .arg(Arg::new(WORDS).num_args(0..).value_parser(value_parser!(OsString)).hide(true))

@@ -9,6 +9,7 @@ mod consent;
 mod content;
 mod demo;
 mod environment;
+mod guard;
 mod operations;
 mod progress;
 mod render;
@@ -39,8 +40,16 @@ fn main() -> ExitCode {
     match arguments::read(arguments) {
         Ok(Asked::Text(text)) => answer::text(&text),
         Ok(Asked::Call(call)) => run(*call, Box::new(|_, _| {})),
-        Err(wrong) => answer::failure(&wrong.operation, None, &wrong.global, &wrong.failure),
+        Err(wrong) => refused(&wrong.operation, None, &wrong.global, &wrong.failure),
     }
+}
+
+/// Says why an operation failed, on a workflow where one was named.
+fn refused(operation: &str, workflow: Option<String>, global: &Global, failure: &Failure) -> ExitCode {
+    if operation == guard::NAME {
+        return guard::refused(workflow, global, failure);
+    }
+    answer::failure(operation, workflow, global, failure)
 }
 
 fn run(call: Call, on_step: OnStep) -> ExitCode {
@@ -52,19 +61,20 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
     });
     let (mut session, parameters) = match prepared {
         Ok(prepared) => prepared,
-        Err(failure) => return answer::failure(operation.name, None, &global, &failure),
+        Err(failure) => return refused(operation.name, None, &global, &failure),
     };
     let workflow = parameters.get("workflow_id").and_then(Value::as_str).map(str::to_owned);
     upkeep::detach(operation, &parameters);
     let goes_on = ["watch", "follow"].iter().any(|key| parameters.get(*key) == Some(&Value::Bool(true)));
-    let code = match perform(operation, &mut session, &global, parameters) {
+    let ended = perform(operation, &mut session, &global, parameters);
+    upkeep::start_where_due(operation, &session);
+    match ended {
         // All of it has been shown, piece by piece.
         Ok(_) if goes_on => ExitCode::SUCCESS,
+        Ok(outcome) if operation.name == guard::NAME => guard::run(outcome, &global),
         Ok(outcome) => answer::outcome(operation.name, &global, outcome, &content),
-        Err(failure) => answer::failure(operation.name, workflow, &global, &failure),
-    };
-    upkeep::start_where_due(operation, &session);
-    code
+        Err(failure) => refused(operation.name, workflow, &global, &failure),
+    }
 }
 
 /// Does it; where only a yes is missing and somebody is there to give it, asks and does it then.

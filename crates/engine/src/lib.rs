@@ -26,6 +26,7 @@ pub mod open;
 pub mod operation;
 pub mod outbox;
 pub mod params;
+pub mod policy;
 pub mod rebuild;
 pub mod recovery;
 mod repositories;

@@ -21,6 +21,7 @@ pub fn default_name(
         (CheckpointType::Incremental, _) => format!("inc_{increment:03}_{stamp}"),
         (CheckpointType::Emergency, _) if trigger == Trigger::FailurePrevention => "pre_failure_state".to_owned(),
         (CheckpointType::Emergency, _) => format!("emergency_{stamp}"),
+        (CheckpointType::Manual, _) if trigger == Trigger::PreCritical => format!("pre_critical_{stamp}"),
         (CheckpointType::Manual, _) => format!("manual_{stamp}"),
     }
 }
@@ -35,6 +36,7 @@ mod tests {
         use CheckpointType as T;
         assert_eq!(name(T::PhaseComplete, Trigger::PhaseCompletion, Some(2)), "phase_2_complete");
         assert_eq!(name(T::Manual, Trigger::PreCritical, Some(3)), "phase_3_pre_critical");
+        assert_eq!(name(T::Manual, Trigger::PreCritical, None), "pre_critical_19700101_0000");
         assert_eq!(name(T::Incremental, Trigger::TimeInterval, None), "inc_007_19700101_0000");
         assert_eq!(name(T::Emergency, Trigger::PreCritical, None), "emergency_19700101_0000");
         assert_eq!(name(T::Emergency, Trigger::FailurePrevention, None), "pre_failure_state");

@@ -51,6 +51,8 @@ pub enum Slot {
     HostPath,
     /// Anything else.
     Text,
+    /// A command and its words, which stand behind a `--`.
+    Command,
 }
 
 /// A key that a word may stand for.
@@ -80,6 +82,11 @@ impl Positional {
     /// Any number of words.
     pub const fn many(key: &'static str, slot: Slot) -> Self {
         Self { key, slot, needed: false, many: true }
+    }
+
+    /// A command with its words.
+    pub const fn command(key: &'static str) -> Self {
+        Self { key, slot: Slot::Command, needed: true, many: true }
     }
 }
 

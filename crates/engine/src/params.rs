@@ -15,8 +15,8 @@ pub mod values;
 pub mod workspace;
 
 pub use checkpoints::{
-    Cat, CleanupCheckpoints, CreateCheckpoint, Diff, DiffFormat, ListCheckpoints, Show, SortBy, ValidateCheckpoint,
-    ValidationLevel,
+    Cat, CleanupCheckpoints, CreateCheckpoint, Diff, DiffFormat, Guard, ListCheckpoints, Show, SortBy,
+    ValidateCheckpoint, ValidationLevel,
 };
 pub use coordination::{
     Allocate, AutoRelease, CheckConflicts, HoldResources, Holds, Outbox, OutboxAction, RecoveryState,

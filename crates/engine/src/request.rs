@@ -22,8 +22,8 @@ use crate::{holding, mint};
 /// Names by which this program is always known, whatever the configuration calls it.
 const OWN_NAMES: [&str; 2] = ["workflow-recovery", "wfr"];
 
-/// Operations that no request can ask for: they would answer themselves.
-const NOT_FOR_REQUESTS: [&str; 2] = ["request", "upkeep"];
+/// Operations that no request can ask for: they would answer themselves, or run a command.
+const NOT_FOR_REQUESTS: [&str; 3] = ["request", "upkeep", "guard"];
 
 /// The largest file that is put into an answer, in bytes.
 const CONTENT_BYTES_MAX: usize = 1 << 20;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use checkpoints::{
     Change, ChangeKind, CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult,
-    Damage, Differences, Encoding, FileContent, LineMetadata, Listed, Side, Validation,
+    Damage, Differences, Encoding, FileContent, Guarded, LineMetadata, Listed, Side, Validation,
 };
 pub use coordination::{
     AllocationLine, Allotted, Answered, ConflictLine, Conflicting, HoldLine, HoldList, HoldPlaced, LetterLine,
@@ -27,7 +27,8 @@ pub use following::{
     LastCheckpoint, NodeKind, PhaseLine, Resources, StatusDocument, StatusShown, TaskLine, WorkflowLine, WorkflowList,
 };
 pub use intake::{
-    ErrorHandled, EventLine, EventsRecorded, IgnoredMessage, OddEvent, RefusedMessage, StateShown, StateUpdated,
+    ErrorHandled, EventLine, EventsRecorded, IgnoredMessage, OddEvent, PolicyCheckpoint, RefusedMessage, StateShown,
+    StateUpdated,
 };
 pub use recoveries::{
     MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,

@@ -3,6 +3,7 @@
 //! Owns whether anything is due, and doing it, one process at a time. Refuses to start a process: the edge does.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use wfr_catalog::Catalog;
 use wfr_coord::Lock;
@@ -10,54 +11,73 @@ use wfr_model::coordination::Coordination;
 
 use crate::error::Failure;
 use crate::open::Open;
-use crate::outbox;
 use crate::results::UpkeepDone;
 use crate::session::Session;
 use crate::workspace::Place;
+use crate::{outbox, policy};
 
 /// The lock of whoever does upkeep.
 const LOCK: &str = "upkeep";
 
 /// What a call learned of its workspace, for when it has ended.
 #[derive(Debug, Default)]
-pub struct Noted(OnceLock<(Place, Coordination)>);
+pub struct Noted {
+    workspace: OnceLock<(Place, Coordination)>,
+    overdue: AtomicBool,
+}
 
 impl Noted {
     /// Notes an open workspace.
     pub fn note(&self, open: &Open) {
-        if self.0.get().is_none() {
-            let _ = self.0.set((open.place.clone(), open.config.coordination.clone()));
+        if self.workspace.get().is_none() {
+            let _ = self.workspace.set((open.place.clone(), open.config.coordination.clone()));
         }
+    }
+
+    /// Notes that a workflow's checkpoint is due by time.
+    pub fn overdue(&self) {
+        self.overdue.store(true, Ordering::Relaxed);
     }
 }
 
 /// The workspace in which something is due, after a call that has ended; `None` where nothing is, or where somebody
-/// does it already. Where no sink is configured this looks at nothing.
+/// does it already. Where no sink is configured and no checkpoint is due this looks at nothing.
 ///
 /// A failure here concerns nobody: the next command looks again.
 pub fn due(session: &Session) -> Option<Place> {
-    let (place, config) = session.noted.0.get()?;
-    if config.sinks.is_empty() {
-        return None;
-    }
-    let catalog = Catalog::open(&place.vault.join("catalog.db")).ok()?;
-    if !wfr_coord::due(config, &catalog, session.now()).ok()? {
+    let (place, config) = session.noted.workspace.get()?;
+    if !is_checkpoint_due(session, place) && !is_delivery_due(session, place, config) {
         return None;
     }
     // Whoever has the lock looks again when it has given it back, and so sees what this call wrote.
     Lock::take(&outbox::locks(place), LOCK).ok()?.map(|_| place.clone())
 }
 
+fn is_checkpoint_due(session: &Session, place: &Place) -> bool {
+    session.noted.overdue.load(Ordering::Relaxed) && !policy::is_tried(place, session.now())
+}
+
+fn is_delivery_due(session: &Session, place: &Place, config: &Coordination) -> bool {
+    if config.sinks.is_empty() {
+        return false;
+    }
+    let Ok(catalog) = Catalog::open(&place.vault.join("catalog.db")) else { return false };
+    wfr_coord::due(config, &catalog, session.now()).unwrap_or(false)
+}
+
 /// Does what is due.
 pub fn run(session: &Session, open: &Open) -> Result<UpkeepDone, Failure> {
-    let mut done = UpkeepDone { ran: false, delivered: 0, put_aside: 0 };
+    let mut done = UpkeepDone { ran: false, delivered: 0, put_aside: 0, checkpoints: vec![] };
     loop {
         let Some(lock) = Lock::take(&outbox::locks(&open.place), LOCK)? else { return Ok(done) };
+        done.ran = true;
+        done.checkpoints.extend(policy::take_overdue(session, open)?);
         let reports = outbox::deliver(session, open, None, false);
         drop(lock);
         let delivered: u64 = reports.iter().map(|report| report.delivered).sum();
         let put_aside: u64 = reports.iter().map(|report| report.put_aside).sum();
-        done = UpkeepDone { ran: true, delivered: done.delivered + delivered, put_aside: done.put_aside + put_aside };
+        done.delivered += delivered;
+        done.put_aside += put_aside;
         // Something may have come while the lock was held; without progress it waits for the next command.
         let is_due = || wfr_coord::due(&open.config.coordination, &open.catalog, session.now());
         if delivered + put_aside == 0 || !is_due()? {

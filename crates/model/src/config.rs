@@ -65,12 +65,14 @@ pub struct RecoveryConfiguration {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointPolicy {
-    /// Time between automatic checkpoints.
+    /// Time between automatic checkpoints of a workflow that runs; none are taken where it is 0 or `permanent`.
     pub automatic_checkpoint_interval: Span,
     /// Whether a phase's end takes one.
     pub phase_completion_checkpoints: bool,
     /// Whether a critical operation takes one first.
     pub pre_critical_operation_checkpoints: bool,
+    /// Whether a failure takes one, at most one a minute and workflow.
+    pub failure_checkpoints: bool,
     /// How long checkpoints are kept where neither they nor the call say; longer than nothing.
     #[serde(deserialize_with = "longer_than_nothing")]
     pub retention_period: Span,
@@ -95,6 +97,7 @@ impl Default for CheckpointPolicy {
             automatic_checkpoint_interval: minutes(15),
             phase_completion_checkpoints: true,
             pre_critical_operation_checkpoints: true,
+            failure_checkpoints: true,
             retention_period: minutes(30 * 24 * 60),
             compression_enabled: true,
         }
@@ -206,9 +209,6 @@ fn minutes(count: u64) -> Span {
 
 /// The keys that are accepted and kept but have no effect in this version; `wfr config` marks them.
 pub const NOT_YET_IN_EFFECT: &[&str] = &[
-    "recovery_configuration.checkpoint_policy.automatic_checkpoint_interval",
-    "recovery_configuration.checkpoint_policy.phase_completion_checkpoints",
-    "recovery_configuration.checkpoint_policy.pre_critical_operation_checkpoints",
     "recovery_configuration.validation_settings.dependency_validation",
     "recovery_configuration.validation_settings.performance_validation",
     "recovery_configuration.validation_settings.timeout_limits.analysis_timeout",

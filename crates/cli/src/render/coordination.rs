@@ -176,5 +176,6 @@ pub fn upkeep(result: &UpkeepDone) -> String {
     if !result.ran {
         return "Another one is at it.\n".to_owned();
     }
-    format!("{} delivered, {} put aside\n", count(result.delivered, "item"), result.put_aside)
+    let delivered = format!("{} delivered, {} put aside\n", count(result.delivered, "item"), result.put_aside);
+    delivered + &super::events::policy(&result.checkpoints)
 }

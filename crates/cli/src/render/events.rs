@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 use wfr_engine::results::{
-    ErrorHandled, EventLine, EventList, EventsRecorded, IgnoredMessage, OddEvent, RefusedMessage, StateShown,
-    StateUpdated,
+    ErrorHandled, EventLine, EventList, EventsRecorded, IgnoredMessage, OddEvent, PolicyCheckpoint, RefusedMessage,
+    StateShown, StateUpdated,
 };
 
 use super::{count, cut, moment, place};
@@ -34,11 +34,27 @@ pub fn recorded(result: &EventsRecorded) -> String {
     for failure in &result.failures {
         shown.push_str(&format!("{} {failure}\n", styled(HEADING, "Failure:")));
     }
+    shown.push_str(&policy(&result.checkpoints));
     shown
 }
 
 fn part(style: clap::builder::styling::Style, what: &str, total: u64, lines: String) -> String {
     if total == 0 { lines } else { format!("{} {what}\n{lines}", styled(style, &total.to_string())) }
+}
+
+/// What the policy's checkpoints came to.
+pub fn policy(checkpoints: &[PolicyCheckpoint]) -> String {
+    let line = |one: &PolicyCheckpoint| match (&one.name, &one.not_taken) {
+        (Some(name), _) => {
+            let marked = if one.complete { String::new() } else { styled(WARN, " incomplete") };
+            format!("{} {}{marked}\n", styled(HEADING, "Checkpoint:"), styled(PLACE, &visible(name)))
+        }
+        (None, why) => {
+            let why = why.as_deref().unwrap_or_default();
+            format!("{} of {} not taken: {}\n", styled(WARN, "Checkpoint"), one.workflow_id, visible(why))
+        }
+    };
+    cut(checkpoints.iter().map(line))
 }
 
 /// One event as a line.
@@ -99,6 +115,7 @@ pub fn handled(result: &ErrorHandled) -> String {
         shown.push_str(&format!("{} {}\n", styled(HEADING, "Report:"), place(report)));
     }
     shown.extend(result.events.iter().map(line));
+    shown.push_str(&policy(&result.checkpoints));
     shown
 }
 
@@ -113,6 +130,7 @@ pub fn updated(result: &StateUpdated) -> String {
     for odd in &result.odd {
         shown.push_str(&format!("{} {} ({})\n", styled(WARN, "odd:"), visible(&odd.message), visible(&odd.code)));
     }
+    shown.push_str(&policy(&result.checkpoints));
     shown
 }
 

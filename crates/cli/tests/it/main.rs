@@ -26,6 +26,7 @@ mod nested;
 mod odd_trees;
 mod outbox;
 mod parameters;
+mod policy;
 mod random;
 mod reference;
 mod requests;

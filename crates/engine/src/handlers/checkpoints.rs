@@ -5,21 +5,21 @@
 use std::time::Instant;
 
 use wfr_catalog::{CheckpointRow, ListQuery, Reference, SortBy as Order};
-use wfr_model::checkpoint::{Summary, VerificationStatus};
-use wfr_model::coverage::Coverage;
+use wfr_model::checkpoint::{Summary, Trigger, VerificationStatus};
+use wfr_model::coverage::{Coverage, Skip};
 use wfr_model::{CheckpointId, Span};
 
 use super::{checkpoint, known, needed, shown, took};
 use crate::checkpoint::{self as taking, Created, Request};
 use crate::error::{Code, Failure};
-use crate::params::{CreateCheckpoint, ListCheckpoints, SortBy, ValidateCheckpoint, ValidationLevel};
+use crate::params::{CreateCheckpoint, Guard, ListCheckpoints, SortBy, ValidateCheckpoint, ValidationLevel};
 use crate::response::Success;
 use crate::results::{
-    CheckpointCreated, CheckpointLine, CheckpointList, CoverageResult, LineMetadata, Validation, Verdict,
+    CheckpointCreated, CheckpointLine, CheckpointList, CoverageResult, Guarded, LineMetadata, Validation, Verdict,
 };
 use crate::scanning::Effort;
 use crate::session::Session;
-use crate::{recovery, verify, view};
+use crate::{policy, recovery, verify, view};
 
 /// Coverage in results.
 pub(super) fn coverage_result(coverage: Coverage, with_paths: bool) -> CoverageResult {
@@ -86,6 +86,48 @@ fn created_result(created: Created, integrity: Verdict, begun: Instant) -> Check
         integrity_check: integrity,
         duration: took(begun),
     }
+}
+
+/// Takes the checkpoint before a command that may do harm; the command is the front end's to run.
+pub fn guard(session: &mut Session, parameters: Guard) -> Result<Success<Guarded>, Failure> {
+    let Guard { workflow_id, name, tags, phase, command } = parameters;
+    if command.is_empty() {
+        let message = "`guard` needs a command behind a `--`";
+        return Err(
+            Failure::new(Code::WrongArguments, message).with_hint("call it as `wfr guard [WORKFLOW] -- COMMAND`")
+        );
+    }
+    let open = session.open()?;
+    let heard_of = || Ok::<_, Failure>(open.catalog.active_workflow()?);
+    let workflow = match workflow_id {
+        Some(workflow) => workflow,
+        None => heard_of()?.ok_or_else(|| {
+            Failure::new(Code::WrongArguments, "nothing was heard of any workflow yet").with_hint("name one")
+        })?,
+    };
+    let asked = CreateCheckpoint {
+        workflow_id: Some(workflow.clone()),
+        trigger: Some(Trigger::PreCritical),
+        name,
+        tags,
+        phase,
+        ..CreateCheckpoint::default()
+    };
+    let mut request = request(session, &asked)?;
+    if request.phase == (None, None) {
+        request.phase = policy::current_phase(&open, &workflow)?;
+    }
+    let created = policy::before_critical(session, &open, &request)?;
+    let is_gap = |skip: &&Skip| skip.reason.is_gap();
+    let not_covered = created.as_ref().map_or(0, |created| created.coverage.skips.iter().filter(is_gap).count());
+    let manifest = created.map(|created| created.manifest);
+    let result = Guarded {
+        checkpoint_id: manifest.as_ref().map(|manifest| manifest.checkpoint_id.clone()),
+        name: manifest.map(|manifest| manifest.name),
+        not_covered: not_covered as u64,
+        command,
+    };
+    Ok(Success::new(result).about(&workflow))
 }
 
 /// What `diff` calls the workspace as it is.

@@ -11,12 +11,19 @@ use crate::error::{Code, Failure, code_of_io};
 use crate::intake::{self, Item, Tally, reading};
 use crate::open::Open;
 use crate::params::RecordEvent;
+use crate::policy::Wishes;
 use crate::response::Success;
 use crate::results::EventsRecorded;
 use crate::session::Session;
 
 /// Messages that are recorded in one transaction, at most: beyond, a flush costs next to nothing.
 const BATCH_MAX: usize = 20_000;
+
+/// A batch of no more comes from something that goes on right now.
+const LIVE_MAX: usize = 100;
+
+/// Checkpoints of one stream before its end, at most.
+const GRANTED_MAX: usize = 1_000;
 
 /// Chunks of messages that wait to be recorded.
 const WAITING_MAX: usize = 64;
@@ -37,10 +44,12 @@ pub fn event(session: &mut Session, parameters: RecordEvent) -> Result<Success<E
     let source = source(session, parameters)?;
     let open = session.open()?;
     let mut tally = Tally::default();
+    let mut wishes = Wishes::default();
     let ended = match source {
-        Source::Items(items) => intake::take_in(session, &open, items, &mut tally).map(drop),
-        Source::Stream(input) => open.catalog.in_bulk(|| stream(session, &open, input, &mut tally)),
+        Source::Items(items) => intake::take_in(session, &open, items, &mut tally).map(|new| wishes.note(&new)),
+        Source::Stream(input) => open.catalog.in_bulk(|| stream(session, &open, input, &mut tally, &mut wishes)),
     };
+    tally.result.checkpoints.extend(wishes.grant(session, &open));
     if let Err(failure) = ended {
         return Err(failure.with_result(&tally.result));
     }
@@ -73,7 +82,9 @@ fn unread(error: &io::Error) -> Failure {
 }
 
 /// Reads on one thread and records on this one: all that was read while one batch was recorded is the next one.
-fn stream(session: &Session, open: &Open, input: Input, tally: &mut Tally) -> Result<(), Failure> {
+///
+/// What a batch asks for is granted where it is a small one: larger ones are history, at whose end it is granted once.
+fn stream(session: &Session, open: &Open, input: Input, tally: &mut Tally, wishes: &mut Wishes) -> Result<(), Failure> {
     let (give, take) = sync_channel(WAITING_MAX);
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || reading::read(input, |chunk| give.send(chunk).is_ok()));
@@ -81,7 +92,12 @@ fn stream(session: &Session, open: &Open, input: Input, tally: &mut Tally) -> Re
             if session.abort.load(Ordering::Relaxed) {
                 return Err(Failure::new(Code::Interrupted, "interrupted: what is counted is recorded"));
             }
-            intake::take_in(session, open, items, tally).map(drop)
+            let is_live = items.len() <= LIVE_MAX;
+            wishes.note(&intake::take_in(session, open, items, tally)?);
+            if is_live && tally.result.checkpoints.len() < GRANTED_MAX {
+                tally.result.checkpoints.extend(wishes.grant(session, open));
+            }
+            Ok(())
         });
         // The reader must find nobody there, or it would wait for ever.
         drop(take);

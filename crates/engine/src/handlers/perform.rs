@@ -10,7 +10,7 @@ use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
     Allocate, BackupState, Cat, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor,
-    EmergencyRestore, Export, FollowStatus, GetState, Graph, HandleError, HoldResources, Holds, Import, Init,
+    EmergencyRestore, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds, Import, Init,
     Initialize, ListCheckpoints, ListEvents, ListWorkflows, MergeStates, Metadata, Outbox, RecordEvent, RecordMetrics,
     Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Show, Undo, UpdateState, Upkeep,
     ValidateCheckpoint, ValidateState,
@@ -35,6 +35,7 @@ perform! {
     Init by setup::init;
     Config by setup::config;
     CreateCheckpoint by checkpoints::create;
+    Guard by checkpoints::guard;
     ListCheckpoints by checkpoints::list;
     ValidateCheckpoint by checkpoints::validate;
     Show by inspect::show;

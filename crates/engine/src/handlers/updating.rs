@@ -14,6 +14,7 @@ use super::{known, needed, shown};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{GetState, HandleError, Initialize, RecordMetrics, StateShape, UpdateState};
+use crate::policy::Wishes;
 use crate::response::{Impact, Success};
 use crate::results::{ErrorHandled, StateShown, StateUpdated};
 use crate::session::Session;
@@ -68,7 +69,8 @@ fn updated(
 ) -> Result<Success<StateUpdated>, Failure> {
     let state_version = open.catalog.state(workflow)?.map_or(0, |state| state.head.state_version);
     let (event_id, odd) = change.map_or((None, vec![]), |change| (Some(change.event_id), change.odd));
-    let result = StateUpdated { existed, changed: event_id.is_some(), state_version, event_id, odd };
+    let result =
+        StateUpdated { existed, changed: event_id.is_some(), state_version, event_id, odd, checkpoints: vec![] };
     Ok(Success::new(result).about(workflow).with_impact(Impact::default()))
 }
 
@@ -149,8 +151,17 @@ pub fn update(session: &mut Session, parameters: UpdateState) -> Result<Success<
     let will_do = |ours: u64| {
         sync_version.is_none_or(|version| version > ours) && expected_version.is_none_or(|expected| expected == ours)
     };
+    let before = open.catalog.state(&workflow)?;
     match append(session, &open, draft, will_do)? {
-        Ok(change) => updated(&open, &workflow, true, Some(change)),
+        Ok(change) => {
+            let mut wishes = Wishes::default();
+            if let Some(after) = open.catalog.state(&workflow)? {
+                wishes.note_update(before.as_ref(), &after);
+            }
+            let mut success = updated(&open, &workflow, true, Some(change))?;
+            success.result.checkpoints = wishes.grant(session, &open);
+            Ok(success)
+        }
         Err(ours) => {
             let wanted = expected_version.map_or_else(
                 || format!("a state of version {}", sync_version.unwrap_or_default()),
@@ -242,11 +253,14 @@ pub fn error(session: &mut Session, parameters: HandleError) -> Result<Success<E
     let workflow = report.workflow_id.clone();
     let mut tally = intake::Tally::default();
     let filed = failures::file(session, &open, report, &mut tally)?;
+    let mut wishes = Wishes::default();
+    wishes.note(&filed.new);
     let result = ErrorHandled {
         failure_id: filed.failure_id,
         existed: filed.was_known,
         report: filed.report.as_deref().map(shown),
         events: tally.result.events,
+        checkpoints: wishes.grant(session, &open),
     };
     Ok(Success { workflow_id: workflow, ..Success::new(result) })
 }

@@ -35,6 +35,8 @@ define! {
         ["create-checkpoint wf --name base",
          "create-checkpoint wf '{\"checkpoint_type\": \"manual\", \"name\": \"pre_critical_operation\"}'",
          "create-checkpoint wf --checkpoint-type phase_complete --phase 2 --tags stable"];
+    Guard => Guarded, "guard", Writes, [WORKFLOW, Positional::command("command")],
+        ["guard wf -- git clean -fdx", "guard -- make migrate"];
     ListCheckpoints => CheckpointList, "list-checkpoints", Reads, [WORKFLOW],
         ["list-checkpoints wf", "list-checkpoints wf --filter-by-type phase_complete --descending --limit 10"];
     Show => CheckpointShown, "show", Reads, [WORKFLOW, CHECKPOINT], ["show base", "show wf latest --coverage"];

@@ -30,7 +30,8 @@ pub trait Known {
     fn current(&self) -> &Path;
 }
 
-/// Puts words into the parameters under the keys that they stand for. A word `--` makes all further ones paths.
+/// Puts words into the parameters under the keys that they stand for. A word `--` makes all further ones paths, or the
+/// words of a command.
 pub fn bind(
     operation: &Operation,
     words: &[OsString],
@@ -55,7 +56,8 @@ struct Binder<'b> {
 impl Binder<'_> {
     fn bind(&mut self, words: &[OsString]) -> Result<(), Failure> {
         let mut words = words.iter().map(OsString::as_os_str).peekable();
-        let slots = self.free();
+        let mut slots = self.free();
+        slots.retain(|slot| slot.slot != Slot::Command);
         for (at, slot) in slots.iter().enumerate() {
             while let Some(word) = words.peek().copied() {
                 let left = words.clone().count();
@@ -125,7 +127,7 @@ impl Binder<'_> {
 
     fn put(&mut self, slot: &Positional, word: &OsStr) -> Result<(), Failure> {
         let value = match slot.slot {
-            Slot::HostPath => HostPath::text_of(word),
+            Slot::HostPath | Slot::Command => HostPath::text_of(word),
             Slot::Path => tree_path(word, self.known)?.to_string(),
             _ => text_of(word)?,
         };
@@ -141,9 +143,10 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// Words after `--` are paths.
+    /// Words after `--` are paths, or a command.
     fn bind_rest(&mut self, rest: &[OsString]) -> Result<(), Failure> {
-        let mut slots = self.free().into_iter().filter(|slot| matches!(slot.slot, Slot::Path | Slot::HostPath));
+        let takes = |slot: &&Positional| matches!(slot.slot, Slot::Path | Slot::HostPath | Slot::Command);
+        let mut slots = self.free().into_iter().filter(takes);
         let mut slot = slots.next();
         for word in rest {
             let Some(place) = slot else {
@@ -169,19 +172,24 @@ impl Binder<'_> {
     }
 
     fn usage(&self) -> String {
-        format!("call it as `wfr {}`", usage(self.operation))
+        format!("call it as `wfr {}`", usage(self.operation, ""))
     }
 }
 
-/// How an operation is called, without the program's name: `restore [WORKFLOW] CHECKPOINT`.
-pub fn usage(operation: &Operation) -> String {
-    let mut text = operation.name.to_owned();
+/// How an operation is called, without the program's name: `restore [WORKFLOW] CHECKPOINT`. The options stand behind all
+/// words, but before a command.
+pub fn usage(operation: &Operation, options: &str) -> String {
+    let (mut text, mut command) = (operation.name.to_owned(), String::new());
     for slot in operation.positionals {
         let name = shown(slot);
         let dots = if slot.many { "..." } else { "" };
-        text.push_str(&if slot.needed { format!(" {name}{dots}") } else { format!(" [{name}{dots}]") });
+        match (slot.slot, slot.needed) {
+            (Slot::Command, _) => command = format!(" -- {name}{dots}"),
+            (_, true) => text.push_str(&format!(" {name}{dots}")),
+            (_, false) => text.push_str(&format!(" [{name}{dots}]")),
+        }
     }
-    text
+    text + options + &command
 }
 
 /// The placeholder of a word: its key in capitals, without `_id`.

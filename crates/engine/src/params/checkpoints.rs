@@ -61,6 +61,26 @@ impl CreateCheckpoint {
     }
 }
 
+/// Takes a checkpoint, then runs a command that may do harm.
+///
+/// The command takes the place of wfr: streams, signals, terminal and exit code are its own. Where the checkpoint cannot
+/// be taken the command is not run, and the exit code is 125; 126 says that it cannot be run, 127 that there is none
+/// of its name. Without a workflow it is that which was heard of last.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guard {
+    /// The workflow that the checkpoint is taken for.
+    pub workflow_id: Option<WorkflowId>,
+    /// The checkpoint's name; made from phase and time where it is not given.
+    pub name: Option<String>,
+    /// The checkpoint's tags.
+    pub tags: Vec<String>,
+    /// The phase: its number or its name, or an object with both.
+    pub phase: Option<Phase>,
+    /// The command and its words: bytes that are no text as `\xHH`, a backslash as `\\`.
+    pub command: Vec<String>,
+}
+
 /// What a list is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

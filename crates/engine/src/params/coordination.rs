@@ -39,7 +39,7 @@ pub struct Outbox {
     pub limit: Option<u32>,
 }
 
-/// Does what is due: delivery to sinks whose time has come.
+/// Does what is due: delivery to sinks whose time has come, and checkpoints of workflows whose interval is over.
 ///
 /// Commands that wrote something start it by themselves, detached, where something is due; `WFR_NO_UPKEEP=1` keeps
 /// them from it. One runs at a time.

@@ -84,6 +84,19 @@ pub struct LineMetadata {
     pub recovered: bool,
 }
 
+/// Result of `guard`, before the command is run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Guarded {
+    /// The checkpoint's id; `null` where the configuration wants none.
+    pub checkpoint_id: Option<CheckpointId>,
+    /// The checkpoint's name.
+    pub name: Option<String>,
+    /// Paths that cannot be read or changed while they were: the checkpoint does not have them.
+    pub not_covered: u64,
+    /// The command and its words, as they were given.
+    pub command: Vec<String>,
+}
+
 /// Result of `list-checkpoints`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckpointList {

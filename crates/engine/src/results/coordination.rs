@@ -12,6 +12,8 @@ use wfr_model::coordination::Caps;
 use wfr_model::message::Band;
 use wfr_model::{AllocationId, EventId, Timestamp, WorkflowId};
 
+use super::PolicyCheckpoint;
+
 pub use wfr_model::message::Response as Answered;
 
 /// One sink.
@@ -76,6 +78,8 @@ pub struct UpkeepDone {
     pub delivered: u64,
     /// Items that were put aside.
     pub put_aside: u64,
+    /// Checkpoints that were due by time.
+    pub checkpoints: Vec<PolicyCheckpoint>,
 }
 
 /// A hold.

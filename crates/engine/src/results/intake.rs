@@ -5,8 +5,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use wfr_model::checkpoint::Trigger;
 use wfr_model::workflow::fold::Anomaly;
-use wfr_model::{Event, EventId, FailureId, Timestamp};
+use wfr_model::{CheckpointId, Event, EventId, FailureId, Timestamp, WorkflowId};
 
 /// An event with its place in the order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +79,25 @@ pub struct EventsRecorded {
     pub failures: Vec<FailureId>,
     /// The events themselves, where they are few.
     pub events: Vec<EventLine>,
+    /// Checkpoints that the configuration's policy asks for because of them.
+    pub checkpoints: Vec<PolicyCheckpoint>,
+}
+
+/// A checkpoint that the configuration's policy asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyCheckpoint {
+    /// Whose.
+    pub workflow_id: WorkflowId,
+    /// Why.
+    pub trigger: Trigger,
+    /// Its id; `null` where it was not taken.
+    pub checkpoint_id: Option<CheckpointId>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Whether it has all that it should have.
+    pub complete: bool,
+    /// Why it was not taken; `null` where it was.
+    pub not_taken: Option<String>,
 }
 
 /// Result of `handle-error`.
@@ -91,6 +111,8 @@ pub struct ErrorHandled {
     pub report: Option<String>,
     /// The events that it gave.
     pub events: Vec<EventLine>,
+    /// Checkpoints that the configuration's policy asks for because of it.
+    pub checkpoints: Vec<PolicyCheckpoint>,
 }
 
 /// Result of `initialize`, `update-state` and `record-metrics`.
@@ -106,6 +128,8 @@ pub struct StateUpdated {
     pub event_id: Option<EventId>,
     /// What was odd about the change, and so was left out.
     pub odd: Vec<Anomaly>,
+    /// Checkpoints that the configuration's policy asks for because of it.
+    pub checkpoints: Vec<PolicyCheckpoint>,
 }
 
 /// Result of `get-state`.

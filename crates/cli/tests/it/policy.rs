@@ -1,0 +1,211 @@
+//! Checkpoints that nobody asks for: by phases, failures and time, and before commands that may do harm.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use wfr_testkit::{Snapshot, TestTree};
+
+use crate::events::piped;
+use crate::world::World;
+
+const POLICY: &str = "recovery_configuration.checkpoint_policy";
+
+fn lines(world: &World) -> Vec<Value> {
+    world.ok(&["list-checkpoints"]).result("checkpoints").as_array().unwrap().clone()
+}
+
+fn event(world: &World, text: &str) -> Value {
+    world.ok(&["event", text]).result("checkpoints").clone()
+}
+
+/// Runs the workload in the workspace; what it noted stands in the directory.
+fn workload(world: &World, notes: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/workload/run.sh");
+    let mut command = Command::new("bash");
+    command.arg(script).arg(env!("CARGO_BIN_EXE_wfr")).arg(notes).current_dir(world.root());
+    command.env("XDG_DATA_HOME", world.data.path()).env("HOME", world.data.path()).env("WFR_NO_UPKEEP", "1");
+    let ended = command.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// A state as it was noted, but for what every event changes.
+fn state(noted: &str) -> Value {
+    let document: Value = serde_json::from_str(noted).unwrap();
+    let mut state = document["result"]["workflow_state"].clone();
+    assert_eq!(state["phases"].as_array().map(Vec::is_empty), Some(false), "{noted}");
+    for key in ["state_version", "updated_at", "wfr"] {
+        assert!(state.as_object_mut().unwrap().shift_remove(key).is_some(), "{noted}");
+    }
+    state
+}
+
+fn present(world: &World) -> String {
+    world.ok(&["get-state", "wf", "--format", "hub"]).json.to_string()
+}
+
+/// The digests of all files, as `sha256sum` prints them.
+fn sums(root: &Path) -> String {
+    let find = "find . -path ./.claude -prune -o -type f -print | sort | xargs sha256sum";
+    let output = Command::new("bash").args(["-c", find]).current_dir(root).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_tree_of_processes_is_followed_and_comes_back_as_it_was() {
+    let world = World::unprotected(TestTree::new());
+    world.ok(&["init"]);
+    let notes = tempfile::tempdir().unwrap();
+    let noted = |name: &str| std::fs::read_to_string(notes.path().join(name)).unwrap();
+    workload(&world, notes.path());
+
+    let names = ["phase_1_complete", "pre_failure_state", "phase_2_complete", "phase_3_complete"];
+    assert_eq!(world.names(), names);
+    let status = world.ok(&["status", "wf"]);
+    let counts = status.result("task_counts");
+    assert_eq!((counts["completed"].as_u64(), counts["failed"].as_u64()), (Some(12), Some(0)), "{counts}");
+    assert_eq!(status.result("workflow_status")["status"], "completed");
+    assert_eq!(status.result("workflow_status")["last_checkpoint"]["name"], "phase_3_complete");
+    assert_eq!(status.result("errors"), 1);
+    assert_eq!(world.ok(&["events", "wf", "--odd"]).result("events"), &json!([]));
+    let validation = world.ok(&["validate-state", "wf", "--validation-depth", "comprehensive"]);
+    assert_eq!(validation.result("findings"), &json!([]));
+
+    let end = (sums(world.root()), state(&noted("end.state")));
+    let mut recoveries = Vec::new();
+    for (checkpoint, name) in
+        [("pre_failure_state", "failed"), ("phase_1_complete", "phase_1"), ("phase_2_complete", "phase_2")]
+    {
+        let ended = world.ok(&["restore", "wf", checkpoint, "--yes"]);
+        recoveries.push(ended.result("recovery_id").as_str().unwrap().to_owned());
+        assert_eq!(sums(world.root()), noted(&format!("{name}.sums")), "{checkpoint}");
+        assert_eq!(state(&present(&world)), state(&noted(&format!("{name}.state"))), "{checkpoint}");
+    }
+    let status = world.ok(&["status", "wf"]);
+    assert_eq!(status.result("task_counts")["completed"], 8);
+    let phases: Vec<&Value> =
+        status.result("phases").as_array().unwrap().iter().map(|phase| &phase["status"]).collect();
+    assert_eq!(phases, ["completed", "completed"]);
+    for recovery in recoveries.iter().rev() {
+        world.ok(&["undo", recovery, "--yes"]);
+    }
+    assert_eq!((sums(world.root()), state(&present(&world))), end);
+}
+
+#[test]
+fn phases_and_failures_take_checkpoints_and_swarms_take_one() {
+    let world = World::new();
+    let taken = event(&world, r#"PHASE_COMPLETED:wf:2:{"name": "Build"}"#);
+    assert_eq!(taken[0]["name"], "phase_2_complete");
+    let failed = r#"TASK_FAILED:wf:2:{"task_id": "t", "agent_id": "a", "failure_reason": "no", "retry_count": 0}"#;
+    assert_eq!(event(&world, failed)[0]["name"], "pre_failure_state");
+    assert_eq!(event(&world, failed), json!([]));
+    // Another workflow's failure is another one's; what is not grave takes none.
+    assert_eq!(event(&world, &failed.replace(":wf:", ":other:"))[0]["workflow_id"], "other");
+    let report = |severity| world.ok(&["handle-error", "third", "--severity", severity, "--error-message", "no"]);
+    world.ok(&["initialize", "third"]);
+    assert_eq!(report("low").result("checkpoints"), &json!([]));
+    assert_eq!(report("critical").result("checkpoints")[0]["name"], "pre_failure_state");
+
+    let shown = world.ok(&["show", "wf", "phase_2_complete"]);
+    let manifest = shown.result("checkpoint");
+    assert_eq!(
+        (&manifest["checkpoint_type"], &manifest["trigger"], &manifest["phase_id"]),
+        (&json!("phase_complete"), &json!("phase_completion"), &json!(2))
+    );
+    assert_eq!(world.written_out("phase_2_complete"), world.snapshot());
+}
+
+#[test]
+fn an_update_that_ends_a_phase_takes_one_once() {
+    let world = World::new();
+    world.ok(&["initialize", "wf", r#"{"phases": [{"phase_id": 1}, {"phase_id": 2}]}"#]);
+    let update = |text: &str| world.ok(&["update-state", "wf", text]).result("checkpoints").clone();
+    assert_eq!(update(r#"{"phases": {"1": {"status": "completed"}}}"#)[0]["name"], "phase_1_complete");
+    assert_eq!(update(r#"{"phases": {"1": {"name": "First"}}}"#), json!([]));
+    assert_eq!(update(r#"{"status": "failed"}"#)[0]["name"], "pre_failure_state");
+}
+
+#[test]
+fn a_file_of_history_takes_one_and_a_live_stream_takes_each() {
+    let world = World::new();
+    let history: String = (0..500).map(|number| format!("PHASE_COMPLETED:wf:{number}:{{}}\n")).collect();
+    let taken = piped(&world, history.as_bytes());
+    assert_eq!(taken.result("recorded"), 500);
+    let taken = taken.result("checkpoints").as_array().unwrap().len();
+    assert!((1..=5).contains(&taken), "{taken}");
+    assert_eq!(world.names().last().unwrap(), "phase_499_complete");
+}
+
+#[test]
+fn what_is_switched_off_takes_none() {
+    let world = World::new();
+    for key in ["phase_completion_checkpoints", "failure_checkpoints", "pre_critical_operation_checkpoints"] {
+        world.ok(&["config", &format!("{POLICY}.{key}"), "false"]);
+    }
+    assert_eq!(event(&world, "PHASE_COMPLETED:wf:2:{}"), json!([]));
+    assert_eq!(event(&world, r#"WORKFLOW_FAILED:wf:2:{"failure_reason": "x", "recovery_options": []}"#), json!([]));
+    let guarded = world.command(&["guard", "--", "true"]).output().unwrap();
+    assert!(guarded.status.success() && String::from_utf8_lossy(&guarded.stderr).contains("Unguarded"));
+    assert!(lines(&world).is_empty());
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_taken_does_not_lose_the_event() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.ok(&["config", "capture.quota_bytes", "1"]);
+    std::fs::write(world.root().join("new"), vec![7; 5_000]).unwrap();
+    let ended = world.ok(&["event", "PHASE_COMPLETED:wf:2:{}"]);
+    assert_eq!(ended.result("recorded"), 1);
+    let taken = &ended.result("checkpoints")[0];
+    assert!(taken["not_taken"].is_string() || taken["complete"] == false, "{taken}");
+    let refused = world.command(&["guard", "wf", "--", "touch", "ran"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(125), "{refused:?}");
+    assert!(!world.root().join("ran").exists());
+}
+
+#[test]
+fn an_interval_that_is_over_takes_one_beside_the_next_command() {
+    let world = World::new();
+    world.ok(&["config", &format!("{POLICY}.automatic_checkpoint_interval"), "1s"]);
+    world.ok(&["event", "WORKFLOW_STARTED:wf:1:{}"]);
+    let begun = Instant::now();
+    while lines(&world).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody took it");
+        world.ok(&["event", "PHASE_PROGRESS:wf:1:{}"]);
+    }
+    let taken = lines(&world);
+    assert_eq!((&taken[0]["checkpoint_type"], &taken[0]["trigger"]), (&json!("incremental"), &json!("time_interval")));
+
+    // Without an interval, and for a workflow that has ended, nothing is due.
+    world.ok(&["event", "WORKFLOW_COMPLETED:wf:1:{}"]);
+    assert_eq!(world.ok(&["upkeep"]).result("checkpoints"), &json!([]));
+}
+
+#[test]
+fn a_guarded_command_runs_after_its_checkpoint_with_its_own_exit_code() {
+    let world = World::new();
+    let before = Snapshot::of(world.root()).only(|path| !path.starts_with(b".claude"));
+    let script = "cat; rm -rf -- *; printf 'to stdout'; exit 42";
+    let mut command = world.command(&["guard", "wf", "--tags", "x", "--", "sh", "-c", script]);
+    let ended = command.output().unwrap();
+    assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(42), b"to stdout".as_slice()), "{ended:?}");
+    let taken = lines(&world);
+    let name = taken[0]["name"].as_str().unwrap();
+    assert_eq!(taken[0]["trigger"], "pre_critical");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains(&format!("wfr restore wf {name}")));
+    world.ok(&["restore", "wf", name, "--yes", "--exact-mtime"]);
+    assert_eq!(Snapshot::of(world.root()).only(|path| !path.starts_with(b".claude")), before);
+
+    let code = |arguments: &[&str]| world.command(arguments).output().unwrap().status.code();
+    assert_eq!(code(&["guard", "wf", "--", "no-such-command"]), Some(127));
+    assert_eq!(code(&["guard", "wf", "--", "/"]), Some(126));
+    assert_eq!(code(&["guard", "wf"]), Some(125));
+    assert_eq!(code(&["guard", "wf", "--no-such-flag", "--", "true"]), Some(125));
+    assert_eq!(code(&["guard", "wf", "--", "sh", "-c", "kill -TERM $$"]), None);
+    let asked = json!({"message_type": "request", "request_id": "r1", "target_component": "wfr", "operation": "guard",
+        "parameters": {"command": ["true"]}});
+    world.refused(&["request", &asked.to_string()], 2, "INVALID_REQUEST");
+}

@@ -1,0 +1,262 @@
+//! Checkpoints that nobody asks for: at a phase's end, when something failed, and after some time.
+//!
+//! Owns which events ask for one, how often, and how long it may take. Refuses to fail whoever brought the events: they
+//! are recorded, and what kept a checkpoint from being taken is said.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use wfr_catalog::{CatalogError, ListQuery, PartKind};
+use wfr_model::checkpoint::{CheckpointType, Trigger};
+use wfr_model::coverage::{Skip, SkipReason};
+use wfr_model::workflow::{Phase, PhaseStatus, State, WorkflowStatus};
+use wfr_model::{Event, EventType, PhaseId, Timestamp, WorkflowId};
+
+use crate::checkpoint::{self, Created, Request};
+use crate::error::{Code, Failure};
+use crate::intake::New;
+use crate::open::Open;
+use crate::outbox;
+use crate::recovery;
+use crate::results::PolicyCheckpoint;
+use crate::scanning::Effort;
+use crate::session::Session;
+use crate::workspace::Place;
+
+/// How long a checkpoint may take that somebody waits for: beyond, it is incomplete and says so.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Failures come in swarms: one checkpoint shows the tree of all that follow within this time.
+const FAILURES_APART: Duration = Duration::from_secs(60);
+
+/// An interval's checkpoint that cannot be taken is not tried again before.
+const TRIES_APART: Duration = Duration::from_secs(60);
+
+/// Events of more workflows than this at once are history, of which the tree shows nothing.
+const WORKFLOWS_MAX: usize = 16;
+
+/// The file beside the locks that has the time of the last try.
+const TRIED: &str = "interval.tried";
+
+/// What events ask for, by workflow.
+#[derive(Debug, Default)]
+pub struct Wishes(BTreeMap<WorkflowId, Wish>);
+
+#[derive(Debug, Default)]
+struct Wish {
+    /// The last phase that ended.
+    ended: Option<PhaseId>,
+    /// Whether something failed.
+    failed: bool,
+}
+
+impl Wishes {
+    /// Notes what these events ask for.
+    pub fn note(&mut self, events: &[New]) {
+        for (_, event) in events {
+            let Some(workflow) = &event.workflow_id else { continue };
+            let ended = || event.phase.clone().filter(|_| event.event_type.known() == Some(EventType::PhaseCompleted));
+            if !self.0.contains_key(workflow) {
+                self.0.insert(workflow.clone(), Wish::default());
+            }
+            if let Some(wish) = self.0.get_mut(workflow) {
+                wish.ended = ended().or(wish.ended.take());
+                wish.failed |= is_failure(event);
+            }
+        }
+    }
+
+    /// Notes what an update of a state did to its phases and to the workflow itself.
+    pub fn note_update(&mut self, before: Option<&State>, after: &State) {
+        let wish = self.0.entry(after.head.workflow_id.clone()).or_default();
+        let status = |id: &PhaseId| before.and_then(|state| state.phases.get(id)).map(|phase| phase.status);
+        for (id, phase) in after.phases.sorted() {
+            let became = |one: PhaseStatus| phase.status == one && status(id) != Some(one);
+            if became(PhaseStatus::Completed) {
+                wish.ended = Some(id.clone());
+            }
+            wish.failed |= became(PhaseStatus::Failed);
+        }
+        let failed = |state: &State| state.head.status == WorkflowStatus::Failed;
+        wish.failed |= failed(after) && !before.is_some_and(failed);
+    }
+
+    /// Takes the checkpoints that the configuration grants, and forgets the wishes. What is due by time is left to
+    /// upkeep beside the next command.
+    pub fn grant(&mut self, session: &Session, open: &Open) -> Vec<PolicyCheckpoint> {
+        let wishes = std::mem::take(&mut self.0);
+        let policy = &open.config.recovery_configuration.checkpoint_policy;
+        let mut answers = Vec::new();
+        let mut left = WORKFLOWS_MAX;
+        for (workflow, wish) in wishes {
+            if let Some(phase) = wish.ended.filter(|_| policy.phase_completion_checkpoints)
+                && left > 0
+            {
+                left -= 1;
+                answers.push(answer(session, open, phase_request(session, open, &workflow, &phase)));
+            }
+            if wish.failed
+                && policy.failure_checkpoints
+                && left > 0
+                && !is_failure_shown(open, &workflow, session.now())
+            {
+                left -= 1;
+                let mut request = Request::new(workflow.clone(), CheckpointType::Emergency, &session.actor);
+                request.trigger = Some(Trigger::FailurePrevention);
+                answers.push(answer(session, open, request));
+            }
+            if is_overdue(open, &workflow, session.now()).unwrap_or(false) {
+                session.noted.overdue();
+            }
+        }
+        answers
+    }
+}
+
+/// Whether an event tells of a failure, of which the tree is to be kept as it is.
+fn is_failure(event: &Event) -> bool {
+    use EventType as T;
+    match event.event_type.known() {
+        Some(T::TaskFailed | T::TaskTimeout | T::AgentError | T::AgentTimeout | T::PhaseFailed | T::WorkflowFailed) => {
+            true
+        }
+        Some(T::ErrorEncountered) => {
+            let classified = |key: &str| event.data.get("classification").and_then(|group| group.get(key));
+            let severity = classified("severity").and_then(Value::as_str);
+            matches!(severity, Some("critical" | "high")) || classified("recoverable") == Some(&Value::Bool(false))
+        }
+        _ => false,
+    }
+}
+
+fn phase_request(session: &Session, open: &Open, workflow: &WorkflowId, phase: &PhaseId) -> Request {
+    let mut request = Request::new(workflow.clone(), CheckpointType::PhaseComplete, &session.actor);
+    request.trigger = Some(Trigger::PhaseCompletion);
+    request.phase = named(open, workflow, phase);
+    request
+}
+
+/// The number and the name of the phase that a workflow is in.
+pub fn current_phase(open: &Open, workflow: &WorkflowId) -> Result<(Option<i64>, Option<String>), CatalogError> {
+    let state = open.catalog.state(workflow)?;
+    let current = state.and_then(|state| state.head.current_phase);
+    Ok(current.map_or((None, None), |phase| named(open, workflow, &phase)))
+}
+
+/// The number and the name of a phase, where it has them.
+fn named(open: &Open, workflow: &WorkflowId, phase: &PhaseId) -> (Option<i64>, Option<String>) {
+    let known: Option<Phase> = open.catalog.part(workflow, PartKind::Phase, phase.as_str()).ok().flatten();
+    let name = known.and_then(|phase| phase.name);
+    match phase.number() {
+        Some(number) => (Some(number), name),
+        None => (None, name.or_else(|| Some(phase.as_str().to_owned()))),
+    }
+}
+
+/// Whether a failure's checkpoint is that new that it shows this one, too. Where that cannot be read, one is taken.
+fn is_failure_shown(open: &Open, workflow: &WorkflowId, now: Timestamp) -> bool {
+    let query = ListQuery {
+        workflow: Some(workflow.clone()),
+        types: vec![CheckpointType::Emergency],
+        since: Some(now.before(FAILURES_APART)),
+        ..ListQuery::default()
+    };
+    let triggers = open.catalog.summaries(&query, |summary| summary.trigger).unwrap_or_default();
+    triggers.contains(&Trigger::FailurePrevention)
+}
+
+/// Whether a workflow runs and its last checkpoint, or else its beginning, is longer ago than the interval.
+fn is_overdue(open: &Open, workflow: &WorkflowId, now: Timestamp) -> Result<bool, CatalogError> {
+    let interval = open.config.recovery_configuration.checkpoint_policy.automatic_checkpoint_interval;
+    let Some(interval) = interval.duration().filter(|length| !length.is_zero()) else { return Ok(false) };
+    let query =
+        ListQuery { workflow: Some(workflow.clone()), descending: true, limit: Some(1), ..ListQuery::default() };
+    let last = open.catalog.summaries(&query, |summary| summary.created_at)?.first().copied();
+    let is_old = |at: Timestamp| at <= now.before(interval);
+    if last.is_some_and(|at| !is_old(at)) {
+        return Ok(false);
+    }
+    let Some(state) = open.catalog.state(workflow)? else { return Ok(false) };
+    let since = last.or(state.head.started_at);
+    Ok(state.head.status == WorkflowStatus::Running && since.is_some_and(is_old))
+}
+
+/// Whether an interval's checkpoint was tried just now.
+pub fn is_tried(place: &Place, now: Timestamp) -> bool {
+    let tried = fs::read_to_string(tried(place)).ok().and_then(|text| text.trim().parse::<i64>().ok());
+    tried.is_some_and(|at| at > now.before(TRIES_APART).0 && at <= now.0)
+}
+
+fn tried(place: &Place) -> PathBuf {
+    outbox::locks(place).join(TRIED)
+}
+
+/// Takes the checkpoints that are due by time, of all workflows; the caller has the turn.
+pub fn take_overdue(session: &Session, open: &Open) -> Result<Vec<PolicyCheckpoint>, Failure> {
+    let now = session.now();
+    if is_tried(&open.place, now) {
+        return Ok(vec![]);
+    }
+    let mut answers = Vec::new();
+    for row in open.catalog.workflows()? {
+        if is_overdue(open, &row.workflow_id, now)? {
+            // Only keeps tries apart: where it cannot be written, the next command tries again.
+            let _ = fs::write(tried(&open.place), now.0.to_string());
+            let request = Request::new(row.workflow_id, CheckpointType::Incremental, &session.actor);
+            answers.push(taken(&request, take(session, open, &request, None)));
+        }
+    }
+    Ok(answers)
+}
+
+fn answer(session: &Session, open: &Open, request: Request) -> PolicyCheckpoint {
+    taken(&request, take(session, open, &request, Some(WAIT_MAX)))
+}
+
+fn taken(request: &Request, ended: Result<Created, Failure>) -> PolicyCheckpoint {
+    let trigger = request.trigger.unwrap_or_else(|| request.checkpoint_type.default_trigger());
+    let mut answer = PolicyCheckpoint {
+        workflow_id: request.workflow.clone(),
+        trigger,
+        checkpoint_id: None,
+        name: None,
+        complete: false,
+        not_taken: None,
+    };
+    match ended {
+        Ok(created) => {
+            answer.complete = created.coverage.is_complete();
+            answer.checkpoint_id = Some(created.manifest.checkpoint_id);
+            answer.name = Some(created.manifest.name);
+        }
+        Err(failure) => answer.not_taken = Some(failure.to_string()),
+    }
+    answer
+}
+
+/// Takes a checkpoint, after what an earlier process left unfinished.
+pub fn take(session: &Session, open: &Open, request: &Request, wait: Option<Duration>) -> Result<Created, Failure> {
+    recovery::finish_unfinished(session, open)?;
+    let deadline = wait.map(|length| Instant::now() + length);
+    Ok(checkpoint::create(open, request, session, Effort { deadline, ..Effort::default() })?)
+}
+
+/// Takes the checkpoint before a critical operation; `None` where the configuration wants none. One that left out what
+/// could have been read will not do.
+pub fn before_critical(session: &Session, open: &Open, request: &Request) -> Result<Option<Created>, Failure> {
+    if !open.config.recovery_configuration.checkpoint_policy.pre_critical_operation_checkpoints {
+        return Ok(None);
+    }
+    let created = take(session, open, request, None)?;
+    let is_ours = |skip: &&Skip| matches!(skip.reason, SkipReason::Quota | SkipReason::Deadline);
+    let left_out = created.coverage.skips.iter().filter(is_ours).count();
+    if left_out == 0 {
+        return Ok(Some(created));
+    }
+    let message = format!("checkpoint `{}` had no room for {left_out} paths", created.manifest.name);
+    let hint = "raise `capture.quota_bytes`, or run `wfr cleanup-checkpoints` first";
+    Err(Failure::new(Code::QuotaExceeded, message).with_hint(hint))
+}
