@@ -11,12 +11,15 @@ use std::process::Command;
 use wfr_testkit::Prng;
 
 use super::Options;
-use super::measure::{flush, median_wall, once};
+use super::measure::{flush, median_wall, once, wall};
 use super::site::Site;
 use super::table::{Target, print_targets};
 
 /// Events that each task has.
 const EVENTS_OF_A_TASK: usize = 10;
+
+/// Tasks of the workflow that a large one is compared with.
+const SMALL: usize = 100;
 
 /// Runs it.
 pub fn run(root: &Path, options: &Options) -> Result<(), String> {
@@ -42,6 +45,17 @@ pub fn run(root: &Path, options: &Options) -> Result<(), String> {
     };
     let single = median_wall(repeat, || Ok(()), one)?;
     let status = median_wall(repeat, || Ok(()), || site.command(&["status", "wf", "--json"]))?;
+    let small_tree = options.work.join("events-small");
+    std::fs::create_dir_all(&small_tree).map_err(|error| error.to_string())?;
+    let small = Site::new(&options.wfr, &small_tree, &options.work.join("wfr-small"))?;
+    small.init()?;
+    let few = options.work.join("few.jsonl");
+    write_story(&few, SMALL).map_err(|error| format!("cannot write the events: {error}"))?;
+    small.run(&["event", "--file", &few.to_string_lossy()])?;
+    let [large_checkpoint, small_checkpoint] = checkpoints([&site, &small], repeat)?;
+    println!(
+        "checkpoint after one task changed: {large_checkpoint:.2} ms of {tasks} tasks, {small_checkpoint:.2} ms of {SMALL}"
+    );
     let fold = fold(root, tasks)?;
     let row = |what, measured, must, aim, unit| Target { what, measured, must, aim, rule: "fixed".to_owned(), unit };
     print_targets(&[
@@ -62,8 +76,37 @@ pub fn run(root: &Path, options: &Options) -> Result<(), String> {
             "us",
         ),
         row("`wfr status` after all of them", status.wall * 1e3, 50.0, 50.0, "ms"),
+        row(
+            "checkpoint after one task changed, to the same of 100 tasks",
+            large_checkpoint / small_checkpoint,
+            1.2,
+            1.0,
+            "x",
+        ),
     ]);
+    small.clear()?;
     site.clear()
+}
+
+/// Milliseconds of a checkpoint after one task changed, in each place: medians of runs that take turns.
+fn checkpoints(sites: [&Site; 2], repeat: usize) -> Result<[f64; 2], String> {
+    let mut taken = [Vec::new(), Vec::new()];
+    for round in 0..=repeat {
+        for (site, taken) in sites.iter().zip(&mut taken) {
+            let task = round % SMALL;
+            let change = format!(r#"TASK_STARTED:wf:1:{{"task_id":"task_{task:06}","agent_id":"agent_1"}}"#);
+            site.run(&["event", &change])?;
+            let cost = wall(&mut site.command(&["create-checkpoint", "wf", "--json"]))?;
+            // The first one stores all that came before.
+            if round > 0 {
+                taken.push(cost.wall * 1e3);
+            }
+        }
+    }
+    Ok(taken.map(|mut taken| {
+        taken.sort_by(f64::total_cmp);
+        taken[taken.len() / 2]
+    }))
 }
 
 /// Seconds that the fold alone takes of a like story: the model's own bench says so.

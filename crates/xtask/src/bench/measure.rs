@@ -37,7 +37,7 @@ pub fn once(command: &mut Command) -> Result<Cost, String> {
 
 /// The same with the wall time alone: nothing stands between this process and the command, and no file is made, which
 /// would cost the command's own flushes something.
-fn wall(command: &mut Command) -> Result<Cost, String> {
+pub fn wall(command: &mut Command) -> Result<Cost, String> {
     let start = Instant::now();
     let output = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output();
     let wall = start.elapsed().as_secs_f64();
