@@ -8,6 +8,7 @@ use wfr_model::recovery::{Displaced, RecoveryStatus, StepEnd, StepReport};
 
 use super::checkpoints::verdict;
 use super::table::table;
+use super::workspace::finding;
 use super::{count, cut, fact, moment, place, word};
 use crate::terminal::{BAD, FAINT, GOOD, HEADING, WARN, styled, visible};
 
@@ -142,6 +143,11 @@ pub fn recovered(result: &Recovered) -> String {
     shown.push_str(&failed(&result.failed));
     shown.push_str(&displaced(&result.displaced));
     shown.push_str(&conflicts(&result.conflicts));
+    if let Some(hold) = &result.preempted {
+        let line = format!("{} ({}), since {}", visible(&hold.holder), visible(&hold.label), moment(hold.since));
+        shown.push_str(&fact("Hold taken over", &line));
+    }
+    shown.push_str(&cut(result.findings.iter().map(finding)));
     shown
 }
 
@@ -254,5 +260,6 @@ pub fn resumed(result: &Resumed) -> String {
     for id in &result.aborted {
         shown.push_str(&format!("{id}: had changed nothing yet, recorded as aborted\n"));
     }
+    shown.push_str(&cut(result.findings.iter().map(finding)));
     shown
 }

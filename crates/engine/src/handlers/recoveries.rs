@@ -19,13 +19,13 @@ use super::{beside, checkpoint, known, needed, took};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{
-    Consent, EmergencyRestore, OnDamage, Recoveries, RestorationMode, Restore, Resume, Undo, ValidationLevel,
+    Consent, EmergencyRestore, OnDamage, Recoveries, RestorationMode, Restore, Resume, Undo, ValidationLevel, patience,
 };
 use crate::recovery::{self, CheckEnd, Ended, FunctionalCheck, Order, Planned};
 use crate::response::{Impact, Success};
 use crate::results::{
-    PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges, ValidationResults,
-    Verdict,
+    HoldLine, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,
+    ValidationResults, Verdict,
 };
 use crate::session::Session;
 use crate::verify;
@@ -66,25 +66,18 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
             .clone()
             .map(|command| FunctionalCheck { command, time_limit: check_limit.duration().unwrap_or(Duration::MAX) }),
         time_limit: parameters.timeout.unwrap_or(limits.restoration_timeout).duration(),
+        wait: patience(parameters.wait),
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
         target,
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
-    let success = match &parameters.to {
+    match &parameters.to {
         Some(dest) => {
             let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
-            beside::restore(session, &open, &order, &dest, &asked, (checked, begun))?
+            beside::restore(session, &open, &order, &dest, &asked, (checked, begun))
         }
-        None => run(session, &open, &order, &asked, checked, begun)?,
-    };
-    Ok(tell_without_effect(success, &[("notify_coordination_hub", parameters.notify_coordination_hub)]))
-}
-
-/// Says of parameters that were set that they do nothing yet: nothing is accepted in silence.
-fn tell_without_effect(success: Success<Recovered>, given: &[(&str, bool)]) -> Success<Recovered> {
-    given.iter().filter(|(_, is_set)| *is_set).fold(success, |success, (name, _)| {
-        success.with_next_step(format!("`{name}` has no effect in this version: it comes with the workflow's state"))
-    })
+        None => run(session, &open, &order, &asked, checked, begun),
+    }
 }
 
 /// Checks the checkpoint before anything is changed, as far as the parameters ask for it.
@@ -202,7 +195,12 @@ fn put_back(
         over_edits: true,
         functional_check: None,
         time_limit: None,
-        parameters: json!({"recovery_id": ended.recovery, "because": BECAUSE_OF_CHECK}),
+        wait: Duration::ZERO,
+        parameters: json!({
+            "recovery_id": ended.recovery,
+            "because": BECAUSE_OF_CHECK,
+            "notify_coordination_hub": order.parameters.get("notify_coordination_hub"),
+        }),
     };
     let back = recovery::recover(session, open, &back, Consent::Yes)?;
     let mut result = recovered(order, ended, checked, begun);
@@ -271,6 +269,8 @@ pub(super) fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) ->
         failed: vec![],
         displaced: vec![],
         passed_over: vec![],
+        preempted: None,
+        findings: vec![],
         plan: None,
     }
 }
@@ -301,6 +301,8 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
         kept: with_edited(ended.report.kept, ended.edited),
         failed: ended.report.failed,
         displaced: ended.report.displaced,
+        preempted: ended.preempted.as_ref().map(HoldLine::of),
+        findings: ended.findings,
         ..empty(&order.target, begun, checked)
     }
 }
@@ -373,12 +375,13 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         over_edits: false,
         functional_check: None,
         time_limit: None,
+        wait: patience(parameters.wait),
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     let mut success = run(session, &open, &order, &asked, checked, begun)?;
     success.result.passed_over = passed_over;
-    Ok(tell_without_effect(success, &[("notify_stakeholders", parameters.notify_stakeholders)]))
+    Ok(success)
 }
 
 type Whole = (CheckpointRow, Vec<CheckpointId>, Verdict);
@@ -427,7 +430,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
     let begun = Instant::now();
     let open = session.open()?;
     if !parameters.plan {
-        recovery::finish_unfinished(session, &open)?;
+        recovery::wait_for_turn(session, patience(parameters.wait), || recovery::finish_unfinished(session, &open))?;
     } else if let Some(unfinished) = open.catalog.unfinished()?.first() {
         let message =
             format!("recovery {} is unfinished: what an undo does shows when it has ended", unfinished.recovery_id);
@@ -458,7 +461,9 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
             "recovery_id": record.recovery_id,
             "exact_mtime": exact_mtime,
             "allow_config": parameters.allow_config,
+            "notify_coordination_hub": parameters.notify_coordination_hub,
         }),
+        wait: patience(parameters.wait),
         leave: HashSet::new(),
         undoes: Some(record),
         over_edits: false,
@@ -518,7 +523,8 @@ fn try_resume(session: &mut Session, parameters: Resume) -> Result<Success<Resum
         failed: outcome.report.failed,
         displaced: outcome.report.displaced,
     });
-    Ok(Success::new(Resumed { resumed: resumed.collect(), aborted: finished.aborted }))
+    let resumed = resumed.collect();
+    Ok(Success::new(Resumed { resumed, aborted: finished.aborted, findings: finished.findings }))
 }
 
 /// Shows the audit trail.

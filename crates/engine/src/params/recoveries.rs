@@ -157,8 +157,11 @@ pub struct Restore {
     pub validate_integrity: On,
     /// Whether progress recorded since the checkpoint is kept in the workflow's state.
     pub preserve_progress: bool,
-    /// Whether the coordination hub is told.
-    pub notify_coordination_hub: bool,
+    /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in
+    /// any case.
+    pub notify_coordination_hub: On,
+    /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
+    pub wait: Option<Span>,
     /// Prints what would be done, with a digest, and does nothing.
     pub plan: bool,
     /// Does it if the plan has this digest, and refuses a stale one.
@@ -247,10 +250,14 @@ pub struct EmergencyRestore {
     pub use_latest_valid_checkpoint: On,
     /// Whether the checkpoint is taken without being read whole first; what is restored is still verified.
     pub skip_validation: bool,
-    /// How urgent it is, for the audit trail.
+    /// How urgent it is: holds of others on the workflow in a lower band give way, all others refuse it. Its events carry
+    /// it, too.
     pub priority: Priority,
-    /// Whether stakeholders are told.
-    pub notify_stakeholders: bool,
+    /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in
+    /// any case.
+    pub notify_stakeholders: On,
+    /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
+    pub wait: Option<Span>,
     /// Prints what would be done, with a digest, and does nothing.
     pub plan: bool,
     /// Does it if the plan has this digest, and refuses a stale one.
@@ -292,6 +299,16 @@ pub struct Undo {
     pub allow_config: bool,
     /// Whether modification times are put back too.
     pub exact_mtime: On,
+    /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in
+    /// any case.
+    pub notify_coordination_hub: On,
+    /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
+    pub wait: Option<Span>,
+}
+
+/// The longest time to wait, as a call gives it.
+pub fn patience(wait: Option<Span>) -> std::time::Duration {
+    wait.map_or(std::time::Duration::ZERO, |span| span.duration().unwrap_or(std::time::Duration::MAX))
 }
 
 impl Undo {

@@ -4,11 +4,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict, Kept, RootChange, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
 use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, TreePath, WorkflowId};
 
-use super::Verdict;
+use super::{HoldLine, Verdict};
 
 /// How many parts of a workflow's state a recovery changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -116,6 +117,12 @@ pub struct Recovered {
     pub displaced: Vec<Displaced>,
     /// Checkpoints that an emergency restore passed over, newest first.
     pub passed_over: Vec<CheckpointId>,
+    /// The hold on the workflow's resources that was taken over for it.
+    #[serde(default)]
+    pub preempted: Option<HoldLine>,
+    /// What went wrong beside, or might: nothing of it made the recovery fail.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// The plan: with `--plan`, and where consent was missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanResult>,
@@ -214,4 +221,7 @@ pub struct Resumed {
     pub resumed: Vec<ResumedRecovery>,
     /// Recoveries that had changed nothing yet, now recorded as aborted.
     pub aborted: Vec<RecoveryId>,
+    /// What went wrong beside: nothing of it made `resume` fail.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
