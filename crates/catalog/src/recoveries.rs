@@ -183,18 +183,19 @@ impl Catalog {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The same with how much each did, for those that did anything. Reads the reports, but none of more than a MiB.
-    pub fn recovery_rates(&self, kind: RecoveryKind, limit: u32) -> Result<Vec<Took>, CatalogError> {
+    /// The same with how much each did, for those that did anything, but for one. Reads the reports, but none of more than a
+    /// MiB.
+    pub fn recovery_rates(&self, kind: RecoveryKind, but: &RecoveryId, limit: u32) -> Result<Vec<Took>, CatalogError> {
         let sql =
             "SELECT max(ended_at - started_at, 0), json_array_length(report, '$.changed') AS steps FROM recoveries
                    WHERE status = 'done' AND kind = ?1 AND ended_at IS NOT NULL AND length(report) <= 1048576
-                     AND steps > 0
+                     AND steps > 0 AND recovery_id <> ?3
                    ORDER BY seq DESC LIMIT ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
         let took = |row: &Row<'_>| {
             Ok(Took { length: Duration::from_nanos(columns::count(row, 0)?), steps: columns::count(row, 1)? })
         };
-        let rows = statement.query_map((kind.as_str(), limit), took)?;
+        let rows = statement.query_map((kind.as_str(), limit, but.as_str()), took)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -28,6 +28,7 @@ pub fn plan(plan: &PlanResult) -> String {
         shown.push_str(&cut(plan.blast_radius.iter().map(|line| format!("  {}\n", visible(line)))));
     }
     shown.push_str(&moved_heads(&plan.moved_heads));
+    shown.push_str(&cut(plan.findings.iter().map(finding)));
     shown.push_str(&fact("Digest", &plan.digest.to_string()));
     shown
 }
@@ -136,6 +137,11 @@ pub fn recovered(result: &Recovered) -> String {
     shown.push_str(&state_changes(result.state_changes.as_ref()));
     let checks = &result.validation_results;
     shown.push_str(&fact("Integrity", &verdict(checks.integrity_check)));
+    for (name, check) in [("Dependencies", checks.dependency_validation), ("Pace", checks.performance_check)] {
+        if check != wfr_engine::results::Verdict::Skipped {
+            shown.push_str(&fact(name, &verdict(check)));
+        }
+    }
     if checks.functional_check != wfr_engine::results::Verdict::Skipped {
         shown.push_str(&fact("Your check", &verdict(checks.functional_check)));
     }

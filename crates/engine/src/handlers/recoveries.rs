@@ -8,14 +8,16 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wfr_catalog::{CheckpointRow, ListQuery, RecoveryFilter};
-use wfr_model::config::IntegrityChecking;
+use wfr_catalog::{CheckpointRow, ListQuery, RecoveryFilter, Took};
+use wfr_model::config::{DependencyValidation, IntegrityChecking};
+use wfr_model::finding::Severity;
 use wfr_model::plan::{Kept, KeptReason, Step};
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, RecoveryId, TreePath, WorkflowId};
 use wfr_recovery::apply::GaveUp;
 
 use super::{beside, checkpoint, known, needed, took};
+use crate::dependencies::{self, Validated};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{
@@ -50,6 +52,10 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
     let open = session.open()?;
     let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
     let (checked, leave) = check_target(session, &open, &target, &parameters)?;
+    let needs = match parameters.to {
+        Some(_) => Validated::default(),
+        None => check_needs(session, &open, &target, depth(&open, &parameters))?,
+    };
     let limits = &open.config.recovery_configuration.validation_settings.timeout_limits;
     let check_limit = parameters.functional_check_timeout.unwrap_or(limits.validation_timeout);
     let order = Order {
@@ -66,6 +72,7 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
             .clone()
             .map(|command| FunctionalCheck { command, time_limit: check_limit.duration().unwrap_or(Duration::MAX) }),
         time_limit: parameters.timeout.unwrap_or(limits.restoration_timeout).duration(),
+        needs,
         wait: patience(parameters.wait),
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
         target,
@@ -78,6 +85,29 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         }
         None => run(session, &open, &order, &asked, checked, begun),
     }
+}
+
+/// How hard a restore looks for what the workflow needs.
+fn depth(open: &Open, parameters: &Restore) -> DependencyValidation {
+    let configured = open.config.recovery_configuration.validation_settings.dependency_validation;
+    let strict = parameters.checks().strict.then_some(DependencyValidation::Strict);
+    parameters.dependency_validation.or(strict).unwrap_or(configured)
+}
+
+/// Looks whether what the workflow needs and had at the checkpoint is there. Strictly, what is missing refuses.
+fn check_needs(
+    session: &Session,
+    open: &Open,
+    target: &CheckpointRow,
+    depth: DependencyValidation,
+) -> Result<Validated, Failure> {
+    let needs = dependencies::validate(open, session, &open.store()?, target, depth);
+    if depth == DependencyValidation::Strict && needs.verdict == Verdict::Failed {
+        let missing = needs.findings.iter().find(|finding| finding.severity > Severity::Info);
+        let message = missing.map(|finding| finding.message.clone()).unwrap_or_default();
+        return Err(Failure::new(Code::DependencyMissing, message).with_result(&json!({"findings": needs.findings})));
+    }
+    Ok(needs)
 }
 
 /// Checks the checkpoint before anything is changed, as far as the parameters ask for it.
@@ -137,6 +167,7 @@ fn run(
     if asked.plan_only {
         let planned = recovery::plan_dry(session, open, &open.store()?, order)?;
         let mut result = empty(&order.target, begun, checked);
+        result.validation_results.dependency_validation = order.needs.verdict;
         result.plan = Some(plan_result(&planned));
         result.conflicts = planned.plan.conflicts.clone();
         return Ok(Success::new(result).about(&order.workflow));
@@ -152,7 +183,9 @@ fn run(
     };
     let failure = failure_of(&ended);
     let changed = ended.report.changed.len() as u64;
-    let result = recovered(order, ended, checked, begun);
+    let took = Took { length: ended.length, steps: changed };
+    let mut result = recovered(order, ended, checked, begun);
+    check_pace(open, order, took, &mut result);
     let impact = Impact {
         tasks_affected: result.state_changes.map(|state| state.tasks),
         agents_reassigned: result.state_changes.map(|state| state.agents),
@@ -168,6 +201,17 @@ fn run(
     }
     let success = name_kept(success, KeptReason::Damaged, "damaged in the store and left as they were");
     Ok(name_kept(success, KeptReason::Edited, "edited meanwhile, and the edits were kept"))
+}
+
+/// Measures a recovery that ended well against earlier ones. What cannot be measured is no failure of the recovery.
+fn check_pace(open: &Open, order: &Order, took: Took, result: &mut Recovered) {
+    let is_asked = open.config.recovery_configuration.validation_settings.performance_validation;
+    let is_done = result.recovery_status == Some(RecoveryStatus::Done) && took.steps > 0;
+    let id = result.recovery_id.as_ref().filter(|_| is_asked && is_done);
+    if let Some(Ok((verdict, finding))) = id.map(|id| recovery::pace::measure(open, (id, order.kind), took)) {
+        result.validation_results.performance_check = verdict;
+        result.findings.extend(finding);
+    }
 }
 
 /// The functional check failed, or was cut off: the tree as it was is put back, whatever the check has done to it.
@@ -195,6 +239,7 @@ fn put_back(
         over_edits: true,
         functional_check: None,
         time_limit: None,
+        needs: Validated::default(),
         wait: Duration::ZERO,
         parameters: json!({
             "recovery_id": ended.recovery,
@@ -285,6 +330,7 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
     };
     let validation_results = ValidationResults {
         integrity_check: integrity,
+        dependency_validation: order.needs.verdict,
         functional_check: Verdict::of_optional(ended.functional.map(|end| end == CheckEnd::Passed)),
         ..ValidationResults::default()
     };
@@ -350,6 +396,7 @@ pub fn plan_result(planned: &Planned) -> PlanResult {
         blast_radius: planned.blast_radius.clone(),
         kept: planned.plan.kept.clone(),
         moved_heads: planned.moved_heads.clone(),
+        findings: planned.findings.clone(),
     }
 }
 
@@ -363,6 +410,12 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
     let (target, passed_over, checked) = newest_whole(session, &open, &workflow, &parameters)?;
+    let needs = if parameters.skip_validation {
+        Validated::default()
+    } else {
+        let depth = open.config.recovery_configuration.validation_settings.dependency_validation;
+        check_needs(session, &open, &target, depth)?
+    };
     let order = Order {
         kind: RecoveryKind::EmergencyRestore,
         workflow,
@@ -375,6 +428,7 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         over_edits: false,
         functional_check: None,
         time_limit: None,
+        needs,
         wait: patience(parameters.wait),
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
     };
@@ -463,6 +517,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
             "allow_config": parameters.allow_config,
             "notify_coordination_hub": parameters.notify_coordination_hub,
         }),
+        needs: Validated::default(),
         wait: patience(parameters.wait),
         leave: HashSet::new(),
         undoes: Some(record),

@@ -4,6 +4,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use wfr_model::config::DependencyValidation;
 use wfr_model::{Digest, RecoveryId, Span, Timestamp, WorkflowId};
 
 use super::values::{HostPath, On};
@@ -72,7 +73,7 @@ pub struct ErrorHandling {
     pub validation_failures: Option<OnDamage>,
     /// What is done where damage is met while restoring: the tree as it was is put back.
     pub corruption_detection: Option<CorruptionDetection>,
-    /// What is done about dependencies; comes with the workflow's state.
+    /// What is done about dependencies: their graph follows from the state, which is restored.
     pub dependency_errors: Option<DependencyErrors>,
 }
 
@@ -194,7 +195,11 @@ pub struct Restore {
     pub strict_mode: Option<bool>,
     /// What is done about damage; `abort` where neither this nor the configuration says.
     pub error_handling: Option<OnDamage>,
-    /// The reference's form of the seven keys before.
+    /// How hard it looks whether all that the workflow needs and had at the checkpoint is there: `none`, `basic`,
+    /// `comprehensive` (with versions) or `strict` (what is missing refuses); else as the configuration says, with
+    /// `strict_mode` strictly.
+    pub dependency_validation: Option<DependencyValidation>,
+    /// The reference's form of the seven keys `checksum_validation` to `error_handling`.
     pub validation_config: Option<ValidationConfig>,
 }
 

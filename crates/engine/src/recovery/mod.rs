@@ -5,6 +5,7 @@
 mod aim;
 mod check;
 mod finish;
+pub mod pace;
 mod planning;
 mod record;
 mod turn;
@@ -24,6 +25,7 @@ use wfr_recovery::checkout::{Checkout, Written};
 use wfr_store::Store;
 
 use crate::checkpoint::{self, Request};
+use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::holding;
 use crate::open::Open;
@@ -64,6 +66,8 @@ pub struct Order {
     pub functional_check: Option<FunctionalCheck>,
     /// How long it may take.
     pub time_limit: Option<Duration>,
+    /// Whether what the workflow needs is there; it goes with the plan and the result.
+    pub needs: Validated,
     /// How long it waits for whoever holds the workspace or the workflow.
     pub wait: Duration,
     /// The parameters as given, for the audit trail; they also say who is told, and how much it matters.
@@ -100,6 +104,8 @@ pub struct Ended {
     pub edited: Vec<TreePath>,
     /// What the functional check said; `None` where none was asked for.
     pub functional: Option<CheckEnd>,
+    /// How long it took, from its record to its end.
+    pub length: Duration,
     /// The hold on the workflow's resources that was taken over for it.
     pub preempted: Option<Hold>,
     /// What went wrong beside.
@@ -143,6 +149,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     })?;
     let mut ended = run(session, open, &store, order, &planned, (&safety, begun), deadline)?;
     ended.findings.extend(finished.findings);
+    ended.findings.splice(0..0, order.needs.findings.iter().cloned());
     Ok(Some(ended))
 }
 
@@ -177,6 +184,8 @@ fn save(session: &Session, open: &Open, order: &Order) -> Result<CheckpointRow, 
     request.trigger = Some(Trigger::PreCritical);
     request.tags = vec![SAFETY_TAG.to_owned()];
     request.base_name = Some(base);
+    // Whoever comes back to it is where they were; a recovery waits for no tool.
+    request.needs = checkpoint::Needs::Named;
     let created = checkpoint::create(open, &request, session, Effort::default())?;
     Ok(open.catalog.resolve(None, created.manifest.checkpoint_id.as_str())?)
 }
@@ -227,6 +236,7 @@ fn run(
     or_with_reserve(open, || record::end(session, open, (&record, &announced), &ending))?;
     // The end is recorded: what cannot be tidied up now, the next command does.
     let _ = committed.finish(open.root(), outcome.status);
+    let length = u64::try_from(session.now().0.saturating_sub(record.started_at.0)).unwrap_or(0);
     let Outcome { status, report, reason } = outcome;
     let is_back = status == RecoveryStatus::TakenBack;
     let edited = if is_back { vec![] } else { check::edited_since(open, store, plan, &report)? };
@@ -239,6 +249,7 @@ fn run(
         reason,
         edited,
         functional: None,
+        length: Duration::from_nanos(length),
         preempted,
         findings: announced.ended(),
     };

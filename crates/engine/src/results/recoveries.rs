@@ -48,6 +48,9 @@ pub struct PlanResult {
     pub kept: Vec<Kept>,
     /// Git repositories whose HEAD moved since the checkpoint; `wfr` leaves `.git` as it is.
     pub moved_heads: Vec<MovedHead>,
+    /// What the workflow needs and had at the checkpoint that is missing now, or another one.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
 
 /// A git repository whose HEAD is not where it was.
@@ -71,9 +74,9 @@ pub struct MovedHead {
 pub struct ValidationResults {
     /// The checkpoint before, and the tree after.
     pub integrity_check: Verdict,
-    /// Dependencies; they come with the workflow's state.
+    /// Whether all that the workflow needs and had at the checkpoint is there.
     pub dependency_validation: Verdict,
-    /// Performance; it comes with monitoring.
+    /// Whether it took no longer than earlier recoveries of its kind let expect.
     pub performance_check: Verdict,
     /// The command given as `functional_check`.
     pub functional_check: Verdict,

@@ -232,11 +232,12 @@ pub fn how_long_recoveries_took(make: Make<'_>) {
     let length = Duration::from_nanos(u64::try_from(at(77).0 - begun.0).unwrap());
     assert_eq!(catalog.recovery_lengths(RecoveryKind::Restore, 9).unwrap(), [length]);
     assert_eq!(catalog.recovery_lengths(RecoveryKind::Undo, 9).unwrap(), []);
-    assert_eq!(catalog.recovery_rates(RecoveryKind::Restore, 9).unwrap(), [], "it did nothing");
+    assert_eq!(catalog.recovery_rates(RecoveryKind::Restore, &rec(9), 9).unwrap(), [], "it did nothing");
     catalog.begin_recovery(&restore(3, ckpt(1)), None, &|_| Beside::default()).unwrap();
     let step = StepReport { path: "a".parse().unwrap(), action: Action::Replace, end: StepEnd::Done };
     let report = ApplyReport { changed: vec![step.clone(), step], ..ApplyReport::default() };
     let ended = RecoveryEnd { report: Some(report), ..end(S::Done) };
     catalog.finish_recovery(&rec(3), &ended, &op(300, "restore"), &|| Ok(Beside::default())).unwrap();
-    assert_eq!(catalog.recovery_rates(RecoveryKind::Restore, 9).unwrap()[0].steps, 2);
+    assert_eq!(catalog.recovery_rates(RecoveryKind::Restore, &rec(9), 9).unwrap()[0].steps, 2);
+    assert_eq!(catalog.recovery_rates(RecoveryKind::Restore, &rec(3), 9).unwrap(), []);
 }
