@@ -186,10 +186,10 @@ impl Catalog {
     /// The same with how much each did, for those that did anything, but for one. Reads the reports, but none of more than a
     /// MiB.
     pub fn recovery_rates(&self, kind: RecoveryKind, but: &RecoveryId, limit: u32) -> Result<Vec<Took>, CatalogError> {
-        let sql =
-            "SELECT max(ended_at - started_at, 0), json_array_length(report, '$.changed') AS steps FROM recoveries
-                   WHERE status = 'done' AND kind = ?1 AND ended_at IS NOT NULL AND length(report) <= 1048576
-                     AND steps > 0 AND recovery_id <> ?3
+        let sql = "SELECT max(ended_at - started_at, 0),
+                     CASE WHEN octet_length(report) <= 1048576 THEN json_array_length(report, '$.changed') END AS steps
+                   FROM recoveries
+                   WHERE status = 'done' AND kind = ?1 AND ended_at IS NOT NULL AND recovery_id <> ?3 AND steps > 0
                    ORDER BY seq DESC LIMIT ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
         let took = |row: &Row<'_>| {

@@ -183,6 +183,27 @@ fn one_that_waits_goes_on_when_its_turn_comes() {
 }
 
 #[test]
+fn a_second_recovery_is_told_who_runs_the_first_or_waits_for_it() {
+    let world = world();
+    let dir = tempfile::tempdir().unwrap();
+    let gate = dir.path().join("gate");
+    assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let check = format!("cat {}", gate.display());
+    let spawn =
+        |arguments: &[&str]| world.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut first = spawn(&["restore", "wf", "base", "--yes", "--functional-check", &check]);
+    // It can be opened when the check, and so the recovery, is at work.
+    let opened = std::fs::File::options().write(true).open(&gate).unwrap();
+    let refused = world.refused(&["restore", "wf", "base", "--yes"], 6, "HELD");
+    let message = refused.json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("restore of wf to base") && message.contains("since 20"), "{message}");
+    let mut second = spawn(&["restore", "wf", "base", "--yes", "--wait", "1h"]);
+    drop(opened);
+    assert!(first.wait().unwrap().success() && second.wait().unwrap().success());
+    assert_eq!(world.ok(&["recoveries"]).result("recoveries").as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn the_end_of_one_that_was_killed_is_announced_by_whoever_resumes_it() {
     let world = world();
     let mut prng = Prng::new(3);

@@ -13,7 +13,7 @@ use crate::open::Open;
 use crate::results::Verdict;
 
 /// How many earlier recoveries are looked at, the newest ones.
-const HISTORY_MAX: u32 = 20;
+const HISTORY_MAX: u32 = 10;
 
 /// With fewer of them nothing is said.
 const HISTORY_MIN: usize = 3;
