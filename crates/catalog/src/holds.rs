@@ -115,22 +115,25 @@ impl Catalog {
         alive: &dyn Fn(&Owner) -> bool,
         yields: &dyn Fn(&Hold) -> bool,
     ) -> Result<Acquired, CatalogError> {
-        self.write(|transaction| {
-            let standing = find(transaction, request.key)?;
-            let preempted = standing.filter(|hold| !hold.is_expired(request.now) && alive(&hold.owner));
-            if let Some(standing) = preempted.as_ref().filter(|hold| !yields(hold)) {
-                return Err(CatalogError::Held(Box::new(standing.clone())));
-            }
-            let token = next_token(transaction)?;
-            put(transaction, request, token)?;
-            Ok(Acquired { token, preempted })
-        })
+        self.write(|transaction| acquire(transaction, request, alive, yields))
     }
 
     /// Gives a hold back; `false` where it is not held under this token any more, which changes nothing.
     pub fn release_hold(&self, key: &str, token: FencingToken) -> Result<bool, CatalogError> {
         let sql = "DELETE FROM holds WHERE hold_key = ?1 AND token = ?2";
         self.write(|transaction| Ok(transaction.prepare_cached(sql)?.execute((key, token.0))? > 0))
+    }
+
+    /// Gives several holds back in one transaction; those that are not held under their tokens any more are passed over.
+    pub fn release_holds(&self, holds: &[(String, FencingToken)]) -> Result<(), CatalogError> {
+        let sql = "DELETE FROM holds WHERE hold_key = ?1 AND token = ?2";
+        self.write(|transaction| {
+            let mut statement = transaction.prepare_cached(sql)?;
+            for (key, token) in holds {
+                statement.execute((key, token.0))?;
+            }
+            Ok(())
+        })
     }
 
     /// Moves the end of a hold; `false` where it is not held under this token any more.
@@ -156,6 +159,23 @@ impl Catalog {
         let rows = statement.query_map([], decode)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+}
+
+/// See [`Catalog::acquire_hold_over`]; within the caller's transaction.
+pub(crate) fn acquire(
+    connection: &Connection,
+    request: &HoldRequest<'_>,
+    alive: &dyn Fn(&Owner) -> bool,
+    yields: &dyn Fn(&Hold) -> bool,
+) -> Result<Acquired, CatalogError> {
+    let standing = find(connection, request.key)?;
+    let preempted = standing.filter(|hold| !hold.is_expired(request.now) && alive(&hold.owner));
+    if let Some(standing) = preempted.as_ref().filter(|hold| !yields(hold)) {
+        return Err(CatalogError::Held(Box::new(standing.clone())));
+    }
+    let token = next_token(connection)?;
+    put(connection, request, token)?;
+    Ok(Acquired { token, preempted })
 }
 
 fn find(connection: &Connection, key: &str) -> Result<Option<Hold>, CatalogError> {

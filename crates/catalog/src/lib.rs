@@ -33,6 +33,7 @@ pub use holds::{Acquired, FencingToken, Hold, HoldRequest, Holder, Owner};
 pub use operations::{NewOperation, OperationRow};
 pub use outbox::{Backlog, Cursor, DeadLetter, MessageRow, NewMessage, Outgoing, Subscription};
 pub use packs::{Generation, PackRow, PackState};
-pub use recoveries::{RecoveryEnd, RecoveryFilter};
+pub use rebuild::Unsealed;
+pub use recoveries::{Beside, RecoveryEnd, RecoveryFilter, Taking, Took};
 pub use references::{Reference, ReferenceError};
 pub use workflows::WorkflowRow;

@@ -299,7 +299,8 @@ fn merged(events: Vec<EventRow>, messages: Vec<MessageRow>, limit: usize) -> Vec
     order
 }
 
-fn insert(connection: &Connection, message: &NewMessage) -> Result<(), CatalogError> {
+/// Records a message, within the caller's transaction.
+pub(crate) fn insert(connection: &Connection, message: &NewMessage) -> Result<(), CatalogError> {
     let (answers, asked) = message.answers.as_ref().map(|(id, asked)| (id.as_str(), asked.as_str())).unzip();
     if let Some(request) = answers {
         let sql = "SELECT 1 FROM messages WHERE answers = ?1 AND message_id <> ?2";

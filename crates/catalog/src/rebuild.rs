@@ -24,7 +24,35 @@ pub struct Recovered {
     pub name: String,
 }
 
+/// How much a catalog knows that no checkpoint seals, and so no rebuild brings back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Unsealed {
+    /// Recoveries that were recorded.
+    pub recoveries: u64,
+    /// Messages to others, the recorded answers to requests among them.
+    pub messages: u64,
+    /// Sinks whose place in the log is kept.
+    pub subscriptions: u64,
+    /// Items that sinks did not take.
+    pub dead_letters: u64,
+}
+
 impl Catalog {
+    /// Counts what no checkpoint seals.
+    pub fn count_unsealed(&self) -> Result<Unsealed, CatalogError> {
+        let sql = "SELECT (SELECT count(*) FROM recoveries), (SELECT count(*) FROM messages),
+                     (SELECT count(*) FROM subscriptions), (SELECT count(*) FROM dead_letters)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([], |row| {
+            Ok(Unsealed {
+                recoveries: columns::count(row, 0)?,
+                messages: columns::count(row, 1)?,
+                subscriptions: columns::count(row, 2)?,
+                dead_letters: columns::count(row, 3)?,
+            })
+        })?)
+    }
+
     /// Inserts checkpoints behind the present head, marked `recovered`, with the packs' lengths and one line of the
     /// audit trail, in one transaction. Predecessors are kept as the manifests have them and not checked.
     ///

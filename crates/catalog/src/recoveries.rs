@@ -7,15 +7,19 @@
 //! marked `undone_by = U`. `undo` takes the newest recovery that ended done or partial and is not undone. So an undo
 //! right after U takes U back (which redoes X), and the one after that takes X back again.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
-use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
+use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Event, RecoveryId, Timestamp, WorkflowId};
 
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
 use crate::events;
+use crate::holds::{self, Acquired, Hold, HoldRequest, Owner};
 use crate::operations::{self, NewOperation};
+use crate::outbox::{self, NewMessage};
 use crate::workflows;
 
 /// Which recoveries to list; the default is all.
@@ -38,16 +42,51 @@ pub struct RecoveryEnd {
     pub ended_at: Timestamp,
 }
 
+/// What is recorded in one step with a recovery's beginning or end.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Beside {
+    /// Events, which come first.
+    pub events: Vec<Event>,
+    /// Messages, which go out behind them.
+    pub messages: Vec<NewMessage>,
+    /// Lines of the audit trail.
+    pub operations: Vec<NewOperation>,
+}
+
+/// A hold that a recovery takes as it begins.
+pub struct Taking<'t> {
+    /// Which.
+    pub request: HoldRequest<'t>,
+    /// Whether the owner of one that stands lives; runs under the catalog's write lock and must be quick.
+    pub alive: &'t dyn Fn(&Owner) -> bool,
+    /// Whether one that stands gives way.
+    pub yields: &'t dyn Fn(&Hold) -> bool,
+}
+
+/// How long a recovery took, and how much it did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Took {
+    /// From its beginning to its end.
+    pub length: Duration,
+    /// Steps that ended as planned.
+    pub steps: u64,
+}
+
 const SELECT: &str = "SELECT recovery_id, kind, workflow_id, target, safety, status, actor, parameters, undoes, \
                       undone_by, started_at, ended_at, report FROM recoveries ";
 
 impl Catalog {
-    /// Records that a recovery begins: status `started`, no end, no report; and appends events, in one transaction. Its
-    /// workflow is registered where unknown.
+    /// Records that a recovery begins: status `started`, no end, no report; takes a hold for it; and records what goes with
+    /// it, given the hold that was taken over for it: in one transaction. Its workflow is registered where unknown.
     ///
-    /// [`CatalogError::NotFound`] where the target is no undeleted checkpoint, [`CatalogError::NotUndoable`] where
+    /// [`CatalogError::Held`] where the hold is not to be had, [`CatalogError::NotFound`] where the target is no undeleted checkpoint, [`CatalogError::NotUndoable`] where
     /// what it undoes did not end or is undone already.
-    pub fn begin_recovery(&self, record: &RecoveryRecord, events: &[Event]) -> Result<(), CatalogError> {
+    pub fn begin_recovery(
+        &self,
+        record: &RecoveryRecord,
+        taking: Option<&Taking<'_>>,
+        beside: &dyn Fn(Option<&Hold>) -> Beside,
+    ) -> Result<Option<Acquired>, CatalogError> {
         if record.status != RecoveryStatus::Started || record.ended_at.is_some() || record.undone_by.is_some() {
             return Err(CatalogError::Refused("a recovery that begins has not ended"));
         }
@@ -61,7 +100,11 @@ impl Catalog {
             }
             workflows::insert(transaction, &record.workflow_id, record.started_at)?;
             insert(transaction, record)?;
-            events::append(transaction, events, record.started_at).map(drop)
+            let take = |taking: &Taking<'_>| holds::acquire(transaction, &taking.request, taking.alive, taking.yields);
+            let acquired = taking.map(take).transpose()?;
+            let preempted = acquired.as_ref().and_then(|acquired| acquired.preempted.as_ref());
+            put_beside(transaction, &beside(preempted), record.started_at)?;
+            Ok(acquired)
         })
     }
 
@@ -77,7 +120,7 @@ impl Catalog {
     }
 
     /// Records how a recovery ended, marks what it undid, and appends to the audit trail and the log, in one transaction.
-    /// Which events are appended is asked within it, so that they can follow from the state that they meet.
+    /// What is recorded beside is asked within it, so that it can follow from the state that it meets.
     ///
     /// Doing so again with the same status changes nothing; with another one, [`CatalogError::AlreadyFinished`].
     pub fn finish_recovery(
@@ -85,7 +128,7 @@ impl Catalog {
         id: &RecoveryId,
         end: &RecoveryEnd,
         audit: &NewOperation,
-        events: &dyn Fn() -> Result<Vec<Event>, CatalogError>,
+        beside: &dyn Fn() -> Result<Beside, CatalogError>,
     ) -> Result<(), CatalogError> {
         if end.status == RecoveryStatus::Started {
             return Err(CatalogError::Refused("a recovery does not end as started"));
@@ -99,7 +142,7 @@ impl Catalog {
             if let (Some(undone), RecoveryStatus::Done | RecoveryStatus::Partial) = (&record.undoes, end.status) {
                 mark_undone(transaction, undone, id)?;
             }
-            events::append(transaction, &events()?, end.ended_at)?;
+            put_beside(transaction, &beside()?, end.ended_at)?;
             operations::insert(transaction, audit)
         })
     }
@@ -127,6 +170,32 @@ impl Catalog {
         let workflow = filter.workflow.as_ref().map(WorkflowId::as_str);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map((workflow, filter.status.map(RecoveryStatus::as_str), limit), decode)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How long the newest recoveries of a kind took that ended well, at most `limit`, the newest first. Reads no report.
+    pub fn recovery_lengths(&self, kind: RecoveryKind, limit: u32) -> Result<Vec<Duration>, CatalogError> {
+        let sql = "SELECT max(ended_at - started_at, 0) FROM recoveries
+                   WHERE status = 'done' AND kind = ?1 AND ended_at IS NOT NULL ORDER BY seq DESC LIMIT ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let length = |row: &Row<'_>| columns::count(row, 0).map(Duration::from_nanos);
+        let rows = statement.query_map((kind.as_str(), limit), length)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The same with how much each did, for those that did anything, but for one. Reads the reports, but none of more than a
+    /// MiB.
+    pub fn recovery_rates(&self, kind: RecoveryKind, but: &RecoveryId, limit: u32) -> Result<Vec<Took>, CatalogError> {
+        let sql = "SELECT max(ended_at - started_at, 0),
+                     CASE WHEN octet_length(report) <= 1048576 THEN json_array_length(report, '$.changed') END AS steps
+                   FROM recoveries
+                   WHERE status = 'done' AND kind = ?1 AND ended_at IS NOT NULL AND recovery_id <> ?3 AND steps > 0
+                   ORDER BY seq DESC LIMIT ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let took = |row: &Row<'_>| {
+            Ok(Took { length: Duration::from_nanos(columns::count(row, 0)?), steps: columns::count(row, 1)? })
+        };
+        let rows = statement.query_map((kind.as_str(), limit, but.as_str()), took)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -167,6 +236,12 @@ pub(crate) fn pinned(connection: &Connection, undoable_max: u32) -> rusqlite::Re
     let mut statement = connection.prepare_cached(sql)?;
     let ids = statement.query_map([undoable_max], |row| columns::id(row, 0))?;
     ids.collect()
+}
+
+fn put_beside(connection: &Connection, beside: &Beside, now: Timestamp) -> Result<(), CatalogError> {
+    events::append(connection, &beside.events, now)?;
+    beside.messages.iter().try_for_each(|message| outbox::insert(connection, message))?;
+    beside.operations.iter().try_for_each(|operation| operations::insert(connection, operation))
 }
 
 /// Inserts a record as it is, within the caller's transaction.

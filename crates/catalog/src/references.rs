@@ -146,6 +146,11 @@ fn listed(candidates: &[Candidate]) -> String {
 }
 
 impl Catalog {
+    /// What `latest` means of a workflow: the newest checkpoint that no recovery took to save the tree.
+    pub fn latest(&self, workflow: &WorkflowId) -> Result<Option<CheckpointRow>, ReferenceError> {
+        Scope { connection: &self.connection, workflow: Some(workflow.as_str()) }.newest(OWN, &[])
+    }
+
     /// The one undeleted checkpoint that a reference means, among those of a workflow or of the whole vault.
     pub fn resolve(&self, workflow: Option<&WorkflowId>, reference: &str) -> Result<CheckpointRow, ReferenceError> {
         let meaning: Reference = reference.parse()?;

@@ -1,21 +1,23 @@
 //! Announcements around a recovery: the hub is told how it stands, the resource manager is asked to hold.
 //!
-//! Owns these messages and when they are written. Refuses to send any (they go into the catalog, and out with the next
-//! delivery), and to fail or delay a recovery: what goes wrong here is a finding.
+//! Owns these messages, and the reports while a recovery runs. Refuses to send any (they go into the catalog, and out with
+//! the next delivery), and to fail or delay a recovery: those of its beginning and end are written in the transactions that
+//! record these anyway, and what goes wrong here is a finding.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use wfr_catalog::{Catalog, CatalogError, NewMessage, RecoveryFilter};
+use wfr_catalog::{Catalog, CatalogError, Hold, NewMessage};
 use wfr_model::coordination::Coordination;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::message::{Priority, Request, TIMEOUT_SECONDS};
-use wfr_model::recovery::{RecoveryKind, RecoveryStatus};
-use wfr_model::{RecoveryId, Span, Timestamp, WorkflowId};
+use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
+use wfr_model::{Span, Timestamp};
 
 use crate::open::Open;
+use crate::results::HoldLine;
 use crate::session::{Meter, Session};
 use crate::{holding, mint};
 
@@ -26,23 +28,13 @@ const HISTORY_MAX: u32 = 200;
 const PRIOR: (Duration, Duration, Duration) =
     (Duration::from_millis(500), Duration::from_millis(1), Duration::from_millis(20));
 
-/// A recovery that begins.
-#[derive(Clone, Debug)]
-pub struct Announcement {
-    /// Which.
-    pub recovery_id: RecoveryId,
-    /// What kind it is.
-    pub kind: RecoveryKind,
-    /// Whose.
-    pub workflow: WorkflowId,
-    /// What it aims at, for people and programs: a checkpoint's id.
-    pub target: String,
-    /// How many files it is to change, where that is known.
+/// How much a recovery is to do, where that is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Extent {
+    /// How many files it is to change.
     pub files: Option<u64>,
-    /// How many bytes these have, where that is known.
+    /// How many bytes these have.
     pub bytes: Option<u64>,
-    /// Whether the hub and the stakeholders are told. The resource manager is asked to hold in any case.
-    pub notify: bool,
 }
 
 /// How long a recovery is thought to take, and why.
@@ -54,106 +46,162 @@ pub struct Estimate {
     pub basis: String,
 }
 
-/// A recovery that was announced. Its end is announced, too: as failed, where it is dropped without a word.
+/// A recovery that is announced. Where it is dropped without an end, that is told, too.
 pub struct Announced {
     shared: Arc<Shared>,
-    ended: bool,
+    is_open: bool,
 }
 
 /// What the thread of reports has in common with the recovery's own.
 struct Shared {
-    announcement: Announcement,
+    record: RecoveryRecord,
+    extent: Extent,
+    /// Whether another process began it.
+    is_resumed: bool,
     config: Coordination,
     catalog: PathBuf,
     clock: fn() -> Timestamp,
     meter: Arc<Meter>,
-    actor: String,
     estimate: Estimate,
-    begun: Instant,
     over: Mutex<bool>,
     changed: Condvar,
     findings: Mutex<Vec<Finding>>,
 }
 
-/// Announces a recovery, and reports how it stands from now on.
-pub fn begin(session: &Session, open: &Open, announcement: Announcement) -> Announced {
-    let config = open.config.coordination.clone();
-    let (estimate, trouble) = match estimate(&open.catalog, &announcement) {
+/// Whether the hub and the stakeholders are told of a recovery. The resource manager is asked to hold in any case.
+fn is_told(record: &RecoveryRecord) -> bool {
+    let keys = ["notify_coordination_hub", "notify_stakeholders"];
+    keys.iter().all(|key| record.parameters.get(*key) != Some(&Value::Bool(false)))
+}
+
+/// How much a recovery matters: its kind says so, and an emergency's own parameter.
+pub fn urgency(kind: RecoveryKind, parameters: &Value) -> Priority {
+    let top = Priority::new(100).unwrap_or(Priority::RECOVERY);
+    match (kind, parameters.get("priority").and_then(Value::as_str)) {
+        (RecoveryKind::EmergencyRestore, None | Some("critical")) => top,
+        (RecoveryKind::EmergencyRestore, Some(word)) => Priority::of(&json!(word)).unwrap_or(top),
+        _ => Priority::RECOVERY,
+    }
+}
+
+/// Prepares the announcements of a recovery that is about to begin. Writes nothing.
+pub fn prepare(session: &Session, open: &Open, record: &RecoveryRecord, extent: Extent) -> Announced {
+    let (estimate, trouble) = match estimate(&open.catalog, record.kind, extent) {
         Ok(estimate) => (estimate, None),
-        Err(error) => (prior(&announcement), Some(error)),
+        Err(error) => (prior(extent), Some(error)),
     };
-    let shared = Arc::new(Shared {
-        announcement,
-        config,
-        catalog: open.vault.catalog(),
-        clock: session.clock,
-        meter: session.meter.clone(),
-        actor: session.actor.clone(),
-        estimate,
-        begun: Instant::now(),
-        over: Mutex::new(false),
-        changed: Condvar::new(),
-        findings: Mutex::new(Vec::new()),
-    });
+    let shared = shared(session, open, record.clone(), (extent, estimate));
     if let Some(error) = trouble {
         shared.found(&error);
     }
-    shared.write(&open.catalog, &[shared.initiated(), Some(shared.hold())]);
-    if shared.announcement.notify {
-        let reporter = shared.clone();
-        std::thread::spawn(move || reporter.report_until_over());
+    Announced { shared: Arc::new(shared), is_open: false }
+}
+
+/// Takes up the announcements of a recovery that another process began.
+pub fn take_up(session: &Session, open: &Open, record: &RecoveryRecord) -> Announced {
+    let extent = Extent::default();
+    let shared = Shared { is_resumed: true, ..shared(session, open, record.clone(), (extent, prior(extent))) };
+    Announced { shared: Arc::new(shared), is_open: false }
+}
+
+fn shared(session: &Session, open: &Open, record: RecoveryRecord, (extent, estimate): (Extent, Estimate)) -> Shared {
+    Shared {
+        record,
+        extent,
+        is_resumed: false,
+        config: open.config.coordination.clone(),
+        catalog: open.vault.catalog(),
+        clock: session.clock,
+        meter: session.meter.clone(),
+        estimate,
+        over: Mutex::new(false),
+        changed: Condvar::new(),
+        findings: Mutex::new(Vec::new()),
     }
-    Announced { shared, ended: false }
 }
 
 impl Announced {
-    /// Announces that it ended well, with what came of it; what went wrong with the announcements.
-    pub fn completed(mut self, catalog: &Catalog, summary: &Value) -> Vec<Finding> {
-        self.end(catalog, "completed", json!({"summary": summary}))
+    /// The messages of its beginning, with the hold that was taken over for it.
+    pub fn opening(&self, preempted: Option<&Hold>) -> Vec<NewMessage> {
+        let shared = &self.shared;
+        let initiated = is_told(&shared.record).then(|| shared.initiated(preempted));
+        initiated.into_iter().chain([shared.hold()]).map(|request| message(&request)).collect()
     }
 
-    /// Announces that it failed, and why; what went wrong with the announcements.
-    pub fn failed(mut self, catalog: &Catalog, why: &str, summary: &Value) -> Vec<Finding> {
-        let escalation = &self.shared.config.escalation;
-        let fields = json!({"error": why, "summary": summary, "escalate_to": escalation, "severity": "critical"});
-        self.end(catalog, "failed", fields)
+    /// It has begun: from now on it is reported how it stands.
+    pub fn begun(&mut self) {
+        self.is_open = true;
+        if is_told(&self.shared.record) {
+            let reporter = self.shared.clone();
+            // Without the thread there is no report in between, and nothing else is lost.
+            let _ = std::thread::Builder::new().spawn(move || reporter.report_until_over());
+        }
+    }
+
+    /// Ends the reports. Called before the transaction of the end, which one of them may be in the way of.
+    pub fn stop(&self) {
+        self.shared.stop();
+    }
+
+    /// The messages of its end: how, why where it was not well, and what came of it.
+    pub fn closing(&self, status: RecoveryStatus, why: Option<&str>, summary: &Map<String, Value>) -> Vec<NewMessage> {
+        let shared = &self.shared;
+        let word = if status == RecoveryStatus::Done { "completed" } else { "failed" };
+        let told = is_told(&shared.record).then(|| {
+            let mut told = shared.standing();
+            told.insert("summary".to_owned(), Value::Object(summary.clone()));
+            if status != RecoveryStatus::Done {
+                let why = why.map_or_else(|| format!("it is {}", status.as_str().replace('_', " ")), str::to_owned);
+                told.extend(shared.trouble(&why));
+            }
+            shared.to_hub(word, told)
+        });
+        told.into_iter().chain([shared.release(word)]).map(|request| message(&request)).collect()
+    }
+
+    /// Its end is recorded. What went wrong with the announcements.
+    pub fn ended(mut self) -> Vec<Finding> {
+        self.is_open = false;
+        std::mem::take(&mut *lock(&self.shared.findings))
+    }
+
+    /// Notes why messages could not be written.
+    pub fn lost(&self, error: &CatalogError) {
+        self.shared.found(error);
     }
 
     /// How long it is thought to take.
     pub fn estimate(&self) -> &Estimate {
         &self.shared.estimate
     }
-
-    fn end(&mut self, catalog: &Catalog, status: &str, fields: Value) -> Vec<Finding> {
-        self.ended = true;
-        self.shared.stop();
-        let mut told = self.shared.standing(status);
-        if let Value::Object(fields) = fields {
-            told.extend(fields);
-        }
-        let update = self.shared.announcement.notify.then(|| self.shared.to_hub(told));
-        self.shared.write(catalog, &[update, Some(self.shared.release(status))]);
-        std::mem::take(&mut *lock(&self.shared.findings))
-    }
 }
 
 impl Drop for Announced {
+    /// One that is left unfinished is told at once; its resources stay held until it is resumed.
     fn drop(&mut self) {
-        if self.ended {
+        self.stop();
+        if !self.is_open || !is_told(&self.shared.record) {
             return;
         }
-        match Catalog::open(&self.shared.catalog) {
-            Ok(catalog) => {
-                let fields = json!({"error": "it ended without a result", "severity": "critical"});
-                self.end(&catalog, "failed", fields);
-            }
-            Err(_) => self.shared.stop(),
-        }
+        let mut told = self.shared.standing();
+        told.insert("unfinished".to_owned(), json!(true));
+        told.extend(self.shared.trouble("it has not ended: the next command that changes anything ends it"));
+        self.shared.write(&self.shared.to_hub("failed", told));
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn message(request: &Request) -> NewMessage {
+    NewMessage {
+        message_id: request.request_id.clone(),
+        kind: request.operation.clone(),
+        answers: None,
+        body: serde_json::to_string(request).unwrap_or_default(),
+        at: request.timestamp,
+    }
 }
 
 impl Shared {
@@ -169,10 +217,7 @@ impl Shared {
             if *over {
                 return;
             }
-            match Catalog::open(&self.catalog) {
-                Ok(catalog) => self.write(&catalog, &[Some(self.to_hub(self.standing("in_progress")))]),
-                Err(error) => self.found(&error),
-            }
+            self.write(&self.to_hub("in_progress", self.standing()));
         }
     }
 
@@ -182,27 +227,21 @@ impl Shared {
     }
 
     fn found(&self, error: &CatalogError) {
-        let message = format!("an announcement of recovery {} was not written: {error}", self.announcement.recovery_id);
+        let message = format!("an announcement of recovery {} was not written: {error}", self.record.recovery_id);
         let fix = "the recovery itself is not touched by it; `wfr recoveries` tells how it ended";
         lock(&self.findings).push(Finding::new("ANNOUNCEMENT_LOST", Severity::Warning, message, fix));
     }
 
-    fn write(&self, catalog: &Catalog, requests: &[Option<Request>]) {
-        let message = |request: &Request| NewMessage {
-            message_id: request.request_id.clone(),
-            kind: request.operation.clone(),
-            answers: None,
-            body: serde_json::to_string(request).unwrap_or_default(),
-            at: request.timestamp,
-        };
-        let messages: Vec<NewMessage> = requests.iter().flatten().map(message).collect();
-        if let Err(error) = catalog.add_messages(&messages) {
+    /// Writes one message by itself.
+    fn write(&self, request: &Request) {
+        let written = Catalog::open(&self.catalog).and_then(|catalog| catalog.add_messages(&[message(request)]));
+        if let Err(error) = written {
             self.found(&error);
         }
     }
 
     fn request(&self, target: &str, operation: &str, parameters: Map<String, Value>) -> Request {
-        let id = self.announcement.recovery_id.as_str();
+        let id = self.record.recovery_id.as_str();
         Request {
             message_type: "request".to_owned(),
             request_id: mint::request(),
@@ -216,52 +255,68 @@ impl Shared {
         }
     }
 
-    fn to_hub(&self, parameters: Map<String, Value>) -> Request {
-        self.request(&self.config.hub, "recovery-status-update", parameters)
+    /// A message to the hub, in the reference's form; `data` is what is known besides.
+    fn to_hub(&self, status: &str, data: Map<String, Value>) -> Request {
+        let event_type = match status {
+            "completed" => "RECOVERY_COMPLETED",
+            "failed" => "RECOVERY_FAILED",
+            _ => "RECOVERY_INITIATED",
+        };
+        let parameters = json!({
+            "workflow_id": self.record.workflow_id,
+            "recovery_id": self.record.recovery_id,
+            "status": status,
+            "event_type": event_type,
+            "component": self.config.component,
+            "timestamp": (self.clock)(),
+            "recovery_data": data,
+        });
+        self.request(&self.config.hub, "recovery-status-update", as_map(parameters))
     }
 
     /// Where the recovery stands, with who decides and who is told.
-    fn standing(&self, status: &str) -> Map<String, Value> {
+    fn standing(&self) -> Map<String, Value> {
         use std::sync::atomic::Ordering::Relaxed;
-        let one = &self.announcement;
+        let record = &self.record;
         let (done, total) = (self.meter.steps.0.load(Relaxed), self.meter.steps.1.load(Relaxed));
-        let standing = json!({
-            "workflow_id": one.workflow,
-            "recovery_id": one.recovery_id,
-            "status": status,
-            "recovery_type": one.kind,
-            "target": one.target,
+        let elapsed = u64::try_from((self.clock)().0.saturating_sub(record.started_at.0)).unwrap_or(0);
+        as_map(json!({
+            "recovery_type": record.kind,
+            "target": record.target,
             "coordinator": self.config.component,
-            "requested_by": self.actor,
-            "elapsed": span(self.begun.elapsed()),
+            "requested_by": record.actor,
+            "resumed": self.is_resumed,
+            "elapsed": span(Duration::from_nanos(elapsed)),
             "progress": {"steps_completed": done, "steps_total": total},
             "authority": self.config.authority,
             "escalation": self.config.escalation,
             "stakeholders": self.config.stakeholders,
-        });
-        as_map(standing)
+        }))
     }
 
-    fn initiated(&self) -> Option<Request> {
-        if !self.announcement.notify {
-            return None;
-        }
-        let mut told = self.standing("initiated");
+    /// What is told of something that went wrong.
+    fn trouble(&self, why: &str) -> Map<String, Value> {
+        as_map(json!({"error": why, "escalate_to": self.config.escalation, "severity": "critical"}))
+    }
+
+    fn initiated(&self, preempted: Option<&Hold>) -> Request {
+        let mut told = self.standing();
         told.extend(as_map(json!({
             "estimated_duration": span(self.estimate.length),
             "estimate_basis": self.estimate.basis,
-            "files": self.announcement.files,
-            "bytes": self.announcement.bytes,
+            "files": self.extent.files,
+            "bytes": self.extent.bytes,
+            "preempted": preempted.map(HoldLine::of),
         })));
-        Some(self.to_hub(told))
+        self.to_hub("initiated", told)
     }
 
     fn hold(&self) -> Request {
         let parameters = json!({
-            "workflow_id": self.announcement.workflow,
+            "workflow_id": self.record.workflow_id,
             "reason": holding::RECOVERY_REASON,
             "duration": span(self.estimate.length),
-            "priority": Priority::RECOVERY,
+            "priority": urgency(self.record.kind, &self.record.parameters),
             "requester": self.config.component,
         });
         self.request(&self.config.resource_manager, "hold-resources", as_map(parameters))
@@ -269,7 +324,7 @@ impl Shared {
 
     fn release(&self, status: &str) -> Request {
         let parameters = json!({
-            "workflow_id": self.announcement.workflow,
+            "workflow_id": self.record.workflow_id,
             "reason": format!("{}: {status}", holding::RECOVERY_REASON),
             "requester": self.config.component,
         });
@@ -290,24 +345,19 @@ fn span(length: Duration) -> String {
 }
 
 /// How long a recovery takes: the median of those of its kind that ended well, else by files and bytes.
-pub fn estimate(catalog: &Catalog, announcement: &Announcement) -> Result<Estimate, CatalogError> {
-    let filter = RecoveryFilter { workflow: None, status: Some(RecoveryStatus::Done) };
-    let history = catalog.recoveries(&filter, HISTORY_MAX)?;
-    let of_kind = history.iter().filter(|record| record.kind == announcement.kind);
-    let took = of_kind.filter_map(|record| u64::try_from(record.ended_at?.0 - record.started_at.0).ok());
-    let mut took: Vec<u64> = took.collect();
+fn estimate(catalog: &Catalog, kind: RecoveryKind, extent: Extent) -> Result<Estimate, CatalogError> {
+    let mut took = catalog.recovery_lengths(kind, HISTORY_MAX)?;
     took.sort_unstable();
-    let Some(median) = took.get(took.len() / 2) else { return Ok(prior(announcement)) };
-    let kind = announcement.kind.as_str().replace('_', "-");
+    let Some(median) = took.get(took.len() / 2) else { return Ok(prior(extent)) };
+    let kind = kind.as_str().replace('_', "-");
     let basis = format!("the median of {} recoveries of this kind ({kind})", took.len());
-    Ok(Estimate { length: Duration::from_nanos(*median), basis })
+    Ok(Estimate { length: *median, basis })
 }
 
-fn prior(announcement: &Announcement) -> Estimate {
+fn prior(extent: Extent) -> Estimate {
     let (begin, file, mebibyte) = PRIOR;
     let times = |length: Duration, count: u64| length.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
-    let files = announcement.files.unwrap_or(0);
-    let length = begin + times(file, files) + times(mebibyte, announcement.bytes.unwrap_or(0) >> 20);
+    let length = begin + times(file, extent.files.unwrap_or(0)) + times(mebibyte, extent.bytes.unwrap_or(0) >> 20);
     let basis = "no recovery of this kind has ended well before: half a second, 1 ms a file, 20 ms a MiB";
     Estimate { length, basis: basis.to_owned() }
 }
@@ -315,21 +365,28 @@ fn prior(announcement: &Announcement) -> Estimate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
     use wfr_catalog::VaultIdentity;
 
-    fn announcement(notify: bool) -> Announcement {
-        Announcement {
+    fn record(parameters: Value) -> RecoveryRecord {
+        RecoveryRecord {
             recovery_id: "rec_1".parse().unwrap(),
             kind: RecoveryKind::Restore,
-            workflow: "wf".parse().unwrap(),
-            target: "ckpt_1".to_owned(),
-            files: Some(1_000),
-            bytes: Some(10 << 20),
-            notify,
+            workflow_id: "wf".parse().unwrap(),
+            target: "ckpt_1".parse().unwrap(),
+            safety_checkpoint: None,
+            status: RecoveryStatus::Started,
+            actor: "me".into(),
+            parameters,
+            undoes: None,
+            undone_by: None,
+            started_at: Timestamp(5),
+            ended_at: None,
+            report: None,
         }
     }
 
-    fn announced(dir: &std::path::Path, interval: &str, notify: bool) -> (Catalog, Announced) {
+    fn announced(dir: &std::path::Path, interval: &str, parameters: Value) -> (Catalog, Announced) {
         let identity = VaultIdentity {
             vault_id: "0".repeat(32),
             workspace: dir.to_owned(),
@@ -339,23 +396,24 @@ mod tests {
         let catalog = Catalog::create(&dir.join("catalog.db"), &identity).unwrap();
         let mut config = Coordination { escalation: vec!["lead".into()], ..Coordination::default() };
         config.status_interval = interval.parse().unwrap();
+        let extent = Extent { files: Some(1_000), bytes: Some(10 << 20) };
         let shared = Arc::new(Shared {
-            announcement: announcement(notify),
+            record: record(parameters),
+            extent,
+            is_resumed: false,
             config,
             catalog: dir.join("catalog.db"),
             clock: || Timestamp(5),
             meter: Arc::new(Meter::default()),
-            actor: "me".into(),
-            estimate: prior(&announcement(notify)),
-            begun: Instant::now(),
+            estimate: prior(extent),
             over: Mutex::new(false),
             changed: Condvar::new(),
             findings: Mutex::new(Vec::new()),
         });
-        shared.write(&catalog, &[shared.initiated(), Some(shared.hold())]);
-        let reporter = shared.clone();
-        std::thread::spawn(move || reporter.report_until_over());
-        (catalog, Announced { shared, ended: false })
+        let mut announced = Announced { shared, is_open: false };
+        catalog.add_messages(&announced.opening(None)).unwrap();
+        announced.begun();
+        (catalog, announced)
     }
 
     fn said(catalog: &Catalog) -> Vec<(String, Value)> {
@@ -368,18 +426,21 @@ mod tests {
     #[test]
     fn both_ends_are_told_and_nothing_comes_after() {
         let dir = tempfile::tempdir().unwrap();
-        let (catalog, announced) = announced(dir.path(), "1ms", true);
+        let (catalog, announced) = announced(dir.path(), "1ms", json!({}));
         let begun = Instant::now();
         while catalog.messages(9).unwrap().len() < 5 && begun.elapsed() < Duration::from_secs(60) {
             std::thread::yield_now();
         }
-        let findings = announced.completed(&catalog, &json!({"changed": 3}));
+        announced.stop();
+        let summary = as_map(json!({"changed": 3}));
+        catalog.add_messages(&announced.closing(RecoveryStatus::Done, None, &summary)).unwrap();
+        let findings = announced.ended();
         assert!(findings.is_empty(), "{findings:?}");
         let said = said(&catalog);
         let status = |at: usize| said[at].1["parameters"]["status"].as_str().unwrap_or_default().to_owned();
         assert_eq!((said[0].0.as_str(), status(0).as_str()), ("recovery-status-update", "initiated"));
         assert_eq!(said[0].1["target_component"], "coordination-hub");
-        assert_eq!(said[0].1["parameters"]["estimated_duration"], "1s 700ms");
+        assert_eq!(said[0].1["parameters"]["recovery_data"]["estimated_duration"], "1s 700ms");
         let hold = &said[1].1;
         assert_eq!(
             (
@@ -392,7 +453,7 @@ mod tests {
         assert_eq!(status(2), "in_progress");
         let end = said.len() - 2;
         assert_eq!(
-            (status(end).as_str(), &said[end].1["parameters"]["summary"]),
+            (status(end).as_str(), &said[end].1["parameters"]["recovery_data"]["summary"]),
             ("completed", &json!({"changed": 3}))
         );
         assert_eq!(said[end + 1].0, "release");
@@ -403,31 +464,50 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_dropped_has_failed() {
+    fn one_that_is_dropped_is_told_as_unfinished() {
         let dir = tempfile::tempdir().unwrap();
-        let (catalog, announced) = announced(dir.path(), "1h", true);
+        let (catalog, announced) = announced(dir.path(), "1h", json!({}));
         drop(announced);
         let said = said(&catalog);
-        assert_eq!(said[2].1["parameters"]["status"], "failed");
-        assert_eq!(said[2].1["parameters"]["escalation"], json!(["lead"]));
+        let told = &said[2].1["parameters"];
+        assert_eq!((&told["status"], &told["recovery_data"]["unfinished"]), (&json!("failed"), &json!(true)));
+        assert_eq!(told["recovery_data"]["escalate_to"], json!(["lead"]));
+        assert_eq!(said.len(), 3, "its resources stay held");
     }
 
     #[test]
     fn whoever_is_not_to_be_told_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let (catalog, announced) = announced(dir.path(), "1h", false);
-        announced.failed(&catalog, "no room", &Value::Null);
-        let kinds: Vec<String> = said(&catalog).into_iter().map(|(kind, _)| kind).collect();
-        assert_eq!(kinds, ["hold-resources", "release"]);
+        for key in ["notify_coordination_hub", "notify_stakeholders"] {
+            let dir = tempfile::tempdir().unwrap();
+            let (catalog, announced) = announced(dir.path(), "1h", json!({key: false}));
+            let closing = announced.closing(RecoveryStatus::Aborted, Some("no room"), &Map::new());
+            catalog.add_messages(&closing).unwrap();
+            announced.ended();
+            let kinds: Vec<String> = said(&catalog).into_iter().map(|(kind, _)| kind).collect();
+            assert_eq!(kinds, ["hold-resources", "release"]);
+        }
     }
 
     #[test]
-    fn what_cannot_be_written_is_a_finding() {
+    fn a_report_that_cannot_be_written_is_a_finding() {
         let dir = tempfile::tempdir().unwrap();
-        let (catalog, announced) = announced(dir.path(), "1h", true);
+        let (catalog, announced) = announced(dir.path(), "1ms", json!({}));
         drop(catalog);
-        let read_only = Catalog::open_read_only(&dir.path().join("catalog.db")).unwrap();
-        let findings = announced.completed(&read_only, &Value::Null);
-        assert_eq!(findings[0].code, "ANNOUNCEMENT_LOST");
+        std::fs::remove_file(dir.path().join("catalog.db")).unwrap();
+        let begun = Instant::now();
+        while lock(&announced.shared.findings).is_empty() && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::yield_now();
+        }
+        announced.stop();
+        assert_eq!(announced.ended()[0].code, "ANNOUNCEMENT_LOST");
+    }
+
+    #[test]
+    fn an_emergency_says_how_urgent_it_is() {
+        let of = |kind, parameters: Value| urgency(kind, &parameters).get();
+        assert_eq!(of(RecoveryKind::EmergencyRestore, json!({"priority": "critical"})), 100);
+        assert_eq!(of(RecoveryKind::EmergencyRestore, json!({})), 100);
+        assert_eq!(of(RecoveryKind::EmergencyRestore, json!({"priority": "medium"})), 40);
+        assert_eq!(of(RecoveryKind::Restore, json!({"priority": "low"})), 95);
     }
 }

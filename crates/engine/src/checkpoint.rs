@@ -10,6 +10,7 @@ use wfr_model::checkpoint::{
     CheckpointType, CoverageSummary, FileCounts, FileSystemState, INLINE_PATHS_MAX, Integrity, MANIFEST_VERSION,
     Manifest, Metadata, ModifiedFile, Predecessor, SealedEvents, Trigger, VerificationStatus,
 };
+use wfr_model::config::DependencyValidation;
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::{Entry, Node};
 use wfr_model::{Digest, PackId, Timestamp, TreePath, WorkflowId};
@@ -19,6 +20,7 @@ use wfr_store::tree::{self, Difference};
 use wfr_store::writer::{Added, Sealed, Writer};
 use wfr_store::{ObjectKind, ReadError, Sink, Store, WriteError, reserve};
 
+use crate::dependencies;
 use crate::exports;
 use crate::mint;
 use crate::names;
@@ -50,8 +52,20 @@ pub struct Request {
     pub retention: Option<String>,
     /// Whether files are captured; `false` takes state only.
     pub with_files: bool,
+    /// What the workflow needs.
+    pub needs: Needs,
     /// Who asked, for the audit trail.
     pub actor: String,
+}
+
+/// Where a checkpoint's block of dependencies comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Needs {
+    /// They are looked for while the tree is scanned.
+    #[default]
+    Probed,
+    /// They are named, and nothing is looked for.
+    Named,
 }
 
 impl Request {
@@ -67,6 +81,7 @@ impl Request {
             phase: (None, None),
             retention: None,
             with_files: true,
+            needs: Needs::Probed,
             actor: actor.to_owned(),
         }
     }
@@ -134,17 +149,25 @@ struct Stored<'s> {
     tree: Option<&'s Captured>,
     state: Option<state::Captured>,
     seals: Vec<SealedEvents>,
+    needs: Option<serde_json::Value>,
 }
 
 /// Takes a checkpoint.
 pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort) -> Result<Created, CreateError> {
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
+    // They are looked for while the tree is scanned.
+    let how = match request.needs {
+        Needs::Probed => open.config.recovery_configuration.validation_settings.dependency_validation,
+        Needs::Named => DependencyValidation::None,
+    };
+    let probing = dependencies::for_checkpoint(open, session, &request.workflow, how)?;
     let captured = if request.with_files { Some(capture(open, &writer, session, effort)?) } else { None };
     let stored = Stored {
         tree: captured.as_ref(),
         state: state::capture(&open.catalog, &writer, &request.workflow)?,
         seals: state::seal(&open.catalog, &writer)?,
+        needs: probing.map(|probing| dependencies::kept(how, probing.finish(), session.now())),
     };
     let created = commit(open, &store, writer, request, &stored, session)?;
     if let Some(captured) = &captured {
@@ -307,7 +330,7 @@ fn draft(
         trigger: request.trigger.unwrap_or(request.checkpoint_type.default_trigger()),
         workflow_state: stored.state.as_ref().map(|state| state.summary.clone()),
         file_system_state: files,
-        dependencies: None,
+        dependencies: stored.needs.clone(),
         integrity: Integrity {
             state_hash: stored.state.as_ref().map(|state| state.snapshot.state),
             file_checksums: "tree".to_owned(),

@@ -170,6 +170,8 @@ codes! {
     ArchiveDamaged = "ARCHIVE_DAMAGED", Integrity, High, "get the archive again from where it was copied";
     /// A workflow's state contradicts itself, or what is kept of it is damaged.
     StateInvalid = "STATE_INVALID", Integrity, High, "run `wfr repair-state WORKFLOW --plan` to see what would mend it";
+    /// What the workflow needs and had at the checkpoint is missing, or another one.
+    DependencyMissing = "DEPENDENCY_MISSING", Integrity, Medium, "bring back what is named, or restore with `--dependency-validation comprehensive`";
     /// A plan has conflicts that need a decision.
     Conflicts = "CONFLICTS", Conflict, Medium, "decide each of them, then call again";
     /// The tree changed after the plan was made.

@@ -4,7 +4,7 @@
 //! by whom.
 
 use wfr_catalog::{CatalogError, FencingToken, Hold, HoldRequest, Holder, Owner};
-use wfr_model::message::{Band, Priority};
+use wfr_model::message::Priority;
 use wfr_model::{Timestamp, WorkflowId};
 
 use crate::error::{Code, Failure};
@@ -16,11 +16,17 @@ const KEY: &str = "workspace";
 /// Why a recovery holds, in the protocol's word.
 pub const RECOVERY_REASON: &str = "recovery_operation";
 
-/// A hold that ends when it is dropped.
+/// Holds that end when this is dropped, all in one step.
 pub struct Held<'o> {
     open: &'o Open,
-    key: String,
-    token: FencingToken,
+    holds: Vec<(String, FencingToken)>,
+}
+
+impl Held<'_> {
+    /// Ends another hold with these.
+    pub fn and(&mut self, key: String, token: FencingToken) {
+        self.holds.push((key, token));
+    }
 }
 
 /// Takes the hold for this process; taken over from an owner that is dead.
@@ -35,35 +41,39 @@ pub fn hold<'o>(open: &'o Open, label: &str, now: Timestamp) -> Result<Held<'o>,
         expires_at: None,
     };
     let token = open.catalog.acquire_hold(&request, &is_alive)?;
-    Ok(Held { open, key: KEY.to_owned(), token })
+    Ok(Held { open, holds: vec![(KEY.to_owned(), token)] })
 }
 
-/// Takes the hold on a workflow's resources for a recovery by this process, and says whose hold was taken over for it.
-///
-/// A hold below the critical band gives way. One within it does not: somebody else recovers the workflow.
-pub fn hold_workflow<'o>(
-    open: &'o Open,
+/// Whether a recovery of a priority may take a workflow's resources: refused where a hold of no lower band stands, of
+/// anybody but the actor. `false` where the actor has the hold already: then none need be taken.
+pub fn may_take(
+    open: &Open,
     workflow: &WorkflowId,
-    label: &str,
+    (actor, priority): (&str, Priority),
     now: Timestamp,
-) -> Result<(Held<'o>, Option<Hold>), CatalogError> {
-    let key = key_of(workflow);
-    let owner = Owner { label: label.to_owned(), ..myself() };
-    let request = HoldRequest {
-        key: &key,
-        owner: &owner,
-        reason: Some(RECOVERY_REASON),
-        priority: Priority::RECOVERY,
-        now,
-        expires_at: None,
+) -> Result<bool, CatalogError> {
+    let standing = open.catalog.hold(&key_of(workflow))?;
+    let Some(standing) = standing.filter(|hold| !hold.is_expired(now) && is_alive(&hold.owner)) else {
+        return Ok(true);
     };
-    let acquired = open.catalog.acquire_hold_over(&request, &is_alive, &yields)?;
-    Ok((Held { open, key, token: acquired.token }, acquired.preempted))
+    if standing.owner.holder == Holder::Component(actor.to_owned()) {
+        return Ok(false);
+    }
+    if yields(&standing, priority) { Ok(true) } else { Err(CatalogError::Held(Box::new(standing))) }
 }
 
-/// Whether a hold gives way to one of the critical band.
-pub fn yields(standing: &Hold) -> bool {
-    standing.priority.band() < Band::Critical
+/// Ends the hold on a workflow's resources of a process that has ended.
+pub fn forget_dead(open: &Open, workflow: &WorkflowId) -> Result<(), CatalogError> {
+    let key = key_of(workflow);
+    match open.catalog.hold(&key)? {
+        Some(hold) if !is_alive(&hold.owner) => open.catalog.release_hold(&key, hold.token).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a hold gives way to whoever has a priority: one of a lower band does.
+pub fn yields(standing: &Hold, to: Priority) -> bool {
+    standing.priority.band() < to.band()
 }
 
 /// The key of the hold on a workflow's resources.
@@ -73,7 +83,7 @@ pub fn key_of(workflow: &WorkflowId) -> String {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let release = || self.open.catalog.release_hold(&self.key, self.token);
+        let release = || self.open.catalog.release_holds(&self.holds);
         if let Err(CatalogError::Full { .. }) = release() {
             // Whoever tries again with the reserve, in this very process, must not find the hold still standing.
             let _ = wfr_store::reserve::release(self.open.vault.dir());

@@ -27,7 +27,7 @@ pub use intake::{GetState, HandleError, Initialize, RecordEvent, RecordMetrics, 
 pub use lasting::{BackupState, BackupType, DocumentFormat, Export, Import, ImportFrom, Metadata};
 pub use recoveries::{
     Checks, Consent, EmergencyRestore, ErrorHandling, OnDamage, Priority, Recoveries, RestorationMode, Restore, Resume,
-    Undo, ValidationConfig,
+    Undo, ValidationConfig, patience,
 };
 pub use states::{MergeStates, RepairState, ValidateState};
 pub use values::{HostPath, On, OneOrMany, Phase, RetentionPolicy};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wfr_catalog::{
-    Catalog, CatalogError, EventSeq, ListQuery, NewCheckpoint, NewOperation, RecoveredEvent, VaultIdentity,
+    Catalog, CatalogError, EventSeq, ListQuery, NewCheckpoint, NewOperation, RecoveredEvent, Unsealed, VaultIdentity,
 };
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
 use wfr_model::{CheckpointId, Digest, Timestamp};
@@ -58,6 +58,8 @@ pub struct Rebuilt {
     pub events: u64,
     /// Objects with events that are lost or damaged.
     pub seals_lost: u64,
+    /// What was in the old catalog and is in no pack; `None` where it could not be read.
+    pub unsealed: Option<Unsealed>,
 }
 
 /// Builds the catalog of a vault again.
@@ -97,6 +99,7 @@ pub fn rebuild(
     let mut seen = Seen::new();
     let gone: Vec<CheckpointId> =
         ordered.iter().filter(|new| !is_whole(&store, new, &mut seen)).map(|new| new.checkpoint_id.clone()).collect();
+    let unsealed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.count_unsealed()).ok();
     let mut lost = known_before(vault, workspace);
     ordered.iter().filter(|new| !gone.contains(&new.checkpoint_id)).for_each(|new| {
         lost.remove(&new.checkpoint_id);
@@ -118,7 +121,7 @@ pub fn rebuild(
     let incomplete = gone.len() as u64;
     let lost = lost.into_values().collect();
     let checkpoints = ordered.len() as u64 - incomplete;
-    Ok(Rebuilt { checkpoints, incomplete, lost, put_aside, events, seals_lost })
+    Ok(Rebuilt { checkpoints, incomplete, lost, put_aside, events, seals_lost, unsealed })
 }
 
 /// Brings the events back that the checkpoints' seals hold. Returns how many came, and how many seals cannot be read:

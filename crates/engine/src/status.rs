@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Number, Value};
-use wfr_catalog::{Catalog, CatalogError, EventQuery, EventRow, ListQuery, Notable, PartKind};
+use wfr_catalog::{Catalog, CatalogError, CheckpointRow, EventQuery, EventRow, Notable, PartKind, ReferenceError};
 use wfr_model::workflow::{Agent, Head, Phase, PhaseStatus, State, Task, TaskCounts, TaskStatus, percent};
 use wfr_model::{PhaseId, Span, Timestamp, WorkflowId};
 
@@ -185,12 +185,15 @@ pub fn event_line(row: EventRow) -> EventLine {
     EventLine { seq: row.seq.0, recorded_at: row.recorded_at, odd: row.odd, event: row.event }
 }
 
+/// The newest one that somebody took: what a recovery saved before it began is nobody's.
 fn last_checkpoint(catalog: &Catalog, workflow: &WorkflowId) -> Result<Option<LastCheckpoint>, CatalogError> {
-    let query =
-        ListQuery { workflow: Some(workflow.clone()), descending: true, limit: Some(1), ..ListQuery::default() };
-    Ok(catalog.list(&query)?.into_iter().next().map(|row| LastCheckpoint {
-        checkpoint_id: row.checkpoint_id,
-        name: row.name,
-        created_at: row.created_at,
-    }))
+    match catalog.latest(workflow) {
+        Ok(row) => Ok(row.map(|CheckpointRow { checkpoint_id, name, created_at, .. }| LastCheckpoint {
+            checkpoint_id,
+            name,
+            created_at,
+        })),
+        Err(ReferenceError::Catalog(error)) => Err(error),
+        Err(_) => Ok(None),
+    }
 }

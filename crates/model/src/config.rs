@@ -2,7 +2,10 @@
 //!
 //! Owns the keys, their defaults and which of them have an effect yet. Refuses to read a file.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::coordination::Coordination;
 use crate::time::Span;
@@ -16,10 +19,79 @@ pub struct Config {
     pub store: Option<String>,
     /// What is captured.
     pub capture: Capture,
+    /// What every workflow of this workspace needs.
+    pub dependencies: Dependencies,
     /// The reference's settings.
     pub recovery_configuration: RecoveryConfiguration,
     /// Who is told what, and how much a workflow may take.
     pub coordination: Coordination,
+}
+
+/// What every workflow of this workspace needs, beside what its own state declares. A need is a name, or an object with
+/// `type` (`tool`, `file`, `environment`, `service`) and `name`, where it has one `version`, `path`, `host` and `port`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dependencies {
+    /// What is needed from outside of a workflow.
+    pub external: Vec<Value>,
+    /// What a workflow itself makes: `previous_phase_outputs`, `configuration_files`.
+    pub internal: Vec<Value>,
+    /// What is needed of agents: `agent_pool_state`, `task_completion_history`.
+    pub agent: Vec<Value>,
+    /// Programs on the search path.
+    pub tools: Vec<Value>,
+    /// Files and directories; relative to the workspace.
+    pub files: Vec<Value>,
+    /// Environment variables, by name.
+    pub environment: Vec<Value>,
+    /// TCP ports, as `host:port`.
+    pub services: Vec<Value>,
+    /// How long a checkpoint or a restore looks for all of them; at most 10m.
+    #[serde(deserialize_with = "at_most_ten_minutes")]
+    pub probe_timeout: Span,
+}
+
+/// Looking for what is needed must not keep a checkpoint waiting for ever.
+fn at_most_ten_minutes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    let is_short = span.duration().is_some_and(|length| length <= Duration::from_secs(600));
+    if is_short { Ok(span) } else { Err(serde::de::Error::custom("`probe_timeout` is at most 10m")) }
+}
+
+impl Default for Dependencies {
+    fn default() -> Self {
+        Self {
+            external: vec![],
+            internal: vec![],
+            agent: vec![],
+            tools: vec![],
+            files: vec![],
+            environment: vec![],
+            services: vec![],
+            probe_timeout: Span::Finite(Duration::from_secs(1)),
+        }
+    }
+}
+
+impl Dependencies {
+    /// The needs in the form in which a state declares them.
+    pub fn declared(&self) -> Map<String, Value> {
+        let lists = [
+            ("external", &self.external),
+            ("internal", &self.internal),
+            ("agent", &self.agent),
+            ("tools", &self.tools),
+            ("files", &self.files),
+            ("environment", &self.environment),
+            ("services", &self.services),
+        ];
+        lists.into_iter().map(|(key, list)| (key.to_owned(), Value::Array(list.clone()))).collect()
+    }
+
+    /// How long all of them may be looked for.
+    pub fn budget(&self) -> Duration {
+        self.probe_timeout.duration().unwrap_or_default()
+    }
 }
 
 /// What is captured.
@@ -110,9 +182,10 @@ impl Default for CheckpointPolicy {
 pub struct ValidationSettings {
     /// `strict`: a restore refuses a checkpoint with any damage; `lenient`: it restores the paths that are whole.
     pub integrity_checking: IntegrityChecking,
-    /// How dependencies are checked.
-    pub dependency_validation: String,
-    /// Whether performance is checked.
+    /// How hard a checkpoint and a restore look for what workflows need: `none`, `basic`, `comprehensive` (with versions), or
+    /// `strict` (the same, and a restore is refused where something is missing).
+    pub dependency_validation: DependencyValidation,
+    /// Whether a recovery is measured against earlier ones of its kind.
     pub performance_validation: bool,
     /// Time limits.
     pub timeout_limits: TimeoutLimits,
@@ -128,11 +201,36 @@ pub enum IntegrityChecking {
     Lenient,
 }
 
+/// How hard is looked for what workflows need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum DependencyValidation {
+    /// Not at all: what is declared is named.
+    #[serde(alias = "off")]
+    None,
+    /// Whether it is there.
+    #[serde(alias = "standard")]
+    Basic,
+    /// The same, and tools are asked for their versions.
+    #[default]
+    Comprehensive,
+    /// The same, and what is missing refuses.
+    Strict,
+}
+
+impl DependencyValidation {
+    /// Whether tools are asked for their versions.
+    pub fn asks_for_versions(self) -> bool {
+        matches!(self, Self::Comprehensive | Self::Strict)
+    }
+}
+
 impl Default for ValidationSettings {
     fn default() -> Self {
         Self {
             integrity_checking: IntegrityChecking::Strict,
-            dependency_validation: "comprehensive".to_owned(),
+            dependency_validation: DependencyValidation::default(),
             performance_validation: true,
             timeout_limits: TimeoutLimits::default(),
         }
@@ -204,13 +302,11 @@ impl Default for PreventionSettings {
 
 /// A span of whole minutes.
 fn minutes(count: u64) -> Span {
-    Span::Finite(std::time::Duration::from_secs(count * 60))
+    Span::Finite(Duration::from_secs(count * 60))
 }
 
 /// The keys that are accepted and kept but have no effect in this version; `wfr config` marks them.
 pub const NOT_YET_IN_EFFECT: &[&str] = &[
-    "recovery_configuration.validation_settings.dependency_validation",
-    "recovery_configuration.validation_settings.performance_validation",
     "recovery_configuration.validation_settings.timeout_limits.analysis_timeout",
     "recovery_configuration.recovery_priorities.data_integrity",
     "recovery_configuration.recovery_priorities.system_stability",

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use wfr_catalog::{Catalog, IntegrityLevel};
+use wfr_catalog::{Beside, Catalog, IntegrityLevel};
 use wfr_model::recovery::RecoveryStatus;
 
 use crate::sample::{add, at, ckpt, make, op, rec, restore};
@@ -31,10 +31,10 @@ fn child_that_commits_until_it_is_killed() {
 /// A checkpoint, then a recovery to it, from begin to end.
 fn step(catalog: &Catalog, number: u64) {
     add(catalog, number, |new| new.tags = vec!["t".into()]);
-    catalog.begin_recovery(&restore(number, ckpt(number)), &[]).unwrap();
+    catalog.begin_recovery(&restore(number, ckpt(number)), None, &|_| Beside::default()).unwrap();
     catalog.set_safety(&rec(number), &ckpt(number)).unwrap();
     let end = wfr_catalog::RecoveryEnd { status: RecoveryStatus::Done, report: None, ended_at: at(1) };
-    catalog.finish_recovery(&rec(number), &end, &op(1 << 32 | number, "restore"), &|| Ok(vec![])).unwrap();
+    catalog.finish_recovery(&rec(number), &end, &op(1 << 32 | number, "restore"), &|| Ok(Beside::default())).unwrap();
 }
 
 fn start(path: &Path) -> Child {

@@ -8,6 +8,7 @@ use wfr_model::recovery::{Displaced, RecoveryStatus, StepEnd, StepReport};
 
 use super::checkpoints::verdict;
 use super::table::table;
+use super::workspace::finding;
 use super::{count, cut, fact, moment, place, word};
 use crate::terminal::{BAD, FAINT, GOOD, HEADING, WARN, styled, visible};
 
@@ -27,6 +28,7 @@ pub fn plan(plan: &PlanResult) -> String {
         shown.push_str(&cut(plan.blast_radius.iter().map(|line| format!("  {}\n", visible(line)))));
     }
     shown.push_str(&moved_heads(&plan.moved_heads));
+    shown.push_str(&cut(plan.findings.iter().map(finding)));
     shown.push_str(&fact("Digest", &plan.digest.to_string()));
     shown
 }
@@ -135,6 +137,11 @@ pub fn recovered(result: &Recovered) -> String {
     shown.push_str(&state_changes(result.state_changes.as_ref()));
     let checks = &result.validation_results;
     shown.push_str(&fact("Integrity", &verdict(checks.integrity_check)));
+    for (name, check) in [("Dependencies", checks.dependency_validation), ("Pace", checks.performance_check)] {
+        if check != wfr_engine::results::Verdict::Skipped {
+            shown.push_str(&fact(name, &verdict(check)));
+        }
+    }
     if checks.functional_check != wfr_engine::results::Verdict::Skipped {
         shown.push_str(&fact("Your check", &verdict(checks.functional_check)));
     }
@@ -142,6 +149,11 @@ pub fn recovered(result: &Recovered) -> String {
     shown.push_str(&failed(&result.failed));
     shown.push_str(&displaced(&result.displaced));
     shown.push_str(&conflicts(&result.conflicts));
+    if let Some(hold) = &result.preempted {
+        let line = format!("{} ({}), since {}", visible(&hold.holder), visible(&hold.label), moment(hold.since));
+        shown.push_str(&fact("Hold taken over", &line));
+    }
+    shown.push_str(&cut(result.findings.iter().map(finding)));
     shown
 }
 
@@ -254,5 +266,6 @@ pub fn resumed(result: &Resumed) -> String {
     for id in &result.aborted {
         shown.push_str(&format!("{id}: had changed nothing yet, recorded as aborted\n"));
     }
+    shown.push_str(&cut(result.findings.iter().map(finding)));
     shown
 }

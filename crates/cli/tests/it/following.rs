@@ -60,6 +60,10 @@ fn the_status_has_the_protocols_fields() {
     );
     assert_eq!(status["resources"], json!({"cpu_percent": null, "memory_percent": null, "storage_used_gb": null}));
     assert_eq!((&status["health_score"], &status["last_checkpoint"]["name"]), (&Value::Null, &json!("base")));
+    // What a recovery saves before it begins is nobody's last checkpoint.
+    world.tree.write("a.txt", b"edited");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(world.ok(&["status", "wf"]).result("workflow_status")["last_checkpoint"]["name"], "base");
     assert_eq!(world.ok(&["status"]).json["workflow_id"], "wf");
     world.ok(&["event", "WORKFLOW_STARTED:later:global:"]);
     assert_eq!(world.ok(&["status"]).json["workflow_id"], "later", "something happened to it last");

@@ -49,6 +49,27 @@ fn the_catalog_is_overwritten_with_noise() {
 }
 
 #[test]
+fn what_no_checkpoint_seals_is_told_by_a_rebuild() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    world.checkpoint("base");
+    let findings = |world: &World| world.ok(&["doctor", "--rebuild-catalog"]).result("findings").to_string();
+    assert!(!findings(&world).contains("UNSEALED_LOST"), "there was nothing of it");
+    let sinks = r#"[{"name": "log", "kind": "file", "path": "log.jsonl"}]"#;
+    world.ok(&["config", "coordination.sinks", sinks]);
+    world.tree.write("a.txt", b"edited");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    world.ok(&["outbox", "flush"]);
+    let told = findings(&world);
+    let words = ["UNSEALED_LOST", "1 recoveries", "4 messages", "1 sinks", "0 items", "catalog.db.before-"];
+    assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    assert_eq!(world.ok(&["recoveries"]).result("recoveries"), &serde_json::json!([]), "as it was told");
+    // Where nobody can tell how much it was, that it may have been is told.
+    std::fs::remove_file(world.vault().join("catalog.db")).unwrap();
+    assert!(findings(&world).contains("UNSEALED_LOST"));
+}
+
+#[test]
 fn what_a_rebuild_does_not_find_again_is_told() {
     for is_catalog_gone in [false, true] {
         let (world, _) = with_history();

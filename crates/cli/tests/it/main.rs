@@ -4,12 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod announcements;
 mod answers;
 mod bad_input;
 mod beside;
 mod catch;
 mod cleanup;
 mod contract;
+mod dependencies;
 mod docs;
 mod dying;
 mod encrypted;
@@ -37,4 +39,5 @@ mod stateful;
 mod states;
 mod stopped;
 mod tampering;
+mod tls;
 mod world;

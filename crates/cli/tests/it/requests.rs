@@ -103,6 +103,11 @@ fn aliases_are_answered() {
         ("check-conflicts", json!({"workflow_id": "wf"})),
         ("recovery-status-update", json!({"workflow_id": "wf", "recovery_id": "rec_1", "status": "initiated"})),
         ("recovery-status-update", json!({"workflow_id": "wf", "recovery_id": "rec_1", "status": "completed"})),
+        (
+            "recovery-status-update",
+            json!({"workflow_id": "wf", "event_type": "RECOVERY_FAILED", "recovery_data": {"recovery_id": "rec_2"},
+                "timestamp": "2025-01-15T11:30:00Z"}),
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -110,6 +115,53 @@ fn aliases_are_answered() {
         let (answer, code) = ask(&world, &request(&format!("req_{at}"), operation, parameters));
         assert_eq!((answer["status"].as_str(), code), (Some("success"), 0), "{operation}: {answer}");
     }
+}
+
+#[test]
+fn a_workflow_is_kept_by_requests_alone() {
+    let world = World::new();
+    let mut count = 0;
+    let mut asked = |operation: &str, parameters: Value| {
+        count += 1;
+        let request = request(&format!("req_{count}"), operation, parameters);
+        let (answer, code) = ask(&world, &request);
+        assert_eq!((answer["status"].as_str(), code), (Some("success"), 0), "{operation}: {answer}");
+        assert_eq!(answer["correlation_id"], "corr_1");
+        // Asked again it is not done again.
+        assert_eq!(ask(&world, &request), (answer.clone(), 0), "{operation}");
+        answer["result"].clone()
+    };
+    asked(
+        "initialize",
+        json!({"workflow_id": "wf", "checkpoint_strategy": "phase_completion", "backup_frequency": "continuous"}),
+    );
+    asked(
+        "update-state",
+        json!({"workflow_id": "wf", "status": "running", "phases": [{"phase_id": 1, "tasks": [{"task_id": "t1"}]}]}),
+    );
+    let metrics = |report: &str| {
+        json!({"performance_metrics": {"report_id": report, "workflow_id": "wf", "component": "performance-monitor",
+            "timestamp": "2025-01-15T11:30:00Z", "metrics": {"cpu_percent": 81.5}, "collection_period": "30s"}})
+    };
+    asked("record-metrics", metrics("rep_1"));
+    asked("report-metrics", metrics("rep_2"));
+    asked(
+        "handle-error",
+        json!({"error_id": "err_1", "workflow_id": "wf", "timestamp": "2025-01-15T11:30:00Z",
+            "classification": {"category": "execution", "severity": "high", "type": "timeout", "scope": "task",
+                "recoverable": true},
+            "context": {"component": "agent", "operation": "build", "phase": 1, "task": "t1", "agent": "a1"},
+            "details": {"error_message": "no answer", "related_events": []}}),
+    );
+    let state = asked("get-state", json!({"workflow_id": "wf"}));
+    let version = state["state_version"].as_i64().unwrap();
+    assert!(version >= 2 && state.to_string().contains("pending_tasks"), "{state}");
+    assert_eq!(world.ok(&["get-state", "wf"]).result("state_version"), version, "nothing was done twice");
+    let (stale, code) = ask(
+        &world,
+        &request("req_stale", "update-state", json!({"workflow_id": "wf", "status": "paused", "expected_version": 0})),
+    );
+    assert_eq!((stale["result"]["error"]["code"].as_str(), code), (Some("STALE_STATE"), 5), "{stale}");
 }
 
 #[test]

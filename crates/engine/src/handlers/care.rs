@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, NewOperation};
+use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, NewOperation, Unsealed};
 use wfr_model::TreePath;
 use wfr_model::checkpoint::VerificationStatus;
 use wfr_model::finding::{Finding, Severity};
@@ -33,6 +33,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     let mut findings = Vec::new();
     findings.extend(rebuilt.as_ref().and_then(lost));
     findings.extend(rebuilt.as_ref().and_then(seals_lost));
+    findings.extend(rebuilt.as_ref().and_then(unsealed_lost));
     catalog(&open, &mut findings)?;
     packs(&open, &mut findings)?;
     places(&open, &mut findings);
@@ -100,6 +101,26 @@ fn seals_lost(rebuilt: &Rebuilt) -> Option<Finding> {
     let fix =
         "put back the store's packs from a copy and rebuild again, or restore a checkpoint: it holds its own state";
     (count > 0).then(|| Finding::new("EVENTS_LOST", Severity::Critical, message, fix))
+}
+
+/// What stood in the old catalog alone.
+fn unsealed_lost(rebuilt: &Rebuilt) -> Option<Finding> {
+    let what = match rebuilt.unsealed {
+        Some(none) if none == Unsealed::default() => return None,
+        Some(one) => format!(
+            "{} recoveries, {} messages and recorded answers, the places of {} sinks, {} items put aside",
+            one.recoveries, one.messages, one.subscriptions, one.dead_letters
+        ),
+        None => "recoveries, messages and recorded answers, the places of sinks, items put aside".to_owned(),
+    };
+    let aside = rebuilt.put_aside.as_deref().map(shown);
+    let kept = aside.map(|path| format!("; the catalog that had them is kept at {path}")).unwrap_or_default();
+    let message = format!(
+        "no checkpoint seals these, so they did not come back, nor did holds and the audit trail: {what}{kept}"
+    );
+    let fix = "restores before now cannot be undone by `wfr undo`, but their safety checkpoints are there; sinks begin where \
+               their `from` says, so what they had may come again under its id; requests are answered anew";
+    Some(Finding::new("UNSEALED_LOST", Severity::Warning, message, fix))
 }
 
 fn catalog(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {

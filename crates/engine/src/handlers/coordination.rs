@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use wfr_coord::{Ended, Report};
 use wfr_model::event::Draft;
 use wfr_model::message::REQUEST_BYTES_MAX;
-use wfr_model::{Event, EventType, json};
+use wfr_model::{Event, EventName, EventType, json};
 
 use super::{known, needed};
 use crate::error::{Code, Failure};
@@ -125,7 +125,7 @@ pub fn recovery_status(
 ) -> Result<Success<StatusTaken>, Failure> {
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id, "workflow_id")?)?;
-    let status = needed(parameters.status, "status")?;
+    let status = needed(parameters.status.or_else(|| status_of(parameters.event_type.as_ref())), "status")?;
     let mark = open.catalog.state(&workflow)?.and_then(|state| state.head.recovery);
     let is_known = mark.is_some_and(|mark| mark.recovery_id == parameters.recovery_id);
     let kind = match status {
@@ -136,7 +136,8 @@ pub fn recovery_status(
         RecoveryState::Completed => EventType::RecoveryCompleted,
         RecoveryState::Failed => EventType::RecoveryFailed,
     };
-    let mut draft = Draft::new(wfr_model::EventName::Known(kind), Some(workflow.clone()));
+    let mut draft = Draft::new(EventName::Known(kind), Some(workflow.clone()));
+    draft.timestamp = parameters.timestamp;
     draft.data = parameters.details.unwrap_or_default();
     if let Some(id) = &parameters.recovery_id {
         draft.data.insert("recovery_id".to_owned(), id.as_str().into());
@@ -146,4 +147,14 @@ pub fn recovery_status(
     let event_id = Some(event.event_id.clone());
     open.catalog.append_events(&[event], session.now())?;
     Ok(Success::new(StatusTaken { event_id }).about(&workflow))
+}
+
+/// How a recovery stands, from the event that says so.
+fn status_of(event: Option<&EventName>) -> Option<RecoveryState> {
+    match event? {
+        EventName::Known(EventType::RecoveryInitiated) => Some(RecoveryState::Initiated),
+        EventName::Known(EventType::RecoveryCompleted) => Some(RecoveryState::Completed),
+        EventName::Known(EventType::RecoveryFailed) => Some(RecoveryState::Failed),
+        _ => None,
+    }
 }

@@ -8,24 +8,26 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wfr_catalog::{CheckpointRow, ListQuery, RecoveryFilter};
-use wfr_model::config::IntegrityChecking;
+use wfr_catalog::{CheckpointRow, ListQuery, RecoveryFilter, Took};
+use wfr_model::config::{DependencyValidation, IntegrityChecking};
+use wfr_model::finding::Severity;
 use wfr_model::plan::{Kept, KeptReason, Step};
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, RecoveryId, TreePath, WorkflowId};
 use wfr_recovery::apply::GaveUp;
 
 use super::{beside, checkpoint, known, needed, took};
+use crate::dependencies::{self, Validated};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{
-    Consent, EmergencyRestore, OnDamage, Recoveries, RestorationMode, Restore, Resume, Undo, ValidationLevel,
+    Consent, EmergencyRestore, OnDamage, Recoveries, RestorationMode, Restore, Resume, Undo, ValidationLevel, patience,
 };
 use crate::recovery::{self, CheckEnd, Ended, FunctionalCheck, Order, Planned};
 use crate::response::{Impact, Success};
 use crate::results::{
-    PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges, ValidationResults,
-    Verdict,
+    HoldLine, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,
+    ValidationResults, Verdict,
 };
 use crate::session::Session;
 use crate::verify;
@@ -50,6 +52,10 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
     let open = session.open()?;
     let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
     let (checked, leave) = check_target(session, &open, &target, &parameters)?;
+    let needs = match parameters.to {
+        Some(_) => Validated::default(),
+        None => check_needs(session, &open, &target, depth(&open, &parameters))?,
+    };
     let limits = &open.config.recovery_configuration.validation_settings.timeout_limits;
     let check_limit = parameters.functional_check_timeout.unwrap_or(limits.validation_timeout);
     let order = Order {
@@ -66,25 +72,42 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
             .clone()
             .map(|command| FunctionalCheck { command, time_limit: check_limit.duration().unwrap_or(Duration::MAX) }),
         time_limit: parameters.timeout.unwrap_or(limits.restoration_timeout).duration(),
+        needs,
+        wait: patience(parameters.wait),
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
         target,
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
-    let success = match &parameters.to {
+    match &parameters.to {
         Some(dest) => {
             let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
-            beside::restore(session, &open, &order, &dest, &asked, (checked, begun))?
+            beside::restore(session, &open, &order, &dest, &asked, (checked, begun))
         }
-        None => run(session, &open, &order, &asked, checked, begun)?,
-    };
-    Ok(tell_without_effect(success, &[("notify_coordination_hub", parameters.notify_coordination_hub)]))
+        None => run(session, &open, &order, &asked, checked, begun),
+    }
 }
 
-/// Says of parameters that were set that they do nothing yet: nothing is accepted in silence.
-fn tell_without_effect(success: Success<Recovered>, given: &[(&str, bool)]) -> Success<Recovered> {
-    given.iter().filter(|(_, is_set)| *is_set).fold(success, |success, (name, _)| {
-        success.with_next_step(format!("`{name}` has no effect in this version: it comes with the workflow's state"))
-    })
+/// How hard a restore looks for what the workflow needs.
+fn depth(open: &Open, parameters: &Restore) -> DependencyValidation {
+    let configured = open.config.recovery_configuration.validation_settings.dependency_validation;
+    let strict = parameters.checks().strict.then_some(DependencyValidation::Strict);
+    parameters.dependency_validation.or(strict).unwrap_or(configured)
+}
+
+/// Looks whether what the workflow needs and had at the checkpoint is there. Strictly, what is missing refuses.
+fn check_needs(
+    session: &Session,
+    open: &Open,
+    target: &CheckpointRow,
+    depth: DependencyValidation,
+) -> Result<Validated, Failure> {
+    let needs = dependencies::validate(open, session, &open.store()?, target, depth);
+    if depth == DependencyValidation::Strict && needs.verdict == Verdict::Failed {
+        let missing = needs.findings.iter().find(|finding| finding.severity > Severity::Info);
+        let message = missing.map(|finding| finding.message.clone()).unwrap_or_default();
+        return Err(Failure::new(Code::DependencyMissing, message).with_result(&json!({"findings": needs.findings})));
+    }
+    Ok(needs)
 }
 
 /// Checks the checkpoint before anything is changed, as far as the parameters ask for it.
@@ -144,6 +167,7 @@ fn run(
     if asked.plan_only {
         let planned = recovery::plan_dry(session, open, &open.store()?, order)?;
         let mut result = empty(&order.target, begun, checked);
+        result.validation_results.dependency_validation = order.needs.verdict;
         result.plan = Some(plan_result(&planned));
         result.conflicts = planned.plan.conflicts.clone();
         return Ok(Success::new(result).about(&order.workflow));
@@ -159,7 +183,9 @@ fn run(
     };
     let failure = failure_of(&ended);
     let changed = ended.report.changed.len() as u64;
-    let result = recovered(order, ended, checked, begun);
+    let took = Took { length: ended.length, steps: changed };
+    let mut result = recovered(order, ended, checked, begun);
+    check_pace(open, order, took, &mut result);
     let impact = Impact {
         tasks_affected: result.state_changes.map(|state| state.tasks),
         agents_reassigned: result.state_changes.map(|state| state.agents),
@@ -175,6 +201,17 @@ fn run(
     }
     let success = name_kept(success, KeptReason::Damaged, "damaged in the store and left as they were");
     Ok(name_kept(success, KeptReason::Edited, "edited meanwhile, and the edits were kept"))
+}
+
+/// Measures a recovery that ended well against earlier ones. What cannot be measured is no failure of the recovery.
+fn check_pace(open: &Open, order: &Order, took: Took, result: &mut Recovered) {
+    let is_asked = open.config.recovery_configuration.validation_settings.performance_validation;
+    let is_done = result.recovery_status == Some(RecoveryStatus::Done) && took.steps > 0;
+    let id = result.recovery_id.as_ref().filter(|_| is_asked && is_done);
+    if let Some(Ok((verdict, finding))) = id.map(|id| recovery::pace::measure(open, (id, order.kind), took)) {
+        result.validation_results.performance_check = verdict;
+        result.findings.extend(finding);
+    }
 }
 
 /// The functional check failed, or was cut off: the tree as it was is put back, whatever the check has done to it.
@@ -202,7 +239,13 @@ fn put_back(
         over_edits: true,
         functional_check: None,
         time_limit: None,
-        parameters: json!({"recovery_id": ended.recovery, "because": BECAUSE_OF_CHECK}),
+        needs: Validated::default(),
+        wait: Duration::ZERO,
+        parameters: json!({
+            "recovery_id": ended.recovery,
+            "because": BECAUSE_OF_CHECK,
+            "notify_coordination_hub": order.parameters.get("notify_coordination_hub"),
+        }),
     };
     let back = recovery::recover(session, open, &back, Consent::Yes)?;
     let mut result = recovered(order, ended, checked, begun);
@@ -271,6 +314,8 @@ pub(super) fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) ->
         failed: vec![],
         displaced: vec![],
         passed_over: vec![],
+        preempted: None,
+        findings: vec![],
         plan: None,
     }
 }
@@ -285,6 +330,7 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
     };
     let validation_results = ValidationResults {
         integrity_check: integrity,
+        dependency_validation: order.needs.verdict,
         functional_check: Verdict::of_optional(ended.functional.map(|end| end == CheckEnd::Passed)),
         ..ValidationResults::default()
     };
@@ -301,6 +347,8 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
         kept: with_edited(ended.report.kept, ended.edited),
         failed: ended.report.failed,
         displaced: ended.report.displaced,
+        preempted: ended.preempted.as_ref().map(HoldLine::of),
+        findings: ended.findings,
         ..empty(&order.target, begun, checked)
     }
 }
@@ -348,6 +396,7 @@ pub fn plan_result(planned: &Planned) -> PlanResult {
         blast_radius: planned.blast_radius.clone(),
         kept: planned.plan.kept.clone(),
         moved_heads: planned.moved_heads.clone(),
+        findings: planned.findings.clone(),
     }
 }
 
@@ -361,6 +410,12 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
     let (target, passed_over, checked) = newest_whole(session, &open, &workflow, &parameters)?;
+    let needs = if parameters.skip_validation {
+        Validated::default()
+    } else {
+        let depth = open.config.recovery_configuration.validation_settings.dependency_validation;
+        check_needs(session, &open, &target, depth)?
+    };
     let order = Order {
         kind: RecoveryKind::EmergencyRestore,
         workflow,
@@ -373,12 +428,14 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         over_edits: false,
         functional_check: None,
         time_limit: None,
+        needs,
+        wait: patience(parameters.wait),
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     let mut success = run(session, &open, &order, &asked, checked, begun)?;
     success.result.passed_over = passed_over;
-    Ok(tell_without_effect(success, &[("notify_stakeholders", parameters.notify_stakeholders)]))
+    Ok(success)
 }
 
 type Whole = (CheckpointRow, Vec<CheckpointId>, Verdict);
@@ -427,7 +484,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
     let begun = Instant::now();
     let open = session.open()?;
     if !parameters.plan {
-        recovery::finish_unfinished(session, &open)?;
+        recovery::wait_for_turn(session, patience(parameters.wait), || recovery::finish_unfinished(session, &open))?;
     } else if let Some(unfinished) = open.catalog.unfinished()?.first() {
         let message =
             format!("recovery {} is unfinished: what an undo does shows when it has ended", unfinished.recovery_id);
@@ -458,7 +515,10 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
             "recovery_id": record.recovery_id,
             "exact_mtime": exact_mtime,
             "allow_config": parameters.allow_config,
+            "notify_coordination_hub": parameters.notify_coordination_hub,
         }),
+        needs: Validated::default(),
+        wait: patience(parameters.wait),
         leave: HashSet::new(),
         undoes: Some(record),
         over_edits: false,
@@ -518,7 +578,8 @@ fn try_resume(session: &mut Session, parameters: Resume) -> Result<Success<Resum
         failed: outcome.report.failed,
         displaced: outcome.report.displaced,
     });
-    Ok(Success::new(Resumed { resumed: resumed.collect(), aborted: finished.aborted }))
+    let resumed = resumed.collect();
+    Ok(Success::new(Resumed { resumed, aborted: finished.aborted, findings: finished.findings }))
 }
 
 /// Shows the audit trail.

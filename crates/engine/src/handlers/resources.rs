@@ -90,7 +90,8 @@ pub fn hold(session: &mut Session, parameters: HoldResources) -> Result<Success<
         expires_at: length.map(|length| later(now, length)),
     };
     let yields = |standing: &Hold| {
-        standing.owner.holder == owner.holder || priority.band() == Band::Critical && holding::yields(standing)
+        standing.owner.holder == owner.holder
+            || priority.band() == Band::Critical && holding::yields(standing, priority)
     };
     let acquired = match open.catalog.acquire_hold_over(&request, &holding::is_alive, &yields) {
         Err(CatalogError::Held(standing)) => {
@@ -307,7 +308,7 @@ fn in_the_way(
 ) -> Result<Option<ConflictLine>, Failure> {
     let Some(hold) = open.catalog.hold(&holding::key_of(workflow))? else { return Ok(None) };
     let is_own = hold.owner.holder == Holder::Component(by.to_owned());
-    let gives_way = priority.band() == Band::Critical && holding::yields(&hold);
+    let gives_way = priority.band() == Band::Critical && holding::yields(&hold, priority);
     if is_own || gives_way || hold.is_expired(session.now()) || !holding::is_alive(&hold.owner) {
         return Ok(None);
     }

@@ -3,7 +3,7 @@
 //! Owns its glue: the checks beside the state itself, and the report. Refuses to judge a state: see
 //! [`crate::soundness`].
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use wfr_catalog::ListQuery;
@@ -22,6 +22,9 @@ use crate::results::{StateChecks, StateFigures, StateValidation, Verdict};
 use crate::session::Session;
 use crate::soundness::{Sight, look};
 use crate::{verify, view};
+
+/// How long a validation looks for what a workflow needs.
+const PROBES_MAX: Duration = Duration::from_secs(5);
 
 /// Looks whether a state can be relied on.
 pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Result<Success<StateValidation>, Failure> {
@@ -102,7 +105,8 @@ fn layers(sight: &Sight, depth: ValidationLevel) -> StateChecks {
 
 fn probe(open: &Open, session: &Session, state: &Whole, depth: ValidationLevel) -> Vec<Probed> {
     let declared = dependencies::declared(&state.head.dependencies);
-    dependencies::probe(open, session, Some(state), &declared, depth == ValidationLevel::Comprehensive)
+    let limits = (depth == ValidationLevel::Comprehensive, PROBES_MAX);
+    dependencies::start(open.root(), session, Some(state), declared, limits).finish()
 }
 
 /// Whether all that could be looked for is there.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use wfr_model::message::Priority;
-use wfr_model::{AllocationId, RecoveryId, Span, WorkflowId};
+use wfr_model::{AllocationId, EventName, RecoveryId, Span, Timestamp, WorkflowId};
 
 use super::values::{HostPath, On};
 
@@ -252,12 +252,16 @@ pub struct RecoveryStatusUpdate {
     pub workflow_id: Option<WorkflowId>,
     /// The recovery.
     pub recovery_id: Option<RecoveryId>,
-    /// How it stands.
+    /// How it stands; what the type of event says where it is not given.
     #[serde(alias = "recovery_status")]
     pub status: Option<RecoveryState>,
+    /// The event that says the same: `RECOVERY_INITIATED`, `RECOVERY_COMPLETED` or `RECOVERY_FAILED`.
+    pub event_type: Option<EventName>,
+    /// When it stood so; the present where it is not given.
+    pub timestamp: Option<Timestamp>,
     /// Who runs it.
     pub component: Option<String>,
     /// What else is known of it; kept with the event.
-    #[serde(alias = "summary")]
+    #[serde(alias = "summary", alias = "recovery_data")]
     pub details: Option<Map<String, Value>>,
 }

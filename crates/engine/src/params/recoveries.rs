@@ -4,6 +4,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use wfr_model::config::DependencyValidation;
 use wfr_model::{Digest, RecoveryId, Span, Timestamp, WorkflowId};
 
 use super::values::{HostPath, On};
@@ -72,7 +73,7 @@ pub struct ErrorHandling {
     pub validation_failures: Option<OnDamage>,
     /// What is done where damage is met while restoring: the tree as it was is put back.
     pub corruption_detection: Option<CorruptionDetection>,
-    /// What is done about dependencies; comes with the workflow's state.
+    /// What is done about dependencies: their graph follows from the state, which is restored.
     pub dependency_errors: Option<DependencyErrors>,
 }
 
@@ -157,8 +158,11 @@ pub struct Restore {
     pub validate_integrity: On,
     /// Whether progress recorded since the checkpoint is kept in the workflow's state.
     pub preserve_progress: bool,
-    /// Whether the coordination hub is told.
-    pub notify_coordination_hub: bool,
+    /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in
+    /// any case.
+    pub notify_coordination_hub: On,
+    /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
+    pub wait: Option<Span>,
     /// Prints what would be done, with a digest, and does nothing.
     pub plan: bool,
     /// Does it if the plan has this digest, and refuses a stale one.
@@ -191,7 +195,11 @@ pub struct Restore {
     pub strict_mode: Option<bool>,
     /// What is done about damage; `abort` where neither this nor the configuration says.
     pub error_handling: Option<OnDamage>,
-    /// The reference's form of the seven keys before.
+    /// How hard it looks whether all that the workflow needs and had at the checkpoint is there: `none`, `basic`,
+    /// `comprehensive` (with versions) or `strict` (what is missing refuses); else as the configuration says, with
+    /// `strict_mode` strictly.
+    pub dependency_validation: Option<DependencyValidation>,
+    /// The reference's form of the seven keys `checksum_validation` to `error_handling`.
     pub validation_config: Option<ValidationConfig>,
 }
 
@@ -247,10 +255,14 @@ pub struct EmergencyRestore {
     pub use_latest_valid_checkpoint: On,
     /// Whether the checkpoint is taken without being read whole first; what is restored is still verified.
     pub skip_validation: bool,
-    /// How urgent it is, for the audit trail.
+    /// How urgent it is: holds of others on the workflow in a lower band give way, all others refuse it. Its events carry
+    /// it, too.
     pub priority: Priority,
-    /// Whether stakeholders are told.
-    pub notify_stakeholders: bool,
+    /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in
+    /// any case.
+    pub notify_stakeholders: On,
+    /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
+    pub wait: Option<Span>,
     /// Prints what would be done, with a digest, and does nothing.
     pub plan: bool,
     /// Does it if the plan has this digest, and refuses a stale one.
@@ -292,6 +304,16 @@ pub struct Undo {
     pub allow_config: bool,
     /// Whether modification times are put back too.
     pub exact_mtime: On,
+    /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in
+    /// any case.
+    pub notify_coordination_hub: On,
+    /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
+    pub wait: Option<Span>,
+}
+
+/// The longest time to wait, as a call gives it.
+pub fn patience(wait: Option<Span>) -> std::time::Duration {
+    wait.map_or(std::time::Duration::ZERO, |span| span.duration().unwrap_or(std::time::Duration::MAX))
 }
 
 impl Undo {

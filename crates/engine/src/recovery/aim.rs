@@ -4,16 +4,16 @@
 //! the recovery ended: state and files agree, or neither has changed.
 
 use serde_json::{Map, Value, json};
-use wfr_catalog::{CatalogError, CheckpointRow};
-use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
+use wfr_catalog::{CatalogError, CheckpointRow, Hold};
+use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
 use wfr_model::workflow::Whole;
 use wfr_model::{Event, EventName, EventType, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
 use crate::error::Failure;
 use crate::open::Open;
-use crate::results::StateChanges;
-use crate::state;
+use crate::results::{HoldLine, StateChanges};
+use crate::{announce, state};
 
 /// Who the events are from.
 pub const COORDINATOR: &str = "workflow-recovery";
@@ -99,8 +99,8 @@ pub fn changes(data: &Map<String, Value>) -> StateChanges {
     }
 }
 
-/// The event that a recovery begins with.
-pub fn initiated(record: &RecoveryRecord) -> Event {
+/// The event that a recovery begins with; with the hold that was taken over for it.
+pub fn initiated(record: &RecoveryRecord, preempted: Option<&Hold>) -> Event {
     let data = json!({
         "recovery_id": record.recovery_id,
         "recovery_type": record.kind,
@@ -108,6 +108,7 @@ pub fn initiated(record: &RecoveryRecord) -> Event {
         "coordinator": COORDINATOR,
         "target_checkpoint": record.target,
         "safety_checkpoint": record.safety_checkpoint,
+        "preempted": preempted.map(HoldLine::of),
     });
     event(record, "initiated", EventType::RecoveryInitiated, record.started_at, data)
 }
@@ -167,12 +168,7 @@ fn event(record: &RecoveryRecord, what: &str, kind: EventType, now: Timestamp, d
             Value::Object(data) => data,
             _ => Map::new(),
         },
-        priority: Some(json!(priority(record.kind))),
+        priority: Some(json!(announce::urgency(record.kind, &record.parameters))),
         ttl_seconds: None,
     }
-}
-
-/// Recoveries have the critical band, from 90 to 100.
-fn priority(kind: RecoveryKind) -> u8 {
-    if kind == RecoveryKind::EmergencyRestore { 100 } else { 90 }
 }

@@ -4,13 +4,16 @@
 
 use wfr_catalog::CatalogError;
 use wfr_model::RecoveryId;
+use wfr_model::finding::Finding;
 use wfr_model::recovery::{RecoveryRecord, RecoveryStatus};
 use wfr_recovery::apply::{self, Environment, Outcome};
 use wfr_recovery::leftovers;
 use wfr_store::Store;
 
 use super::aim::{Aim, Purpose};
-use super::end;
+use super::ending;
+use super::record::{Ending, end};
+use crate::announce;
 use crate::error::Failure;
 use crate::holding::{self, Held};
 use crate::open::Open;
@@ -23,6 +26,8 @@ pub struct Finished {
     pub resumed: Vec<(RecoveryId, Outcome)>,
     /// Recoveries that never reached it: nothing had been changed.
     pub aborted: Vec<RecoveryId>,
+    /// What went wrong beside.
+    pub findings: Vec<Finding>,
 }
 
 /// Ends what is unfinished; quick where nothing is.
@@ -51,11 +56,13 @@ pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>, take_bac
             apply::forget(&journal, &id)?;
             continue;
         }
-        let outcome = complete(session, open, &id, take_back)?;
+        let (outcome, findings) = complete(session, open, &id, take_back)?;
         finished.resumed.push((id, outcome));
+        finished.findings.extend(findings);
     }
     for record in open.catalog.unfinished()? {
-        end(session, open, &record, None, RecoveryStatus::Aborted, None)?;
+        let ending = Ending::aborted("its process ended before anything was changed");
+        finished.findings.extend(tell_end(session, open, &record, &ending)?);
         finished.aborted.push(record.recovery_id);
     }
     // The hold is ours, so no staging directory belongs to a living recovery.
@@ -68,7 +75,26 @@ pub fn has_ended(open: &Open, id: &RecoveryId) -> Result<bool, CatalogError> {
     Ok(open.catalog.recovery(id)?.is_some_and(|record| record.status != RecoveryStatus::Started))
 }
 
-fn complete(session: &Session, open: &Open, id: &RecoveryId, take_back: bool) -> Result<Outcome, Failure> {
+/// Records the end of a recovery that another process began, and tells those that were told of its beginning.
+fn tell_end(
+    session: &Session,
+    open: &Open,
+    record: &RecoveryRecord,
+    ending: &Ending<'_>,
+) -> Result<Vec<Finding>, Failure> {
+    let announced = announce::take_up(session, open, record);
+    end(session, open, (record, &announced), ending)?;
+    // What its process held besides, nobody holds any more. Where that cannot be recorded, who wants it takes it over.
+    let _ = holding::forget_dead(open, &record.workflow_id);
+    Ok(announced.ended())
+}
+
+fn complete(
+    session: &Session,
+    open: &Open,
+    id: &RecoveryId,
+    take_back: bool,
+) -> Result<(Outcome, Vec<Finding>), Failure> {
     let committed = apply::reopen(&open.vault.journal(), id)?;
     let store = open.store()?;
     let journal = open.vault.journal();
@@ -82,12 +108,13 @@ fn complete(session: &Session, open: &Open, id: &RecoveryId, take_back: bool) ->
         on_step: &|done, total| session.meter.step(done, total),
     };
     let outcome = if take_back { committed.take_back(&environment)? } else { committed.run(&environment)? };
+    let mut findings = Vec::new();
     if let Some(record) = open.catalog.recovery(id)? {
         let aim = aim_of(open, &store, &record)?;
-        end(session, open, &record, aim.as_ref(), outcome.status, Some(outcome.report.clone()))?;
+        findings = tell_end(session, open, &record, &ending(&outcome, aim.as_ref()))?;
     }
     committed.finish(open.root(), outcome.status)?;
-    Ok(outcome)
+    Ok((outcome, findings))
 }
 
 /// The state that an unfinished recovery aims at.

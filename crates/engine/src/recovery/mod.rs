@@ -5,22 +5,27 @@
 mod aim;
 mod check;
 mod finish;
+pub mod pace;
 mod planning;
+mod record;
+mod turn;
 
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use wfr_catalog::{CheckpointRow, NewOperation, RecoveryEnd};
+use wfr_catalog::{CheckpointRow, Hold, NewOperation};
 use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger};
+use wfr_model::finding::Finding;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
-use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, TreePath, WorkflowId};
+use wfr_model::{CheckpointId, Digest, RecoveryId, TreePath, WorkflowId};
 use wfr_recovery::apply::{self, Environment, GaveUp, OnFailure, Options, Outcome};
 use wfr_recovery::checkout::{Checkout, Written};
 use wfr_store::Store;
 
 use crate::checkpoint::{self, Request};
+use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::holding;
 use crate::open::Open;
@@ -28,12 +33,14 @@ use crate::params::Consent;
 use crate::results::StateChanges;
 use crate::scanning::Effort;
 use crate::session::Session;
-use crate::{links, manifests, mint};
+use crate::{announce, links, manifests, mint};
 
-use aim::{Aim, Purpose};
+use aim::Purpose;
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended};
 pub use planning::{Planned, check_consent, plan_beside, plan_dry};
+use record::{Begun, Ending};
+pub use turn::wait_for_turn;
 
 /// A recovery to be run.
 pub struct Order {
@@ -59,11 +66,20 @@ pub struct Order {
     pub functional_check: Option<FunctionalCheck>,
     /// How long it may take.
     pub time_limit: Option<Duration>,
-    /// The parameters as given, for the audit trail.
+    /// Whether what the workflow needs is there; it goes with the plan and the result.
+    pub needs: Validated,
+    /// How long it waits for whoever holds the workspace or the workflow.
+    pub wait: Duration,
+    /// The parameters as given, for the audit trail; they also say who is told, and how much it matters.
     pub parameters: Value,
 }
 
 impl Order {
+    /// What it does, for people.
+    fn label(&self) -> String {
+        format!("{} of {} to {}", self.kind.as_str(), self.workflow, self.target.name)
+    }
+
     /// What decides on the state that it aims at.
     fn purpose(&self) -> Purpose<'_> {
         Purpose { workflow: &self.workflow, undoes: self.undoes.as_ref(), parameters: &self.parameters }
@@ -88,35 +104,52 @@ pub struct Ended {
     pub edited: Vec<TreePath>,
     /// What the functional check said; `None` where none was asked for.
     pub functional: Option<CheckEnd>,
+    /// How long it took, from its record to its end.
+    pub length: Duration,
+    /// The hold on the workflow's resources that was taken over for it.
+    pub preempted: Option<Hold>,
+    /// What went wrong beside.
+    pub findings: Vec<Finding>,
 }
 
 /// Runs a recovery. The caller has checked the target. With [`Consent::None`] or a stale digest nothing is changed.
 /// `None`: nothing was to be done, and nobody had agreed to more.
 pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) -> Result<Option<Ended>, Failure> {
+    wait_for_turn(session, order.wait, || try_recover(session, open, order, consent))
+}
+
+fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) -> Result<Option<Ended>, Failure> {
     let begun = Instant::now();
-    let label = format!("{} of {} to {}", order.kind.as_str(), order.workflow, order.target.name);
     make_root(open.root())?;
-    let held = holding::hold(open, &label, session.now())?;
-    finish::finish_held(session, open, &held, false)?;
+    let mut held = holding::hold(open, &order.label(), session.now())?;
+    let finished = finish::finish_held(session, open, &held, false)?;
     if !matches!(consent, Consent::Yes | Consent::Digest(_)) {
         let planned = planning::plan_dry(session, open, &open.store()?, order)?;
         planning::check_consent(&planned, consent)?;
         return Ok(None);
     }
+    // Whoever would be refused in the end is refused before anything is saved.
+    let priority = announce::urgency(order.kind, &order.parameters);
+    holding::may_take(open, &order.workflow, (&session.actor, priority), session.now())?;
     let safety = save(session, open, order)?;
     let store = open.store()?;
     let planned = planning::plan_from(session, open, &store, order, &safety)
         .and_then(|planned| planning::check(&planned, order, consent).map(|()| planned));
-    let plan = match planned {
-        Ok(plan) => plan,
+    let planned = match planned {
+        Ok(planned) => planned,
         Err(refused) => {
             forget(session, open, order, &safety)?;
             return Err(refused);
         }
     };
     let deadline = order.time_limit.map(|limit| begun + limit);
-    let ended = run(session, open, &store, order, &plan, &safety, deadline)?;
-    drop(held);
+    let begun = record::begin(session, open, order, &safety, (&planned.plan, &mut held)).inspect_err(|_| {
+        // Why it did not begin is what counts; a safety checkpoint that stays is a checkpoint.
+        let _ = forget(session, open, order, &safety);
+    })?;
+    let mut ended = run(session, open, &store, order, &planned, (&safety, begun), deadline)?;
+    ended.findings.extend(finished.findings);
+    ended.findings.splice(0..0, order.needs.findings.iter().cloned());
     Ok(Some(ended))
 }
 
@@ -151,6 +184,8 @@ fn save(session: &Session, open: &Open, order: &Order) -> Result<CheckpointRow, 
     request.trigger = Some(Trigger::PreCritical);
     request.tags = vec![SAFETY_TAG.to_owned()];
     request.base_name = Some(base);
+    // Whoever comes back to it is where they were; a recovery waits for no tool.
+    request.needs = checkpoint::Needs::Named;
     let created = checkpoint::create(open, &request, session, Effort::default())?;
     Ok(open.catalog.resolve(None, created.manifest.checkpoint_id.as_str())?)
 }
@@ -161,11 +196,11 @@ fn run(
     store: &Store,
     order: &Order,
     planned: &Planned,
-    safety: &CheckpointRow,
+    (safety, begun): (&CheckpointRow, Begun),
     deadline: Option<Instant>,
 ) -> Result<Ended, Failure> {
     let plan = &planned.plan;
-    let record = begin(session, open, order, safety)?;
+    let Begun { record, announced, preempted } = begun;
     let id = record.recovery_id.clone();
     let step = |done: usize, total: usize| {
         session.meter.step(done, total);
@@ -190,15 +225,18 @@ fn run(
     let committed = match apply::prepare(&environment, plan, options) {
         Ok(committed) => committed,
         Err(error) => {
-            end(session, open, &record, None, RecoveryStatus::Aborted, None)?;
+            let aborted = Ending::aborted(error.to_string());
+            record::end(session, open, (&record, &announced), &aborted)?;
+            announced.ended();
             return Err(error.into());
         }
     };
     let outcome = or_with_reserve(open, || Ok(committed.run(&environment)?))?;
-    let report = || Some(outcome.report.clone());
-    or_with_reserve(open, || end(session, open, &record, planned.aim.as_ref(), outcome.status, report()))?;
+    let ending = ending(&outcome, planned.aim.as_ref());
+    or_with_reserve(open, || record::end(session, open, (&record, &announced), &ending))?;
     // The end is recorded: what cannot be tidied up now, the next command does.
     let _ = committed.finish(open.root(), outcome.status);
+    let length = u64::try_from(session.now().0.saturating_sub(record.started_at.0)).unwrap_or(0);
     let Outcome { status, report, reason } = outcome;
     let is_back = status == RecoveryStatus::TakenBack;
     let edited = if is_back { vec![] } else { check::edited_since(open, store, plan, &report)? };
@@ -211,6 +249,9 @@ fn run(
         reason,
         edited,
         functional: None,
+        length: Duration::from_nanos(length),
+        preempted,
+        findings: announced.ended(),
     };
     if let (Some(check), RecoveryStatus::Done) = (&order.functional_check, status) {
         let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -218,6 +259,16 @@ fn run(
         ended.functional = Some(passed);
     }
     Ok(ended)
+}
+
+/// How an outcome is recorded.
+fn ending<'a>(outcome: &Outcome, aim: Option<&'a aim::Aim>) -> Ending<'a> {
+    let first = outcome.report.failed.first();
+    let why = outcome.reason.as_ref().map(ToString::to_string).or_else(|| {
+        let failed = outcome.report.failed.len();
+        first.map(|step| format!("`{}` could not be done ({failed} in all)", step.path))
+    });
+    Ending { status: outcome.status, why, report: Some(outcome.report.clone()), aim }
 }
 
 /// Does a step behind the commit point, with the reserve given up where the disk is full. A failure is told as one that
@@ -239,52 +290,6 @@ fn or_with_reserve<T>(open: &Open, mut step: impl FnMut() -> Result<T, Failure>)
 /// Owners can be set by a privileged process only.
 pub fn with_owner() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-fn begin(session: &Session, open: &Open, order: &Order, safety: &CheckpointRow) -> Result<RecoveryRecord, Failure> {
-    let record = RecoveryRecord {
-        recovery_id: mint::recovery(),
-        kind: order.kind,
-        workflow_id: order.workflow.clone(),
-        target: order.target.checkpoint_id.clone(),
-        safety_checkpoint: Some(safety.checkpoint_id.clone()),
-        status: RecoveryStatus::Started,
-        actor: session.actor.clone(),
-        parameters: order.parameters.clone(),
-        undoes: order.undoes.as_ref().map(|record| record.recovery_id.clone()),
-        undone_by: None,
-        started_at: session.now(),
-        ended_at: None,
-        report: None,
-    };
-    open.catalog.begin_recovery(&record, &[aim::initiated(&record)])?;
-    Ok(record)
-}
-
-/// Records how a recovery ended, and sets the workflow's state with it.
-fn end(
-    session: &Session,
-    open: &Open,
-    record: &RecoveryRecord,
-    aim: Option<&Aim>,
-    status: RecoveryStatus,
-    report: Option<ApplyReport>,
-) -> Result<(), Failure> {
-    let now: Timestamp = session.now();
-    let id = &record.recovery_id;
-    let audit = NewOperation {
-        operation_id: mint::operation(),
-        operation: "recovery".to_owned(),
-        actor: session.actor.clone(),
-        at: now,
-        workflow_id: Some(record.workflow_id.clone()),
-        parameters: serde_json::json!({"recovery_id": id}),
-        inverse: Some(serde_json::json!({"operation": "undo", "recovery_id": id})),
-        result: serde_json::json!({"status": status}),
-    };
-    let end = RecoveryEnd { status, report, ended_at: now };
-    let events = || aim::ended(open, record, aim, status, end.report.as_ref(), now);
-    Ok(open.catalog.finish_recovery(id, &end, &audit, &events)?)
 }
 
 /// Writes a checkpoint's tree into an empty directory, which is made where it is missing; files that need one of the

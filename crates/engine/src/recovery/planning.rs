@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use wfr_catalog::{CheckpointRow, ListQuery};
 use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
+use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Plan, RootMeta};
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::plan::{Goal, LinkGroups, plan};
@@ -36,6 +37,8 @@ pub struct Planned {
     pub state: Option<StateChanges>,
     /// The state that it aims at; `None` where it leaves the state alone.
     pub aim: Option<Aim>,
+    /// What is known to be missing, or another one, as the order has it.
+    pub findings: Vec<Finding>,
 }
 
 impl Planned {
@@ -140,17 +143,18 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
     let mut made = plan(objects, &goal)?;
     let aim = Aim::of(open, objects, &order.target, &order.purpose())?;
     let state = aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
+    let findings = order.needs.findings.clone();
     if order.undoes.is_some() {
         if !order.over_edits {
             leave_later_edits(open, objects, order, &mut made)?;
         }
-        return Ok(Planned { plan: made, blast_radius: vec![], moved_heads: vec![], state, aim });
+        return Ok(Planned { plan: made, blast_radius: vec![], moved_heads: vec![], state, aim, findings });
     }
     leave_damaged(objects, order, &mut made)?;
     let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
     let then = files.map(|files| files.repositories).unwrap_or_default();
     let moved_heads = repositories::moved(open, &then);
-    Ok(Planned { plan: made, blast_radius: blast_radius(open, order)?, moved_heads, state, aim })
+    Ok(Planned { plan: made, blast_radius: blast_radius(open, order)?, moved_heads, state, aim, findings })
 }
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.

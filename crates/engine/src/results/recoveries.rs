@@ -4,11 +4,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict, Kept, RootChange, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
 use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, TreePath, WorkflowId};
 
-use super::Verdict;
+use super::{HoldLine, Verdict};
 
 /// How many parts of a workflow's state a recovery changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +48,9 @@ pub struct PlanResult {
     pub kept: Vec<Kept>,
     /// Git repositories whose HEAD moved since the checkpoint; `wfr` leaves `.git` as it is.
     pub moved_heads: Vec<MovedHead>,
+    /// What the workflow needs and had at the checkpoint that is missing now, or another one.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
 
 /// A git repository whose HEAD is not where it was.
@@ -70,9 +74,9 @@ pub struct MovedHead {
 pub struct ValidationResults {
     /// The checkpoint before, and the tree after.
     pub integrity_check: Verdict,
-    /// Dependencies; they come with the workflow's state.
+    /// Whether all that the workflow needs and had at the checkpoint is there.
     pub dependency_validation: Verdict,
-    /// Performance; it comes with monitoring.
+    /// Whether it took no longer than earlier recoveries of its kind let expect.
     pub performance_check: Verdict,
     /// The command given as `functional_check`.
     pub functional_check: Verdict,
@@ -116,6 +120,12 @@ pub struct Recovered {
     pub displaced: Vec<Displaced>,
     /// Checkpoints that an emergency restore passed over, newest first.
     pub passed_over: Vec<CheckpointId>,
+    /// The hold on the workflow's resources that was taken over for it.
+    #[serde(default)]
+    pub preempted: Option<HoldLine>,
+    /// What went wrong beside, or might: nothing of it made the recovery fail.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// The plan: with `--plan`, and where consent was missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanResult>,
@@ -214,4 +224,7 @@ pub struct Resumed {
     pub resumed: Vec<ResumedRecovery>,
     /// Recoveries that had changed nothing yet, now recorded as aborted.
     pub aborted: Vec<RecoveryId>,
+    /// What went wrong beside: nothing of it made `resume` fail.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }

@@ -1,6 +1,6 @@
 //! Rows that a rebuild or an import brings.
 
-use wfr_catalog::{Catalog, CatalogError, NewCheckpoint};
+use wfr_catalog::{Beside, Catalog, CatalogError, NewCheckpoint};
 use wfr_model::checkpoint::Predecessor;
 use wfr_model::recovery::RecoveryStatus;
 
@@ -46,6 +46,6 @@ pub fn recoveries_come_back(make: Make<'_>) {
     assert!(!catalog.insert_recovered_recovery(&record).unwrap());
     assert_eq!(catalog.unfinished().unwrap(), [record]);
     let end = wfr_catalog::RecoveryEnd { status: RecoveryStatus::Done, report: None, ended_at: at(9) };
-    catalog.finish_recovery(&rec(1), &end, &op(1, "resume"), &|| Ok(vec![])).unwrap();
+    catalog.finish_recovery(&rec(1), &end, &op(1, "resume"), &|| Ok(Beside::default())).unwrap();
     assert_eq!(catalog.latest_undoable(None).unwrap().unwrap().recovery_id, rec(1));
 }

@@ -1,7 +1,12 @@
 //! Recoveries from their beginning to their undoing.
 
-use wfr_catalog::{Catalog, CatalogError, RecoveryEnd, RecoveryFilter};
-use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus as S};
+use std::time::Duration;
+
+use wfr_catalog::{Beside, Catalog, CatalogError, Hold, HoldRequest, Holder, NewMessage, Owner};
+use wfr_catalog::{RecoveryEnd, RecoveryFilter, Taking};
+use wfr_model::message::Priority;
+use wfr_model::plan::Action;
+use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus as S, StepEnd, StepReport};
 use wfr_model::{RecoveryId, Timestamp};
 
 use crate::sample::{add, at, ckpt, digest, op, rec, restore, wf};
@@ -24,9 +29,13 @@ fn filled(make: Make<'_>) -> Catalog {
 /// Begins recovery `number` to checkpoint 1, saves the tree as checkpoint `number`, ends it.
 fn run(catalog: &Catalog, number: u64, undoes: Option<RecoveryId>, status: S) {
     let kind = if undoes.is_some() { RecoveryKind::Undo } else { RecoveryKind::Restore };
-    catalog.begin_recovery(&RecoveryRecord { kind, undoes, ..restore(number, ckpt(1)) }, &[]).unwrap();
+    catalog
+        .begin_recovery(&RecoveryRecord { kind, undoes, ..restore(number, ckpt(1)) }, None, &|_| Beside::default())
+        .unwrap();
     catalog.set_safety(&rec(number), &ckpt(number)).unwrap();
-    catalog.finish_recovery(&rec(number), &end(status), &op(100 + number, "restore"), &|| Ok(vec![])).unwrap();
+    catalog
+        .finish_recovery(&rec(number), &end(status), &op(100 + number, "restore"), &|| Ok(Beside::default()))
+        .unwrap();
 }
 
 fn undoable(catalog: &Catalog) -> Option<RecoveryId> {
@@ -36,12 +45,12 @@ fn undoable(catalog: &Catalog) -> Option<RecoveryId> {
 pub fn a_recovery_runs_its_course(make: Make<'_>) {
     let catalog = filled(make);
     let mut record = restore(1, ckpt(2));
-    catalog.begin_recovery(&record, &[]).unwrap();
+    catalog.begin_recovery(&record, None, &|_| Beside::default()).unwrap();
     assert_eq!(catalog.recovery(&rec(1)).unwrap(), Some(record.clone()));
     assert_eq!(catalog.unfinished().unwrap(), [record.clone()]);
     assert_eq!(undoable(&catalog), None);
     catalog.set_safety(&rec(1), &ckpt(9)).unwrap();
-    catalog.finish_recovery(&rec(1), &end(S::Done), &op(50, "restore"), &|| Ok(vec![])).unwrap();
+    catalog.finish_recovery(&rec(1), &end(S::Done), &op(50, "restore"), &|| Ok(Beside::default())).unwrap();
     record.safety_checkpoint = Some(ckpt(9));
     (record.status, record.ended_at, record.report) = (S::Done, Some(at(77)), Some(ApplyReport::default()));
     assert_eq!(catalog.recovery(&rec(1)).unwrap(), Some(record));
@@ -56,16 +65,18 @@ pub fn an_end_stands(make: Make<'_>) {
     run(&catalog, 2, None, S::Done);
     let first = catalog.recovery(&rec(2)).unwrap();
     let later = RecoveryEnd { ended_at: Timestamp(1), report: None, ..end(S::Done) };
-    catalog.finish_recovery(&rec(2), &later, &op(200, "resume"), &|| Ok(vec![])).unwrap();
+    catalog.finish_recovery(&rec(2), &later, &op(200, "resume"), &|| Ok(Beside::default())).unwrap();
     assert_eq!(catalog.recovery(&rec(2)).unwrap(), first);
-    let other = catalog.finish_recovery(&rec(2), &end(S::TakenBack), &op(201, "resume"), &|| Ok(vec![])).unwrap_err();
+    let other = catalog
+        .finish_recovery(&rec(2), &end(S::TakenBack), &op(201, "resume"), &|| Ok(Beside::default()))
+        .unwrap_err();
     assert!(matches!(other, CatalogError::AlreadyFinished { status: "done", .. }), "{other}");
     assert!(matches!(
-        catalog.finish_recovery(&rec(3), &end(S::Done), &op(1, "x"), &|| Ok(vec![])),
+        catalog.finish_recovery(&rec(3), &end(S::Done), &op(1, "x"), &|| Ok(Beside::default())),
         Err(CatalogError::NotFound { .. })
     ));
     assert!(matches!(
-        catalog.finish_recovery(&rec(2), &end(S::Started), &op(1, "x"), &|| Ok(vec![])),
+        catalog.finish_recovery(&rec(2), &end(S::Started), &op(1, "x"), &|| Ok(Beside::default())),
         Err(CatalogError::Refused(_))
     ));
 }
@@ -84,7 +95,7 @@ pub fn undo_and_undo_of_undo(make: Make<'_>) {
     run(&catalog, 6, None, S::Aborted);
     for (number, word) in [(3, "rec_"), (6, "aborted")] {
         let again = RecoveryRecord { undoes: Some(rec(number)), ..restore(7, ckpt(1)) };
-        match catalog.begin_recovery(&again, &[]).unwrap_err() {
+        match catalog.begin_recovery(&again, None, &|_| Beside::default()).unwrap_err() {
             CatalogError::NotUndoable { id, why } => assert!(id == rec(number) && why.contains(word), "{why}"),
             other => panic!("{other}"),
         }
@@ -110,25 +121,34 @@ pub fn what_can_not_begin(make: Make<'_>) {
     let catalog = filled(make);
     catalog.delete_checkpoints(&[ckpt(3)], &op(1, "cleanup-checkpoints")).unwrap();
     for target in [ckpt(3), ckpt(99)] {
-        assert!(matches!(catalog.begin_recovery(&restore(1, target), &[]), Err(CatalogError::NotFound { .. })));
+        assert!(matches!(
+            catalog.begin_recovery(&restore(1, target), None, &|_| Beside::default()),
+            Err(CatalogError::NotFound { .. })
+        ));
     }
     let ended = RecoveryRecord { status: S::Done, ..restore(1, ckpt(1)) };
-    assert!(matches!(catalog.begin_recovery(&ended, &[]), Err(CatalogError::Refused(_))));
+    assert!(matches!(catalog.begin_recovery(&ended, None, &|_| Beside::default()), Err(CatalogError::Refused(_))));
     let dangling = RecoveryRecord { undoes: Some(rec(9)), ..restore(1, ckpt(1)) };
-    assert!(matches!(catalog.begin_recovery(&dangling, &[]), Err(CatalogError::NotFound { what: "recovery", .. })));
-    catalog.begin_recovery(&restore(1, ckpt(1)), &[]).unwrap();
-    assert!(matches!(catalog.begin_recovery(&restore(1, ckpt(1)), &[]), Err(CatalogError::IdTaken { .. })));
+    assert!(matches!(
+        catalog.begin_recovery(&dangling, None, &|_| Beside::default()),
+        Err(CatalogError::NotFound { what: "recovery", .. })
+    ));
+    catalog.begin_recovery(&restore(1, ckpt(1)), None, &|_| Beside::default()).unwrap();
+    assert!(matches!(
+        catalog.begin_recovery(&restore(1, ckpt(1)), None, &|_| Beside::default()),
+        Err(CatalogError::IdTaken { .. })
+    ));
     assert_eq!(catalog.unfinished().unwrap().len(), 1);
 }
 
 pub fn needed_checkpoints_are_not_deleted(make: Make<'_>) {
     let catalog = filled(make);
-    catalog.begin_recovery(&restore(1, ckpt(2)), &[]).unwrap();
+    catalog.begin_recovery(&restore(1, ckpt(2)), None, &|_| Beside::default()).unwrap();
     catalog.set_safety(&rec(1), &ckpt(9)).unwrap();
     let all: Vec<_> = (1..=9).map(ckpt).collect();
     let deleted = catalog.delete_checkpoints(&all, &op(1, "cleanup-checkpoints")).unwrap();
     assert_eq!(deleted, [1, 3, 4, 5, 6, 7, 8].map(ckpt));
-    catalog.finish_recovery(&rec(1), &end(S::Done), &op(2, "restore"), &|| Ok(vec![])).unwrap();
+    catalog.finish_recovery(&rec(1), &end(S::Done), &op(2, "restore"), &|| Ok(Beside::default())).unwrap();
     assert_eq!(catalog.delete_checkpoints(&all, &op(3, "cleanup-checkpoints")).unwrap(), [2, 9].map(ckpt));
 }
 
@@ -141,7 +161,7 @@ pub fn roots_keep_what_is_needed(make: Make<'_>) {
     assert_eq!(catalog.pinned_checkpoints(0).unwrap(), []);
     assert_eq!(catalog.pinned_checkpoints(2).unwrap(), [4, 6].map(ckpt));
     assert_eq!(catalog.pinned_checkpoints(9).unwrap(), [2, 3, 4, 6].map(ckpt));
-    catalog.begin_recovery(&restore(7, ckpt(8)), &[]).unwrap();
+    catalog.begin_recovery(&restore(7, ckpt(8)), None, &|_| Beside::default()).unwrap();
     catalog.set_safety(&rec(7), &ckpt(9)).unwrap();
     assert_eq!(catalog.pinned_checkpoints(1).unwrap(), [6, 8, 9].map(ckpt));
     catalog.delete_checkpoints(&(1..=6).map(ckpt).collect::<Vec<_>>(), &op(1, "cleanup-checkpoints")).unwrap();
@@ -159,7 +179,11 @@ pub fn filters_and_order(make: Make<'_>) {
     let catalog = filled(make);
     run(&catalog, 2, None, S::Done);
     run(&catalog, 3, None, S::Aborted);
-    catalog.begin_recovery(&RecoveryRecord { workflow_id: wf("other"), ..restore(4, ckpt(1)) }, &[]).unwrap();
+    catalog
+        .begin_recovery(&RecoveryRecord { workflow_id: wf("other"), ..restore(4, ckpt(1)) }, None, &|_| {
+            Beside::default()
+        })
+        .unwrap();
     let ids = |workflow: Option<&str>, status, limit| {
         let filter = RecoveryFilter { workflow: workflow.map(wf), status };
         catalog.recoveries(&filter, limit).unwrap().into_iter().map(|record| record.recovery_id).collect::<Vec<_>>()
@@ -168,4 +192,52 @@ pub fn filters_and_order(make: Make<'_>) {
     assert_eq!(ids(None, None, 1), [rec(4)]);
     assert_eq!(ids(Some("wf"), None, 9), [3, 2].map(rec));
     assert_eq!(ids(Some("wf"), Some(S::Done), 9), [rec(2)]);
+}
+
+fn message(id: &str) -> NewMessage {
+    NewMessage { message_id: id.into(), kind: "note".into(), answers: None, body: "{}".into(), at: at(70) }
+}
+
+pub fn a_hold_and_messages_go_with_a_beginning(make: Make<'_>) {
+    let catalog = filled(make);
+    let hub = Owner { holder: Holder::Component("hub".into()), label: "hold".into() };
+    let mine = Owner { holder: Holder::Component("me".into()), label: "restore".into() };
+    let (priority, now) = (Priority::USUAL, at(70));
+    let asked = |owner| HoldRequest { key: "workflow:wf", owner, reason: None, priority, now, expires_at: None };
+    let before = catalog.acquire_hold(&asked(&hub), &|_| true).unwrap();
+    let begin = |number, yields: bool| {
+        let taking = Taking { request: asked(&mine), alive: &|_| true, yields: &|_| yields };
+        let beside = |preempted: Option<&Hold>| {
+            assert_eq!(preempted.map(|hold| hold.token), Some(before));
+            Beside { messages: vec![message("m")], operations: vec![op(40, "preempted")], ..Beside::default() }
+        };
+        catalog.begin_recovery(&restore(number, ckpt(1)), Some(&taking), &beside)
+    };
+    // Where it is not to be had, nothing of it has happened.
+    assert!(matches!(begin(1, false), Err(CatalogError::Held(_))));
+    assert_eq!((catalog.unfinished().unwrap(), catalog.messages(9).unwrap().len()), (vec![], 0));
+    let acquired = begin(1, true).unwrap().unwrap();
+    assert!(acquired.token > before && acquired.preempted.is_some());
+    assert_eq!(catalog.operations(1).unwrap()[0].operation, op(40, "preempted"));
+    assert_eq!(catalog.messages(9).unwrap()[0].message, message("m"));
+    catalog.release_holds(&[("workflow:wf".to_owned(), acquired.token), ("none".to_owned(), before)]).unwrap();
+    assert_eq!(catalog.hold("workflow:wf").unwrap(), None);
+}
+
+pub fn how_long_recoveries_took(make: Make<'_>) {
+    let catalog = filled(make);
+    run(&catalog, 1, None, S::Done);
+    run(&catalog, 2, None, S::TakenBack);
+    let begun = catalog.recovery(&rec(1)).unwrap().unwrap().started_at;
+    let length = Duration::from_nanos(u64::try_from(at(77).0 - begun.0).unwrap());
+    assert_eq!(catalog.recovery_lengths(RecoveryKind::Restore, 9).unwrap(), [length]);
+    assert_eq!(catalog.recovery_lengths(RecoveryKind::Undo, 9).unwrap(), []);
+    assert_eq!(catalog.recovery_rates(RecoveryKind::Restore, &rec(9), 9).unwrap(), [], "it did nothing");
+    catalog.begin_recovery(&restore(3, ckpt(1)), None, &|_| Beside::default()).unwrap();
+    let step = StepReport { path: "a".parse().unwrap(), action: Action::Replace, end: StepEnd::Done };
+    let report = ApplyReport { changed: vec![step.clone(), step], ..ApplyReport::default() };
+    let ended = RecoveryEnd { report: Some(report), ..end(S::Done) };
+    catalog.finish_recovery(&rec(3), &ended, &op(300, "restore"), &|| Ok(Beside::default())).unwrap();
+    assert_eq!(catalog.recovery_rates(RecoveryKind::Restore, &rec(9), 9).unwrap()[0].steps, 2);
+    assert_eq!(catalog.recovery_rates(RecoveryKind::Restore, &rec(3), 9).unwrap(), []);
 }

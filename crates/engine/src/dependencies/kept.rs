@@ -1,0 +1,80 @@
+//! What a checkpoint says of what its workflow needs.
+//!
+//! Owns the manifest's block, in the reference's form with what was found beside it. Refuses to name what nobody declared.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wfr_catalog::{Catalog, CatalogError};
+use wfr_model::config::{Config, DependencyValidation};
+use wfr_model::{Timestamp, WorkflowId};
+
+use super::{Declared, Need, Probed, Probing, Scope, declared, start};
+use crate::open::Open;
+use crate::session::Session;
+use crate::state;
+
+/// The manifest's block.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// Names of what is needed from outside of the workflow.
+    pub external_dependencies: Vec<String>,
+    /// Names of what the workflow itself made.
+    pub internal_dependencies: Vec<String>,
+    /// Names of what is needed of agents.
+    pub agent_dependencies: Vec<String>,
+    /// When it was looked for; `null` where the configuration says not to.
+    pub probed_at: Option<Timestamp>,
+    /// What was found, in the order of declaration.
+    pub probes: Vec<Probed>,
+}
+
+/// All that a workflow needs: what the configuration declares for all, and what its state declares.
+fn needs(catalog: &Catalog, config: &Config, workflow: &WorkflowId) -> Result<Vec<Declared>, CatalogError> {
+    let mut needs = declared(&config.dependencies.declared());
+    if let Some(state) = catalog.state(workflow)? {
+        for need in declared(&state.head.dependencies) {
+            if !needs.contains(&need) {
+                needs.push(need);
+            }
+        }
+    }
+    Ok(needs)
+}
+
+/// Begins to look for what a checkpoint's workflow needs, that hard; `None` where nothing is declared.
+pub fn for_checkpoint(
+    open: &Open,
+    session: &Session,
+    workflow: &WorkflowId,
+    how: DependencyValidation,
+) -> Result<Option<Probing>, CatalogError> {
+    let needs = needs(&open.catalog, &open.config, workflow)?;
+    if needs.is_empty() {
+        return Ok(None);
+    }
+    let is_of_state = how != DependencyValidation::None && needs.iter().any(|one| one.need.is_of_state());
+    let state = if is_of_state { state::present(&open.catalog, workflow)? } else { None };
+    // Where nothing is to be looked for, every need is a word.
+    let looked =
+        |one: Declared| if how == DependencyValidation::None { Declared { need: Need::Word, ..one } } else { one };
+    let needs = needs.into_iter().map(looked).collect();
+    let limits = (how.asks_for_versions(), open.config.dependencies.budget());
+    Ok(Some(start(open.root(), session, state.as_ref(), needs, limits)))
+}
+
+/// The block for what was found.
+pub fn kept(how: DependencyValidation, probes: Vec<Probed>, now: Timestamp) -> Value {
+    let names = |scope: Scope| -> Vec<String> {
+        probes.iter().filter(|one| one.scope == scope).map(|one| one.name.clone()).collect()
+    };
+    let is_looked_for = how != DependencyValidation::None;
+    let kept = Kept {
+        external_dependencies: names(Scope::External),
+        internal_dependencies: names(Scope::Internal),
+        agent_dependencies: names(Scope::Agent),
+        probed_at: is_looked_for.then_some(now),
+        probes: if is_looked_for { probes } else { vec![] },
+    };
+    serde_json::to_value(kept).unwrap_or_default()
+}

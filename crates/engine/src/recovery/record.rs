@@ -1,0 +1,185 @@
+//! What the catalog is told of a recovery's beginning and end, and others with it.
+//!
+//! Owns what stands in these two transactions: record, hold, events, messages, audit trail. Refuses to fail for the sake of
+//! a message.
+
+use serde_json::{Map, Value, json};
+use wfr_catalog::{Beside, CatalogError, CheckpointRow, Hold, NewOperation, Owner, Taking};
+use wfr_catalog::{HoldRequest, RecoveryEnd};
+use wfr_model::Event;
+use wfr_model::entry::Node;
+use wfr_model::plan::Plan;
+use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
+
+use super::Order;
+use super::aim::{self, Aim};
+use crate::announce::{self, Announced, Extent};
+use crate::error::Failure;
+use crate::holding::{self, Held};
+use crate::mint;
+use crate::open::Open;
+use crate::results::HoldLine;
+use crate::session::Session;
+
+/// A recovery that has begun.
+pub(super) struct Begun {
+    /// Its record.
+    pub record: RecoveryRecord,
+    /// Who is told of its end.
+    pub announced: Announced,
+    /// The hold that was taken over for it.
+    pub preempted: Option<Hold>,
+}
+
+/// How a recovery ended.
+pub(super) struct Ending<'e> {
+    /// With which status.
+    pub status: RecoveryStatus,
+    /// Why, where it did not end well.
+    pub why: Option<String>,
+    /// Step by step.
+    pub report: Option<ApplyReport>,
+    /// The state that it aimed at.
+    pub aim: Option<&'e Aim>,
+}
+
+impl Ending<'_> {
+    /// Of a recovery that never reached its commit point.
+    pub fn aborted(why: impl Into<String>) -> Self {
+        Self { status: RecoveryStatus::Aborted, why: Some(why.into()), report: None, aim: None }
+    }
+}
+
+/// Records that a recovery begins, and takes the workflow's resources for it.
+pub(super) fn begin(
+    session: &Session,
+    open: &Open,
+    order: &Order,
+    safety: &CheckpointRow,
+    (plan, held): (&Plan, &mut Held<'_>),
+) -> Result<Begun, Failure> {
+    let record = record(session, order, safety);
+    let mut announced = announce::prepare(session, open, &record, extent(plan));
+    let priority = announce::urgency(record.kind, &record.parameters);
+    let key = holding::key_of(&record.workflow_id);
+    let owner = Owner { label: order.label(), ..holding::myself() };
+    let taking = Taking {
+        request: HoldRequest {
+            key: &key,
+            owner: &owner,
+            reason: Some(holding::RECOVERY_REASON),
+            priority,
+            now: record.started_at,
+            expires_at: None,
+        },
+        alive: &holding::is_alive,
+        yields: &|standing| holding::yields(standing, priority),
+    };
+    let takes = holding::may_take(open, &record.workflow_id, (&session.actor, priority), record.started_at)?;
+    let acquired = told_or_not(&announced, |is_told| {
+        let beside = |preempted: Option<&Hold>| Beside {
+            events: vec![aim::initiated(&record, preempted)],
+            messages: if is_told { announced.opening(preempted) } else { vec![] },
+            operations: preempted.map(|hold| audit_of_preemption(&record, hold)).into_iter().collect(),
+        };
+        open.catalog.begin_recovery(&record, takes.then_some(&taking), &beside)
+    })?;
+    announced.begun();
+    let preempted = acquired.and_then(|acquired| {
+        held.and(key.clone(), acquired.token);
+        acquired.preempted
+    });
+    Ok(Begun { record, announced, preempted })
+}
+
+fn record(session: &Session, order: &Order, safety: &CheckpointRow) -> RecoveryRecord {
+    RecoveryRecord {
+        recovery_id: mint::recovery(),
+        kind: order.kind,
+        workflow_id: order.workflow.clone(),
+        target: order.target.checkpoint_id.clone(),
+        safety_checkpoint: Some(safety.checkpoint_id.clone()),
+        status: RecoveryStatus::Started,
+        actor: session.actor.clone(),
+        parameters: order.parameters.clone(),
+        undoes: order.undoes.as_ref().map(|record| record.recovery_id.clone()),
+        undone_by: None,
+        started_at: session.now(),
+        ended_at: None,
+        report: None,
+    }
+}
+
+/// How many files a plan changes, and how large they become.
+fn extent(plan: &Plan) -> Extent {
+    let size = |node: Option<&Node>| match node {
+        Some(Node::File(content)) => content.size,
+        _ => 0,
+    };
+    let bytes = plan.steps.iter().map(|step| size(step.after.as_ref().map(|entry| &entry.node))).sum();
+    Extent { files: Some(plan.steps.len() as u64), bytes: Some(bytes) }
+}
+
+fn audit_of_preemption(record: &RecoveryRecord, hold: &Hold) -> NewOperation {
+    NewOperation {
+        operation_id: mint::operation(),
+        operation: "hold preempted".to_owned(),
+        actor: record.actor.clone(),
+        at: record.started_at,
+        workflow_id: Some(record.workflow_id.clone()),
+        parameters: json!({"recovery_id": record.recovery_id}),
+        inverse: None,
+        result: json!({"preempted": HoldLine::of(hold)}),
+    }
+}
+
+/// Records how a recovery ended, sets the workflow's state with it, and says so.
+pub(super) fn end(
+    session: &Session,
+    open: &Open,
+    (record, announced): (&RecoveryRecord, &Announced),
+    ending: &Ending<'_>,
+) -> Result<(), Failure> {
+    let (now, status) = (session.now(), ending.status);
+    let id = &record.recovery_id;
+    let audit = NewOperation {
+        operation_id: mint::operation(),
+        operation: "recovery".to_owned(),
+        actor: session.actor.clone(),
+        at: now,
+        workflow_id: Some(record.workflow_id.clone()),
+        parameters: json!({"recovery_id": id}),
+        inverse: Some(json!({"operation": "undo", "recovery_id": id})),
+        result: json!({"status": status}),
+    };
+    let end = RecoveryEnd { status, report: ending.report.clone(), ended_at: now };
+    // A report in between must not be in the way of the end.
+    announced.stop();
+    told_or_not(announced, |is_told| {
+        let beside = || {
+            let events = aim::ended(open, record, ending.aim, status, end.report.as_ref(), now)?;
+            let closing = || announced.closing(status, ending.why.as_deref(), &summary(&events));
+            let messages = if is_told { closing() } else { vec![] };
+            Ok(Beside { events, messages, operations: vec![] })
+        };
+        open.catalog.finish_recovery(id, &end, &audit, &beside)
+    })?;
+    Ok(())
+}
+
+/// What the event of a recovery's end says is its summary.
+fn summary(events: &[Event]) -> Map<String, Value> {
+    events.last().map(|event| event.data.clone()).unwrap_or_default()
+}
+
+/// Does something with messages, and without them where that fails: then their loss is noted.
+fn told_or_not<T>(announced: &Announced, write: impl Fn(bool) -> Result<T, CatalogError>) -> Result<T, CatalogError> {
+    let error = match write(true) {
+        // Neither is for want of room or because of what a message says.
+        Err(error) if !matches!(error, CatalogError::Held(_) | CatalogError::Busy { .. }) => error,
+        ended => return ended,
+    };
+    let value = write(false)?;
+    announced.lost(&error);
+    Ok(value)
+}
