@@ -95,7 +95,7 @@ pub(crate) fn holds(dir: impl AsFd, name: &Path, entry: &Entry) -> io::Result<bo
             if slot.kind != FileType::Symlink {
                 return Ok(false);
             }
-            Ok(rustix::fs::readlinkat(dir, name, Vec::new())?.as_bytes() == target.as_slice())
+            Ok(disk::read_link(dir, name)? == *target)
         }
         Node::Dir(_) => Ok(slot.kind == FileType::Directory),
         Node::Fifo => Ok(slot.kind == FileType::Fifo),
