@@ -23,7 +23,7 @@ pub use crate::redo::RedoError;
 use crate::redo::{self, Head, Redo, RedoStep};
 use crate::stage::{self, Manner};
 use crate::step::{self, Ended, Ground};
-use crate::{beneath, displaced, metadata, permissions, probe};
+use crate::{beneath, displaced, metadata, permissions, probe, room};
 
 /// What a recovery works with.
 pub struct Environment<'e> {
@@ -196,6 +196,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     break_outside_links(&root, &mut steps).map_err(failed)?;
     let mut mounts = Mounts::new(root.as_fd()).map_err(failed)?;
     for step in &mut steps {
+        environment.check_time()?;
         step.mount = mounts.of(&step.path.parent().unwrap_or_default()).map_err(failed)?;
     }
     // Where the others are to be done anyway, each step that may not be done is reported.
@@ -206,7 +207,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     }
     let lifted = to_lift(&root, &steps).map_err(failed)?;
     let roots = mounts.into_roots();
-    check_room(&root, &roots, &steps)?;
+    room::check(environment.objects, &root, &roots, &steps)?;
     let manner = Manner { exact_mtime: plan.exact_mtime, with_owner: options.with_owner };
     let id = options.recovery.clone();
     let times = times_of(&root, &roots, &steps);
@@ -328,34 +329,8 @@ fn to_lift(root: &OwnedFd, steps: &[RedoStep]) -> io::Result<Vec<(TreePath, u32)
     Ok(lifted)
 }
 
-fn check_room(root: &OwnedFd, mounts: &[TreePath], steps: &[RedoStep]) -> Result<(), PrepareError> {
-    for (number, mount) in mounts.iter().enumerate() {
-        let here = steps.iter().filter(|step| usize::from(step.mount) == number && stage::is_staged(step));
-        let (mut bytes, mut files) = (0u64, 0u64);
-        for step in here {
-            files += 1;
-            if let Some(Node::File(content)) = step.after.as_ref().map(|entry| &entry.node) {
-                bytes = bytes.saturating_add(content.size.next_multiple_of(4_096));
-            }
-        }
-        let place = shown(mount);
-        let failed = |source| PrepareError::Workspace { place: place.clone().into(), source };
-        let dir = beneath::directory(root, mount).map_err(failed)?;
-        let room = rustix::fs::fstatvfs(&dir).map_err(|error| failed(error.into()))?;
-        let have = room.f_bavail.saturating_mul(room.f_frsize);
-        if bytes > have {
-            return Err(PrepareError::NoRoom { what: "bytes", need: bytes, have, place });
-        }
-        // File systems that make inodes as they need them say 0.
-        if room.f_files > 0 && files > room.f_favail {
-            return Err(PrepareError::NoRoom { what: "inodes", need: files, have: room.f_favail, place });
-        }
-    }
-    Ok(())
-}
-
 /// A mount in messages.
-fn shown(mount: &TreePath) -> String {
+pub(crate) fn shown(mount: &TreePath) -> String {
     if mount.is_root() { ".".to_owned() } else { mount.to_string() }
 }
 

@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use wfr_model::entry::{Entry, MODE_MASK, Node};
 use wfr_model::{Digest, FileTime, TreePath};
 use wfr_store::disk;
+use wfr_store::sparse::Sparse;
 
 /// The path of raw bytes.
 pub(crate) fn os(bytes: &[u8]) -> &Path {
@@ -110,5 +111,5 @@ pub(crate) fn open_file(dir: impl AsFd, name: &Path) -> io::Result<File> {
 
 /// The SHA-256 of a file.
 fn hash_file(dir: impl AsFd, name: &Path) -> io::Result<Digest> {
-    wfr_store::object::hash_reader(&mut open_file(dir, name)?)
+    wfr_store::object::hash_reader(&mut Sparse::new(open_file(dir, name)?))
 }
