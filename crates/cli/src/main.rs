@@ -9,6 +9,7 @@ mod consent;
 mod content;
 mod demo;
 mod environment;
+mod manual;
 mod operations;
 mod progress;
 mod render;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         return killed_restore();
     }
     match arguments::read(arguments) {
-        Ok(Asked::Text(text)) => answer::text(&text),
+        Ok(Asked::Text(text, global)) => answer::text(text, &global),
         Ok(Asked::Call(call)) => run(*call, Box::new(|_, _| {})),
         Err(wrong) => answer::failure(&wrong.operation, None, &wrong.global, &wrong.failure),
     }
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
 
 fn run(call: Call, on_step: OnStep) -> ExitCode {
     let Call { operation, global, words, parameters } = call;
-    let content = Content::new(global.json);
+    let content = Content::new(global.json || (global.quiet && operation.name == "demo"));
     let prepared = environment::session(operation.name, &global, &content, on_step).and_then(|mut session| {
         let parameters = operation.bind(&mut session, &words, parameters)?;
         Ok((session, parameters))
