@@ -404,19 +404,20 @@ impl Committed {
             self.set_root_mode(&root, true)?;
             all_back(failed)?;
             self.sync(&staging)?;
-            let report = self.settle(&staging, &[])?;
+            let report = self.settle(&staging, &[], false)?;
             return Ok(Outcome { status: RecoveryStatus::TakenBack, report, reason: Some(reason) });
         }
         self.lift(&root, false)?;
         self.set_root_mode(&root, false)?;
         self.sync(&staging)?;
-        let report = self.settle(&staging, &ends)?;
+        let report = self.settle(&staging, &ends, false)?;
         let status = if report.failed.is_empty() { RecoveryStatus::Done } else { RecoveryStatus::Partial };
         Ok(Outcome { status, report, reason: None })
     }
 
-    /// Takes everything back, however far it came: the tree is as it was before. What this process has no permission to
-    /// take back is reported, and the recovery ends `partial`: nobody is shut out for good by a file of somebody else's.
+    /// Takes everything back, however far it came: the tree is as it was before. What this process has no permission to take
+    /// back, or the disk cannot, is reported, and the recovery ends `partial`: nobody is shut out for good by a file of
+    /// somebody else's or by a bad block. What stood there is kept aside.
     pub fn take_back(&self, environment: &Environment<'_>) -> io::Result<Outcome> {
         let root = disk::open_dir(environment.root)?;
         let head = &self.redo.head;
@@ -427,11 +428,12 @@ impl Committed {
         let failed = self.back(&ground);
         self.lift(&root, false)?;
         self.set_root_mode(&root, true)?;
-        let (denied, other): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(_, error)| is_denied(error));
+        let (stuck, other): (Vec<_>, Vec<_>) =
+            failed.into_iter().partition(|(_, error)| is_denied(error) || error.raw_os_error() == Some(EIO));
         all_back(other)?;
         self.sync(&staging)?;
-        let mut report = self.settle(&staging, &[])?;
-        report.failed = denied
+        let mut report = self.settle(&staging, &[], !stuck.is_empty())?;
+        report.failed = stuck
             .iter()
             .map(|(step, error)| StepReport {
                 path: step.path.clone(),
@@ -439,7 +441,7 @@ impl Committed {
                 end: StepEnd::Failed(error.to_string()),
             })
             .collect();
-        let status = if denied.is_empty() { RecoveryStatus::TakenBack } else { RecoveryStatus::Partial };
+        let status = if stuck.is_empty() { RecoveryStatus::TakenBack } else { RecoveryStatus::Partial };
         Ok(Outcome { status, report, reason: None })
     }
 
@@ -502,12 +504,13 @@ impl Committed {
     }
 
     /// Drops or keeps displaced files and puts the report together: what the plan left alone is in it, too. Ends missing
-    /// at the back count as taken back.
-    fn settle(&self, staging: &[Staging], ends: &[Ended]) -> io::Result<ApplyReport> {
+    /// at the back count as taken back. Where one of these is `stuck`, others may be without their directory: nothing that
+    /// stood somewhere is dropped then.
+    fn settle(&self, staging: &[Staging], ends: &[Ended], stuck: bool) -> io::Result<ApplyReport> {
         let mut report = ApplyReport { kept: self.redo.head.kept.clone(), ..ApplyReport::default() };
         for (number, redo_step) in self.redo.steps.iter().enumerate() {
             let place = &staging[usize::from(redo_step.mount)];
-            report.displaced.extend(displaced::settle(place, number, redo_step, self.recovery())?);
+            report.displaced.extend(displaced::settle(place, number, redo_step, self.recovery(), stuck)?);
             let Some(ended) = ends.get(number) else { continue };
             let line = StepReport { path: redo_step.path.clone(), action: redo_step.action, end: ended.report() };
             match ended {
@@ -541,6 +544,9 @@ impl Committed {
         }
     }
 }
+
+/// The system's number for a disk that cannot read or write (Linux `EIO`).
+const EIO: i32 = 5;
 
 /// Whether the system denied something to this process that it may allow to another.
 fn is_denied(error: &io::Error) -> bool {

@@ -17,12 +17,14 @@ use crate::beneath::{holds, look, open_file};
 use crate::mounts::{KEPT, STAGING, Staging};
 use crate::redo::RedoStep;
 
-/// Drops or keeps what a step displaced, and drops what it staged in vain.
+/// Drops or keeps what a step displaced, and drops what it staged in vain. Where the way back is `stuck`, what it displaced is
+/// kept in any case.
 pub(crate) fn settle(
     staging: &Staging,
     number: usize,
     step: &RedoStep,
     recovery: &RecoveryId,
+    stuck: bool,
 ) -> io::Result<Option<Displaced>> {
     let name = number.to_string();
     let name = Path::new(&name);
@@ -31,6 +33,7 @@ pub(crate) fn settle(
         // A staged file may have stood in its place for a moment, and somebody may have written to it there.
         let is_staged = Some(slot.identity()) == step.staged;
         let reason = match if is_staged { &step.after } else { &step.before } {
+            _ if stuck && !is_staged => Some("it could not be put back"),
             Some(expected) => reason_to_keep(dir, name, expected),
             None => Some("it was not expected"),
         };
