@@ -53,6 +53,15 @@ fn words_that_differ_can_be_told_apart_without_colour() {
 }
 
 #[test]
+fn an_encrypted_archive_without_a_key_says_how_to_give_one() {
+    let world = World::new();
+    world.checkpoint("base");
+    let refused = world.refused(&["backup-state", "wf", "--encryption"], 2, "WRONG_ARGUMENTS");
+    let ways = refused.json["recovery_options"].to_string();
+    assert!(ways.contains("--recipients age1") && ways.contains("WFR_PASSPHRASE_FILE"), "{ways}");
+}
+
+#[test]
 fn long_paths_are_shown_whole() {
     let world = World::new();
     let path = "a-directory-with-a-long-name/".repeat(12) + "file";
