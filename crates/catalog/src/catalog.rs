@@ -123,15 +123,16 @@ impl Catalog {
     /// process's memory, which keeps others out meanwhile; on a read-only medium without a log, as it stands.
     pub fn open_read_only(path: &Path) -> Result<Self, CatalogError> {
         require(path)?;
-        let plain = read_with(path, connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY));
-        let Err(CatalogError::Full { .. } | CatalogError::Io { .. } | CatalogError::ReadOnly { .. }) = plain else {
-            return plain;
+        let plain = match read_with(path, connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)) {
+            Err(error @ (CatalogError::Full { .. } | CatalogError::Io { .. } | CatalogError::ReadOnly { .. })) => error,
+            opened => return opened,
         };
         let alone = read_with(path, connect_alone(path));
-        if alone.is_ok() || !log_is_empty(path) {
-            return alone.or(plain);
-        }
-        read_with(path, connect_frozen(path)).or(plain)
+        let ended = match alone {
+            Err(_) if log_is_empty(path) => read_with(path, connect_frozen(path)),
+            alone => alone,
+        };
+        ended.map_err(|then| plain.followed_by(&then))
     }
 
     /// What the catalog says of its vault.

@@ -137,10 +137,32 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// The same error, which also says what came of another way to do it.
+    pub(crate) fn followed_by(self, then: &Self) -> Self {
+        let both = |first: Source| -> Source { format!("{first}; then, in another way: {}", whole(then)).into() };
+        match self {
+            Self::Io { source } => Self::Io { source: both(source) },
+            Self::Full { source } => Self::Full { source: both(source) },
+            Self::ReadOnly { source } => Self::ReadOnly { source: both(source) },
+            other => other,
+        }
+    }
+
     /// A missing thing.
     pub(crate) fn not_found(what: &'static str, id: impl ToString) -> Self {
         Self::NotFound { what, id: id.to_string() }
     }
+}
+
+/// An error with all of its causes.
+fn whole(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 /// Who holds what, why, since when and until when.
@@ -179,5 +201,19 @@ impl From<rusqlite::Error> for CatalogError {
             (ErrorCode::ReadOnly | ErrorCode::PermissionDenied, _) => Self::ReadOnly { source },
             _ => Self::Sqlite { source },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_of_another_way_is_told_too() {
+        let first = CatalogError::Full { source: "no room for shared memory".into() };
+        let both = first.followed_by(&CatalogError::Busy { source: "locked".into() });
+        let CatalogError::Full { source } = both else { panic!("{both}") };
+        let told = "no room for shared memory; then, in another way: another process keeps the catalog locked: locked";
+        assert_eq!(source.to_string(), told);
     }
 }

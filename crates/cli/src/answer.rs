@@ -6,20 +6,26 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::builder::StyledStr;
 use serde_json::Value;
 use wfr_engine::error::{Failure, code_of_io};
-use wfr_engine::response::{Answer, Layout, Outcome, Response};
+use wfr_engine::response::{Answer, Layout, Outcome, Response, Success};
+use wfr_engine::results;
 use wfr_engine::session::OnNews;
 
-use crate::arguments::Global;
+use crate::arguments::{self, Global};
 use crate::content::Content;
 use crate::terminal::{self, Colour, ERROR, HEADING, styled, visible};
 use crate::{environment, render};
 
 /// Prints help or the version.
-pub fn text(text: &StyledStr) -> ExitCode {
-    let printed = terminal::write(&mut terminal::out(Colour::Auto), &text.ansi().to_string());
+pub fn text((name, text): arguments::Text, global: &Global) -> ExitCode {
+    let printed = if global.json {
+        let result = results::Text { text: text.to_string(), files: vec![] };
+        let response = Response::of_outcome(name, Success::new(result).erase(), environment::clock());
+        document(|layout, out| response.write_erased(layout, out))
+    } else {
+        terminal::write(&mut terminal::out(global.colour), &text.ansi().to_string())
+    };
     printed.map_or_else(|error| unprinted(&error), |()| ExitCode::SUCCESS)
 }
 
@@ -32,7 +38,8 @@ pub fn outcome(operation: &str, global: &Global, mut outcome: Outcome, content: 
     let printed = if global.json {
         document(|layout, out| response.write_erased(layout, out))
     } else {
-        let shown = if global.quiet { String::new() } else { render::response(operation, &response) };
+        let shown =
+            if global.quiet { render::quiet(operation, &response) } else { render::response(operation, &response) };
         terminal::write(&mut terminal::out(global.colour), &shown)
     };
     if let Err(error) = printed {

@@ -5,6 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
@@ -50,9 +51,12 @@ pub struct Call {
 pub enum Asked {
     /// An operation.
     Call(Box<Call>),
-    /// A text: help, or the version.
-    Text(clap::builder::StyledStr),
+    /// A text, and how it is to be shown.
+    Text(Text, Global),
 }
+
+/// A text that was asked for: what it is, `help` or `version`, and itself.
+pub type Text = (&'static str, StyledStr);
 
 /// Arguments that are no call, with what can be known of them all the same.
 pub struct Misunderstood {
@@ -70,15 +74,20 @@ pub fn read(arguments: Vec<OsString>) -> Result<Asked, Box<Misunderstood>> {
     let (before, name, after) = split(arguments);
     let refuse =
         |name: &str, failure| Box::new(Misunderstood { operation: name.to_owned(), global: global.clone(), failure });
-    let Some(name) = name else { return bare(before).map_err(|failure| refuse("", failure)) };
+    let text = |text| Asked::Text(text, global.clone());
+    let Some(name) = name else { return bare(before).map(text).map_err(|failure| refuse("", failure)) };
     let name = name.to_string_lossy().into_owned();
-    let (name, rest) = match (name.as_str(), after.first()) {
-        ("help", None) => return Ok(Asked::Text(command::root().render_help())),
+    let about = after.iter().find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    let (name, rest) = match (name.as_str(), about) {
+        ("help", None) => return Ok(text(("help", command::root().render_help()))),
         ("help", Some(about)) => (about.to_string_lossy().into_owned(), vec!["--help".into()]),
         _ => (name, [before, after].concat()),
     };
     let operation = operations::find(&name).ok_or_else(|| refuse(&name, unknown_operation(&name)))?;
-    call(operation, rest).map_err(|failure| refuse(operation.name, failure))
+    match call(operation, rest).map_err(|failure| refuse(operation.name, failure))? {
+        Ok(call) => Ok(Asked::Call(Box::new(call))),
+        Err(found) => Ok(text(found)),
+    }
 }
 
 /// How a failure is to be shown, whatever else the arguments say.
@@ -112,38 +121,35 @@ fn split(arguments: Vec<OsString>) -> (Vec<OsString>, Option<OsString>, Vec<OsSt
 }
 
 /// A call without an operation: for help or the version.
-fn bare(arguments: Vec<OsString>) -> Result<Asked, Failure> {
+fn bare(arguments: Vec<OsString>) -> Result<Text, Failure> {
     let mut root = command::root();
-    match matches(&mut root, arguments)? {
-        Ok(_) => Ok(Asked::Text(root.render_help())),
-        Err(text) => Ok(Asked::Text(text)),
-    }
+    let found = matches(&mut root, arguments)?;
+    Ok(found.err().unwrap_or_else(|| ("help", root.render_help())))
 }
 
-fn call(operation: &'static Operation, arguments: Vec<OsString>) -> Result<Asked, Failure> {
+/// A call; the inner error is a text that was asked for instead.
+fn call(operation: &'static Operation, arguments: Vec<OsString>) -> Result<Result<Call, Text>, Failure> {
     let mut command = command::of(operation);
     let matches = match matches(&mut command, arguments)? {
         Ok(matches) => matches,
-        Err(text) => return Ok(Asked::Text(text)),
+        Err(text) => return Ok(Err(text)),
     };
     let (words, mut parameters) = words(&matches)?;
     parameters.extend(flags(operation, &matches)?);
     let global = global(&matches, &parameters);
-    Ok(Asked::Call(Box::new(Call { operation, global, words, parameters })))
+    Ok(Ok(Call { operation, global, words, parameters }))
 }
 
 /// Matches arguments; the inner error is a text that was asked for.
-fn matches(
-    command: &mut Command,
-    arguments: Vec<OsString>,
-) -> Result<Result<ArgMatches, clap::builder::StyledStr>, Failure> {
+fn matches(command: &mut Command, arguments: Vec<OsString>) -> Result<Result<ArgMatches, Text>, Failure> {
     let name = OsString::from("wfr");
     match command.try_get_matches_from_mut(std::iter::once(name).chain(arguments)) {
         Ok(matches) => Ok(Ok(matches)),
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            Ok(Err(error.render()))
-        }
-        Err(error) => Err(refusal(command, &error)),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp => Ok(Err(("help", error.render()))),
+            ErrorKind::DisplayVersion => Ok(Err(("version", error.render()))),
+            _ => Err(refusal(command, &error)),
+        },
     }
 }
 
@@ -284,7 +290,7 @@ mod tests {
     fn called(arguments: &[&str]) -> Call {
         match asked(arguments) {
             Ok(Asked::Call(call)) => *call,
-            Ok(Asked::Text(text)) => panic!("a text: {text}"),
+            Ok(Asked::Text((name, text), _)) => panic!("{name}: {text}"),
             Err(wrong) => panic!("{}", wrong.failure),
         }
     }

@@ -21,6 +21,10 @@ pub const REST: &str = "<rest>";
 /// How long a line of a list in help may be, in characters.
 const LINE_MAX: usize = 80;
 
+/// How parameters are given, and where more is said of them.
+pub const PARAMETERS: &str = "Parameters are flags or one JSON object: `--exact-mtime` is `'{\"exact_mtime\": true}'`.\n\
+     `wfr OPERATION --help` explains an operation, `wfr schema OPERATION` gives its JSON Schemas.";
+
 const GLOBAL: &str = "Flags of every operation";
 
 /// One flag that every operation has: its name, its letter, what stands for its value, what it does.
@@ -91,10 +95,7 @@ pub fn root() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Recovery for agent workflows: checkpoints, restores, undo")
         .override_usage("wfr OPERATION [IDS...] ['{json}'] [--flags]")
-        .after_help(format!(
-            "Operations:\n{list}\nParameters are flags or one JSON object: `--exact-mtime` is `'{{\"exact_mtime\": true}}'`.\n\
-             `wfr OPERATION --help` explains an operation, `wfr schema OPERATION` gives its JSON Schemas."
-        ))
+        .after_help(format!("Operations:\n{list}\n{PARAMETERS}"))
         .disable_help_subcommand(true)
         .args(GLOBALS.iter().map(global))
 }

@@ -24,10 +24,10 @@ enum Way {
 }
 
 impl Content {
-    /// For a call with or without `--json`.
-    pub fn new(json: bool) -> Self {
+    /// For a call whose bytes are kept, as those of one with `--json`, or go straight to standard output.
+    pub fn new(is_kept: bool) -> Self {
         let kept = Way::Kept { bytes: vec![], too_many: false };
-        Self(Arc::new(Mutex::new(if json { kept } else { Way::Out { gone: false } })))
+        Self(Arc::new(Mutex::new(if is_kept { kept } else { Way::Out { gone: false } })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Way> {

@@ -10,6 +10,7 @@ mod content;
 mod demo;
 mod environment;
 mod guard;
+mod manual;
 mod operations;
 mod progress;
 mod render;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         return killed_restore();
     }
     match arguments::read(arguments) {
-        Ok(Asked::Text(text)) => answer::text(&text),
+        Ok(Asked::Text(text, global)) => answer::text(text, &global),
         Ok(Asked::Call(call)) => run(*call, Box::new(|_, _| {})),
         Err(wrong) => refused(&wrong.operation, None, &wrong.global, &wrong.failure),
     }
@@ -54,7 +55,7 @@ fn refused(operation: &str, workflow: Option<String>, global: &Global, failure: 
 
 fn run(call: Call, on_step: OnStep) -> ExitCode {
     let Call { operation, global, words, parameters } = call;
-    let content = Content::new(global.json);
+    let content = Content::new(global.json || (global.quiet && operation.name == "demo"));
     let prepared = environment::session(operation.name, &global, &content, on_step).and_then(|mut session| {
         let parameters = operation.bind(&mut session, &words, parameters)?;
         Ok((session, parameters))

@@ -3,7 +3,6 @@
 //! Owns the latter: schemas, completions, manual pages, the demo. Refuses to know how the engine's work.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use serde_json::Value;
 use wfr_engine::error::{Code, Failure, code_of_io};
@@ -13,7 +12,7 @@ use wfr_engine::response::{Outcome, Success};
 use wfr_engine::results::{OperationSchemas, Schemas, Text};
 use wfr_engine::session::Session;
 
-use crate::{arguments, command, demo};
+use crate::{arguments, command, demo, manual};
 
 /// Operations on the program itself: one line each.
 const OWN: &[Operation] = &[
@@ -74,38 +73,15 @@ fn man(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
         directory.as_ref().and_then(|word| all().find(|operation| Some(operation.name) == word.as_path().to_str()));
     let text = match directory {
         Some(_) if of.is_some_and(|operation| !session.directories.current.join(operation.name).exists()) => {
-            let page = of.map(|operation| page(command::of(operation))).transpose().map_err(refuse)?;
-            Text { text: String::from_utf8_lossy(&page.unwrap_or_default()).into_owned(), files: vec![] }
+            Text { text: of.map(manual::page).transpose().map_err(refuse)?.unwrap_or_default(), files: vec![] }
         }
         Some(HostPath(directory)) => {
             let directory = session.directories.current.join(directory);
-            Text { text: String::new(), files: man_pages(&directory).map_err(refuse)? }
+            Text { text: String::new(), files: manual::write_all(&directory).map_err(refuse)? }
         }
-        None => {
-            let page = page(command::whole()).map_err(refuse)?;
-            Text { text: String::from_utf8_lossy(&page).into_owned(), files: vec![] }
-        }
+        None => Text { text: manual::whole().map_err(refuse)?, files: vec![] },
     };
     Ok(Success::new(text).erase())
-}
-
-/// Writes `wfr.1` and one page for each operation.
-fn man_pages(directory: &Path) -> io::Result<Vec<String>> {
-    std::fs::create_dir_all(directory)?;
-    let mut files = Vec::new();
-    let operations = all().map(|operation| (format!("wfr-{}", operation.name), command::of(operation)));
-    for (name, command) in std::iter::once(("wfr".to_owned(), command::whole())).chain(operations) {
-        let path = directory.join(format!("{name}.1"));
-        std::fs::write(&path, page(command.name(name))?)?;
-        files.push(HostPath::text_of(path.as_os_str()));
-    }
-    Ok(files)
-}
-
-fn page(command: clap::Command) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    clap_mangen::Man::new(command).render(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn run_demo(session: &mut Session, _: Value) -> Result<Outcome, Failure> {

@@ -135,10 +135,14 @@ impl From<wfr_store::scan::ScanError> for Failure {
         match error {
             S::Write(error) => error.into(),
             S::Aborted => Self::of(Code::Interrupted, &error),
-            S::Root(ref source) if source.kind() == std::io::ErrorKind::NotFound => {
-                Self::of(Code::WorkspaceNotFound, &error)
-                    .with_hint("the workspace is gone: `wfr restore` brings it back")
-            }
+            S::Root(ref source) if source.kind() == std::io::ErrorKind::NotFound => Self::of(
+                Code::WorkspaceNotFound,
+                &error,
+            )
+            .with_hint(
+                "the workspace is gone: `wfr restore` brings it back; where it was moved, run a command in it, or name \
+                         it with `--workspace DIR`",
+            ),
             S::Root(ref source) | S::Process(ref source) => io(&error, source),
         }
     }

@@ -124,6 +124,11 @@ pub fn save_cache(open: &Open, scan: &Scan, store: &Store) {
     }
 }
 
+/// Removes the stat cache: where even the reserve is used up, its room is needed more. The next scan reads every file.
+pub fn drop_cache(open: &Open) {
+    let _ = std::fs::remove_file(open.vault.cache().join(CACHE));
+}
+
 /// How many more bytes the store may grow by; `None` without a quota.
 pub fn room(open: &Open, store: &Store) -> Option<u64> {
     let quota = open.config.capture.quota_bytes;

@@ -36,16 +36,26 @@ pub fn compare(left: &str, right: &str, format: DiffFormat, context: usize, name
 /// The lines in which words differ: what is gone in `[-...-]`, what is new in `{+...+}`.
 fn by_words(left: &str, right: &str) -> String {
     let mut text = String::new();
-    for word in TextDiff::from_words(left, right).iter_all_changes() {
-        match word.tag() {
-            ChangeTag::Equal => text.push_str(word.value()),
-            ChangeTag::Delete => text.push_str(&format!("[-{}-]", word.value())),
-            ChangeTag::Insert => text.push_str(&format!("{{+{}+}}", word.value())),
-        }
+    let words = TextDiff::from_words(left, right);
+    for run in words.ops() {
+        let of =
+            |tag| words.iter_changes(run).filter(|word| word.tag() == tag).map(|word| word.value()).collect::<String>();
+        text.push_str(&of(ChangeTag::Equal));
+        mark(&mut text, "[-", &of(ChangeTag::Delete), "-]");
+        mark(&mut text, "{+", &of(ChangeTag::Insert), "+}");
     }
     let marks = ["[-", "-]", "{+", "+}"];
     let marked = text.lines().filter(|line| marks.iter().any(|mark| line.contains(mark)));
     marked.map(|line| format!("{line}\n")).collect()
+}
+
+/// Adds a run of words between marks, which end with each line and begin again with the next: a line must show what it is
+/// by itself.
+fn mark(text: &mut String, begin: &str, run: &str, end: &str) {
+    for line in run.split_inclusive('\n') {
+        let (line, feed) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        text.push_str(&format!("{begin}{line}{end}{feed}"));
+    }
 }
 
 #[cfg(test)]
@@ -60,5 +70,8 @@ mod tests {
         assert!(compared.patch.is_some_and(|patch| patch.starts_with("--- a/x\n+++ b/x\n@@")));
         let words = compare("a b c\nsame\n", "a x c\nsame\n", DiffFormat::Word, 3, &names).patch;
         assert_eq!(words.as_deref(), Some("a [-b-]{+x+} c\n"));
+        let words = |left, right| compare(left, right, DiffFormat::Word, 3, &names).patch.unwrap();
+        assert_eq!(words("one two\nx\n", "one 2 and 3\nx\ny\nz\n"), "one [-two-]{+2 and 3+}\n{+y+}\n{+z+}\n");
+        assert_eq!(words("a\nb\nc\n", "a\nc\n"), "[-b-]\n");
     }
 }

@@ -23,7 +23,7 @@ pub use crate::redo::RedoError;
 use crate::redo::{self, Head, Redo, RedoStep};
 use crate::stage::{self, Manner};
 use crate::step::{self, Ended, Ground};
-use crate::{beneath, displaced, metadata, permissions, probe};
+use crate::{beneath, displaced, metadata, permissions, probe, room};
 
 /// What a recovery works with.
 pub struct Environment<'e> {
@@ -196,6 +196,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     break_outside_links(&root, &mut steps).map_err(failed)?;
     let mut mounts = Mounts::new(root.as_fd()).map_err(failed)?;
     for step in &mut steps {
+        environment.check_time()?;
         step.mount = mounts.of(&step.path.parent().unwrap_or_default()).map_err(failed)?;
     }
     // Where the others are to be done anyway, each step that may not be done is reported.
@@ -206,7 +207,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     }
     let lifted = to_lift(&root, &steps).map_err(failed)?;
     let roots = mounts.into_roots();
-    check_room(&root, &roots, &steps)?;
+    room::check(environment.objects, &root, &roots, &steps)?;
     let manner = Manner { exact_mtime: plan.exact_mtime, with_owner: options.with_owner };
     let id = options.recovery.clone();
     let times = times_of(&root, &roots, &steps);
@@ -328,34 +329,8 @@ fn to_lift(root: &OwnedFd, steps: &[RedoStep]) -> io::Result<Vec<(TreePath, u32)
     Ok(lifted)
 }
 
-fn check_room(root: &OwnedFd, mounts: &[TreePath], steps: &[RedoStep]) -> Result<(), PrepareError> {
-    for (number, mount) in mounts.iter().enumerate() {
-        let here = steps.iter().filter(|step| usize::from(step.mount) == number && stage::is_staged(step));
-        let (mut bytes, mut files) = (0u64, 0u64);
-        for step in here {
-            files += 1;
-            if let Some(Node::File(content)) = step.after.as_ref().map(|entry| &entry.node) {
-                bytes = bytes.saturating_add(content.size.next_multiple_of(4_096));
-            }
-        }
-        let place = shown(mount);
-        let failed = |source| PrepareError::Workspace { place: place.clone().into(), source };
-        let dir = beneath::directory(root, mount).map_err(failed)?;
-        let room = rustix::fs::fstatvfs(&dir).map_err(|error| failed(error.into()))?;
-        let have = room.f_bavail.saturating_mul(room.f_frsize);
-        if bytes > have {
-            return Err(PrepareError::NoRoom { what: "bytes", need: bytes, have, place });
-        }
-        // File systems that make inodes as they need them say 0.
-        if room.f_files > 0 && files > room.f_favail {
-            return Err(PrepareError::NoRoom { what: "inodes", need: files, have: room.f_favail, place });
-        }
-    }
-    Ok(())
-}
-
 /// A mount in messages.
-fn shown(mount: &TreePath) -> String {
+pub(crate) fn shown(mount: &TreePath) -> String {
     if mount.is_root() { ".".to_owned() } else { mount.to_string() }
 }
 
@@ -429,19 +404,20 @@ impl Committed {
             self.set_root_mode(&root, true)?;
             all_back(failed)?;
             self.sync(&staging)?;
-            let report = self.settle(&staging, &[])?;
+            let report = self.settle(&staging, &[], false)?;
             return Ok(Outcome { status: RecoveryStatus::TakenBack, report, reason: Some(reason) });
         }
         self.lift(&root, false)?;
         self.set_root_mode(&root, false)?;
         self.sync(&staging)?;
-        let report = self.settle(&staging, &ends)?;
+        let report = self.settle(&staging, &ends, false)?;
         let status = if report.failed.is_empty() { RecoveryStatus::Done } else { RecoveryStatus::Partial };
         Ok(Outcome { status, report, reason: None })
     }
 
-    /// Takes everything back, however far it came: the tree is as it was before. What this process has no permission to
-    /// take back is reported, and the recovery ends `partial`: nobody is shut out for good by a file of somebody else's.
+    /// Takes everything back, however far it came: the tree is as it was before. What this process has no permission to take
+    /// back, or the disk cannot, is reported, and the recovery ends `partial`: nobody is shut out for good by a file of
+    /// somebody else's or by a bad block. What stood there is kept aside.
     pub fn take_back(&self, environment: &Environment<'_>) -> io::Result<Outcome> {
         let root = disk::open_dir(environment.root)?;
         let head = &self.redo.head;
@@ -452,11 +428,12 @@ impl Committed {
         let failed = self.back(&ground);
         self.lift(&root, false)?;
         self.set_root_mode(&root, true)?;
-        let (denied, other): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(_, error)| is_denied(error));
+        let (stuck, other): (Vec<_>, Vec<_>) =
+            failed.into_iter().partition(|(_, error)| is_denied(error) || error.raw_os_error() == Some(EIO));
         all_back(other)?;
         self.sync(&staging)?;
-        let mut report = self.settle(&staging, &[])?;
-        report.failed = denied
+        let mut report = self.settle(&staging, &[], !stuck.is_empty())?;
+        report.failed = stuck
             .iter()
             .map(|(step, error)| StepReport {
                 path: step.path.clone(),
@@ -464,7 +441,7 @@ impl Committed {
                 end: StepEnd::Failed(error.to_string()),
             })
             .collect();
-        let status = if denied.is_empty() { RecoveryStatus::TakenBack } else { RecoveryStatus::Partial };
+        let status = if stuck.is_empty() { RecoveryStatus::TakenBack } else { RecoveryStatus::Partial };
         Ok(Outcome { status, report, reason: None })
     }
 
@@ -527,12 +504,13 @@ impl Committed {
     }
 
     /// Drops or keeps displaced files and puts the report together: what the plan left alone is in it, too. Ends missing
-    /// at the back count as taken back.
-    fn settle(&self, staging: &[Staging], ends: &[Ended]) -> io::Result<ApplyReport> {
+    /// at the back count as taken back. Where one of these is `stuck`, others may be without their directory: nothing that
+    /// stood somewhere is dropped then.
+    fn settle(&self, staging: &[Staging], ends: &[Ended], stuck: bool) -> io::Result<ApplyReport> {
         let mut report = ApplyReport { kept: self.redo.head.kept.clone(), ..ApplyReport::default() };
         for (number, redo_step) in self.redo.steps.iter().enumerate() {
             let place = &staging[usize::from(redo_step.mount)];
-            report.displaced.extend(displaced::settle(place, number, redo_step, self.recovery())?);
+            report.displaced.extend(displaced::settle(place, number, redo_step, self.recovery(), stuck)?);
             let Some(ended) = ends.get(number) else { continue };
             let line = StepReport { path: redo_step.path.clone(), action: redo_step.action, end: ended.report() };
             match ended {
@@ -566,6 +544,9 @@ impl Committed {
         }
     }
 }
+
+/// The system's number for a disk that cannot read or write (Linux `EIO`).
+const EIO: i32 = 5;
 
 /// Whether the system denied something to this process that it may allow to another.
 fn is_denied(error: &io::Error) -> bool {

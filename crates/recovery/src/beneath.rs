@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use wfr_model::entry::{Entry, MODE_MASK, Node};
 use wfr_model::{Digest, FileTime, TreePath};
 use wfr_store::disk;
+use wfr_store::sparse::Sparse;
 
 /// The path of raw bytes.
 pub(crate) fn os(bytes: &[u8]) -> &Path {
@@ -95,7 +96,7 @@ pub(crate) fn holds(dir: impl AsFd, name: &Path, entry: &Entry) -> io::Result<bo
             if slot.kind != FileType::Symlink {
                 return Ok(false);
             }
-            Ok(rustix::fs::readlinkat(dir, name, Vec::new())?.as_bytes() == target.as_slice())
+            Ok(disk::read_link(dir, name)? == *target)
         }
         Node::Dir(_) => Ok(slot.kind == FileType::Directory),
         Node::Fifo => Ok(slot.kind == FileType::Fifo),
@@ -110,5 +111,5 @@ pub(crate) fn open_file(dir: impl AsFd, name: &Path) -> io::Result<File> {
 
 /// The SHA-256 of a file.
 fn hash_file(dir: impl AsFd, name: &Path) -> io::Result<Digest> {
-    wfr_store::object::hash_reader(&mut open_file(dir, name)?)
+    wfr_store::object::hash_reader(&mut Sparse::new(open_file(dir, name)?))
 }

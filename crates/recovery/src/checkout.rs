@@ -152,6 +152,9 @@ impl Checkout<'_> {
     fn make_directories(&self, root: &OwnedFd, made: &mut Made) -> Result<(), CheckoutError> {
         let mut waiting = vec![(TreePath::ROOT, self.tree)];
         while let Some((path, id)) = waiting.pop() {
+            if self.abort.load(Ordering::Relaxed) {
+                return Err(CheckoutError::Interrupted);
+            }
             let failed = |source| CheckoutError::Io { place: path.to_string(), source };
             let dir = beneath::directory(root, &path).map_err(failed)?;
             let mut entries = tree::read(self.objects, &id)?;

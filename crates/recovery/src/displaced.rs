@@ -17,12 +17,14 @@ use crate::beneath::{holds, look, open_file};
 use crate::mounts::{KEPT, STAGING, Staging};
 use crate::redo::RedoStep;
 
-/// Drops or keeps what a step displaced, and drops what it staged in vain.
+/// Drops or keeps what a step displaced, and drops what it staged in vain. Where the way back is `stuck`, what it displaced is
+/// kept in any case.
 pub(crate) fn settle(
     staging: &Staging,
     number: usize,
     step: &RedoStep,
     recovery: &RecoveryId,
+    stuck: bool,
 ) -> io::Result<Option<Displaced>> {
     let name = number.to_string();
     let name = Path::new(&name);
@@ -31,7 +33,8 @@ pub(crate) fn settle(
         // A staged file may have stood in its place for a moment, and somebody may have written to it there.
         let is_staged = Some(slot.identity()) == step.staged;
         let reason = match if is_staged { &step.after } else { &step.before } {
-            Some(expected) => reason_to_keep(dir, name, expected)?,
+            _ if stuck && !is_staged => Some("it could not be put back"),
+            Some(expected) => reason_to_keep(dir, name, expected),
             None => Some("it was not expected"),
         };
         match reason {
@@ -42,20 +45,22 @@ pub(crate) fn settle(
     Ok(None)
 }
 
-/// Why a displaced file must not be dropped, if there is a reason: it is not what is expected there, or may yet change.
-fn reason_to_keep(dir: &OwnedFd, name: &Path, expected: &Entry) -> io::Result<Option<&'static str>> {
-    if look(dir, name)?.is_some_and(|slot| slot.kind == FileType::RegularFile) {
-        match open_file(dir, name).map(|file| wfr_store::lease::has_writer(&file)) {
-            Ok(Some(true)) => return Ok(Some("a process still has it open for writing")),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Ok(Some("it cannot be read to see whether it is unchanged"));
-            }
-            Err(error) => return Err(error),
-        }
+/// Why a displaced file must not be dropped, if there is a reason: it is not what is expected there, or may yet change, or
+/// cannot be looked at. What cannot be looked at is kept, whatever the reason: else the recovery would never end.
+fn reason_to_keep(dir: &OwnedFd, name: &Path, expected: &Entry) -> Option<&'static str> {
+    const UNSEEN: &str = "it cannot be read to see whether it is unchanged";
+    let is_file = matches!(look(dir, name), Ok(Some(slot)) if slot.kind == FileType::RegularFile);
+    match is_file.then(|| open_file(dir, name).map(|file| wfr_store::lease::has_writer(&file))) {
+        Some(Ok(Some(true))) => return Some("a process still has it open for writing"),
+        Some(Err(_)) => return Some(UNSEEN),
+        _ => {}
     }
     // The lease was looked at first: whoever wrote and closed before it is seen in the content.
-    Ok(if holds(dir, name, expected)? { None } else { Some("it was written to meanwhile") })
+    match holds(dir, name, expected) {
+        Ok(true) => None,
+        Ok(false) => Some("it was written to meanwhile"),
+        Err(_) => Some(UNSEEN),
+    }
 }
 
 fn keep(

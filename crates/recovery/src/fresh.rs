@@ -7,10 +7,14 @@ use std::fs::File;
 use std::io;
 
 use rustix::fs::SeekFrom;
+use wfr_store::content::is_zero;
 use wfr_store::disk;
 
 /// Shorter pieces of zeros are written, in bytes.
 const HOLE_MIN: usize = 64 << 10;
+
+/// Zeros are looked for in pieces of this many bytes: file systems make holes of whole blocks.
+const BLOCK: usize = 4 << 10;
 
 /// An empty file that is being written. Whoever writes must flush at the end: a hole there is made only then.
 ///
@@ -29,15 +33,21 @@ impl<'f> Fresh<'f> {
 
 impl io::Write for Fresh<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let is_hole = bytes.len() >= HOLE_MIN && is_zero(bytes);
-        if !is_hole {
-            if self.in_hole {
-                rustix::fs::seek(self.file, SeekFrom::Start(self.at))?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let zeros = zeros(rest);
+            let is_hole = zeros >= HOLE_MIN || (self.in_hole && zeros > 0);
+            let (piece, after) = rest.split_at(if is_hole { zeros } else { before_hole(rest) });
+            if !is_hole {
+                if self.in_hole {
+                    rustix::fs::seek(self.file, SeekFrom::Start(self.at))?;
+                }
+                disk::write_all(self.file, piece)?;
             }
-            disk::write_all(self.file, bytes)?;
+            self.in_hole = is_hole;
+            self.at += piece.len() as u64;
+            rest = after;
         }
-        self.in_hole = is_hole;
-        self.at += bytes.len() as u64;
         Ok(bytes.len())
     }
 
@@ -46,9 +56,22 @@ impl io::Write for Fresh<'_> {
     }
 }
 
-/// Whether a text of at least one byte has zeros only: it begins with one, and each byte is as the one before.
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes[0] == 0 && bytes[1..] == bytes[..bytes.len() - 1]
+/// Bytes of the blocks of zeros that a text begins with.
+fn zeros(bytes: &[u8]) -> usize {
+    bytes.chunks(BLOCK).take_while(|block| is_zero(block)).map(<[u8]>::len).sum()
+}
+
+/// Bytes before the first run of zeros that is long enough for a hole.
+fn before_hole(bytes: &[u8]) -> usize {
+    let (mut at, mut run) = (0, 0);
+    for block in bytes.chunks(BLOCK) {
+        at += block.len();
+        run = if is_zero(block) { run + block.len() } else { 0 };
+        if run >= HOLE_MIN {
+            return at - run;
+        }
+    }
+    at
 }
 
 #[cfg(test)]
@@ -62,10 +85,19 @@ mod tests {
     fn every_byte_is_there_and_long_zeros_take_no_room() {
         let dir = tempfile::tempdir().expect("a directory");
         let (zeros, text) = (vec![0; 1 << 20], vec![7; 5_000]);
-        for (number, pieces) in
-            [vec![&zeros, &text, &zeros, &zeros], vec![&text, &zeros, &text], vec![&zeros], vec![&text], vec![]]
-                .iter()
-                .enumerate()
+        // Zeros and texts in one piece, as a chunk has them.
+        let mixed = [&zeros[..100_000], &text, &zeros[..30_000], &text, &zeros[..300_001]].concat();
+        for (number, pieces) in [
+            vec![&zeros, &text, &zeros, &zeros],
+            vec![&text, &zeros, &text],
+            vec![&mixed],
+            vec![&zeros, &mixed, &mixed],
+            vec![&zeros],
+            vec![&text],
+            vec![],
+        ]
+        .iter()
+        .enumerate()
         {
             let path = dir.path().join(number.to_string());
             let file = File::create(&path).expect("a file");
@@ -77,7 +109,7 @@ mod tests {
                 std::fs::read(&path).expect("a file"),
                 pieces.iter().flat_map(|p| p.to_vec()).collect::<Vec<u8>>()
             );
-            assert!(file.metadata().expect("a file").blocks() * 512 < 1 << 19, "{number}");
+            assert!(file.metadata().expect("a file").blocks() * 512 < 1 << 17, "{number}");
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn is_configuration(path: &TreePath) -> bool {
     let ends = |file: &&str| {
         bytes.strip_suffix(file.as_bytes()).is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
     };
-    FILES.iter().any(ends) || is_variant(bytes) || DIRECTORIES.iter().any(|dir| is_below(bytes, dir.as_bytes()))
+    FILES.iter().any(ends) || is_variant(bytes) || is_below_one(bytes)
 }
 
 fn is_variant(path: &[u8]) -> bool {
@@ -52,10 +52,13 @@ fn is_variant(path: &[u8]) -> bool {
     tail.starts_with(VARIANTS.0) && tail.ends_with(VARIANTS.1)
 }
 
-fn is_below(path: &[u8], dir: &[u8]) -> bool {
-    path.windows(dir.len() + 1)
-        .enumerate()
-        .any(|(at, window)| window.starts_with(dir) && window.ends_with(b"/") && (at == 0 || path[at - 1] == b'/'))
+/// Whether a path leads through one of the directories. Each byte is looked at once: a path may have thousands of names.
+fn is_below_one(path: &[u8]) -> bool {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at + 1);
+    std::iter::once(0).chain(slashes).map(|at| &path[at..]).filter(|rest| rest.starts_with(b".")).any(|rest| {
+        let leads = |dir: &&str| rest.strip_prefix(dir.as_bytes()).is_some_and(|below| below.starts_with(b"/"));
+        DIRECTORIES.iter().any(leads)
+    })
 }
 
 #[cfg(test)]

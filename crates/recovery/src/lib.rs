@@ -20,5 +20,6 @@ mod permissions;
 pub mod plan;
 pub mod probe;
 mod redo;
+mod room;
 mod stage;
 mod step;

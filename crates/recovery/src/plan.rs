@@ -8,7 +8,7 @@ use wfr_model::coverage::{Coverage, Skip, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, RootChange, RootMeta, Step};
 use wfr_model::{CheckpointId, Digest, TreePath, WorkflowId};
-use wfr_store::tree::{self, Difference};
+use wfr_store::tree::{self, Difference, Finder};
 use wfr_store::{Objects, ReadError};
 
 use crate::guard;
@@ -121,12 +121,13 @@ impl Planner<'_> {
                 forced.extend(group.into_iter().flatten());
             }
         }
+        let [mut then, mut now] = [self.goal.to, self.goal.from].map(|tree| Finder::new(objects, tree));
         for path in forced {
-            let Some(after) = tree::lookup(objects, &self.goal.to, path)? else { continue };
+            let Some(after) = then.lookup(path)? else { continue };
             if self.steps.contains_key(path) && self.has_content_step(path) || self.kept.contains_key(path) {
                 continue;
             }
-            let before = tree::lookup(objects, &self.goal.from, path)?;
+            let before = now.lookup(path)?;
             if self.untouchable(path, before.as_ref(), Some(&after)).is_none() {
                 let action = if before.is_some() { Action::Replace } else { Action::Create };
                 self.steps.insert(path.clone(), vec![Step { path: path.clone(), action, before, after: Some(after) }]);
@@ -192,11 +193,12 @@ impl Planner<'_> {
     fn restore_directory_times(&mut self, objects: &dyn Objects) -> Result<(), ReadError> {
         let touched: BTreeSet<TreePath> =
             self.steps.keys().filter_map(TreePath::parent).filter(|parent| !parent.is_root()).collect();
+        let mut then = Finder::new(objects, self.goal.to);
         for path in touched {
             if self.steps.contains_key(&path) {
                 continue;
             }
-            let entry = tree::lookup(objects, &self.goal.to, &path)?;
+            let entry = then.lookup(&path)?;
             if let Some(entry) = entry.filter(|entry| matches!(entry.node, Node::Dir(_))) {
                 let (before, after) = (Some(entry.clone()), Some(entry));
                 self.steps.insert(path.clone(), vec![Step { path, action: Action::SetMeta, before, after }]);

@@ -1,4 +1,4 @@
-//! System calls that change or sync files, in one place, so that tests can fail any one of them.
+//! System calls that change or sync files, and those that recoveries look with, in one place, so that tests can fail any one of them.
 //!
 //! Owns the thin wrappers through which store and recovery touch the disk. Refuses any policy: no retries but
 //! for EINTR, no fallbacks. With the feature `faults`, `faults::arm` makes the nth call fail.
@@ -34,6 +34,7 @@ pub mod faults {
         fail_at: u64,
         for_good: bool,
         errno: i32,
+        only: Option<&'static str>,
         fired: Option<&'static str>,
     }
 
@@ -41,7 +42,12 @@ pub mod faults {
 
     /// From now on call number `fail_at` (from 0) fails with `errno`; with `for_good` all later ones do too.
     pub fn arm(fail_at: u64, errno: i32, for_good: bool) {
-        *lock() = Some(Armed { seen: 0, fail_at, for_good, errno, fired: None });
+        *lock() = Some(Armed { seen: 0, fail_at, for_good, errno, only: None, fired: None });
+    }
+
+    /// From now on call number `fail_at` (from 0) of those with one name fails with `errno`, and all later ones do too.
+    pub fn arm_all(name: &'static str, fail_at: u64, errno: i32) {
+        *lock() = Some(Armed { seen: 0, fail_at, for_good: true, errno, only: Some(name), fired: None });
     }
 
     /// Ends the injection; returns how many calls were seen and the name of the first that failed.
@@ -56,6 +62,9 @@ pub mod faults {
     pub(super) fn check(name: &'static str) -> io::Result<()> {
         let mut guard = lock();
         let Some(armed) = guard.as_mut() else { return Ok(()) };
+        if armed.only.is_some_and(|only| only != name) {
+            return Ok(());
+        }
         let now = armed.seen;
         armed.seen += 1;
         if now == armed.fail_at || (armed.for_good && now > armed.fail_at) {
@@ -174,6 +183,12 @@ pub fn rename(from: impl AsFd, old: &Path, to: impl AsFd, new: &Path, flags: Ren
 pub fn symlink(target: &Path, dir: impl AsFd, name: &Path) -> io::Result<()> {
     point("symlink")?;
     Ok(rustix::fs::symlinkat(target, dir, name)?)
+}
+
+/// Where a symbolic link leads.
+pub fn read_link(dir: impl AsFd, name: &Path) -> io::Result<Vec<u8>> {
+    point("readlink")?;
+    Ok(rustix::fs::readlinkat(dir, name, Vec::new())?.into_bytes())
 }
 
 /// Makes a hard link.

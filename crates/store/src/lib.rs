@@ -19,6 +19,7 @@ pub mod reader;
 pub mod record;
 pub mod reserve;
 pub mod scan;
+pub mod sparse;
 pub mod state;
 pub mod tree;
 pub mod vault;

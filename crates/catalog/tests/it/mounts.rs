@@ -19,9 +19,10 @@ impl Mount {
         done.status.success().then(|| Self(at.to_owned()))
     }
 
-    /// Remounts it read-only.
+    /// Remounts it read-only. It is busy while a process that another test is just starting holds a file of it.
     fn freeze(&self) {
-        assert!(Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status().unwrap().success());
+        let remount = || Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status().unwrap().success();
+        assert!((0..100).any(|_| remount()));
     }
 }
 
@@ -36,6 +37,14 @@ fn fill(dir: &Path) {
     let mut file = File::create(dir.join("ballast")).unwrap();
     let error = std::iter::repeat_with(|| file.write_all(&[7; 512])).find_map(Result::err).unwrap();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+}
+
+/// Gives the room back that was filled. A file that is only removed may keep it for a while: a process that another test
+/// is just starting holds every open file until it runs its own program.
+fn empty(dir: &Path) {
+    let ballast = File::options().write(true).open(dir.join("ballast")).unwrap();
+    ballast.set_len(0).unwrap();
+    fs::remove_file(dir.join("ballast")).unwrap();
 }
 
 #[test]
@@ -59,7 +68,7 @@ fn a_full_disk_refuses_commits_and_keeps_what_was() {
     assert_eq!(catalog.head().unwrap().unwrap().checkpoint_id, ckpt(last));
     drop(catalog);
     reads_on_the_full_disk(&mount.0, last);
-    fs::remove_file(mount.0.join("ballast")).unwrap();
+    empty(&mount.0);
     let catalog = Catalog::open(&mount.0.join("catalog.db")).unwrap();
     assert_eq!(catalog.integrity_check(IntegrityLevel::Full).unwrap(), [""; 0]);
     assert_eq!(catalog.chain().unwrap().len() as u64, last);

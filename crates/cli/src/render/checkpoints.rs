@@ -87,7 +87,10 @@ pub fn list(list: &CheckpointList) -> String {
     headings.extend(metadata.then_some(["STORED", "KEPT"]).into_iter().flatten());
     headings.push("ID");
     let rows = list.checkpoints.iter().map(|line| row(line, tagged, integrity, metadata));
-    let mut shown = table(&headings, rows, &["CHANGES", "WORKFLOW", "TYPE", "KEPT", "FILES", "TAGS"]);
+    // Of which workflow each is may be left out only where all are of one.
+    let of_one = list.checkpoints.windows(2).all(|two| two[0].summary.workflow_id == two[1].summary.workflow_id);
+    let spare = ["WORKFLOW", "CHANGES", "TYPE", "KEPT", "FILES", "TAGS", "TAKEN", "STORED"];
+    let mut shown = table(&headings, rows, &spare[usize::from(!of_one)..]);
     let missing = list.total.saturating_sub(list.checkpoints.len() as u64);
     if missing > 0 {
         shown.push_str(&format!("... {missing} more\n"));

@@ -19,6 +19,7 @@ use std::any::Any;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wfr_engine::response::{Answer, Response};
+use wfr_engine::results::Text;
 use wfr_model::Timestamp;
 
 use crate::answer::pretty;
@@ -34,6 +35,12 @@ pub fn response(operation: &str, response: &Response<Box<dyn Answer>>) -> String
         shown.push_str(&format!("{} {}\n", styled(HEADING, "Next:"), visible(step)));
     }
     shown
+}
+
+/// What is left of a success with `--quiet`: nothing, but for the demo's verdict, which is what it is run for.
+pub fn quiet(operation: &str, response: &Response<Box<dyn Answer>>) -> String {
+    let story = response.result.as_ref().filter(|_| operation == "demo");
+    story.map_or_else(String::new, |story| view(&**story, |text: &Text| workspace::last_line(text)))
 }
 
 /// A piece of a result that goes on: an event as its line, else what the whole operation shows.

@@ -18,6 +18,39 @@ pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>, spare: 
     laid_out(headings, rows.collect(), spare, terminal::width().map(usize::from))
 }
 
+/// A table whose first column has dotted keys. Where it does not fit a terminal, keys that begin alike stand below what
+/// they begin with.
+pub fn keyed(headings: &[&str], rows: Vec<Vec<String>>) -> String {
+    grouped(headings, rows, terminal::width().map(usize::from))
+}
+
+fn grouped(headings: &[&str], rows: Vec<Vec<String>>, room: Option<usize>) -> String {
+    if room.is_none_or(|room| line_width(&widths(headings, &rows)) <= room) {
+        return laid_out(headings, rows, &[], room);
+    }
+    let first_alike = |row: &Vec<String>| rows.iter().position(|other| split_key(&other[0]).0 == split_key(&row[0]).0);
+    let places: Vec<_> = rows.iter().map(first_alike).collect();
+    let mut placed: Vec<_> = places.into_iter().zip(rows).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    let mut rows: Vec<_> = placed.into_iter().map(|(_, row)| row).collect();
+    let mut text = String::new();
+    for group in rows.chunk_by_mut(|a, b| split_key(&a[0]).0 == split_key(&b[0]).0) {
+        let above = split_key(&group[0][0]).0.to_owned();
+        if !above.is_empty() {
+            text.push_str(&format!("{}\n", styled(HEADING, &above)));
+            group.iter_mut().for_each(|row| row[0] = format!("  {}", split_key(&row[0]).1));
+        }
+        let widths = widths(&vec![""; headings.len()], group);
+        group.iter().for_each(|row| text.push_str(&line(row.iter().map(|cell| (cell.as_str(), cell)), &widths)));
+    }
+    text
+}
+
+/// What stands before the last dot of a key, and what behind it.
+fn split_key(key: &str) -> (&str, &str) {
+    key.rsplit_once('.').unwrap_or(("", key))
+}
+
 fn laid_out(headings: &[&str], mut rows: Vec<Vec<String>>, spare: &[&str], room: Option<usize>) -> String {
     let mut headings = headings.to_vec();
     let mut widths = widths(&headings, &rows);
@@ -108,6 +141,20 @@ mod tests {
         let text = laid_out(&["A", "B", "C"], rows.to_vec(), &[], None);
         let plain: Vec<String> = text.lines().map(|line| console::strip_ansi_codes(line).into_owned()).collect();
         assert_eq!(plain, ["A     B  C", "x        last", "\u{65e5}\u{672c}  y"]);
+    }
+
+    #[test]
+    fn keys_that_begin_alike_stand_below_what_they_begin_with_where_room_is_short() {
+        let rows =
+            [["top", "x", ""], ["long.way.one", "1", "noted"], ["long.two", "2", ""], ["long.way.three", "3", ""]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec()).to_vec();
+        let plain =
+            |room| console::strip_ansi_codes(&grouped(&["KEY", "VALUE", "NOTE"], rows.clone(), room)).into_owned();
+        for room in [None, Some(28)] {
+            assert!(plain(room).contains("\nlong.way.one    1      noted\n"), "{}", plain(room));
+        }
+        let narrow = "top  x\nlong.way\n  one    1  noted\n  three  3\nlong\n  two  2\n";
+        assert_eq!(plain(Some(27)), narrow);
     }
 
     #[test]

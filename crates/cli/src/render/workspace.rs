@@ -8,7 +8,7 @@ use wfr_engine::results::{
 };
 use wfr_model::finding::{Finding, Severity};
 
-use super::table::table;
+use super::table::keyed;
 use super::{count, cut, fact, place, size};
 use crate::terminal::{BAD, FAINT, GOOD, HEADING, WARN, styled, visible};
 
@@ -35,7 +35,7 @@ pub fn config(result: &ConfigView) -> String {
         let notes: Vec<&str> = notes.iter().filter(|(on, _)| *on).map(|(_, note)| *note).collect();
         vec![visible(&key.key), plain(&key.value), notes.join(", ")]
     };
-    shown.push_str(&table(&["KEY", "VALUE", "NOTE"], result.keys.iter().map(row), &[]));
+    shown.push_str(&keyed(&["KEY", "VALUE", "NOTE"], result.keys.iter().map(row).collect()));
     shown
 }
 
@@ -117,6 +117,11 @@ pub fn metadata(result: &MetadataWritten) -> String {
     let heading =
         format!("{} of {}", count(result.files.len() as u64, "file"), count(result.checkpoints, "checkpoint"));
     format!("{}\n{}", styled(HEADING, &heading), cut(result.files.iter().map(|file| format!("  {}\n", place(file)))))
+}
+
+/// The last line of a text.
+pub fn last_line(result: &Text) -> String {
+    result.text.lines().next_back().map_or_else(String::new, |line| format!("{line}\n"))
 }
 
 /// Text, as it is, or the files that it went into.

@@ -2,12 +2,15 @@
 
 use std::process::{Child, Stdio};
 
+use wfr_testkit::{Prng, TestTree};
+
+use crate::mount::Mount;
 use crate::world::World;
 
 #[test]
 fn rules_hold_and_bytes_come_back() {
     let world = World::new();
-    let mut prng = wfr_testkit::Prng::new(4);
+    let mut prng = Prng::new(4);
     for name in ["one", "two", "three"] {
         world.tree.write("noise", &prng.bytes(2_000_000));
         world.checkpoint(name);
@@ -80,7 +83,7 @@ fn cleanups_beside_makers_lose_nothing_that_was_acknowledged() {
     world.checkpoint("base");
     let mut acknowledged = Vec::new();
     for round in 0..6 {
-        world.tree.write("file", wfr_testkit::Prng::new(round).content().as_slice());
+        world.tree.write("file", Prng::new(round).content().as_slice());
         let policy = r#"{"retention_policy":"last=1","preserve_critical":false}"#;
         let cleaners: Vec<Child> =
             (0..2).map(|_| spawn(&world, &["cleanup-checkpoints", "wf", policy].map(str::to_owned))).collect();
@@ -100,5 +103,53 @@ fn cleanups_beside_makers_lose_nothing_that_was_acknowledged() {
         state.assert_same(&world.written_out(&name));
     }
     world.ok(&["cleanup-checkpoints", "wf"]);
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn a_full_disk_whose_reserve_is_used_up_can_be_cleaned_up() {
+    let world = World::unprotected(TestTree::new());
+    let Some(mount) = Mount::new(&world.data.path().join("wfr"), "64m") else {
+        return wfr_testkit::skip("mounting a small file system needs root");
+    };
+    world.ok(&["init"]);
+    let mut prng = Prng::new(4);
+    for name in ["one", "two", "three"] {
+        world.tree.write("large", &prng.bytes(3 << 20));
+        world.checkpoint(name);
+    }
+    world.tree.write("large", b"small now");
+    world.checkpoint("last");
+    std::fs::remove_file(world.vault().join("reserve")).unwrap();
+    mount.fill();
+    let cleaned = world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1"]);
+    assert!(cleaned.result("bytes_freed").as_u64().unwrap() > 8 << 20, "{cleaned:?}");
+    assert_eq!(world.names(), ["last"]);
+    world.ok(&["validate-checkpoint", "last", "--validation-level", "comprehensive"]);
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn where_nothing_is_left_to_give_up_cleanup_says_what_to_do() {
+    let world = World::unprotected(TestTree::new());
+    let Some(mount) = Mount::new(&world.data.path().join("wfr"), "64m") else {
+        return wfr_testkit::skip("mounting a small file system needs root");
+    };
+    world.ok(&["init"]);
+    let mut prng = Prng::new(4);
+    for name in ["one", "two"] {
+        world.tree.write("large", &prng.bytes(3 << 20));
+        world.checkpoint(name);
+    }
+    std::fs::remove_file(world.vault().join("reserve")).unwrap();
+    mount.fill();
+    // What stays is in the one pack beside what goes, and there is no room for another.
+    let refused = world.refused(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1"], 7, "DISK_FULL");
+    let options = refused.json["recovery_options"].to_string();
+    assert!(options.contains("on the disk of the store"), "{refused:?}");
+    std::fs::remove_file(mount.at("ballast")).unwrap();
+    world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1"]);
+    assert_eq!(world.names(), ["two"]);
+    world.ok(&["validate-checkpoint", "two", "--validation-level", "comprehensive"]);
     world.ok(&["doctor"]);
 }

@@ -149,3 +149,24 @@ fn nothing_acknowledged_is_lost_beside_a_rebuild() {
         assert!(world.names().contains(&name), "{name} was acknowledged and is gone");
     }
 }
+
+#[test]
+fn a_moved_workspace_is_not_guessed_and_found_where_it_is_named() {
+    let world = World::new();
+    world.checkpoint("base");
+    let vault = world.vault();
+    let moved = world.data.path().join("moved");
+    std::fs::rename(world.root(), &moved).unwrap();
+    let elsewhere = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command.current_dir("/").arg("--json").arg("--store").arg(&vault);
+        let json = command.output().unwrap().stdout;
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap()
+    };
+    let refused = elsewhere(&["create-checkpoint", "wf"]);
+    assert!(refused["recovery_options"].to_string().contains("`--workspace DIR`"), "{refused:#}");
+    let named = ["create-checkpoint", "wf", "--workspace", moved.to_str().unwrap()];
+    assert_eq!(elsewhere(&named)["status"], "success");
+    assert_eq!(elsewhere(&["create-checkpoint", "wf"])["status"], "success", "now the store knows");
+    std::fs::rename(&moved, world.root()).unwrap();
+}

@@ -150,7 +150,9 @@ fn packs(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
 fn places(open: &Open, findings: &mut Vec<Finding>) {
     if !open.root().is_dir() {
         let message = format!("the workspace {} is gone", open.root().display());
-        findings.push(Finding::new("WORKSPACE_GONE", Severity::Error, message, "`wfr restore` brings it back"));
+        let fix =
+            "`wfr restore` brings it back; where it was moved, run a command in it, or name it with `--workspace DIR`";
+        findings.push(Finding::new("WORKSPACE_GONE", Severity::Error, message, fix));
         return;
     }
     if open.vault.dir().starts_with(open.root()) {

@@ -28,11 +28,30 @@ use crate::response::Success;
 use crate::results::{Backup, Cleanup, Imported};
 use crate::session::Session;
 use crate::state::{self, WithEvents};
-use crate::{mint, recovery, view, workspace};
+use crate::{mint, recovery, scanning, view, workspace};
 
 /// Removes checkpoints that no rule keeps.
 pub fn cleanup(session: &mut Session, parameters: CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
-    session.with_reserve(|session| try_all(session, &parameters))
+    match session.with_reserve(|session| try_all(session, &parameters)) {
+        Err(failure) if failure.code == Code::DiskFull => clean_without_reserve(session, &parameters),
+        ended => ended,
+    }
+}
+
+/// Cleans up where the reserve is used up, too: what is derived goes first, and what the catalog's log takes.
+fn clean_without_reserve(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
+    if let Ok(open) = session.open() {
+        scanning::drop_cache(&open);
+        // The log moves into pages that the main file has already.
+        let _ = open.catalog.checkpoint_wal();
+    }
+    try_all(session, parameters).map_err(|failure| match failure.code {
+        Code::DiskFull => failure.with_hint(
+            "remove or move something else on the disk of the store, a few megabytes, then run it again: what stays in a \
+             pack must be written anew before the pack can go",
+        ),
+        _ => failure,
+    })
 }
 
 fn try_all(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {

@@ -197,7 +197,7 @@ fn run(
         success = success.with_next_step("`wfr undo` takes it back");
     }
     if !success.result.displaced.is_empty() {
-        success = success.with_next_step("files that were still being written to were kept: see `displaced`");
+        success = success.with_next_step("displaced files that could not be dropped safely were kept: see `displaced`");
     }
     let success = name_kept(success, KeptReason::Damaged, "damaged in the store and left as they were");
     Ok(name_kept(success, KeptReason::Edited, "edited meanwhile, and the edits were kept"))

@@ -4,7 +4,6 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -21,7 +20,9 @@ use wfr_model::entry::{Entry, Node};
 use wfr_model::plan::Plan;
 use wfr_model::recovery::ApplyReport;
 use wfr_store::object::hash_reader;
-use wfr_store::{Store, disk, tree};
+use wfr_store::sparse::Sparse;
+use wfr_store::tree::Finder;
+use wfr_store::{Store, disk};
 
 use crate::error::Failure;
 use crate::open::Open;
@@ -36,8 +37,9 @@ pub(super) fn edited_since(
 ) -> Result<Vec<TreePath>, Failure> {
     let root = disk::open_dir(open.root())?;
     let mut edited = Vec::new();
+    let mut wanted = Finder::new(store, plan.to);
     for path in report.changed.iter().map(|step| &step.path) {
-        let goal = tree::lookup(store, &plan.to, path)?;
+        let goal = wanted.lookup(path)?;
         if !holds(&root, path, goal.as_ref())? {
             edited.push(path.clone());
         }
@@ -75,7 +77,7 @@ fn holds(root: &OwnedFd, path: &TreePath, goal: Option<&Entry>) -> io::Result<bo
                 return Ok(false);
             }
             match disk::open_beneath(root, place, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
-                Ok(fd) => Ok(hash_reader(&mut File::from(fd))? == content.hash),
+                Ok(fd) => Ok(hash_reader(&mut Sparse::new(fd))? == content.hash),
                 // A mode that shuts out its owner, as the checkpoint has it: the bytes were verified when staged.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
                 Err(error) => Err(error),

@@ -13,6 +13,7 @@ use wfr_model::{Digest, TreePath};
 use wfr_recovery::plan::{Goal, LinkGroups, plan};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
+use wfr_store::tree::Finder;
 use wfr_store::{Objects, Store, content, tree};
 
 use super::aim::Aim;
@@ -175,9 +176,10 @@ fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &m
     let linked: HashSet<TreePath> =
         links::of(objects, order.target.hard_links.as_ref())?.into_iter().flatten().collect();
     let mut steps = Vec::with_capacity(made.steps.len());
+    let [mut before, mut after, mut present] = [before, after, present].map(|tree| Finder::new(objects, tree));
     for step in std::mem::take(&mut made.steps) {
-        let at = |root: &Digest| tree::lookup(objects, root, &step.path);
-        let (was, restored, now) = (at(&before)?, at(&after)?, at(&present)?);
+        let path = &step.path;
+        let (was, restored, now) = (before.lookup(path)?, after.lookup(path)?, present.lookup(path)?);
         let is_directory = matches!(&now, Some(entry) if matches!(entry.node, Node::Dir(_)));
         let is_as_it_was = same(was.as_ref(), restored.as_ref(), exact) && !linked.contains(&step.path);
         if is_as_it_was && !(exact && is_directory) {

@@ -12,6 +12,7 @@ mod ground;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
+use wfr_model::recovery::RecoveryStatus;
 use wfr_recovery::apply::{Committed, Environment};
 use wfr_store::disk::faults;
 use wfr_testkit::TestTree;
@@ -134,6 +135,78 @@ fn a_disk_that_stays_full_changes_nothing_or_is_completed_later() {
         assert_clean(&ground, displaced, &context);
     }
     assert!(hits > 50, "only {hits} faults happened");
+}
+
+#[test]
+fn links_that_cannot_be_read_any_more_keep_no_recovery_from_its_end() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut hits = 0;
+    for number in 0.. {
+        let (ground, old, new) = ground();
+        let store = ground.store();
+        let environment = ground.environment(&store, &|_, _| {});
+        let committed = ground.prepare(&environment, &ground.plan(&old, &new), &new).unwrap();
+        faults::arm_all("readlink", number, EIO);
+        let outcome = committed.run(&environment);
+        let (_, fired) = faults::disarm();
+        if fired.is_none() {
+            break;
+        }
+        hits += 1;
+        let context = format!("links from {number} on");
+        let outcome = outcome.expect(&context);
+        committed.finish(ground.tree.path(), outcome.status).unwrap();
+        assert_clean(&ground, outcome.report.displaced.len(), &context);
+        let stands = assert_one_of(&ground, &old, &new, &context);
+        let is_back = outcome.status == RecoveryStatus::TakenBack;
+        assert_eq!(stands, if is_back { "old" } else { "new" }, "{context}: {outcome:?}");
+        assert_eq!(outcome.report.displaced.len(), 1, "{context}: the link of one of the sides is kept");
+    }
+    assert!(hits >= 2, "only {hits} faults happened");
+}
+
+#[test]
+fn what_the_disk_does_not_take_back_is_named_and_kept_aside() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut partial = 0;
+    for number in 0.. {
+        let (ground, old, new) = ground();
+        assert!(die_after(&ground, &old, &new, 9));
+        let store = ground.store();
+        let environment = ground.environment(&store, &|_, _| {});
+        let committed = ground.reopen(&ground::id());
+        faults::arm(number, EIO, false);
+        let outcome = committed.take_back(&environment);
+        let (_, fired) = faults::disarm();
+        let Some(name) = fired else { break };
+        let context = format!("call {number} ({name})");
+        let Ok(outcome) = outcome else {
+            // It has not ended: the next one does it.
+            ground.settle(true);
+            assert_eq!(assert_one_of(&ground, &old, &new, &context), "old");
+            continue;
+        };
+        committed.finish(ground.tree.path(), outcome.status).unwrap();
+        assert!(!ground.is_committed(), "{context}");
+        let now = ground.snapshot();
+        if outcome.status == RecoveryStatus::TakenBack {
+            assert_eq!(assert_one_of(&ground, &old, &new, &context), "old");
+            continue;
+        }
+        partial += 1;
+        let failed: Vec<_> = outcome.report.failed.iter().map(|step| step.path.to_string()).collect();
+        assert!(!failed.is_empty(), "{context}: {outcome:?}");
+        for text in ["old a", "directory", "goes"] {
+            let is_aside = |one: &wfr_model::recovery::Displaced| {
+                std::fs::read(ground.tree.at(one.kept_at.to_string())).is_ok_and(|bytes| bytes == text.as_bytes())
+            };
+            let is_there = ["a", "kind/is/a", "only/old"]
+                .iter()
+                .any(|path| std::fs::read(ground.tree.at(path)).is_ok_and(|bytes| bytes == text.as_bytes()));
+            assert!(is_there || outcome.report.displaced.iter().any(is_aside), "{context}: `{text}` is lost, {now:?}");
+        }
+    }
+    assert!(partial >= 5, "only {partial} ended in part");
 }
 
 /// Runs a recovery whose process dies after `last` steps; `false` where it has no more than that.

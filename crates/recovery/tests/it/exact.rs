@@ -1,6 +1,6 @@
 //! A recovery gives the other state exactly, its inverse the first one, and a checkout the same beside.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use proptest::prelude::*;
 use wfr_recovery::checkout::{Checkout, CheckoutError};
@@ -29,6 +29,28 @@ fn checkout(ground: &Ground, objects: &dyn Objects, state: &State, name: &str) -
         assert_eq!(root_of(&dest), state.root);
     }
     written.map(|_| Snapshot::of(&dest))
+}
+
+#[test]
+fn a_checkout_that_makes_directories_only_can_be_interrupted() {
+    let ground = Ground::new(TestTree::new());
+    ground.tree.dir("a/b/c");
+    let state = ground.capture();
+    let dest = ground.beside().join("out");
+    std::fs::create_dir(&dest).unwrap();
+    let checkout = Checkout {
+        objects: &ground.store(),
+        tree: state.tree,
+        root: Some(state.root),
+        links: vec![],
+        damaged: &std::collections::HashSet::new(),
+        with_owner: false,
+        threads: 1,
+        abort: &AtomicBool::new(true),
+        bytes_done: &AtomicU64::new(0),
+    };
+    assert!(matches!(checkout.run(&dest), Err(CheckoutError::Interrupted)));
+    assert_eq!(std::fs::read_dir(&dest).unwrap().count(), 0, "nothing stays behind");
 }
 
 /// Differences, where the directories' own times count too.

@@ -146,7 +146,7 @@ impl Ground {
         let environment = self.environment(&store, &|_, _| {});
         let mut outcomes = Vec::new();
         for id in apply::unfinished(&self.vault.journal()).unwrap() {
-            let committed = apply::reopen(&self.vault.journal(), &id).unwrap();
+            let committed = self.reopen(&id);
             let outcome = if take_back { committed.take_back(&environment) } else { committed.run(&environment) };
             let outcome = outcome.unwrap();
             committed.finish(self.tree.path(), outcome.status).unwrap();
@@ -154,6 +154,11 @@ impl Ground {
         }
         wfr_recovery::leftovers::clean(self.tree.path(), &|_| false).unwrap();
         outcomes
+    }
+
+    /// A recovery that has passed its commit point and has not ended.
+    pub fn reopen(&self, id: &RecoveryId) -> Committed {
+        apply::reopen(&self.vault.journal(), id).unwrap()
     }
 
     /// Whether a recovery has passed its commit point and has not ended.

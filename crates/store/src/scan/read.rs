@@ -17,6 +17,7 @@ use super::stat::{self, Stat};
 use super::{ScanError, xattr};
 use crate::content::{self, BLOB_BYTES_MAX, StoreError};
 use crate::lease;
+use crate::sparse::Sparse;
 
 /// How often a file that changes while it is read is tried.
 const TRIES: u32 = 3;
@@ -148,7 +149,7 @@ fn interrupted(shared: &Shared<'_>, error: &io::Error) -> Result<Outcome, ScanEr
 
 /// Stores the file's content; `None` where a small one has not its size any more.
 fn store(shared: &Shared<'_>, file: &OwnedFd, size: u64, buffers: &mut Buffers) -> Result<Option<Content>, StoreError> {
-    let mut reader = Reader { shared, file, left: size };
+    let mut reader = Reader { shared, file, bytes: Sparse::new(file), left: size };
     if size > BLOB_BYTES_MAX {
         return content::store(&mut reader, size, shared.sink, &mut buffers.content).map(Some);
     }
@@ -163,6 +164,7 @@ fn store(shared: &Shared<'_>, file: &OwnedFd, size: u64, buffers: &mut Buffers) 
 struct Reader<'a> {
     shared: &'a Shared<'a>,
     file: &'a OwnedFd,
+    bytes: Sparse<&'a OwnedFd>,
     left: u64,
 }
 
@@ -193,7 +195,7 @@ impl io::Read for Reader<'_> {
             return Err(io::Error::other("the scan ends here"));
         }
         let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let count = rustix::io::read(self.file, &mut buffer[..most])?;
+        let count = io::Read::read(&mut self.bytes, &mut buffer[..most])?;
         self.left -= count as u64;
         self.shared.options.progress.add_bytes(count as u64);
         Ok(count)

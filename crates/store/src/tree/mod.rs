@@ -5,15 +5,17 @@
 
 mod codec;
 mod diff;
+mod finder;
 mod walk;
 
-use wfr_model::entry::{Entry, Node};
+use wfr_model::entry::Entry;
 use wfr_model::{Digest, TreePath};
 
 use crate::object::{ObjectKind, Objects, ReadError, Sink, WriteError};
 
 pub use codec::{Part, decode, encode};
 pub use diff::{Difference, diff};
+pub use finder::Finder;
 pub use walk::walk;
 
 /// A directory with up to this many entries is one object.
@@ -147,20 +149,7 @@ pub fn parts(objects: &dyn Objects, id: &Digest) -> Result<Vec<Digest>, ReadErro
 
 /// The entry at a path; `None` where there is none. The root has no entry.
 pub fn lookup(objects: &dyn Objects, root: &Digest, path: &TreePath) -> Result<Option<Entry>, ReadError> {
-    let mut id = *root;
-    let mut found = None;
-    for name in path.components() {
-        match found.take() {
-            None => {}
-            Some(Entry { node: Node::Dir(below), .. }) => id = below,
-            Some(_) => return Ok(None),
-        }
-        found = find(objects, &id, name)?;
-        if found.is_none() {
-            return Ok(None);
-        }
-    }
-    Ok(found)
+    Finder::new(objects, *root).lookup(path)
 }
 
 /// The entry of a name in one directory, reading only the parts on the way.
@@ -188,7 +177,7 @@ fn find(objects: &dyn Objects, id: &Digest, name: &[u8]) -> Result<Option<Entry>
 mod tests {
     use super::*;
     use crate::object::memory::Memory;
-    use wfr_model::entry::Meta;
+    use wfr_model::entry::{Meta, Node};
 
     fn entry(name: &str) -> Entry {
         Entry { name: name.as_bytes().to_vec(), meta: Meta::default(), node: Node::Fifo, xattrs: vec![] }

@@ -1,0 +1,73 @@
+//! What is text and no result of an operation: help, the version, the demo's verdict, manual pages, words that differ.
+//!
+//! Owns which form each is given in. Refuses to know what the texts say.
+
+use serde_json::Value;
+
+use crate::world::World;
+
+fn said(world: &World, arguments: &[&str]) -> String {
+    let output = world.command(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn help_and_version_are_one_document_each_with_json() {
+    let world = World::new();
+    for (arguments, operation) in [
+        (&[][..], "help"),
+        (&["--help"], "help"),
+        (&["help"], "help"),
+        (&["restore", "--help"], "help"),
+        (&["help", "restore"], "help"),
+        (&["--version"], "version"),
+    ] {
+        let document = world.ok(arguments);
+        assert_eq!((&document.json["status"], &document.json["operation"]), (&"success".into(), &operation.into()));
+        for key in ["workflow_id", "timestamp", "impact", "next_steps"] {
+            assert!(document.json.get(key).is_some(), "{arguments:?} has no `{key}`");
+        }
+        let text = document.result("text").as_str().unwrap();
+        assert_eq!(text, said(&world, arguments), "{arguments:?}");
+    }
+    let before: Value = serde_json::from_str(&said(&world, &["--json", "--version"])).unwrap();
+    assert!(before["result"]["text"].as_str().unwrap().starts_with("wfr "), "{before}");
+}
+
+#[test]
+fn a_quiet_demo_gives_its_verdict_only() {
+    let world = World::new();
+    let text = said(&world, &["demo", "--quiet"]);
+    assert!(text.starts_with("VERIFIED: ") && text.lines().count() == 1, "{text}");
+}
+
+#[test]
+fn words_that_differ_can_be_told_apart_without_colour() {
+    let world = World::new();
+    world.tree.write("words", b"one two three\nlast\n");
+    world.checkpoint("base");
+    world.tree.write("words", b"one 2-and-3\nlast\nnew line\n");
+    let text = said(&world, &["diff", "base", "tree", "--word"]);
+    assert_eq!(text, "M words\none [-two three-]{+2-and-3+}\n{+new line+}\n");
+}
+
+#[test]
+fn an_encrypted_archive_without_a_key_says_how_to_give_one() {
+    let world = World::new();
+    world.checkpoint("base");
+    let refused = world.refused(&["backup-state", "wf", "--encryption"], 2, "WRONG_ARGUMENTS");
+    let ways = refused.json["recovery_options"].to_string();
+    assert!(ways.contains("--recipients age1") && ways.contains("WFR_PASSPHRASE_FILE"), "{ways}");
+}
+
+#[test]
+fn long_paths_are_shown_whole() {
+    let world = World::new();
+    let path = "a-directory-with-a-long-name/".repeat(12) + "file";
+    world.tree.write(&path, b"deep");
+    world.checkpoint("base");
+    for arguments in [&["show", "base"][..], &["show", "base", "--files"]] {
+        assert!(said(&world, arguments).contains(&path), "{arguments:?}");
+    }
+}

@@ -1,0 +1,75 @@
+//! Looking up many paths of one tree.
+//!
+//! Owns the way to the last one. Refuses to keep more of the tree in memory than that.
+
+use wfr_model::entry::{Entry, Node};
+use wfr_model::{Digest, TreePath};
+
+use super::find;
+use crate::object::{Objects, ReadError};
+
+/// Finds entries of one tree. Paths that come in order are found without beginning at the root each time, which would
+/// cost the square of the depth in a deep tree.
+pub struct Finder<'o> {
+    objects: &'o dyn Objects,
+    root: Digest,
+    /// The directories above the last path, from the root down: names and ids.
+    way: Vec<(Vec<u8>, Digest)>,
+}
+
+impl<'o> Finder<'o> {
+    /// For the tree with this id.
+    pub fn new(objects: &'o dyn Objects, root: Digest) -> Self {
+        Self { objects, root, way: Vec::new() }
+    }
+
+    /// The entry at a path; `None` where there is none. The root has no entry.
+    pub fn lookup(&mut self, path: &TreePath) -> Result<Option<Entry>, ReadError> {
+        let Some(above) = path.parent() else { return Ok(None) };
+        let shared = self.way.iter().zip(above.components()).take_while(|((known, _), name)| known == name).count();
+        self.way.truncate(shared);
+        for name in above.components().skip(shared) {
+            match find(self.objects, &self.reached(), name)? {
+                Some(Entry { node: Node::Dir(id), .. }) => self.way.push((name.to_vec(), id)),
+                _ => return Ok(None),
+            }
+        }
+        find(self.objects, &self.reached(), path.name())
+    }
+
+    fn reached(&self) -> Digest {
+        self.way.last().map_or(self.root, |(_, id)| *id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::memory::Memory;
+    use crate::tree;
+    use wfr_model::entry::Meta;
+
+    #[test]
+    fn paths_are_found_in_any_order() {
+        let memory = Memory::default();
+        let entry = |name: &str, node| Entry { name: name.into(), meta: Meta::default(), node, xattrs: vec![] };
+        let low = tree::write(&memory, &[entry("x", Node::Fifo), entry("y", Node::Socket)]).unwrap();
+        let high = tree::write(&memory, &[entry("low", Node::Dir(low)), entry("x", Node::Fifo)]).unwrap();
+        let root = tree::write(&memory, &[entry("high", Node::Dir(high)), entry("z", Node::Fifo)]).unwrap();
+        let mut finder = Finder::new(&memory, root);
+        for (path, is_there) in [
+            ("high/low/x", true),
+            ("high/low/y", true),
+            ("high/low/x/none", false),
+            ("high/x", true),
+            ("z", true),
+            ("none/low/x", false),
+            ("high/low", true),
+            ("high/low/none", false),
+            ("high", true),
+        ] {
+            assert_eq!(finder.lookup(&path.parse().unwrap()).unwrap().is_some(), is_there, "{path}");
+        }
+        assert_eq!(finder.lookup(&TreePath::ROOT).unwrap(), None);
+    }
+}
