@@ -1,8 +1,11 @@
 //! Comparing two texts by lines or by words.
 //!
-//! Owns the text of a difference. Refuses to read files and to colour anything.
+//! Owns the text of a difference: the unified form of POSIX `diff -u`, and marked words. Refuses to read files and to
+//! colour anything.
 
-use similar::{ChangeTag, TextDiff};
+use std::ops::Range;
+
+use imara_diff::{Algorithm, Diff, Hunk, InternedInput, Token};
 
 use crate::params::DiffFormat;
 
@@ -21,32 +24,109 @@ pub struct Compared {
 
 /// Compares two texts. `names` stand above a unified diff; `context` is in lines.
 pub fn compare(left: &str, right: &str, format: DiffFormat, context: usize, names: &(String, String)) -> Compared {
-    let lines = TextDiff::from_lines(left, right);
-    let count = |tag| lines.iter_all_changes().filter(|line| line.tag() == tag).count() as u64;
+    let lines = InternedInput::new(left, right);
+    let mut diff = Diff::compute(Algorithm::Histogram, &lines);
+    diff.postprocess_lines(&lines);
     let patch = match format {
-        DiffFormat::Unified => {
-            Some(lines.unified_diff().context_radius(context).header(&names.0, &names.1).to_string())
-        }
+        DiffFormat::Unified => Some(unified(&lines, &diff, context, names)),
         DiffFormat::Word => Some(by_words(left, right)),
         DiffFormat::NameOnly | DiffFormat::Stat => None,
     };
-    Compared { insertions: count(ChangeTag::Insert), deletions: count(ChangeTag::Delete), patch }
+    Compared { insertions: diff.count_additions().into(), deletions: diff.count_removals().into(), patch }
+}
+
+/// The text of tokens, each after a prefix. What does not end its line is followed by the mark that says so.
+fn put(text: &mut String, input: &InternedInput<&str>, prefix: char, tokens: &[Token]) {
+    for token in tokens {
+        let line = input.interner[*token];
+        text.push(prefix);
+        text.push_str(line);
+        if !line.ends_with('\n') {
+            text.push_str("\n\\ No newline at end of file\n");
+        }
+    }
+}
+
+fn slice(tokens: &[Token], range: &Range<u32>) -> Vec<Token> {
+    tokens.get(range.start as usize..range.end as usize).unwrap_or_default().to_vec()
+}
+
+/// The unified form; empty where the texts are equal.
+fn unified(input: &InternedInput<&str>, diff: &Diff, context: usize, names: &(String, String)) -> String {
+    let context = u32::try_from(context).unwrap_or(u32::MAX);
+    let mut text = String::new();
+    let mut group: Vec<Hunk> = Vec::new();
+    for hunk in diff.hunks() {
+        let is_near = |last: &Hunk| hunk.before.start - last.before.end <= context.saturating_mul(2);
+        if !group.last().is_none_or(is_near) {
+            put_group(&mut text, input, &std::mem::take(&mut group), context);
+        }
+        group.push(hunk);
+    }
+    put_group(&mut text, input, &group, context);
+    if text.is_empty() { text } else { format!("--- {}\n+++ {}\n{text}", names.0, names.1) }
+}
+
+/// Hunks that share their context, under one heading.
+fn put_group(text: &mut String, input: &InternedInput<&str>, group: &[Hunk], context: u32) {
+    let (Some(first), Some(last)) = (group.first(), group.last()) else { return };
+    let before = context.min(first.before.start);
+    let end = |tokens: &[Token], end: u32| end.saturating_add(context).min(u32::try_from(tokens.len()).unwrap_or(end));
+    let left = first.before.start - before..end(&input.before, last.before.end);
+    let right = first.after.start - before..end(&input.after, last.after.end);
+    text.push_str(&format!("@@ -{} +{} @@\n", place(&left), place(&right)));
+    let mut at = left.start;
+    for hunk in group {
+        put(text, input, ' ', &slice(&input.before, &(at..hunk.before.start)));
+        put(text, input, '-', &slice(&input.before, &hunk.before));
+        put(text, input, '+', &slice(&input.after, &hunk.after));
+        at = hunk.before.end;
+    }
+    put(text, input, ' ', &slice(&input.before, &(at..left.end)));
+}
+
+/// Where lines stand: the first one and how many, which is left out where it is 1. Of none it is the line before.
+fn place(range: &Range<u32>) -> String {
+    match range.end - range.start {
+        0 => format!("{},0", range.start),
+        1 => format!("{}", range.start + 1),
+        length => format!("{},{length}", range.start + 1),
+    }
 }
 
 /// The lines in which words differ: what is gone in `[-...-]`, what is new in `{+...+}`.
 fn by_words(left: &str, right: &str) -> String {
-    let mut text = String::new();
-    let words = TextDiff::from_words(left, right);
-    for run in words.ops() {
-        let of =
-            |tag| words.iter_changes(run).filter(|word| word.tag() == tag).map(|word| word.value()).collect::<String>();
-        text.push_str(&of(ChangeTag::Equal));
-        mark(&mut text, "[-", &of(ChangeTag::Delete), "-]");
-        mark(&mut text, "{+", &of(ChangeTag::Insert), "+}");
+    let mut input: InternedInput<&str> = InternedInput::default();
+    input.update_before(words(left));
+    input.update_after(words(right));
+    let mut diff = Diff::compute(Algorithm::Myers, &input);
+    diff.postprocess_no_heuristic(&input);
+    let run = |tokens: &[Token]| tokens.iter().map(|token| input.interner[*token]).collect::<String>();
+    let (mut text, mut at) = (String::new(), 0);
+    for hunk in diff.hunks() {
+        text.push_str(&run(&slice(&input.before, &(at..hunk.before.start))));
+        mark(&mut text, "[-", &run(&slice(&input.before, &hunk.before)), "-]");
+        mark(&mut text, "{+", &run(&slice(&input.after, &hunk.after)), "+}");
+        at = hunk.before.end;
     }
+    text.push_str(&run(input.before.get(at as usize..).unwrap_or_default()));
     let marks = ["[-", "-]", "{+", "+}"];
     let marked = text.lines().filter(|line| marks.iter().any(|mark| line.contains(mark)));
     marked.map(|line| format!("{line}\n")).collect()
+}
+
+/// Words, the spaces between them, and line ends, each by itself.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let kind = |letter: char| (letter == '\n', letter.is_whitespace());
+        let is_end = |letter: char| letter == '\n' || kind(letter) != kind(first);
+        let length = rest.char_indices().skip(1).find(|(_, letter)| is_end(*letter)).map_or(rest.len(), |(at, _)| at);
+        let (word, more) = rest.split_at(length);
+        rest = more;
+        Some(word)
+    })
 }
 
 /// Adds a run of words between marks, which end with each line and begin again with the next: a line must show what it is
@@ -61,17 +141,87 @@ fn mark(text: &mut String, begin: &str, run: &str, end: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn names() -> (String, String) {
+        ("a/x".to_owned(), "b/x".to_owned())
+    }
+
+    fn patch(left: &str, right: &str, format: DiffFormat, context: usize) -> String {
+        compare(left, right, format, context, &names()).patch.unwrap()
+    }
 
     #[test]
     fn lines_are_counted_and_words_are_marked() {
-        let names = ("a/x".to_owned(), "b/x".to_owned());
-        let compared = compare("one\ntwo\n", "one\n2\nthree\n", DiffFormat::Unified, 3, &names);
+        let compared = compare("one\ntwo\n", "one\n2\nthree\n", DiffFormat::Unified, 3, &names());
         assert_eq!((compared.insertions, compared.deletions), (2, 1));
         assert!(compared.patch.is_some_and(|patch| patch.starts_with("--- a/x\n+++ b/x\n@@")));
-        let words = compare("a b c\nsame\n", "a x c\nsame\n", DiffFormat::Word, 3, &names).patch;
-        assert_eq!(words.as_deref(), Some("a [-b-]{+x+} c\n"));
-        let words = |left, right| compare(left, right, DiffFormat::Word, 3, &names).patch.unwrap();
+        let words = |left, right| patch(left, right, DiffFormat::Word, 3);
+        assert_eq!(words("a b c\nsame\n", "a x c\nsame\n"), "a [-b-]{+x+} c\n");
         assert_eq!(words("one two\nx\n", "one 2 and 3\nx\ny\nz\n"), "one [-two-]{+2 and 3+}\n{+y+}\n{+z+}\n");
         assert_eq!(words("a\nb\nc\n", "a\nc\n"), "[-b-]\n");
+    }
+
+    #[test]
+    fn the_unified_form_is_that_of_diff() {
+        let unified = |left, right, context| patch(left, right, DiffFormat::Unified, context);
+        let head = "--- a/x\n+++ b/x\n";
+        assert_eq!(unified("a\n", "a\n", 3), "");
+        assert_eq!(unified("", "a\n", 3), format!("{head}@@ -0,0 +1 @@\n+a\n"));
+        assert_eq!(unified("a\nb\n", "", 3), format!("{head}@@ -1,2 +0,0 @@\n-a\n-b\n"));
+        assert_eq!(
+            unified("a\nb", "a\nc", 3),
+            format!("{head}@@ -1,2 +1,2 @@\n a\n-b\n\\ No newline at end of file\n+c\n\\ No newline at end of file\n")
+        );
+        assert_eq!(
+            unified("1\n2\n3\n4\n5\n6\n", "1\nx\n3\n4\ny\n6\n", 1),
+            format!("{head}@@ -1,6 +1,6 @@\n 1\n-2\n+x\n 3\n 4\n-5\n+y\n 6\n")
+        );
+        assert_eq!(
+            unified("1\n2\n3\n4\n5\n6\n", "1\nx\n3\n4\ny\n6\n", 0),
+            format!("{head}@@ -2 +2 @@\n-2\n+x\n@@ -5 +5 @@\n-5\n+y\n")
+        );
+    }
+
+    /// What a unified diff makes of a text.
+    fn apply(text: &str, patch: &str) -> String {
+        let (mut lines, mut made, mut at) = (text.split_inclusive('\n'), String::new(), 0);
+        let mut last = ' ';
+        for line in patch.split_inclusive('\n').skip(2) {
+            let (sign, rest) = line.split_at(1);
+            match sign {
+                "@" => {
+                    let place = line.split(['-', ' ']).nth(2).unwrap();
+                    let (first, count) = place.split_once(',').unwrap_or((place, "1"));
+                    let first: usize = first.parse().unwrap();
+                    let before = if count == "0" { first } else { first - 1 };
+                    made.extend(lines.by_ref().take(before - at));
+                    at = before;
+                }
+                " " | "-" => {
+                    at += 1;
+                    let had = lines.next().unwrap();
+                    assert_eq!(had.trim_end_matches('\n'), rest.trim_end_matches('\n'));
+                    if sign == " " {
+                        made.push_str(rest);
+                    }
+                }
+                "+" => made.push_str(rest),
+                _ if last == '-' => {}
+                _ => assert_eq!(made.pop(), Some('\n')),
+            }
+            last = sign.chars().next().unwrap();
+        }
+        made.extend(lines);
+        made
+    }
+
+    proptest! {
+        #[test]
+        fn a_unified_diff_makes_the_right_of_the_left(left in "([ab]?\n|[abc]){0,30}", right in "([ab]?\n|[abc]){0,30}",
+            context in 0_usize..4) {
+            let made = patch(&left, &right, DiffFormat::Unified, context);
+            prop_assert_eq!(if made.is_empty() { left.clone() } else { apply(&left, &made) }, right);
+        }
     }
 }

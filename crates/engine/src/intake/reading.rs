@@ -115,26 +115,19 @@ impl<'r> Lines<'r> {
         self.line.clear();
         self.is_too_long = false;
         self.number += 1;
+        // One byte more than a line may have, and its end: a longer one is passed over piece by piece.
+        let piece = EVENT_BYTES_MAX as u64 + 2;
         let mut has_begun = false;
         loop {
-            let buffer = match self.input.fill_buf() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                filled => filled?,
-            };
-            if buffer.is_empty() {
+            let read = self.input.by_ref().take(piece).read_until(b'\n', &mut self.line)?;
+            has_begun |= read > 0;
+            let has_ended = read == 0 || self.line.pop_if(|byte| *byte == b'\n').is_some();
+            self.is_too_long |= self.line.len() > EVENT_BYTES_MAX;
+            if self.is_too_long {
+                self.line.clear();
+            }
+            if has_ended {
                 return Ok(has_begun);
-            }
-            has_begun = true;
-            let end = buffer.iter().position(|byte| *byte == b'\n');
-            let part = &buffer[..end.unwrap_or(buffer.len())];
-            self.is_too_long |= self.line.len() + part.len() > EVENT_BYTES_MAX;
-            if !self.is_too_long {
-                self.line.extend_from_slice(part);
-            }
-            let used = part.len() + usize::from(end.is_some());
-            self.input.consume(used);
-            if end.is_some() {
-                return Ok(true);
             }
         }
     }

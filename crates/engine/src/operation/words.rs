@@ -360,6 +360,7 @@ mod tests {
         let both = json!({"workflow_id": "wf", "checkpoint": "base"});
         assert_eq!(bound(&[], both.clone()).ok(), Some(both.clone()));
         assert!(bound(&[b"x"], both).is_err());
-        assert_eq!(usage(&operation::<params::Diff>()), "diff [WORKFLOW] FROM [TO] [PATH...]");
+        assert_eq!(usage(&operation::<params::Diff>(), ""), "diff [WORKFLOW] FROM [TO] [PATH...]");
+        assert_eq!(usage(&operation::<params::Guard>(), " [--flags]"), "guard [WORKFLOW] [--flags] -- COMMAND...");
     }
 }
