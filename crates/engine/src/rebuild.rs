@@ -14,6 +14,7 @@ use wfr_catalog::{
     Catalog, CatalogError, EventSeq, ListQuery, NewCheckpoint, NewOperation, RecoveredEvent, Unsealed, VaultIdentity,
 };
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
+use wfr_model::event::SealedEvent;
 use wfr_model::{CheckpointId, Digest, Timestamp};
 use wfr_store::crypto::Cipher;
 use wfr_store::gc::leases;
@@ -21,7 +22,7 @@ use wfr_store::pack::{self, Extent, Found};
 use wfr_store::reach::{self, Roots, Seen};
 use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 
-use crate::state::{self, SealedEvent};
+use crate::state;
 use crate::view;
 
 /// Why the catalog was not built again. The old one is where it was, or beside it under another name.

@@ -8,11 +8,11 @@ mod summary;
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use wfr_catalog::{Catalog, CatalogError, CheckpointRow, EventQuery, EventRow, PartKind, Snapshot, Unstored};
 use wfr_model::checkpoint::SealedEvents;
+use wfr_model::event::SealedEvent;
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole};
-use wfr_model::{Digest, Event, Timestamp, WorkflowId};
+use wfr_model::{Digest, WorkflowId};
 use wfr_store::state::{self as objects, StateError};
 use wfr_store::writer::Writer;
 use wfr_store::{ObjectKind, Objects, ReadError, Sink};
@@ -127,17 +127,6 @@ fn malformed(root: &Digest, why: impl ToString) -> ReadError {
     ReadError::Malformed { id: *root, what: "state", why: why.to_string() }
 }
 
-/// A line of a seal.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct SealedEvent {
-    /// The event's place in the order of the vault that sealed it.
-    pub seq: i64,
-    /// When it was recorded.
-    pub recorded_at: Timestamp,
-    /// The event.
-    pub event: Event,
-}
-
 /// Objects with the events of one workflow beside a store: what an archive carries of the log.
 pub struct WithEvents<'s> {
     store: &'s dyn Objects,
@@ -228,8 +217,7 @@ impl<'s> Seals<'s> {
     fn add(&mut self, row: EventRow) -> Result<(), wfr_store::WriteError> {
         let seq = row.seq.0;
         let line = SealedEvent { seq, recorded_at: row.recorded_at, event: row.event };
-        serde_json::to_writer(&mut self.lines, &line).expect("events have string keys and finite numbers only");
-        self.lines.push(b'\n');
+        line.write_line(&mut self.lines);
         self.first = Some((self.first.map_or(seq, |(first, _)| first), seq));
         if self.lines.len() >= SEAL_BYTES { self.flush() } else { Ok(()) }
     }
@@ -253,5 +241,5 @@ impl<'s> Seals<'s> {
 pub fn unseal(store: &dyn Objects, seal: &Digest) -> Result<Vec<SealedEvent>, ReadError> {
     let bytes = store.get(ObjectKind::Seal, seal)?;
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).map_err(|error| malformed(seal, error))).collect()
+    lines.map(|line| SealedEvent::read_line(line).map_err(|error| malformed(seal, error))).collect()
 }

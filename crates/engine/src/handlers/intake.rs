@@ -22,6 +22,9 @@ const BATCH_MAX: usize = 20_000;
 /// A batch of no more comes from something that goes on right now.
 const LIVE_MAX: usize = 100;
 
+/// So many events, and no live ones at their end, are history: the tree shows nothing of it.
+const HISTORY_MIN: u64 = 10_000;
+
 /// Checkpoints of one stream before its end, at most.
 const GRANTED_MAX: usize = 1_000;
 
@@ -49,7 +52,9 @@ pub fn event(session: &mut Session, parameters: RecordEvent) -> Result<Success<E
         Source::Items(items) => intake::take_in(session, &open, items, &mut tally).map(|new| wishes.note(&new)),
         Source::Stream(input) => open.catalog.in_bulk(|| stream(session, &open, input, &mut tally, &mut wishes)),
     };
-    tally.result.checkpoints.extend(wishes.grant(session, &open));
+    if tally.result.recorded <= HISTORY_MIN {
+        tally.result.checkpoints.extend(wishes.grant(session, &open));
+    }
     if let Err(failure) = ended {
         return Err(failure.with_result(&tally.result));
     }
@@ -83,7 +88,8 @@ fn unread(error: &io::Error) -> Failure {
 
 /// Reads on one thread and records on this one: all that was read while one batch was recorded is the next one.
 ///
-/// What a batch asks for is granted where it is a small one: larger ones are history, at whose end it is granted once.
+/// What a batch asks for is granted where it is a small one: larger ones are history, at whose end it is granted once at
+/// most.
 fn stream(session: &Session, open: &Open, input: Input, tally: &mut Tally, wishes: &mut Wishes) -> Result<(), Failure> {
     let (give, take) = sync_channel(WAITING_MAX);
     std::thread::scope(|scope| {

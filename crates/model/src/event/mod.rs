@@ -7,6 +7,7 @@ mod envelope;
 mod kind;
 mod line;
 mod message;
+mod sealed;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,6 +19,7 @@ use crate::time::Timestamp;
 pub use envelope::Envelope;
 pub use kind::{EventName, EventType, ParseEventNameError};
 pub use message::{ErrorReport, Message, StateSync};
+pub use sealed::SealedEvent;
 
 /// The largest event that is taken in from outside, in bytes of its text.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;

@@ -5,10 +5,12 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use foldhash::fast::RandomState;
+
 /// Parts by id, of which some may not be loaded.
 #[derive(Clone, Debug)]
 pub struct Table<K, V> {
-    slots: HashMap<K, Slot<V>>,
+    slots: HashMap<K, Slot<V>, RandomState>,
 }
 
 #[derive(Clone, Debug)]
@@ -20,7 +22,7 @@ struct Slot<V> {
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self { slots: HashMap::new() }
+        Self { slots: HashMap::default() }
     }
 }
 
