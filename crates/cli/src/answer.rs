@@ -79,7 +79,10 @@ pub fn news(operation: &'static str, global: &Global) -> OnNews {
         }
         let redraws = operation == "status" && terminal::is_shown();
         let begin = if redraws { terminal::CLEAR } else { "" };
-        let shown = format!("{begin}{}", render::news(operation, piece));
+        let mut shown = format!("{begin}{}", render::news(operation, piece));
+        if redraws && let Some(height) = terminal::height() {
+            shown = shown.split_inclusive('\n').take(usize::from(height).saturating_sub(1)).collect();
+        }
         terminal::write_or_end(&mut terminal::out(global.colour), &shown)
     })
 }

@@ -66,7 +66,7 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
     };
     let workflow = parameters.get("workflow_id").and_then(Value::as_str).map(str::to_owned);
     upkeep::detach(operation, &parameters);
-    let goes_on = ["watch", "follow"].iter().any(|key| parameters.get(*key) == Some(&Value::Bool(true)));
+    let goes_on = goes_on(&parameters);
     let ended = perform(operation, &mut session, &global, parameters);
     upkeep::start_where_due(operation, &session);
     match ended {
@@ -78,6 +78,11 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
     }
 }
 
+/// Whether an operation goes on until somebody ends it.
+fn goes_on(parameters: &Map<String, Value>) -> bool {
+    ["watch", "follow"].iter().any(|key| parameters.get(*key) == Some(&Value::Bool(true)))
+}
+
 /// Does it; where only a yes is missing and somebody is there to give it, asks and does it then.
 fn perform(
     operation: &Operation,
@@ -85,8 +90,8 @@ fn perform(
     global: &Global,
     mut parameters: Map<String, Value>,
 ) -> Result<Outcome, Failure> {
-    let watched = |session: &mut Session, parameters| {
-        let _progress = Progress::watch(&session.meter, global);
+    let watched = |session: &mut Session, parameters: Map<String, Value>| {
+        let _progress = (!goes_on(&parameters)).then(|| Progress::watch(&session.meter, global));
         (operation.run)(session, Value::Object(parameters))
     };
     let refused = match watched(session, parameters.clone()) {

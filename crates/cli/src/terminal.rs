@@ -90,6 +90,15 @@ pub fn width() -> Option<u16> {
     rustix::termios::tcgetwinsize(out).ok().map(|size| size.ws_col).filter(|columns| *columns > 0)
 }
 
+/// How many lines the terminal has; `None` where standard output is none.
+pub fn height() -> Option<u16> {
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    rustix::termios::tcgetwinsize(out).ok().map(|size| size.ws_row).filter(|rows| *rows > 1)
+}
+
 /// Writes all of a text. A reader that has gone away is no failure: it has what it wanted.
 pub fn write(out: &mut dyn Write, text: &str) -> io::Result<()> {
     unless_gone(out.write_all(text.as_bytes()).and_then(|()| out.flush()))

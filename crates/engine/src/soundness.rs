@@ -60,6 +60,22 @@ impl Sight {
         if self.kept.damaged.is_empty() { kept.or(of_log) } else { of_log.or(kept) }
     }
 
+    /// Whether the state has seen more than the log gives: folding it again would lose that.
+    fn is_log_short(&self) -> bool {
+        let Some(log) = &self.log else { return false };
+        let kept = self.kept.whole.as_ref().filter(|_| self.kept.has_head);
+        let gives = log.whole.head.state_version.saturating_add(log.damaged.len() as u64);
+        kept.is_some_and(|kept| kept.head.state_version > gives)
+    }
+
+    /// What is lost with events that were taken away: which, nobody can say.
+    fn taken_away(&self) -> DamagedRow {
+        let version = |whole: Option<&Whole>| whole.map_or(0, |whole| whole.head.state_version);
+        let (knows, gives) = (version(self.kept.whole.as_ref()), version(self.log.as_ref().map(|log| &log.whole)));
+        let why = format!("the state has version {knows}, and the events that are left give version {gives}");
+        DamagedRow { place: "events".to_owned(), why, text: String::new() }
+    }
+
     fn context(&self, depth: Depth) -> Context {
         let looks = depth != Depth::Basic;
         let layers = Layers { semantic: looks, cross_reference: looks };
@@ -161,18 +177,16 @@ fn of_log(sight: &Sight) -> Vec<StateFinding> {
     let Some(log) = &sight.log else { return vec![] };
     let kept = sight.kept.whole.as_ref().filter(|_| sight.kept.damaged.is_empty());
     let differs = kept.and_then(|kept| log.whole.difference(kept));
-    let behind = kept.is_some_and(|kept| kept.head.state_version > log.whole.head.state_version);
     let mut findings: Vec<StateFinding> =
         log.damaged.iter().map(|row| damaged_event(row, differs.is_some() || kept.is_none())).collect();
-    let Some(differs) = differs else { return findings };
-    if !log.damaged.is_empty() {
+    if log.damaged.is_empty() && sight.is_log_short() {
+        let message = "the state knows of more than the log: events were taken away; those that a checkpoint has come \
+                       back with `wfr doctor --rebuild-catalog`";
+        let repair = Repair::bold(Mend::SealLog);
+        findings.push(found("EVENTS_MISSING", "events", Severity::Critical, message.to_owned(), repair));
         return findings;
     }
-    if behind {
-        let message = "the state knows of more than the log: events were taken away".to_owned();
-        findings.push(found("EVENTS_MISSING", "events", Severity::Critical, message, Repair::bold(Mend::SealLog)));
-        return findings;
-    }
+    let Some(differs) = differs.filter(|_| log.damaged.is_empty()) else { return findings };
     for place in places(&differs).into_iter().take(PLACES_MAX) {
         let message = "what is kept is not what the events give".to_owned();
         findings.push(found("STATE_DIFFERS", &place, Severity::Error, message, Repair::safe(Mend::FoldAgain)));
@@ -227,7 +241,7 @@ pub fn mending(sight: &Sight, strategy: Strategy) -> Option<Mending> {
     let fold_again = sight.wants(&Mend::FoldAgain, strategy);
     let seal = sight.wants(&Mend::SealLog, strategy);
     let kept = sight.kept.whole.as_ref();
-    let is_log_whole = log.damaged.is_empty();
+    let is_log_whole = log.damaged.is_empty() && !sight.is_log_short();
     let start = match kept {
         Some(kept) if fold_again && !is_log_whole => together(kept, &log.whole, sight.kept.has_head),
         _ if fold_again => log.whole.clone(),
@@ -238,11 +252,22 @@ pub fn mending(sight: &Sight, strategy: Strategy) -> Option<Mending> {
     let base = if fold_again { &log.whole } else { judged };
     let change = base.difference(&goal);
     let change = if seal && !fold_again { both(log.whole.difference(&goal), change) } else { change };
+    let change = if sight.is_log_short() && (seal || fold_again) {
+        // From here on the log gives what the state has seen.
+        let version = kept.map_or(0, |kept| kept.head.state_version).saturating_add(1);
+        let mut change = change.unwrap_or_default();
+        change.insert("state_version".to_owned(), version.into());
+        Some(change)
+    } else {
+        change
+    };
     let of_rows = sight.findings.iter().filter(|finding| finding.layer == Layer::Checksum || is_derived(finding));
     let taken = of_rows.filter(|finding| finding.repair.as_ref().is_some_and(|repair| strategy.takes(repair)));
     let mended = taken.cloned().chain(by_rules).collect();
     let rows = sight.kept.damaged.iter().filter(|_| fold_again && !is_log_whole);
-    let lost = rows.filter(|row| !is_there(&goal, &row.place)).chain(&log.damaged).cloned().collect();
+    let mut lost: Vec<DamagedRow> =
+        rows.filter(|row| sight.is_log_short() || !is_there(&goal, &row.place)).chain(&log.damaged).cloned().collect();
+    lost.extend(sight.is_log_short().then(|| sight.taken_away()));
     Some(Mending { fold_again, mended, lost, change })
 }
 

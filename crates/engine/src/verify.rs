@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use wfr_catalog::{ChainLink, CheckpointRow, NewCheckpoint};
 use wfr_model::checkpoint::{Manifest, VerificationStatus};
 use wfr_model::entry::{Content, Entry, Node};
+use wfr_model::plan::{Action, Step};
 use wfr_model::{Digest, TreePath};
 use wfr_store::object::hash;
 use wfr_store::reach::{self, Seen};
@@ -375,6 +376,49 @@ pub fn repair(open: &Open, damages: &[Damage]) -> Result<u64, Failure> {
         sealed.publish();
     }
     Ok(repaired)
+}
+
+/// Reads back the stored content of files that are about to be replaced or deleted: what is damaged is stored again from
+/// the files themselves, which are its last good copies.
+///
+/// # Errors
+///
+/// Where that cannot be done for one of them; nothing has been changed then.
+pub fn secure(open: &Open, store: &Store, session: &Session, steps: &[Step]) -> Result<(), Failure> {
+    let goes = steps.iter().filter(|step| matches!(step.action, Action::Replace | Action::Delete));
+    let mut blobs: Vec<(Digest, &TreePath)> = Vec::new();
+    for step in goes {
+        match step.before.as_ref().map(|entry| &entry.node) {
+            Some(Node::File(Content { hash, chunks: None, .. })) => blobs.push((*hash, &step.path)),
+            Some(Node::File(found)) => {
+                let chunks = content::chunks(store, found).map_err(|error| unsecured(&step.path, &error))?;
+                blobs.extend(chunks.into_iter().map(|(id, _)| (id, &step.path)));
+            }
+            _ => {}
+        }
+    }
+    blobs.sort_unstable();
+    blobs.dedup_by_key(|(id, _)| *id);
+    let read = in_parallel(session.threads, &blobs, |(id, _)| match session.abort.load(Ordering::Relaxed) {
+        true => Ok(()),
+        false => store.get(ObjectKind::Blob, id).map(drop),
+    });
+    let damaged = blobs.iter().zip(read).filter_map(|((id, path), read)| Some((*id, *path, read.err()?)));
+    for (object, path, error) in damaged {
+        let (kind, message) = ("blob".to_owned(), error.to_string());
+        let damage = Damage { object, path: path.clone(), kind, message, repaired: false };
+        if repair(open, std::slice::from_ref(&damage))? == 0 {
+            return Err(unsecured(path, &error));
+        }
+    }
+    Ok(())
+}
+
+fn unsecured(path: &TreePath, error: &ReadError) -> Failure {
+    let message = format!("`{path}` would go, and its stored copy is damaged: nothing was changed");
+    Failure::new(Code::CheckpointIntegrity, message)
+        .with_details(error.to_string())
+        .with_hint("move the file out of the workspace, which keeps it, then try again")
 }
 
 fn read_beneath(root: &std::os::fd::OwnedFd, path: &TreePath) -> Option<Vec<u8>> {

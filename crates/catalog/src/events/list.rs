@@ -34,11 +34,11 @@ pub struct EventQuery {
 }
 
 impl Catalog {
-    /// Events by a query.
+    /// Events by a query. Those that cannot be read are left out: [`Catalog::each_kept_event`] names them.
     pub fn events(&self, query: &EventQuery) -> Result<Vec<EventRow>, CatalogError> {
         let mut rows = Vec::new();
-        each(&self.connection, query, |row| {
-            rows.push(row);
+        each_kept(&self.connection, query, |row| {
+            rows.extend(row.ok());
             Ok(())
         })?;
         Ok(rows)

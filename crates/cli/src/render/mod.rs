@@ -58,10 +58,10 @@ pub fn before_failure(operation: &str, result: &Value) -> String {
 pub fn plan(result: &Value) -> String {
     let plan = &result["plan"];
     // A plan of a state has no steps for files.
-    match (plan.get("fold_again"), plan.get("findings")) {
-        (Some(_), _) => view(plan, states::repair_plan),
-        (None, Some(_)) => view(plan, states::merge_plan),
-        (None, None) => view(plan, recoveries::plan),
+    match (plan.get("steps"), plan.get("fold_again")) {
+        (Some(_), _) => view(plan, recoveries::plan),
+        (None, Some(_)) => view(plan, states::repair_plan),
+        (None, None) => view(plan, states::merge_plan),
     }
 }
 

@@ -250,3 +250,13 @@ fn the_same_call_without_json_says_the_same_to_people() {
         assert!(!out.contains('\u{1b}') && !err.contains('\u{1b}'), "{arguments:?} passes an escape on: {out}{err}");
     }
 }
+
+#[test]
+fn a_plan_that_nobody_agreed_to_is_shown_as_one() {
+    let world = World::new();
+    world.checkpoint("base");
+    std::fs::write(world.root().join("new"), "new").unwrap();
+    let refused = world.command(&["restore", "wf", "base"]).output().unwrap();
+    let shown = String::from_utf8(refused.stdout).unwrap();
+    assert!(refused.status.code() == Some(8) && shown.starts_with("Plan:") && !shown.contains('{'), "{shown}");
+}

@@ -218,3 +218,21 @@ fn sixteen_publishers_lose_nothing_and_the_order_is_one() {
     assert_eq!(status.result("task_counts")["active"], PUBLISHERS * EVENTS);
     assert_eq!(status.result("state_version"), PUBLISHERS * EVENTS);
 }
+
+#[test]
+fn a_version_beyond_counting_is_refused() {
+    let world = World::new();
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:"]);
+    let sync = |version: u64| {
+        json!({"message_type": "state_sync", "workflow_id": "wf", "state_version": version, "current_phase": 1})
+            .to_string()
+    };
+    world.refused(&["event", &sync(u64::MAX)], 2, "INVALID_EVENT");
+    let update = json!({"state": {"state_version": u64::MAX}}).to_string();
+    world.refused(&["update-state", "wf", &update], 2, "INVALID_PARAMETER");
+    let version = |world: &World| world.ok(&["get-state", "wf"]).result("state_version").as_u64().unwrap();
+    assert!(version(&world) < 10);
+    world.ok(&["event", &sync(1 << 53)]);
+    world.ok(&["event", "WORKFLOW_PAUSED:wf:global:"]);
+    assert_eq!(version(&world), (1 << 53) + 1);
+}

@@ -117,3 +117,17 @@ fn a_pack_that_is_gone_is_noticed() {
     assert_eq!((doctor.code, doctor.result("healthy")), (1, &serde_json::Value::Bool(false)));
     world.refused(&["restore", "wf", "base", "--yes"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
 }
+
+#[test]
+fn the_last_good_copy_of_a_file_is_stored_anew_before_it_goes() {
+    let (world, noise) = with_noise();
+    world.checkpoint("base");
+    world.tree.write("noise", b"edited");
+    world.checkpoint("edited");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    damage(&world, &noise);
+    world.ok(&["restore", "wf", "edited", "--yes"]);
+    assert_eq!(world.tree.read("noise"), b"edited");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.tree.read("noise"), noise);
+}

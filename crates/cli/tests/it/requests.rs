@@ -197,3 +197,14 @@ fn what_is_no_request_gets_an_error_in_an_envelope() {
     assert_eq!((answer["result"]["error"]["code"].as_str(), exit), (Some("WORKSPACE_NOT_FOUND"), 3));
     world.refused(&["request", "/no/such/file"], 3, "FILE_NOT_FOUND");
 }
+
+#[test]
+fn what_has_no_end_is_no_answer() {
+    let world = World::new();
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:"]);
+    for (operation, key) in [("events", "follow"), ("status", "watch")] {
+        let asked = serde_json::json!({"message_type": "request", "request_id": operation, "target_component": "wfr",
+            "operation": operation, "parameters": {"workflow_id": "wf", key: true}});
+        world.refused(&["request", &asked.to_string()], 2, "INVALID_REQUEST");
+    }
+}

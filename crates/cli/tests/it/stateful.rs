@@ -109,3 +109,25 @@ fn a_lost_catalog_gets_its_events_back_and_states_fold_again() {
     assert_eq!(rebuilt.result("events_rebuilt"), 6);
     assert_eq!(now(&world, "again"), before);
 }
+
+#[test]
+fn an_undo_gives_owners_back_that_nothing_else_differs_by() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let world = World::new();
+    world.tree.write("owned", b"mine");
+    let place = world.root().join("owned");
+    if chown(&place, Some(1_234), Some(5_678)).is_err() {
+        wfr_testkit::skip("owners can be set by root only");
+        return;
+    }
+    let owner = || {
+        let meta = std::fs::symlink_metadata(&place).unwrap();
+        (meta.uid(), meta.gid())
+    };
+    world.checkpoint("base");
+    chown(&place, Some(0), Some(0)).unwrap();
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(owner(), (1_234, 5_678));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(owner(), (0, 0));
+}

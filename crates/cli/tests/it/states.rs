@@ -254,6 +254,39 @@ fn events_that_were_taken_away_are_missed() {
 }
 
 #[test]
+fn a_repair_takes_nothing_back_because_events_are_missing() {
+    let world = World::new();
+    at_work(&world);
+    let second = || {
+        let tasks = export(&world)["phases"][0]["tasks"].clone();
+        tasks.as_array().unwrap().iter().find(|task| task["task_id"] == "t2").map(|task| task["status"].clone())
+    };
+    let before = second();
+    assert!(before.is_some());
+    let last = world.ok(&["events", "wf"]).result("last_seq").as_i64().unwrap();
+    by_hand(
+        &world,
+        &format!("DELETE FROM events WHERE seq >= {}; UPDATE parts SET doc = '{{' WHERE id = 't1'", last - 1),
+    );
+    assert_eq!(validated(&world).code, 4);
+    let mended = world.call(&["repair-state", "wf", "--yes"]);
+    let lost = mended.result("plan")["lost"].as_array().unwrap().iter();
+    let lost: Vec<&str> = lost.map(|row| row["place"].as_str().unwrap()).collect();
+    assert_eq!(lost, ["tasks/t1", "events"], "{mended:?}");
+    assert_eq!(second(), before, "what is kept of the others stays");
+}
+
+#[test]
+fn an_event_that_cannot_be_read_keeps_nobody_from_following() {
+    let world = World::new();
+    at_work(&world);
+    by_hand(&world, "UPDATE events SET data = '{' WHERE seq = 2");
+    world.ok(&["status", "wf"]);
+    let events = world.ok(&["events", "wf"]);
+    assert!(events.json["next_steps"][0].as_str().unwrap().contains("1 of them cannot be read"), "{events:?}");
+}
+
+#[test]
 fn states_are_merged_as_a_plan_first() {
     let world = World::new();
     at_work(&world);

@@ -60,6 +60,9 @@ fn refusals(reports: &[Report]) -> Option<Failure> {
         .iter()
         .filter_map(|report| match &report.ended {
             Ended::Refused(why) | Ended::Failed(why) => Some(format!("{}: {why}", report.sink)),
+            Ended::Busy => {
+                Some(format!("{}: another process delivers to it; try again when it has ended", report.sink))
+            }
             _ if report.put_aside > 0 => Some(format!("{}: {} put aside", report.sink, report.put_aside)),
             _ => None,
         })

@@ -105,7 +105,14 @@ pub fn events(session: &mut Session, parameters: ListEvents) -> Result<Success<E
     let query = query(&parameters, workflow.clone())?;
     // The end is looked up first: what comes later is told later.
     let mut last = open.catalog.last_event()?;
-    let mut rows = open.catalog.events(&EventQuery { upto: Some(last.unwrap_or(EventSeq(0))), ..query.clone() })?;
+    let (mut rows, mut damaged) = (Vec::new(), 0);
+    open.catalog.each_kept_event(&EventQuery { upto: Some(last.unwrap_or(EventSeq(0))), ..query.clone() }, |row| {
+        match row {
+            Ok(row) => rows.push(row),
+            Err(_) => damaged += 1,
+        }
+        Ok(())
+    })?;
     if query.descending {
         rows.reverse();
     }
@@ -119,7 +126,11 @@ pub fn events(session: &mut Session, parameters: ListEvents) -> Result<Success<E
         follow(session, &open, &query, &mut last)?;
         list.last_seq = last.map(|seq| seq.0);
     }
-    Ok(Success { workflow_id: workflow, ..Success::new(list) })
+    let success = Success { workflow_id: workflow, ..Success::new(list) };
+    if damaged == 0 {
+        return Ok(success);
+    }
+    Ok(success.with_next_step(format!("{damaged} of them cannot be read: `wfr validate-state` names them")))
 }
 
 /// The first look: the first ones after a place or a time, else the last ones.

@@ -33,7 +33,7 @@ use crate::params::Consent;
 use crate::results::StateChanges;
 use crate::scanning::Effort;
 use crate::session::Session;
-use crate::{announce, links, manifests, mint};
+use crate::{announce, links, manifests, mint, verify};
 
 use aim::Purpose;
 pub use check::{CheckEnd, FunctionalCheck};
@@ -134,7 +134,8 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     let safety = save(session, open, order)?;
     let store = open.store()?;
     let planned = planning::plan_from(session, open, &store, order, &safety)
-        .and_then(|planned| planning::check(&planned, order, consent).map(|()| planned));
+        .and_then(|planned| planning::check(&planned, order, consent).map(|()| planned))
+        .and_then(|planned| verify::secure(open, &store, session, &planned.plan.steps).map(|()| planned));
     let planned = match planned {
         Ok(planned) => planned,
         Err(refused) => {

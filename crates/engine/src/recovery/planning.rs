@@ -181,7 +181,9 @@ fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &m
         let path = &step.path;
         let (was, restored, now) = (before.lookup(path)?, after.lookup(path)?, present.lookup(path)?);
         let is_directory = matches!(&now, Some(entry) if matches!(entry.node, Node::Dir(_)));
-        let is_as_it_was = same(was.as_ref(), restored.as_ref(), exact) && !linked.contains(&step.path);
+        let is_as_it_was = same(was.as_ref(), restored.as_ref(), exact)
+            && same_owner(was.as_ref(), restored.as_ref())
+            && !linked.contains(&step.path);
         if is_as_it_was && !(exact && is_directory) {
             continue;
         }
@@ -229,6 +231,12 @@ fn same(a: Option<&Entry>, b: Option<&Entry>, exact: bool) -> bool {
         (Some(a), Some(b)) => a.same_but_time(b) && (!exact || a.meta.mtime == b.meta.mtime),
         (a, b) => a.is_none() && b.is_none(),
     }
+}
+
+/// Whether two entries belong to the same, where owners can be set at all.
+fn same_owner(a: Option<&Entry>, b: Option<&Entry>) -> bool {
+    let owner = |entry: &Entry| (entry.meta.uid, entry.meta.gid);
+    !with_owner() || a.map(owner) == b.map(owner)
 }
 
 /// Other workflows that have taken checkpoints since the target.

@@ -5,7 +5,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{Draft, EVENT_BYTES_MAX, EventName, EventType, ParseEventError, envelope, line, workflow};
+use super::{
+    Draft, EVENT_BYTES_MAX, EventName, EventType, ParseEventError, STATE_VERSION_MAX, envelope, line, workflow,
+};
 use crate::ids::WorkflowId;
 use crate::json;
 use crate::phase::PhaseId;
@@ -132,7 +134,9 @@ fn state_sync(mut fields: Map<String, Value>) -> Result<StateSync, ParseEventErr
     let (workflow_id, timestamp) = whose(&mut fields)?;
     let workflow_id = workflow_id.ok_or_else(|| refused("workflow_id", "it is missing"))?;
     let version = fields.get("state_version").and_then(Value::as_u64);
-    let state_version = version.ok_or_else(|| refused("state_version", "a whole number is expected"))?;
+    let state_version = version.filter(|version| *version <= STATE_VERSION_MAX);
+    let state_version =
+        state_version.ok_or_else(|| refused("state_version", "a whole number of at most 2^53 is expected"))?;
     let of_the_sync = OF_THE_SYNC.iter().filter_map(|key| Some(((*key).to_owned(), fields.shift_remove(*key)?)));
     let mut source: Map<String, Value> = of_the_sync.collect();
     source.insert("message_type".to_owned(), "state_sync".into());

@@ -24,6 +24,9 @@ pub use sealed::SealedEvent;
 /// The largest event that is taken in from outside, in bytes of its text.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
 
+/// The highest version that a state takes from outside: what JSON's readers can tell apart, and no end of counting.
+pub const STATE_VERSION_MAX: u64 = 1 << 53;
+
 /// One fact.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Event {

@@ -11,6 +11,7 @@ use super::document::OWN;
 use super::fold::{FIELD_INVALID, Fold};
 use super::parts::{Agent, Allocation, Head, Phase, Task};
 use super::{Source, TaskCounts};
+use crate::event::STATE_VERSION_MAX;
 use crate::ids::{AgentId, AllocationId, TaskId};
 use crate::phase::PhaseId;
 
@@ -328,9 +329,9 @@ fn said_counts<S: Source>(fold: &mut Fold<'_, S>, key: &str, value: &Value) {
 
 /// A version that is higher than the state's own becomes the state's.
 fn version<S: Source>(fold: &mut Fold<'_, S>, value: &Value) {
-    match value.as_u64() {
+    match value.as_u64().filter(|version| *version <= STATE_VERSION_MAX) {
         Some(version) => fold.state.head.state_version = fold.state.head.state_version.max(version),
-        None => fold.note(FIELD_INVALID, "`state_version`: a whole number is expected".to_owned()),
+        None => fold.note(FIELD_INVALID, "`state_version`: a whole number of at most 2^53 is expected".to_owned()),
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Fold<'f, S> {
 impl<S: Source> Fold<'_, S> {
     fn apply(&mut self) -> Result<(), S::Error> {
         let head = &mut self.state.head;
-        head.state_version += 1;
+        head.state_version = head.state_version.saturating_add(1);
         head.updated_at = Some(self.event.timestamp);
         head.created_at.get_or_insert(self.event.timestamp);
         for field in self.event.missing() {
