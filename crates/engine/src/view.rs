@@ -169,11 +169,16 @@ pub fn export(root: &Path, manifest: &Manifest) -> io::Result<()> {
 
 /// Every manifest that was exported and can be read.
 pub fn exported(root: &Path) -> Vec<Manifest> {
+    exported_files(root).into_iter().map(|(_, manifest)| manifest).collect()
+}
+
+/// The same, each with its file.
+pub fn exported_files(root: &Path) -> Vec<(PathBuf, Manifest)> {
     let entries = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let kinds = entries(dir(root).join("checkpoints")).flat_map(entries);
     let files = kinds.flat_map(entries).filter(|path| path.extension().is_some_and(|end| end == "ckpt"));
-    let read = |path: PathBuf| serde_json::from_slice::<ManifestFile>(&std::fs::read(path).ok()?).ok();
-    files.filter_map(read).map(|file| file.checkpoint).collect()
+    let read = |path: &Path| serde_json::from_slice::<ManifestFile>(&std::fs::read(path).ok()?).ok();
+    files.filter_map(|path| read(&path).map(|file| (path, file.checkpoint))).collect()
 }
 
 /// Removes an exported manifest, where it is there.
@@ -182,6 +187,13 @@ pub fn withdraw(root: &Path, workflow: &str, kind: CheckpointType, name: &str) -
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Gives an exported manifest's file another ending: its checkpoint is lost, and the file is what is left of it.
+pub fn put_aside(root: &Path, file: &Path) -> io::Result<()> {
+    // What the file says of itself may be forged: neither that, nor a symbolic link, leads anywhere else.
+    make_dir(root, file.parent().unwrap_or(root))?;
+    std::fs::rename(file, file.with_extension("lost"))
 }
 
 /// Writes a report under one of the view's directories; returns its path.

@@ -49,6 +49,41 @@ fn the_catalog_is_overwritten_with_noise() {
 }
 
 #[test]
+fn checkpoints_that_the_catalog_lost_with_its_log_are_told_and_come_back() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    world.checkpoint("good");
+    std::fs::remove_file(world.vault().join("catalog.db-wal")).unwrap();
+    assert_eq!(world.ok(&["list-checkpoints"]).result("checkpoints"), &serde_json::json!([]));
+    let finding = |code: &str| {
+        let told = world.call(&["doctor"]);
+        let findings = told.result("findings").as_array().unwrap().clone();
+        let found = findings.into_iter().find(|finding| finding["code"] == code);
+        (told.code, found.unwrap_or_else(|| panic!("{told:?}")).to_string())
+    };
+    let (code, told) = finding("CHECKPOINTS_UNKNOWN");
+    assert_eq!(code, 1);
+    assert!(told.contains("(good)") && told.contains("--rebuild-catalog"), "{told}");
+    // Without the view nobody can tell whether it was acknowledged.
+    let view = world.root().join(".claude/recovery/checkpoints/wf");
+    std::fs::rename(&view, world.data.path().join("aside")).unwrap();
+    let (code, told) = finding("CHECKPOINTS_UNCOMMITTED");
+    assert!(code == 0 && told.contains("(good)"), "{told}");
+    world.ok(&["doctor", "--rebuild-catalog"]);
+    assert_eq!(world.names(), ["good"]);
+    // What was deleted is known.
+    std::fs::rename(world.data.path().join("aside"), &view).unwrap();
+    let exported = view.join("manual/good.ckpt");
+    let kept = std::fs::read(&exported).unwrap();
+    world.checkpoint("newer");
+    world.ok(&["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=1","preserve_critical":false}"#]);
+    assert_eq!(world.names(), ["newer"]);
+    std::fs::write(&exported, kept).unwrap();
+    let findings = world.ok(&["doctor"]).result("findings").to_string();
+    assert!(!findings.contains("CHECKPOINTS_"), "{findings}");
+}
+
+#[test]
 fn what_no_checkpoint_seals_is_told_by_a_rebuild() {
     let mut world = World::new();
     world.variables.push(("WFR_NO_UPKEEP", "1".into()));
