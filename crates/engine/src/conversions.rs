@@ -179,6 +179,10 @@ impl From<InitError> for Failure {
             InitError::NotADirectory(_) => Self::of(Code::FileNotFound, &error).with_hint("make the directory first"),
             InitError::Refused(..) => Self::of(Code::UnsuitablePlace, &error),
             InitError::Already(..) => Self::of(Code::AlreadyProtected, &error),
+            InitError::Taken { .. } => Self::of(Code::AlreadyProtected, &error).with_hint(
+                "leave `--store` out, or name a directory that is not there yet: it gets a store of its own",
+            ),
+            InitError::Copied { .. } => Self::of(Code::WorkspaceCopied, &error),
             InitError::Io { ref source, .. } => io(&error, source),
         }
     }

@@ -205,3 +205,49 @@ fn a_moved_workspace_is_not_guessed_and_found_where_it_is_named() {
     assert_eq!(elsewhere(&["create-checkpoint", "wf"])["status"], "success", "now the store knows");
     std::fs::rename(&moved, world.root()).unwrap();
 }
+
+#[test]
+fn a_directory_at_the_old_path_of_a_moved_workspace_gets_a_store_of_its_own() {
+    let world = World::unprotected(wfr_testkit::TestTree::new());
+    let (old, new) = (world.root().join("mv1"), world.root().join("mv2"));
+    let call = |dir: &std::path::Path, arguments: &[&str]| {
+        let output = world.command(arguments).arg("--json").current_dir(dir).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    std::fs::create_dir(&old).unwrap();
+    let made = call(&old, &["init"]);
+    call(&old, &["create-checkpoint", "wf", "--name", "moved"]);
+    std::fs::rename(&old, &new).unwrap();
+    assert_eq!(call(&new, &["list-checkpoints"])["result"]["total"], 1);
+    std::fs::create_dir(&old).unwrap();
+    for round in 0..2 {
+        let again = call(&old, &["init"]);
+        assert_eq!(again["result"]["existed"], round > 0, "{again:#}");
+        assert_ne!(again["result"]["store"], made["result"]["store"]);
+        assert_eq!(call(&old, &["list-checkpoints"])["result"]["total"], round, "{again:#}");
+        call(&old, &["create-checkpoint", "wf", "--name", "own"]);
+        // It is found again when its view is gone.
+        std::fs::remove_dir_all(old.join(".claude")).unwrap();
+        assert_eq!(call(&old, &["list-checkpoints"])["result"]["total"], 1);
+    }
+    assert_eq!(call(&new, &["list-checkpoints"])["result"]["total"], 1);
+}
+
+#[test]
+fn a_store_that_serves_a_workspace_is_not_given_to_another() {
+    let world = World::new();
+    world.checkpoint("base");
+    let (vault, other) = (world.vault(), world.data.path().join("w2"));
+    std::fs::create_dir(&other).unwrap();
+    let asked = ["init", other.to_str().unwrap(), "--store", vault.to_str().unwrap()];
+    let refused = world.refused(&asked, 5, "ALREADY_PROTECTED");
+    let message = refused.json["error"]["message"].as_str().unwrap();
+    assert!(message.contains(world.root().to_str().unwrap()), "{message}");
+    assert!(!other.join(".claude").exists());
+    // A copy names the store of another, too.
+    let view = other.join(".claude/recovery");
+    std::fs::create_dir_all(&view).unwrap();
+    std::fs::copy(world.root().join(".claude/recovery/config.toml"), view.join("config.toml")).unwrap();
+    world.refused(&asked[..2], 5, "WORKSPACE_COPIED");
+    assert_eq!(world.names(), ["base"]);
+}
