@@ -112,6 +112,8 @@ pub fn init(
 ) -> Result<Initialised, InitError> {
     let root = workspace::absolute(&directories.current, root);
     check_root(&root, directories)?;
+    // What cannot be read is not written again: nothing is begun.
+    view::load_config(&root)?;
     let vault_dir = choose_vault(directories, &root)?;
     let place = Place { root: root.clone(), vault: vault_dir };
     let known = if view::exists(&root) { view::store(&root)? } else { None };

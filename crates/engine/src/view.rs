@@ -123,13 +123,29 @@ fn told(text: &str, error: &toml::de::Error) -> String {
     format!("line {line}, column {column}: {}", error.message())
 }
 
-/// The vault that the configuration names; its text has the escapes of every path, since it may hold any bytes.
+/// The vault that the configuration names; its text has the escapes of every path, since it may hold any bytes. Where the
+/// rest of the file cannot be used, this line may still be: who looks for the vault wants to bring something back.
 pub fn store(root: &Path) -> Result<Option<PathBuf>, ConfigError> {
-    let Some(text) = load_config(root)?.store else { return Ok(None) };
+    let text = match load_config(root) {
+        Ok(config) => config.store,
+        Err(error) => Some(store_line(root).ok_or(error)?),
+    };
+    let Some(text) = text else { return Ok(None) };
     let file = dir(root).join(CONFIG);
     let refuse = || ConfigError::Malformed { file, why: format!("`store` is not a path: `{text}`") };
     let bytes = wfr_model::path::unescape(&text).filter(|bytes| !bytes.is_empty()).ok_or_else(refuse)?;
     Ok(Some(OsString::from_vec(bytes).into()))
+}
+
+/// The value of `store` on a line of its own before the first table, which is where it is written.
+fn store_line(root: &Path) -> Option<String> {
+    let bytes = std::fs::read(dir(root).join(CONFIG)).ok()?;
+    let top = bytes.split(|byte| *byte == b'\n').take_while(|line| !line.starts_with(b"["));
+    let mut tables = top.filter_map(|line| toml::from_str::<toml::Table>(std::str::from_utf8(line).ok()?).ok());
+    tables.find_map(|mut table| match table.remove("store") {
+        Some(toml::Value::String(text)) => Some(text),
+        _ => None,
+    })
 }
 
 /// Writes the configuration, whole and durable.
@@ -220,6 +236,21 @@ mod tests {
         for bad in ["unknown = 1", "[capture]\nquota_bytes = \"many\"", "[capture]\nquota_bytes = -1", "x ="] {
             std::fs::write(dir.path().join(VIEW).join(CONFIG), bad).unwrap();
             assert!(matches!(load_config(dir.path()), Err(ConfigError::Malformed { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_vault_is_found_in_a_configuration_that_cannot_be_used() {
+        let dir = tempfile::tempdir().unwrap();
+        create(dir.path()).unwrap();
+        for (text, found) in [
+            (&b"store = \"/a b\"\n[capture]\nquota_bytes = -1\n"[..], Some("/a b")),
+            (b"unknown\nstore = '/a'\n\xff", Some("/a")),
+            (b"store = 1\n", None),
+            (b"[capture]\nstore = '/a'\n", None),
+        ] {
+            std::fs::write(dir.path().join(VIEW).join(CONFIG), text).unwrap();
+            assert_eq!(store(dir.path()).ok().flatten(), found.map(PathBuf::from), "{}", text.escape_ascii());
         }
     }
 }

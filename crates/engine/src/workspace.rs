@@ -153,15 +153,19 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
 
 /// The vault that a directory's view or a signpost names; `None` where the directory is not known.
 fn known_vault(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>, LocateError> {
-    if view::exists(root)
-        && let Some(store) = view::store(root)?
-    {
-        return Ok(Some(store));
+    let named = if view::exists(root) { view::store(root) } else { Ok(None) };
+    match named {
+        Ok(None) => Ok(signposted(root, data)),
+        // What cannot be read may have named one: where a signpost does, too, that is enough.
+        Err(error) => signposted(root, data).map(Some).ok_or(error.into()),
+        found => Ok(found?),
     }
-    let Some(data) = data else { return Ok(None) };
-    let Ok(bytes) = std::fs::read(signpost_path(data, root)) else { return Ok(None) };
-    let signpost: Option<Signpost> = serde_json::from_slice(&bytes).ok();
-    Ok(signpost.filter(|found| found.workspace == root).map(|found| found.store))
+}
+
+fn signposted(root: &Path, data: Option<&Path>) -> Option<PathBuf> {
+    let bytes = std::fs::read(signpost_path(data?, root)).ok()?;
+    let signpost: Signpost = serde_json::from_slice(&bytes).ok()?;
+    (signpost.workspace == root).then_some(signpost.store)
 }
 
 /// Whether a directory is there and its view names this vault.

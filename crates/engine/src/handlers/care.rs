@@ -24,7 +24,8 @@ use crate::recovery;
 use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
-use crate::{graph, mint, state, unknown, view, workspace};
+use crate::view::ConfigError;
+use crate::{conversions, graph, mint, state, unknown, view, workspace};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
@@ -38,6 +39,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     findings.extend(rebuilt.as_ref().and_then(lost));
     findings.extend(rebuilt.as_ref().and_then(seals_lost));
     findings.extend(rebuilt.as_ref().and_then(unsealed_lost));
+    configuration(&open, &mut findings);
     catalog(&open, &mut findings)?;
     packs(&open, &mut findings)?;
     unheard_of(&open, &mut findings)?;
@@ -131,6 +133,16 @@ fn unsealed_lost(rebuilt: &Rebuilt) -> Option<Finding> {
     let fix = "restores before now cannot be undone by `wfr undo`, but their safety checkpoints are there; sinks begin where \
                their `from` says, so what they had may come again under its id; requests are answered anew";
     Some(Finding::new("UNSEALED_LOST", Severity::Warning, message, fix))
+}
+
+fn configuration(open: &Open, findings: &mut Vec<Finding>) {
+    let Some(error) = &open.broken else { return };
+    let fix = match error {
+        ConfigError::Malformed { file, .. } => conversions::mending(file),
+        ConfigError::Io { .. } => "make it readable, or remove it: then the defaults hold".to_owned(),
+    };
+    let message = format!("{error}; until it is mended no checkpoint is taken and nothing is cleaned up");
+    findings.push(Finding::new("CONFIGURATION_INVALID", Severity::Error, message, fix));
 }
 
 fn catalog(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
