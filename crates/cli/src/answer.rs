@@ -7,14 +7,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde_json::Value;
-use wfr_engine::error::{Failure, code_of_io};
+use wfr_engine::error::{Code, Failure, code_of_io};
 use wfr_engine::response::{Answer, Layout, Outcome, Response, Success};
 use wfr_engine::results;
 use wfr_engine::session::OnNews;
 
 use crate::arguments::{self, Global};
 use crate::content::Content;
-use crate::terminal::{self, Colour, ERROR, HEADING, styled, visible};
+use crate::terminal::{self, Colour, ERROR, HEADING, WARN, styled, visible};
 use crate::{environment, render};
 
 /// Prints help or the version.
@@ -66,6 +66,24 @@ pub fn failure(operation: &str, workflow: Option<String>, global: &Global, failu
     }
     complain(operation, failure, global);
     ExitCode::from(response.exit_code())
+}
+
+/// Tells what an operation went on without: with `--json` in the document, else on standard error, since standard output
+/// may be a file's bytes.
+pub fn warned(ended: Result<Outcome, Failure>, warning: Option<String>, global: &Global) -> Result<Outcome, Failure> {
+    let Some(warning) = warning else { return ended };
+    match ended {
+        Err(failure) if failure.code == Code::InvalidConfiguration => Err(failure),
+        Err(failure) => Err(failure.with_option(warning)),
+        // Its findings say it.
+        Ok(outcome) if outcome.verdict.is_some() => Ok(outcome),
+        Ok(outcome) if global.json => Ok(outcome.with_next_step(warning)),
+        Ok(outcome) => {
+            let line = format!("{} {}\n", styled(WARN, "Warning:"), visible(&warning));
+            let _ = terminal::write(&mut terminal::err(global.colour), &line);
+            Ok(outcome)
+        }
+    }
 }
 
 /// What shows the pieces of a result that goes on: with `--json` one object a line; on a terminal a status is drawn over the

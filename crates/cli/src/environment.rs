@@ -58,6 +58,7 @@ pub fn session(
         input: Box::new(io::stdin()),
         on_news: answer::news(operation, global),
         on_step,
+        needs_configuration: false,
         noted: Noted::default(),
     })
 }

@@ -68,6 +68,7 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
     upkeep::detach(operation, &parameters);
     let goes_on = goes_on(&parameters);
     let ended = perform(operation, &mut session, &global, parameters);
+    let ended = answer::warned(ended, session.warning(), &global);
     upkeep::start_where_due(operation, &session);
     match ended {
         // All of it has been shown, piece by piece.

@@ -42,10 +42,18 @@ impl From<LocateError> for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         match &error {
-            ConfigError::Malformed { .. } => Self::of(Code::InvalidConfiguration, &error),
+            ConfigError::Malformed { file, .. } => {
+                Self::of(Code::InvalidConfiguration, &error).with_hint(mending(file))
+            }
             ConfigError::Io { source, .. } => io(&error, source),
         }
     }
+}
+
+/// How a configuration is mended that cannot be used.
+pub fn mending(file: &std::path::Path) -> String {
+    let file = file.display();
+    format!("correct or delete that line in {file} with an editor, or remove the file: then the defaults hold")
 }
 
 impl From<wfr_store::vault::VaultError> for Failure {
@@ -179,6 +187,10 @@ impl From<InitError> for Failure {
             InitError::NotADirectory(_) => Self::of(Code::FileNotFound, &error).with_hint("make the directory first"),
             InitError::Refused(..) => Self::of(Code::UnsuitablePlace, &error),
             InitError::Already(..) => Self::of(Code::AlreadyProtected, &error),
+            InitError::Taken { .. } => Self::of(Code::AlreadyProtected, &error).with_hint(
+                "leave `--store` out, or name a directory that is not there yet: it gets a store of its own",
+            ),
+            InitError::Copied { .. } => Self::of(Code::WorkspaceCopied, &error),
             InitError::Io { ref source, .. } => io(&error, source),
         }
     }

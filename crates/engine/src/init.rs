@@ -27,6 +27,22 @@ pub enum InitError {
     /// It is protected already, by another store or another kind of store.
     #[error("{0} is protected already, with the store at {1}")]
     Already(PathBuf, PathBuf),
+    /// The store that was named is another workspace's.
+    #[error("the store at {store} serves the workspace {owner}: a store serves one workspace")]
+    Taken {
+        /// The store.
+        store: PathBuf,
+        /// Whom it serves.
+        owner: PathBuf,
+    },
+    /// The directory's view names the store of another one: it is a copy.
+    #[error("{root} is a copy of {original}, whose store it names as its own")]
+    Copied {
+        /// The directory.
+        root: PathBuf,
+        /// The one that the store serves.
+        original: PathBuf,
+    },
     /// The vault could not be made.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -96,6 +112,8 @@ pub fn init(
 ) -> Result<Initialised, InitError> {
     let root = workspace::absolute(&directories.current, root);
     check_root(&root, directories)?;
+    // What cannot be read is not written again: nothing is begun.
+    view::load_config(&root)?;
     let vault_dir = choose_vault(directories, &root)?;
     let place = Place { root: root.clone(), vault: vault_dir };
     let known = if view::exists(&root) { view::store(&root)? } else { None };
@@ -103,7 +121,13 @@ pub fn init(
         if directories.store.is_some() {
             return Err(InitError::Already(root, other));
         }
+        if let Some(original) = workspace::other_owner(&other, &root) {
+            return Err(InitError::Copied { root, original });
+        }
         return finish(directories, Place { vault: other, ..place }, encryption, now);
+    }
+    if let Some(owner) = workspace::other_owner(&place.vault, &root) {
+        return Err(InitError::Taken { store: place.vault, owner });
     }
     finish(directories, place, encryption, now)
 }
@@ -141,7 +165,7 @@ fn choose_vault(directories: &Directories, root: &Path) -> Result<PathBuf, InitE
     }
     let inside = view::dir(root).join("vault");
     let Some(data) = &directories.data else { return Ok(inside) };
-    let vault = workspace::default_vault(data, root);
+    let vault = workspace::free_vault(data, root);
     match std::fs::create_dir_all(vault.parent().unwrap_or(data)) {
         Ok(()) => Ok(vault),
         Err(_) => Ok(inside),

@@ -40,6 +40,7 @@ mod soundness;
 pub mod state;
 mod status;
 mod textdiff;
+mod unknown;
 pub mod upkeep;
 pub mod verify;
 pub mod view;

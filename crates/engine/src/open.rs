@@ -59,8 +59,10 @@ pub enum OpenError {
 pub struct Open {
     /// Where everything is.
     pub place: Place,
-    /// What it is set to.
+    /// What it is set to; the defaults where that cannot be used.
     pub config: Config,
+    /// Why it cannot be used; `None` where it can.
+    pub broken: Option<view::ConfigError>,
     /// The vault.
     pub vault: Vault,
     /// The catalog.
@@ -79,9 +81,12 @@ impl Open {
         Self::at(place, keyring)
     }
 
-    /// Opens a workspace at a known place.
+    /// Opens a workspace at a known place. Whether it is enough to go on with the defaults, the caller decides.
     pub fn at(place: Place, keyring: &Arc<Keyring>) -> Result<Self, OpenError> {
-        let config = view::load_config(&place.root)?;
+        let (config, broken) = match view::load_config(&place.root) {
+            Ok(config) => (config, None),
+            Err(error) => (Config::default(), Some(error)),
+        };
         let vault = Vault::open(&place.vault)?;
         let book = match leases::book(&vault.leases()) {
             Err(error) if is_unwritable(&error) => None,
@@ -89,7 +94,7 @@ impl Open {
         };
         let catalog = Catalog::open(&vault.catalog())?;
         let (keyring, cipher, lease) = (keyring.clone(), OnceLock::new(), OnceLock::new());
-        Ok(Self { place, config, vault, catalog, keyring, cipher, lease, _book: book })
+        Ok(Self { place, config, broken, vault, catalog, keyring, cipher, lease, _book: book })
     }
 
     /// The workspace's root directory.

@@ -180,7 +180,17 @@ impl Operation {
 fn run<P: Perform>(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
     let refuse = |error: serde_json::Error| Failure::new(Code::InvalidParameter, error.to_string());
     let parameters: P = serde_json::from_value(parameters).map_err(refuse)?;
-    Ok(parameters.perform(session)?.erase())
+    let needs_configuration = !goes_on_without_configuration(P::NAME, P::EFFECT);
+    let outer = std::mem::replace(&mut session.needs_configuration, needs_configuration);
+    let ended = parameters.perform(session);
+    session.needs_configuration = outer;
+    Ok(ended?.erase())
+}
+
+/// Whether an operation goes on with the defaults where the configuration cannot be used: what only looks, what says
+/// what is wrong, and what brings back in need. What captures or removes by the configuration does not.
+fn goes_on_without_configuration(name: &str, effect: Effect) -> bool {
+    effect == Effect::Reads || ["doctor", "emergency-restore", "undo", "resume"].contains(&name)
 }
 
 pub use crate::handlers::ALL;

@@ -152,17 +152,20 @@ fn recovered(sealed: SealedEvent) -> RecoveredEvent {
     RecoveredEvent { seq: EventSeq(sealed.seq), recorded_at: sealed.recorded_at, event: sealed.event }
 }
 
-/// The checkpoints that stood before, with their names: the old catalog knows, and where it cannot be read, the view does.
+/// The checkpoints that stood before, with their names, as the old catalog knows; the view knows those that it does not.
 fn known_before(vault: &Vault, workspace: &Path) -> BTreeMap<CheckpointId, String> {
-    let listed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.list(&ListQuery::default()));
-    match listed {
-        Ok(rows) => rows.into_iter().map(|row| (row.checkpoint_id, row.name)).collect(),
-        Err(_) => view::exported(workspace).into_iter().map(|one| (one.checkpoint_id, one.name)).collect(),
-    }
+    let everything = ListQuery { include_deleted: true, ..ListQuery::default() };
+    let listed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.list(&everything));
+    let rows = listed.unwrap_or_default();
+    let heard_of: HashSet<&CheckpointId> = rows.iter().map(|row| &row.checkpoint_id).collect();
+    let exported = view::exported(workspace).into_iter().filter(|one| !heard_of.contains(&one.checkpoint_id));
+    let exported = exported.map(|one| (one.checkpoint_id, one.name)).collect::<Vec<_>>();
+    let standing = rows.into_iter().filter(|row| row.deleted_at.is_none());
+    standing.map(|row| (row.checkpoint_id, row.name)).chain(exported).collect()
 }
 
 /// The manifest in a record; `None` where it is damaged or not one that this version knows.
-fn read_manifest(file: &File, found: &Found, cipher: Option<&Cipher>) -> Option<(NewCheckpoint, Manifest)> {
+pub fn read_manifest(file: &File, found: &Found, cipher: Option<&Cipher>) -> Option<(NewCheckpoint, Manifest)> {
     let mut payload = vec![0; found.header.stored_len as usize];
     file.read_exact_at(&mut payload, found.offset + record::HEADER as u64).ok()?;
     let (id, bytes) = record::identify(&found.header, &payload, cipher).ok()?;

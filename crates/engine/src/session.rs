@@ -72,6 +72,8 @@ pub struct Session {
     pub on_news: OnNews,
     /// Told after each step of a recovery.
     pub on_step: Box<dyn Fn(usize, usize) + Send + Sync>,
+    /// Whether a workspace is opened only where its configuration can be used.
+    pub needs_configuration: bool,
     /// What was learned of the workspace, for upkeep after the call.
     pub noted: Noted,
 }
@@ -82,12 +84,18 @@ impl Session {
         (self.clock)()
     }
 
+    /// What is to be told where the configuration cannot be used and the operation went on without it.
+    pub fn warning(&self) -> Option<String> {
+        let why = self.noted.broken()?;
+        Some(format!("{why}; until it is mended the defaults hold, also in what a safety checkpoint leaves out"))
+    }
+
     /// Opens the workspace that the directories point to. On a full disk not even reading works (SQLite needs room for
     /// its shared memory): then the reserve is given up.
     ///
     /// A vault serves one directory: a copy of its workspace is refused, one that was moved becomes its own.
     pub fn open(&self) -> Result<Open, OpenError> {
-        let open = match Open::find(&self.directories, &self.keyring) {
+        let mut open = match Open::find(&self.directories, &self.keyring) {
             Err(OpenError::Catalog(CatalogError::Full { .. })) => {
                 let place = workspace::locate(&self.directories)?;
                 let _ = reserve::release(&place.vault);
@@ -95,6 +103,11 @@ impl Session {
             }
             other => other?,
         };
+        if self.needs_configuration
+            && let Some(error) = open.broken.take()
+        {
+            return Err(error.into());
+        }
         self.claim(&open)?;
         self.noted.note(&open);
         Ok(open)

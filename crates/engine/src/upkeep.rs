@@ -24,6 +24,7 @@ const LOCK: &str = "upkeep";
 pub struct Noted {
     workspace: OnceLock<(Place, Coordination)>,
     overdue: AtomicBool,
+    broken: OnceLock<String>,
 }
 
 impl Noted {
@@ -32,6 +33,14 @@ impl Noted {
         if self.workspace.get().is_none() {
             let _ = self.workspace.set((open.place.clone(), open.config.coordination.clone()));
         }
+        if let Some(error) = &open.broken {
+            let _ = self.broken.set(error.to_string());
+        }
+    }
+
+    /// Why the workspace's configuration cannot be used, where a call went on without it.
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.get().map(String::as_str)
     }
 
     /// Notes that a workflow's checkpoint is due by time.

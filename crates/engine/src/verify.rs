@@ -10,7 +10,7 @@ use wfr_catalog::{ChainLink, CheckpointRow, NewCheckpoint};
 use wfr_model::checkpoint::{Manifest, VerificationStatus};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::plan::{Action, Step};
-use wfr_model::{Digest, TreePath};
+use wfr_model::{CheckpointId, Digest, TreePath};
 use wfr_store::object::hash;
 use wfr_store::reach::{self, Seen};
 use wfr_store::tree::Part;
@@ -34,8 +34,10 @@ pub struct Report {
     pub damages: Vec<Damage>,
     /// Bytes of their plaintext.
     pub bytes: u64,
-    /// Whether the manifest names the hash of the one before.
+    /// Whether the manifest names the hash of the one before; skipped where that one is lost.
     pub chain: Verdict,
+    /// The first checkpoint whose manifest the chain lacks: nothing is known past it, and nothing contradicts.
+    pub gap: Option<CheckpointId>,
     /// Whether the catalog says other than the manifest does: what it names may be another checkpoint's.
     pub is_forged: bool,
 }
@@ -81,7 +83,11 @@ pub fn verify(
     let mut checker = Checker { store, level, seen: Seen::new(), report, session };
     checker.check(ObjectKind::Manifest, &row.manifest, &TreePath::ROOT)?;
     checker.report.is_forged = is_forged(store, row);
-    checker.report.chain = if checker.report.is_forged { Verdict::Failed } else { chain(open, store, row, level)? };
+    if checker.report.is_forged {
+        checker.report.chain = Verdict::Failed;
+    } else {
+        (checker.report.chain, checker.report.gap) = chain(open, store, row, level)?;
+    }
     for (kind, id) in [(ObjectKind::Coverage, row.coverage), (ObjectKind::Links, row.hard_links)] {
         if let Some(id) = id {
             checker.check(kind, &id, &TreePath::ROOT)?;
@@ -304,35 +310,49 @@ fn is_forged(store: &Store, row: &CheckpointRow) -> bool {
 }
 
 /// Whether a checkpoint's manifest follows the manifest that it names, and the chain's head is the one that was
-/// authenticated. The comprehensive level follows the chain from its beginning.
-fn chain(open: &Open, store: &Store, row: &CheckpointRow, level: Level) -> Result<Verdict, Failure> {
-    let Some(manifest) = manifest_at(store, &row.manifest) else { return Ok(Verdict::Skipped) };
-    if let Some(before) = &manifest.integrity.predecessor
-        && !row.recovered
-        && manifest_at(store, &before.manifest_hash).is_none_or(|found| found.checkpoint_id != before.checkpoint_id)
-    {
-        return Ok(Verdict::Failed);
+/// authenticated. The comprehensive level follows the chain from its beginning. A manifest that is lost contradicts
+/// nothing: the checkpoints after it can be whole.
+fn chain(
+    open: &Open,
+    store: &Store,
+    row: &CheckpointRow,
+    level: Level,
+) -> Result<(Verdict, Option<CheckpointId>), Failure> {
+    let Some(manifest) = manifest_at(store, &row.manifest) else { return Ok((Verdict::Skipped, None)) };
+    let mut gap = None;
+    if let Some(before) = manifest.integrity.predecessor.filter(|_| !row.recovered) {
+        match manifest_at(store, &before.manifest_hash) {
+            Some(found) if found.checkpoint_id == before.checkpoint_id => {}
+            Some(_) => return Ok((Verdict::Failed, None)),
+            None => gap = Some(before.checkpoint_id),
+        }
     }
-    let is_whole = level != Level::Comprehensive || is_chain_whole(open, store)?;
-    Ok(Verdict::of(is_whole && is_head_authentic(open)?))
+    let is_consistent = level != Level::Comprehensive || is_chain_consistent(open, store, &mut gap)?;
+    if !is_consistent || !is_head_authentic(open)? {
+        return Ok((Verdict::Failed, None));
+    }
+    Ok((if gap.is_some() { Verdict::Skipped } else { Verdict::Passed }, gap))
 }
 
 fn manifest_at(store: &Store, id: &Digest) -> Option<Manifest> {
     serde_json::from_slice(&store.get(ObjectKind::Manifest, id).ok()?).ok()
 }
 
-/// Whether every manifest names the one before it in the catalog's order by its hash. Those that an import or a rebuild
-/// brought need not: their place is not proved.
-fn is_chain_whole(open: &Open, store: &Store) -> Result<bool, Failure> {
+/// Whether every manifest that is there names the one before it in the catalog's order by its hash; the first that is
+/// lost is the gap. Those that an import or a rebuild brought need not: their place is not proved.
+fn is_chain_consistent(open: &Open, store: &Store, gap: &mut Option<CheckpointId>) -> Result<bool, Failure> {
     let mut before: Option<ChainLink> = None;
     for link in open.catalog.chain()? {
-        let named = match manifest_at(store, &link.manifest) {
-            Some(manifest) if manifest.checkpoint_id == link.checkpoint_id => manifest.integrity.predecessor,
-            _ => return Ok(false),
-        };
         let expected = before.map(|before| (before.checkpoint_id, before.manifest));
-        if !link.recovered && named.map(|named| (named.checkpoint_id, named.manifest_hash)) != expected {
-            return Ok(false);
+        match manifest_at(store, &link.manifest) {
+            None => drop(gap.get_or_insert_with(|| link.checkpoint_id.clone())),
+            Some(manifest) if manifest.checkpoint_id != link.checkpoint_id => return Ok(false),
+            Some(manifest) => {
+                let named = manifest.integrity.predecessor.map(|named| (named.checkpoint_id, named.manifest_hash));
+                if !link.recovered && named != expected {
+                    return Ok(false);
+                }
+            }
         }
         before = Some(link);
     }

@@ -123,13 +123,29 @@ fn told(text: &str, error: &toml::de::Error) -> String {
     format!("line {line}, column {column}: {}", error.message())
 }
 
-/// The vault that the configuration names; its text has the escapes of every path, since it may hold any bytes.
+/// The vault that the configuration names; its text has the escapes of every path, since it may hold any bytes. Where the
+/// rest of the file cannot be used, this line may still be: who looks for the vault wants to bring something back.
 pub fn store(root: &Path) -> Result<Option<PathBuf>, ConfigError> {
-    let Some(text) = load_config(root)?.store else { return Ok(None) };
+    let text = match load_config(root) {
+        Ok(config) => config.store,
+        Err(error) => Some(store_line(root).ok_or(error)?),
+    };
+    let Some(text) = text else { return Ok(None) };
     let file = dir(root).join(CONFIG);
     let refuse = || ConfigError::Malformed { file, why: format!("`store` is not a path: `{text}`") };
     let bytes = wfr_model::path::unescape(&text).filter(|bytes| !bytes.is_empty()).ok_or_else(refuse)?;
     Ok(Some(OsString::from_vec(bytes).into()))
+}
+
+/// The value of `store` on a line of its own before the first table, which is where it is written.
+fn store_line(root: &Path) -> Option<String> {
+    let bytes = std::fs::read(dir(root).join(CONFIG)).ok()?;
+    let top = bytes.split(|byte| *byte == b'\n').take_while(|line| !line.starts_with(b"["));
+    let mut tables = top.filter_map(|line| toml::from_str::<toml::Table>(std::str::from_utf8(line).ok()?).ok());
+    tables.find_map(|mut table| match table.remove("store") {
+        Some(toml::Value::String(text)) => Some(text),
+        _ => None,
+    })
 }
 
 /// Writes the configuration, whole and durable.
@@ -169,11 +185,16 @@ pub fn export(root: &Path, manifest: &Manifest) -> io::Result<()> {
 
 /// Every manifest that was exported and can be read.
 pub fn exported(root: &Path) -> Vec<Manifest> {
+    exported_files(root).into_iter().map(|(_, manifest)| manifest).collect()
+}
+
+/// The same, each with its file.
+pub fn exported_files(root: &Path) -> Vec<(PathBuf, Manifest)> {
     let entries = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let kinds = entries(dir(root).join("checkpoints")).flat_map(entries);
     let files = kinds.flat_map(entries).filter(|path| path.extension().is_some_and(|end| end == "ckpt"));
-    let read = |path: PathBuf| serde_json::from_slice::<ManifestFile>(&std::fs::read(path).ok()?).ok();
-    files.filter_map(read).map(|file| file.checkpoint).collect()
+    let read = |path: &Path| serde_json::from_slice::<ManifestFile>(&std::fs::read(path).ok()?).ok();
+    files.filter_map(|path| read(&path).map(|file| (path, file.checkpoint))).collect()
 }
 
 /// Removes an exported manifest, where it is there.
@@ -182,6 +203,13 @@ pub fn withdraw(root: &Path, workflow: &str, kind: CheckpointType, name: &str) -
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Gives an exported manifest's file another ending: its checkpoint is lost, and the file is what is left of it.
+pub fn put_aside(root: &Path, file: &Path) -> io::Result<()> {
+    // What the file says of itself may be forged: neither that, nor a symbolic link, leads anywhere else.
+    make_dir(root, file.parent().unwrap_or(root))?;
+    std::fs::rename(file, file.with_extension("lost"))
 }
 
 /// Writes a report under one of the view's directories; returns its path.
@@ -208,6 +236,21 @@ mod tests {
         for bad in ["unknown = 1", "[capture]\nquota_bytes = \"many\"", "[capture]\nquota_bytes = -1", "x ="] {
             std::fs::write(dir.path().join(VIEW).join(CONFIG), bad).unwrap();
             assert!(matches!(load_config(dir.path()), Err(ConfigError::Malformed { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_vault_is_found_in_a_configuration_that_cannot_be_used() {
+        let dir = tempfile::tempdir().unwrap();
+        create(dir.path()).unwrap();
+        for (text, found) in [
+            (&b"store = \"/a b\"\n[capture]\nquota_bytes = -1\n"[..], Some("/a b")),
+            (b"unknown\nstore = '/a'\n\xff", Some("/a")),
+            (b"store = 1\n", None),
+            (b"[capture]\nstore = '/a'\n", None),
+        ] {
+            std::fs::write(dir.path().join(VIEW).join(CONFIG), text).unwrap();
+            assert_eq!(store(dir.path()).ok().flatten(), found.map(PathBuf::from), "{}", text.escape_ascii());
         }
     }
 }

@@ -86,6 +86,27 @@ pub fn default_vault(data: &Path, root: &Path) -> PathBuf {
     own_data(data).join("vaults").join(format!("{name}-{}", workspace_key(root)))
 }
 
+/// The default place, or one beside it where a workspace that was moved away from this path took its vault along.
+pub fn free_vault(data: &Path, root: &Path) -> PathBuf {
+    let first = default_vault(data, root);
+    let beside = |number: u64| {
+        let mut name = first.file_name().unwrap_or_default().to_owned();
+        name.push(format!("-{number}"));
+        first.with_file_name(name)
+    };
+    let mut places = std::iter::once(first.clone()).chain((2..).map(beside));
+    places.find(|vault| other_owner(vault, root).is_none()).unwrap_or(first)
+}
+
+/// The other workspace that a vault serves, if it does: one that is there and whose view names this vault.
+pub fn other_owner(vault: &Path, root: &Path) -> Option<PathBuf> {
+    let opened = wfr_store::Vault::open(vault).ok()?;
+    let catalog = wfr_catalog::Catalog::open_read_only(&opened.catalog()).ok()?;
+    let owner = catalog.identity().ok()?.workspace;
+    let is_other = owner != root && !is_same(&owner, root) && is_served(&owner, vault);
+    is_other.then_some(owner)
+}
+
 /// Makes a path absolute and resolves what of it exists.
 pub fn absolute(current: &Path, path: &Path) -> PathBuf {
     let whole = current.join(path);
@@ -132,15 +153,19 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
 
 /// The vault that a directory's view or a signpost names; `None` where the directory is not known.
 fn known_vault(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>, LocateError> {
-    if view::exists(root)
-        && let Some(store) = view::store(root)?
-    {
-        return Ok(Some(store));
+    let named = if view::exists(root) { view::store(root) } else { Ok(None) };
+    match named {
+        Ok(None) => Ok(signposted(root, data)),
+        // What cannot be read may have named one: where a signpost does, too, that is enough.
+        Err(error) => signposted(root, data).map(Some).ok_or(error.into()),
+        found => Ok(found?),
     }
-    let Some(data) = data else { return Ok(None) };
-    let Ok(bytes) = std::fs::read(signpost_path(data, root)) else { return Ok(None) };
-    let signpost: Option<Signpost> = serde_json::from_slice(&bytes).ok();
-    Ok(signpost.filter(|found| found.workspace == root).map(|found| found.store))
+}
+
+fn signposted(root: &Path, data: Option<&Path>) -> Option<PathBuf> {
+    let bytes = std::fs::read(signpost_path(data?, root)).ok()?;
+    let signpost: Signpost = serde_json::from_slice(&bytes).ok()?;
+    (signpost.workspace == root).then_some(signpost.store)
 }
 
 /// Whether a directory is there and its view names this vault.

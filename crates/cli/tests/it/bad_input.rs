@@ -42,7 +42,7 @@ fn a_configuration_that_cannot_be_used_is_named_with_its_line() {
     let good = std::fs::read(&file).unwrap();
     for bad in ["capture = 1", "[capture]\nexclud = []", "\u{0}", "[capture]\nquota_bytes = -3"] {
         std::fs::write(&file, bad).unwrap();
-        let refused = world.refused(&["list-checkpoints"], 2, "INVALID_CONFIGURATION");
+        let refused = world.refused(&["create-checkpoint", "wf"], 2, "INVALID_CONFIGURATION");
         assert!(refused.json["error"].to_string().contains("config.toml"), "{refused:?}");
     }
     std::fs::write(&file, good).unwrap();
@@ -53,6 +53,58 @@ fn a_configuration_that_cannot_be_used_is_named_with_its_line() {
     assert_eq!(set.result("keys")[0]["value"], serde_json::json!(["dist", "out"]));
     world.ok(&["config", "capture.exclude", "target"]);
     assert_eq!(world.names(), ["base"]);
+}
+
+#[test]
+fn one_wrong_line_stops_neither_who_looks_nor_who_brings_back() {
+    let world = World::new();
+    world.ok(&["config", "capture.exclude", "[]"]);
+    world.tree.write("node_modules/x", b"1");
+    world.checkpoint("base");
+    let file = world.root().join(".claude/recovery/config.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let bad = good.replacen("[capture]", "[capture]\nexclud = []", 1);
+    let line = bad.lines().position(|line| line.starts_with("exclud ")).unwrap() + 1;
+    std::fs::write(&file, bad).unwrap();
+    let place = format!("line {line}, column 1");
+    let findings = world.refused(&["doctor"], 1, "UNHEALTHY").result("findings").to_string();
+    assert!(["CONFIGURATION_INVALID", "exclud", &place].iter().all(|word| findings.contains(word)), "{findings}");
+    for arguments in [
+        &["list-checkpoints"][..],
+        &["show", "base"],
+        &["cat", "base", "a.txt"],
+        &["diff", "base"],
+        &["status"],
+        &["events"],
+        &["recoveries"],
+        &["resume"],
+    ] {
+        let told = world.ok(arguments).json["next_steps"].to_string();
+        assert!(told.contains(&place) && told.contains("defaults"), "{arguments:?}: {told}");
+    }
+    // Standard output is the file's.
+    let printed = world.command(&["cat", "base", "a.txt"]).output().unwrap();
+    assert_eq!(printed.stdout, b"a0\n");
+    assert!(String::from_utf8(printed.stderr).unwrap().contains(&place));
+    for arguments in
+        [&["create-checkpoint", "wf"][..], &["cleanup-checkpoints"], &["config", "capture.quota_bytes", "0"], &["init"]]
+    {
+        let refused = world.refused(arguments, 2, "INVALID_CONFIGURATION");
+        let told = refused.json["recovery_options"].to_string();
+        assert!(told.contains("config.toml") && told.contains("remove the file"), "{refused:?}");
+    }
+    let guarded = world.command(&["guard", "wf", "--", "touch", "ran"]).output().unwrap();
+    assert!(guarded.status.code() == Some(125) && !world.tree.at("ran").exists(), "{guarded:?}");
+    world.tree.write("a.txt", b"edited");
+    world.tree.write("node_modules/x", b"edited");
+    let restored = world.ok(&["emergency-restore", "wf", "--yes"]);
+    assert!(restored.json["next_steps"].to_string().contains("safety checkpoint"), "{restored:?}");
+    assert_eq!(world.tree.read("a.txt"), b"a0\n");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.tree.read("a.txt"), b"edited");
+    assert_eq!(world.tree.read("node_modules/x"), b"edited", "what is not saved first is not changed");
+    std::fs::write(&file, good).unwrap();
+    world.ok(&["doctor"]);
 }
 
 #[test]

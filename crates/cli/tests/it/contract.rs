@@ -140,6 +140,11 @@ fn what_a_failing_check_wrote_is_not_left_in_the_users_files() {
         let refused = world.refused(&check, 1, "FUNCTIONAL_CHECK_FAILED");
         assert!(refused.json["error"]["details"].as_str().unwrap().contains(told), "{refused:?}");
         before.assert_same(&world.snapshot());
+        // Whoever wrote meanwhile finds it again.
+        let options = refused.json["recovery_options"].to_string();
+        let (_, place) = options.split_once("is in checkpoint ").unwrap_or_else(|| panic!("{options}"));
+        let meanwhile = world.written_out(place.split(':').next().unwrap());
+        assert_ne!(before.differences(&meanwhile), Vec::<String>::new());
     }
     // The restore is taken back: undo has nothing to do with it any more, and does not do it again.
     world.refused(&["undo", "--yes"], 3, "RECOVERY_NOT_FOUND");

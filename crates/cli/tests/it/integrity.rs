@@ -131,3 +131,21 @@ fn the_last_good_copy_of_a_file_is_stored_anew_before_it_goes() {
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.tree.read("noise"), noise);
 }
+
+#[test]
+fn a_whole_checkpoint_stays_valid_where_one_before_it_is_lost() {
+    let world = World::new();
+    world.checkpoint("lost");
+    std::fs::remove_file(&packs(&world)[0]).unwrap();
+    let everything = world.snapshot();
+    world.checkpoint("whole");
+    for level in ["standard", "comprehensive"] {
+        let valid = world.ok(&["validate-checkpoint", "wf", "whole", "--validation-level", level]);
+        assert_eq!(valid.result("verification_status"), "valid");
+        assert_eq!(valid.result("chain_check"), "skipped");
+        assert!(valid.json["next_steps"].to_string().contains("is lost"), "{valid:?}");
+    }
+    world.refused(&["validate-checkpoint", "wf", "lost"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
+    assert_eq!(world.ok(&["validate-checkpoint", "latest-valid"]).result("name"), "whole");
+    everything.assert_same(&world.written_out("whole"));
+}

@@ -49,6 +49,41 @@ fn the_catalog_is_overwritten_with_noise() {
 }
 
 #[test]
+fn checkpoints_that_the_catalog_lost_with_its_log_are_told_and_come_back() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    world.checkpoint("good");
+    std::fs::remove_file(world.vault().join("catalog.db-wal")).unwrap();
+    assert_eq!(world.ok(&["list-checkpoints"]).result("checkpoints"), &serde_json::json!([]));
+    let finding = |code: &str| {
+        let told = world.call(&["doctor"]);
+        let findings = told.result("findings").as_array().unwrap().clone();
+        let found = findings.into_iter().find(|finding| finding["code"] == code);
+        (told.code, found.unwrap_or_else(|| panic!("{told:?}")).to_string())
+    };
+    let (code, told) = finding("CHECKPOINTS_UNKNOWN");
+    assert_eq!(code, 1);
+    assert!(told.contains("(good)") && told.contains("--rebuild-catalog"), "{told}");
+    // Without the view nobody can tell whether it was acknowledged.
+    let view = world.root().join(".claude/recovery/checkpoints/wf");
+    std::fs::rename(&view, world.data.path().join("aside")).unwrap();
+    let (code, told) = finding("CHECKPOINTS_UNCOMMITTED");
+    assert!(code == 0 && told.contains("(good)"), "{told}");
+    world.ok(&["doctor", "--rebuild-catalog"]);
+    assert_eq!(world.names(), ["good"]);
+    // What was deleted is known.
+    std::fs::rename(world.data.path().join("aside"), &view).unwrap();
+    let exported = view.join("manual/good.ckpt");
+    let kept = std::fs::read(&exported).unwrap();
+    world.checkpoint("newer");
+    world.ok(&["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=1","preserve_critical":false}"#]);
+    assert_eq!(world.names(), ["newer"]);
+    std::fs::write(&exported, kept).unwrap();
+    let findings = world.ok(&["doctor"]).result("findings").to_string();
+    assert!(!findings.contains("CHECKPOINTS_"), "{findings}");
+}
+
+#[test]
 fn what_no_checkpoint_seals_is_told_by_a_rebuild() {
     let mut world = World::new();
     world.variables.push(("WFR_NO_UPKEEP", "1".into()));
@@ -169,4 +204,50 @@ fn a_moved_workspace_is_not_guessed_and_found_where_it_is_named() {
     assert_eq!(elsewhere(&named)["status"], "success");
     assert_eq!(elsewhere(&["create-checkpoint", "wf"])["status"], "success", "now the store knows");
     std::fs::rename(&moved, world.root()).unwrap();
+}
+
+#[test]
+fn a_directory_at_the_old_path_of_a_moved_workspace_gets_a_store_of_its_own() {
+    let world = World::unprotected(wfr_testkit::TestTree::new());
+    let (old, new) = (world.root().join("mv1"), world.root().join("mv2"));
+    let call = |dir: &std::path::Path, arguments: &[&str]| {
+        let output = world.command(arguments).arg("--json").current_dir(dir).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    std::fs::create_dir(&old).unwrap();
+    let made = call(&old, &["init"]);
+    call(&old, &["create-checkpoint", "wf", "--name", "moved"]);
+    std::fs::rename(&old, &new).unwrap();
+    assert_eq!(call(&new, &["list-checkpoints"])["result"]["total"], 1);
+    std::fs::create_dir(&old).unwrap();
+    for round in 0..2 {
+        let again = call(&old, &["init"]);
+        assert_eq!(again["result"]["existed"], round > 0, "{again:#}");
+        assert_ne!(again["result"]["store"], made["result"]["store"]);
+        assert_eq!(call(&old, &["list-checkpoints"])["result"]["total"], round, "{again:#}");
+        call(&old, &["create-checkpoint", "wf", "--name", "own"]);
+        // It is found again when its view is gone.
+        std::fs::remove_dir_all(old.join(".claude")).unwrap();
+        assert_eq!(call(&old, &["list-checkpoints"])["result"]["total"], 1);
+    }
+    assert_eq!(call(&new, &["list-checkpoints"])["result"]["total"], 1);
+}
+
+#[test]
+fn a_store_that_serves_a_workspace_is_not_given_to_another() {
+    let world = World::new();
+    world.checkpoint("base");
+    let (vault, other) = (world.vault(), world.data.path().join("w2"));
+    std::fs::create_dir(&other).unwrap();
+    let asked = ["init", other.to_str().unwrap(), "--store", vault.to_str().unwrap()];
+    let refused = world.refused(&asked, 5, "ALREADY_PROTECTED");
+    let message = refused.json["error"]["message"].as_str().unwrap();
+    assert!(message.contains(world.root().to_str().unwrap()), "{message}");
+    assert!(!other.join(".claude").exists());
+    // A copy names the store of another, too.
+    let view = other.join(".claude/recovery");
+    std::fs::create_dir_all(&view).unwrap();
+    std::fs::copy(world.root().join(".claude/recovery/config.toml"), view.join("config.toml")).unwrap();
+    world.refused(&asked[..2], 5, "WORKSPACE_COPIED");
+    assert_eq!(world.names(), ["base"]);
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, NewOperation, Unsealed};
 use wfr_model::TreePath;
-use wfr_model::checkpoint::VerificationStatus;
+use wfr_model::checkpoint::{Manifest, VerificationStatus};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::workflow::Whole;
 use wfr_recovery::{apply, leftovers, probe};
@@ -24,18 +24,25 @@ use crate::recovery;
 use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
-use crate::{graph, mint, state, view, workspace};
+use crate::view::ConfigError;
+use crate::{conversions, graph, mint, state, unknown, view, workspace};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
     let rebuilt = if parameters.rebuild_catalog { Some(rebuild_catalog(session)?) } else { None };
     let open = session.open()?;
+    if rebuilt.is_some() {
+        // The rebuild has named them as lost. A view that cannot be written names them again.
+        unknown::exported(&open)?.iter().for_each(|(file, _)| drop(view::put_aside(open.root(), file)));
+    }
     let mut findings = Vec::new();
     findings.extend(rebuilt.as_ref().and_then(lost));
     findings.extend(rebuilt.as_ref().and_then(seals_lost));
     findings.extend(rebuilt.as_ref().and_then(unsealed_lost));
+    configuration(&open, &mut findings);
     catalog(&open, &mut findings)?;
     packs(&open, &mut findings)?;
+    unheard_of(&open, &mut findings)?;
     places(&open, &mut findings);
     unfinished(&open, &mut findings)?;
     left_behind(&open, &mut findings)?;
@@ -79,18 +86,23 @@ fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
 
 /// What a rebuild did not find again.
 fn lost(rebuilt: &Rebuilt) -> Option<Finding> {
-    const NAMED_MAX: usize = 5;
     let count = rebuilt.lost.len();
     if count == 0 {
         return None;
     }
-    let more = if count > NAMED_MAX { ", ..." } else { "" };
-    let names = rebuilt.lost[..count.min(NAMED_MAX)].join(", ");
+    let names = named(&rebuilt.lost);
     let (plural, aside) = (if count == 1 { "" } else { "s" }, rebuilt.put_aside.as_deref().map(shown));
     let kept = aside.map(|path| format!("; the catalog that knew is kept at {path}")).unwrap_or_default();
-    let message = format!("{count} checkpoint{plural} known before cannot be found in the packs: {names}{more}{kept}");
+    let message = format!("{count} checkpoint{plural} known before cannot be found in the packs: {names}{kept}");
     let fix = "put back the store's packs from a copy and rebuild again, or `wfr import` an archive of `backup-state`";
     Some(Finding::new("CHECKPOINTS_LOST", Severity::Critical, message, fix))
+}
+
+/// The first few of many names.
+fn named(names: &[String]) -> String {
+    const NAMED_MAX: usize = 5;
+    let more = if names.len() > NAMED_MAX { ", ..." } else { "" };
+    format!("{}{more}", names[..names.len().min(NAMED_MAX)].join(", "))
 }
 
 /// Events that a rebuild did not find again.
@@ -123,6 +135,16 @@ fn unsealed_lost(rebuilt: &Rebuilt) -> Option<Finding> {
     Some(Finding::new("UNSEALED_LOST", Severity::Warning, message, fix))
 }
 
+fn configuration(open: &Open, findings: &mut Vec<Finding>) {
+    let Some(error) = &open.broken else { return };
+    let fix = match error {
+        ConfigError::Malformed { file, .. } => conversions::mending(file),
+        ConfigError::Io { .. } => "make it readable, or remove it: then the defaults hold".to_owned(),
+    };
+    let message = format!("{error}; until it is mended no checkpoint is taken and nothing is cleaned up");
+    findings.push(Finding::new("CONFIGURATION_INVALID", Severity::Error, message, fix));
+}
+
 fn catalog(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     for problem in open.catalog.integrity_check(IntegrityLevel::Full)? {
         let fix = "run `wfr doctor --rebuild-catalog`";
@@ -144,6 +166,31 @@ fn packs(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
             findings.push(Finding::new("PACK_DAMAGED", Severity::Critical, message, fix));
         }
     });
+    Ok(())
+}
+
+/// Checkpoints that the catalog has never heard of: it lost its newest changes, as with its write-ahead log.
+fn unheard_of(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let named = |manifests: &[Manifest]| {
+        let names = manifests.iter().map(|one| format!("{} ({})", one.checkpoint_id, one.name)).collect::<Vec<_>>();
+        (names.len(), if names.len() == 1 { "" } else { "s" }, named(&names))
+    };
+    let fix = "run `wfr doctor --rebuild-catalog`: it reads them again from the packs";
+    let exported: Vec<Manifest> = unknown::exported(open)?.into_iter().map(|(_, manifest)| manifest).collect();
+    if let (count @ 1.., plural, names) = named(&exported) {
+        let message =
+            format!("the catalog has never heard of {count} checkpoint{plural} that were acknowledged: {names}");
+        findings.push(Finding::new("CHECKPOINTS_UNKNOWN", Severity::Error, message, fix));
+    }
+    let mut packed = unknown::packed(open, &open.store()?)?;
+    packed.retain(|manifest| !exported.iter().any(|other| other.checkpoint_id == manifest.checkpoint_id));
+    if let (count @ 1.., plural, names) = named(&packed) {
+        let message = format!(
+            "{count} checkpoint{plural} in the packs are not in the catalog, as after a crash before they were \
+             acknowledged: {names}"
+        );
+        findings.push(Finding::new("CHECKPOINTS_UNCOMMITTED", Severity::Warning, message, fix));
+    }
     Ok(())
 }
 

@@ -261,8 +261,19 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
     if !parameters.report_details {
         result.damages.clear();
     }
-    let message =
-        format!("checkpoint `{}` cannot be restored whole: {} objects are damaged", row.name, found - repaired);
+    let message = match (found - repaired, report.chain) {
+        (0, Verdict::Failed) => {
+            format!("checkpoint `{}` contradicts the chain of checkpoints, or the catalog", row.name)
+        }
+        (left, _) => format!("checkpoint `{}` cannot be restored whole: {left} objects are damaged", row.name),
+    };
     let verdict = (status != VerificationStatus::Valid).then(|| Failure::new(Code::CheckpointIntegrity, message));
-    Ok(Success::new(result).about(&row.workflow_id).with_verdict(verdict))
+    let mut success = Success::new(result).about(&row.workflow_id).with_verdict(verdict);
+    if let Some(lost) = &report.gap {
+        success = success.with_next_step(format!(
+            "the manifest of checkpoint {lost}, before this one in the chain, is lost: that nothing was taken out there \
+             cannot be shown; put its pack back from a copy"
+        ));
+    }
+    Ok(success)
 }

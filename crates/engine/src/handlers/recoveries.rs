@@ -248,6 +248,7 @@ fn put_back(
         }),
     };
     let back = recovery::recover(session, open, &back, Consent::Yes)?;
+    let before = ended.safety.clone();
     let mut result = recovered(order, ended, checked, begun);
     result.recovery_successful = false;
     result.recovery_status = Some(RecoveryStatus::TakenBack);
@@ -261,12 +262,13 @@ fn put_back(
         Failure::new(Code::FunctionalCheckFailed, "the functional check failed after the restore")
             .with_details(end.to_string())
     };
-    let mut success = Success::new(result).about(&order.workflow).with_verdict(Some(failure));
-    if let Some(back) = back {
-        (success.result.kept, success.result.failed) = (back.report.kept, back.report.failed);
-        success = success.with_next_step(format!("what the check left behind is in checkpoint {}", back.safety));
-    }
-    Ok(success)
+    let Some(back) = back else { return Ok(Success::new(result).about(&order.workflow).with_verdict(Some(failure))) };
+    (result.kept, result.failed) = (back.report.kept, back.report.failed);
+    let failure = failure.with_option(format!(
+        "what was written while the check ran, by it or by anybody, is in checkpoint {0}: `wfr diff {before} {0}` shows it",
+        back.safety
+    ));
+    Ok(Success::new(result).about(&order.workflow).with_verdict(Some(failure)))
 }
 
 /// Why an undo was made that nobody asked for.
