@@ -8,15 +8,23 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::document::OWN;
-use super::fold::{FIELD_INVALID, Fold};
+use super::fold::{FIELD_INVALID, Fold, percent};
 use super::parts::{Agent, Allocation, Head, Phase, Task};
 use super::{Source, TaskCounts};
 use crate::ids::{AgentId, AllocationId, TaskId};
 use crate::phase::PhaseId;
 
 /// Keys of the data that belong to the event, not to the state.
-const NOT_STATE: &[&str] =
-    &["workflow_id", "workflow_status", "reason", "restored_from", "imported_from", "source", "performance_metrics"];
+const NOT_STATE: &[&str] = &[
+    "workflow_id",
+    "workflow_status",
+    "reason",
+    "restored_from",
+    "imported_from",
+    "imported_state",
+    "source",
+    "performance_metrics",
+];
 
 pub(super) const HEAD: &[&str] = &[
     "name",
