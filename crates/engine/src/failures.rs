@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
-use wfr_catalog::PartKind;
+use wfr_catalog::{CatalogError, EventQuery, EventSeq, FailureRow, PartKind};
 use wfr_model::event::{Draft, ErrorReport};
 use wfr_model::workflow::{Agent, Task};
 use wfr_model::{AgentId, Event, EventId, EventName, EventType, FailureId, PhaseId, TaskId, Timestamp};
@@ -31,8 +31,8 @@ pub struct Filed {
     pub was_known: bool,
     /// Events that are new.
     pub new: Vec<New>,
-    /// The report in the view; `None` where the view cannot be written.
-    pub report: Option<PathBuf>,
+    /// The report in the view, or why it cannot be written there.
+    pub report: std::io::Result<PathBuf>,
 }
 
 /// Records a report: an `ERROR_ENCOUNTERED` that holds all of it, and what follows for task, agent, phase or workflow.
@@ -49,9 +49,12 @@ pub fn file(session: &Session, open: &Open, report: ErrorReport, tally: &mut Tal
     events.extend(consequence.map(|draft| with_id(session, draft, event_id(&key, "_effect"))));
     let document = Value::Object(events[0].data.clone());
     let new = intake::record(session, open, events, tally)?;
-    let recorded = open.catalog.failure_of_event(&main_id)?.map(|row| row.failure_id);
-    let (was_known, failure_id) = (new.is_empty(), recorded.unwrap_or(failure_id));
-    let report = if was_known { None } else { write(open, &failure_id, report.workflow_id, document) };
+    let recorded = open.catalog.failure_of_event(&main_id)?;
+    let was_known = new.is_empty();
+    // What was recorded first holds, also where its report could not be written then.
+    let first = recorded.as_ref().filter(|_| was_known).map(|row| of_event(open, row)).transpose()?.flatten();
+    let failure_id = recorded.map_or(failure_id, |row| row.failure_id);
+    let report = write(open, &failure_id, report.workflow_id, first.unwrap_or(document));
     tally.result.failures.push(failure_id.clone());
     Ok(Filed { failure_id, was_known, new, report })
 }
@@ -147,13 +150,25 @@ fn with(mut data: Value, key: &str, value: Value) -> Value {
     data
 }
 
-/// Writes the report into the view, where people look for it. It is in the event, too.
+/// The report that the event of a failure holds.
+fn of_event(open: &Open, row: &FailureRow) -> Result<Option<Value>, CatalogError> {
+    let (after, upto) = (Some(EventSeq(row.seq.0 - 1)), Some(row.seq));
+    let rows = open.catalog.events(&EventQuery { after, upto, ..EventQuery::default() })?;
+    Ok(rows.into_iter().next().map(|row| Value::Object(row.event.data)))
+}
+
+/// Writes the report into the view, where people look for it, unless it is there. It is in the event, too.
 fn write(
     open: &Open,
     failure_id: &FailureId,
     workflow: Option<wfr_model::WorkflowId>,
     document: Value,
-) -> Option<PathBuf> {
+) -> std::io::Result<PathBuf> {
+    let name = format!("{failure_id}.json");
+    let path = view::dir(open.root()).join(REPORTS).join(&name);
+    if path.is_file() {
+        return Ok(path);
+    }
     let document = with(document, "workflow_id", json!(workflow));
-    view::write_report(open.root(), REPORTS, &format!("{failure_id}.json"), &document).ok()
+    view::write_report(open.root(), REPORTS, &name, &document)
 }

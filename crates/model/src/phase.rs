@@ -29,6 +29,10 @@ impl PhaseId {
         if text.is_empty() || text.eq_ignore_ascii_case(GLOBAL) {
             return Ok(None);
         }
+        if is_negative(text) {
+            let (text, why) = (text.chars().take(80).collect(), "no phase has a negative number");
+            return Err(ParseIdError { text, what: "phase", why });
+        }
         if let Some(number) = number_in(text) {
             return Ok(Some(Self::numbered(number)));
         }
@@ -90,6 +94,17 @@ fn number_in(text: &str) -> Option<i64> {
         return None;
     }
     digits.parse().ok()
+}
+
+/// Whether a text is a number below zero, after the word or not: as a name it would lose its sign.
+fn is_negative(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let number = match lower.strip_prefix("phase") {
+        Some(rest) => rest.strip_prefix(['_', '-', ' ']).unwrap_or_default(),
+        None => &lower,
+    };
+    let is_digit = |first: char| first.is_ascii_digit();
+    number.strip_prefix('-').is_some_and(|digits| digits.starts_with(is_digit) && digits.parse::<f64>().is_ok())
 }
 
 /// A heading as a name: small letters and digits, all else one underscore.
@@ -200,6 +215,10 @@ mod tests {
             json!(true),
             json!({"phase": {}}),
             json!("//"),
+            json!("-1"),
+            json!("-1.5"),
+            json!("phase_-1"),
+            json!("Phase -1"),
         ] {
             assert!(PhaseId::of(&value).is_err(), "{value}");
         }

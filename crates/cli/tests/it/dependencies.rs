@@ -74,6 +74,28 @@ fn a_checkpoint_says_what_is_needed_and_how_it_stood() {
 }
 
 #[test]
+fn short_forms_are_looked_for_and_what_is_no_form_is_named() {
+    let (world, beside) =
+        world(json!({"external": [{"env": "NEEDED"}, {"file": "nope.txt"}, {"port": 1}, 5, "mill", "no_such_thing"]}));
+    tool(&beside, "echo mill 1.0");
+    world.checkpoint("base");
+    let kept = kept(&world, "base");
+    let probes = kept["probes"].as_array().unwrap().iter();
+    let found: Vec<[&str; 3]> =
+        probes.map(|one| ["name", "kind", "status"].map(|key| one[key].as_str().unwrap())).collect();
+    let expected = [
+        ["NEEDED", "variable", "passed"],
+        ["nope.txt", "file", "failed"],
+        ["127.0.0.1:1", "port", "failed"],
+        ["5", "unknown", "skipped"],
+        ["mill", "tool", "passed"],
+        ["no_such_thing", "unknown", "skipped"],
+    ];
+    assert_eq!(found, expected);
+    assert!(kept["probes"][3]["detail"].as_str().unwrap().contains("no form that is understood"));
+}
+
+#[test]
 fn what_hangs_keeps_no_checkpoint_waiting() {
     let (world, beside) = world(json!({"tools": ["mill"]}));
     tool(&beside, "sleep 600");

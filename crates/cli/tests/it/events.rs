@@ -136,6 +136,30 @@ fn errors_get_an_id_and_a_report() {
 }
 
 #[test]
+fn a_report_that_could_not_be_written_is_said_and_written_later() {
+    let world = World::new();
+    world.ok(&["event", "WORKFLOW_CREATED:wf:global:{}"]);
+    // What stands where the directory should be cannot be written into, as a full disk cannot.
+    let reports = world.root().join(".claude/recovery/failure_analysis/failure_reports");
+    let _ = std::fs::remove_dir_all(&reports);
+    std::fs::create_dir_all(reports.parent().unwrap()).unwrap();
+    std::fs::write(&reports, b"").unwrap();
+    let report = |message: &str| {
+        let report = json!({"error_id": "e1", "details": {"error_message": message}});
+        world.ok(&["handle-error", "wf", &report.to_string()])
+    };
+    let made = report("no space");
+    assert_eq!((made.result("existed"), made.result("report")), (&json!(false), &Value::Null));
+    assert!(made.json["next_steps"][0].as_str().unwrap().contains("could not be written"), "{made:?}");
+    std::fs::remove_file(&reports).unwrap();
+    let again = report("said otherwise");
+    assert_eq!((again.result("existed"), &again.json["next_steps"]), (&json!(true), &json!([])));
+    let kept: Value =
+        serde_json::from_slice(&std::fs::read(again.result("report").as_str().unwrap()).unwrap()).unwrap();
+    assert_eq!((&kept["details"]["error_message"], &kept["workflow_id"]), (&json!("no space"), &json!("wf")));
+}
+
+#[test]
 fn a_workflow_is_registered_once_and_updated_under_its_version() {
     let world = World::new();
     let given = r#"{"name": "Port", "checkpoint_strategy": "phase_completion", "backup_frequency": "continuous", "total_phases": 2,

@@ -59,6 +59,61 @@ fn a_hub_comes_in_once_and_goes_out_as_it_was() {
 }
 
 #[test]
+fn what_a_hub_said_before_takes_nothing_back() {
+    let world = World::new();
+    let hub = |at: &str, phase: &str, task: &str, more: &str| {
+        let doc = format!(
+            r#"{{"id":"wh","status":"running","updated_at":"{at}","current_phase":1,"progress_percentage":20,"phases":[
+            {{"phase_id":1,"name":"A","status":"{phase}","tasks":[{{"task_id":"t1","status":"{task}"}}{more}]}}]}}"#
+        );
+        world.tree.write("hub/workflows/active/wh.json", doc.as_bytes());
+    };
+    let import = || world.ok(&["import", "hub", "--from", "hub"]);
+    hub("2025-01-15T11:00:00Z", "in_progress", "active", "");
+    import();
+    for event in
+        ["TASK_COMPLETED:wh:1:{\"task_id\":\"t1\"}", "PHASE_COMPLETED:wh:1:{}", "WORKFLOW_COMPLETED:wh:global:{}"]
+    {
+        world.ok(&["event", event]);
+    }
+    let done = document(&world, "wh");
+    assert_eq!((&done["status"], &done["phases"][0]["tasks"][0]["status"]), (&json!("completed"), &json!("completed")));
+    let again = import();
+    assert_eq!((again.result("states")[0]["became"].as_str(), again.result("events")), (Some("unchanged"), &json!(0)));
+    assert_eq!(document(&world, "wh"), done);
+    // What is new in it comes in; what it said before does not.
+    hub("2025-01-15T11:00:00Z", "in_progress", "active", r#",{"task_id":"t2","status":"pending"}"#);
+    assert_eq!(import().result("states")[0]["tasks_created"], 1);
+    let more = document(&world, "wh");
+    assert_eq!((&more["status"], &more["phases"][0]["status"]), (&json!("completed"), &json!("completed")));
+    assert_eq!(more["phases"][0]["tasks"][0]["status"], "completed");
+    // Both changed the same: the later one wins, and it is said.
+    hub("2025-01-15T11:00:00Z", "in_progress", "failed", "");
+    let older = import();
+    assert_eq!(older.result("ignored")[0]["place"], "wh/tasks/t1/status");
+    assert_eq!(document(&world, "wh")["phases"][0]["tasks"][0]["status"], "completed");
+    hub("2199-01-15T11:00:00Z", "in_progress", "pending", "");
+    import();
+    assert_eq!(document(&world, "wh")["phases"][0]["tasks"][0]["status"], "pending");
+}
+
+#[test]
+fn a_hub_that_is_older_than_what_is_known_takes_nothing_back() {
+    let world = World::new();
+    world.ok(&["event", "WORKFLOW_CREATED:wh:global:{}"]);
+    world.ok(&["update-state", "wh", r#"{"status":"completed","tasks":{"t1":{"status":"completed"}}}"#]);
+    let doc = br#"{"id":"wh","status":"running","updated_at":"2025-01-15T11:00:00Z","tasks":{"t1":{"status":"active"},
+        "t2":{"status":"pending"}}}"#;
+    world.tree.write("wh.json", doc);
+    let made = world.ok(&["import", "wh.json", "--from", "hub"]);
+    assert_eq!(made.result("states")[0]["tasks_created"], 1);
+    let places: Vec<&str> =
+        made.result("ignored").as_array().unwrap().iter().map(|one| one["place"].as_str().unwrap()).collect();
+    assert_eq!(places, ["wh/status", "wh/tasks/t1/status"]);
+    assert_eq!(document(&world, "wh")["status"], "completed");
+}
+
+#[test]
 fn an_export_is_imported_into_an_empty_store_as_it_was() {
     let (here, there) = (World::new(), World::new());
     hub(&here);
@@ -104,6 +159,26 @@ fn a_plan_comes_in_again_with_what_was_ticked_since() {
     let statuses: Vec<_> = tasks.as_array().unwrap().iter().map(|task| task["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["pending", "pending", "completed"]);
     assert_eq!(tasks[0]["parent_task"], "p1_note");
+}
+
+#[test]
+fn what_a_plan_says_no_more_is_named_and_what_is_ticked_here_stays() {
+    let world = World::new();
+    let import = |text: &str| {
+        world.tree.write("plan.md", text.as_bytes());
+        world.ok(&["import", "plan.md", "--from", "plan", "--workflow-id", "port"])
+    };
+    import("# Port\n## Phase 1: A [IN PROGRESS]\n- [~] read\n- [ ] note\n");
+    world.ok(&["event", r#"TASK_COMPLETED:port:1:{"task_id":"p1_read"}"#]);
+    world.ok(&["event", "PHASE_COMPLETED:port:1:{}"]);
+    let done = document(&world, "port");
+    let same = import("# Port\n## Phase 1: A [IN PROGRESS]\n- [~] read\n- [ ] note\n");
+    assert_eq!((same.result("states")[0]["became"].as_str(), same.result("ignored")), (Some("unchanged"), &json!([])));
+    assert_eq!(document(&world, "port"), done);
+    let less = import("# Port\n## Phase 1: A [IN PROGRESS]\n- [~] read\n- [ ] sum up\n");
+    assert_eq!(less.result("ignored")[0]["place"], "port/tasks/p1_note");
+    let tasks = document(&world, "port")["phases"][0]["tasks"].clone();
+    assert_eq!((tasks.as_array().unwrap().len(), &tasks[1]["status"]), (3, &json!("completed")));
 }
 
 #[test]

@@ -119,9 +119,10 @@ fn contradictions_are_mended_by_one_event_and_only_with_a_yes() {
     set(
         &world,
         "wf",
-        json!({"status": "completed", "current_phase": 7, "progress_percentage": 130,
+        json!({
         "phases": [{"phase_id": 1, "status": "in_progress", "tasks": [{"task_id": "t1", "status": "completed", "assigned_agent": "a1"}]}],
-        "agents": {"a1": {"current_task": "t1", "status": "in_progress"}}}),
+        "agents": {"a1": {"current_task": "t1", "status": "in_progress"}},
+        "replace": {"head": {"workflow_id": "wf", "status": "completed", "current_phase": 7, "progress_percentage": 130}}}),
     );
     let before = export(&world);
     let found = world.refused(&["validate-state", "wf"], 4, "STATE_INVALID");

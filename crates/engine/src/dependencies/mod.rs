@@ -19,6 +19,12 @@ use serde_json::{Map, Value};
 
 use crate::results::Verdict;
 
+/// How much of what is not understood is named, in letters.
+const NAME_CHARS_MAX: usize = 80;
+
+/// Where a port is that says not whose.
+const LOCAL: &str = "127.0.0.1";
+
 /// Whose need it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -50,8 +56,12 @@ pub enum Need {
     AgentPool,
     /// Tasks are known.
     TaskHistory,
-    /// A word that says not what it is.
+    /// A name that says not what it is: a tool, where there is one of that name.
+    Name,
+    /// A word that says not what it is, or that is not looked for.
     Word,
+    /// What is in none of the forms.
+    Odd,
 }
 
 /// A need, as it was declared.
@@ -97,7 +107,7 @@ pub fn declared(dependencies: &Map<String, Value>) -> Vec<Declared> {
             _ => Scope::External,
         };
         match (key.as_str(), value) {
-            ("tools" | "files" | "environment" | "services", value) => listed(key, value, scope, &mut needs),
+            ("tools" | "files" | "environment" | "services" | "ports", value) => listed(key, value, scope, &mut needs),
             (_, Value::Object(lists)) => {
                 for (kind, value) in lists {
                     listed(kind, value, scope, &mut needs);
@@ -115,33 +125,71 @@ fn listed(kind: &str, value: &Value, scope: Scope, needs: &mut Vec<Declared>) {
         Value::Null => vec![],
         one => vec![one],
     };
-    needs.extend(items.into_iter().filter_map(|item| one(kind, item, scope)));
+    needs.extend(items.into_iter().map(|item| one(kind, item, scope)));
 }
 
-/// One need: a word, or an object with `type` and `name`.
-fn one(kind: &str, item: &Value, scope: Scope) -> Option<Declared> {
+/// One need: a name, an object with `type` and `name`, or one in a short form such as `{"env": "HOME"}`. What is none of
+/// these is named as it stands.
+fn one(kind: &str, item: &Value, scope: Scope) -> Declared {
+    understood(kind, item, scope).unwrap_or_else(|| {
+        let name = item.to_string().chars().take(NAME_CHARS_MAX).collect();
+        Declared { name, scope, need: Need::Odd }
+    })
+}
+
+fn understood(kind: &str, item: &Value, scope: Scope) -> Option<Declared> {
     let text = |keys: &[&str]| keys.iter().find_map(|key| item.get(*key)?.as_str()).map(str::to_owned);
+    let said = text(&["type", "kind"]).or_else(|| (!kind.is_empty()).then(|| kind.to_owned()));
+    let number = item.get("port").unwrap_or(item);
+    let port = number.as_u64().and_then(|port| u16::try_from(port).ok());
+    let host = text(&["host", "address"]);
+    let served = || port.map(|port| format!("{}:{port}", host.as_deref().unwrap_or(LOCAL)));
     let (kind, name) = match item {
-        Value::String(name) => (kind.to_owned(), name.clone()),
+        Value::String(name) => (said.unwrap_or_default(), name.clone()),
         Value::Object(_) => {
-            let kind = text(&["type", "kind"]).unwrap_or_else(|| kind.to_owned());
-            (kind, text(&["name", "id", "path", "tool", "variable", "host", "service"])?)
+            let kind = said.or_else(|| short(item).map(str::to_owned)).unwrap_or_default();
+            let names =
+                ["name", "id", "path", "tool", "command", "file", "directory", "variable", "env", "environment"];
+            (kind, text(&names).or_else(|| text(&["host", "service"])).or_else(served)?)
         }
+        Value::Number(_) if said.as_deref().is_some_and(is_port) => ("port".to_owned(), served()?),
         _ => return None,
     };
-    let port = item.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    let host = text(&["host", "address"]).unwrap_or_else(|| "127.0.0.1".to_owned());
     let need = match kind.trim_end_matches('s') {
         "tool" | "command" | "program" => Need::Tool(text(&["version"])),
         "file" | "directory" | "path" => Need::File(text(&["path"]).unwrap_or_else(|| name.clone()).into()),
         "environment" | "env" | "variable" | "environment_variable" => Need::Variable,
-        "service" | "port" | "tcp" | "tcp_port" => match port.map(|port| (host, port)).or_else(|| address(&name)) {
-            Some((host, port)) => Need::Port(host, port),
-            None => Need::Word,
-        },
+        kind if is_port(kind) => {
+            let place = port.map(|port| (host.unwrap_or_else(|| LOCAL.to_owned()), port));
+            match place.or_else(|| address(&name)) {
+                Some((host, port)) => Need::Port(host, port),
+                None if item.get("port").is_some() => return None,
+                None => Need::Word,
+            }
+        }
         _ => bare(&name, scope),
     };
     Some(Declared { name, scope, need })
+}
+
+fn is_port(kind: &str) -> bool {
+    ["service", "port", "tcp", "tcp_port"].contains(&kind.trim_end_matches('s'))
+}
+
+/// What an object in a short form declares, by the key that it has.
+fn short(item: &Value) -> Option<&'static str> {
+    let forms = [
+        ("env", "env"),
+        ("environment", "env"),
+        ("variable", "env"),
+        ("tool", "tool"),
+        ("command", "tool"),
+        ("file", "file"),
+        ("directory", "file"),
+        ("path", "file"),
+        ("port", "port"),
+    ];
+    forms.iter().find(|(key, _)| item.get(*key).is_some()).map(|(_, kind)| *kind)
 }
 
 /// What a bare word means, where that can be told.
@@ -152,7 +200,11 @@ fn bare(name: &str, scope: Scope) -> Need {
         (Scope::Agent, "agent_pool_state") => Need::AgentPool,
         (Scope::Agent, "task_completion_history") => Need::TaskHistory,
         (_, name) if name.contains('/') => Need::File(name.into()),
-        (_, name) => address(name).map_or(Need::Word, |(host, port)| Need::Port(host, port)),
+        (_, name) => match address(name) {
+            Some((host, port)) => Need::Port(host, port),
+            None if scope == Scope::External => Need::Name,
+            None => Need::Word,
+        },
     }
 }
 
@@ -196,7 +248,7 @@ impl Need {
             Self::Configuration => "configuration",
             Self::AgentPool => "agent_pool",
             Self::TaskHistory => "task_history",
-            Self::Word => "unknown",
+            Self::Name | Self::Word | Self::Odd => "unknown",
         }
     }
 
@@ -235,11 +287,12 @@ mod tests {
         let needs = declared(&dependencies);
         let found: Vec<(&str, &Need)> = needs.iter().map(|need| (need.name.as_str(), &need.need)).collect();
         let expected = [
-            ("nix_flake_inputs", &Need::Word),
+            ("nix_flake_inputs", &Need::Name),
             ("etc/hosts", &Need::File("etc/hosts".into())),
             ("db.local:5432", &Need::Port("db.local".to_owned(), 5432)),
             ("git", &Need::Tool(Some("2".to_owned()))),
             ("HOME", &Need::Variable),
+            ("7", &Need::Odd),
             ("previous_phase_outputs", &Need::PhaseOutputs),
             ("configuration_files", &Need::Configuration),
             ("agent_pool_state", &Need::AgentPool),
@@ -251,6 +304,29 @@ mod tests {
             ("PATH", &Need::Variable),
         ];
         assert_eq!(found, expected);
-        assert_eq!((needs[5].scope, needs[7].scope), (Scope::Internal, Scope::Agent));
+        assert_eq!((needs[6].scope, needs[8].scope), (Scope::Internal, Scope::Agent));
+    }
+    #[test]
+    fn short_forms_are_understood_and_others_are_named() {
+        let dependencies = json!({"external": [
+            {"env": "HOME"}, {"file": "nope.txt"}, {"tool": "git", "version": "2"}, {"port": 1},
+            {"host": "db", "port": 5432}, "git", {"port": 70_000}, {"colour": "red"}, null, true], "ports": [80]});
+        let Value::Object(dependencies) = dependencies else { unreachable!("it is an object") };
+        let needs = declared(&dependencies);
+        let found: Vec<(&str, &Need)> = needs.iter().map(|need| (need.name.as_str(), &need.need)).collect();
+        let expected = [
+            ("HOME", &Need::Variable),
+            ("nope.txt", &Need::File("nope.txt".into())),
+            ("git", &Need::Tool(Some("2".to_owned()))),
+            ("127.0.0.1:1", &Need::Port(LOCAL.to_owned(), 1)),
+            ("db", &Need::Port("db".to_owned(), 5432)),
+            ("git", &Need::Name),
+            ("{\"port\":70000}", &Need::Odd),
+            ("{\"colour\":\"red\"}", &Need::Odd),
+            ("null", &Need::Odd),
+            ("true", &Need::Odd),
+            ("127.0.0.1:80", &Need::Port(LOCAL.to_owned(), 80)),
+        ];
+        assert_eq!(found, expected);
     }
 }

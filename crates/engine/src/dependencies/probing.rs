@@ -30,6 +30,10 @@ const VERSION_BYTES_MAX: usize = 4 << 10;
 /// How many things are looked for at the same time.
 const THREADS_MAX: usize = 16;
 
+/// The forms of a need.
+const FORMS: &str = "declare it as {\"tool\": ...}, {\"file\": ...}, {\"env\": ...}, {\"port\": ...} or {\"host\": ..., \"port\": ...}, \
+    or as {\"type\": ..., \"name\": ...}; a plain text is a tool";
+
 /// What was found for one need.
 struct Found {
     status: Verdict,
@@ -100,7 +104,10 @@ impl Probing {
         let all = self.declared.iter().zip(self.found);
         all.map(|(declared, found)| {
             let Found { status, detail, version } = found.unwrap_or_else(late);
-            let (kind, target) = (declared.need.kind().to_owned(), declared.need.target());
+            // A name that was found is a tool from then on: it is missed where it is gone.
+            let is_tool = declared.need == Need::Name && status == Verdict::Passed;
+            let kind = if is_tool { "tool" } else { declared.need.kind() }.to_owned();
+            let target = declared.need.target();
             Probed { name: declared.name.clone(), scope: declared.scope, kind, target, version, status, detail }
         })
         .collect()
@@ -125,7 +132,8 @@ fn at_once(state: Option<&Whole>, variable: fn(&str) -> Option<OsString>, declar
             let why = "nothing says what it is: declare it as {\"type\": \"tool\", \"name\": ...}";
             Some(Found::new(Verdict::Skipped, why))
         }
-        Need::Tool(_) | Need::File(_) | Need::Port(..) | Need::Configuration => None,
+        Need::Odd => Some(Found::new(Verdict::Skipped, format!("it is in no form that is understood: {FORMS}"))),
+        Need::Name | Need::Tool(_) | Need::File(_) | Need::Port(..) | Need::Configuration => None,
     }
 }
 
@@ -167,6 +175,13 @@ impl Prober {
     fn find(&self, declared: &Declared) -> Found {
         match &declared.need {
             Need::Tool(version) => self.tool(&declared.name, version.as_deref()),
+            Need::Name => match self.tool(&declared.name, None) {
+                found if found.status == Verdict::Passed => found,
+                _ => Found::new(
+                    Verdict::Skipped,
+                    format!("it is no tool on the search path: if it is something else, {FORMS}"),
+                ),
+            },
             Need::File(path) => self.file(path),
             Need::Port(host, port) => port_answers(host, *port, self.deadline),
             _ => match view::load_config(&self.root) {

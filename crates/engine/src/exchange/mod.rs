@@ -5,6 +5,7 @@
 
 pub mod hub;
 pub mod plan;
+mod since;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -70,6 +71,8 @@ pub struct Brought {
     pub appended: u64,
     /// Events that were known.
     pub known: u64,
+    /// What was settled otherwise than the document says, or is not in it any more.
+    pub notes: Vec<IgnoredPart>,
 }
 
 /// Brings a reading in: one transaction. With `dry` it is only said what would become of it.
@@ -86,18 +89,11 @@ pub fn bring_in(open: &Open, reading: Reading, source: &str, now: Timestamp, dry
         brought.known += (known - news.len()) as u64;
         fold_into(&mut goal, &news);
         let log_says = goal.clone();
-        for update in said.updates {
-            let data = match update {
-                Update::Fields(data) => data,
-                Update::Plan(plan) => plan.update(&goal),
-            };
-            fold_into(&mut goal, &[update_event(&workflow, data, source, now)?]);
-        }
-        let changes = log_says.difference(&goal).map(|mut data| {
-            data.insert("imported_from".to_owned(), source.into());
-            data.insert("state_version".to_owned(), goal.head.state_version.into());
-            data
-        });
+        let before = since::last_said(open, &workflow, source)?;
+        let is_said = !said.updates.is_empty();
+        let mut saying = since::Saying::new(&workflow, source, now, before);
+        saying.bring(said.updates, &mut goal, existed)?;
+        let changes = log_says.difference(&goal);
         let became = match (existed, news.is_empty() && changes.is_none()) {
             (false, _) => Became::Created,
             (true, true) => Became::Unchanged,
@@ -105,9 +101,15 @@ pub fn bring_in(open: &Open, reading: Reading, source: &str, now: Timestamp, dry
         };
         brought.workflows.push(counted(&workflow, became, &present, &goal, news.len() as u64));
         // A workflow of which nothing is said but that it is there comes to be all the same.
-        let changes = changes.or_else(|| (!existed && news.is_empty()).then(Map::new));
+        // What was said is kept even where the state said so already.
+        let is_to_keep = is_said && saying.has_news();
+        let changes = changes.or_else(|| (is_to_keep || (!existed && news.is_empty())).then(Map::new));
         batch.extend(news);
-        if let Some(data) = changes {
+        brought.notes.append(&mut saying.notes);
+        if let Some(mut data) = changes {
+            data.insert("imported_from".to_owned(), source.into());
+            data.insert("state_version".to_owned(), goal.head.state_version.into());
+            data.insert(since::SAID.to_owned(), to_value(&saying.says)?);
             batch.push(update_event(&workflow, data, source, now)?);
         }
     }
@@ -120,6 +122,10 @@ pub fn bring_in(open: &Open, reading: Reading, source: &str, now: Timestamp, dry
         }
     }
     Ok(brought)
+}
+
+fn to_value(said: &Whole) -> Result<Value, Failure> {
+    serde_json::to_value(said).map_err(|error| Failure::of(Code::Internal, &error))
 }
 
 /// The events that are not in the log.

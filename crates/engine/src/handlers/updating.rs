@@ -250,7 +250,7 @@ pub fn error(session: &mut Session, parameters: HandleError) -> Result<Success<E
     if let Some(workflow) = &report.workflow_id {
         known(&open, workflow.clone())?;
     }
-    let workflow = report.workflow_id.clone();
+    let (workflow, has_id) = (report.workflow_id.clone(), report.error_id.is_some());
     let mut tally = intake::Tally::default();
     let filed = failures::file(session, &open, report, &mut tally)?;
     let mut wishes = Wishes::default();
@@ -258,11 +258,23 @@ pub fn error(session: &mut Session, parameters: HandleError) -> Result<Success<E
     let result = ErrorHandled {
         failure_id: filed.failure_id,
         existed: filed.was_known,
-        report: filed.report.as_deref().map(shown),
+        report: filed.report.as_deref().ok().map(shown),
         events: tally.result.events,
         checkpoints: wishes.grant(session, &open),
     };
-    Ok(Success { workflow_id: workflow, ..Success::new(result) })
+    let unwritten = filed.report.err().map(|error| unwritten(&error, has_id));
+    let next_steps = unwritten.into_iter().collect();
+    Ok(Success { workflow_id: workflow, next_steps, ..Success::new(result) })
+}
+
+/// What to do about a report that is recorded and has no file.
+fn unwritten(error: &std::io::Error, has_id: bool) -> String {
+    let then = if has_id {
+        "mend that and call `handle-error` again with the same `error_id`"
+    } else {
+        "the event holds all of it: see `wfr events`"
+    };
+    format!("the failure is recorded, but its report could not be written into the view ({error}): {then}")
 }
 
 /// The parameters as a report: what stands by itself goes into the group that it belongs to.

@@ -107,7 +107,7 @@ pub struct ErrorHandled {
     pub failure_id: FailureId,
     /// Whether it had been reported before; then nothing was recorded.
     pub existed: bool,
-    /// The report's file in the view.
+    /// The report's file in the view; `null` where it could not be written: `next_steps` say why.
     pub report: Option<String>,
     /// The events that it gave.
     pub events: Vec<EventLine>,

@@ -41,6 +41,7 @@ const MEANT: &[&str] = &[
     "reason",
     "restored_from",
     "imported_from",
+    "imported_state",
     "source",
     OWN,
 ];

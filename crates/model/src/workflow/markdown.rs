@@ -204,13 +204,10 @@ impl Reader {
     fn task_id(&mut self, phase: Option<&PhaseId>, text: &str) -> TaskId {
         let stem = match (number_of(text), phase) {
             (Some(number), _) => format!("task_{number}"),
-            (None, Some(phase)) => format!("p{phase}_{}", slug(text)),
-            (None, None) => slug(text),
+            (None, Some(phase)) => format!("p{phase}_{}", words(text)),
+            (None, None) => words(text),
         };
-        let mut stem: String = stem.chars().take(NAME_BYTES_MAX / 2).collect();
-        if stem.is_empty() {
-            "task".clone_into(&mut stem);
-        }
+        let stem: String = stem.chars().take(NAME_BYTES_MAX / 2).collect();
         let count = self.ids.entry(stem.clone()).or_default();
         *count += 1;
         let id = if *count == 1 { stem } else { format!("{stem}.{count}") };
@@ -233,6 +230,26 @@ impl Reader {
         }
         true
     }
+}
+
+/// The words of a task as a name. Where letters are lost in it, what is left would be that of other tasks, too: a digest
+/// of the text tells them apart, wherever they stand in the plan.
+fn words(text: &str) -> String {
+    // The last letter of Latin Extended-B: `é` is lost as well, but leaves enough to tell words by.
+    let is_lost = |letter: char| letter > '\u{24f}' && letter.is_alphabetic();
+    let left: String = slug(text).chars().take(NAME_BYTES_MAX / 4).collect();
+    match (left.is_empty(), text.contains(is_lost)) {
+        (false, false) => slug(text),
+        (false, true) => format!("{left}_{}", short_digest(text)),
+        (true, _) => short_digest(text),
+    }
+}
+
+/// Twelve hexadecimal digits of the text's FNV-1a hash (64 bits): no secret, only an id that stays the same.
+fn short_digest(text: &str) -> String {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    format!("{:012x}", hash >> 16)
 }
 
 /// Level and text of a heading (`## Text`).
@@ -481,6 +498,17 @@ Dependencies: Phase 1
         assert_eq!(tasks, expected);
         assert_eq!(plan.tasks[7].phase_id, None);
         assert_eq!(plan.ignored.len(), 1, "the step without a box: {:?}", plan.ignored);
+    }
+
+    #[test]
+    fn tasks_in_other_letters_keep_their_ids_wherever_they_stand() {
+        let ids =
+            |text: &str| -> Vec<String> { read(text).tasks.iter().map(|task| task.task_id.to_string()).collect() };
+        let before = ids("## Phase 1: A\n- [ ] 読む\n- [ ] API を書く\n- [ ] ???\n");
+        let after = ids("## Phase 1: A\n- [ ] 試す\n- [ ] API を読む\n- [x] 読む\n- [x] API を書く\n- [ ] ???\n");
+        assert_eq!(before, after[2..], "{before:?}");
+        assert!(after[1].starts_with("p1_api_") && after[1] != after[3], "{after:?}");
+        assert_eq!(before[0].len(), "p1_".len() + 12);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::document::OWN;
-use super::fold::{FIELD_INVALID, Fold};
+use super::fold::{FIELD_INVALID, Fold, percent};
 use super::parts::{Agent, Allocation, Head, Phase, Task};
 use super::{Source, TaskCounts};
 use crate::event::STATE_VERSION_MAX;
@@ -16,8 +16,16 @@ use crate::ids::{AgentId, AllocationId, TaskId};
 use crate::phase::PhaseId;
 
 /// Keys of the data that belong to the event, not to the state.
-const NOT_STATE: &[&str] =
-    &["workflow_id", "workflow_status", "reason", "restored_from", "imported_from", "source", "performance_metrics"];
+const NOT_STATE: &[&str] = &[
+    "workflow_id",
+    "workflow_status",
+    "reason",
+    "restored_from",
+    "imported_from",
+    "imported_state",
+    "source",
+    "performance_metrics",
+];
 
 pub(super) const HEAD: &[&str] = &[
     "name",
@@ -98,11 +106,22 @@ pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>
     if let Some(progress) = progress {
         rest.entry("progress_percentage").or_insert(progress);
     }
+    keep_percent(fold, &mut rest, "progress_percentage", "the workflow");
     match merged(&fold.state.head, &rest, HEAD) {
         Ok(head) => fold.state.head = head,
         Err(why) => fold.note(FIELD_INVALID, format!("the workflow: {why}")),
     }
     Ok(())
+}
+
+/// Leaves out what is no percentage, so that the rest of the part counts.
+fn keep_percent<S: Source>(fold: &mut Fold<'_, S>, fields: &mut Map<String, Value>, key: &str, part: &str) {
+    let why = match fields.get(key).filter(|value| !value.is_null()).map(|value| percent(key, value)) {
+        Some(Err(why)) => why,
+        _ => return,
+    };
+    fields.shift_remove(key);
+    fold.note(FIELD_INVALID, format!("{part}: {why}"));
 }
 
 /// A part with the given fields set. Keys that it does not have go into its `extra`.
@@ -177,7 +196,9 @@ fn each<S: Source, I>(
     for (id, part) in listed {
         let fields = match part {
             Value::Object(fields) => {
-                Ok(Some(fields.iter().filter(|(key, _)| !keys.contains(&key.as_str())).map(own).collect()))
+                let mut fields = fields.iter().filter(|(key, _)| !keys.contains(&key.as_str())).map(own).collect();
+                keep_percent(fold, &mut fields, "progress", id.as_str().unwrap_or_default());
+                Ok(Some(fields))
             }
             Value::Null => Ok(None),
             _ => Err(format!("{id}: an object is expected")),

@@ -55,6 +55,30 @@ fn a_task_fails_and_another_agent_does_it() {
 }
 
 #[test]
+fn what_is_no_percentage_does_nothing_and_two_phases_are_odd() {
+    let (state, odd) = told(&[
+        r#"PHASE_PROGRESS:wf:1:{"progress":40}"#,
+        r#"PHASE_PROGRESS:wf:1:{"progress":140}"#,
+        r#"PHASE_PROGRESS:wf:1:{"progress_percentage":-1}"#,
+        r#"PHASE_PROGRESS:wf:2:{"progress":"much"}"#,
+        r#"WORKFLOW_STATE_UPDATED:wf:global:{"progress_percentage":20}"#,
+        r#"WORKFLOW_STATE_UPDATED:wf:global:{"progress_percentage":120,"name":"x"}"#,
+        r#"WORKFLOW_STATE_UPDATED:wf:global:{"phases":{"1":{"progress":-5,"name":"A"}}}"#,
+    ]);
+    assert_eq!(odd, ["EVENT_FIELD_INVALID"; 5]);
+    let head = serde_json::to_value(&state.head).unwrap();
+    assert_eq!((&head["progress_percentage"], &head["name"]), (&json!(20), &json!("x")));
+    let phase = state.phases.get(&PhaseId::numbered(1)).unwrap();
+    assert_eq!((phase.progress.clone(), phase.name.as_deref()), (Some(40.into()), Some("A")));
+    assert!(state.phases.get(&PhaseId::numbered(2)).is_none(), "nothing is known to have begun");
+    let (state, odd) =
+        told(&[r#"PHASE_COMPLETED:wf:1:{"phase_id":7}"#, r#"PHASE_COMPLETED:wf:1:{"phase_id":"phase_1"}"#]);
+    assert_eq!(odd.iter().filter(|code| *code == "EVENT_FIELD_INVALID").count(), 1);
+    assert!(state.phases.get(&PhaseId::numbered(7)).is_none());
+    assert!(Draft::read(r#"TASK_COMPLETED:wf:-1:{"task_id":"t1"}"#).is_err());
+}
+
+#[test]
 fn what_cannot_be_is_said_and_what_ended_stays() {
     let (state, odd) = told(&[
         r#"TASK_COMPLETED:wf:1:{"task_id":"t1"}"#,

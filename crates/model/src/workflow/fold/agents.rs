@@ -2,9 +2,11 @@
 //!
 //! Owns who works on what. Refuses to know tasks but by their ids.
 
+use serde_json::Value;
+
 use super::super::status::AgentStatus;
 use super::super::{Agent, Source};
-use super::{FIELD_MISSING, Fold, number};
+use super::{FIELD_MISSING, Fold};
 use crate::event::EventType;
 use crate::ids::{AgentId, TaskId};
 
@@ -73,8 +75,8 @@ impl<S: Source> Fold<'_, S> {
         if let Some(role) = event.text("role").or_else(|| event.text("specialization")) {
             agent.role = Some(role);
         }
-        if let Some(score) = event.data.get("performance_score").and_then(number) {
-            agent.performance_score = Some(score);
+        if let Some(score) = event.data.get("performance_score").and_then(Value::as_number) {
+            agent.performance_score = Some(score.clone());
         }
         match listed {
             EventType::AgentAllocated => {

@@ -146,23 +146,34 @@ impl<S: Source> Fold<'_, S> {
 
     /// The phase that the event speaks of, as the state knows it.
     fn phase_of_event(&mut self) -> Option<PhaseId> {
-        if let Some(phase) = &self.event.phase {
-            return Some(self.state.phase_named(phase));
-        }
-        let value = ["phase_id", "phase", "phase_number"].iter().find_map(|key| self.event.data.get(*key))?;
-        match PhaseId::of(value) {
+        let named = self.event.phase.as_ref().map(|phase| self.state.phase_named(phase));
+        let value = ["phase_id", "phase", "phase_number"].iter().find_map(|key| self.event.data.get(*key));
+        let said = match value.map_or(Ok(None), PhaseId::of) {
             Ok(phase) => phase.map(|phase| self.state.phase_named(&phase)),
             Err(error) => {
                 self.note(FIELD_INVALID, error.to_string());
                 None
             }
+        };
+        if let (Some(named), Some(said)) = (&named, &said)
+            && named != said
+        {
+            self.note(
+                FIELD_INVALID,
+                format!("the event is of phase {named}, its data name phase {said}: {named} holds"),
+            );
         }
+        named.or(said)
     }
 
     fn phase(&mut self, to: Option<PhaseStatus>) {
         let Some(id) = self.phase_of_event() else {
             self.note(FIELD_MISSING, format!("{} names no phase", self.event.event_type));
             return;
+        };
+        let progress = match self.percentage(&["progress", "progress_percentage"]) {
+            Err(()) if to.is_none() => return,
+            progress => progress.unwrap_or_default(),
         };
         let from = self.phase_mut(&id).status;
         let to = to.unwrap_or(if from == PhaseStatus::Pending { PhaseStatus::InProgress } else { from });
@@ -175,8 +186,8 @@ impl<S: Source> Fold<'_, S> {
         if let Some(name) = event.text("phase_name").or_else(|| event.text("name")) {
             phase.name = Some(name);
         }
-        if let Some(progress) = percentage(event) {
-            phase.progress = Some(progress);
+        if progress.is_some() {
+            phase.progress = progress;
         }
         match to {
             PhaseStatus::InProgress => {
@@ -192,6 +203,14 @@ impl<S: Source> Fold<'_, S> {
             PhaseStatus::Pending => {}
         }
         self.state.head.progress_percentage = None;
+    }
+
+    /// How far something is, by the first of these keys that is there; an error, which is noted, where that is none.
+    fn percentage(&mut self, keys: &[&str]) -> Result<Option<Number>, ()> {
+        let data = &self.event.data;
+        let said = keys.iter().find_map(|key| Some((*key, data.get(*key).filter(|value| !value.is_null())?)));
+        let Some((key, value)) = said else { return Ok(None) };
+        percent(key, value).map(Some).map_err(|why| self.note(FIELD_INVALID, why))
     }
 
     /// The phase of an id, which is made where it is not there.
@@ -258,15 +277,9 @@ fn anomaly(code: &str, message: String) -> Anomaly {
     Anomaly { code: code.to_owned(), message }
 }
 
-/// A number of JSON.
-fn number(value: &Value) -> Option<Number> {
-    match value {
-        Value::Number(number) => Some(number.clone()),
-        _ => None,
-    }
-}
-
-/// How far something is, by either name.
-fn percentage(event: &Event) -> Option<Number> {
-    ["progress", "progress_percentage"].iter().find_map(|key| event.data.get(*key).and_then(number))
+/// How far something is, in percent.
+pub(super) fn percent(key: &str, value: &Value) -> Result<Number, String> {
+    let is_percentage = |number: &&Number| number.as_f64().is_some_and(|percent| (0.0..=100.0).contains(&percent));
+    let number = value.as_number().filter(is_percentage);
+    number.cloned().ok_or_else(|| format!("`{key}`: a number from 0 to 100 is expected, not {value}"))
 }

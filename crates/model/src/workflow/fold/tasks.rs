@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::status::TaskStatus;
 use super::super::{Source, State, Task, TaskCounts};
-use super::{FIELD_MISSING, Fold, number};
+use super::{FIELD_MISSING, Fold};
 use crate::event::EventType;
 use crate::ids::{AgentId, TaskId};
 use crate::phase::PhaseId;
@@ -61,7 +61,7 @@ impl<S: Source> Fold<'_, S> {
         if let Some(description) = event.text("description").or_else(|| event.text("task_description")) {
             task.description = Some(description);
         }
-        if let Some(progress) = event.data.get("progress").and_then(number) {
+        if let Ok(Some(progress)) = self.percentage(&["progress"]) {
             task.progress = Some(progress);
         }
         if let Some(retries) = event.data.get("retry_count").and_then(Value::as_u64) {
