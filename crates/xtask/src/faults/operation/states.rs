@@ -34,12 +34,19 @@ pub(super) fn to_publish(world: &World) -> Result<(), String> {
 
 /// A workflow that contradicts itself.
 pub(super) fn to_repair(world: &World) -> Result<(), String> {
-    let tasks = (0..TASKS).map(|n| json!({"task_id": format!("t{n}"), "status": "completed", "progress": 300 + n}));
-    let state = json!({"id": "wf", "status": "completed", "progress_percentage": 130,
+    let tasks = (0..TASKS).map(|n| json!({"task_id": format!("t{n}"), "status": "completed"}));
+    let state = json!({"id": "wf", "status": "completed",
         "phases": [{"phase_id": 1, "status": "in_progress", "tasks": tasks.collect::<Vec<_>>()}],
         "agents": {"a1": {"current_task": "t1", "status": "in_progress"}}});
     write(world, "state.json", &state.to_string())?;
-    world.wfr_ok(&["import", "state.json", "--from", "hub", "--json"]).map(drop)
+    world.wfr_ok(&["import", "state.json", "--from", "hub", "--json"])?;
+    // What an update would not take: whole parts are taken as they are.
+    let part = |n: usize| {
+        let part = json!({"task_id": format!("t{n}"), "phase_id": "1", "status": "completed", "progress": 300 + n});
+        (format!("t{n}"), part)
+    };
+    let parts: serde_json::Map<String, Value> = (0..TASKS).map(part).collect();
+    world.wfr_ok(&["update-state", "wf", &json!({"replace": {"tasks": parts}}).to_string(), "--json"]).map(drop)
 }
 
 fn write(world: &World, name: &str, text: &str) -> Result<(), String> {
