@@ -29,7 +29,7 @@ use environment::OnStep;
 use progress::Progress;
 use serde_json::{Map, Value};
 use wfr_engine::error::{Code, Failure};
-use wfr_engine::operation::Operation;
+use wfr_engine::operation::{self, Operation};
 use wfr_engine::response::Outcome;
 use wfr_engine::session::Session;
 
@@ -66,7 +66,7 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
     };
     let workflow = parameters.get("workflow_id").and_then(Value::as_str).map(str::to_owned);
     upkeep::detach(operation, &parameters);
-    let goes_on = goes_on(&parameters);
+    let goes_on = operation::endless(&parameters).is_some();
     let ended = perform(operation, &mut session, &global, parameters);
     let ended = answer::warned(ended, session.warning(), &global);
     upkeep::start_where_due(operation, &session);
@@ -79,11 +79,6 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
     }
 }
 
-/// Whether an operation goes on until somebody ends it.
-fn goes_on(parameters: &Map<String, Value>) -> bool {
-    ["watch", "follow"].iter().any(|key| parameters.get(*key) == Some(&Value::Bool(true)))
-}
-
 /// Does it; where only a yes is missing and somebody is there to give it, asks and does it then.
 fn perform(
     operation: &Operation,
@@ -92,7 +87,7 @@ fn perform(
     mut parameters: Map<String, Value>,
 ) -> Result<Outcome, Failure> {
     let watched = |session: &mut Session, parameters: Map<String, Value>| {
-        let _progress = (!goes_on(&parameters)).then(|| Progress::watch(&session.meter, global));
+        let _progress = operation::endless(&parameters).is_none().then(|| Progress::watch(&session.meter, global));
         (operation.run)(session, Value::Object(parameters))
     };
     let refused = match watched(session, parameters.clone()) {

@@ -195,6 +195,11 @@ fn goes_on_without_configuration(name: &str, effect: Effect) -> bool {
 
 pub use crate::handlers::ALL;
 
+/// The parameter by which a call goes on until somebody ends it; `None` where it ends by itself.
+pub fn endless(parameters: &Map<String, Value>) -> Option<&'static str> {
+    ["follow", "watch"].into_iter().find(|key| parameters.get(*key) == Some(&Value::Bool(true)))
+}
+
 /// The operation of that name or alias.
 pub fn find(name: &str) -> Option<&'static Operation> {
     ALL.iter().find(|operation| operation.is_called(name))

@@ -25,9 +25,6 @@ const OWN_NAMES: [&str; 2] = ["workflow-recovery", "wfr"];
 /// Operations that no request can ask for: they would answer themselves, or run a command.
 const NOT_FOR_REQUESTS: [&str; 3] = ["request", "upkeep", "guard"];
 
-/// Parameters by which an operation goes on until somebody ends it.
-const ENDLESS: [&str; 2] = ["follow", "watch"];
-
 /// The largest file that is put into an answer, in bytes.
 const CONTENT_BYTES_MAX: usize = 1 << 20;
 
@@ -172,7 +169,7 @@ fn run(session: &mut Session, operation: &Operation, request: &Request) -> Resul
     let limit = (operation.effect != Effect::Recovers).then(|| Duration::from_secs(request.timeout_seconds));
     let timer = limit.map(|limit| Timer::start(limit, session.abort.clone()));
     let ended = operation.bind(session, &[], request.parameters.clone()).and_then(|parameters| {
-        if let Some(key) = ENDLESS.iter().find(|key| parameters.get(**key) == Some(&Value::Bool(true))) {
+        if let Some(key) = operation::endless(&parameters) {
             return Err(Failure::new(Code::InvalidRequest, format!("`{key}` has no end, and an answer must have one"))
                 .with_hint("ask again and again, from the last place on"));
         }

@@ -98,10 +98,9 @@ pub fn guard(session: &mut Session, parameters: Guard) -> Result<Success<Guarded
         );
     }
     let open = session.open()?;
-    let heard_of = || Ok::<_, Failure>(open.catalog.active_workflow()?);
     let workflow = match workflow_id {
         Some(workflow) => workflow,
-        None => heard_of()?.ok_or_else(|| {
+        None => open.catalog.active_workflow()?.ok_or_else(|| {
             Failure::new(Code::WrongArguments, "nothing was heard of any workflow yet").with_hint("name one")
         })?,
     };
