@@ -112,6 +112,9 @@ pub enum CatalogError {
         /// The head that is there now.
         head: Option<CheckpointId>,
     },
+    /// Another process looked at the tree meanwhile: look again.
+    #[error("another process looked at the tree meanwhile")]
+    PointTaken,
     /// Somebody alive has the hold.
     #[error("{}", told(.0))]
     Held(Box<Hold>),

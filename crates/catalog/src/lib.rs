@@ -11,6 +11,7 @@ mod error;
 pub mod events;
 pub mod failures;
 pub mod holds;
+pub mod ledger;
 mod near;
 pub mod operations;
 pub mod outbox;
@@ -30,6 +31,10 @@ pub use events::{
 };
 pub use failures::FailureRow;
 pub use holds::{Acquired, FencingToken, Hold, HoldRequest, Holder, Owner};
+pub use ledger::{
+    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, NewSegment, PathChain, PathKey, PointSeq, Present,
+    SegmentRow,
+};
 pub use operations::{NewOperation, OperationRow};
 pub use outbox::{Backlog, Cursor, DeadLetter, MessageRow, NewMessage, Outgoing, Subscription};
 pub use packs::{Generation, PackRow, PackState};

@@ -18,6 +18,7 @@ use crate::columns;
 use crate::error::CatalogError;
 use crate::events;
 use crate::holds::{self, Acquired, Hold, HoldRequest, Owner};
+use crate::ledger::{self, NewPoint};
 use crate::operations::{self, NewOperation};
 use crate::outbox::{self, NewMessage};
 use crate::workflows;
@@ -51,6 +52,8 @@ pub struct Beside {
     pub messages: Vec<NewMessage>,
     /// Lines of the audit trail.
     pub operations: Vec<NewOperation>,
+    /// What it did to the tree, for the ledger.
+    pub point: Option<NewPoint>,
 }
 
 /// A hold that a recovery takes as it begins.
@@ -241,7 +244,8 @@ pub(crate) fn pinned(connection: &Connection, undoable_max: u32) -> rusqlite::Re
 fn put_beside(connection: &Connection, beside: &Beside, now: Timestamp) -> Result<(), CatalogError> {
     events::append(connection, &beside.events, now)?;
     beside.messages.iter().try_for_each(|message| outbox::insert(connection, message))?;
-    beside.operations.iter().try_for_each(|operation| operations::insert(connection, operation))
+    beside.operations.iter().try_for_each(|operation| operations::insert(connection, operation))?;
+    beside.point.as_ref().map_or(Ok(()), |point| ledger::insert(connection, point).map(drop))
 }
 
 /// Inserts a record as it is, within the caller's transaction.

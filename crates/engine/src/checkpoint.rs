@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use wfr_catalog::{CatalogError, EventSeq, Head, ListQuery, NewCheckpoint, NewOperation};
+use wfr_catalog::{CatalogError, EventSeq, Head, ListQuery, NewCheckpoint, NewOperation, NewPoint};
 use wfr_model::checkpoint::{
     CheckpointType, CoverageSummary, FileCounts, FileSystemState, INLINE_PATHS_MAX, Integrity, MANIFEST_VERSION,
     Manifest, Metadata, ModifiedFile, Predecessor, SealedEvents, Trigger, VerificationStatus,
@@ -21,7 +21,9 @@ use wfr_store::writer::{Added, Sealed, Writer};
 use wfr_store::{ObjectKind, ReadError, Sink, Store, WriteError, reserve};
 
 use crate::dependencies;
+use crate::error::Failure;
 use crate::exports;
+use crate::ledger;
 use crate::mint;
 use crate::names;
 use crate::open::{Open, OpenError};
@@ -118,12 +120,21 @@ pub enum CreateError {
     /// The catalog refused.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The ledger could not be read, or is damaged.
+    #[error("{}", .0.message)]
+    Ledger(Box<Failure>),
     /// Asked from outside to give up.
     #[error("interrupted before the checkpoint was committed")]
     Interrupted,
     /// Other processes took checkpoints faster than this one could commit.
     #[error("other processes kept committing: gave up after {0} tries")]
     Contended(u32),
+}
+
+impl From<Failure> for CreateError {
+    fn from(failure: Failure) -> Self {
+        Self::Ledger(Box::new(failure))
+    }
 }
 
 impl From<StateError> for CreateError {
@@ -150,6 +161,8 @@ struct Stored<'s> {
     state: Option<state::Captured>,
     seals: Vec<SealedEvents>,
     needs: Option<serde_json::Value>,
+    /// The look that it is, where the ledger is kept.
+    point: Option<NewPoint>,
 }
 
 /// Takes a checkpoint.
@@ -162,12 +175,19 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
         Needs::Named => DependencyValidation::None,
     };
     let probing = dependencies::for_checkpoint(open, session, &request.workflow, how)?;
+    // Where the ledger is kept a checkpoint is a look like any other, and has its turn.
+    let keeps_ledger = request.with_files && ledger::is_kept(open)?;
+    let _turn = if keeps_ledger { Some(ledger::turn(session, open)?) } else { None };
     let captured = if request.with_files { Some(capture(open, &writer, session, effort)?) } else { None };
     let stored = Stored {
         tree: captured.as_ref(),
         state: state::capture(&open.catalog, &writer, &request.workflow)?,
         seals: state::seal(&open.catalog, &writer)?,
         needs: probing.map(|probing| dependencies::kept(how, probing.finish(), session.now())),
+        point: match &captured {
+            Some(captured) if keeps_ledger => ledger::joined(open, &writer, &captured.scan, session.now())?,
+            _ => None,
+        },
     };
     let created = commit(open, &store, writer, request, &stored, session)?;
     if let Some(captured) = &captured {
@@ -210,7 +230,7 @@ fn commit(
         if session.abort.load(Ordering::Relaxed) {
             return Err(CreateError::Interrupted);
         }
-        match try_commit(open, &draft, hash, upto, &sealed, request) {
+        match try_commit(open, &draft, hash, (upto, stored.point.as_ref()), &sealed, request) {
             Ok(()) => {
                 let added = sealed.iter().map(Sealed::added).fold(Added::default(), sum);
                 sealed.into_iter().for_each(Sealed::publish);
@@ -255,11 +275,12 @@ fn try_commit(
     open: &Open,
     manifest: &Manifest,
     hash: Digest,
-    state_upto: Option<EventSeq>,
+    (state_upto, point): (Option<EventSeq>, Option<&NewPoint>),
     sealed: &[Sealed<'_>],
     request: &Request,
 ) -> Result<(), CatalogError> {
     let mut new = NewCheckpoint { state_upto, ..NewCheckpoint::of(manifest, hash) };
+    new.point = point.map(|point| NewPoint { checkpoint_id: Some(new.checkpoint_id.clone()), ..point.clone() });
     new.head_tag = open.cipher().map(|cipher| cipher.tag(HEAD_CONTEXT, &hash.0).to_vec());
     let mut extents: Vec<(PackId, u64)> = Vec::new();
     for extent in sealed.iter().flat_map(Sealed::extents) {

@@ -18,6 +18,8 @@ use wfr_store::pack::Extent;
 use wfr_store::reach::Roots;
 use wfr_store::record::Coding;
 
+use crate::error::Failure;
+use crate::ledger;
 use crate::open::{Open, OpenError};
 use crate::view;
 
@@ -126,7 +128,7 @@ pub fn preview(open: &Open, gone: &[CheckpointId], recompress: bool, abort: &Ato
         Err(CleanupError::Turn { .. }) => None,
         taken => Some(taken?),
     };
-    let books = Books { catalog: &open.catalog, without: gone.iter().cloned().collect() };
+    let books = Books { open, catalog: &open.catalog, without: gone.iter().cloned().collect() };
     open.unlock()?;
     let plan = run::preview(&open.vault, open.cipher(), &books, &options(open, recompress, abort))?;
     Ok(plan.reclaimed_bytes)
@@ -152,7 +154,7 @@ pub fn turn(open: &Open) -> Result<Turn, CleanupError> {
 /// Collects what nothing needs. `open` must not have opened its store: cleanup tells by leases whether anyone works.
 pub fn collect(open: &Open, turn: &Turn, recompress: bool, abort: &AtomicBool) -> Result<Report, CleanupError> {
     open.unlock()?;
-    let books = Books { catalog: &open.catalog, without: HashSet::new() };
+    let books = Books { open, catalog: &open.catalog, without: HashSet::new() };
     Ok(run::run(turn, &open.vault, open.cipher(), &books, &options(open, recompress, abort))?)
 }
 
@@ -164,6 +166,7 @@ fn options<'a>(open: &Open, recompress: bool, abort: &'a AtomicBool) -> Options<
 
 /// The catalog as cleanup sees it.
 struct Books<'o> {
+    open: &'o Open,
     catalog: &'o Catalog,
     /// Checkpoints that count as deleted.
     without: HashSet<CheckpointId>,
@@ -197,7 +200,18 @@ impl Ledger for Books<'_> {
             all.objects()
         });
         let seals = self.catalog.seals()?.into_iter().map(|seal| (ObjectKind::Seal, seal.object));
-        Ok(roots.chain(seals).collect())
+        // What a look is compared with, and every version that a change of the ledger left or found.
+        let tree = self.catalog.ledger_tree()?.map(|tree| (ObjectKind::Tree, tree));
+        let mut versions = HashSet::new();
+        let veil = ledger::Veil::of(self.open)?;
+        let mut first: Option<Failure> = None;
+        self.open.catalog.ledger_entries(&mut |bytes| match veil.opened(bytes) {
+            Ok(entry) => versions.extend(ledger::content_of(&entry)),
+            Err(failure) => first = first.take().or(Some(failure)),
+        })?;
+        // One that cannot be read may name anything: then nothing may go.
+        first.map_or(Ok(()), |failure| Err(failure.message))?;
+        Ok(roots.chain(seals).chain(tree).chain(versions).collect())
     }
 
     fn generation(&self) -> Result<i64, LedgerError> {

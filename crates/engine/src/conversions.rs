@@ -165,6 +165,7 @@ impl From<CreateError> for Failure {
             CreateError::Interrupted => Self::of(Code::Interrupted, &error),
             CreateError::Read(error) => error.into(),
             CreateError::Catalog(error) => error.into(),
+            CreateError::Ledger(failure) => *failure,
             CreateError::Contended(_) => Self::of(Code::Busy, &error),
         }
     }

@@ -154,6 +154,12 @@ codes! {
     NoValidCheckpoint = "NO_VALID_CHECKPOINT", NotFound, Critical, "run `wfr validate-checkpoint CHECKPOINT --repair-if-possible`, or restore what is whole with `--error-handling ignore`";
     /// No such recovery.
     RecoveryNotFound = "RECOVERY_NOT_FOUND", NotFound, Low, "run `wfr recoveries` for the list";
+    /// No such change, or none that is open.
+    ChangeNotFound = "CHANGE_NOT_FOUND", NotFound, Low, "run `wfr log` for the changes that there are";
+    /// No change fits what was asked for.
+    NothingSelected = "NOTHING_SELECTED", NotFound, Low, "run `wfr log` to see who changed what";
+    /// A change that has not ended.
+    ChangeOpen = "CHANGE_OPEN", Conflict, Medium, "end it first with `wfr change end TOKEN`: `wfr log` shows what is open";
     /// No such path in the checkpoint.
     PathNotFound = "PATH_NOT_FOUND", NotFound, Low, "run `wfr diff CHECKPOINT tree --name-only`, or `wfr show CHECKPOINT --files`, for the paths";
     /// No such file on this machine.

@@ -44,6 +44,12 @@ pub fn hold<'o>(open: &'o Open, label: &str, now: Timestamp) -> Result<Held<'o>,
     Ok(Held { open, holds: vec![(KEY.to_owned(), token)] })
 }
 
+/// The hold of a recovery that runs, of another process; `None` where none does.
+pub fn recovering(open: &Open) -> Result<Option<Hold>, CatalogError> {
+    let standing = open.catalog.hold(KEY)?;
+    Ok(standing.filter(|hold| is_alive(&hold.owner) && hold.owner.holder != myself().holder))
+}
+
 /// Whether a recovery of a priority may take a workflow's resources: refused where a hold of no lower band stands, of
 /// anybody but the actor. `false` where the actor has the hold already: then none need be taken.
 pub fn may_take(

@@ -18,6 +18,7 @@ pub mod holding;
 pub mod init;
 pub mod intake;
 pub mod keyring;
+pub mod ledger;
 mod links;
 mod manifests;
 pub mod mint;

@@ -2,7 +2,7 @@
 //!
 //! Owns minting, the one place where randomness enters the engine. Refuses to give ids a meaning.
 
-use wfr_model::{AllocationId, CheckpointId, EventId, OperationId, RecoveryId};
+use wfr_model::{AllocationId, ChangeId, CheckpointId, EventId, OperationId, RecoveryId};
 
 fn digits() -> String {
     uuid::Uuid::now_v7().simple().to_string()
@@ -11,6 +11,11 @@ fn digits() -> String {
 /// A new checkpoint's id.
 pub fn checkpoint() -> CheckpointId {
     format!("ckpt_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+}
+
+/// A new change's id.
+pub fn change() -> ChangeId {
+    format!("chg_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
 }
 
 /// A new recovery's id.

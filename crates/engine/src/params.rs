@@ -4,6 +4,7 @@
 //! them. A key that the reference's examples use is here, and so are the words that may stand before the flags:
 //! [`crate::operation::Definition::POSITIONALS`] names which key takes which word.
 
+pub mod changes;
 pub mod checkpoints;
 pub mod coordination;
 pub mod following;
@@ -14,6 +15,7 @@ pub mod states;
 pub mod values;
 pub mod workspace;
 
+pub use changes::{Blame, ChangeAction, ChangeWork, Log, Who};
 pub use checkpoints::{
     Cat, CleanupCheckpoints, CreateCheckpoint, Diff, DiffFormat, Guard, ListCheckpoints, Show, SortBy,
     ValidateCheckpoint, ValidationLevel,

@@ -3,6 +3,7 @@
 //! Owns field names. Refuses to compute and to render them. What is not known is `null`; a check that did not run says
 //! `skipped`.
 
+pub mod changes;
 pub mod checkpoints;
 pub mod coordination;
 pub mod following;
@@ -14,6 +15,9 @@ pub mod workspace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use changes::{
+    Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory,
+};
 pub use checkpoints::{
     Change, ChangeKind, CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult,
     Damage, Differences, Encoding, FileContent, Guarded, LineMetadata, Listed, Side, Validation,

@@ -101,13 +101,18 @@ impl Node {
 }
 
 impl Entry {
-    /// Whether two entries hold the same thing, modification time and owner aside; directories by kind alone.
-    pub fn same_but_time(&self, other: &Self) -> bool {
-        let node = match (&self.node, &other.node) {
+    /// Whether two entries are of one kind and hold the same bytes or target; directories by kind alone.
+    pub fn same_content(&self, other: &Self) -> bool {
+        match (&self.node, &other.node) {
             (Node::Dir(_), Node::Dir(_)) => true,
             (Node::File(a), Node::File(b)) => a.hash == b.hash && a.size == b.size,
             (a, b) => a == b,
-        };
+        }
+    }
+
+    /// Whether two entries hold the same thing, modification time and owner aside; directories by kind alone.
+    pub fn same_but_time(&self, other: &Self) -> bool {
+        let node = self.same_content(other);
         // A symlink's mode means nothing on Linux.
         let mode = self.meta.mode == other.meta.mode || matches!(self.node, Node::Symlink(_));
         node && mode && self.xattrs == other.xattrs

@@ -117,6 +117,10 @@ id!(
     RecoveryId, "recovery id", &["rec_"]
 );
 id!(
+    /// A change of the ledger: `chg_` and 32 hexadecimal digits of a UUID v7.
+    ChangeId, "change id", &["chg_"]
+);
+id!(
     /// A pack file of the store: 32 hexadecimal digits of a UUID v7, which sorts by the time of making.
     PackId, "pack id", &[]
 );

@@ -3,6 +3,7 @@
 //! Owns the words of the product as types, and the pure rules over them. Refuses to know the disk, the
 //! clock, the environment, the terminal and every other crate of this workspace.
 
+pub mod change;
 pub mod checkpoint;
 pub mod config;
 pub mod coordination;
@@ -25,7 +26,7 @@ pub mod workflow;
 pub use digest::Digest;
 pub use event::{Event, EventName, EventType};
 pub use ids::{
-    AgentId, AllocationId, CheckpointId, EventId, FailureId, OperationId, PackId, RecoveryId, TaskId, WorkflowId,
+    AgentId, AllocationId, ChangeId, CheckpointId, EventId, FailureId, OperationId, PackId, RecoveryId, TaskId, WorkflowId,
 };
 pub use path::TreePath;
 pub use phase::PhaseId;

@@ -19,6 +19,8 @@ pub enum RecoveryKind {
     EmergencyRestore,
     /// The inverse of a recovery.
     Undo,
+    /// Chosen changes alone.
+    Rollback,
 }
 
 impl RecoveryKind {
@@ -28,6 +30,7 @@ impl RecoveryKind {
             Self::Restore => "restore",
             Self::EmergencyRestore => "emergency_restore",
             Self::Undo => "undo",
+            Self::Rollback => "rollback",
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the order of a recovery and what a failure leads to. Refuses to plan and to record: the caller does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use wfr_model::change::Segment;
 use wfr_model::entry::Node;
 use wfr_model::plan::{Action, Kept, KeptReason, Plan, Step};
 use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepEnd, StepReport};
@@ -381,6 +382,17 @@ impl Committed {
     /// The recovery's id.
     pub fn recovery(&self) -> &RecoveryId {
         &self.redo.head.recovery
+    }
+
+    /// What it did to each path that ended as planned: what was there, and what is there now.
+    pub fn effects(&self, report: &ApplyReport) -> Vec<Segment> {
+        let done: BTreeSet<&TreePath> = report.changed.iter().map(|step| &step.path).collect();
+        let mut found: BTreeMap<&TreePath, Segment> = BTreeMap::new();
+        for step in self.redo.steps.iter().filter(|step| done.contains(&step.path)) {
+            let first = || Segment { path: step.path.clone(), before: step.before.clone(), after: None };
+            found.entry(&step.path).or_insert_with(first).after.clone_from(&step.after);
+        }
+        found.into_values().collect()
     }
 
     /// The workspace that it was prepared for.

@@ -42,6 +42,9 @@ impl Catalog {
                 snapshots::settle(transaction, &new.workflow_id, &new.checkpoint_id, &Snapshot { state, upto })?;
             }
             snapshots::seal(transaction, &new.seals)?;
+            if let Some(point) = &new.point {
+                crate::ledger::insert(transaction, point)?;
+            }
             operations::insert(transaction, audit)?;
             Ok(seq)
         })
@@ -184,6 +187,7 @@ mod tests {
             state: None,
             state_upto: None,
             seals: vec![],
+            point: None,
         }
     }
 

@@ -21,6 +21,7 @@ pub use roots::{ChainLink, Root};
 pub(crate) use row::{SELECT, decode};
 
 use crate::events::{EventSeq, Seal};
+use crate::ledger::NewPoint;
 
 /// A checkpoint's place in the catalog's order: the newer one has the greater number, whatever clocks said.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -99,6 +100,8 @@ pub struct NewCheckpoint {
     pub state_upto: Option<EventSeq>,
     /// The events that it seals.
     pub seals: Vec<Seal>,
+    /// The look at the tree that it is; `None` where nobody keeps the ledger.
+    pub point: Option<NewPoint>,
 }
 
 impl NewCheckpoint {
@@ -135,6 +138,7 @@ impl NewCheckpoint {
                 .iter()
                 .map(|seal| Seal { object: seal.object, upto: EventSeq(seal.upto) })
                 .collect(),
+            point: None,
         }
     }
 }

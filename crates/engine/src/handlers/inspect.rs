@@ -73,7 +73,7 @@ pub fn cat(session: &mut Session, parameters: Cat) -> Result<Success<FileContent
     Ok(Success::new(result).about(&row.workflow_id))
 }
 
-fn copy_failure(error: CopyError) -> Failure {
+pub(super) fn copy_failure(error: CopyError) -> Failure {
     match error {
         CopyError::Read(error) => error.into(),
         CopyError::Write(error) => error.into(),

@@ -4,6 +4,7 @@
 
 mod beside;
 pub mod care;
+pub mod changes;
 pub mod checkpoints;
 pub mod coordination;
 mod exchange;

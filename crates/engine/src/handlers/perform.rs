@@ -3,17 +3,17 @@
 //! Owns the binding. Refuses to do anything itself.
 
 use super::{
-    care, checkpoints, coordination, exchange, following, inspect, intake, lasting, merges, recoveries, repairs,
+    care, changes, checkpoints, coordination, exchange, following, inspect, intake, lasting, merges, recoveries, repairs,
     resources, setup, states, updating,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
-    Allocate, BackupState, Cat, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor,
+    Allocate, BackupState, Blame, Cat, ChangeWork, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor,
     EmergencyRestore, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds, Import, Init,
-    Initialize, ListCheckpoints, ListEvents, ListWorkflows, MergeStates, Metadata, Outbox, RecordEvent, RecordMetrics,
+    Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox, RecordEvent, RecordMetrics,
     Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Show, Undo, UpdateState, Upkeep,
-    ValidateCheckpoint, ValidateState,
+    ValidateCheckpoint, ValidateState, Who,
 };
 use crate::response::Success;
 use crate::session::Session;
@@ -50,6 +50,10 @@ perform! {
     ListEvents by following::events;
     ListWorkflows by following::workflows;
     Graph by following::graph;
+    ChangeWork by changes::change;
+    Log by changes::log;
+    Blame by changes::blame;
+    Who by changes::who;
     RecordEvent by intake::event;
     Initialize by updating::initialize;
     UpdateState by updating::update;

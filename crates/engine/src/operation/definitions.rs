@@ -57,6 +57,14 @@ define! {
     EmergencyRestore => Recovered, "emergency-restore", Recovers,
         [WORKFLOW_NEEDED, Positional::optional("checkpoint", Slot::Checkpoint)],
         ["emergency-restore wf --yes"];
+    ChangeWork => ChangeDone, "change", Writes,
+        [Positional::needed("action", Slot::Text), Positional::optional("token", Slot::Text)],
+        ["change begin --workflow wf --task t1 --agent a1", "change end chg_018f",
+         "change record --workflow wf --agent a1 --paths src/main.rs"];
+    Log => ChangeLog, "log", Reads, [WORKFLOW],
+        ["log", "log wf --agent a1 --patch", "log --path src --actor user"];
+    Blame => Blamed, "blame", Reads, [Positional::needed("path", Slot::Path)], ["blame src/main.rs"];
+    Who => PathHistory, "who", Reads, [Positional::needed("path", Slot::Path)], ["who src/main.rs"];
     RecordEvent => EventsRecorded, "event", Writes, [Positional::optional("event", Slot::Text)],
         ["event 'TASK_STARTED:wf:1:{\"task_id\": \"t1\", \"agent_id\": \"a1\"}'",
          "event '{\"event_type\": \"phase_completed\", \"workflow_id\": \"wf\", \"phase\": 1}'",

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use wfr_model::PhaseId;
 use wfr_model::path::{escape, unescape};
 use wfr_model::retention::Retention;
 
@@ -175,6 +176,15 @@ pub struct PhaseObject {
 }
 
 impl Phase {
+    /// It as events name it; `None` for no phase in particular, and for what names none.
+    pub fn id(&self) -> Option<PhaseId> {
+        match self.parts() {
+            (Some(number), _) => Some(PhaseId::numbered(number)),
+            (None, Some(name)) => PhaseId::named(&name).ok().flatten(),
+            (None, None) => None,
+        }
+    }
+
     /// Its number and its name, as far as given.
     pub fn parts(&self) -> (Option<i64>, Option<String>) {
         match self {

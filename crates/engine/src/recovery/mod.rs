@@ -9,6 +9,7 @@ pub mod pace;
 mod planning;
 mod record;
 mod turn;
+mod verdicts;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wfr_catalog::{CheckpointRow, Hold, NewOperation};
+use wfr_model::change::Segment;
 use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger};
 use wfr_model::finding::Finding;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
@@ -233,7 +235,8 @@ fn run(
         }
     };
     let outcome = or_with_reserve(open, || Ok(committed.run(&environment)?))?;
-    let ending = ending(&outcome, planned.aim.as_ref());
+    let effects = committed.effects(&outcome.report);
+    let ending = ending(&outcome, planned.aim.as_ref(), effects);
     or_with_reserve(open, || record::end(session, open, (&record, &announced), &ending))?;
     // The end is recorded: what cannot be tidied up now, the next command does.
     let _ = committed.finish(open.root(), outcome.status);
@@ -263,13 +266,13 @@ fn run(
 }
 
 /// How an outcome is recorded.
-fn ending<'a>(outcome: &Outcome, aim: Option<&'a aim::Aim>) -> Ending<'a> {
+fn ending<'a>(outcome: &Outcome, aim: Option<&'a aim::Aim>, effects: Vec<Segment>) -> Ending<'a> {
     let first = outcome.report.failed.first();
     let why = outcome.reason.as_ref().map(ToString::to_string).or_else(|| {
         let failed = outcome.report.failed.len();
         first.map(|step| format!("`{}` could not be done ({failed} in all)", step.path))
     });
-    Ending { status: outcome.status, why, report: Some(outcome.report.clone()), aim }
+    Ending { status: outcome.status, why, report: Some(outcome.report.clone()), aim, effects }
 }
 
 /// Does a step behind the commit point, with the reserve given up where the disk is full. A failure is told as one that

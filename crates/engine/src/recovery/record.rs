@@ -5,17 +5,20 @@
 
 use serde_json::{Map, Value, json};
 use wfr_catalog::{Beside, CatalogError, CheckpointRow, Hold, NewOperation, Owner, Taking};
-use wfr_catalog::{HoldRequest, RecoveryEnd};
+use wfr_catalog::{HoldRequest, NewPoint, RecoveryEnd};
 use wfr_model::Event;
+use wfr_model::change::Segment;
 use wfr_model::entry::Node;
 use wfr_model::plan::Plan;
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
 
 use super::Order;
 use super::aim::{self, Aim};
+use super::verdicts;
 use crate::announce::{self, Announced, Extent};
 use crate::error::Failure;
 use crate::holding::{self, Held};
+use crate::ledger;
 use crate::mint;
 use crate::open::Open;
 use crate::results::HoldLine;
@@ -41,12 +44,20 @@ pub(super) struct Ending<'e> {
     pub report: Option<ApplyReport>,
     /// The state that it aimed at.
     pub aim: Option<&'e Aim>,
+    /// What it did to the tree.
+    pub effects: Vec<Segment>,
 }
 
 impl Ending<'_> {
     /// Of a recovery that never reached its commit point.
     pub fn aborted(why: impl Into<String>) -> Self {
-        Self { status: RecoveryStatus::Aborted, why: Some(why.into()), report: None, aim: None }
+        Self {
+            status: RecoveryStatus::Aborted,
+            why: Some(why.into()),
+            report: None,
+            aim: None,
+            effects: vec![],
+        }
     }
 }
 
@@ -81,6 +92,7 @@ pub(super) fn begin(
             events: vec![aim::initiated(&record, preempted)],
             messages: if is_told { announced.opening(preempted) } else { vec![] },
             operations: preempted.map(|hold| audit_of_preemption(&record, hold)).into_iter().collect(),
+            point: None,
         };
         open.catalog.begin_recovery(&record, takes.then_some(&taking), &beside)
     })?;
@@ -153,6 +165,14 @@ pub(super) fn end(
         result: json!({"status": status}),
     };
     let end = RecoveryEnd { status, report: ending.report.clone(), ended_at: now };
+    let changed = matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial);
+    let point = match &end.report {
+        Some(report) if changed => {
+            let verdicts = verdicts::of(open, record, report)?;
+            ledger::of_recovery(open, record, &ending.effects, verdicts, now)?
+        }
+        _ => None,
+    };
     // A report in between must not be in the way of the end.
     announced.stop();
     told_or_not(announced, |is_told| {
@@ -160,7 +180,9 @@ pub(super) fn end(
             let events = aim::ended(open, record, ending.aim, status, end.report.as_ref(), now)?;
             let closing = || announced.closing(status, ending.why.as_deref(), &summary(&events));
             let messages = if is_told { closing() } else { vec![] };
-            Ok(Beside { events, messages, operations: vec![] })
+            let after = open.catalog.last_point()?;
+            let point = point.clone().map(|point| NewPoint { after, ..point });
+            Ok(Beside { events, messages, operations: vec![], point })
         };
         open.catalog.finish_recovery(id, &end, &audit, &beside)
     })?;

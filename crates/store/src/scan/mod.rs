@@ -20,6 +20,7 @@ mod queue;
 mod read;
 mod rules;
 mod shared;
+mod sketch;
 mod stat;
 mod task;
 #[cfg(test)]
@@ -43,6 +44,7 @@ use wfr_model::{Digest, TreePath};
 pub use cache::StatCache;
 pub use dry::Dry;
 pub use progress::Progress;
+pub use sketch::Sketch;
 pub use rules::{Rules, STAGING_NAME, VIEW_NAMES};
 
 use crate::links;

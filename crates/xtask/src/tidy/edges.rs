@@ -8,13 +8,14 @@ use super::Finding;
 use super::files::{Text, Tracked};
 
 /// Each crate and the crates of this workspace that it depends on, development dependencies apart.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("wfr-model", &[]),
     ("wfr-store", &["wfr-model"]),
     ("wfr-catalog", &["wfr-model"]),
+    ("wfr-capture", &["wfr-model", "wfr-store"]),
     ("wfr-recovery", &["wfr-model", "wfr-store"]),
     ("wfr-coord", &["wfr-catalog", "wfr-model"]),
-    ("wfr-engine", &["wfr-catalog", "wfr-coord", "wfr-model", "wfr-recovery", "wfr-store"]),
+    ("wfr-engine", &["wfr-capture", "wfr-catalog", "wfr-coord", "wfr-model", "wfr-recovery", "wfr-store"]),
     ("wfr-cli", &["wfr-engine", "wfr-model"]),
     ("wfr-testkit", &[]),
     ("xtask", &["wfr-testkit"]),

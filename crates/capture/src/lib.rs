@@ -1,0 +1,7 @@
+//! What changed, and who did it.
+//!
+//! Owns how two looks at a tree become segments and whose each of them is. Refuses to know the catalog and to write
+//! anything: it is given trees and open changes as values, and answers with values.
+
+pub mod attribute;
+pub mod slice;

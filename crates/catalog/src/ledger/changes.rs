@@ -1,0 +1,184 @@
+//! Changes: who changed something, when, and how sure that is.
+//!
+//! Owns the rows. Refuses to attribute anything.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use wfr_model::change::{Actor, Author, Change};
+use wfr_model::{AgentId, ChangeId, RecoveryId, TaskId, Timestamp, WorkflowId};
+
+use super::NewChange;
+use crate::catalog::Catalog;
+use crate::columns;
+use crate::error::CatalogError;
+
+/// A change's place in the order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ChangeSeq(pub i64);
+
+/// A change as it is recorded.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ChangeRow {
+    /// Its place in the order.
+    pub seq: ChangeSeq,
+    /// It.
+    pub change: Change,
+    /// Paths that whoever announced it named; empty where it may write anywhere.
+    pub declared: Vec<String>,
+    /// The change that it is a part of.
+    pub parent: Option<ChangeSeq>,
+}
+
+/// Which changes are meant: those that fit all that is said.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ChangeFilter {
+    /// Of this workflow.
+    pub workflow: Option<WorkflowId>,
+    /// Of this phase, as it is written.
+    pub phase: Option<String>,
+    /// Of this task.
+    pub task: Option<TaskId>,
+    /// Of this agent.
+    pub agent: Option<AgentId>,
+    /// Of these actors; of all where there are none.
+    pub actors: Vec<Actor>,
+    /// Ended at or after this time, or not ended.
+    pub since: Option<Timestamp>,
+    /// Only those that are open.
+    pub open: bool,
+    /// The newest so many; all where `None`.
+    pub limit: Option<u32>,
+}
+
+const SELECT: &str = "SELECT seq, change_id, workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id, actor, \
+                      source, confidence, candidates, started_at, ended_at, note, recovery_id, declared, parent \
+                      FROM changes ";
+
+impl Catalog {
+    /// The changes that fit, newest first.
+    pub fn changes(&self, filter: &ChangeFilter) -> Result<Vec<ChangeRow>, CatalogError> {
+        let sql = format!(
+            "{SELECT} WHERE (:workflow IS NULL OR workflow_id = :workflow) AND (:phase IS NULL OR phase_id = :phase)
+               AND (:task IS NULL OR task_id = :task) AND (:agent IS NULL OR agent_id = :agent)
+               AND (:since IS NULL OR ended_at IS NULL OR ended_at >= :since) AND (NOT :open OR ended_at IS NULL)
+               AND (:actors = '[]' OR actor IN (SELECT value FROM json_each(:actors)))
+             ORDER BY seq DESC LIMIT :limit"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(
+            named_params! {
+                ":workflow": filter.workflow.as_ref().map(WorkflowId::as_str),
+                ":phase": filter.phase,
+                ":task": filter.task.as_ref().map(TaskId::as_str),
+                ":agent": filter.agent.as_ref().map(AgentId::as_str),
+                ":since": filter.since.map(|time| time.0),
+                ":open": filter.open,
+                ":actors": columns::json_text(&filter.actors),
+                ":limit": filter.limit.map_or(-1, i64::from),
+            },
+            decode,
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The change of an id; `None` where there is none.
+    pub fn change(&self, id: &ChangeId) -> Result<Option<ChangeRow>, CatalogError> {
+        let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE change_id = ?1"))?;
+        Ok(statement.query_row([id.as_str()], decode).optional()?)
+    }
+
+    /// The change that is a recovery's effect; `None` where it had none, or nobody kept the ledger.
+    pub fn change_of_recovery(&self, id: &RecoveryId) -> Result<Option<ChangeRow>, CatalogError> {
+        let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE recovery_id = ?1"))?;
+        Ok(statement.query_row([id.as_str()], decode).optional()?)
+    }
+
+    /// The change at a place in the order; `None` where there is none.
+    pub fn change_at(&self, seq: ChangeSeq) -> Result<Option<ChangeRow>, CatalogError> {
+        let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE seq = ?1"))?;
+        Ok(statement.query_row([seq.0], decode).optional()?)
+    }
+
+    /// Changes whose ids begin with a text, newest first, at most `limit`.
+    pub fn changes_like(&self, prefix: &str, limit: u32) -> Result<Vec<ChangeRow>, CatalogError> {
+        // Ids hold no byte above `z`, so DEL closes the range.
+        let sql = format!("{SELECT} WHERE change_id >= ?1 AND change_id < ?1 || char(127) ORDER BY seq DESC LIMIT ?2");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map((prefix, limit), decode)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+pub(super) fn seq_of(connection: &Connection, id: &ChangeId) -> Result<i64, CatalogError> {
+    let mut statement = connection.prepare_cached("SELECT seq FROM changes WHERE change_id = ?1")?;
+    let found = statement.query_row([id.as_str()], |row| row.get(0)).optional()?;
+    found.ok_or_else(|| CatalogError::not_found("change", id))
+}
+
+pub(super) fn insert(connection: &Connection, new: &NewChange) -> Result<(), CatalogError> {
+    let Change { change_id, author, actor, source, confidence, candidates, started_at, ended_at, note, recovery_id } =
+        &new.change;
+    let Author { workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id } = author;
+    let parent = new.parent.as_ref().map(|id| seq_of(connection, id)).transpose()?;
+    let sql = "INSERT INTO changes
+                 (change_id, workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id, actor, source,
+                  confidence, candidates, started_at, ended_at, note, recovery_id, declared, parent)
+               VALUES (:change_id, :workflow_id, :phase_id, :task_id, :agent_id, :session_id, :tool_call_id, :actor,
+                       :source, :confidence, :candidates, :started_at, :ended_at, :note, :recovery_id, :declared, :parent)";
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":change_id": change_id.as_str(),
+        ":workflow_id": workflow_id.as_ref().map(WorkflowId::as_str),
+        ":phase_id": phase_id.as_ref().map(ToString::to_string),
+        ":task_id": task_id.as_ref().map(TaskId::as_str),
+        ":agent_id": agent_id.as_ref().map(AgentId::as_str),
+        ":session_id": session_id,
+        ":tool_call_id": tool_call_id,
+        ":actor": actor.as_str(),
+        ":source": source.as_str(),
+        ":confidence": confidence,
+        ":candidates": columns::json_text(candidates),
+        ":started_at": started_at.0,
+        ":ended_at": ended_at.map(|time| time.0),
+        ":note": note,
+        ":recovery_id": recovery_id.as_ref().map(|id| id.as_str()),
+        ":declared": columns::json_text(&new.declared),
+        ":parent": parent,
+    })?;
+    Ok(())
+}
+
+pub(super) fn end(connection: &Connection, id: &ChangeId, at: Timestamp) -> Result<(), CatalogError> {
+    let sql = "UPDATE changes SET ended_at = max(?2, started_at) WHERE change_id = ?1 AND ended_at IS NULL";
+    if connection.prepare_cached(sql)?.execute((id.as_str(), at.0))? == 0 {
+        return Err(CatalogError::not_found("open change", id));
+    }
+    Ok(())
+}
+
+fn decode(row: &Row<'_>) -> rusqlite::Result<ChangeRow> {
+    let phase: Option<String> = row.get(3)?;
+    let change = Change {
+        change_id: columns::id(row, 1)?,
+        author: Author {
+            workflow_id: columns::id_or_null(row, 2)?,
+            phase_id: phase.and_then(|text| wfr_model::PhaseId::named(&text).ok().flatten()),
+            task_id: columns::id_or_null(row, 4)?,
+            agent_id: columns::id_or_null(row, 5)?,
+            session_id: row.get(6)?,
+            tool_call_id: row.get(7)?,
+        },
+        actor: columns::word(row, 8)?,
+        source: columns::word(row, 9)?,
+        confidence: row.get(10)?,
+        candidates: columns::json(row, 11)?,
+        started_at: columns::time(row, 12)?,
+        ended_at: columns::time_or_null(row, 13)?,
+        note: row.get(14)?,
+        recovery_id: columns::id_or_null(row, 15)?,
+    };
+    Ok(ChangeRow {
+        seq: ChangeSeq(row.get(0)?),
+        change,
+        declared: columns::json(row, 16)?,
+        parent: row.get::<_, Option<i64>>(17)?.map(ChangeSeq),
+    })
+}

@@ -1,0 +1,148 @@
+//! The ledger: points (looks at the tree), changes, and what was found at which path.
+//!
+//! Owns that points follow one another without a gap, and that a segment begins where the path's last one ended. Refuses
+//! to know what an entry is and how paths read: both are bytes here, sealed where the store is encrypted.
+
+mod changes;
+mod points;
+mod segments;
+
+use rusqlite::Connection;
+use wfr_model::change::Change;
+use wfr_model::{ChangeId, CheckpointId, Digest, Timestamp, WorkflowId};
+
+use crate::catalog::Catalog;
+use crate::error::CatalogError;
+
+pub use changes::{ChangeFilter, ChangeRow, ChangeSeq};
+pub use points::Present;
+pub use segments::{PathChain, SegmentRow};
+
+/// A point's place in the order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PointSeq(pub i64);
+
+/// A path as the ledger keeps it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PathKey {
+    /// Finds it; the same for the same path.
+    pub key: Vec<u8>,
+    /// The path itself where the key is not.
+    pub sealed: Option<Vec<u8>>,
+}
+
+/// What was found at a path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewSegment {
+    /// Where.
+    pub path: PathKey,
+    /// Whose it is.
+    pub change: ChangeId,
+    /// Whether it is, by definition, what replaying the live changes gives.
+    pub replayed: bool,
+    /// What was there before; `None`: nothing.
+    pub before: Option<Vec<u8>>,
+    /// What is there now; `None`: nothing.
+    pub after: Option<Vec<u8>>,
+}
+
+/// A change that begins, or that ends as soon as it is recorded.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NewChange {
+    /// It.
+    pub change: Change,
+    /// Paths that whoever announced it named, as text; empty where it may write anywhere.
+    pub declared: Vec<String>,
+    /// The open change that it is a part of.
+    pub parent: Option<ChangeId>,
+}
+
+/// A word on whether a change counts at a path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cancellation {
+    /// Where.
+    pub path: PathKey,
+    /// Which change.
+    pub change: ChangeId,
+    /// The change that says so.
+    pub by: ChangeId,
+    /// Whether it is taken back, or brought back.
+    pub cancelled: bool,
+}
+
+/// A look at the tree, and all that goes with it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NewPoint {
+    /// The point that it follows; `None`: it is the first.
+    pub after: Option<PointSeq>,
+    /// When.
+    pub at: Timestamp,
+    /// The tree, where it was stored whole.
+    pub tree: Option<Digest>,
+    /// The checkpoint that was taken with it.
+    pub checkpoint_id: Option<CheckpointId>,
+    /// A workflow that is registered with it where it is not known.
+    pub workflow: Option<WorkflowId>,
+    /// Changes that begin, before the segments that are theirs.
+    pub changes: Vec<NewChange>,
+    /// What was found.
+    pub segments: Vec<NewSegment>,
+    /// What is taken back or brought back.
+    pub cancellations: Vec<Cancellation>,
+    /// Changes that end with it.
+    pub ended: Vec<ChangeId>,
+}
+
+impl NewPoint {
+    /// A point at which nothing was found.
+    pub fn new(after: Option<PointSeq>, at: Timestamp) -> Self {
+        Self {
+            after,
+            at,
+            tree: None,
+            checkpoint_id: None,
+            workflow: None,
+            changes: vec![],
+            segments: vec![],
+            cancellations: vec![],
+            ended: vec![],
+        }
+    }
+}
+
+impl Catalog {
+    /// Records a point. The packs must be synced up to `extents` before.
+    ///
+    /// [`CatalogError::PointTaken`] where another process looked meanwhile: look again. [`CatalogError::NotFound`]
+    /// where a change is not known, or not open.
+    pub fn commit_point(
+        &self,
+        new: &NewPoint,
+        extents: &[(wfr_model::PackId, u64)],
+    ) -> Result<PointSeq, CatalogError> {
+        self.write(|transaction| {
+            crate::packs::advance(transaction, extents)?;
+            insert(transaction, new)
+        })
+    }
+}
+
+/// Records a point within the caller's transaction.
+pub(crate) fn insert(connection: &Connection, new: &NewPoint) -> Result<PointSeq, CatalogError> {
+    let last = points::last(connection)?;
+    if last != new.after {
+        return Err(CatalogError::PointTaken);
+    }
+    if let Some(workflow) = &new.workflow {
+        crate::workflows::insert(connection, workflow, new.at)?;
+    }
+    let point = points::insert(connection, new)?;
+    for change in &new.changes {
+        changes::insert(connection, change)?;
+    }
+    segments::insert(connection, point, new)?;
+    for id in &new.ended {
+        changes::end(connection, id, new.at)?;
+    }
+    Ok(point)
+}

@@ -1,0 +1,80 @@
+//! Points: the looks at the tree in their order, and the present that they add up to.
+//!
+//! Owns which tree a new look is compared with. Refuses to read trees.
+
+use rusqlite::{Connection, OptionalExtension};
+use wfr_model::{CheckpointId, Digest};
+
+use super::{NewPoint, PathKey, PointSeq};
+use crate::catalog::Catalog;
+use crate::columns;
+use crate::error::CatalogError;
+
+/// What the ledger takes for the present: a tree, and what was found since at single paths.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Present {
+    /// The newest point.
+    pub point: PointSeq,
+    /// The newest tree that was stored whole.
+    pub tree: Digest,
+    /// What stands at paths that changed since; `None`: nothing.
+    pub since: Vec<(PathKey, Option<Vec<u8>>)>,
+}
+
+impl Catalog {
+    /// What the ledger takes for the present; `None` where nobody ever looked.
+    pub fn ledger_present(&self) -> Result<Option<Present>, CatalogError> {
+        self.read(|transaction| {
+            let Some(point) = last(transaction)? else { return Ok(None) };
+            let sql = "SELECT seq, tree FROM points WHERE tree IS NOT NULL ORDER BY seq DESC LIMIT 1";
+            let found = transaction
+                .prepare_cached(sql)?
+                .query_row([], |row| Ok((row.get::<_, i64>(0)?, columns::digest(row, 1)?)))
+                .optional()?;
+            let Some((from, tree)) = found else { return Ok(None) };
+            // Of each path the newest counts: SQLite takes the other columns from the row of the maximum.
+            let sql = "SELECT p.key, p.sealed, s.after, max(s.point) FROM segments s JOIN paths p USING (path_id)
+                       WHERE s.point > ?1 GROUP BY s.path_id";
+            let mut statement = transaction.prepare_cached(sql)?;
+            let since = statement.query_map([from], |row| {
+                let path = PathKey { key: row.get(0)?, sealed: row.get(1)? };
+                Ok((path, super::segments::present(row.get(2)?)))
+            })?;
+            Ok(Some(Present { point, tree, since: since.collect::<Result<_, _>>()? }))
+        })
+    }
+
+    /// The newest point; `None` where nobody ever looked.
+    pub fn last_point(&self) -> Result<Option<PointSeq>, CatalogError> {
+        Ok(last(&self.connection)?)
+    }
+
+    /// The point of a checkpoint; `None` where it was taken without one.
+    pub fn point_of(&self, checkpoint: &CheckpointId) -> Result<Option<PointSeq>, CatalogError> {
+        let sql = "SELECT max(seq) FROM points WHERE checkpoint_id = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let seq: Option<i64> = statement.query_row([checkpoint.as_str()], |row| row.get(0))?;
+        Ok(seq.map(PointSeq))
+    }
+
+    /// The tree that a new look is compared with: cleanup keeps it.
+    pub fn ledger_tree(&self) -> Result<Option<Digest>, CatalogError> {
+        let sql = "SELECT tree FROM points WHERE tree IS NOT NULL ORDER BY seq DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([], |row| columns::digest(row, 0)).optional()?)
+    }
+}
+
+pub(super) fn last(connection: &Connection) -> rusqlite::Result<Option<PointSeq>> {
+    let mut statement = connection.prepare_cached("SELECT max(seq) FROM points")?;
+    let seq: Option<i64> = statement.query_row([], |row| row.get(0))?;
+    Ok(seq.map(PointSeq))
+}
+
+pub(super) fn insert(connection: &Connection, new: &NewPoint) -> Result<PointSeq, CatalogError> {
+    let sql = "INSERT INTO points (at, tree, checkpoint_id) VALUES (?1, ?2, ?3)";
+    let tree = new.tree.map(|tree| tree.0);
+    let checkpoint = new.checkpoint_id.as_ref().map(CheckpointId::as_str);
+    connection.prepare_cached(sql)?.execute((new.at.0, tree, checkpoint))?;
+    Ok(PointSeq(connection.last_insert_rowid()))
+}

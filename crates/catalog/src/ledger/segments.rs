@@ -1,0 +1,202 @@
+//! Segments: what was found at which path, and the chains that they make.
+//!
+//! Owns that a chain has no gap: what a segment began with is kept only where it is not what the last one left. Refuses
+//! to know what an entry is.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use wfr_model::ChangeId;
+
+use super::changes::{self, ChangeSeq};
+use super::{NewPoint, PathKey, PointSeq};
+use crate::catalog::Catalog;
+use crate::columns;
+use crate::error::CatalogError;
+
+/// One segment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SegmentRow {
+    /// The point at which it was found.
+    pub point: PointSeq,
+    /// Whose it is.
+    pub change: ChangeSeq,
+    /// Whether it is, by definition, what replaying the live changes gave then.
+    pub replayed: bool,
+    /// What was there before; `None`: nothing.
+    pub before: Option<Vec<u8>>,
+    /// What was there then; `None`: nothing.
+    pub after: Option<Vec<u8>>,
+}
+
+/// All that happened at one path, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PathChain {
+    /// The path.
+    pub path: PathKey,
+    /// Its segments.
+    pub segments: Vec<SegmentRow>,
+    /// What was said of changes at it, oldest first: which, by which change, and whether it was taken back.
+    pub words: Vec<(ChangeSeq, ChangeSeq, bool)>,
+}
+
+impl PathChain {
+    /// Whether a change is taken back at this path, as of another change or now.
+    pub fn is_cancelled(&self, change: ChangeSeq, as_of: Option<ChangeSeq>) -> bool {
+        let counts = |by: ChangeSeq| as_of.is_none_or(|limit| by <= limit);
+        let words = self.words.iter().filter(|(of, by, _)| *of == change && counts(*by));
+        words.last().is_some_and(|(_, _, cancelled)| *cancelled)
+    }
+}
+
+/// An entry's bytes, of which there are none where nothing is.
+pub(super) fn present(bytes: Vec<u8>) -> Option<Vec<u8>> {
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+pub(super) fn insert(connection: &Connection, point: PointSeq, new: &NewPoint) -> Result<(), CatalogError> {
+    let mut seqs = HashMap::new();
+    let mut seq_of = |id: &ChangeId| -> Result<i64, CatalogError> {
+        if let Some(seq) = seqs.get(id) {
+            return Ok(*seq);
+        }
+        let seq = changes::seq_of(connection, id)?;
+        seqs.insert(id.clone(), seq);
+        Ok(seq)
+    };
+    let sql = "INSERT INTO segments (path_id, point, change, replayed, before, after) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let mut statement = connection.prepare_cached(sql)?;
+    for segment in &new.segments {
+        let path = path_id(connection, &segment.path)?;
+        let before = segment.before.clone().unwrap_or_default();
+        let continues = last_after(connection, path)?.is_some_and(|last| last == before);
+        let before = (!continues).then_some(before);
+        let after = segment.after.as_deref().unwrap_or_default();
+        statement.execute((path, point.0, seq_of(&segment.change)?, segment.replayed, before, after))?;
+    }
+    let sql = "INSERT INTO cancellations (path_id, change, by_change, cancelled) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT DO UPDATE SET cancelled = excluded.cancelled";
+    let mut statement = connection.prepare_cached(sql)?;
+    for one in &new.cancellations {
+        let path = path_id(connection, &one.path)?;
+        statement.execute((path, seq_of(&one.change)?, seq_of(&one.by)?, one.cancelled))?;
+    }
+    Ok(())
+}
+
+/// The number of a path, which gets one where it has none.
+fn path_id(connection: &Connection, path: &PathKey) -> Result<i64, CatalogError> {
+    let mut statement = connection.prepare_cached("SELECT path_id FROM paths WHERE key = ?1")?;
+    if let Some(id) = statement.query_row([&path.key], |row| row.get(0)).optional()? {
+        return Ok(id);
+    }
+    let sql = "INSERT INTO paths (key, sealed) VALUES (?1, ?2)";
+    connection.prepare_cached(sql)?.execute((&path.key, &path.sealed))?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn last_after(connection: &Connection, path: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    let sql = "SELECT after FROM segments WHERE path_id = ?1 ORDER BY point DESC LIMIT 1";
+    connection.prepare_cached(sql)?.query_row([path], |row| row.get(0)).optional()
+}
+
+impl Catalog {
+    /// Everything that happened at the paths that any of these changes touched, in the order of their numbers.
+    pub fn chains_of(&self, changes: &[ChangeSeq]) -> Result<Vec<PathChain>, CatalogError> {
+        self.read(|transaction| {
+            let mut paths: Vec<i64> = Vec::new();
+            let mut statement = transaction.prepare_cached("SELECT path_id FROM segments WHERE change = ?1")?;
+            for change in changes {
+                let found = statement.query_map([change.0], |row| row.get(0))?;
+                paths.extend(found.collect::<Result<Vec<i64>, _>>()?);
+            }
+            paths.sort_unstable();
+            paths.dedup();
+            paths.iter().map(|path| chain(transaction, *path)).collect()
+        })
+    }
+
+    /// Everything that happened at one path; `None` where nothing ever did.
+    pub fn chain_at(&self, key: &[u8]) -> Result<Option<PathChain>, CatalogError> {
+        self.read(|transaction| {
+            let mut statement = transaction.prepare_cached("SELECT path_id FROM paths WHERE key = ?1")?;
+            let id: Option<i64> = statement.query_row([key], |row| row.get(0)).optional()?;
+            id.map(|id| chain(transaction, id)).transpose()
+        })
+    }
+
+    /// Chains of all paths with a segment found after a point.
+    pub fn chains_since(&self, point: PointSeq) -> Result<Vec<PathChain>, CatalogError> {
+        self.read(|transaction| {
+            let sql = "SELECT DISTINCT path_id FROM segments WHERE point > ?1 ORDER BY path_id";
+            let mut statement = transaction.prepare_cached(sql)?;
+            let paths = statement.query_map([point.0], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+            paths.iter().map(|path| chain(transaction, *path)).collect()
+        })
+    }
+
+    /// What a change did: each path with its segments of that change.
+    pub fn segments_of(&self, change: ChangeSeq) -> Result<Vec<PathChain>, CatalogError> {
+        let mut chains = self.chains_of(&[change])?;
+        for chain in &mut chains {
+            chain.segments.retain(|segment| segment.change == change);
+        }
+        Ok(chains)
+    }
+
+    /// What a change said of others: where, which, and whether it is taken back or brought back.
+    pub fn cancellations_by(&self, change: ChangeSeq) -> Result<Vec<(PathKey, ChangeId, bool)>, CatalogError> {
+        let sql = "SELECT p.key, p.sealed, c.change_id, x.cancelled FROM cancellations x
+                   JOIN paths p USING (path_id) JOIN changes c ON c.seq = x.change WHERE x.by_change = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([change.0], |row| {
+            Ok((PathKey { key: row.get(0)?, sealed: row.get(1)? }, columns::id(row, 2)?, row.get(3)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The bytes of every entry that any segment names, in no order: what cleanup must keep.
+    pub fn ledger_entries(&self, entry: &mut dyn FnMut(&[u8])) -> Result<(), CatalogError> {
+        let mut statement = self.connection.prepare_cached("SELECT before, after FROM segments")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            for index in [0, 1] {
+                let bytes: Option<Vec<u8>> = row.get(index)?;
+                bytes.filter(|bytes| !bytes.is_empty()).iter().for_each(|bytes| entry(bytes));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn chain(connection: &Connection, path: i64) -> Result<PathChain, CatalogError> {
+    let mut statement = connection.prepare_cached("SELECT key, sealed FROM paths WHERE path_id = ?1")?;
+    let found = statement.query_row([path], |row| Ok(PathKey { key: row.get(0)?, sealed: row.get(1)? }))?;
+    let sql = "SELECT point, change, replayed, before, after FROM segments WHERE path_id = ?1 ORDER BY point";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([path], decode)?.collect::<Result<Vec<_>, _>>()?;
+    let mut segments: Vec<SegmentRow> = Vec::with_capacity(rows.len());
+    for (before, segment) in rows {
+        let before = match before {
+            Some(before) => present(before),
+            None => segments.last().and_then(|last| last.after.clone()),
+        };
+        segments.push(SegmentRow { before, ..segment });
+    }
+    let sql = "SELECT change, by_change, cancelled FROM cancellations WHERE path_id = ?1 ORDER BY by_change";
+    let mut statement = connection.prepare_cached(sql)?;
+    let words = statement.query_map([path], |row| Ok((ChangeSeq(row.get(0)?), ChangeSeq(row.get(1)?), row.get(2)?)))?;
+    let words = words.collect::<Result<Vec<_>, _>>()?;
+    Ok(PathChain { path: found, segments, words })
+}
+
+fn decode(row: &Row<'_>) -> rusqlite::Result<(Option<Vec<u8>>, SegmentRow)> {
+    let segment = SegmentRow {
+        point: PointSeq(row.get(0)?),
+        change: ChangeSeq(row.get(1)?),
+        replayed: row.get(2)?,
+        before: None,
+        after: present(row.get(4)?),
+    };
+    Ok((row.get(3)?, segment))
+}

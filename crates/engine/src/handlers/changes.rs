@@ -1,0 +1,355 @@
+//! `change`, `log`, `blame`, `who`: the ledger's own operations.
+//!
+//! Owns their glue. Refuses to attribute anything: that is [`crate::ledger`].
+
+use std::collections::BTreeMap;
+
+use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathChain};
+use wfr_model::change::{Actor, Segment};
+use wfr_model::entry::{Content, Entry, Node};
+use wfr_model::plan::EntrySummary;
+use wfr_model::{ChangeId, TreePath};
+use wfr_store::content;
+use wfr_store::Objects;
+
+use super::{known, needed};
+use crate::error::{Code, Failure};
+use crate::ledger::{self, Veil};
+use crate::open::Open;
+use crate::params::{Blame, ChangeAction, ChangeWork, DiffFormat, Log, Who};
+use crate::recovery::finish_unfinished;
+use crate::response::Success;
+use crate::results::{Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory};
+use crate::session::Session;
+use crate::textdiff;
+
+/// Changes that are listed where nothing else is said.
+const LISTED: u32 = 100;
+
+/// Paths of one change that are listed, at most.
+const PATHS_MAX: usize = 1_000;
+
+/// Says who changes what.
+pub fn change(session: &mut Session, parameters: ChangeWork) -> Result<Success<ChangeDone>, Failure> {
+    session.with_reserve(|session| {
+        let open = session.open()?;
+        finish_unfinished(session, &open)?;
+        match needed(parameters.action, "action")? {
+            ChangeAction::Begin => begin(session, &open, &parameters),
+            ChangeAction::End => end(session, &open, &parameters),
+            ChangeAction::Record => record(session, &open, &parameters),
+        }
+    })
+}
+
+fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Success<ChangeDone>, Failure> {
+    if parameters.token.is_some() {
+        return Err(Failure::new(Code::WrongArguments, "`change begin` takes no token: it gives one"));
+    }
+    let author = parameters.author();
+    let turn = ledger::turn_between_recoveries(session, open)?;
+    let declared: Vec<String> = parameters.paths.0.iter().map(ToString::to_string).collect();
+    let change = ledger::announced(author, !declared.is_empty(), parameters.note.clone(), session.now());
+    let id = change.change_id.clone();
+    let point = ledger::look(session, open, &turn, |point, opened| {
+        let parent = parent_of(open, opened, parameters)?;
+        point.workflow.clone_from(&parameters.workflow);
+        point.changes.push(NewChange { change, declared, parent });
+        Ok(())
+    })?;
+    let done = ChangeDone { token: Some(id.clone()), change_id: id.clone(), paths: vec![], others: others(&point, &id)? };
+    Ok(success(done, parameters))
+}
+
+fn success(done: ChangeDone, parameters: &ChangeWork) -> Success<ChangeDone> {
+    Success { workflow_id: parameters.workflow.clone(), ..Success::new(done) }
+}
+
+/// The change that a new one is a part of: the one that is named, or the newest open one of the same agent and session.
+fn parent_of(open: &Open, opened: &[ChangeRow], parameters: &ChangeWork) -> Result<Option<ChangeId>, Failure> {
+    if let Some(id) = &parameters.parent {
+        return Ok(Some(opened_change(open, id)?.change.change_id));
+    }
+    let mine = |row: &&ChangeRow| {
+        let author = &row.change.author;
+        parameters.agent.is_some()
+            && author.agent_id == parameters.agent
+            && author.workflow_id == parameters.workflow
+            && author.session_id == parameters.session
+    };
+    Ok(opened.iter().find(mine).map(|row| row.change.change_id.clone()))
+}
+
+/// An open change by its token.
+fn opened_change(open: &Open, id: &ChangeId) -> Result<ChangeRow, Failure> {
+    let row = open.catalog.change(id)?;
+    let row = row.ok_or_else(|| Failure::new(Code::ChangeNotFound, format!("no change `{id}` was ever begun")))?;
+    match row.change.ended_at {
+        None => Ok(row),
+        Some(at) => Err(Failure::new(Code::ChangeNotFound, format!("change {id} ended at {at}"))
+            .with_hint("a token serves once: begin another change")),
+    }
+}
+
+fn end(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Success<ChangeDone>, Failure> {
+    let id = needed(parameters.token.clone(), "token")?;
+    let turn = ledger::turn_between_recoveries(session, open)?;
+    let row = opened_change(open, &id)?;
+    let point = ledger::look(session, open, &turn, |point, _| {
+        point.ended.push(id.clone());
+        Ok(())
+    })?;
+    let paths = path_changes(open, row.seq)?;
+    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(&point, &id)? };
+    let workflow_id = row.change.author.workflow_id;
+    Ok(Success { workflow_id, ..Success::new(done) })
+}
+
+/// A change that was over before it was announced: what is found at its paths is its own, whoever else was at work.
+fn record(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Success<ChangeDone>, Failure> {
+    if parameters.paths.0.is_empty() {
+        return Err(Failure::new(Code::WrongArguments, "`change record` needs `--paths`: what was written")
+            .with_hint("where it is not known, use `change begin` before and `change end` after"));
+    }
+    let turn = ledger::turn_between_recoveries(session, open)?;
+    let now = session.now();
+    let mut change = ledger::announced(parameters.author(), true, parameters.note.clone(), now);
+    change.ended_at = Some(now);
+    let id = change.change_id.clone();
+    let veil = Veil::of(open)?;
+    let point = ledger::look(session, open, &turn, |point, _| {
+        point.workflow.clone_from(&parameters.workflow);
+        for segment in &mut point.segments {
+            let path = veil.shown(&segment.path)?;
+            if parameters.paths.0.iter().any(|named| path.is_within(named) || named.is_within(&path)) {
+                segment.change = id.clone();
+            }
+        }
+        // Who is left without a path had none.
+        let segments = &point.segments;
+        point.changes.retain(|new| segments.iter().any(|segment| segment.change == new.change.change_id));
+        let declared = parameters.paths.0.iter().map(ToString::to_string).collect();
+        point.changes.push(NewChange { change, declared, parent: None });
+        Ok(())
+    })?;
+    let row = open.catalog.change(&id)?;
+    let paths = row.map_or(Ok(vec![]), |row| path_changes(open, row.seq))?;
+    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(&point, &id)? };
+    Ok(success(done, parameters))
+}
+
+/// What was found with a change and belongs to others.
+fn others(point: &NewPoint, own: &ChangeId) -> Result<Vec<OthersPaths>, Failure> {
+    let mut counts: BTreeMap<&ChangeId, u64> = BTreeMap::new();
+    for segment in point.segments.iter().filter(|segment| segment.change != *own) {
+        *counts.entry(&segment.change).or_default() += 1;
+    }
+    let line = |(id, paths): (&ChangeId, u64)| {
+        let new = point.changes.iter().find(|new| new.change.change_id == *id).map(|new| &new.change);
+        OthersPaths {
+            change_id: id.clone(),
+            actor: new.map_or(Actor::Agent, |change| change.actor),
+            author: new.map(|change| change.author.clone()).unwrap_or_default(),
+            paths,
+        }
+    };
+    Ok(counts.into_iter().map(line).collect())
+}
+
+/// What a change did, by path.
+fn path_changes(open: &Open, change: ChangeSeq) -> Result<Vec<PathChange>, Failure> {
+    let veil = Veil::of(open)?;
+    let mut found: Vec<PathChange> = Vec::new();
+    for chain in open.catalog.segments_of(change)? {
+        found.extend(ledger::effect_of(&veil, &chain, change)?.map(|(segment, cancelled)| shown(&segment, cancelled)));
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+fn shown(segment: &Segment, cancelled: bool) -> PathChange {
+    PathChange {
+        path: segment.path.clone(),
+        effect: segment.effect(),
+        before: segment.before.as_ref().map(EntrySummary::from),
+        after: segment.after.as_ref().map(EntrySummary::from),
+        cancelled,
+        patch: None,
+    }
+}
+
+/// Lists changes.
+pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>, Failure> {
+    let open = session.open()?;
+    let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
+    let limit = parameters.limit.unwrap_or(LISTED);
+    let filter = ChangeFilter {
+        workflow: workflow.clone(),
+        phase: parameters.phase.as_ref().and_then(crate::params::Phase::id).map(|phase| phase.to_string()),
+        task: parameters.task.clone(),
+        agent: parameters.agent.clone(),
+        actors: parameters.actor.0.clone(),
+        since: parameters.since,
+        open: false,
+        limit: Some(limit).filter(|_| parameters.path.is_none()),
+    };
+    let rows = open.catalog.changes(&filter)?;
+    let store = if parameters.patch { Some(open.store()?) } else { None };
+    let mut changes = Vec::new();
+    for row in &rows {
+        let mut line = line(&open, row, &rows)?;
+        if let Some(within) = &parameters.path {
+            line.paths.retain(|path| path.path.is_within(within));
+            if line.paths.is_empty() {
+                continue;
+            }
+        }
+        if let Some(store) = &store {
+            add_patches(store, &open, row.seq, &mut line.paths)?;
+        }
+        changes.push(line);
+        if changes.len() >= limit as usize {
+            break;
+        }
+    }
+    Ok(Success { workflow_id: workflow, ..Success::new(ChangeLog { changes }) })
+}
+
+fn line(open: &Open, row: &ChangeRow, rows: &[ChangeRow]) -> Result<ChangeLine, Failure> {
+    let mut paths = path_changes(open, row.seq)?;
+    let paths_total = paths.len() as u64;
+    paths.truncate(PATHS_MAX);
+    let overlaps = rows.iter().filter(|other| other.seq != row.seq && overlap(row, other));
+    let overlaps = overlaps.map(|other| other.change.change_id.clone()).collect();
+    Ok(ChangeLine { change: row.change.clone(), paths, paths_total, overlaps })
+}
+
+/// Whether two announced changes were open at the same time.
+fn overlap(a: &ChangeRow, b: &ChangeRow) -> bool {
+    let lasts = |row: &ChangeRow| row.change.ended_at != Some(row.change.started_at);
+    let begins_within = |a: &ChangeRow, b: &ChangeRow| b.change.ended_at.is_none_or(|end| a.change.started_at < end);
+    lasts(a) && lasts(b) && begins_within(a, b) && begins_within(b, a)
+}
+
+/// Adds what was done as text, where both sides are texts of bearable size.
+fn add_patches(
+    objects: &dyn Objects,
+    open: &Open,
+    change: ChangeSeq,
+    paths: &mut [PathChange],
+) -> Result<(), Failure> {
+    let veil = Veil::of(open)?;
+    let mut segments: BTreeMap<TreePath, Segment> = BTreeMap::new();
+    for chain in open.catalog.segments_of(change)? {
+        if let Some((segment, _)) = ledger::effect_of(&veil, &chain, change)? {
+            segments.insert(segment.path.clone(), segment);
+        }
+    }
+    for path in paths {
+        let Some(segment) = segments.get(&path.path) else { continue };
+        let (Some(before), Some(after)) =
+            (text_of(objects, segment.before.as_ref())?, text_of(objects, segment.after.as_ref())?)
+        else {
+            continue;
+        };
+        let names = (format!("a/{}", path.path), format!("b/{}", path.path));
+        path.patch = textdiff::compare(&before, &after, DiffFormat::Unified, 3, &names).patch;
+    }
+    Ok(())
+}
+
+/// A version as text; empty where nothing is, `None` where it is no text or too long.
+fn text_of(objects: &dyn Objects, entry: Option<&Entry>) -> Result<Option<String>, Failure> {
+    match entry.map(|entry| &entry.node) {
+        None => Ok(Some(String::new())),
+        Some(Node::File(found)) if found.size <= textdiff::BYTES_MAX => {
+            Ok(String::from_utf8(bytes_of(objects, found)?).ok().filter(|text| !text.contains('\0')))
+        }
+        Some(_) => Ok(None),
+    }
+}
+
+fn bytes_of(objects: &dyn Objects, found: &Content) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    content::copy_to(objects, found, &mut bytes).map_err(super::inspect::copy_failure)?;
+    Ok(bytes)
+}
+
+/// The chain of a path, which somebody must have changed.
+fn chain_at(open: &Open, path: &TreePath) -> Result<PathChain, Failure> {
+    let veil = Veil::of(open)?;
+    let chain = open.catalog.chain_at(&veil.path(path)?.key)?;
+    chain.ok_or_else(|| {
+        Failure::new(Code::NothingSelected, format!("no change of `{path}` is recorded"))
+            .with_hint("the ledger begins with the first `wfr change begin`; `wfr diff CHECKPOINT` compares with a checkpoint")
+    })
+}
+
+/// Shows who changed a path.
+pub fn who(session: &mut Session, parameters: Who) -> Result<Success<PathHistory>, Failure> {
+    let open = session.open()?;
+    let path = needed(parameters.path, "path")?;
+    let chain = chain_at(&open, &path)?;
+    let veil = Veil::of(&open)?;
+    let mut seqs: Vec<ChangeSeq> = chain.segments.iter().map(|segment| segment.change).collect();
+    seqs.sort_unstable();
+    seqs.dedup();
+    let mut changes = Vec::new();
+    for seq in seqs.into_iter().rev() {
+        let Some(row) = open.catalog.change_at(seq)? else { continue };
+        let effect = ledger::effect_of(&veil, &chain, seq)?;
+        let paths: Vec<PathChange> = effect.iter().map(|(segment, cancelled)| shown(segment, *cancelled)).collect();
+        changes.push(ChangeLine { paths_total: paths.len() as u64, change: row.change, paths, overlaps: vec![] });
+    }
+    Ok(Success::new(PathHistory { path, changes }))
+}
+
+/// Shows who wrote which line of a file.
+pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>, Failure> {
+    let open = session.open()?;
+    let path = needed(parameters.path, "path")?;
+    let chain = chain_at(&open, &path)?;
+    let veil = Veil::of(&open)?;
+    let store = open.store()?;
+    let mut versions = vec![(None, ledger::entry_of(&veil, chain.segments.first().and_then(|one| one.before.as_deref()))?)];
+    for segment in &chain.segments {
+        versions.push((Some(segment.change), ledger::entry_of(&veil, segment.after.as_deref())?));
+    }
+    let no_text = || Failure::new(Code::InvalidParameter, format!("`{path}` is no text file that can be shown by lines"));
+    let mut lines: Vec<(Option<ChangeSeq>, String)> = Vec::new();
+    let mut before = String::new();
+    for (change, entry) in &versions {
+        // What is no text in between is as if nothing were there.
+        let text = text_of(&store, entry.as_ref())?.unwrap_or_default();
+        lines = textdiff::carried(&before, &text, &lines, *change);
+        before = text;
+    }
+    if text_of(&store, versions.last().and_then(|(_, entry)| entry.as_ref()))?.is_none() {
+        return Err(no_text());
+    }
+    let mut rows: BTreeMap<ChangeSeq, ChangeRow> = BTreeMap::new();
+    for seq in lines.iter().filter_map(|(change, _)| *change) {
+        if !rows.contains_key(&seq) && let Some(row) = open.catalog.change_at(seq)? {
+            rows.insert(seq, row);
+        }
+    }
+    let mut blamed: Vec<(Option<ChangeSeq>, BlamedLines)> = Vec::new();
+    for (number, (change, text)) in lines.into_iter().enumerate() {
+        match blamed.last_mut() {
+            Some((last, block)) if *last == change => block.lines.push(text),
+            _ => {
+                let row = change.and_then(|change| rows.get(&change)).map(|row| &row.change);
+                let block = BlamedLines {
+                    first_line: number as u64 + 1,
+                    lines: vec![text],
+                    change_id: row.map(|change| change.change_id.clone()),
+                    actor: row.map(|change| change.actor),
+                    author: row.map(|change| change.author.clone()).unwrap_or_default(),
+                    at: row.and_then(|change| change.ended_at),
+                };
+                blamed.push((change, block));
+            }
+        }
+    }
+    Ok(Success::new(Blamed { path, lines: blamed.into_iter().map(|(_, block)| block).collect() }))
+}

@@ -1,0 +1,475 @@
+//! The ledger: looks at the tree, and records whose is what was found.
+//!
+//! Owns that looks come one after another, and what each is compared with. Refuses to judge: whose a change is, `capture`
+//! says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::atomic::Ordering;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use wfr_capture::attribute::{Opened, Owner, owner};
+use wfr_capture::slice::{Known, bare, is_same, slice};
+use wfr_catalog::{Cancellation, ChangeFilter, ChangeRow, ChangeSeq, ListQuery, NewChange, NewPoint, NewSegment, PathChain, PathKey, PointSeq};
+use wfr_model::change::{Actor, Author, Candidate, Change, Segment, Source};
+use wfr_model::coverage::Coverage;
+use wfr_model::entry::Entry;
+use wfr_model::recovery::RecoveryRecord;
+use wfr_model::{ChangeId, Digest, PackId, Timestamp, TreePath};
+use wfr_store::object::hash;
+use wfr_store::scan::{Scan, Sketch};
+use wfr_store::tree::{Finder, Part, decode, encode};
+use wfr_store::writer::{Sealed, Writer};
+use wfr_store::{ObjectKind, Objects, ReadError};
+
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::scanning::{self, Effort};
+use crate::session::Session;
+use crate::{holding, mint};
+
+/// After so many paths the tree is stored whole again: what a look costs follows what changed since.
+const SINCE_MAX: usize = 2_000;
+
+/// How sure it is that the only one at work made what was found.
+const OBSERVED: f64 = 0.9;
+/// The same of one that named the path.
+const DECLARED: f64 = 0.98;
+/// The same of one that named the path while others could write anywhere.
+const LIKELY: f64 = 0.7;
+
+/// The right to look: nobody else does until it is dropped.
+pub struct Turn {
+    _lock: File,
+}
+
+/// Takes the turn, after whoever looks now.
+pub fn turn(session: &Session, open: &Open) -> Result<Turn, Failure> {
+    let place = open.vault.dir().join("ledger.lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&place)?;
+    loop {
+        match flock(&file, FlockOperation::LockExclusive) {
+            Ok(()) => return Ok(Turn { _lock: file }),
+            Err(Errno::INTR) if session.abort.load(Ordering::Relaxed) => {
+                return Err(Failure::new(Code::Interrupted, "interrupted while another process looks at the tree"));
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(std::io::Error::from(error).into()),
+        }
+    }
+}
+
+/// Takes the turn for a look that no recovery is in the middle of. [`Code::Held`] where one runs.
+pub fn turn_between_recoveries(session: &Session, open: &Open) -> Result<Turn, Failure> {
+    let turn = turn(session, open)?;
+    match holding::recovering(open)? {
+        Some(hold) => Err(holding::refused(&hold)),
+        None => Ok(turn),
+    }
+}
+
+/// Whether anybody keeps the ledger: from the first change that was announced on.
+pub fn is_kept(open: &Open) -> Result<bool, Failure> {
+    Ok(open.catalog.last_point()?.is_some())
+}
+
+/// How paths and entries stand in the catalog: as they are, or sealed.
+pub struct Veil<'o> {
+    open: &'o Open,
+}
+
+impl<'o> Veil<'o> {
+    /// Of a workspace that is unlocked.
+    pub fn of(open: &'o Open) -> Result<Self, Failure> {
+        open.unlock()?;
+        Ok(Self { open })
+    }
+
+    /// A path as the catalog keeps it.
+    pub fn path(&self, path: &TreePath) -> Result<PathKey, Failure> {
+        let Some(cipher) = self.open.cipher() else {
+            return Ok(PathKey { key: path.as_bytes().to_vec(), sealed: None });
+        };
+        let id = hash(path.as_bytes());
+        let sealed = cipher.seal(ObjectKind::Seal, &id, path.as_bytes())?;
+        Ok(PathKey { key: cipher.disk_id(&id).0.to_vec(), sealed: Some(sealed) })
+    }
+
+    /// The path that the catalog keeps.
+    pub fn shown(&self, path: &PathKey) -> Result<TreePath, Failure> {
+        let bytes = match (&path.sealed, self.open.cipher()) {
+            (None, _) => path.key.clone(),
+            (Some(sealed), Some(cipher)) => {
+                let key = path.key.first_chunk().ok_or_else(|| damaged("a path's key is too short"))?;
+                cipher
+                    .open_on_disk(ObjectKind::Seal, &Digest(*key), sealed)
+                    .map_err(|error| damaged(&error.to_string()))?
+            }
+            (Some(_), None) => return Err(damaged("a path is sealed, and the store is not encrypted")),
+        };
+        TreePath::from_bytes(&bytes).map_err(|error| damaged(&error.to_string()))
+    }
+
+    /// An entry as the catalog keeps it.
+    pub fn entry(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
+        let bytes = encode(&Part::Leaf(vec![entry.clone()]));
+        let Some(cipher) = self.open.cipher() else { return Ok(bytes) };
+        let id = hash(&bytes);
+        let mut kept = cipher.disk_id(&id).0.to_vec();
+        kept.extend(cipher.seal(ObjectKind::Seal, &id, &bytes)?);
+        Ok(kept)
+    }
+
+    /// The entry that the catalog keeps.
+    pub fn opened(&self, kept: &[u8]) -> Result<Entry, Failure> {
+        let bytes = match self.open.cipher() {
+            None => kept.to_vec(),
+            Some(cipher) => {
+                let (id, sealed) = kept.split_first_chunk().ok_or_else(|| damaged("an entry is too short"))?;
+                cipher
+                    .open_on_disk(ObjectKind::Seal, &Digest(*id), sealed)
+                    .map_err(|error| damaged(&error.to_string()))?
+            }
+        };
+        match decode(&bytes) {
+            Ok(Part::Leaf(mut entries)) if entries.len() == 1 => Ok(entries.remove(0)),
+            Ok(_) => Err(damaged("an entry is no single one")),
+            Err(error) => Err(damaged(&error.to_string())),
+        }
+    }
+}
+
+fn damaged(why: &str) -> Failure {
+    Failure::new(Code::CatalogDamaged, format!("the ledger is damaged: {why}"))
+}
+
+/// An entry that the catalog keeps, or nothing.
+pub fn entry_of(veil: &Veil<'_>, kept: Option<&[u8]>) -> Result<Option<Entry>, Failure> {
+    kept.map(|kept| veil.opened(kept)).transpose()
+}
+
+/// What a change did at a path in all, and whether it is taken back there; `None` where it did nothing.
+pub fn effect_of(veil: &Veil<'_>, chain: &PathChain, change: ChangeSeq) -> Result<Option<(Segment, bool)>, Failure> {
+    let own = || chain.segments.iter().filter(|segment| segment.change == change);
+    let (Some(first), Some(last)) = (own().next(), own().next_back()) else { return Ok(None) };
+    let segment = Segment {
+        path: veil.shown(&chain.path)?,
+        before: entry_of(veil, first.before.as_deref())?,
+        after: entry_of(veil, last.after.as_deref())?,
+    };
+    Ok(Some((segment, chain.is_cancelled(change, None))))
+}
+
+/// Content that the ledger's entries name, for cleanup.
+pub fn content_of(entry: &Entry) -> Option<(ObjectKind, Digest)> {
+    match &entry.node {
+        wfr_model::entry::Node::File(content) => Some(match content.chunks {
+            Some(list) => (ObjectKind::Chunks, list),
+            None => (ObjectKind::Blob, content.hash),
+        }),
+        _ => None,
+    }
+}
+
+/// What the ledger takes for the present.
+struct Present {
+    point: PointSeq,
+    known: Known,
+}
+
+fn present(open: &Open) -> Result<Option<Present>, Failure> {
+    let Some(found) = open.catalog.ledger_present()? else { return Ok(None) };
+    let veil = Veil::of(open)?;
+    let mut since = BTreeMap::new();
+    for (path, entry) in &found.since {
+        since.insert(veil.shown(path)?, entry.as_deref().map(|entry| veil.opened(entry)).transpose()?);
+    }
+    Ok(Some(Present { point: found.point, known: Known { tree: found.tree, since } }))
+}
+
+/// Begins the ledger where nobody keeps one: at the newest checkpoint, so that what was done since is in it, or else at
+/// the tree as it is.
+fn begin(session: &Session, open: &Open) -> Result<(), Failure> {
+    if is_kept(open)? {
+        return Ok(());
+    }
+    let query = ListQuery { descending: true, limit: Some(64), ..ListQuery::default() };
+    let newest = open.catalog.list(&query)?.into_iter().find(|row| row.tree.is_some() && row.complete);
+    let mut point = NewPoint::new(None, session.now());
+    if let Some(row) = newest {
+        (point.tree, point.checkpoint_id) = (row.tree, Some(row.checkpoint_id));
+        open.catalog.commit_point(&point, &[])?;
+        return Ok(());
+    }
+    let store = open.store_to_write()?;
+    let writer = store.writer(open.coding(), scanning::room(open, &store));
+    let scan = scanning::scan_workspace(open, &writer, session, Effort::default())?;
+    point.tree = Some(scan.tree);
+    let sealed = writer.finish()?;
+    open.catalog.commit_point(&point, &extents(&sealed))?;
+    sealed.publish();
+    scanning::save_cache(open, &scan, &store);
+    Ok(())
+}
+
+fn extents(sealed: &Sealed<'_>) -> Vec<(PackId, u64)> {
+    sealed.extents().iter().map(|extent| (extent.pack.clone(), extent.committed)).collect()
+}
+
+/// Looks at the tree and records what was found. `with` adds what begins and ends with the look; it is given the open
+/// changes. Returns the point as it was recorded.
+pub fn look(
+    session: &Session,
+    open: &Open,
+    _turn: &Turn,
+    with: impl FnOnce(&mut NewPoint, &[ChangeRow]) -> Result<(), Failure>,
+) -> Result<NewPoint, Failure> {
+    begin(session, open)?;
+    let present = present(open)?.ok_or_else(|| damaged("it has no tree to begin with"))?;
+    let opened = opened(open)?;
+    let store = open.store_to_write()?;
+    let writer = store.writer(open.coding(), scanning::room(open, &store));
+    let is_whole = present.known.since.len() > SINCE_MAX;
+    let (mut point, scan) = if is_whole {
+        let scan = scanning::scan_workspace(open, &writer, session, Effort::default())?;
+        let mut point = found(open, &writer, &present, &opened, &scan, session.now())?;
+        if is_base(&writer, &present.known, &scan.coverage)? {
+            point.tree = Some(scan.tree);
+        }
+        (point, Some(scan))
+    } else {
+        let sketch = Sketch::over(&writer);
+        let scan = scanning::scan_workspace(open, &sketch, session, Effort::default())?;
+        (found(open, &sketch, &present, &opened, &scan, session.now())?, None)
+    };
+    with(&mut point, &opened)?;
+    let sealed = writer.finish()?;
+    open.catalog.commit_point(&point, &extents(&sealed))?;
+    sealed.publish();
+    if let Some(scan) = scan {
+        scanning::save_cache(open, &scan, &store);
+    }
+    Ok(point)
+}
+
+/// The look that a checkpoint is: recorded with it, in one step. `None` where nobody keeps the ledger.
+pub fn joined(open: &Open, writer: &Writer<'_>, scan: &Scan, now: Timestamp) -> Result<Option<NewPoint>, Failure> {
+    let Some(present) = present(open)? else { return Ok(None) };
+    let mut point = found(open, writer, &present, &opened(open)?, scan, now)?;
+    if is_base(writer, &present.known, &scan.coverage)? {
+        point.tree = Some(scan.tree);
+    }
+    Ok(Some(point))
+}
+
+/// Whether later looks may be compared with a tree: it lacks nothing that is known to be there.
+fn is_base(objects: &dyn Objects, known: &Known, coverage: &Coverage) -> Result<bool, ReadError> {
+    let mut then = Finder::new(objects, known.tree);
+    for skip in coverage.skips.iter().filter(|skip| skip.reason.is_gap()) {
+        let is_known = match known.since.get(&skip.path) {
+            Some(entry) => entry.is_some(),
+            None => skip.path.is_root() || then.lookup(&skip.path)?.is_some(),
+        };
+        if is_known {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn opened(open: &Open) -> Result<Vec<ChangeRow>, Failure> {
+    Ok(open.catalog.changes(&ChangeFilter { open: true, ..ChangeFilter::default() })?)
+}
+
+/// What a look found, as a point behind the present.
+fn found(
+    open: &Open,
+    objects: &dyn Objects,
+    present: &Present,
+    opened: &[ChangeRow],
+    scan: &Scan,
+    now: Timestamp,
+) -> Result<NewPoint, Failure> {
+    let segments = slice(objects, &present.known, &scan.tree, &scan.coverage)?;
+    let mut point = NewPoint::new(Some(present.point), now);
+    attribute(open, opened, segments, &mut point)?;
+    Ok(point)
+}
+
+/// Gives each segment to whom it belongs. Those of nobody in particular get changes of their own.
+fn attribute(
+    open: &Open,
+    opened: &[ChangeRow],
+    segments: Vec<Segment>,
+    point: &mut NewPoint,
+) -> Result<(), Failure> {
+    let candidates: Vec<Opened> = opened.iter().map(|row| as_opened(row, opened)).collect::<Result<_, _>>()?;
+    let veil = Veil::of(open)?;
+    let mut made: BTreeMap<Owner, ChangeId> = BTreeMap::new();
+    for segment in segments {
+        let owner = owner(&segment.path, &candidates);
+        let change = match &owner {
+            Owner::One(id) => id.clone(),
+            other => match made.get(other) {
+                Some(id) => id.clone(),
+                None => {
+                    let change = change_of(other, opened, point.at);
+                    let id = change.change_id.clone();
+                    point.changes.push(NewChange { change, declared: vec![], parent: None });
+                    made.insert(owner.clone(), id.clone());
+                    id
+                }
+            },
+        };
+        point.segments.push(new_segment(&veil, &segment, change, false)?);
+    }
+    Ok(())
+}
+
+/// A segment as the catalog keeps it.
+pub fn new_segment(
+    veil: &Veil<'_>,
+    segment: &Segment,
+    change: ChangeId,
+    replayed: bool,
+) -> Result<NewSegment, Failure> {
+    let entry = |entry: &Option<Entry>| entry.as_ref().map(|entry| veil.entry(entry)).transpose();
+    Ok(NewSegment {
+        path: veil.path(&segment.path)?,
+        change,
+        replayed,
+        before: entry(&segment.before)?,
+        after: entry(&segment.after)?,
+    })
+}
+
+fn as_opened(row: &ChangeRow, opened: &[ChangeRow]) -> Result<Opened, Failure> {
+    let parent = row.parent.and_then(|parent| opened.iter().find(|other| other.seq == parent));
+    let declared: Result<Vec<TreePath>, _> = row.declared.iter().map(|path| path.parse()).collect();
+    Ok(Opened {
+        change_id: row.change.change_id.clone(),
+        author: row.change.author.clone(),
+        declared: declared.map_err(|_| damaged("a declared path is none"))?,
+        parent: parent.map(|row| row.change.change_id.clone()),
+    })
+}
+
+/// The change of what belongs to nobody in particular; it ends as it is found.
+fn change_of(owner: &Owner, opened: &[ChangeRow], now: Timestamp) -> Change {
+    let all: BTreeSet<&ChangeId> = match owner {
+        Owner::Shared(ids) | Owner::Unknown(ids) | Owner::Likely(_, ids) => ids.iter().collect(),
+        Owner::One(_) | Owner::User => BTreeSet::new(),
+    };
+    let concerned = opened.iter().map(|row| &row.change).filter(|change| all.contains(&change.change_id));
+    let candidates: Vec<Candidate> = concerned
+        .map(|change| Candidate { change_id: change.change_id.clone(), author: change.author.clone() })
+        .collect();
+    let by = |id: &ChangeId| opened.iter().find(|row| row.change.change_id == *id);
+    let (actor, source, confidence, author) = match owner {
+        Owner::Likely(id, _) => {
+            let author = by(id).map(|row| row.change.author.clone()).unwrap_or_default();
+            (Actor::Agent, Source::Declared, LIKELY, author)
+        }
+        Owner::Shared(_) => (Actor::Shared, Source::Observed, 0.0, common(&candidates)),
+        Owner::Unknown(_) => (Actor::Unknown, Source::Observed, 0.0, Author::default()),
+        Owner::One(_) | Owner::User => (Actor::User, Source::Observed, OBSERVED, Author::default()),
+    };
+    Change {
+        change_id: mint::change(),
+        author,
+        actor,
+        source,
+        confidence,
+        candidates,
+        started_at: now,
+        ended_at: Some(now),
+        note: None,
+        recovery_id: None,
+    }
+}
+
+/// What is true of all candidates: whoever it was, it was for this workflow, this phase, this task.
+fn common(candidates: &[Candidate]) -> Author {
+    fn same<T: Clone + PartialEq>(candidates: &[Candidate], of: impl Fn(&Author) -> &Option<T>) -> Option<T> {
+        let first = candidates.first().map(|one| of(&one.author).clone())?;
+        candidates.iter().all(|one| *of(&one.author) == first).then_some(first).flatten()
+    }
+    Author {
+        workflow_id: same(candidates, |author| &author.workflow_id),
+        phase_id: same(candidates, |author| &author.phase_id),
+        task_id: same(candidates, |author| &author.task_id),
+        agent_id: same(candidates, |author| &author.agent_id),
+        session_id: same(candidates, |author| &author.session_id),
+        tool_call_id: None,
+    }
+}
+
+/// What a recovery did to the tree, for the ledger: a change of its own, and what it says of others. `None` where nobody
+/// keeps the ledger or nothing was done. The point that it follows is the caller's to set, with what it is recorded with.
+pub fn of_recovery(
+    open: &Open,
+    record: &RecoveryRecord,
+    effects: &[Segment],
+    verdicts: Verdicts,
+    now: Timestamp,
+) -> Result<Option<NewPoint>, Failure> {
+    if !is_kept(open)? || (effects.is_empty() && verdicts.words.is_empty()) {
+        return Ok(None);
+    }
+    let change = Change {
+        change_id: mint::change(),
+        author: Author { workflow_id: Some(record.workflow_id.clone()), ..Author::default() },
+        actor: Actor::Recovery,
+        source: Source::Traced,
+        confidence: 1.0,
+        candidates: vec![],
+        started_at: record.started_at,
+        ended_at: Some(now),
+        note: Some(format!("{} by {}", record.kind.as_str().replace('_', " "), record.actor)),
+        recovery_id: Some(record.recovery_id.clone()),
+    };
+    let veil = Veil::of(open)?;
+    let mut point = NewPoint::new(None, now);
+    for segment in effects.iter().filter(|one| !is_same(one.before.as_ref(), one.after.as_ref())) {
+        let bare = Segment {
+            path: segment.path.clone(),
+            before: segment.before.clone().map(bare),
+            after: segment.after.clone().map(bare),
+        };
+        let replayed = verdicts.replayed.contains(&bare.path);
+        point.segments.push(new_segment(&veil, &bare, change.change_id.clone(), replayed)?);
+    }
+    for (path, id, cancelled) in verdicts.words {
+        let path = veil.path(&path)?;
+        point.cancellations.push(Cancellation { path, change: id, by: change.change_id.clone(), cancelled });
+    }
+    point.changes.push(NewChange { change, declared: vec![], parent: None });
+    Ok(Some(point))
+}
+
+/// What a recovery says of the changes of others.
+#[derive(Clone, Debug, Default)]
+pub struct Verdicts {
+    /// Where, which change, and whether it is taken back or brought back.
+    pub words: Vec<(TreePath, ChangeId, bool)>,
+    /// Paths at which the recovery is, by definition, what replaying the live changes gives.
+    pub replayed: BTreeSet<TreePath>,
+}
+
+/// A change that somebody announces.
+pub fn announced(author: Author, declares: bool, note: Option<String>, now: Timestamp) -> Change {
+    Change {
+        change_id: mint::change(),
+        author,
+        actor: Actor::Agent,
+        source: if declares { Source::Declared } else { Source::Observed },
+        confidence: if declares { DECLARED } else { OBSERVED },
+        candidates: vec![],
+        started_at: now,
+        ended_at: None,
+        note,
+        recovery_id: None,
+    }
+}

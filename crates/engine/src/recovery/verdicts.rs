@@ -1,0 +1,80 @@
+//! What a recovery says of the changes of others, once it has ended.
+//!
+//! Owns which changes are taken back or brought back where. Refuses to know how: the plan did.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use wfr_catalog::ChangeSeq;
+use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord};
+use wfr_model::{ChangeId, TreePath};
+
+use crate::error::Failure;
+use crate::ledger::{Veil, Verdicts};
+use crate::open::Open;
+
+/// What a rollback takes back, as its record keeps it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Taken {
+    /// The changes.
+    pub changes: Vec<ChangeId>,
+    /// Paths at which they stay.
+    pub left: Vec<TreePath>,
+    /// Paths at which somebody decided by hand: there the rollback is an edit like any other.
+    pub decided: Vec<TreePath>,
+}
+
+/// The key of a record's parameters that holds it.
+pub const TAKEN: &str = "taken";
+
+/// What a rollback took back; nothing where the recovery is none.
+pub fn taken(record: &RecoveryRecord) -> Taken {
+    let found = record.parameters.get(TAKEN).cloned();
+    found.and_then(|taken| serde_json::from_value(taken).ok()).unwrap_or_default()
+}
+
+/// What a recovery says of the changes of others.
+pub fn of(open: &Open, record: &RecoveryRecord, report: &ApplyReport) -> Result<Verdicts, Failure> {
+    let kept = report.kept.iter().map(|kept| &kept.path);
+    let failed = report.failed.iter().map(|step| &step.path);
+    let untouched: BTreeSet<TreePath> = kept.chain(failed).cloned().collect();
+    match (record.kind, &record.undoes) {
+        (RecoveryKind::Rollback, _) => of_rollback(open, &taken(record), untouched),
+        (RecoveryKind::Undo, Some(undone)) => match open.catalog.change_of_recovery(undone)? {
+            Some(row) => of_undo(open, row.seq, &untouched),
+            None => Ok(Verdicts::default()),
+        },
+        _ => Ok(Verdicts::default()),
+    }
+}
+
+fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) -> Result<Verdicts, Failure> {
+    let veil = Veil::of(open)?;
+    untouched.extend(taken.left.iter().chain(&taken.decided).cloned());
+    let mut verdicts = Verdicts::default();
+    for id in &taken.changes {
+        let Some(row) = open.catalog.change(id)? else { continue };
+        for chain in open.catalog.segments_of(row.seq)? {
+            let path = veil.shown(&chain.path)?;
+            if !untouched.contains(&path) {
+                verdicts.replayed.insert(path.clone());
+                verdicts.words.push((path, id.clone(), true));
+            }
+        }
+    }
+    Ok(verdicts)
+}
+
+/// An undo brings back what was taken back, and takes back what was brought back.
+fn of_undo(open: &Open, undone: ChangeSeq, untouched: &BTreeSet<TreePath>) -> Result<Verdicts, Failure> {
+    let veil = Veil::of(open)?;
+    let mut verdicts = Verdicts::default();
+    for (path, id, cancelled) in open.catalog.cancellations_by(undone)? {
+        let path = veil.shown(&path)?;
+        if !untouched.contains(&path) {
+            verdicts.replayed.insert(path.clone());
+            verdicts.words.push((path, id, !cancelled));
+        }
+    }
+    Ok(verdicts)
+}
