@@ -14,6 +14,7 @@ mod displaced;
 mod fresh;
 mod guard;
 pub mod leftovers;
+pub mod merge;
 mod metadata;
 mod mounts;
 mod permissions;
