@@ -21,6 +21,7 @@ mod permissions;
 pub mod plan;
 pub mod probe;
 mod redo;
+pub mod replay;
 mod room;
 mod stage;
 mod step;
