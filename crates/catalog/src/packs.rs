@@ -50,6 +50,11 @@ impl Catalog {
         Ok(statement.query_row([pack.as_str()], |row| columns::count(row, 0)).optional()?)
     }
 
+    /// Commits what was synced of packs, by itself: for objects that something recorded later will need.
+    pub fn commit_packs(&self, extents: &[(PackId, u64)]) -> Result<(), CatalogError> {
+        self.write(|transaction| advance(transaction, extents))
+    }
+
     /// How many cleanups have tombstoned packs.
     pub fn generation(&self) -> Result<Generation, CatalogError> {
         let mut statement = self.connection.prepare_cached("SELECT generation FROM vault")?;

@@ -17,7 +17,8 @@ use wfr_model::change::{Actor, Author, Candidate, Change, Segment, Source};
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::Entry;
 use wfr_model::recovery::RecoveryRecord;
-use wfr_model::{ChangeId, Digest, PackId, Timestamp, TreePath};
+use wfr_model::checkpoint::CheckpointType;
+use wfr_model::{ChangeId, Digest, PackId, Timestamp, TreePath, WorkflowId};
 use wfr_store::object::hash;
 use wfr_store::scan::{Scan, Sketch};
 use wfr_store::tree::{Finder, Part, decode, encode};
@@ -28,10 +29,16 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::scanning::{self, Effort};
 use crate::session::Session;
-use crate::{holding, mint};
+use crate::{checkpoint, holding, mint};
 
 /// After so many paths the tree is stored whole again: what a look costs follows what changed since.
 const SINCE_MAX: usize = 2_000;
+
+/// The workflow of the checkpoint that the ledger begins with, where nobody named one.
+const WORKFLOW: &str = "workspace";
+
+/// What that checkpoint is called.
+const FIRST: &str = "ledger_begin";
 
 /// How sure it is that the only one at work made what was found.
 const OBSERVED: f64 = 0.9;
@@ -189,28 +196,27 @@ fn present(open: &Open) -> Result<Option<Present>, Failure> {
     Ok(Some(Present { point: found.point, known: Known { tree: found.tree, since } }))
 }
 
-/// Begins the ledger where nobody keeps one: at the newest checkpoint, so that what was done since is in it, or else at
-/// the tree as it is.
-fn begin(session: &Session, open: &Open) -> Result<(), Failure> {
+/// Begins the ledger where nobody keeps one: at the newest checkpoint, so that what was done since is in it; where there
+/// is none, one is taken.
+fn begin(session: &Session, open: &Open, workflow: Option<&WorkflowId>) -> Result<(), Failure> {
     if is_kept(open)? {
         return Ok(());
     }
     let query = ListQuery { descending: true, limit: Some(64), ..ListQuery::default() };
     let newest = open.catalog.list(&query)?.into_iter().find(|row| row.tree.is_some() && row.complete);
-    let mut point = NewPoint::new(None, session.now());
-    if let Some(row) = newest {
-        (point.tree, point.checkpoint_id) = (row.tree, Some(row.checkpoint_id));
-        open.catalog.commit_point(&point, &[])?;
-        return Ok(());
-    }
-    let store = open.store_to_write()?;
-    let writer = store.writer(open.coding(), scanning::room(open, &store));
-    let scan = scanning::scan_workspace(open, &writer, session, Effort::default())?;
-    point.tree = Some(scan.tree);
-    let sealed = writer.finish()?;
-    open.catalog.commit_point(&point, &extents(&sealed))?;
-    sealed.publish();
-    scanning::save_cache(open, &scan, &store);
+    let (tree, id) = match newest {
+        Some(row) => (row.tree, row.checkpoint_id),
+        None => {
+            let workflow = workflow.cloned().unwrap_or_else(|| WORKFLOW.parse().expect("a word is a valid id"));
+            let mut request = checkpoint::Request::new(workflow, CheckpointType::Incremental, &session.actor);
+            request.base_name = Some(FIRST.to_owned());
+            let created = checkpoint::create(open, &request, session, Effort::default())?;
+            let tree = created.manifest.file_system_state.map(|files| files.tree);
+            (tree, created.manifest.checkpoint_id)
+        }
+    };
+    let point = NewPoint { tree, checkpoint_id: Some(id), ..NewPoint::new(None, session.now()) };
+    open.catalog.commit_point(&point, &[])?;
     Ok(())
 }
 
@@ -224,9 +230,10 @@ pub fn look(
     session: &Session,
     open: &Open,
     _turn: &Turn,
+    workflow: Option<&WorkflowId>,
     with: impl FnOnce(&mut NewPoint, &[ChangeRow]) -> Result<(), Failure>,
 ) -> Result<NewPoint, Failure> {
-    begin(session, open)?;
+    begin(session, open, workflow)?;
     let present = present(open)?.ok_or_else(|| damaged("it has no tree to begin with"))?;
     let opened = opened(open)?;
     let store = open.store_to_write()?;
@@ -244,6 +251,7 @@ pub fn look(
         let scan = scanning::scan_workspace(open, &sketch, session, Effort::default())?;
         (found(open, &sketch, &present, &opened, &scan, session.now())?, None)
     };
+    point.workflow = workflow.cloned();
     with(&mut point, &opened)?;
     let sealed = writer.finish()?;
     open.catalog.commit_point(&point, &extents(&sealed))?;
@@ -252,6 +260,12 @@ pub fn look(
         scanning::save_cache(open, &scan, &store);
     }
     Ok(point)
+}
+
+/// What a look would find now, as a point that is not recorded; `None` where nobody keeps the ledger.
+pub fn glance(open: &Open, objects: &dyn Objects, scan: &Scan, now: Timestamp) -> Result<Option<NewPoint>, Failure> {
+    let Some(present) = present(open)? else { return Ok(None) };
+    Ok(Some(found(open, objects, &present, &opened(open)?, scan, now)?))
 }
 
 /// The look that a checkpoint is: recorded with it, in one step. `None` where nobody keeps the ledger.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::coverage::SkipReason;
 use crate::digest::Digest;
 use crate::entry::{Entry, Kind};
-use crate::ids::{CheckpointId, WorkflowId};
+use crate::ids::{ChangeId, CheckpointId, WorkflowId};
 use crate::path::TreePath;
 use crate::time::FileTime;
 
@@ -80,6 +80,20 @@ pub struct Conflict {
     pub code: String,
     /// What is the matter, for people.
     pub message: String,
+    /// Whose work cannot be separated; empty where that is not the matter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeId>,
+    /// The lines concerned, between marks as merges have them, where they are text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+impl Conflict {
+    /// One that is about no changes.
+    pub fn new(path: &TreePath, code: &str, message: &str) -> Self {
+        let (code, message) = (code.to_owned(), message.to_owned());
+        Self { path: path.clone(), code, message, changes: vec![], text: None }
+    }
 }
 
 /// What is known of the workspace's own directory.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_model::coverage::{Coverage, Skip, SkipReason};
-use wfr_model::entry::{Entry, Node};
+use wfr_model::entry::{Entry, Meta, Node};
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, RootChange, RootMeta, Step};
 use wfr_model::{CheckpointId, Digest, TreePath, WorkflowId};
 use wfr_store::tree::{self, Difference, Finder};
@@ -61,6 +61,50 @@ pub fn plan(objects: &dyn Objects, goal: &Goal) -> Result<Plan, ReadError> {
         planner.restore_directory_times(objects)?;
     }
     Ok(planner.into_plan())
+}
+
+/// What should stand at a path instead of what does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wish {
+    /// Where.
+    pub path: TreePath,
+    /// What; `None`: nothing. The tree below a directory does not count.
+    pub entry: Option<Entry>,
+}
+
+/// Makes the plan that gives single paths what is wished for them and leaves all others. The goal begins and ends at the
+/// present tree. A directory stays as long as something in it does, and comes where something in it must be. With the hard
+/// links of the tree that it leads to.
+pub fn plan_wishes(objects: &dyn Objects, goal: &Goal, wishes: &[Wish]) -> Result<(Plan, LinkGroups), ReadError> {
+    let goal = Goal { to_links: links_after(&goal.from_links, wishes), ..goal.clone() };
+    let mut planner = Planner { goal: &goal, steps: BTreeMap::new(), kept: BTreeMap::new(), conflicts: Vec::new() };
+    let mut now = Finder::new(objects, goal.from);
+    for wish in wishes {
+        let before = now.lookup(&wish.path)?;
+        planner.consider(Difference { path: wish.path.clone(), before, after: wish.entry.clone() });
+    }
+    planner.relink(objects)?;
+    planner.keep_directories(objects)?;
+    planner.keep_parents_of_kept();
+    planner.guard();
+    let mut plan = planner.into_plan();
+    plan.root = None;
+    Ok((plan, goal.to_links))
+}
+
+/// Hard links after the wishes: names stay one file where they are to hold the same.
+fn links_after(links: &LinkGroups, wishes: &[Wish]) -> LinkGroups {
+    let wished: BTreeMap<&TreePath, &Option<Entry>> = wishes.iter().map(|wish| (&wish.path, &wish.entry)).collect();
+    let alike = |group: &&Vec<TreePath>| {
+        let mut ends = group.iter().map(|path| wished.get(path));
+        let first = ends.next().flatten();
+        ends.all(|other| match (first, other) {
+            (None, None) => true,
+            (Some(Some(a)), Some(Some(b))) => a.same_but_time(b),
+            _ => false,
+        })
+    };
+    links.iter().filter(alike).cloned().collect()
 }
 
 /// A path's steps: at most one that takes away and one that puts there.
@@ -150,6 +194,70 @@ impl Planner<'_> {
         }
     }
 
+    /// Directories of what stays are not removed, and those of what comes are made.
+    fn keep_directories(&mut self, objects: &dyn Objects) -> Result<(), ReadError> {
+        let mut now = Finder::new(objects, self.goal.from);
+        let coming: Vec<TreePath> = self.steps.iter().filter(|(_, steps)| has_after(steps)).map(|one| one.0.clone()).collect();
+        for path in coming {
+            self.make_way(&path, &mut now)?;
+        }
+        let is_removal = |(_, steps): &(&TreePath, &PathSteps)| steps.iter().any(|step| step.action == Action::RemoveDir);
+        // The deepest first: a directory that stays keeps the one that it is in.
+        let mut removed: Vec<TreePath> = self.steps.iter().filter(is_removal).map(|one| one.0.clone()).collect();
+        removed.sort_by_key(|path| std::cmp::Reverse(path.depth()));
+        for path in removed {
+            let Some(Entry { node: Node::Dir(below), .. }) = now.lookup(&path)? else { continue };
+            let goes = |name: &[u8]| self.steps.get(&path.join(name)).is_some_and(|steps| !has_after(steps));
+            if tree::read(objects, &below)?.iter().all(|entry| goes(&entry.name)) {
+                continue;
+            }
+            if self.steps.get(&path).is_some_and(|steps| steps.len() > 1) {
+                let message = "a directory in which somebody keeps something stands where a file should be";
+                self.conflicts.push(conflict(&path, "KIND_CLASH", message));
+            }
+            self.steps.remove(&path);
+            self.kept.insert(path, KeptReason::NotEmpty);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the directories above a path are there.
+    fn make_way(&mut self, path: &TreePath, now: &mut Finder<'_>) -> Result<(), ReadError> {
+        let mut at = path.parent();
+        while let Some(dir) = at.filter(|dir| !dir.is_root()) {
+            at = dir.parent();
+            let present = now.lookup(&dir)?;
+            let is_there = matches!(&present, Some(entry) if matches!(entry.node, Node::Dir(_)));
+            match self.steps.get(&dir) {
+                Some(steps) if has_after(steps) => {
+                    let is_dir = steps.iter().any(|step| matches!(step.action, Action::MakeDir | Action::SetMeta));
+                    if !is_dir {
+                        self.conflicts.push(conflict(&dir, "KIND_CLASH", "a file and a directory should be here at once"));
+                    }
+                    return Ok(());
+                }
+                Some(_) if is_there => {
+                    self.steps.remove(&dir);
+                    self.kept.insert(dir, KeptReason::NotEmpty);
+                }
+                _ if is_there => return Ok(()),
+                None if present.is_some() => {
+                    let message = "something else stands where a directory was, and somebody keeps it";
+                    self.conflicts.push(conflict(&dir, "KIND_CLASH", message));
+                    return Ok(());
+                }
+                _ => {
+                    let meta = Meta { mode: 0o755, ..Meta::default() };
+                    let node = Node::Dir(Digest([0; 32]));
+                    let entry = Entry { name: dir.name().to_vec(), meta, node, xattrs: vec![] };
+                    let step = Step { path: dir.clone(), action: Action::MakeDir, before: None, after: Some(entry) };
+                    self.steps.entry(dir).or_default().push(step);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A directory that holds something that stays is not removed; where something else should stand there, that is
     /// a conflict.
     fn keep_parents_of_kept(&mut self) {
@@ -232,8 +340,12 @@ fn root_change(goal: &Goal, has_steps: bool) -> Option<RootChange> {
     (before.mode != after.mode || is_time_due).then_some(RootChange { before, after })
 }
 
+fn has_after(steps: &PathSteps) -> bool {
+    steps.iter().any(|step| step.after.is_some())
+}
+
 fn conflict(path: &TreePath, code: &str, message: &str) -> Conflict {
-    Conflict { path: path.clone(), code: code.to_owned(), message: message.to_owned() }
+    Conflict::new(path, code, message)
 }
 
 fn by_path(groups: &LinkGroups) -> BTreeMap<&TreePath, &Vec<TreePath>> {

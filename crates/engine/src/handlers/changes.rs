@@ -51,9 +51,8 @@ fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succ
     let declared: Vec<String> = parameters.paths.0.iter().map(ToString::to_string).collect();
     let change = ledger::announced(author, !declared.is_empty(), parameters.note.clone(), session.now());
     let id = change.change_id.clone();
-    let point = ledger::look(session, open, &turn, |point, opened| {
+    let point = ledger::look(session, open, &turn, parameters.workflow.as_ref(), |point, opened| {
         let parent = parent_of(open, opened, parameters)?;
-        point.workflow.clone_from(&parameters.workflow);
         point.changes.push(NewChange { change, declared, parent });
         Ok(())
     })?;
@@ -95,7 +94,7 @@ fn end(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succes
     let id = needed(parameters.token.clone(), "token")?;
     let turn = ledger::turn_between_recoveries(session, open)?;
     let row = opened_change(open, &id)?;
-    let point = ledger::look(session, open, &turn, |point, _| {
+    let point = ledger::look(session, open, &turn, None, |point, _| {
         point.ended.push(id.clone());
         Ok(())
     })?;
@@ -117,8 +116,7 @@ fn record(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Suc
     change.ended_at = Some(now);
     let id = change.change_id.clone();
     let veil = Veil::of(open)?;
-    let point = ledger::look(session, open, &turn, |point, _| {
-        point.workflow.clone_from(&parameters.workflow);
+    let point = ledger::look(session, open, &turn, parameters.workflow.as_ref(), |point, _| {
         for segment in &mut point.segments {
             let path = veil.shown(&segment.path)?;
             if parameters.paths.0.iter().any(|named| path.is_within(named) || named.is_within(&path)) {

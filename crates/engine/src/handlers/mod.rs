@@ -17,6 +17,7 @@ mod perform;
 pub mod recoveries;
 mod repairs;
 pub mod resources;
+mod rollback;
 pub mod setup;
 mod states;
 pub mod updating;

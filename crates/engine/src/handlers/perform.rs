@@ -4,7 +4,7 @@
 
 use super::{
     care, changes, checkpoints, coordination, exchange, following, inspect, intake, lasting, merges, recoveries, repairs,
-    resources, setup, states, updating,
+    resources, rollback, setup, states, updating,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
@@ -12,7 +12,7 @@ use crate::params::{
     Allocate, BackupState, Blame, Cat, ChangeWork, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor,
     EmergencyRestore, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds, Import, Init,
     Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox, RecordEvent, RecordMetrics,
-    Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Show, Undo, UpdateState, Upkeep,
+    Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Rollback, Show, Undo, UpdateState, Upkeep,
     ValidateCheckpoint, ValidateState, Who,
 };
 use crate::response::Success;
@@ -43,6 +43,7 @@ perform! {
     Diff by inspect::diff;
     Restore by recoveries::restore;
     EmergencyRestore by recoveries::emergency_restore;
+    Rollback by rollback::rollback;
     Undo by recoveries::undo;
     Resume by recoveries::resume;
     Recoveries by recoveries::recoveries;

@@ -66,6 +66,7 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         whole_tree: parameters.whole_tree,
         leave,
         undoes: None,
+        selection: None,
         over_edits: false,
         functional_check: parameters
             .functional_check
@@ -156,7 +157,7 @@ fn check_target(
 }
 
 /// Plans, or runs and says how it ended.
-fn run(
+pub(super) fn run(
     session: &Session,
     open: &Open,
     order: &Order,
@@ -228,6 +229,7 @@ fn put_back(
     let target = open.catalog.resolve(None, ended.safety.as_str())?;
     let undoes = open.catalog.recovery(&ended.recovery)?;
     let back = Order {
+        selection: None,
         kind: RecoveryKind::Undo,
         workflow: order.workflow.clone(),
         target,
@@ -427,6 +429,7 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         whole_tree: parameters.whole_tree,
         leave: HashSet::new(),
         undoes: None,
+        selection: None,
         over_edits: false,
         functional_check: None,
         time_limit: None,
@@ -523,6 +526,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
         wait: patience(parameters.wait),
         leave: HashSet::new(),
         undoes: Some(record),
+        selection: None,
         over_edits: false,
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };

@@ -57,6 +57,10 @@ define! {
     EmergencyRestore => Recovered, "emergency-restore", Recovers,
         [WORKFLOW_NEEDED, Positional::optional("checkpoint", Slot::Checkpoint)],
         ["emergency-restore wf --yes"];
+    Rollback => Recovered, "rollback", Recovers,
+        [WORKFLOW_NEEDED, Positional::optional("checkpoint", Slot::Checkpoint)],
+        ["rollback wf --agent a1 --plan", "rollback wf --task t3 --yes", "rollback wf base --phase 2",
+         "rollback wf --agent a1 --file src --dependents stop"];
     ChangeWork => ChangeDone, "change", Writes,
         [Positional::needed("action", Slot::Text), Positional::optional("token", Slot::Text)],
         ["change begin --workflow wf --task t1 --agent a1", "change end chg_018f",

@@ -5,9 +5,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wfr_model::change::{Actor, Author};
-use wfr_model::{AgentId, ChangeId, TaskId, Timestamp, TreePath, WorkflowId};
+use wfr_model::{AgentId, ChangeId, Digest, Span, TaskId, Timestamp, TreePath, WorkflowId};
 
-use super::values::{OneOrMany, Phase};
+use super::recoveries::Consent;
+use super::values::{On, OneOrMany, Phase};
 
 /// What is done with a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -113,4 +114,100 @@ pub struct Blame {
 pub struct Who {
     /// The path.
     pub path: Option<TreePath>,
+}
+
+/// How much is taken back, in the reference's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum RollbackScope {
+    /// Everything of the workflow.
+    Full,
+    /// Chosen phases, tasks, agents or files.
+    Partial,
+    /// The changes that are named, and nothing else.
+    #[default]
+    Selective,
+}
+
+/// What becomes of later work of others on the same paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Dependents {
+    /// It stays, where it can be separated.
+    #[default]
+    Keep,
+    /// It is taken back, too.
+    Cascade,
+    /// Nothing is taken back where there is any.
+    Stop,
+}
+
+/// Takes the work of one agent, task or phase back, or single changes, and leaves everybody else's.
+///
+/// Which: `--agent`, `--task`, `--phase`, `--change`, `--since`, and `--file` for some paths only; all that is said must
+/// fit. With a checkpoint, only what was done after it. What others did since in the same files stays, merged line by
+/// line; where it cannot be separated the plan has a conflict, and nothing is done unless it is decided: `--ours PATH`
+/// keeps the file as it is, `--theirs PATH` makes it what it was before, `--resolve PATH=FILE` takes a content made by
+/// hand, `--partial` does the rest. What the user did stays in any case. The recovery can be undone.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rollback {
+    /// The workflow.
+    pub workflow_id: Option<WorkflowId>,
+    /// Only what was done after this checkpoint.
+    #[serde(alias = "target_checkpoint")]
+    pub checkpoint: Option<String>,
+    /// How much; `full` takes back everything of the workflow.
+    pub rollback_scope: RollbackScope,
+    /// Of this phase.
+    #[serde(alias = "phase_id")]
+    pub phase: Option<Phase>,
+    /// Of this task.
+    #[serde(alias = "task_id")]
+    pub task: Option<TaskId>,
+    /// Of this agent.
+    #[serde(alias = "agent_id")]
+    pub agent: Option<AgentId>,
+    /// These changes, whoever made them.
+    pub change: OneOrMany<ChangeId>,
+    /// At these paths and below them only.
+    pub file: OneOrMany<TreePath>,
+    /// Ended since then.
+    pub since: Option<Timestamp>,
+    /// What becomes of later work of others on the same paths.
+    pub dependents: Dependents,
+    /// Whether what is clean is done where something else is not.
+    pub partial: bool,
+    /// Paths at which nothing is taken back.
+    pub ours: OneOrMany<TreePath>,
+    /// Paths that become what they were before the first of the changes, whatever others did there since.
+    pub theirs: OneOrMany<TreePath>,
+    /// Paths with the files that hold what they are to become: `PATH=FILE`.
+    pub resolve: OneOrMany<String>,
+    /// Whether tasks of what is taken back are to be done anew.
+    pub reset_tasks: On,
+    /// Prints what would be done, with a digest, and does nothing.
+    pub plan: bool,
+    /// Does it if the plan has this digest, and refuses a stale one.
+    pub apply: Option<Digest>,
+    /// Does it without asking. Settles no conflict and allows no configuration.
+    pub yes: bool,
+    /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
+    pub allow_config: bool,
+    /// Whether modification times are put back too; else changed files get the present.
+    pub exact_mtime: bool,
+    /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in
+    /// any case.
+    pub notify_coordination_hub: On,
+    /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
+    pub wait: Option<Span>,
+}
+
+impl Rollback {
+    /// Whether it may change files.
+    pub fn consent(&self, interactive: bool) -> Consent {
+        Consent::of(self.yes, self.apply, interactive)
+    }
 }

@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, CheckpointRow, Hold};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
 use wfr_model::workflow::Whole;
-use wfr_model::{Event, EventName, EventType, Timestamp, WorkflowId};
+use wfr_model::{Event, EventName, EventType, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
+use super::verdicts;
 use crate::error::Failure;
 use crate::open::Open;
 use crate::results::{HoldLine, StateChanges};
@@ -26,6 +27,8 @@ pub struct Aim {
     restored: Option<Whole>,
     /// Whether what was completed since stays so.
     pub keeps_progress: bool,
+    /// Tasks that are to be done anew, and nothing else.
+    anew: Option<Vec<TaskId>>,
 }
 
 impl Aim {
@@ -36,6 +39,11 @@ impl Aim {
         target: &CheckpointRow,
         record: &Purpose<'_>,
     ) -> Result<Option<Self>, Failure> {
+        if let (None, Some(taken)) = (record.undoes, verdicts::taken(record.parameters)) {
+            let present = state::present(&open.catalog, record.workflow)?.filter(|_| !taken.tasks.is_empty());
+            let aim = |target| Self { target, restored: None, keeps_progress: false, anew: Some(taken.tasks) };
+            return Ok(present.map(aim));
+        }
         // A checkpoint of another workflow says nothing of this one.
         if target.workflow_id != *record.workflow {
             return Ok(None);
@@ -43,6 +51,9 @@ impl Aim {
         let Some(before) = state::of_checkpoint(objects, target)? else { return Ok(None) };
         let restored = match record.undoes {
             None => None,
+            Some(undone) if verdicts::taken(&undone.parameters).is_some() => {
+                verdicts::taken(&undone.parameters).map(|taken| before.with_tasks_anew(&taken.tasks))
+            }
             Some(undone) => match open.catalog.checkpoint(&undone.target)? {
                 Some(row) if row.state.is_some() => state::of_checkpoint(objects, &row)?,
                 // What it undoes had left the state alone.
@@ -50,11 +61,14 @@ impl Aim {
             },
         };
         let keeps_progress = record.parameters.get("preserve_progress") == Some(&Value::Bool(true));
-        Ok(Some(Self { target: before, restored, keeps_progress }))
+        Ok(Some(Self { target: before, restored, keeps_progress, anew: None }))
     }
 
     /// The goal, given the present state.
     fn goal(&self, present: &Whole) -> Whole {
+        if let Some(tasks) = &self.anew {
+            return present.with_tasks_anew(tasks);
+        }
         match &self.restored {
             Some(restored) => self.target.taken_back(restored, present),
             None if self.keeps_progress => self.target.with_progress_of(present),

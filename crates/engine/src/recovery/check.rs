@@ -2,6 +2,7 @@
 //!
 //! Owns both. Refuses to decide what follows from them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
@@ -21,8 +22,7 @@ use wfr_model::plan::Plan;
 use wfr_model::recovery::ApplyReport;
 use wfr_store::object::hash_reader;
 use wfr_store::sparse::Sparse;
-use wfr_store::tree::Finder;
-use wfr_store::{Store, disk};
+use wfr_store::disk;
 
 use crate::error::Failure;
 use crate::open::Open;
@@ -31,16 +31,16 @@ use crate::open::Open;
 /// the workspace's own directory has another mode.
 pub(super) fn edited_since(
     open: &Open,
-    store: &Store,
     plan: &Plan,
     report: &ApplyReport,
 ) -> Result<Vec<TreePath>, Failure> {
     let root = disk::open_dir(open.root())?;
     let mut edited = Vec::new();
-    let mut wanted = Finder::new(store, plan.to);
+    // Of two steps of a path the second one puts something there.
+    let wanted: BTreeMap<&TreePath, Option<&Entry>> =
+        plan.steps.iter().map(|step| (&step.path, step.after.as_ref())).collect();
     for path in report.changed.iter().map(|step| &step.path) {
-        let goal = wanted.lookup(path)?;
-        if !holds(&root, path, goal.as_ref())? {
+        if !holds(&root, path, wanted.get(path).copied().flatten())? {
             edited.push(path.clone());
         }
     }

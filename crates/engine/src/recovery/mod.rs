@@ -8,8 +8,9 @@ mod finish;
 pub mod pace;
 mod planning;
 mod record;
+pub mod selective;
 mod turn;
-mod verdicts;
+pub mod verdicts;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -50,8 +51,10 @@ pub struct Order {
     pub kind: RecoveryKind,
     /// Whose.
     pub workflow: WorkflowId,
-    /// The checkpoint aimed at.
+    /// The checkpoint aimed at; for chosen changes, one of before: they are taken back from the present.
     pub target: CheckpointRow,
+    /// The changes that are to be taken back alone; `None`: the whole tree becomes the target's.
+    pub selection: Option<selective::Selection>,
     /// Whether modification times are part of the goal.
     pub exact_mtime: bool,
     /// Whether files that tools run or obey may be changed.
@@ -137,6 +140,9 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     let store = open.store()?;
     let planned = planning::plan_from(session, open, &store, order, &safety)
         .and_then(|planned| planning::check(&planned, order, consent).map(|()| planned))
+        .and_then(|planned| keep_texts(open, &store, &planned.texts).map(|()| planned));
+    let store = open.store()?;
+    let planned = planned
         .and_then(|planned| verify::secure(open, &store, session, &planned.plan.steps).map(|()| planned));
     let planned = match planned {
         Ok(planned) => planned,
@@ -146,7 +152,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
         }
     };
     let deadline = order.time_limit.map(|limit| begun + limit);
-    let begun = record::begin(session, open, order, &safety, (&planned.plan, &mut held)).inspect_err(|_| {
+    let begun = record::begin(session, open, order, &safety, (&planned, &mut held)).inspect_err(|_| {
         // Why it did not begin is what counts; a safety checkpoint that stays is a checkpoint.
         let _ = forget(session, open, order, &safety);
     })?;
@@ -154,6 +160,22 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     ended.findings.extend(finished.findings);
     ended.findings.splice(0..0, order.needs.findings.iter().cloned());
     Ok(Some(ended))
+}
+
+/// Stores contents that no version has, before anything is changed.
+fn keep_texts(open: &Open, store: &Store, texts: &[Vec<u8>]) -> Result<(), Failure> {
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let writer = store.writer(open.coding(), None);
+    for text in texts {
+        wfr_store::content::store_blob(text, &writer)?;
+    }
+    let sealed = writer.finish()?;
+    let extents: Vec<_> = sealed.extents().iter().map(|one| (one.pack.clone(), one.committed)).collect();
+    open.catalog.commit_packs(&extents)?;
+    sealed.publish();
+    Ok(())
 }
 
 /// The workspace's directory itself may be gone: the vault outlives it.
@@ -223,7 +245,10 @@ fn run(
         recovery: id.clone(),
         on_failure: OnFailure::TakeBack,
         with_owner: with_owner(),
-        links: links::of(store, order.target.hard_links.as_ref())?,
+        links: match &planned.links {
+            Some(links) => links.clone(),
+            None => links::of(store, order.target.hard_links.as_ref())?,
+        },
     };
     let committed = match apply::prepare(&environment, plan, options) {
         Ok(committed) => committed,
@@ -243,7 +268,7 @@ fn run(
     let length = u64::try_from(session.now().0.saturating_sub(record.started_at.0)).unwrap_or(0);
     let Outcome { status, report, reason } = outcome;
     let is_back = status == RecoveryStatus::TakenBack;
-    let edited = if is_back { vec![] } else { check::edited_since(open, store, plan, &report)? };
+    let edited = if is_back { vec![] } else { check::edited_since(open, plan, &report)? };
     let mut ended = Ended {
         recovery: id,
         status,

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use wfr_catalog::{CheckpointRow, ListQuery};
+use wfr_catalog::{ChangeRow, CheckpointRow, ListQuery, NewPoint};
 use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::Finding;
@@ -17,14 +17,15 @@ use wfr_store::tree::Finder;
 use wfr_store::{Objects, Store, content, tree};
 
 use super::aim::Aim;
-use super::{Order, tree_of, with_owner};
+use super::verdicts::{self, Taken};
+use super::{Order, selective, tree_of, with_owner};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::Consent;
 use crate::results::{MovedHead, StateChanges};
 use crate::scanning::{self, Effort};
 use crate::session::Session;
-use crate::{links, manifests, repositories};
+use crate::{ledger, links, manifests, repositories};
 
 /// A plan, and what a person should know of it.
 pub struct Planned {
@@ -40,6 +41,12 @@ pub struct Planned {
     pub aim: Option<Aim>,
     /// What is known to be missing, or another one, as the order has it.
     pub findings: Vec<Finding>,
+    /// Contents that no version has: they must be stored before it is applied.
+    pub texts: Vec<Vec<u8>>,
+    /// What a rollback takes back.
+    pub taken: Option<Taken>,
+    /// Hard links of the tree that it leads to; `None`: the target's.
+    pub links: Option<LinkGroups>,
 }
 
 impl Planned {
@@ -68,10 +75,14 @@ pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) ->
             tree: scan.tree,
             links: links::of(&dry, scan.hard_links.as_ref())?,
             root: Some(RootMeta { mode: scan.root_meta.mode, mtime: Some(scan.root_meta.mtime) }),
+            unrecorded: match order.selection {
+                Some(_) => ledger::glance(open, &dry, &scan, session.now())?,
+                None => None,
+            },
             coverage: scan.coverage,
         }
     } else {
-        Present { tree: tree::write(&dry, &[])?, coverage: Coverage::default(), links: vec![], root: None }
+        Present { tree: tree::write(&dry, &[])?, coverage: Coverage::default(), links: vec![], root: None, unrecorded: None }
     };
     make(open, &dry, order, present)
 }
@@ -81,7 +92,7 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     let store = open.store()?;
     let nothing = Dry::over(&store);
     let present =
-        Present { tree: tree::write(&nothing, &[])?, coverage: Coverage::default(), links: vec![], root: None };
+        Present { tree: tree::write(&nothing, &[])?, coverage: Coverage::default(), links: vec![], root: None, unrecorded: None };
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
     // What is not covered will not be there.
@@ -100,6 +111,8 @@ struct Present {
     coverage: Coverage,
     links: LinkGroups,
     root: Option<RootMeta>,
+    /// What a look found there that the ledger does not have.
+    unrecorded: Option<NewPoint>,
 }
 
 /// Makes the plan from the safety checkpoint.
@@ -115,11 +128,69 @@ pub(super) fn plan_from(
         coverage: manifests::coverage(store, safety)?,
         links: links::of(store, safety.hard_links.as_ref())?,
         root: manifests::root(store, safety),
+        unrecorded: None,
     };
     make(open, store, order, present)
 }
 
+/// Makes the plan for chosen changes, or for the undo of such a one.
+fn make_selective(
+    open: &Open,
+    objects: &dyn Objects,
+    order: &Order,
+    present: Present,
+    undone: Option<&ChangeRow>,
+) -> Result<Planned, Failure> {
+    let goal = Goal {
+        workflow: order.workflow.clone(),
+        target: order.target.checkpoint_id.clone(),
+        from: present.tree,
+        to: present.tree,
+        to_coverage: present.coverage.clone(),
+        from_coverage: present.coverage,
+        from_root: None,
+        to_root: None,
+        to_links: present.links.clone(),
+        from_links: present.links,
+        exact_mtime: order.exact_mtime,
+        with_owner: with_owner(),
+        allow_config: order.allow_config,
+    };
+    let aim = Aim::of(open, objects, &order.target, &order.purpose())?;
+    let state = aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
+    let whole = |(plan, links)| Planned {
+        plan,
+        blast_radius: vec![],
+        moved_heads: vec![],
+        state,
+        aim,
+        findings: order.needs.findings.clone(),
+        texts: vec![],
+        taken: None,
+        links: Some(links),
+    };
+    match (undone, &order.selection) {
+        (Some(undone), _) => Ok(whole(selective::take_back(open, objects, &goal, undone)?)),
+        (None, None) => Err(Failure::new(Code::Internal, "a selective plan without a selection")),
+        (None, Some(selection)) => {
+            let chosen = selective::choose(open, objects, &goal, selection, present.unrecorded.as_ref())?;
+            let mut planned = whole((chosen.plan, chosen.links));
+            planned.findings.extend(chosen.findings);
+            (planned.blast_radius, planned.texts) = (chosen.blast_radius, chosen.texts);
+            planned.taken = Some(chosen.taken);
+            Ok(planned)
+        }
+    }
+}
+
 fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
+    let undone = match &order.undoes {
+        Some(record) if verdicts::is_selective(open, record)? => open.catalog.change_of_recovery(&record.recovery_id)?,
+        _ => None,
+    };
+    if order.selection.is_some() || undone.is_some() {
+        return make_selective(open, objects, order, present, undone.as_ref());
+    }
     // One of state alone leaves the files alone, and which of them share their bytes.
     let is_state_alone = order.target.tree.is_none() && order.target.state.is_some();
     let goal = Goal {
@@ -149,13 +220,33 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
         if !order.over_edits {
             leave_later_edits(open, objects, order, &mut made)?;
         }
-        return Ok(Planned { plan: made, blast_radius: vec![], moved_heads: vec![], state, aim, findings });
+        return Ok(Planned {
+            plan: made,
+            blast_radius: vec![],
+            moved_heads: vec![],
+            state,
+            aim,
+            findings,
+            texts: vec![],
+            taken: None,
+            links: None,
+        });
     }
     leave_damaged(objects, order, &mut made)?;
     let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
     let then = files.map(|files| files.repositories).unwrap_or_default();
     let moved_heads = repositories::moved(open, &then);
-    Ok(Planned { plan: made, blast_radius: blast_radius(open, order)?, moved_heads, state, aim, findings })
+    Ok(Planned {
+        plan: made,
+        blast_radius: blast_radius(open, order)?,
+        moved_heads,
+        state,
+        aim,
+        findings,
+        texts: vec![],
+        taken: None,
+        links: None,
+    })
 }
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
@@ -301,7 +392,7 @@ fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
 /// Refuses where others have worked since, unless that was said to be meant.
 fn check_others(planned: &Planned, order: &Order) -> Result<(), Failure> {
     match planned.blast_radius.first() {
-        Some(first) if !order.whole_tree && !planned.is_empty() => {
+        Some(first) if !order.whole_tree && order.selection.is_none() && !planned.is_empty() => {
             Err(Failure::new(Code::OthersActive, format!("{first}: a full restore would take their work back too"))
                 .with_result(&refused(planned)))
         }

@@ -12,7 +12,7 @@ use wfr_model::entry::Node;
 use wfr_model::plan::Plan;
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
 
-use super::Order;
+use super::{Order, Planned};
 use super::aim::{self, Aim};
 use super::verdicts;
 use crate::announce::{self, Announced, Extent};
@@ -67,10 +67,10 @@ pub(super) fn begin(
     open: &Open,
     order: &Order,
     safety: &CheckpointRow,
-    (plan, held): (&Plan, &mut Held<'_>),
+    (planned, held): (&Planned, &mut Held<'_>),
 ) -> Result<Begun, Failure> {
-    let record = record(session, order, safety);
-    let mut announced = announce::prepare(session, open, &record, extent(plan));
+    let record = record(session, order, safety, planned);
+    let mut announced = announce::prepare(session, open, &record, extent(&planned.plan));
     let priority = announce::urgency(record.kind, &record.parameters);
     let key = holding::key_of(&record.workflow_id);
     let owner = Owner { label: order.label(), ..holding::myself() };
@@ -104,16 +104,22 @@ pub(super) fn begin(
     Ok(Begun { record, announced, preempted })
 }
 
-fn record(session: &Session, order: &Order, safety: &CheckpointRow) -> RecoveryRecord {
+fn record(session: &Session, order: &Order, safety: &CheckpointRow, planned: &Planned) -> RecoveryRecord {
+    let mut parameters = order.parameters.clone();
+    if let (Some(taken), Some(parameters)) = (&planned.taken, parameters.as_object_mut()) {
+        parameters.insert(verdicts::TAKEN.to_owned(), json!(taken));
+    }
+    // What begins at the present aims at nothing else.
+    let target = if planned.taken.is_some() { safety } else { &order.target };
     RecoveryRecord {
         recovery_id: mint::recovery(),
         kind: order.kind,
         workflow_id: order.workflow.clone(),
-        target: order.target.checkpoint_id.clone(),
+        target: target.checkpoint_id.clone(),
         safety_checkpoint: Some(safety.checkpoint_id.clone()),
         status: RecoveryStatus::Started,
         actor: session.actor.clone(),
-        parameters: order.parameters.clone(),
+        parameters,
         undoes: order.undoes.as_ref().map(|record| record.recovery_id.clone()),
         undone_by: None,
         started_at: session.now(),

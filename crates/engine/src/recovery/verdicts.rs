@@ -5,9 +5,10 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use wfr_catalog::ChangeSeq;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord};
-use wfr_model::{ChangeId, TreePath};
+use wfr_model::{ChangeId, TaskId, TreePath};
 
 use crate::error::Failure;
 use crate::ledger::{Veil, Verdicts};
@@ -22,15 +23,32 @@ pub struct Taken {
     pub left: Vec<TreePath>,
     /// Paths at which somebody decided by hand: there the rollback is an edit like any other.
     pub decided: Vec<TreePath>,
+    /// Tasks that are to be done anew.
+    pub tasks: Vec<TaskId>,
 }
 
 /// The key of a record's parameters that holds it.
 pub const TAKEN: &str = "taken";
 
-/// What a rollback took back; nothing where the recovery is none.
-pub fn taken(record: &RecoveryRecord) -> Taken {
-    let found = record.parameters.get(TAKEN).cloned();
-    found.and_then(|taken| serde_json::from_value(taken).ok()).unwrap_or_default()
+/// What a rollback took back, from its record's parameters; `None` where it is none.
+pub fn taken(parameters: &Value) -> Option<Taken> {
+    serde_json::from_value(parameters.get(TAKEN)?.clone()).ok()
+}
+
+/// Whether a recovery took chosen changes back, or took such a one back.
+pub fn is_selective(open: &Open, record: &RecoveryRecord) -> Result<bool, Failure> {
+    let mut at = record.clone();
+    loop {
+        let undone = match (at.kind, &at.undoes) {
+            (RecoveryKind::Rollback, _) => return Ok(true),
+            (RecoveryKind::Undo, Some(undone)) => open.catalog.recovery(undone)?,
+            _ => return Ok(false),
+        };
+        match undone {
+            Some(undone) => at = undone,
+            None => return Ok(false),
+        }
+    }
 }
 
 /// What a recovery says of the changes of others.
@@ -39,7 +57,7 @@ pub fn of(open: &Open, record: &RecoveryRecord, report: &ApplyReport) -> Result<
     let failed = report.failed.iter().map(|step| &step.path);
     let untouched: BTreeSet<TreePath> = kept.chain(failed).cloned().collect();
     match (record.kind, &record.undoes) {
-        (RecoveryKind::Rollback, _) => of_rollback(open, &taken(record), untouched),
+        (RecoveryKind::Rollback, _) => of_rollback(open, &taken(&record.parameters).unwrap_or_default(), untouched),
         (RecoveryKind::Undo, Some(undone)) => match open.catalog.change_of_recovery(undone)? {
             Some(row) => of_undo(open, row.seq, &untouched),
             None => Ok(Verdicts::default()),

@@ -44,6 +44,40 @@ impl Whole {
         aim.recounted()
     }
 
+    /// The state in which tasks are to be done anew: pending, with their attempts kept and nobody's; agents that worked on
+    /// them are free, and a phase or workflow that had ended with them goes on.
+    pub fn with_tasks_anew(&self, tasks: &[TaskId]) -> Self {
+        let mut aim = self.clone();
+        let mut phases = Vec::new();
+        for id in tasks {
+            let Some(task) = aim.tasks.get_mut(id) else { continue };
+            let fresh = Task::new(task.task_id.clone());
+            *task = Task {
+                phase_id: task.phase_id.clone(),
+                description: task.description.clone(),
+                attempts: task.attempts,
+                retry_count: task.retry_count,
+                dependencies: task.dependencies.clone(),
+                extra: task.extra.clone(),
+                ..fresh
+            };
+            phases.extend(task.phase_id.clone());
+        }
+        for agent in aim.agents.values_mut() {
+            let is_anew = agent.current_task.as_ref().is_some_and(|task| tasks.contains(task));
+            free(agent, is_anew);
+        }
+        for id in phases {
+            if let Some(phase) = aim.phases.get_mut(&id)
+                && matches!(phase.status, PhaseStatus::Completed | PhaseStatus::Failed)
+            {
+                phase.status = PhaseStatus::InProgress;
+                phase.completed_at = None;
+            }
+        }
+        aim.recounted()
+    }
+
     /// The state that taking a recovery back aims at: the recovery made the state `restored`, and it was `self` before.
     /// What somebody changed since stays.
     pub fn taken_back(&self, restored: &Self, present: &Self) -> Self {

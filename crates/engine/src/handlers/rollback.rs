@@ -1,0 +1,239 @@
+//! `rollback`: the work of some taken back, and nobody else's.
+//!
+//! Owns which changes its parameters name. Refuses to plan: that is [`crate::recovery::selective`].
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
+
+use wfr_catalog::{ChangeFilter, ChangeRow, CheckpointRow, ListQuery, PointSeq};
+use wfr_model::change::Actor;
+use wfr_model::recovery::RecoveryKind;
+use wfr_model::{TaskId, TreePath, WorkflowId};
+
+use super::recoveries::{Asked, run};
+use super::{known, needed};
+use crate::dependencies::Validated;
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::{Phase, Rollback, RollbackScope, patience};
+use crate::recovery::selective::{Selection, name_of};
+use crate::recovery::verdicts::{TAKEN, Taken};
+use crate::recovery::Order;
+use crate::response::Success;
+use crate::results::{Recovered, Verdict};
+use crate::session::Session;
+
+/// Takes chosen work back.
+pub fn rollback(session: &mut Session, parameters: Rollback) -> Result<Success<Recovered>, Failure> {
+    session.with_reserve(|session| try_rollback(session, parameters.clone()))
+}
+
+fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<Recovered>, Failure> {
+    let begun = Instant::now();
+    let open = session.open()?;
+    let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
+    let given = parameters.checkpoint.as_deref().map(|reference| open.catalog.resolve(Some(&workflow), reference));
+    let given = given.transpose()?;
+    let selection = selection(session, &open, &workflow, &parameters, given.as_ref())?;
+    let taken = Taken {
+        changes: selection.changes.iter().map(|row| row.change.change_id.clone()).collect(),
+        tasks: selection.tasks.clone(),
+        ..Taken::default()
+    };
+    let mut told = serde_json::to_value(&parameters).unwrap_or_default();
+    if let Some(told) = told.as_object_mut() {
+        told.insert(TAKEN.to_owned(), serde_json::json!(taken));
+    }
+    let order = Order {
+        kind: RecoveryKind::Rollback,
+        workflow,
+        target: match given {
+            Some(row) => row,
+            None => newest(&open)?,
+        },
+        selection: Some(selection),
+        exact_mtime: parameters.exact_mtime,
+        allow_config: parameters.allow_config,
+        whole_tree: false,
+        leave: HashSet::new(),
+        undoes: None,
+        over_edits: false,
+        functional_check: None,
+        time_limit: None,
+        needs: Validated::default(),
+        wait: patience(parameters.wait),
+        parameters: told,
+    };
+    let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
+    // What a rollback reads is checked while it is read, and the tree afterwards; a plan changes nothing.
+    let checked = if parameters.plan { Verdict::Skipped } else { Verdict::Passed };
+    run(session, &open, &order, &asked, checked, begun)
+}
+
+/// The newest checkpoint with files: the ledger began with one at the latest.
+fn newest(open: &Open) -> Result<CheckpointRow, Failure> {
+    let query = ListQuery { descending: true, limit: Some(64), ..ListQuery::default() };
+    let found = open.catalog.list(&query)?.into_iter().find(|row| row.tree.is_some());
+    found.ok_or_else(nothing_recorded)
+}
+
+fn nothing_recorded() -> Failure {
+    Failure::new(Code::NothingSelected, "no change is recorded here")
+        .with_hint("`wfr change begin` before and `wfr change end` after some work record whose it is")
+}
+
+fn selection(
+    session: &Session,
+    open: &Open,
+    workflow: &WorkflowId,
+    parameters: &Rollback,
+    checkpoint: Option<&CheckpointRow>,
+) -> Result<Selection, Failure> {
+    let after = checkpoint.map(|row| point_of(open, row)).transpose()?;
+    let (changes, candidates) = changes(open, workflow, parameters)?;
+    if let Some(row) = changes.iter().find(|row| row.change.ended_at.is_none()) {
+        let message = format!("change {} of {} is still open", row.change.change_id, name_of(&row.change));
+        return Err(Failure::new(Code::ChangeOpen, message)
+            .with_hint(format!("`wfr change end {}` ends it, then try again", row.change.change_id)));
+    }
+    if changes.is_empty() {
+        return Err(nothing_fits(open, workflow, parameters, &candidates)?);
+    }
+    let tasks: BTreeSet<TaskId> = changes
+        .iter()
+        .filter(|row| row.change.author.workflow_id.as_ref() == Some(workflow))
+        .filter_map(|row| row.change.author.task_id.clone())
+        .collect();
+    let resets = parameters.reset_tasks.0 && parameters.file.0.is_empty();
+    Ok(Selection {
+        changes,
+        after,
+        files: parameters.file.0.clone(),
+        ours: parameters.ours.0.clone(),
+        theirs: parameters.theirs.0.clone(),
+        resolved: resolved(session, &parameters.resolve.0)?,
+        partial: parameters.partial,
+        dependents: parameters.dependents,
+        tasks: if resets { tasks.into_iter().collect() } else { vec![] },
+    })
+}
+
+/// The point of a checkpoint: from there on the ledger knows what was done.
+fn point_of(open: &Open, row: &CheckpointRow) -> Result<PointSeq, Failure> {
+    open.catalog.point_of(&row.checkpoint_id)?.ok_or_else(|| {
+        let message = format!("checkpoint `{}` was taken before the first change was recorded", row.name);
+        Failure::new(Code::NothingSelected, message)
+            .with_hint("leave it out, name a later one, or `wfr restore` the whole of it")
+    })
+}
+
+/// The changes that fit, and the shared ones that may.
+fn changes(
+    open: &Open,
+    workflow: &WorkflowId,
+    parameters: &Rollback,
+) -> Result<(Vec<ChangeRow>, Vec<ChangeRow>), Failure> {
+    let is_named = !parameters.change.0.is_empty();
+    let chooses = parameters.agent.is_some()
+        || parameters.task.is_some()
+        || parameters.phase.is_some()
+        || parameters.since.is_some()
+        || !parameters.file.0.is_empty()
+        || parameters.checkpoint.is_some()
+        || parameters.rollback_scope == RollbackScope::Full;
+    if !is_named && !chooses {
+        return Err(Failure::new(Code::WrongArguments, "whose work is to be taken back is not said").with_hint(
+            "name it: `--agent A`, `--task T`, `--phase N`, `--change ID`, `--since TIME`, a checkpoint, or all of the \
+             workflow with `--rollback-scope full`",
+        ));
+    }
+    let mut named = Vec::new();
+    for id in &parameters.change.0 {
+        let row = open.catalog.change(id)?;
+        named.push(row.ok_or_else(|| Failure::new(Code::ChangeNotFound, format!("there is no change {id}")))?);
+    }
+    let filter = ChangeFilter {
+        workflow: Some(workflow.clone()),
+        phase: parameters.phase.as_ref().and_then(Phase::id).map(|phase| phase.to_string()),
+        task: parameters.task.clone(),
+        agent: parameters.agent.clone(),
+        actors: vec![Actor::Agent],
+        since: parameters.since,
+        open: false,
+        limit: None,
+    };
+    let is_narrowed = chooses && is_named;
+    let found = if is_named && !is_narrowed { vec![] } else { open.catalog.changes(&filter)? };
+    let shared = ChangeFilter { actors: vec![Actor::Shared], workflow: None, agent: None, task: None, phase: None, ..filter };
+    let shared = open.catalog.changes(&shared)?;
+    let may_be = |row: &ChangeRow| {
+        row.change.candidates.iter().any(|one| {
+            let author = &one.author;
+            author.workflow_id.as_ref() == Some(workflow)
+                && (parameters.agent.is_none() || author.agent_id == parameters.agent)
+                && (parameters.task.is_none() || author.task_id == parameters.task)
+        })
+    };
+    let candidates = shared.into_iter().filter(may_be).collect();
+    let chosen = match (is_named, is_narrowed) {
+        (true, false) => named,
+        (true, true) => named.into_iter().filter(|row| found.iter().any(|other| other.seq == row.seq)).collect(),
+        (false, _) => found,
+    };
+    Ok((chosen, candidates))
+}
+
+/// Why nothing fits, and what there is instead.
+fn nothing_fits(
+    open: &Open,
+    workflow: &WorkflowId,
+    parameters: &Rollback,
+    candidates: &[ChangeRow],
+) -> Result<Failure, Failure> {
+    if let Some(row) = candidates.first() {
+        let names: Vec<&str> = row.change.candidates.iter().map(|one| one.author.name()).collect();
+        let message = format!(
+            "what was changed is shared: {} worked at the same time, and nothing tells whose it is",
+            names.join(" and ")
+        );
+        let hint = format!("`wfr rollback {workflow} --change {}` takes it back, whosever it is", row.change.change_id);
+        return Ok(Failure::new(Code::NothingSelected, message).with_hint(hint));
+    }
+    let all = ChangeFilter { workflow: Some(workflow.clone()), limit: Some(1_000), ..ChangeFilter::default() };
+    let agents: BTreeSet<String> = open
+        .catalog
+        .changes(&all)?
+        .into_iter()
+        .filter_map(|row| row.change.author.agent_id)
+        .map(|agent| agent.to_string())
+        .collect();
+    let failure = Failure::new(Code::NothingSelected, "no change fits what was asked for");
+    Ok(match &parameters.agent {
+        Some(agent) if !agents.is_empty() && !agents.contains(agent.as_str()) => {
+            let agents: Vec<String> = agents.into_iter().take(10).collect();
+            Failure::new(Code::NothingSelected, format!("no change of agent `{agent}` is recorded in {workflow}"))
+                .with_hint(format!("agents with changes: {}", agents.join(", ")))
+        }
+        _ => failure,
+    })
+}
+
+/// Contents made by hand, read from their files.
+fn resolved(session: &Session, given: &[String]) -> Result<BTreeMap<TreePath, Vec<u8>>, Failure> {
+    let mut found = BTreeMap::new();
+    for text in given {
+        let wrong = || Failure::new(Code::InvalidParameter, format!("`{text}` is not PATH=FILE"));
+        let (path, file) = text.split_once('=').ok_or_else(wrong)?;
+        let path: TreePath = path.parse().map_err(|error| wrong().with_details(format!("{error}")))?;
+        let place = session.directories.current.join(OsStr::from_bytes(file.as_bytes()));
+        let bytes = std::fs::read(&place).map_err(|error| {
+            let code = if error.kind() == std::io::ErrorKind::NotFound { Code::FileNotFound } else { Code::Io };
+            Failure::new(code, format!("the content for `{path}` cannot be read from {}", place.display()))
+                .with_details(error.to_string())
+        })?;
+        found.insert(path, bytes);
+    }
+    Ok(found)
+}
