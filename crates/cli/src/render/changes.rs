@@ -26,7 +26,7 @@ pub fn differences(result: &Differences) -> String {
 }
 
 /// How a file's lines are written.
-type Body = fn(&str) -> String;
+pub(super) type Body = fn(&str) -> String;
 
 fn letter(kind: ChangeKind) -> String {
     let (style, letter) = match kind {
@@ -123,7 +123,7 @@ fn targets(change: &Change) -> String {
 }
 
 /// Hunks: the first letter of a line gives its colour.
-fn patch_lines(patch: &str, body: Body) -> String {
+pub(super) fn patch_lines(patch: &str, body: Body) -> String {
     patch.split_inclusive('\n').map(|line| patch_line(line, body)).collect()
 }
 

@@ -8,6 +8,7 @@ mod checkpoints;
 mod coordination;
 mod events;
 mod exchange;
+mod ledger;
 mod recoveries;
 mod states;
 mod status;
@@ -73,7 +74,11 @@ fn result_of(operation: &str, result: &dyn Answer) -> String {
         "validate-checkpoint" => view(result, checkpoints::validation),
         "cleanup-checkpoints" => view(result, checkpoints::cleanup),
         "diff" => view(result, changes::differences),
-        "restore" | "emergency-restore" | "undo" => view(result, recoveries::recovered),
+        "restore" | "emergency-restore" | "rollback" | "undo" => view(result, recoveries::recovered),
+        "change" => view(result, ledger::done),
+        "log" => view(result, ledger::log),
+        "who" => view(result, ledger::who),
+        "blame" => view(result, ledger::blame),
         "recoveries" => view(result, recoveries::list),
         "resume" => view(result, recoveries::resumed),
         "event" => view(result, events::recorded),

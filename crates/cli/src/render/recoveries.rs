@@ -12,6 +12,9 @@ use super::workspace::finding;
 use super::{count, cut, fact, moment, place, word};
 use crate::terminal::{BAD, FAINT, GOOD, HEADING, WARN, styled, visible};
 
+/// Lines in conflict that are shown of one file.
+const MARKED_MAX: usize = 24;
+
 /// A plan.
 pub fn plan(plan: &PlanResult) -> String {
     let mut shown = format!("{} {}\n", styled(HEADING, "Plan:"), summary(plan));
@@ -24,7 +27,12 @@ pub fn plan(plan: &PlanResult) -> String {
     shown.push_str(&kept(&plan.kept));
     shown.push_str(&conflicts(&plan.conflicts));
     if !plan.blast_radius.is_empty() {
-        shown.push_str(&format!("{}\n", styled(WARN, "Later work of others that would go back too:")));
+        let heading = if plan.is_selective {
+            "Later work of others in the same files:"
+        } else {
+            "Later work of others that would go back too:"
+        };
+        shown.push_str(&format!("{}\n", styled(WARN, heading)));
         shown.push_str(&cut(plan.blast_radius.iter().map(|line| format!("  {}\n", visible(line)))));
     }
     shown.push_str(&moved_heads(&plan.moved_heads));
@@ -99,9 +107,31 @@ fn conflicts(conflicts: &[Conflict]) -> String {
     }
     let line = |conflict: &Conflict| {
         let path = place(&conflict.path.to_string());
-        format!("  {path}  {} ({})\n", visible(&conflict.message), visible(&conflict.code))
+        let mut shown = format!("  {path}  {} ({})\n", visible(&conflict.message), visible(&conflict.code));
+        if let Some(text) = &conflict.text {
+            shown.push_str(&marked(text));
+        }
+        shown
     };
     format!("{}\n{}", styled(BAD, "In the way:"), cut(conflicts.iter().map(line)))
+}
+
+/// The places of a merge that are in conflict, as they stand between their marks.
+fn marked(text: &str) -> String {
+    let mut shown = String::new();
+    let (mut is_within, mut lines) = (false, 0);
+    for line in text.lines() {
+        is_within |= line.starts_with("<<<<<<<");
+        if is_within && lines < MARKED_MAX {
+            shown.push_str(&format!("    {}\n", styled(FAINT, &visible(line))));
+            lines += 1;
+        }
+        is_within &= !line.starts_with(">>>>>>>");
+    }
+    if lines == MARKED_MAX {
+        shown.push_str("    ...\n");
+    }
+    shown
 }
 
 /// A restore or an undo: how it ended, or just its plan.
@@ -113,6 +143,7 @@ pub fn recovered(result: &Recovered) -> String {
     let verb = match &result.undone {
         Some(undone) => format!("Undid {undone}"),
         None => match result.recovery_status {
+            _ if result.rolled_back > 0 => format!("Rolled back {}", count(result.rolled_back, "change")),
             Some(RecoveryStatus::TakenBack) => format!("Taken back: {target}"),
             Some(RecoveryStatus::Partial) => format!("Partly restored {target}"),
             _ => format!("Restored {target}"),

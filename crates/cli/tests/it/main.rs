@@ -36,6 +36,7 @@ mod reference;
 mod requests;
 mod resources;
 mod retention;
+mod rollback;
 mod scenario;
 mod sparse;
 mod stateful;

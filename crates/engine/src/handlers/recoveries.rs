@@ -175,7 +175,10 @@ pub(super) fn run(
     }
     let Some(ended) = recovery::recover(session, open, order, asked.consent)? else {
         let result = Recovered { recovery_successful: true, ..empty(&order.target, begun, checked) };
-        let done = "nothing is to be done: all is as the checkpoint has it";
+        let done = match order.selection {
+            Some(_) => "nothing is to be done: all of it is taken back already, or was undone by others",
+            None => "nothing is to be done: all is as the checkpoint has it",
+        };
         return Ok(Success::new(result).about(&order.workflow).with_next_step(done));
     };
     let ended = match ended.functional {
@@ -308,6 +311,7 @@ pub(super) fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) ->
         safety_checkpoint: None,
         undone: None,
         restored_to: None,
+        rolled_back: 0,
         restoration_time: took(begun),
         components_restored: vec![],
         validation_results: ValidationResults { integrity_check: checked, ..ValidationResults::default() },
@@ -344,6 +348,7 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
         recovery_status: Some(ended.status),
         safety_checkpoint: Some(ended.safety),
         undone: order.undoes.as_ref().map(|record| record.recovery_id.clone()),
+        rolled_back: order.selection.as_ref().map_or(0, |selection| selection.changes.len() as u64),
         components_restored: components(order, ended.state.as_ref()),
         state_changes: ended.state,
         validation_results,
@@ -398,6 +403,7 @@ pub fn plan_result(planned: &Planned) -> PlanResult {
         state_changes: planned.state,
         conflicts: planned.plan.conflicts.clone(),
         blast_radius: planned.blast_radius.clone(),
+        is_selective: planned.taken.is_some(),
         kept: planned.plan.kept.clone(),
         moved_heads: planned.moved_heads.clone(),
         findings: planned.findings.clone(),

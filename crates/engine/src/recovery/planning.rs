@@ -68,7 +68,8 @@ impl Planned {
 
 /// Makes the plan from the tree as it is now. Writes nothing.
 pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) -> Result<Planned, Failure> {
-    let dry = Dry::over(store);
+    // Edits that nobody has saved are merged with in a selective plan.
+    let dry = if order.selection.is_some() { Dry::keeping(store) } else { Dry::over(store) };
     let present = if open.root().is_dir() {
         let scan = scanning::scan_workspace(open, &dry, session, Effort::default())?;
         Present {

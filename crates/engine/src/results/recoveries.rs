@@ -42,8 +42,12 @@ pub struct PlanResult {
     pub state_changes: Option<StateChanges>,
     /// What stands in the way.
     pub conflicts: Vec<Conflict>,
-    /// Later work of others that would go back too, a sentence each.
+    /// Later work of others that would go back too, a sentence each; where chosen changes are taken back: that stands in the
+    /// same files.
     pub blast_radius: Vec<String>,
+    /// Whether chosen changes alone are taken back.
+    #[serde(default)]
+    pub is_selective: bool,
     /// What is left alone.
     pub kept: Vec<Kept>,
     /// Git repositories whose HEAD moved since the checkpoint; `wfr` leaves `.git` as it is.
@@ -99,6 +103,9 @@ pub struct Recovered {
     pub undone: Option<RecoveryId>,
     /// Where it was restored to, instead of the workspace.
     pub restored_to: Option<String>,
+    /// How many changes a rollback took back.
+    #[serde(default)]
+    pub rolled_back: u64,
     /// How long it took.
     pub restoration_time: String,
     /// What was restored.

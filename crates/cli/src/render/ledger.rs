@@ -1,0 +1,130 @@
+//! Views of the ledger: who changed what.
+//!
+//! Owns their words. Refuses to print.
+
+use wfr_engine::results::{Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory};
+use wfr_model::change::{Actor, Author, Candidate, Effect, Source};
+
+use super::changes::patch_lines;
+use super::{count, cut, fact, moment, place};
+use crate::terminal::{self, BAD, FAINT, GOOD, HEADING, WARN, styled, visible, visible_lines};
+
+/// Characters of an id that tell changes apart.
+const ID_SHOWN: usize = 17;
+
+/// A change that was begun, ended or recorded.
+pub fn done(result: &ChangeDone) -> String {
+    let mut shown = match &result.token {
+        Some(token) => format!("{} {token}\n", styled(GOOD, "Begun:")),
+        None => {
+            let paths = count(result.paths.len() as u64, "path");
+            format!("{} {}: {paths}\n", styled(GOOD, "Recorded"), result.change_id)
+        }
+    };
+    shown.push_str(&cut(result.paths.iter().map(path)));
+    let other = |other: &OthersPaths| {
+        let name = whose(other.actor, &other.author, &[]);
+        format!("  {} of {name} ({})\n", count(other.paths, "path"), other.change_id)
+    };
+    if !result.others.is_empty() {
+        shown.push_str(&format!("{}\n", styled(HEADING, "Found beside:")));
+        shown.push_str(&cut(result.others.iter().map(other)));
+    }
+    if let Some(token) = &result.token {
+        shown.push_str(&format!("{} `wfr change end {token}` when it is done\n", styled(HEADING, "Next:")));
+    }
+    shown
+}
+
+/// Who made it.
+fn whose(actor: Actor, author: &Author, candidates: &[Candidate]) -> String {
+    let name = |author: &Author| {
+        let agent = author.agent_id.as_ref().map(ToString::to_string);
+        let task = author.task_id.as_ref().map(|task| format!("task {task}"));
+        let parts: Vec<String> = agent.into_iter().chain(task).collect();
+        if parts.is_empty() { visible(author.name()) } else { visible(&parts.join(", ")) }
+    };
+    let names: Vec<String> = candidates.iter().map(|one| name(&one.author)).collect();
+    match actor {
+        Actor::Agent if names.is_empty() => name(author),
+        Actor::Agent => format!("{} (or {})", name(author), names.join(", ")),
+        Actor::User => "you".to_owned(),
+        Actor::Recovery => "a recovery".to_owned(),
+        Actor::Shared => format!("one of {}", names.join(" / ")),
+        Actor::Unknown => "somebody unknown".to_owned(),
+    }
+}
+
+fn path(one: &PathChange) -> String {
+    let (style, sign) = match one.effect {
+        Effect::Added => (GOOD, "+"),
+        Effect::Removed => (BAD, "-"),
+        Effect::Changed => (WARN, "~"),
+        Effect::Metadata => (FAINT, "m"),
+    };
+    let back = if one.cancelled { styled(FAINT, "  taken back") } else { String::new() };
+    let mut shown = format!("  {} {}{back}\n", styled(style, sign), visible(&one.path.to_string()));
+    if let Some(patch) = &one.patch {
+        let body = if terminal::width().is_some() { visible_lines } else { str::to_owned };
+        shown.push_str(&patch_lines(patch, body));
+    }
+    shown
+}
+
+fn line(line: &ChangeLine) -> String {
+    let change = &line.change;
+    let id: String = change.change_id.as_str().chars().take(ID_SHOWN).collect();
+    let when = match change.ended_at {
+        Some(at) => moment(at),
+        None => format!("{}, {}", moment(change.started_at), styled(WARN, "open")),
+    };
+    let name = styled(HEADING, &whose(change.actor, &change.author, &change.candidates));
+    let workflow = change.author.workflow_id.as_ref().map(|id| format!(" in {id}")).unwrap_or_default();
+    let source = if change.source == Source::Declared { ", declared" } else { "" };
+    let note = change.note.as_ref().map(|note| format!("  {}", visible(note))).unwrap_or_default();
+    let mut shown = format!("{}  {when}  {name}{workflow}{}{note}\n", place(&id), styled(FAINT, source));
+    if !line.overlaps.is_empty() {
+        let others: Vec<String> =
+            line.overlaps.iter().map(|id| id.as_str().chars().take(ID_SHOWN).collect()).collect();
+        shown.push_str(&format!("  {}\n", styled(FAINT, &format!("at the same time as {}", others.join(", ")))));
+    }
+    shown.push_str(&cut(line.paths.iter().map(path)));
+    shown
+}
+
+/// Changes, newest first.
+pub fn log(result: &ChangeLog) -> String {
+    if result.changes.is_empty() {
+        return "No change is recorded.\n".to_owned();
+    }
+    result.changes.iter().map(line).collect()
+}
+
+/// Who changed a path.
+pub fn who(result: &PathHistory) -> String {
+    let mut shown = fact("Path", &place(&result.path.to_string()));
+    shown.extend(result.changes.iter().map(line));
+    shown
+}
+
+/// Who wrote which line.
+pub fn blame(result: &Blamed) -> String {
+    let name = |block: &BlamedLines| match (block.actor, &block.change_id) {
+        (Some(actor), Some(id)) => {
+            let id: String = id.as_str().chars().take(ID_SHOWN).collect();
+            format!("{id} {}", whose(actor, &block.author, &[]))
+        }
+        _ => "before".to_owned(),
+    };
+    let names: Vec<String> = result.lines.iter().map(name).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(40);
+    let mut shown = String::new();
+    for (block, name) in result.lines.iter().zip(&names) {
+        for (number, text) in (block.first_line..).zip(&block.lines) {
+            let name: String = name.chars().take(width).collect();
+            let text = visible_lines(text.strip_suffix('\n').unwrap_or(text));
+            shown.push_str(&format!("{} {number:>5} {text}\n", styled(FAINT, &format!("{name:<width$}"))));
+        }
+    }
+    shown
+}

@@ -1,0 +1,345 @@
+//! The ledger and rollbacks: whose work it was, and that alone taken back.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::world::World;
+
+/// The lines of a file that everybody works in.
+fn numbered(changed: &[(usize, &str)]) -> String {
+    let line = |number: usize| {
+        let found = changed.iter().find(|(at, _)| *at == number);
+        found.map_or_else(|| format!("line {number}\n"), |(_, text)| format!("{text}\n"))
+    };
+    (1..=30).map(line).collect()
+}
+
+impl World {
+    /// A workspace with a file of thirty lines and a checkpoint.
+    fn with_lines() -> Self {
+        let world = Self::new();
+        world.put("work/f.txt", &numbered(&[]));
+        world.checkpoint("base");
+        world
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        let place = self.root().join(path);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, text).unwrap();
+    }
+
+    fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.root().join(path)).unwrap()
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.root().join(path).symlink_metadata().is_ok()
+    }
+
+    fn begin(&self, agent: &str, more: &[&str]) -> String {
+        let call = [&["change", "begin", "--workflow", "wf", "--task", agent, "--agent", agent], more].concat();
+        self.ok(&call).result("token").as_str().unwrap().to_owned()
+    }
+
+    fn end(&self, token: &str) -> Value {
+        self.ok(&["change", "end", token]).json["result"].clone()
+    }
+
+    /// What an agent does, between the beginning and the end of its change.
+    fn work(&self, agent: &str, what: impl FnOnce()) -> Value {
+        let token = self.begin(agent, &[]);
+        what();
+        self.end(&token)
+    }
+}
+
+fn paths(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn one_agents_work_goes_and_everybody_elses_stays() {
+    let world = World::with_lines();
+    let before = world.snapshot();
+    let a = world.work("a", || {
+        world.put("work/f.txt", &numbered(&[(3, "by a"), (20, "by a, too")]));
+        world.put("work/new/of_a.txt", "a");
+        fs::remove_file(world.root().join("work/f.txt.none")).unwrap_err();
+    });
+    assert_eq!(paths(&a["paths"]), ["work/f.txt", "work/new", "work/new/of_a.txt"]);
+    world.work("b", || {
+        world.put("work/f.txt", &numbered(&[(3, "by a"), (11, "by b"), (20, "by a, too")]));
+        world.put("work/of_b.txt", "b");
+    });
+    // The user edits, too, and tells nobody.
+    world.put("work/f.txt", &numbered(&[(3, "by a"), (11, "by b"), (20, "by a, too"), (29, "by me")]));
+    world.put("work/new/mine.txt", "mine");
+    let planned = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (11, "by b"), (20, "by a, too"), (29, "by me")]));
+    let plan = planned.result("plan");
+    assert_eq!(paths(&plan["steps"]), ["work/f.txt", "work/new/of_a.txt"]);
+    assert!(plan["blast_radius"].to_string().contains("b wrote in work/f.txt"), "{plan}");
+    let digest = plan["digest"].as_str().unwrap().to_owned();
+    world.refused(&["rollback", "wf", "--agent", "a"], 8, "CONSENT_NEEDED");
+    let full = world.snapshot();
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--apply", &digest]);
+    assert_eq!(done.result("rolled_back"), 1);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(11, "by b"), (29, "by me")]));
+    assert!(!world.has("work/new/of_a.txt") && world.has("work/new/mine.txt") && world.has("work/of_b.txt"));
+    let without_a = world.snapshot();
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.snapshot().differences(&full), [""; 0]);
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.snapshot().differences(&without_a), [""; 0]);
+    // In the other order the same is left.
+    world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(29, "by me")]));
+    fs::remove_file(world.root().join("work/new/mine.txt")).unwrap();
+    fs::remove_dir(world.root().join("work/new")).unwrap();
+    world.put("work/f.txt", &numbered(&[]));
+    assert_eq!(world.snapshot().differences(&before), [""; 0]);
+    let nothing = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(nothing.result("changed").as_array().unwrap().is_empty());
+}
+
+#[test]
+fn work_on_a_rollback_is_kept_by_later_ones() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (11, "by b")])));
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    world.work("c", || world.put("work/f.txt", &numbered(&[(3, "by c"), (11, "by b")])));
+    world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by c")]));
+    world.ok(&["rollback", "wf", "--agent", "c", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    let log = world.ok(&["log", "wf", "--agent", "a"]);
+    assert_eq!(log.result("changes")[0]["paths"][0]["cancelled"], true);
+}
+
+#[test]
+fn what_overlaps_is_shared_and_never_guessed() {
+    let world = World::with_lines();
+    let (a, b) = (world.begin("a", &[]), world.begin("b", &[]));
+    world.put("work/f.txt", &numbered(&[(3, "by somebody")]));
+    let found = world.end(&a);
+    assert_eq!((paths(&found["paths"]).len(), found["others"][0]["actor"].as_str()), (0, Some("shared")));
+    world.put("work/of_b.txt", "b alone is at work now");
+    assert_eq!(paths(&world.end(&b)["paths"]), ["work/of_b.txt"]);
+    let refused = world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 3, "NOTHING_SELECTED");
+    assert!(refused.json["error"]["message"].as_str().unwrap().contains("a and b worked at the same time") ||
+        refused.json["error"]["message"].as_str().unwrap().contains("b and a worked at the same time"), "{refused:?}");
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by somebody")]));
+    // Of b only what is surely its own goes, and the plan says what else may be.
+    let planned = world.ok(&["rollback", "wf", "--agent", "b", "--plan"]);
+    assert_eq!(paths(&planned.result("plan")["steps"]), ["work/of_b.txt"]);
+    let finding = &planned.result("plan")["findings"][0];
+    assert_eq!(finding["code"], "SHARED_CHANGE");
+    let log = world.ok(&["log", "--actor", "shared"]);
+    let shared = &log.result("changes")[0];
+    assert_eq!(shared["candidates"].as_array().unwrap().len(), 2);
+    world.ok(&["rollback", "wf", "--change", shared["change_id"].as_str().unwrap(), "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    assert!(world.has("work/of_b.txt"));
+}
+
+#[test]
+fn declared_paths_and_parts_tell_overlapping_work_apart() {
+    let world = World::with_lines();
+    let a = world.begin("a", &["--paths", "work/a"]);
+    let b = world.begin("b", &["--paths", "work/b"]);
+    world.put("work/a/x", "a");
+    world.put("work/b/x", "b");
+    world.put("work/nobodys", "?");
+    let tool = world.begin("a", &["--tool-call", "t7", "--paths", "work/a"]);
+    world.put("work/a/y", "by the tool");
+    assert_eq!(paths(&world.end(&tool)["paths"]), ["work/a/y"]);
+    assert_eq!(paths(&world.end(&a)["paths"]), ["work/a", "work/a/x"]);
+    assert_eq!(paths(&world.end(&b)["paths"]), ["work/b", "work/b/x"]);
+    let unknown = world.ok(&["log", "--actor", "unknown"]);
+    assert_eq!(paths(&unknown.result("changes")[0]["paths"]), ["work/nobodys"]);
+    world.put("work/a/z", "written before it was said");
+    let recorded = world.ok(&["change", "record", "--workflow", "wf", "--agent", "a", "--paths", "work/a/z"]);
+    assert_eq!(paths(recorded.result("paths")), ["work/a/z"]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(!world.has("work/a") && world.has("work/b/x") && world.has("work/nobodys"));
+}
+
+#[test]
+fn what_cannot_be_separated_is_shown_and_decided() {
+    let world = World::with_lines();
+    world.work("a", || {
+        world.put("work/f.txt", &numbered(&[(3, "by a")]));
+        world.put("work/clean.txt", "a");
+    });
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a and b")])));
+    let full = world.snapshot();
+    let refused = world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 5, "CONFLICTS");
+    let conflict = &refused.json["error"]["details"];
+    assert!(!conflict.is_null());
+    assert_eq!(world.snapshot().differences(&full), [""; 0], "nothing is done");
+    let planned = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    let conflict = &planned.result("conflicts")[0];
+    assert_eq!((conflict["path"].as_str(), conflict["changes"].as_array().unwrap().len()), (Some("work/f.txt"), 2));
+    assert!(conflict["text"].as_str().unwrap().contains("<<<<<<<"), "{conflict}");
+    let checkpoints = world.names().len();
+    assert_eq!(checkpoints, 1, "a refused one leaves no safety checkpoint");
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes", "--partial"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a and b")]));
+    assert!(!world.has("work/clean.txt"));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.snapshot().differences(&full), [""; 0]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes", "--ours", "work/f.txt"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a and b")]));
+    world.ok(&["undo", "--yes"]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes", "--theirs", "work/f.txt"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    world.ok(&["undo", "--yes"]);
+    let by_hand = world.data.path().join("by_hand");
+    fs::write(&by_hand, numbered(&[(3, "by b alone")])).unwrap();
+    let resolve = format!("work/f.txt={}", by_hand.display());
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes", "--resolve", &resolve]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by b alone")]));
+    world.refused(&["rollback", "wf", "--agent", "a", "--yes", "--resolve", "work/f.txt=/no/such"], 3, "FILE_NOT_FOUND");
+}
+
+#[test]
+fn later_work_can_stop_it_or_go_with_it() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || {
+        world.put("work/f.txt", &numbered(&[(3, "by a and b")]));
+        world.put("work/of_b.txt", "b");
+    });
+    let full = world.snapshot();
+    world.refused(&["rollback", "wf", "--agent", "a", "--yes", "--dependents", "stop"], 5, "OTHERS_ACTIVE");
+    assert_eq!(world.snapshot().differences(&full), [""; 0]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes", "--dependents", "cascade"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    assert!(!world.has("work/of_b.txt"), "all of a change goes");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.snapshot().differences(&full), [""; 0]);
+}
+
+#[test]
+fn selections_narrow_and_wrong_ones_are_told() {
+    let world = World::with_lines();
+    world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 3, "NOTHING_SELECTED");
+    world.work("a", || {
+        world.put("work/one/x", "a");
+        world.put("work/two/x", "a");
+    });
+    world.checkpoint("middle");
+    world.work("a", || world.put("work/two/y", "a"));
+    world.refused(&["rollback", "wf", "--yes"], 2, "WRONG_ARGUMENTS");
+    world.refused(&["rollback", "nosuch", "--agent", "a", "--yes"], 3, "WORKFLOW_NOT_FOUND");
+    let near = world.refused(&["rollback", "wf", "--agent", "nobody", "--yes"], 3, "NOTHING_SELECTED");
+    assert!(near.json["recovery_options"].to_string().contains("a") || near.json.to_string().contains("agents with changes"));
+    let open = world.begin("z", &[]);
+    world.refused(&["rollback", "wf", "--agent", "z", "--yes"], 5, "CHANGE_OPEN");
+    world.end(&open);
+    world.refused(&["change", "end", &open], 3, "CHANGE_NOT_FOUND");
+    world.refused(&["change", "end"], 2, "WRONG_ARGUMENTS");
+    world.refused(&["change", "record", "--agent", "a"], 2, "WRONG_ARGUMENTS");
+    world.refused(&["change", "begin", "--paths", "../x"], 2, "INVALID_PARAMETER");
+    world.ok(&["rollback", "wf", "middle", "--agent", "a", "--yes"]);
+    assert!(world.has("work/two/x") && !world.has("work/two/y"));
+    world.ok(&["rollback", "wf", "--agent", "a", "--file", "work/one", "--yes"]);
+    assert!(world.has("work/two/x") && !world.has("work/one"));
+    world.ok(&["rollback", "wf", "--task", "a", "--yes"]);
+    assert!(!world.has("work/two"));
+}
+
+#[test]
+fn everything_since_a_checkpoint_is_the_checkpoint() {
+    let world = World::with_lines();
+    let before = world.snapshot();
+    world.work("a", || {
+        world.put("work/f.txt", &numbered(&[(3, "by a")]));
+        fs::remove_file(world.root().join("work/f.txt")).unwrap();
+        fs::create_dir(world.root().join("work/f.txt")).unwrap();
+        world.put("work/f.txt/inner", "x");
+    });
+    world.work("b", || {
+        fs::remove_dir_all(world.root().join("work/f.txt")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", world.root().join("work/f.txt")).unwrap();
+        world.put("work/deep/er/x", "b");
+    });
+    world.ok(&["rollback", "wf", "--rollback-scope", "full", "--yes"]);
+    assert_eq!(world.snapshot().differences(&before), [""; 0]);
+}
+
+#[test]
+fn a_sealed_store_keeps_its_ledger_to_itself() {
+    let mut world = World::unprotected(wfr_testkit::TestTree::of_every_kind());
+    let key = world.data.path().join("pass");
+    fs::write(&key, "a long passphrase\n").unwrap();
+    world.variables.push(("WFR_PASSPHRASE_FILE", key));
+    world.ok(&["init", "--encrypt"]);
+    world.checkpoint("base");
+    world.work("a", || world.put("work/SECRETNAME.txt", "a"));
+    world.work("b", || world.put("work/of_b.txt", "b"));
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(!world.has("work/SECRETNAME.txt") && world.has("work/of_b.txt"));
+    let log = world.ok(&["log", "--agent", "a"]);
+    assert_eq!(paths(&log.result("changes")[0]["paths"]), ["work/SECRETNAME.txt"]);
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn cleanup_keeps_what_the_ledger_needs() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (11, "by b")])));
+    world.checkpoint("last");
+    world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1", "--preserve-critical=false"]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(11, "by b")]));
+}
+
+#[test]
+fn tasks_of_what_is_taken_back_are_to_be_done_anew() {
+    let world = World::with_lines();
+    for (agent, task) in [("a", "a"), ("b", "b")] {
+        world.ok(&["event", &format!(r#"TASK_STARTED:wf:1:{{"task_id":"{task}","agent_id":"{agent}"}}"#)]);
+        world.work(agent, || world.put(&format!("work/of_{agent}.txt"), agent));
+        world.ok(&["event", &format!(r#"TASK_COMPLETED:wf:1:{{"task_id":"{task}","agent_id":"{agent}"}}"#)]);
+    }
+    let status = |task: &str| {
+        let state = world.ok(&["get-state", "wf"]);
+        let tasks = state.result("workflow_state")["tasks"].clone();
+        (tasks[task]["status"].as_str().unwrap().to_owned(), tasks[task]["attempts"].as_u64())
+    };
+    assert_eq!(status("a"), ("completed".to_owned(), Some(1)));
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(done.result("state_changes")["tasks"], 1);
+    assert_eq!((status("a"), status("b").0), (("pending".to_owned(), Some(1)), "completed".to_owned()));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(status("a").0, "completed");
+    assert!(world.has("work/of_a.txt"));
+}
+
+#[test]
+fn lines_and_paths_know_who_wrote_them() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (30, "by b")])));
+    let blame = world.ok(&["blame", "work/f.txt"]);
+    let lines: Vec<(u64, Option<&str>)> = blame
+        .result("lines")
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|block| (block["first_line"].as_u64().unwrap(), block["agent_id"].as_str()))
+        .collect();
+    assert_eq!(lines, [(1, None), (3, Some("a")), (4, None), (30, Some("b"))]);
+    let who = world.ok(&["who", "work/f.txt"]);
+    let agents: Vec<&str> =
+        who.result("changes").as_array().unwrap().iter().map(|one| one["agent_id"].as_str().unwrap()).collect();
+    assert_eq!(agents, ["b", "a"]);
+    world.refused(&["who", "no/such"], 3, "NOTHING_SELECTED");
+    let patch = world.ok(&["log", "--agent", "b", "--patch"]);
+    assert!(patch.result("changes")[0]["paths"][0]["patch"].as_str().unwrap().contains("+by b"));
+}
