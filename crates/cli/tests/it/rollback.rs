@@ -34,6 +34,11 @@ impl World {
         fs::read_to_string(self.root().join(path)).unwrap()
     }
 
+    /// The tree, times aside: what is put back gets the present.
+    fn timeless(&self) -> wfr_testkit::Snapshot {
+        self.snapshot().without_mtimes()
+    }
+
     fn has(&self, path: &str) -> bool {
         self.root().join(path).symlink_metadata().is_ok()
     }
@@ -62,7 +67,7 @@ fn paths(value: &Value) -> Vec<&str> {
 #[test]
 fn one_agents_work_goes_and_everybody_elses_stays() {
     let world = World::with_lines();
-    let before = world.snapshot();
+    let before = world.timeless();
     let a = world.work("a", || {
         world.put("work/f.txt", &numbered(&[(3, "by a"), (20, "by a, too")]));
         world.put("work/new/of_a.txt", "a");
@@ -83,23 +88,23 @@ fn one_agents_work_goes_and_everybody_elses_stays() {
     assert!(plan["blast_radius"].to_string().contains("b wrote in work/f.txt"), "{plan}");
     let digest = plan["digest"].as_str().unwrap().to_owned();
     world.refused(&["rollback", "wf", "--agent", "a"], 8, "CONSENT_NEEDED");
-    let full = world.snapshot();
+    let full = world.timeless();
     let done = world.ok(&["rollback", "wf", "--agent", "a", "--apply", &digest]);
     assert_eq!(done.result("rolled_back"), 1);
     assert_eq!(world.text("work/f.txt"), numbered(&[(11, "by b"), (29, "by me")]));
     assert!(!world.has("work/new/of_a.txt") && world.has("work/new/mine.txt") && world.has("work/of_b.txt"));
-    let without_a = world.snapshot();
+    let without_a = world.timeless();
     world.ok(&["undo", "--yes"]);
-    assert_eq!(world.snapshot().differences(&full), [""; 0]);
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
     world.ok(&["undo", "--yes"]);
-    assert_eq!(world.snapshot().differences(&without_a), [""; 0]);
+    assert_eq!(world.timeless().differences(&without_a), [""; 0]);
     // In the other order the same is left.
     world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[(29, "by me")]));
     fs::remove_file(world.root().join("work/new/mine.txt")).unwrap();
     fs::remove_dir(world.root().join("work/new")).unwrap();
     world.put("work/f.txt", &numbered(&[]));
-    assert_eq!(world.snapshot().differences(&before), [""; 0]);
+    assert_eq!(world.timeless().differences(&before), [""; 0]);
     let nothing = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
     assert!(nothing.result("changed").as_array().unwrap().is_empty());
 }
@@ -175,11 +180,11 @@ fn what_cannot_be_separated_is_shown_and_decided() {
         world.put("work/clean.txt", "a");
     });
     world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a and b")])));
-    let full = world.snapshot();
+    let full = world.timeless();
     let refused = world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 5, "CONFLICTS");
     let conflict = &refused.json["error"]["details"];
     assert!(!conflict.is_null());
-    assert_eq!(world.snapshot().differences(&full), [""; 0], "nothing is done");
+    assert_eq!(world.timeless().differences(&full), [""; 0], "nothing is done");
     let planned = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
     let conflict = &planned.result("conflicts")[0];
     assert_eq!((conflict["path"].as_str(), conflict["changes"].as_array().unwrap().len()), (Some("work/f.txt"), 2));
@@ -190,7 +195,7 @@ fn what_cannot_be_separated_is_shown_and_decided() {
     assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a and b")]));
     assert!(!world.has("work/clean.txt"));
     world.ok(&["undo", "--yes"]);
-    assert_eq!(world.snapshot().differences(&full), [""; 0]);
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
     world.ok(&["rollback", "wf", "--agent", "a", "--yes", "--ours", "work/f.txt"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a and b")]));
     world.ok(&["undo", "--yes"]);
@@ -213,14 +218,14 @@ fn later_work_can_stop_it_or_go_with_it() {
         world.put("work/f.txt", &numbered(&[(3, "by a and b")]));
         world.put("work/of_b.txt", "b");
     });
-    let full = world.snapshot();
+    let full = world.timeless();
     world.refused(&["rollback", "wf", "--agent", "a", "--yes", "--dependents", "stop"], 5, "OTHERS_ACTIVE");
-    assert_eq!(world.snapshot().differences(&full), [""; 0]);
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
     world.ok(&["rollback", "wf", "--agent", "a", "--yes", "--dependents", "cascade"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[]));
     assert!(!world.has("work/of_b.txt"), "all of a change goes");
     world.ok(&["undo", "--yes"]);
-    assert_eq!(world.snapshot().differences(&full), [""; 0]);
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
 }
 
 #[test]
@@ -255,7 +260,7 @@ fn selections_narrow_and_wrong_ones_are_told() {
 #[test]
 fn everything_since_a_checkpoint_is_the_checkpoint() {
     let world = World::with_lines();
-    let before = world.snapshot();
+    let before = world.timeless();
     world.work("a", || {
         world.put("work/f.txt", &numbered(&[(3, "by a")]));
         fs::remove_file(world.root().join("work/f.txt")).unwrap();
@@ -268,7 +273,7 @@ fn everything_since_a_checkpoint_is_the_checkpoint() {
         world.put("work/deep/er/x", "b");
     });
     world.ok(&["rollback", "wf", "--rollback-scope", "full", "--yes"]);
-    assert_eq!(world.snapshot().differences(&before), [""; 0]);
+    assert_eq!(world.timeless().differences(&before), [""; 0]);
 }
 
 #[test]
@@ -284,7 +289,7 @@ fn a_sealed_store_keeps_its_ledger_to_itself() {
     world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
     assert!(!world.has("work/SECRETNAME.txt") && world.has("work/of_b.txt"));
     let log = world.ok(&["log", "--agent", "a"]);
-    assert_eq!(paths(&log.result("changes")[0]["paths"]), ["work/SECRETNAME.txt"]);
+    assert_eq!(paths(&log.result("changes")[0]["paths"]), ["work", "work/SECRETNAME.txt"]);
     world.ok(&["doctor"]);
 }
 
@@ -307,10 +312,11 @@ fn tasks_of_what_is_taken_back_are_to_be_done_anew() {
         world.work(agent, || world.put(&format!("work/of_{agent}.txt"), agent));
         world.ok(&["event", &format!(r#"TASK_COMPLETED:wf:1:{{"task_id":"{task}","agent_id":"{agent}"}}"#)]);
     }
-    let status = |task: &str| {
-        let state = world.ok(&["get-state", "wf"]);
-        let tasks = state.result("workflow_state")["tasks"].clone();
-        (tasks[task]["status"].as_str().unwrap().to_owned(), tasks[task]["attempts"].as_u64())
+    let status = |name: &str| {
+        let state = world.ok(&["get-state", "wf", "--format", "hub"]);
+        let tasks = state.result("workflow_state")["phases"][0]["tasks"].as_array().unwrap().clone();
+        let task = tasks.iter().find(|task| task["task_id"] == name).unwrap();
+        (task["status"].as_str().unwrap().to_owned(), task["attempts"].as_u64())
     };
     assert_eq!(status("a"), ("completed".to_owned(), Some(1)));
     let done = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);

@@ -98,7 +98,9 @@ fn selection(
         return Err(Failure::new(Code::ChangeOpen, message)
             .with_hint(format!("`wfr change end {}` ends it, then try again", row.change.change_id)));
     }
-    if changes.is_empty() {
+    let seqs: Vec<_> = changes.iter().map(|row| row.seq).collect();
+    let did_nothing = !candidates.is_empty() && open.catalog.chains_of(&seqs)?.is_empty();
+    if changes.is_empty() || did_nothing {
         return Err(nothing_fits(open, workflow, parameters, &candidates)?);
     }
     let tasks: BTreeSet<TaskId> = changes

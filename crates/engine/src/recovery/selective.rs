@@ -100,7 +100,14 @@ pub fn choose(
     let changes = chooser.ids(open)?;
     plan.conflicts = chooser.conflicts;
     plan.conflicts.extend(guarded);
-    let mut taken = Taken { changes, left: chooser.left, decided: chooser.decided, tasks: selection.tasks.clone() };
+    let mut taken = Taken {
+        changes,
+        left: chooser.left,
+        decided: chooser.decided,
+        tasks: selection.tasks.clone(),
+        after: selection.after.map(|point| point.0),
+        files: selection.files.clone(),
+    };
     if selection.partial {
         leave_conflicts(&mut plan, &mut taken);
     }
@@ -256,6 +263,14 @@ impl<'c> Chooser<'c> {
             return Ok(());
         }
         let versions = versions(veil, chain)?;
+        // A change that goes in part is not taken back there: the rollback is an edit like any other.
+        let is_parted = |one: &SegmentRow| {
+            let goes_too = |other: &SegmentRow| other.change == one.change && !goes(other);
+            goes(one) && chain.segments.iter().any(goes_too)
+        };
+        if chain.segments.iter().any(is_parted) {
+            self.decided.push(path.clone());
+        }
         if self.selection.theirs.contains(path) {
             self.decided.push(path.clone());
             self.wish(path, versions[first].clone());

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use wfr_catalog::ChangeSeq;
+use wfr_catalog::{ChangeSeq, PointSeq, SegmentRow};
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord};
 use wfr_model::{ChangeId, TaskId, TreePath};
 
@@ -16,6 +16,7 @@ use crate::open::Open;
 
 /// What a rollback takes back, as its record keeps it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Taken {
     /// The changes.
     pub changes: Vec<ChangeId>,
@@ -25,6 +26,17 @@ pub struct Taken {
     pub decided: Vec<TreePath>,
     /// Tasks that are to be done anew.
     pub tasks: Vec<TaskId>,
+    /// Only what was done after this point.
+    pub after: Option<i64>,
+    /// Only at these paths and below them; everywhere where there are none.
+    pub files: Vec<TreePath>,
+}
+
+impl Taken {
+    /// Whether a path is one of those that were meant.
+    pub fn means(&self, path: &TreePath) -> bool {
+        self.files.is_empty() || self.files.iter().any(|named| path.is_within(named))
+    }
 }
 
 /// The key of a record's parameters that holds it.
@@ -74,7 +86,8 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
         let Some(row) = open.catalog.change(id)? else { continue };
         for chain in open.catalog.segments_of(row.seq)? {
             let path = veil.shown(&chain.path)?;
-            if !untouched.contains(&path) {
+            let is_after = |segment: &SegmentRow| taken.after.is_none_or(|after| segment.point > PointSeq(after));
+            if taken.means(&path) && !untouched.contains(&path) && chain.segments.iter().all(is_after) {
                 verdicts.replayed.insert(path.clone());
                 verdicts.words.push((path, id.clone(), true));
             }
