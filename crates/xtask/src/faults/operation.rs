@@ -15,6 +15,15 @@ const BASE: &str = "base";
 /// The name of the one that the operation under fault makes.
 const SECOND: &str = "second";
 
+/// Something done on an agent's behalf.
+fn as_change(world: &World, agent: &str, work: impl FnOnce(&World) -> Result<(), String>) -> Result<(), String> {
+    let begun = world.wfr_ok(&["change", "begin", "--workflow", "wf", "--agent", agent, "--json"])?;
+    let token = begun.result("token").as_str().ok_or("no token")?.to_owned();
+    work(world)?;
+    world.wfr_ok(&["change", "end", &token, "--json"])?;
+    Ok(())
+}
+
 /// An operation under fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Operation {
@@ -24,6 +33,8 @@ pub enum Operation {
     Restore,
     /// The restore taken back.
     Undo,
+    /// One agent's changes taken back, another's kept.
+    Rollback,
     /// Old checkpoints removed, and their bytes.
     Cleanup,
     /// A workflow's log and state brought in: events published.
@@ -48,7 +59,15 @@ pub struct Trial {
 
 impl Operation {
     /// All operations, in the order of the issue.
-    pub const ALL: [Self; 6] = [Self::Create, Self::Restore, Self::Undo, Self::Cleanup, Self::Publish, Self::Repair];
+    pub const ALL: [Self; 7] = [
+        Self::Create,
+        Self::Restore,
+        Self::Undo,
+        Self::Rollback,
+        Self::Cleanup,
+        Self::Publish,
+        Self::Repair,
+    ];
 
     /// Its name in the table.
     pub fn name(self) -> &'static str {
@@ -56,6 +75,7 @@ impl Operation {
             Self::Create => "create",
             Self::Restore => "restore",
             Self::Undo => "undo",
+            Self::Rollback => "rollback",
             Self::Cleanup => "cleanup",
             Self::Publish => "publish",
             Self::Repair => "repair",
@@ -68,6 +88,7 @@ impl Operation {
             Self::Create => &["create-checkpoint", "wf", r#"{"name":"second"}"#, "--threads", "1", "--json"],
             Self::Restore => &["restore", "wf", BASE, "--yes", "--exact-mtime", "--threads", "1", "--json"],
             Self::Undo => &["undo", "--yes", "--threads", "1", "--json"],
+            Self::Rollback => &["rollback", "wf", "--agent", "a", "--yes", "--exact-mtime", "--threads", "1", "--json"],
             Self::Cleanup => {
                 &["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=2"}"#, "--threads", "1", "--json"]
             }
@@ -87,15 +108,26 @@ impl Trial {
             Operation::Cleanup => old_checkpoints(&world)?,
             Operation::Publish => states::to_publish(&world)?,
             Operation::Repair => states::to_repair(&world)?,
-            Operation::Create | Operation::Restore | Operation::Undo => {}
+            Operation::Create | Operation::Restore | Operation::Undo | Operation::Rollback => {}
         }
         let base = world.snapshot();
         world.wfr_ok(&["create-checkpoint", "wf", &format!(r#"{{"name":"{BASE}"}}"#), "--json"])?;
-        edit(&world)?;
+        let mut kept = base.clone();
+        if operation == Operation::Rollback {
+            as_change(&world, "b", |world| {
+                let place = world.ws().join("of_b.txt");
+                std::fs::write(place, "b\n").map_err(|error| error.to_string())
+            })?;
+            kept = world.snapshot();
+            as_change(&world, "a", edit)?;
+        } else {
+            edit(&world)?;
+        }
         let edited = world.snapshot();
         let (old, new) = match operation {
             Operation::Create | Operation::Publish | Operation::Repair => (edited.clone(), edited),
             Operation::Restore => (edited, base.clone()),
+            Operation::Rollback => (edited, kept),
             Operation::Undo => {
                 world.wfr_ok(&["restore", "wf", BASE, "--yes", "--exact-mtime", "--json"])?;
                 (base.clone(), edited)
@@ -143,7 +175,7 @@ impl Trial {
         let stands = self.old_or_new(outcome, &self.world.wfr_ok(&["recoveries", "--report-details", "--json"])?)?;
         self.checkpoints_are_whole()?;
         states::settled(self.operation, &self.world)?;
-        if self.operation == Operation::Restore && stands == "new" {
+        if matches!(self.operation, Operation::Restore | Operation::Rollback) && stands == "new" {
             self.world.wfr_ok(&["undo", "--yes", "--json"])?;
             same(&self.old.clone().without_mtimes(), &self.world.snapshot().without_mtimes(), "undo afterwards")?;
         }
@@ -154,7 +186,7 @@ impl Trial {
     pub fn acknowledged(&self, outcome: &Outcome) -> Result<(), String> {
         match self.operation {
             Operation::Create => self.second_is_there(outcome),
-            Operation::Restore | Operation::Undo => {
+            Operation::Restore | Operation::Undo | Operation::Rollback => {
                 let wrong = self.not_as_new(&self.world.snapshot(), &left_unread(outcome.result("kept")));
                 if wrong.is_empty() {
                     Ok(())
@@ -193,7 +225,7 @@ impl Trial {
     /// Undo sets no exact times on what it changes. Directories' own times follow their entries' comings and goings.
     fn comparable(&self, snapshot: Snapshot) -> Snapshot {
         match self.operation {
-            Operation::Undo => snapshot.without_mtimes(),
+            Operation::Undo | Operation::Rollback => snapshot.without_mtimes(),
             _ => snapshot.without_dir_mtimes(),
         }
     }

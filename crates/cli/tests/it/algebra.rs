@@ -1,0 +1,187 @@
+//! What must hold of rollbacks whatever was done: identities over random trees, actors and edits.
+//!
+//! Owns the laws. Refuses to choose cases by hand: see `rollback`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use wfr_testkit::{Prng, Snapshot, TestTree, TreeShape, edit_at_random, grow};
+
+use crate::world::{Ended, World};
+
+const AGENTS: [&str; 3] = ["a", "b", "c"];
+
+/// A file in which everybody edits lines.
+const COMMON: &str = "common.txt";
+
+struct Story {
+    world: World,
+    base: Snapshot,
+    log: Vec<String>,
+}
+
+/// Agents, and now and then the user, in turns.
+fn tell(seed: u64, turns: usize, with_user: bool) -> Story {
+    let mut prng = Prng::new(seed);
+    let world = World::unprotected(TestTree::new());
+    world.ok(&["init"]);
+    grow(&world.tree, &mut prng, TreeShape { entries: 12, ..TreeShape::default() });
+    let lines: String = (0..60).map(|n| format!("line {n}\n")).collect();
+    fs::write(world.root().join(COMMON), lines).unwrap();
+    world.checkpoint("base");
+    let base = timeless(&world);
+    let mut log = Vec::new();
+    for _ in 0..turns {
+        let agent = *prng.pick(&AGENTS);
+        if with_user && prng.one_in(4) {
+            log.push(format!("user: {}", edit(&world, &mut prng, "user")));
+            continue;
+        }
+        let call = ["change", "begin", "--workflow", "wf", "--agent", agent];
+        let token = world.ok(&call).result("token").as_str().unwrap().to_owned();
+        for _ in 0..1 + prng.below(2) {
+            log.push(format!("{agent}: {}", edit(&world, &mut prng, agent)));
+        }
+        world.ok(&["change", "end", &token]);
+    }
+    Story { world, base, log }
+}
+
+fn edit(world: &World, prng: &mut Prng, actor: &str) -> String {
+    let place = world.root().join(COMMON);
+    match fs::read_to_string(&place) {
+        Ok(text) if !prng.one_in(3) && !text.is_empty() => {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            let at = prng.below(lines.len());
+            match prng.below(3) {
+                0 => lines.insert(at, format!("new by {actor} {}", prng.number())),
+                1 if lines.len() > 3 => drop(lines.remove(at)),
+                _ => lines[at] = format!("changed by {actor} {}", prng.number()),
+            }
+            fs::write(&place, lines.join("\n") + "\n").unwrap();
+            format!("line {at}")
+        }
+        _ => edit_at_random(&world.tree, prng),
+    }
+}
+
+fn timeless(world: &World) -> Snapshot {
+    world.snapshot().without_mtimes()
+}
+
+fn roll_back(world: &World, agent: &str) -> Ended {
+    world.call(&["rollback", "wf", "--agent", agent, "--yes", "--reset-tasks=false"])
+}
+
+fn same(what: &str, wanted: &Snapshot, found: &Snapshot, log: &[String]) -> Result<(), TestCaseError> {
+    let differences = wanted.differences(found);
+    prop_assert!(differences.is_empty(), "{what}: {differences:#?} after {log:#?}");
+    Ok(())
+}
+
+/// Whether it was done, or there was nothing of this agent; a conflict is the only other way.
+fn is_done(ended: &Ended, log: &[String]) -> Result<bool, TestCaseError> {
+    let is_well = matches!((ended.code, ended.error()), (0, _) | (3, "NOTHING_SELECTED") | (5, "CONFLICTS"));
+    prop_assert!(is_well, "{ended:?} after {log:#?}");
+    Ok(ended.code != 5)
+}
+
+fn everything_back_is_the_checkpoint(seed: u64, turns: usize) -> Result<(), TestCaseError> {
+    let Story { world, base, log } = tell(seed, turns, false);
+    let full = timeless(&world);
+    let ended = world.call(&["rollback", "wf", "--rollback-scope", "full", "--yes"]);
+    if is_done(&ended, &log)? && ended.code == 0 {
+        same("everything back", &base, &timeless(&world), &log)?;
+        if !ended.result("changed").as_array().unwrap().is_empty() {
+            world.ok(&["undo", "--yes"]);
+            same("and its undo", &full, &timeless(&world), &log)?;
+        }
+    }
+    Ok(())
+}
+
+fn order_does_not_matter(seed: u64, turns: usize) -> Result<(), TestCaseError> {
+    let mut ends = Vec::new();
+    for order in [["a", "b"], ["b", "a"]] {
+        let Story { world, log, .. } = tell(seed, turns, true);
+        let full = timeless(&world);
+        let mut all_done = true;
+        for (number, agent) in order.into_iter().enumerate() {
+            let ended = roll_back(&world, agent);
+            all_done &= is_done(&ended, &log)?;
+            if number == 0 && ended.code == 0 && ended.result("recovery_id").is_string() {
+                // There and back is where it began, and there again is there again.
+                let without = timeless(&world);
+                world.ok(&["undo", "--yes"]);
+                same("undone", &full, &timeless(&world), &log)?;
+                world.ok(&["undo", "--yes"]);
+                same("done again", &without, &timeless(&world), &log)?;
+            }
+        }
+        ends.push((all_done, timeless(&world), log));
+    }
+    if ends.iter().all(|(done, _, _)| *done) {
+        same("in the other order", &ends[0].1, &ends[1].1, &ends[0].2)?;
+    }
+    Ok(())
+}
+
+/// What nobody but others touched stays to the byte; and the ledger, replayed, is the tree.
+fn others_paths_stay(seed: u64, turns: usize) -> Result<(), TestCaseError> {
+    let Story { world, log, .. } = tell(seed, turns, true);
+    let full = timeless(&world);
+    // A look, so that the user's last edits are in it, too.
+    let token = world.ok(&["change", "begin", "--workflow", "wf", "--agent", "z"]);
+    world.ok(&["change", "end", token.result("token").as_str().unwrap()]);
+    let changes = world.ok(&["log", "--limit", "1000"]).result("changes").as_array().unwrap().clone();
+    let mut present: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut touched: Vec<String> = Vec::new();
+    // The oldest first.
+    for change in changes.iter().rev() {
+        for path in change["paths"].as_array().unwrap() {
+            let name = path["path"].as_str().unwrap().to_owned();
+            if change["agent_id"] == "a" {
+                touched.push(name.clone());
+            }
+            present.insert(name, path["after"]["hash"].as_str().map(str::to_owned));
+        }
+    }
+    for (name, hash) in present.iter().filter(|(name, _)| !name.contains('\\')) {
+        let place = world.root().join(OsStr::from_bytes(name.as_bytes()));
+        let is_file = place.symlink_metadata().is_ok_and(|meta| meta.is_file());
+        prop_assert_eq!(is_file, hash.is_some(), "{} after {:#?}", name, &log);
+    }
+    if is_done(&roll_back(&world, "a"), &log)? {
+        let is_touched = |path: &[u8]| {
+            let below = |other: &String| path.starts_with(other.as_bytes()) || other.as_bytes().starts_with(path);
+            touched.iter().any(|other| other.contains('\\') || below(other))
+        };
+        let kept = full.only(|path| !is_touched(path));
+        let now = timeless(&world).only(|path| !is_touched(path));
+        same("others' paths", &kept, &now, &log)?;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn all_work_back_is_the_checkpoint(seed: u64, turns in 1..8_usize) {
+        everything_back_is_the_checkpoint(seed, turns)?;
+    }
+
+    #[test]
+    fn the_order_of_rollbacks_does_not_matter(seed: u64, turns in 2..7_usize) {
+        order_does_not_matter(seed, turns)?;
+    }
+
+    #[test]
+    fn work_on_other_paths_stays_as_it_is(seed: u64, turns in 1..8_usize) {
+        others_paths_stay(seed, turns)?;
+    }
+}
