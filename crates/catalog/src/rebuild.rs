@@ -105,6 +105,9 @@ fn insert_one(
     let name = checkpoints::free_name(connection, &checkpoint.workflow_id, &checkpoint.name)?;
     let seq = checkpoints::insert(connection, checkpoint, &name, true)?;
     snapshots::seal(connection, &checkpoint.seals)?;
+    if let Some(seal) = &checkpoint.ledger_seal {
+        crate::ledger::put_seal(connection, seal)?;
+    }
     Ok(Some(Recovered { seq, name }))
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use wfr_catalog::{CatalogError, EventSeq, Head, ListQuery, NewCheckpoint, NewOperation, NewPoint};
 use wfr_model::checkpoint::{
     CheckpointType, CoverageSummary, FileCounts, FileSystemState, INLINE_PATHS_MAX, Integrity, MANIFEST_VERSION,
-    Manifest, Metadata, ModifiedFile, Predecessor, SealedEvents, Trigger, VerificationStatus,
+    Manifest, Metadata, ModifiedFile, Predecessor, SealedChanges, SealedEvents, Trigger, VerificationStatus,
 };
 use wfr_model::config::DependencyValidation;
 use wfr_model::coverage::Coverage;
@@ -163,6 +163,8 @@ struct Stored<'s> {
     needs: Option<serde_json::Value>,
     /// The look that it is, where the ledger is kept.
     point: Option<NewPoint>,
+    /// The ledger since the last seal, with that look.
+    sealed_ledger: Option<SealedChanges>,
 }
 
 /// Takes a checkpoint.
@@ -179,15 +181,17 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
     let keeps_ledger = request.with_files && ledger::is_kept(open)?;
     let _turn = if keeps_ledger { Some(ledger::turn(session, open)?) } else { None };
     let captured = if request.with_files { Some(capture(open, &writer, session, effort)?) } else { None };
+    let point = match &captured {
+        Some(captured) if keeps_ledger => ledger::joined(open, &writer, &captured.scan, session.now())?,
+        _ => None,
+    };
     let stored = Stored {
+        sealed_ledger: if keeps_ledger { ledger::seal(open, &writer, point.as_ref())? } else { None },
+        point,
         tree: captured.as_ref(),
         state: state::capture(&open.catalog, &writer, &request.workflow)?,
         seals: state::seal(&open.catalog, &writer)?,
         needs: probing.map(|probing| dependencies::kept(how, probing.finish(), session.now())),
-        point: match &captured {
-            Some(captured) if keeps_ledger => ledger::joined(open, &writer, &captured.scan, session.now())?,
-            _ => None,
-        },
     };
     let created = commit(open, &store, writer, request, &stored, session)?;
     if let Some(captured) = &captured {
@@ -360,6 +364,7 @@ fn draft(
             predecessor: predecessor(open)?,
         },
         sealed_events: stored.seals.clone(),
+        sealed_ledger: stored.sealed_ledger,
         metadata: Metadata {
             size_bytes: writer.stored_bytes(),
             compression: open.coding().level.map_or("none".to_owned(), |level| format!("zstd-{level}")),

@@ -211,7 +211,8 @@ impl Ledger for Books<'_> {
         })?;
         // One that cannot be read may name anything: then nothing may go.
         first.map_or(Ok(()), |failure| Err(failure.message))?;
-        Ok(roots.chain(seals).chain(tree).chain(versions).collect())
+        let ledgers = self.catalog.ledger_seals()?.into_iter().map(|object| (ObjectKind::Seal, object));
+        Ok(roots.chain(seals).chain(ledgers).chain(tree).chain(versions).collect())
     }
 
     fn generation(&self) -> Result<i64, LedgerError> {

@@ -12,18 +12,18 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use wfr_capture::attribute::{Opened, Owner, owner};
 use wfr_capture::slice::{Known, bare, is_same, slice};
-use wfr_catalog::{Cancellation, ChangeFilter, ChangeRow, ChangeSeq, ListQuery, NewChange, NewPoint, NewSegment, PathChain, PathKey, PointSeq};
+use wfr_catalog::{Cancellation, ChangeFilter, ChangeRow, ChangeSeq, ListQuery, NewChange, NewPoint, NewSegment, PathChain, PathKey, PointSeq, SealedLedger};
 use wfr_model::change::{Actor, Author, Candidate, Change, Segment, Source};
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::Entry;
 use wfr_model::recovery::RecoveryRecord;
-use wfr_model::checkpoint::CheckpointType;
+use wfr_model::checkpoint::{CheckpointType, SealedChanges};
 use wfr_model::{ChangeId, Digest, PackId, Timestamp, TreePath, WorkflowId};
 use wfr_store::object::hash;
 use wfr_store::scan::{Scan, Sketch};
 use wfr_store::tree::{Finder, Part, decode, encode};
 use wfr_store::writer::{Sealed, Writer};
-use wfr_store::{ObjectKind, Objects, ReadError};
+use wfr_store::{ObjectKind, Objects, ReadError, Sink};
 
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -276,6 +276,24 @@ pub fn joined(open: &Open, writer: &Writer<'_>, scan: &Scan, now: Timestamp) -> 
         point.tree = Some(scan.tree);
     }
     Ok(Some(point))
+}
+
+/// Writes what no checkpoint holds yet of the ledger, with the look that is recorded with the next one.
+pub fn seal(open: &Open, sink: &dyn Sink, next: Option<&NewPoint>) -> Result<Option<SealedChanges>, Failure> {
+    let Some((mut sealed, upto)) = open.catalog.unsealed_ledger()? else { return Ok(None) };
+    sealed.next = next.cloned();
+    let bytes = serde_json::to_vec(&sealed).expect("a ledger has string keys and finite numbers only");
+    Ok(Some(SealedChanges { object: sink.put_new(ObjectKind::Seal, &bytes)?, upto: upto.0 }))
+}
+
+/// The ledger that an object holds.
+pub fn unseal(objects: &dyn Objects, object: &Digest) -> Result<SealedLedger, ReadError> {
+    let bytes = objects.get(ObjectKind::Seal, object)?;
+    serde_json::from_slice(&bytes).map_err(|error| ReadError::Malformed {
+        id: *object,
+        what: "sealed ledger",
+        why: error.to_string(),
+    })
 }
 
 /// Whether later looks may be compared with a tree: it lacks nothing that is known to be there.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wfr_catalog::{
-    Catalog, CatalogError, EventSeq, ListQuery, NewCheckpoint, NewOperation, RecoveredEvent, Unsealed, VaultIdentity,
+    Catalog, CatalogError, ChangeFilter, EventSeq, ListQuery, NewCheckpoint, NewOperation, RecoveredEvent, Unsealed, VaultIdentity,
 };
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
 use wfr_model::event::SealedEvent;
@@ -22,6 +22,7 @@ use wfr_store::pack::{self, Extent, Found};
 use wfr_store::reach::{self, Roots, Seen};
 use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 
+use crate::ledger;
 use crate::state;
 use crate::view;
 
@@ -57,7 +58,9 @@ pub struct Rebuilt {
     pub put_aside: Option<PathBuf>,
     /// Events that came back. Those since the last checkpoint are in no pack.
     pub events: u64,
-    /// Objects with events that are lost or damaged.
+    /// Changes of the ledger that came back, with what they did. Those since the last checkpoint are in no pack.
+    pub changes: u64,
+    /// Objects with events or changes that are lost or damaged.
     pub seals_lost: u64,
     /// What was in the old catalog and is in no pack; `None` where it could not be read.
     pub unsealed: Option<Unsealed>,
@@ -115,6 +118,7 @@ pub fn rebuild(
     let catalog = Catalog::create(&vault.catalog(), &identity)?;
     let lengths: Vec<_> = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
     let (events, seals_lost) = bring_events_back(&store, &catalog, &mut ordered)?;
+    let (changes_back, ledgers_lost) = bring_changes_back(&store, &catalog, &mut ordered)?;
     catalog.insert_recovered(&ordered, &lengths, &audit("rebuild-catalog"))?;
     if !gone.is_empty() {
         catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
@@ -122,7 +126,8 @@ pub fn rebuild(
     let incomplete = gone.len() as u64;
     let lost = lost.into_values().collect();
     let checkpoints = ordered.len() as u64 - incomplete;
-    Ok(Rebuilt { checkpoints, incomplete, lost, put_aside, events, seals_lost, unsealed })
+    let seals_lost = seals_lost + ledgers_lost;
+    Ok(Rebuilt { checkpoints, incomplete, lost, put_aside, events, changes: changes_back, seals_lost, unsealed })
 }
 
 /// Brings the events back that the checkpoints' seals hold. Returns how many came, and how many seals cannot be read:
@@ -146,6 +151,29 @@ fn bring_events_back(
     }
     ordered.iter_mut().for_each(|new| new.seals.retain(|seal| !lost.contains(&seal.object)));
     Ok((events, lost.len() as u64))
+}
+
+/// Brings the ledger back that the checkpoints' seals hold, oldest first. Returns how many changes there are then, and how
+/// many seals cannot be read: these are taken off their checkpoints.
+fn bring_changes_back(
+    store: &Store,
+    catalog: &Catalog,
+    ordered: &mut [NewCheckpoint],
+) -> Result<(u64, u64), CatalogError> {
+    let mut lost = 0;
+    for new in ordered.iter_mut() {
+        let Some(seal) = new.ledger_seal else { continue };
+        match ledger::unseal(store, &seal.object) {
+            Ok(mut sealed) => {
+                if let Some(next) = &mut sealed.next {
+                    next.checkpoint_id = Some(new.checkpoint_id.clone());
+                }
+                catalog.insert_sealed_ledger(&sealed)?;
+            }
+            Err(_) => (lost, new.ledger_seal) = (lost + 1, None),
+        }
+    }
+    Ok((catalog.changes(&ChangeFilter::default())?.len() as u64, lost))
 }
 
 fn recovered(sealed: SealedEvent) -> RecoveredEvent {

@@ -2,7 +2,7 @@
 //!
 //! Owns the order of a recovery and what a failure leads to. Refuses to plan and to record: the caller does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -407,7 +407,9 @@ impl Committed {
         let head = &self.redo.head;
         let staging = open_staging(&root, &head.mounts, &head.recovery)?;
         let manner = Manner { exact_mtime: head.exact_mtime, with_owner: head.with_owner };
-        let ground = Ground { root: root.as_fd(), staging: &staging, objects: environment.objects, manner };
+        let ours = self.ours();
+        let objects = environment.objects;
+        let ground = Ground { root: root.as_fd(), staging: &staging, objects, manner, ours: &ours };
         self.lift(&root, true)?;
         let (ends, reason) = self.forward(environment, &ground);
         if let Some(reason) = reason {
@@ -435,7 +437,9 @@ impl Committed {
         let head = &self.redo.head;
         let staging = open_staging(&root, &head.mounts, &head.recovery)?;
         let manner = Manner { exact_mtime: head.exact_mtime, with_owner: head.with_owner };
-        let ground = Ground { root: root.as_fd(), staging: &staging, objects: environment.objects, manner };
+        let ours = self.ours();
+        let objects = environment.objects;
+        let ground = Ground { root: root.as_fd(), staging: &staging, objects, manner, ours: &ours };
         self.lift(&root, true)?;
         let failed = self.back(&ground);
         self.lift(&root, false)?;
@@ -455,6 +459,11 @@ impl Committed {
             .collect();
         let status = if stuck.is_empty() { RecoveryStatus::TakenBack } else { RecoveryStatus::Partial };
         Ok(Outcome { status, report, reason: None })
+    }
+
+    /// What the steps put in place, by device and inode.
+    fn ours(&self) -> HashSet<(u64, u64)> {
+        self.redo.steps.iter().filter_map(|step| step.staged).collect()
     }
 
     /// The ends of all steps, or why everything must be taken back.

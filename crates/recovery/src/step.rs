@@ -3,6 +3,7 @@
 //! Owns the slot rules: a step looks at what stands in its staging slot and at its target, and knows from the two how
 //! far it is. Nothing is unlinked here. Refuses to decide what a failure means for the rest.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ pub(crate) struct Ground<'g> {
     pub(crate) staging: &'g [Staging],
     pub(crate) objects: &'g dyn Objects,
     pub(crate) manner: Manner,
+    /// What all steps of the recovery put in place, by device and inode.
+    pub(crate) ours: &'g HashSet<(u64, u64)>,
 }
 
 /// How a step ended, in finer words than the report's.
@@ -64,6 +67,7 @@ pub(crate) fn run(ground: &Ground<'_>, number: usize, step: &RedoStep) -> Ended 
         // The directory is gone, or a link or a file stands in its place: somebody's edit.
         Err(error) if is_moved_away(&error) => match step.action {
             Action::Delete | Action::RemoveDir if error.kind() == io::ErrorKind::NotFound => Ended::Done,
+            Action::Delete | Action::RemoveDir if is_below_ours(ground, step) => Ended::Done,
             _ => Ended::KeptEdit,
         },
         Err(error) => Ended::Failed(error.to_string()),
@@ -81,6 +85,19 @@ pub(crate) fn take_back(ground: &Ground<'_>, number: usize, step: &RedoStep) -> 
 fn is_moved_away(error: &io::Error) -> bool {
     // ELOOP: a symbolic link; ENOTDIR: a file; EXDEV: it leads out of the workspace.
     error.kind() == io::ErrorKind::NotFound || matches!(error.raw_os_error(), Some(40 | 20 | 18))
+}
+
+/// Whether a later step has put something in the place of a directory above: then what was in it went before.
+fn is_below_ours(ground: &Ground<'_>, step: &RedoStep) -> bool {
+    let mut at = step.path.parent();
+    while let Some(dir) = at.filter(|dir| !dir.is_root()) {
+        if let Ok(above) = beneath::parent(ground.root, &dir) {
+            let found = look(&above, os(dir.name())).ok().flatten();
+            return found.is_some_and(|slot| ground.ours.contains(&slot.identity()));
+        }
+        at = dir.parent();
+    }
+    false
 }
 
 fn with_site<T>(
@@ -260,8 +277,11 @@ fn remove_dir(site: &Site<'_>) -> io::Result<Ended> {
             Some(2) => Ok(Ended::Done),
             // ENOTEMPTY, and EBUSY for a mount point: something in it stays.
             Some(39 | 17 | 16) => Ok(Ended::NotEmpty),
-            // ENOTDIR: somebody put something else there.
-            Some(20) => Ok(Ended::KeptEdit),
+            // ENOTDIR: something else is there; a later step's, where this is done again, else somebody's.
+            Some(20) => {
+                let is_ours = site.target()?.is_some_and(|slot| site.ground.ours.contains(&slot.identity()));
+                Ok(if is_ours { Ended::Done } else { Ended::KeptEdit })
+            }
             _ => Err(error),
         },
     }

@@ -42,6 +42,9 @@ impl Catalog {
                 snapshots::settle(transaction, &new.workflow_id, &new.checkpoint_id, &Snapshot { state, upto })?;
             }
             snapshots::seal(transaction, &new.seals)?;
+            if let Some(seal) = &new.ledger_seal {
+                crate::ledger::put_seal(transaction, seal)?;
+            }
             if let Some(point) = &new.point {
                 crate::ledger::insert(transaction, point)?;
             }
@@ -187,6 +190,7 @@ mod tests {
             state: None,
             state_upto: None,
             seals: vec![],
+            ledger_seal: None,
             point: None,
         }
     }

@@ -21,7 +21,7 @@ pub use roots::{ChainLink, Root};
 pub(crate) use row::{SELECT, decode};
 
 use crate::events::{EventSeq, Seal};
-use crate::ledger::NewPoint;
+use crate::ledger::{LedgerSeal, NewPoint, PointSeq};
 
 /// A checkpoint's place in the catalog's order: the newer one has the greater number, whatever clocks said.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -100,6 +100,8 @@ pub struct NewCheckpoint {
     pub state_upto: Option<EventSeq>,
     /// The events that it seals.
     pub seals: Vec<Seal>,
+    /// The part of the ledger that it seals; `None` where there is nothing new of it.
+    pub ledger_seal: Option<LedgerSeal>,
     /// The look at the tree that it is; `None` where nobody keeps the ledger.
     pub point: Option<NewPoint>,
 }
@@ -138,6 +140,9 @@ impl NewCheckpoint {
                 .iter()
                 .map(|seal| Seal { object: seal.object, upto: EventSeq(seal.upto) })
                 .collect(),
+            ledger_seal: manifest
+                .sealed_ledger
+                .map(|seal| LedgerSeal { object: seal.object, upto: PointSeq(seal.upto) }),
             point: None,
         }
     }

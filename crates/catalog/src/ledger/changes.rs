@@ -94,8 +94,7 @@ impl Catalog {
 
     /// The change at a place in the order; `None` where there is none.
     pub fn change_at(&self, seq: ChangeSeq) -> Result<Option<ChangeRow>, CatalogError> {
-        let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE seq = ?1"))?;
-        Ok(statement.query_row([seq.0], decode).optional()?)
+        at(&self.connection, seq)
     }
 
     /// Changes whose ids begin with a text, newest first, at most `limit`.
@@ -106,6 +105,11 @@ impl Catalog {
         let rows = statement.query_map((prefix, limit), decode)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+}
+
+pub(super) fn at(connection: &Connection, seq: ChangeSeq) -> Result<Option<ChangeRow>, CatalogError> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE seq = ?1"))?;
+    Ok(statement.query_row([seq.0], decode).optional()?)
 }
 
 pub(super) fn seq_of(connection: &Connection, id: &ChangeId) -> Result<i64, CatalogError> {

@@ -5,9 +5,11 @@
 
 mod changes;
 mod points;
+mod sealed;
 mod segments;
 
 use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
 use wfr_model::change::Change;
 use wfr_model::{ChangeId, CheckpointId, Digest, Timestamp, WorkflowId};
 
@@ -16,23 +18,27 @@ use crate::error::CatalogError;
 
 pub use changes::{ChangeFilter, ChangeRow, ChangeSeq};
 pub use points::Present;
+pub use sealed::{LedgerSeal, SealedLedger};
+pub(crate) use sealed::put_seal;
 pub use segments::{PathChain, SegmentRow};
 
 /// A point's place in the order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct PointSeq(pub i64);
 
 /// A path as the ledger keeps it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct PathKey {
     /// Finds it; the same for the same path.
+    #[serde(with = "sealed::bytes")]
     pub key: Vec<u8>,
     /// The path itself where the key is not.
+    #[serde(with = "sealed::maybe")]
     pub sealed: Option<Vec<u8>>,
 }
 
 /// What was found at a path.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NewSegment {
     /// Where.
     pub path: PathKey,
@@ -41,13 +47,15 @@ pub struct NewSegment {
     /// Whether it is, by definition, what replaying the live changes gives.
     pub replayed: bool,
     /// What was there before; `None`: nothing.
+    #[serde(with = "sealed::maybe")]
     pub before: Option<Vec<u8>>,
     /// What is there now; `None`: nothing.
+    #[serde(with = "sealed::maybe")]
     pub after: Option<Vec<u8>>,
 }
 
 /// A change that begins, or that ends as soon as it is recorded.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct NewChange {
     /// It.
     pub change: Change,
@@ -58,7 +66,7 @@ pub struct NewChange {
 }
 
 /// A word on whether a change counts at a path.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Cancellation {
     /// Where.
     pub path: PathKey,
@@ -71,7 +79,7 @@ pub struct Cancellation {
 }
 
 /// A look at the tree, and all that goes with it.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct NewPoint {
     /// The point that it follows; `None`: it is the first.
     pub after: Option<PointSeq>,

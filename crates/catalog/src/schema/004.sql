@@ -71,3 +71,9 @@ CREATE TABLE cancellations (
   cancelled  INTEGER NOT NULL CHECK (cancelled IN (0, 1)),
   PRIMARY KEY (path_id, change, by_change)
 ) STRICT, WITHOUT ROWID;
+
+-- Objects that hold the ledger up to a point, in their order: what a rebuild reads. They outlive their checkpoints.
+CREATE TABLE ledger_seals (
+  object      BLOB    PRIMARY KEY NOT NULL CHECK (length(object) = 32),
+  upto_point  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

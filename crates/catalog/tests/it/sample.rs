@@ -91,6 +91,7 @@ pub fn checkpoint(number: u64) -> NewCheckpoint {
         state: None,
         state_upto: None,
         seals: vec![],
+        ledger_seal: None,
         point: None,
     }
 }

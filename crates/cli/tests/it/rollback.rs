@@ -349,3 +349,30 @@ fn lines_and_paths_know_who_wrote_them() {
     let patch = world.ok(&["log", "--agent", "b", "--patch"]);
     assert!(patch.result("changes")[0]["paths"][0]["patch"].as_str().unwrap().contains("+by b"));
 }
+
+#[test]
+fn a_lost_catalog_comes_back_with_whose_work_it_was() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (11, "by b")])));
+    world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
+    world.put("work/mine.txt", "mine");
+    let open = world.begin("c", &[]);
+    world.put("work/of_c.txt", "c");
+    world.checkpoint("last");
+    let before = world.ok(&["log", "--limit", "100"]).json["result"].clone();
+    for file in fs::read_dir(world.vault()).unwrap() {
+        let file = file.unwrap();
+        if file.file_name().to_string_lossy().starts_with("catalog.db") {
+            fs::remove_file(file.path()).unwrap();
+        }
+    }
+    world.ok(&["doctor", "--rebuild-catalog"]);
+    let after = world.ok(&["log", "--limit", "100"]).json["result"].clone();
+    assert_eq!(before, after);
+    assert_eq!(paths(&world.end(&open)["paths"]), ["work/of_c.txt"]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    assert!(world.has("work/mine.txt") && world.has("work/of_c.txt"));
+    world.ok(&["doctor"]);
+}

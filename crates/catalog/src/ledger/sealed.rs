@@ -1,0 +1,223 @@
+//! The ledger as checkpoints seal it: all rows since the last seal, and the look that the checkpoint itself is.
+//!
+//! Owns what a rebuild puts back. Refuses to know the object that holds it.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+use wfr_model::{CheckpointId, Digest, Timestamp};
+
+use super::changes::{self, ChangeRow, ChangeSeq};
+use super::{NewChange, NewPoint, PathKey, PointSeq};
+use crate::catalog::Catalog;
+use crate::columns;
+use crate::error::CatalogError;
+
+/// A seal: the object, and how far it goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LedgerSeal {
+    /// The object.
+    pub object: Digest,
+    /// The last point whose rows are in it.
+    pub upto: PointSeq,
+}
+
+/// The ledger's rows since a point, under the numbers that they have.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct SealedLedger {
+    points: Vec<Point>,
+    changes: Vec<Numbered>,
+    paths: Vec<(i64, PathKey)>,
+    segments: Vec<Segment>,
+    /// Path, change, by which change, whether it is taken back.
+    cancellations: Vec<(i64, i64, i64, bool)>,
+    /// The look that is recorded with the checkpoint itself, and has no number yet.
+    pub next: Option<NewPoint>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Point {
+    seq: i64,
+    at: Timestamp,
+    tree: Option<Digest>,
+    checkpoint_id: Option<CheckpointId>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Numbered {
+    seq: i64,
+    new: NewChange,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Segment {
+    path: i64,
+    point: i64,
+    change: i64,
+    replayed: bool,
+    #[serde(with = "maybe")]
+    before: Option<Vec<u8>>,
+    #[serde(with = "bytes")]
+    after: Vec<u8>,
+}
+
+impl Catalog {
+    /// What no seal holds yet of the ledger; `None` where nobody keeps one.
+    pub fn unsealed_ledger(&self) -> Result<Option<(SealedLedger, PointSeq)>, CatalogError> {
+        self.read(|transaction| {
+            let Some(last) = super::points::last(transaction)? else { return Ok(None) };
+            let sql = "SELECT coalesce(max(upto_point), 0) FROM ledger_seals";
+            let from: i64 = transaction.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+            Ok(Some((gather(transaction, from)?, last)))
+        })
+    }
+
+    /// The objects of all seals, oldest first.
+    pub fn ledger_seals(&self) -> Result<Vec<Digest>, CatalogError> {
+        let mut statement = self.connection.prepare_cached("SELECT object FROM ledger_seals ORDER BY upto_point")?;
+        let objects = statement.query_map([], |row| columns::digest(row, 0))?;
+        Ok(objects.collect::<Result<_, _>>()?)
+    }
+
+    /// Puts sealed rows back into a catalog that is built again; those that are there stay. The seals come in their order.
+    pub fn insert_sealed_ledger(&self, sealed: &SealedLedger) -> Result<(), CatalogError> {
+        self.write(|transaction| put_back(transaction, sealed))
+    }
+}
+
+pub(crate) fn put_seal(connection: &Connection, seal: &LedgerSeal) -> Result<(), CatalogError> {
+    let sql = "INSERT INTO ledger_seals (object, upto_point) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    connection.prepare_cached(sql)?.execute((seal.object.0, seal.upto.0))?;
+    Ok(())
+}
+
+fn gather(connection: &Connection, from: i64) -> Result<SealedLedger, CatalogError> {
+    let mut sealed = SealedLedger::default();
+    let mut statement =
+        connection.prepare_cached("SELECT seq, at, tree, checkpoint_id FROM points WHERE seq > ?1 ORDER BY seq")?;
+    let points = statement.query_map([from], |row| {
+        let (seq, at) = (row.get(0)?, columns::time(row, 1)?);
+        Ok(Point { seq, at, tree: columns::digest_or_null(row, 2)?, checkpoint_id: columns::id_or_null(row, 3)? })
+    })?;
+    sealed.points = points.collect::<Result<_, _>>()?;
+    let mut statement = connection.prepare_cached(
+        "SELECT path_id, point, change, replayed, before, after FROM segments WHERE point > ?1 ORDER BY point, path_id",
+    )?;
+    let segments = statement.query_map([from], |row| {
+        let (path, point, change) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Segment { path, point, change, replayed: row.get(3)?, before: row.get(4)?, after: row.get(5)? })
+    })?;
+    sealed.segments = segments.collect::<Result<_, _>>()?;
+    // A change may have been open when the last seal was made: what has to do with later points is told again.
+    let begun = sealed.points.first().map_or(Timestamp(i64::MAX), |point| point.at);
+    let sql = "SELECT seq FROM changes WHERE ended_at IS NULL OR ended_at >= ?2
+               UNION SELECT change FROM segments WHERE point > ?1
+               UNION SELECT by_change FROM cancellations WHERE by_change IN
+                 (SELECT seq FROM changes WHERE ended_at IS NULL OR ended_at >= ?2) ORDER BY 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let seqs = statement.query_map((from, begun.0), |row| row.get(0).map(ChangeSeq))?;
+    let seqs: Vec<ChangeSeq> = seqs.collect::<Result<_, _>>()?;
+    for seq in &seqs {
+        let Some(ChangeRow { change, declared, parent, .. }) = changes::at(connection, *seq)? else { continue };
+        let parent = parent.map(|seq| changes::at(connection, seq)).transpose()?.flatten();
+        let parent = parent.map(|row| row.change.change_id);
+        sealed.changes.push(Numbered { seq: seq.0, new: NewChange { change, declared, parent } });
+    }
+    let mut statement =
+        connection.prepare_cached("SELECT path_id, change, cancelled FROM cancellations WHERE by_change = ?1")?;
+    for seq in &seqs {
+        let found = statement.query_map([seq.0], |row| Ok((row.get(0)?, row.get(1)?, seq.0, row.get(2)?)))?;
+        sealed.cancellations.extend(found.collect::<Result<Vec<_>, _>>()?);
+    }
+    let mut paths: Vec<i64> = sealed.segments.iter().map(|segment| segment.path).collect();
+    paths.extend(sealed.cancellations.iter().map(|one| one.0));
+    paths.sort_unstable();
+    paths.dedup();
+    let mut statement = connection.prepare_cached("SELECT key, sealed FROM paths WHERE path_id = ?1")?;
+    for path in paths {
+        let key = statement.query_row([path], |row| Ok(PathKey { key: row.get(0)?, sealed: row.get(1)? }))?;
+        sealed.paths.push((path, key));
+    }
+    Ok(sealed)
+}
+
+fn put_back(connection: &Connection, sealed: &SealedLedger) -> Result<(), CatalogError> {
+    let sql = "INSERT INTO points (seq, at, tree, checkpoint_id) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    let mut statement = connection.prepare_cached(sql)?;
+    for Point { seq, at, tree, checkpoint_id } in &sealed.points {
+        let id = checkpoint_id.as_ref().map(CheckpointId::as_str);
+        statement.execute((seq, at.0, tree.map(|tree| tree.0), id))?;
+    }
+    for Numbered { seq, new } in &sealed.changes {
+        let known: Option<Option<i64>> = connection
+            .prepare_cached("SELECT ended_at FROM changes WHERE seq = ?1")?
+            .query_row([seq], |row| row.get(0))
+            .optional()?;
+        match (known, new.change.ended_at) {
+            (None, _) => {
+                changes::insert(connection, new)?;
+                let sql = "UPDATE changes SET seq = ?2 WHERE change_id = ?1";
+                connection.execute(sql, (new.change.change_id.as_str(), seq))?;
+            }
+            (Some(None), Some(at)) => changes::end(connection, &new.change.change_id, at)?,
+            _ => {}
+        }
+    }
+    let mut statement =
+        connection.prepare_cached("INSERT INTO paths (path_id, key, sealed) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
+    for (path, PathKey { key, sealed }) in &sealed.paths {
+        statement.execute((path, key, sealed))?;
+    }
+    let sql = "INSERT INTO segments (path_id, point, change, replayed, before, after) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT DO NOTHING";
+    let mut statement = connection.prepare_cached(sql)?;
+    for Segment { path, point, change, replayed, before, after } in &sealed.segments {
+        statement.execute(params![path, point, change, replayed, before, after])?;
+    }
+    let sql = "INSERT INTO cancellations (path_id, change, by_change, cancelled) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT DO NOTHING";
+    let mut statement = connection.prepare_cached(sql)?;
+    for one in &sealed.cancellations {
+        statement.execute(*one)?;
+    }
+    match &sealed.next {
+        // A later seal has it under its number.
+        Some(next) if super::points::last(connection)? == next.after => super::insert(connection, next).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) mod bytes {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        read(&String::deserialize(deserializer)?).ok_or_else(|| serde::de::Error::custom("hexadecimal digits are expected"))
+    }
+
+    pub(super) fn read(text: &str) -> Option<Vec<u8>> {
+        let pair = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+        (0..text.len()).step_by(2).map(pair).collect()
+    }
+}
+
+/// The same where there may be none.
+pub(super) mod maybe {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => super::bytes::serialize(bytes, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let read = |text: String| super::bytes::read(&text).ok_or_else(|| serde::de::Error::custom("hexadecimal digits"));
+        text.map(read).transpose()
+    }
+}
