@@ -157,4 +157,6 @@ impl<'a> Texts<'a> {
 }
 
 #[cfg(test)]
+mod beside_git;
+#[cfg(test)]
 mod tests;

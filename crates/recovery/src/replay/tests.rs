@@ -126,6 +126,13 @@ fn a_run_is_merged_once() {
 }
 
 #[test]
+fn a_second_opinion_that_differs_is_a_conflict() {
+    // At once the run gives `dadba`; edit by edit another `d` counts as the one that it deletes.
+    assert_eq!(said("adba r ada k adada k dada"), "SecondOpinion 2..=3");
+    assert_eq!(said("faadd r faad k fad k fadd"), "SecondOpinion 2..=3");
+}
+
+#[test]
 fn edits_that_touch_are_a_conflict_of_their_run() {
     assert_eq!(said("abc r aBc k aBC"), "1 lines 2..=2");
     let (Replayed { outcome, .. }, shelf) = replayed("abc r aBc k aBC k aBCd");
