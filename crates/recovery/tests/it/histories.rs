@@ -19,7 +19,7 @@ const LATER_MAX: usize = 19;
 const BEFORE_MAX: usize = 5;
 
 /// Cases that are tried, of all that there are.
-const CASES: usize = 400;
+const CASES: usize = 300;
 
 /// The contents of all versions.
 type Shelf = HashMap<Digest, Vec<u8>>;
