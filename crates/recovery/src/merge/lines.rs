@@ -18,7 +18,7 @@ pub(super) fn count(text: &[u8]) -> usize {
 /// Gives each different line a number, from 0 on.
 #[derive(Default)]
 pub(super) struct Interner<'a> {
-    numbers: HashMap<&'a [u8], u32>,
+    numbers: HashMap<&'a [u8], u32, foldhash::fast::RandomState>,
 }
 
 impl<'a> Interner<'a> {

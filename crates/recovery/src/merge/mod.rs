@@ -27,13 +27,13 @@ use lines::Interner;
 use regions::{Region, Whose, regions};
 
 /// A text of more bytes is not merged.
-pub const BYTES_MAX: u64 = 64 << 20;
+pub const BYTES_MAX: u64 = 32 << 20;
 
 /// A text of more lines is not merged.
-pub const LINES_MAX: usize = 2 << 20;
+pub const LINES_MAX: usize = 1 << 20;
 
 /// Steps of comparing (a diagonal looked at, a line passed) after which two texts count as too different: a few seconds.
-const STEPS_MAX: u64 = 1 << 30;
+const STEPS_MAX: u64 = 1 << 28;
 
 /// So many first bytes are searched for a NUL, as git does.
 const PROBE_BYTES: usize = 8000;
@@ -156,5 +156,7 @@ impl<'a> Texts<'a> {
     }
 }
 
+#[cfg(test)]
+mod beside_git;
 #[cfg(test)]
 mod tests;

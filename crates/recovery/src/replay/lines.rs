@@ -98,7 +98,7 @@ impl Stories<'_> {
     /// Adds one version.
     fn add(&mut self, number: usize, texts: &mut Texts<'_>) -> Result<(), ReadError> {
         let Self { chain, hasher, of, .. } = self;
-        for_lines(chain.version(number), texts, |line| {
+        let is_text = for_lines(chain.version(number), texts, |line| {
             let fresh =
                 || Story { brought: number, last: usize::MAX, is_twice: false, taken_by_kept: false, made_anew: false };
             let story = of.entry(hasher.hash_one(line)).or_insert_with(fresh);
@@ -107,7 +107,12 @@ impl Stories<'_> {
                 last if last == number => story.is_twice = true,
                 _ => story.go_on(chain, number),
             }
-        })
+        })?;
+        if !is_text && number > self.start && *chain.mark(number) == Mark::Kept {
+            // What was deleted or made something else as a whole: with that went what removed edits had taken away before.
+            of.values_mut().for_each(|story| story.taken_by_kept = true);
+        }
+        Ok(())
     }
 
     fn judge(mut self, result: &Version, texts: &mut Texts<'_>) -> Result<Option<Note>, ReadError> {
@@ -155,17 +160,17 @@ fn show(lines: &mut Vec<Line>, story: &Story, line: &[u8]) {
     }
 }
 
-/// Calls `each` with the lines of a version that have a letter or digit. What is no text has none.
-fn for_lines(version: &Version, texts: &mut Texts<'_>, mut each: impl FnMut(&[u8])) -> Result<(), ReadError> {
+/// Calls `each` with the lines of a version that have a letter or digit. Whether it is a text: what is none has no lines.
+fn for_lines(version: &Version, texts: &mut Texts<'_>, mut each: impl FnMut(&[u8])) -> Result<bool, ReadError> {
     let Some(content) = entries::content(version).filter(|content| content.size <= merge::BYTES_MAX) else {
-        return Ok(());
+        return Ok(false);
     };
     let text = texts.get(content)?;
     if merge::is_binary(&text) {
-        return Ok(());
+        return Ok(false);
     }
     let says_something = |line: &&[u8]| line.iter().any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     lines.filter(says_something).for_each(&mut each);
-    Ok(())
+    Ok(true)
 }

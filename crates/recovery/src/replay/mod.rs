@@ -22,7 +22,7 @@ mod walk;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use wfr_model::entry::{Content, Entry};
+use wfr_model::entry::{Content, Entry, Node};
 use wfr_store::object::{Objects, ReadError};
 
 use crate::merge::{self, ConflictHunk, Labels};
@@ -123,7 +123,8 @@ pub enum Outcome {
 pub struct Merged {
     /// Its metadata and what it is; the time is that of the last edit in it.
     pub entry: Entry,
-    /// The content, where no version has it: a blob that is not in the store. `None`: only metadata is new.
+    /// The content, where no version has it and the store may not: whoever stores it learns how it is cut into chunks, which
+    /// `entry` does not say. `None`: only metadata is new.
     pub text: Option<Vec<u8>>,
 }
 
@@ -203,9 +204,11 @@ pub fn replay(chain: &Chain, read: &Read<'_>) -> Result<Replayed, ReadError> {
     let mut texts = Texts::new(read);
     let Walked { found, start, mut notes } = Walk::new(chain, Grouping::Runs, &mut texts).result()?;
     let state = match found {
-        Err(conflict) => return Ok(Replayed { outcome: Outcome::Conflict(conflict), notes }),
+        Err(conflict) => return Ok(Replayed { outcome: Outcome::Conflict(conflict), notes: Vec::new() }),
         Ok(state) => state,
     };
+    // Where it came again behind its deletion there is nothing to say of that.
+    notes.retain(|_| state.entry.is_none());
     if let Some(run) = walk::worth_a_second_opinion(chain) {
         if texts::bytes(chain) > texts::TOGETHER_MAX {
             notes.push(Note::NoSecondOpinion);
@@ -222,14 +225,23 @@ pub fn replay(chain: &Chain, read: &Read<'_>) -> Result<Replayed, ReadError> {
     Ok(Replayed { outcome: outcome(chain, state, &texts), notes })
 }
 
-/// The result by the number of a version, if there is one like it.
+/// The result by the number of a version, if there is one like it, or with the content of one.
 fn outcome(chain: &Chain, state: State, texts: &Texts<'_>) -> Outcome {
-    let Some(entry) = &state.entry else { return Outcome::Absent };
-    let alike = || (0..=chain.last()).rev().find(|number| entries::same(chain.version(*number), &state.entry));
-    match state.version.or_else(alike) {
-        Some(number) => Outcome::Version(number),
-        None => Outcome::Merged(Merged { entry: entry.clone(), text: texts.made(&state.entry) }),
+    let versions = || (0..=chain.last()).rev();
+    let alike = || versions().find(|number| entries::same(chain.version(*number), &state.entry));
+    if let Some(number) = state.version.or_else(alike) {
+        return if state.entry.is_some() { Outcome::Version(number) } else { Outcome::Absent };
     }
+    let text = texts.made(&state.entry);
+    let Some(mut entry) = state.entry else { return Outcome::Absent };
+    if let Node::File(content) = &mut entry.node {
+        let mut held = versions().filter_map(|number| entries::content(chain.version(number)));
+        if let Some(held) = held.find(|held| held.hash == content.hash) {
+            *content = *held;
+            return Outcome::Merged(Merged { entry, text: None });
+        }
+    }
+    Outcome::Merged(Merged { entry, text })
 }
 
 impl Conflict {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use wfr_model::Digest;
-use wfr_model::entry::{Meta, Node};
+use wfr_model::entry::Meta;
 use wfr_model::time::FileTime;
 use wfr_store::object::hash;
 
@@ -126,6 +126,13 @@ fn a_run_is_merged_once() {
 }
 
 #[test]
+fn a_second_opinion_that_differs_is_a_conflict() {
+    // At once the run gives `dadba`; edit by edit another `d` counts as the one that it deletes.
+    assert_eq!(said("adba r ada k adada k dada"), "SecondOpinion 2..=3");
+    assert_eq!(said("faadd r faad k fad k fadd"), "SecondOpinion 2..=3");
+}
+
+#[test]
 fn edits_that_touch_are_a_conflict_of_their_run() {
     assert_eq!(said("abc r aBc k aBC"), "1 lines 2..=2");
     let (Replayed { outcome, .. }, shelf) = replayed("abc r aBc k aBC k aBCd");
@@ -222,6 +229,11 @@ fn lines_that_are_missing_are_shown() {
 fn a_kept_deletion_stays_and_is_noted() {
     assert_eq!(told("abc r aBc k -"), ("absent".to_owned(), vec![Note::KeptDeletion { edit: 2 }]));
     assert_eq!(said("abc k aBc k - r x"), "absent");
+    // A return to nothing is a deletion, too, unless only removed edits made what it deletes.
+    assert_eq!(told("- k abc r aBc k -"), ("absent".to_owned(), vec![Note::KeptDeletion { edit: 3 }]));
+    assert_eq!(said("- r abc k -"), "absent");
+    // What comes again is no deletion.
+    assert_eq!(said("abc r aBc k - r - k x"), "version 4");
 }
 
 #[test]
@@ -247,6 +259,9 @@ fn absent_is_not_empty() {
 fn mode_owner_and_attributes_merge_by_themselves() {
     assert_eq!(said("abc r abC k abC+x"), "abc+x");
     assert_eq!(said("abc r abc+x k abC+x"), "version 2".replace("version 2", "abC"));
+    // The content is the first version's: it is not a new one.
+    let (replayed, _) = replayed("abcde r abcdE k abcdE+x");
+    assert!(matches!(replayed.outcome, Outcome::Merged(Merged { text: None, .. })));
     assert_eq!(said("abc r abc:3 k abC:3"), "abC");
     assert_eq!(said("abc r abc+x k abc:3+x".replace(":3+x", "+x:3").as_str()), "abc:3");
     assert_eq!(said("abc:1 r abc:2 k abc:3"), "Owner 2..=2");
@@ -344,6 +359,37 @@ proptest! {
         let (replayed, ..) = without(&words, |number| goes[number - 1]);
         let (again, ..) = without(&words, |number| goes[number - 1]);
         prop_assert_eq!(replayed, again);
+    }
+
+    #[test]
+    fn one_removal_then_another_is_both_at_once((words, goes) in any_chain(), then in prop::collection::vec(any::<bool>(), 8)) {
+        let (both, ..) = without(&words, |number| goes[number - 1] || then[number - 1]);
+        let (first, mut chain, mut shelf) = without(&words, |number| goes[number - 1]);
+        let after = match first.outcome {
+            Outcome::Conflict(_) => None,
+            outcome => {
+                if let Outcome::Merged(Merged { entry, text: Some(text) }) = &outcome {
+                    shelf.insert(entries::content(&Some(entry.clone())).unwrap().hash, text.clone());
+                }
+                Some(entry(&outcome, &chain))
+            }
+        };
+        let Some(after) = after else { return Ok(()) };
+        let gone = chain.removed(chain.last() + 1).collect();
+        chain.edits.push(Edit { mark: Mark::Neutral { gone: Some(gone) }, after });
+        let read = |content: &Content| Ok(shelf[&content.hash].clone());
+        // Nothing more goes: what the recovery left.
+        let again = replay(&chain, &read).unwrap();
+        prop_assert!(entries::same(&entry(&again.outcome, &chain), chain.version(chain.last())));
+        for (edit, goes) in chain.edits.iter_mut().zip(&then) {
+            if *goes && edit.mark == Mark::Kept {
+                edit.mark = Mark::Removed;
+            }
+        }
+        match (replay(&chain, &read).unwrap().outcome, both.outcome) {
+            (Outcome::Conflict(one), Outcome::Conflict(other)) => prop_assert_eq!(one.kind, other.kind),
+            (one, other) => prop_assert!(entries::same(&entry(&one, &chain), &entry(&other, &chain))),
+        }
     }
 
     #[test]

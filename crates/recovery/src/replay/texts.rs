@@ -14,7 +14,7 @@ use super::{Chain, Read, Version, entries};
 use crate::merge;
 
 /// Above so many bytes a chain's versions are not looked at one by one.
-pub(super) const TOGETHER_MAX: u64 = 256 << 20;
+pub(super) const TOGETHER_MAX: u64 = 128 << 20;
 
 /// Contents that were read or made.
 pub(super) struct Texts<'a> {

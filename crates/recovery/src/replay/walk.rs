@@ -151,7 +151,13 @@ impl<'a, 'b> Walk<'a, 'b> {
         let before = |at: usize| self.results[at].clone().unwrap_or_else(|| Ok(self.version(at)));
         match *source {
             Source::Version => Ok(Ok(self.version(number))),
-            Source::Result(earlier) => Ok(before(earlier)),
+            Source::Result(earlier) => {
+                let result = before(earlier);
+                if self.deletes(earlier, number) {
+                    self.notes.push(Note::KeptDeletion { edit: number });
+                }
+                Ok(result)
+            }
             Source::Merge { from } => {
                 let ours = before(from - 1);
                 self.merge(from..=number, ours)
@@ -165,7 +171,9 @@ impl<'a, 'b> Walk<'a, 'b> {
         let ours = match ours {
             Ok(ours) => ours,
             // Whatever it would have been: it is deleted.
-            Err(_) if self.chain.version(theirs).is_none() => return Ok(Ok(self.deleted(theirs))),
+            Err(_) if self.chain.version(base).is_some() && self.chain.version(theirs).is_none() => {
+                return Ok(Ok(self.deleted(theirs)));
+            }
             Err(conflict) => return Ok(Err(conflict)),
         };
         let merged = entries::merge(self.chain.version(base), &ours.entry, self.chain.version(theirs), self.texts)?;
@@ -179,6 +187,12 @@ impl<'a, 'b> Walk<'a, 'b> {
                 Err(Box::new(Conflict { kind, run, ours: ours.entry, ours_text }))
             }
         })
+    }
+
+    /// Whether a kept edit that leads back to an earlier version deletes what others that are kept had made.
+    fn deletes(&self, earlier: usize, number: usize) -> bool {
+        let is_kept = |at: usize| *self.chain.mark(at) == Mark::Kept;
+        is_kept(number) && self.chain.version(number).is_none() && (earlier + 1..number).any(is_kept)
     }
 
     fn deleted(&mut self, edit: usize) -> State {

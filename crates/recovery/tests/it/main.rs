@@ -6,5 +6,7 @@
 mod exact;
 mod git;
 mod ground;
+mod histories;
+mod history;
 mod merge;
 mod races;
