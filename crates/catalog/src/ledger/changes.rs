@@ -118,17 +118,19 @@ pub(super) fn seq_of(connection: &Connection, id: &ChangeId) -> Result<i64, Cata
     found.ok_or_else(|| CatalogError::not_found("change", id))
 }
 
-pub(super) fn insert(connection: &Connection, new: &NewChange) -> Result<(), CatalogError> {
+/// Records a change, under its number where it has one already.
+pub(super) fn insert(connection: &Connection, new: &NewChange, seq: Option<i64>) -> Result<(), CatalogError> {
     let Change { change_id, author, actor, source, confidence, candidates, started_at, ended_at, note, recovery_id } =
         &new.change;
     let Author { workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id } = author;
     let parent = new.parent.as_ref().map(|id| seq_of(connection, id)).transpose()?;
     let sql = "INSERT INTO changes
-                 (change_id, workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id, actor, source,
+                 (seq, change_id, workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id, actor, source,
                   confidence, candidates, started_at, ended_at, note, recovery_id, declared, parent)
-               VALUES (:change_id, :workflow_id, :phase_id, :task_id, :agent_id, :session_id, :tool_call_id, :actor,
+               VALUES (:seq, :change_id, :workflow_id, :phase_id, :task_id, :agent_id, :session_id, :tool_call_id, :actor,
                        :source, :confidence, :candidates, :started_at, :ended_at, :note, :recovery_id, :declared, :parent)";
     connection.prepare_cached(sql)?.execute(named_params! {
+        ":seq": seq,
         ":change_id": change_id.as_str(),
         ":workflow_id": workflow_id.as_ref().map(WorkflowId::as_str),
         ":phase_id": phase_id.as_ref().map(ToString::to_string),

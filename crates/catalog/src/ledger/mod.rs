@@ -146,7 +146,7 @@ pub(crate) fn insert(connection: &Connection, new: &NewPoint) -> Result<PointSeq
     }
     let point = points::insert(connection, new)?;
     for change in &new.changes {
-        changes::insert(connection, change)?;
+        changes::insert(connection, change, None)?;
     }
     segments::insert(connection, point, new)?;
     for id in &new.ended {

@@ -153,11 +153,7 @@ fn put_back(connection: &Connection, sealed: &SealedLedger) -> Result<(), Catalo
             .query_row([seq], |row| row.get(0))
             .optional()?;
         match (known, new.change.ended_at) {
-            (None, _) => {
-                changes::insert(connection, new)?;
-                let sql = "UPDATE changes SET seq = ?2 WHERE change_id = ?1";
-                connection.execute(sql, (new.change.change_id.as_str(), seq))?;
-            }
+            (None, _) => changes::insert(connection, new, Some(*seq))?,
             (Some(None), Some(at)) => changes::end(connection, &new.change.change_id, at)?,
             _ => {}
         }
