@@ -320,6 +320,14 @@ fn what_a_plain_user_cannot_read_is_named_and_never_overwritten() {
         assert_eq!(found["reason"], "unreadable", "{path}");
     }
     assert_ne!(as_user(&["show", "latest-valid"]).1["result"]["checkpoint"]["name"], "gaps");
+    world.tree.set_mode("locked", 0o700);
+    let (_, made) = as_user(&["create-checkpoint", "wf", "--name", "one"]);
+    assert_eq!(made["result"]["coverage"]["complete"], true, "{made:#}");
+    assert!(made["next_steps"].to_string().contains("`secret` was not taken"), "{made:#}");
+    assert_eq!(as_user(&["show", "latest-valid"]).1["result"]["checkpoint"]["name"], "one");
+    let (code, planned) = as_user(&["emergency-restore", "wf", "--plan"]);
+    assert_eq!((code, &planned["result"]["restored_checkpoint"]), (0, &made["result"]["checkpoint_id"]), "{planned:#}");
+    world.tree.set_mode("locked", 0o000);
     world.tree.write("a.txt", b"edited");
     let before = world.snapshot();
     let (code, refused) = as_user(&["restore", "wf", "base", "--yes"]);

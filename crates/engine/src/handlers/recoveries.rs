@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use wfr_catalog::{CheckpointRow, ListQuery, RecoveryFilter, Took};
 use wfr_model::config::{DependencyValidation, IntegrityChecking};
+use wfr_model::coverage::SkipReason;
 use wfr_model::finding::Severity;
 use wfr_model::plan::{Kept, KeptReason, Step};
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, RecoveryId, TreePath, WorkflowId};
 use wfr_recovery::apply::GaveUp;
+use wfr_store::Store;
 
 use super::{beside, checkpoint, known, needed, took};
 use crate::dependencies::{self, Validated};
@@ -30,7 +32,7 @@ use crate::results::{
     ValidationResults, Verdict,
 };
 use crate::session::Session;
-use crate::verify;
+use crate::{manifests, verify};
 
 /// How far a recovery may go without being asked.
 pub(super) struct Asked {
@@ -412,6 +414,7 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
     let (target, passed_over, checked) = newest_whole(session, &open, &workflow, &parameters)?;
+    let has_holes = !target.complete;
     let needs = if parameters.skip_validation {
         Validated::default()
     } else {
@@ -437,12 +440,17 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     let mut success = run(session, &open, &order, &asked, checked, begun)?;
     success.result.passed_over = passed_over;
+    if has_holes {
+        let hint = "no checkpoint has all: in this one a directory could not be read, see `kept`; it was left as it is";
+        success = success.with_next_step(hint);
+    }
     Ok(success)
 }
 
 type Whole = (CheckpointRow, Vec<CheckpointId>, Verdict);
 
-/// Walks back from the newest checkpoint, or from the one named, to one that validates.
+/// Walks back from the newest checkpoint, or from the one named, to one that validates. Where none is complete, the newest
+/// will do in which nothing is missing but what could not be read: a restore leaves that alone.
 fn newest_whole(
     session: &Session,
     open: &Open,
@@ -455,26 +463,40 @@ fn newest_whole(
         let first = open.catalog.resolve(Some(workflow), reference)?;
         candidates.retain(|row| row.seq <= first.seq);
     }
-    let mut passed_over = Vec::new();
+    let (mut passed_over, mut spare) = (Vec::new(), None);
+    let store = open.store()?;
+    let is_whole = |row: &CheckpointRow| -> Result<bool, Failure> {
+        let report = verify::verify(open, &store, row, ValidationLevel::Comprehensive, session)?;
+        open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
+        Ok(report.is_whole())
+    };
     for row in candidates.into_iter().filter(|row| row.has_files && !row.is_safety()) {
         if parameters.skip_validation {
             return Ok((row, passed_over, Verdict::Skipped));
         }
-        let is_whole = row.complete && {
-            let report = verify::verify(open, &open.store()?, &row, ValidationLevel::Comprehensive, session)?;
-            open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
-            report.is_whole()
-        };
-        if is_whole {
+        if row.complete && is_whole(&row)? {
             return Ok((row, passed_over, Verdict::Passed));
         }
-        passed_over.push(row.checkpoint_id);
+        passed_over.push(row.checkpoint_id.clone());
+        if spare.is_none() && !row.complete && was_not_cut_off(&store, &row) && is_whole(&row)? {
+            spare = Some(row);
+        }
         if !parameters.use_latest_valid_checkpoint.0 {
             break;
         }
     }
+    if let Some(row) = spare {
+        passed_over.retain(|id| *id != row.checkpoint_id);
+        return Ok((row, passed_over, Verdict::Passed));
+    }
     let message = format!("workflow {workflow} has no checkpoint that is whole ({} were looked at)", passed_over.len());
     Err(Failure::new(Code::NoValidCheckpoint, message))
+}
+
+/// Whether nothing is missing in a checkpoint because of a limit.
+fn was_not_cut_off(store: &Store, row: &CheckpointRow) -> bool {
+    let is_limit = |reason| matches!(reason, SkipReason::Deadline | SkipReason::Quota);
+    manifests::coverage(store, row).is_ok_and(|coverage| !coverage.skips.iter().any(|skip| is_limit(skip.reason)))
 }
 
 /// Takes a recovery back.

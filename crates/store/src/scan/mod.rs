@@ -208,7 +208,7 @@ fn scan_once(
     let cache_changed = root_meta.is_some() && (!changed.is_empty() || !shared.trusts_names);
     let is_whole = shared.keeps_listings;
     // What was not visited may hold ids that were not asked for since the store lost something.
-    let knows_holdings = shared.store_is_whole || coverage.is_complete();
+    let knows_holdings = shared.store_is_whole || coverage.gaps().next().is_none();
     let mut mounts: Vec<TreePath> = mounts.into_iter().map(|dir| path(dir, None)).collect();
     mounts.sort_unstable();
     Ok(Scan {
