@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use wfr_model::entry::Node;
-use wfr_model::plan::{Action, Kept, KeptReason, Plan, Step};
+use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, Step};
 use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepEnd, StepReport};
 use wfr_model::{FileTime, RecoveryId, TreePath};
 use wfr_store::{Objects, ReadError, disk};
@@ -201,7 +201,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     }
     // Where the others are to be done anyway, each step that may not be done is reported.
     if options.on_failure == OnFailure::TakeBack
-        && let Some((path, why)) = permissions::denied(&root, plan.root, &steps).map_err(failed)?
+        && let Some((path, why)) = permissions::denied(&root, plan.root, &steps).map_err(failed)?.into_iter().next()
     {
         return Err(PrepareError::Denied { path, why });
     }
@@ -242,6 +242,20 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
         }
     }
 }
+
+/// What a plan would change in a workspace and this process may not, as conflicts with the code `PERMISSION_DENIED`. Reads
+/// only.
+pub fn denials(root: &Path, plan: &Plan) -> io::Result<Vec<Conflict>> {
+    let root = disk::open_dir(root)?;
+    let mut steps = ordered(&plan.steps);
+    break_outside_links(&root, &mut steps)?;
+    let denied = permissions::denied(&root, plan.root, &steps)?.into_iter();
+    let conflict = |(path, why): permissions::Denial| Conflict { path, code: DENIED.to_owned(), message: why.to_owned() };
+    Ok(denied.map(conflict).collect())
+}
+
+/// The code of conflicts about permissions.
+pub const DENIED: &str = "PERMISSION_DENIED";
 
 /// The order of execution: what goes, deepest directories last; then what comes, from the top down; then metadata.
 fn ordered(steps: &[Step]) -> Vec<RedoStep> {

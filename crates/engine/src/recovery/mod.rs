@@ -229,6 +229,8 @@ fn run(
             let aborted = Ending::aborted(error.to_string());
             record::end(session, open, (&record, &announced), &aborted)?;
             announced.ended();
+            // Nothing was changed, so it saves nothing; one that stays is a checkpoint.
+            let _ = forget(session, open, order, safety);
             return Err(error.into());
         }
     };

@@ -10,6 +10,7 @@ use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Plan, RootMeta};
 use wfr_model::{Digest, TreePath};
+use wfr_recovery::apply;
 use wfr_recovery::plan::{Goal, LinkGroups, plan};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
@@ -73,7 +74,16 @@ pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) ->
     } else {
         Present { tree: tree::write(&dry, &[])?, coverage: Coverage::default(), links: vec![], root: None }
     };
-    make(open, &dry, order, present)
+    with_denials(open, make(open, &dry, order, present)?)
+}
+
+/// The same plan, with what this process may not change among its conflicts.
+fn with_denials(open: &Open, mut planned: Planned) -> Result<Planned, Failure> {
+    if !planned.plan.is_empty() && open.root().is_dir() {
+        let denials = apply::denials(open.root(), &planned.plan)?;
+        planned.plan.conflicts.extend(denials);
+    }
+    Ok(planned)
 }
 
 /// What would be written where nothing is yet. Nobody's files are touched, so nothing can be in the way.
@@ -116,7 +126,7 @@ pub(super) fn plan_from(
         links: links::of(store, safety.hard_links.as_ref())?,
         root: manifests::root(store, safety),
     };
-    make(open, store, order, present)
+    with_denials(open, make(open, store, order, present)?)
 }
 
 fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
@@ -292,10 +302,17 @@ fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
     let code = match () {
         () if are_all("AGENT_CONFIGURATION") => Code::ConfigurationGuarded,
         () if are_all("NOT_SAVED") => Code::NotSaved,
+        () if are_all(apply::DENIED) => Code::PermissionDenied,
         () => Code::Conflicts,
     };
     let message = format!("`{}`: {} ({} in all)", first.path, first.message, conflicts.len());
-    Err(Failure::new(code, message).with_result(&refused(planned)))
+    let failure = Failure::new(code, message).with_result(&refused(planned));
+    Err(match code {
+        Code::PermissionDenied => {
+            failure.with_hint("mend that, or run it as the owner of the files, or restore beside with `--to DIR`")
+        }
+        _ => failure,
+    })
 }
 
 /// Refuses where others have worked since, unless that was said to be meant.
