@@ -184,6 +184,10 @@ fn run<P: Perform>(session: &mut Session, parameters: Value) -> Result<Outcome, 
     let outer = std::mem::replace(&mut session.needs_configuration, needs_configuration);
     let ended = parameters.perform(session);
     session.needs_configuration = outer;
+    // `doctor` says that it is missing.
+    if ended.is_ok() && P::EFFECT != Effect::Reads && P::NAME != "doctor" {
+        session.refill();
+    }
     Ok(ended?.erase())
 }
 

@@ -156,6 +156,13 @@ impl Session {
             ended => ended,
         }
     }
+
+    /// Makes the reserve again where it was given up and there is room for it now.
+    pub fn refill(&self) {
+        if let Ok(place) = workspace::locate(&self.directories) {
+            let _ = reserve::refill(&place.vault);
+        }
+    }
 }
 
 impl crate::operation::words::Known for Session {

@@ -236,6 +236,9 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How the room for a full disk comes back.
+const RESERVE_FIX: &str = "free space: the next command that changes something makes it again";
+
 /// What dead processes left: staged files of a recovery that nobody knows, and the room kept for a full disk.
 fn left_behind(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     let known = apply::unfinished(&open.vault.journal())?;
@@ -250,7 +253,7 @@ fn left_behind(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> 
     }
     if !reserve::is_there(open.vault.dir()) {
         let message = "the room kept for a full disk is not there";
-        findings.push(Finding::new("RESERVE_MISSING", Severity::Warning, message, "free space, then run `wfr init`"));
+        findings.push(Finding::new("RESERVE_MISSING", Severity::Warning, message, RESERVE_FIX));
     }
     Ok(())
 }

@@ -251,7 +251,8 @@ pub struct ValidateCheckpoint {
 
 /// Removes checkpoints that no rule keeps, and the bytes that no other one needs.
 ///
-/// The newest whole checkpoint of a workflow always stays, and so does each as long as its own policy says.
+/// The newest whole checkpoint of a workflow always stays, and so does each as long as its own policy says. What a recovery
+/// saved stays while it can be undone: `pins` in the result names it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CleanupCheckpoints {
@@ -265,6 +266,8 @@ pub struct CleanupCheckpoints {
     pub compress_archived: bool,
     /// Whether the decision on every checkpoint is listed.
     pub report_cleanup: bool,
+    /// So many of the newest recoveries stay undoable (10 where it is not given); 0 lets go of all that they saved.
+    pub undoable: Option<u32>,
     /// Says what would be removed and removes nothing.
     pub dry_run: bool,
 }

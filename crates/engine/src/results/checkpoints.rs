@@ -291,6 +291,19 @@ pub struct Cleanup {
     pub bytes_reclaimable: Option<u64>,
     /// Bytes of packs that wait for a running command to end before they go.
     pub bytes_pending: u64,
+    /// Checkpoints that stay so that recoveries can be undone.
+    pub pins: Vec<Pin>,
     /// The decision on each checkpoint; with `report_cleanup` or a dry run.
     pub decisions: Vec<Decision>,
+}
+
+/// A checkpoint that a recovery needs so that it can be undone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pin {
+    /// Which.
+    pub checkpoint_id: CheckpointId,
+    /// Its name.
+    pub name: String,
+    /// Bytes that it added to the store.
+    pub bytes: u64,
 }
