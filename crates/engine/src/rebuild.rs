@@ -20,6 +20,7 @@ use wfr_store::crypto::Cipher;
 use wfr_store::gc::leases;
 use wfr_store::pack::{self, Extent, Found};
 use wfr_store::reach::{self, Roots, Seen};
+use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
 use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 
 use crate::state;
@@ -42,6 +43,36 @@ pub enum RebuildError {
     /// The new catalog refused.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+}
+
+/// Opens a vault. Where its format file is lost or damaged, that is written again: the catalog knows what was in it. Without
+/// one, whether it is encrypted shows in its keys and packs, and the vault gets another id, `fresh`.
+pub fn open_vault(dir: &Path, fresh: &dyn Fn() -> String) -> Result<Vault, VaultError> {
+    match Vault::open(dir) {
+        Err(VaultError::Headless(_) | VaultError::Damaged(..)) => {}
+        other => return other,
+    }
+    let known = Catalog::open_read_only(&dir.join("catalog.db")).and_then(|catalog| catalog.identity()).ok();
+    let (vault_id, encrypted) = match known {
+        Some(known) => (known.vault_id, known.encrypted),
+        None => (fresh(), has_key(dir) || is_any_encrypted(dir)),
+    };
+    Vault::name_again(dir, Identity { format_version: FORMAT_VERSION, vault_id, encrypted })
+}
+
+fn has_key(dir: &Path) -> bool {
+    std::fs::read_dir(dir.join("keys")).is_ok_and(|mut keys| keys.next().is_some())
+}
+
+/// Whether the packs of a vault hold anything encrypted. A pack that cannot be read says nothing.
+fn is_any_encrypted(dir: &Path) -> bool {
+    let packs = std::fs::read_dir(dir.join("packs")).into_iter().flatten().flatten();
+    packs.filter_map(|entry| {
+        let file = File::open(entry.path()).ok()?;
+        let length = file.metadata().ok()?.len();
+        pack::scan(&file, 0, length).ok()
+    })
+    .any(|(found, _)| found.iter().any(|found| found.header.is_encrypted()))
 }
 
 /// What was found.

@@ -13,7 +13,7 @@ use wfr_model::checkpoint::{Manifest, VerificationStatus};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::workflow::Whole;
 use wfr_recovery::{apply, leftovers, probe};
-use wfr_store::{Vault, reserve};
+use wfr_store::reserve;
 
 use super::{known, needed, shown};
 use crate::error::{Code, Failure};
@@ -25,7 +25,7 @@ use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
 use crate::view::ConfigError;
-use crate::{conversions, graph, mint, state, unknown, view, workspace};
+use crate::{conversions, graph, keyring, mint, state, unknown, view, workspace};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
@@ -69,7 +69,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
 /// Builds the catalog again, whatever state it is in.
 fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
     let place = workspace::locate(&session.directories)?;
-    let vault = Vault::open(&place.vault)?;
+    let vault = rebuild::open_vault(&place.vault, &mint::vault)?;
     let cipher = session.keyring.cipher(&vault)?;
     let audit = |operation: &str| NewOperation {
         operation_id: mint::operation(),
@@ -211,6 +211,12 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
         let message = format!("the store cannot be written: {} refuses it", place.display());
         let fix = "give yourself the right to write there, or remount it for writing: no checkpoint can be taken";
         findings.push(Finding::new("STORE_READ_ONLY", Severity::Error, message, fix));
+    }
+    if open.vault.identity().encrypted && !keyring::has_key(&open.vault) {
+        let message = "the store's wrapped key, `keys/master.age`, is gone: when the unlocked one goes too, nothing in the \
+                       store can be read any more, by nobody";
+        let fix = "bring it back from a copy, or keep the unlocked key's file: `wfr init` with a new store is the other way";
+        findings.push(Finding::new("KEY_MISSING", Severity::Critical, message, fix));
     }
     if !view::exists(open.root()) {
         let message = "the view is missing; the store is not touched by that";

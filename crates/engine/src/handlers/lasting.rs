@@ -382,6 +382,9 @@ impl From<KeyError> for Failure {
             KeyError::NoPassphrase => Self::of(Code::WrongArguments, &error)
                 .with_hint("give `--recipients age1...`, or the passphrase in a file named by WFR_PASSPHRASE_FILE"),
             KeyError::Lock(_) => Self::of(Code::InvalidParameter, &error),
+            KeyError::Lost(_) => {
+                Self::of(Code::StoreDamaged, &error).with_hint("bring `keys/master.age` back from a copy of the store")
+            }
             KeyError::Io { source, .. } => Self::of(crate::error::code_of_io(source), &error),
         }
     }

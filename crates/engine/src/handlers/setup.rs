@@ -45,6 +45,13 @@ pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialis
     if made.vault_inside {
         success = success.with_next_step("the store lies inside the workspace and goes with it: use `--store DIR`");
     }
+    if made.encrypted && !made.existed {
+        let key = made.place.vault.join("keys");
+        success = success.with_next_step(format!(
+            "copy {} to another disk, and keep the passphrase or identity elsewhere: without either nothing can be read again",
+            shown(&key)
+        ));
+    }
     Ok(success.with_next_step("take a checkpoint: `wfr create-checkpoint WORKFLOW`"))
 }
 
