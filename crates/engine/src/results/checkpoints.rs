@@ -188,6 +188,12 @@ pub struct Change {
     pub before: Option<EntrySummary>,
     /// What is there.
     pub after: Option<EntrySummary>,
+    /// Its owner (`uid:gid`) on each side; `null` where that is the same, or one side has nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<[String; 2]>,
+    /// The paths that are one file with it on each side, itself among them; `null` where that is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<[Vec<TreePath>; 2]>,
     /// Whether either side is no text, or too large to be compared line by line; `null` where nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary: Option<bool>,
