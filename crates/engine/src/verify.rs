@@ -232,12 +232,15 @@ impl Checker<'_> {
             self.note(ObjectKind::Blob, &id, &self.path_of(&parts[part], &id), Err(ReadError::Missing(id)))?;
         }
         let (store, session) = (self.store, self.session);
+        session.meter.objects.0.store(0, Ordering::Relaxed);
+        session.meter.objects.1.store(read.len(), Ordering::Relaxed);
         let bytes = in_parallel(session.threads, &read, |(id, _)| {
             if session.abort.load(Ordering::Relaxed) {
                 return Ok(0);
             }
             let bytes = store.get(ObjectKind::Blob, id)?.len() as u64;
             session.meter.bytes.fetch_add(bytes, Ordering::Relaxed);
+            session.meter.objects.0.fetch_add(1, Ordering::Relaxed);
             Ok(bytes)
         });
         self.check_interrupt()?;

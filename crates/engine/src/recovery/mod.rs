@@ -310,6 +310,7 @@ pub fn checkout(
         let message = format!("cannot make the directory {}: {error}", dest.display());
         Failure::new(crate::error::code_of_io(&error), message).with_hint("name an empty directory, or one to be made")
     })?;
+    session.meter.expect_bytes(target.files.bytes);
     let checkout = Checkout {
         objects: &store,
         tree,
