@@ -316,6 +316,7 @@ pub fn checkout(
         tree,
         root: manifests::root(&store, target),
         links: links::of(&store, target.hard_links.as_ref())?,
+        leave_out: planning::bare(&store, target, &tree)?,
         damaged,
         with_owner: with_owner(),
         threads: session.threads,

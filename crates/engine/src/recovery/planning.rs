@@ -15,7 +15,7 @@ use wfr_recovery::plan::{Goal, LinkGroups, plan};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
 use wfr_store::tree::Finder;
-use wfr_store::{Objects, Store, content, tree};
+use wfr_store::{Objects, ReadError, Store, content, tree};
 
 use super::aim::Aim;
 use super::{Order, tree_of, with_owner};
@@ -94,6 +94,8 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
         Present { tree: tree::write(&nothing, &[])?, coverage: Coverage::default(), links: vec![], root: None };
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
+    let bare = bare(&store, &order.target, &planned.plan.to)?;
+    planned.plan.steps.retain(|step| !bare.contains(&step.path));
     // What is not covered will not be there.
     let skips = manifests::coverage(&store, &order.target)?.skips.into_iter();
     for skip in skips.filter(|skip| skip.reason != SkipReason::OwnFiles) {
@@ -102,6 +104,25 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     planned.plan.kept.sort_by(|a, b| a.path.cmp(&b.path));
     planned.plan.kept.dedup_by(|a, b| a.path == b.path);
     Ok(Planned { blast_radius: vec![], moved_heads: vec![], state: None, aim: None, ..planned })
+}
+
+/// Directories of a tree that hold nothing and held nothing but what is wfr's own, such as `.claude` for the view: elsewhere
+/// nobody needs them.
+pub(super) fn bare(
+    objects: &dyn Objects,
+    target: &CheckpointRow,
+    root: &Digest,
+) -> Result<HashSet<TreePath>, ReadError> {
+    let coverage = manifests::coverage(objects, target)?;
+    let own = coverage.skips.iter().filter(|skip| skip.reason == SkipReason::OwnFiles);
+    let mut bare = HashSet::new();
+    for path in own.filter_map(|skip| skip.path.parent()).filter(|path| !path.is_root()) {
+        let Some(Entry { node: Node::Dir(below), .. }) = tree::lookup(objects, root, &path)? else { continue };
+        if tree::read(objects, &below)?.is_empty() {
+            bare.insert(path);
+        }
+    }
+    Ok(bare)
 }
 
 /// The tree that a plan starts from.
