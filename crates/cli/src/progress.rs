@@ -142,7 +142,8 @@ fn line(at: &Reading, took: Duration) -> String {
         }
         Stage::Scan => {
             let per_second = HumanCount((at.entries as f64 / seconds) as u64);
-            let (entries, read, left) = (HumanCount(at.entries), rate(at.read), left(took, at.entries, at.entries_expected));
+            let (entries, read, left) =
+                (HumanCount(at.entries), rate(at.read), left(took, at.entries, at.entries_expected));
             format!("{entries} entries, {per_second}/s; {} read, {read}/s{left}", HumanBytes(at.read))
         }
     }
@@ -167,7 +168,11 @@ mod tests {
         assert_eq!(line(&scan, took), "20,000 entries, 10,000/s; 4.00 MiB read, 2.00 MiB/s");
         let steps = Reading { done: 100, all: 400, ..scan };
         assert_eq!(line(&steps, took), "100 of 400 steps, 50/s, 6 seconds left");
-        assert_eq!(line(&Reading { entries_expected: 10, ..scan }, took), line(&scan, took), "there is more than before");
+        assert_eq!(
+            line(&Reading { entries_expected: 10, ..scan }, took),
+            line(&scan, took),
+            "there is more than before"
+        );
         let known = line(&Reading { entries_expected: 60_000, ..scan }, took);
         assert!(known.ends_with(", 2.00 MiB/s, 4 seconds left"), "{known}");
         let bytes = Reading { written: 2 << 20, ..scan };

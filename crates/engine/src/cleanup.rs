@@ -129,12 +129,7 @@ fn candidate(row: &CheckpointRow, pinned: &HashSet<CheckpointId>) -> Candidate {
 }
 
 /// Bytes that collecting would free if these checkpoints were gone; reads only.
-pub fn preview(
-    open: &Open,
-    gone: &[CheckpointId],
-    request: &Request,
-    abort: &AtomicBool,
-) -> Result<u64, CleanupError> {
+pub fn preview(open: &Open, gone: &[CheckpointId], request: &Request, abort: &AtomicBool) -> Result<u64, CleanupError> {
     let _turn = match turn(open) {
         // It cannot be taken where the vault is only readable; nobody cleans up there either.
         Err(CleanupError::Turn { .. }) => None,

@@ -67,12 +67,13 @@ fn has_key(dir: &Path) -> bool {
 /// Whether the packs of a vault hold anything encrypted. A pack that cannot be read says nothing.
 fn is_any_encrypted(dir: &Path) -> bool {
     let packs = std::fs::read_dir(dir.join("packs")).into_iter().flatten().flatten();
-    packs.filter_map(|entry| {
-        let file = File::open(entry.path()).ok()?;
-        let length = file.metadata().ok()?.len();
-        pack::scan(&file, 0, length).ok()
-    })
-    .any(|(found, _)| found.iter().any(|found| found.header.is_encrypted()))
+    packs
+        .filter_map(|entry| {
+            let file = File::open(entry.path()).ok()?;
+            let length = file.metadata().ok()?.len();
+            pack::scan(&file, 0, length).ok()
+        })
+        .any(|(found, _)| found.iter().any(|found| found.header.is_encrypted()))
 }
 
 /// What was found.

@@ -73,7 +73,8 @@ impl Skip {
     /// the time, does not: it is named, a restore leaves it alone, and all else is there. A directory that could not be
     /// walked may hide anything, and a limit may have cut off the best part.
     pub fn is_hole(&self) -> bool {
-        let is_single = matches!(self.reason, SkipReason::Unreadable | SkipReason::ChangedWhileRead) && self.bytes.is_some();
+        let is_single =
+            matches!(self.reason, SkipReason::Unreadable | SkipReason::ChangedWhileRead) && self.bytes.is_some();
         self.reason.is_gap() && !is_single
     }
 }

@@ -250,7 +250,8 @@ pub fn denials(root: &Path, plan: &Plan) -> io::Result<Vec<Conflict>> {
     let mut steps = ordered(&plan.steps);
     break_outside_links(&root, &mut steps)?;
     let denied = permissions::denied(&root, plan.root, &steps)?.into_iter();
-    let conflict = |(path, why): permissions::Denial| Conflict { path, code: DENIED.to_owned(), message: why.to_owned() };
+    let conflict =
+        |(path, why): permissions::Denial| Conflict { path, code: DENIED.to_owned(), message: why.to_owned() };
     Ok(denied.map(conflict).collect())
 }
 
@@ -403,8 +404,12 @@ impl Committed {
         beneath::os(&bytes).to_owned()
     }
 
-    /// Does all steps, or finds them done; takes them back where that is the policy and one failed.
+    /// Does all steps, or finds them done; takes them back where that is the policy and one failed, and where an earlier
+    /// process has begun to drop what they need.
     pub fn run(&self, environment: &Environment<'_>) -> io::Result<Outcome> {
+        if redo::is_back(&self.journal, self.recovery()) {
+            return self.take_back(environment);
+        }
         let root = disk::open_dir(environment.root)?;
         let head = &self.redo.head;
         let staging = open_staging(&root, &head.mounts, &head.recovery)?;
@@ -418,6 +423,7 @@ impl Committed {
             self.set_root_mode(&root, true)?;
             all_back(failed)?;
             self.sync(&staging)?;
+            redo::set_back(&self.journal, self.recovery())?;
             let report = self.settle(&staging, &[], false)?;
             return Ok(Outcome { status: RecoveryStatus::TakenBack, report, reason: Some(reason) });
         }
@@ -446,6 +452,7 @@ impl Committed {
             failed.into_iter().partition(|(_, error)| is_denied(error) || error.raw_os_error() == Some(EIO));
         all_back(other)?;
         self.sync(&staging)?;
+        redo::set_back(&self.journal, self.recovery())?;
         let mut report = self.settle(&staging, &[], !stuck.is_empty())?;
         report.failed = stuck
             .iter()

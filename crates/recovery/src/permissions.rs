@@ -20,11 +20,7 @@ pub(crate) type Denial = (TreePath, &'static str);
 
 /// The paths that the steps would change and that this process may not, each with the reason; of the workspace's own directory
 /// first.
-pub(crate) fn denied(
-    root: &OwnedFd,
-    change: Option<RootChange>,
-    steps: &[RedoStep],
-) -> io::Result<Vec<Denial>> {
+pub(crate) fn denied(root: &OwnedFd, change: Option<RootChange>, steps: &[RedoStep]) -> io::Result<Vec<Denial>> {
     let mut found = Vec::new();
     let sets_mode = change.is_some_and(|change| change.before.mode != change.after.mode);
     if sets_mode && !may_all() && beneath::look_at(root)?.uid != user() {

@@ -237,7 +237,8 @@ fn a_diff_shows_owners_and_hard_links() {
     }
     let check = |told: &Ended| {
         let changes = told.result("changes").as_array().unwrap();
-        let of = |path: &str| changes.iter().find(|one| one["path"] == path).unwrap_or_else(|| panic!("{path}: {told:?}"));
+        let of =
+            |path: &str| changes.iter().find(|one| one["path"] == path).unwrap_or_else(|| panic!("{path}: {told:?}"));
         for path in ["x", "y"] {
             assert_eq!(of(path)["kind"], "metadata", "{told:?}");
             assert_eq!([0, 1].map(|side: usize| of(path)["links"][side].as_array().unwrap().len()), [0, 2]);

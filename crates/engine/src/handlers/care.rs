@@ -215,7 +215,8 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
     if open.vault.identity().encrypted && !keyring::has_key(&open.vault) {
         let message = "the store's wrapped key, `keys/master.age`, is gone: when the unlocked one goes too, nothing in the \
                        store can be read any more, by nobody";
-        let fix = "bring it back from a copy, or keep the unlocked key's file: `wfr init` with a new store is the other way";
+        let fix =
+            "bring it back from a copy, or keep the unlocked key's file: `wfr init` with a new store is the other way";
         findings.push(Finding::new("KEY_MISSING", Severity::Critical, message, fix));
     }
     if !view::exists(open.root()) {

@@ -97,7 +97,8 @@ fn try_all(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Suc
     Ok(match pins {
         0 => success,
         1 => success.with_next_step(format!("a recovery can be undone by what it saved, {bytes} bytes: {LET_GO}")),
-        _ => success.with_next_step(format!("{pins} recoveries can be undone by what they saved, {bytes} bytes: {LET_GO}")),
+        _ => success
+            .with_next_step(format!("{pins} recoveries can be undone by what they saved, {bytes} bytes: {LET_GO}")),
     })
 }
 
