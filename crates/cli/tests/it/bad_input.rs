@@ -93,6 +93,10 @@ fn one_wrong_line_stops_neither_who_looks_nor_who_brings_back() {
         let told = refused.json["recovery_options"].to_string();
         assert!(told.contains("config.toml") && told.contains("remove the file"), "{refused:?}");
     }
+    let valid = world.ok(&["validate-checkpoint", "base"]);
+    assert!(valid.json["next_steps"].to_string().contains("defaults"), "{valid:?}");
+    let refused = world.refused(&["restore", "wf", "base", "--yes"], 2, "INVALID_CONFIGURATION");
+    assert!(refused.json["recovery_options"].to_string().contains("wfr emergency-restore"), "{refused:?}");
     let guarded = world.command(&["guard", "wf", "--", "touch", "ran"]).output().unwrap();
     assert!(guarded.status.code() == Some(125) && !world.tree.at("ran").exists(), "{guarded:?}");
     world.tree.write("a.txt", b"edited");

@@ -51,7 +51,13 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         let message = "the restoration modes partial, selective and merge come with selective rollback";
         return Err(Failure::new(Code::NotInThisVersion, message).with_hint("`wfr cat` gives single files back"));
     }
-    let open = session.open()?;
+    let open = session.open().map_err(|error| match Failure::from(error) {
+        failure if failure.code == Code::InvalidConfiguration => failure.with_option(
+            "`wfr emergency-restore WORKFLOW --checkpoint NAME` goes on with the defaults, since how strictly a restore \
+             checks is configured",
+        ),
+        failure => failure,
+    })?;
     let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
     let (checked, leave) = check_target(session, &open, &target, &parameters)?;
     let needs = match parameters.to {
