@@ -423,7 +423,7 @@ impl Committed {
             self.set_root_mode(&root, true)?;
             all_back(failed)?;
             self.sync(&staging)?;
-            redo::set_back(&self.journal, self.recovery())?;
+            self.note_back();
             let report = self.settle(&staging, &[], false)?;
             return Ok(Outcome { status: RecoveryStatus::TakenBack, report, reason: Some(reason) });
         }
@@ -452,7 +452,7 @@ impl Committed {
             failed.into_iter().partition(|(_, error)| is_denied(error) || error.raw_os_error() == Some(EIO));
         all_back(other)?;
         self.sync(&staging)?;
-        redo::set_back(&self.journal, self.recovery())?;
+        self.note_back();
         let mut report = self.settle(&staging, &[], !stuck.is_empty())?;
         report.failed = stuck
             .iter()
@@ -464,6 +464,12 @@ impl Committed {
             .collect();
         let status = if stuck.is_empty() { RecoveryStatus::TakenBack } else { RecoveryStatus::Partial };
         Ok(Outcome { status, report, reason: None })
+    }
+
+    /// Notes that the way is back. Where that cannot be written all is tidied up all the same, since the tree is as it was: it
+    /// would be missed only where the process dies just then.
+    fn note_back(&self) {
+        let _ = redo::set_back(&self.journal, self.recovery());
     }
 
     /// The ends of all steps, or why everything must be taken back.

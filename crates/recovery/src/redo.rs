@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use wfr_model::entry::Entry;
 use wfr_model::plan::{Action, Kept, RootChange};
@@ -189,7 +190,12 @@ fn back_name(id: &RecoveryId) -> String {
 
 /// Notes durably that a recovery is taken back: from now on what it staged may go, and nobody may do its steps again.
 pub(crate) fn set_back(journal: &Path, id: &RecoveryId) -> io::Result<()> {
-    write_durably(journal, &back_name(id), b"")
+    let dir = wfr_store::disk::open_dir(journal)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE;
+    // It holds nothing, so it needs no rename to be whole.
+    let file = wfr_store::disk::open_at(&dir, Path::new(&back_name(id)), flags, Mode::from_raw_mode(0o600))?;
+    wfr_store::disk::sync_all(file)?;
+    wfr_store::disk::sync_all(&dir)
 }
 
 /// Whether that is noted.

@@ -283,3 +283,19 @@ fn a_process_may_die_while_what_was_taken_back_is_tidied_up() {
     }
     assert!(old_ones > 5 && new_ones > 5, "{old_ones} were taken back, {new_ones} completed");
 }
+
+#[test]
+fn a_disk_on_which_nothing_can_be_renamed_any_more_leaves_the_old_tree() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (ground, old, new) = ground();
+    let store = ground.store();
+    let environment = ground.environment(&store, &|_, _| {});
+    let committed = ground.prepare(&environment, &ground.plan(&old, &new), &new).unwrap();
+    faults::arm_all("rename", 0, EIO);
+    let outcome = committed.run(&environment).unwrap();
+    committed.finish(ground.tree.path(), outcome.status).unwrap();
+    faults::disarm();
+    assert_eq!(outcome.status, RecoveryStatus::TakenBack);
+    assert_eq!(assert_one_of(&ground, &old, &new, "no rename"), "old");
+    assert_clean(&ground, outcome.report.displaced.len(), "no rename");
+}
