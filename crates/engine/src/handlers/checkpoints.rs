@@ -239,7 +239,7 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
     let mut repaired = 0;
     if parameters.repair_if_possible && found > 0 {
         recovery::finish_unfinished(session, &open)?;
-        repaired = verify::repair(&open, &report.damages)?;
+        repaired = verify::repair(&open, &report.damages)?.len() as u64;
         report = verify::verify(&open, &open.store()?, &row, level, session)?;
         for damage in &mut damages {
             damage.repaired = !report.damages.iter().any(|left| left.object == damage.object);
