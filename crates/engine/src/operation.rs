@@ -6,6 +6,7 @@
 mod definitions;
 pub mod json;
 pub mod keys;
+pub mod plain;
 mod schema;
 pub mod words;
 

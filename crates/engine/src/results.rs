@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use checkpoints::{
     Change, ChangeKind, CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult,
-    Damage, Differences, Encoding, FileContent, Guarded, LineMetadata, Listed, Side, Validation,
+    Damage, Differences, Encoding, FileContent, Guarded, LineMetadata, Listed, Pin, Side, Validation,
 };
 pub use coordination::{
     AllocationLine, Allotted, Answered, ConflictLine, Conflicting, HoldLine, HoldList, HoldPlaced, LetterLine,

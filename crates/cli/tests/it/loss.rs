@@ -42,10 +42,12 @@ fn the_format_file_is_lost_or_overwritten() {
     let (world, states) = with_history();
     let file = world.vault().join("format.json");
     let before = std::fs::read(&file).unwrap();
-    for damage in
-        [|file: &std::path::Path| std::fs::remove_file(file).unwrap(), |file| std::fs::write(file, b"?").unwrap()]
-    {
-        damage(&file);
+    for is_lost in [true, false] {
+        if is_lost {
+            std::fs::remove_file(&file).unwrap();
+        } else {
+            std::fs::write(&file, b"?").unwrap();
+        }
         for command in [&["doctor"][..], &["list-checkpoints", "wf"], &["restore", "wf", "first", "--yes"]] {
             let told = world.refused(command, 4, "STORE_DAMAGED");
             assert!(told.json.to_string().contains("doctor --rebuild-catalog"), "{told:?}");

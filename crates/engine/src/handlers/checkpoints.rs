@@ -2,6 +2,7 @@
 //!
 //! Owns their glue. Refuses to know how a checkpoint is taken and verified.
 
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use wfr_catalog::{CheckpointRow, ListQuery, Reference, SortBy as Order};
@@ -187,7 +188,7 @@ pub fn list(session: &mut Session, parameters: ListCheckpoints) -> Result<Succes
         tags: parameters.tags.clone(),
         since: parameters.since,
         until: parameters.until,
-        limit: parameters.limit,
+        limit: parameters.limit.map(NonZeroU32::get),
         sort_by: match parameters.sort_by {
             SortBy::CreationTime => Order::CreationTime,
             SortBy::Name => Order::Name,

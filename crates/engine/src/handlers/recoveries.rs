@@ -4,6 +4,7 @@
 //! [`crate::recovery`].
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -559,12 +560,16 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
     run(session, &open, &order, &asked, checked, begun)
 }
 
+/// What an undo may be asked for.
+const UNDOABLE: &str = "a word is a workflow, or a recovery's id (`rec_...`): `wfr recoveries` lists them";
+
 /// The recovery to be undone: the one named, or the newest that is not undone.
 fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
     let found = match &parameters.recovery_id {
         Some(id) => named(open, id)?,
         None => {
-            let workflow = parameters.workflow_id.clone().map(|workflow| known(open, workflow)).transpose()?;
+            let workflow = parameters.workflow_id.clone().map(|workflow| known(open, workflow)).transpose();
+            let workflow = workflow.map_err(|failure| failure.with_option(UNDOABLE))?;
             open.catalog.latest_undoable(workflow.as_ref())?
         }
     };
@@ -617,7 +622,7 @@ pub fn recoveries(session: &mut Session, parameters: Recoveries) -> Result<Succe
     let open = session.open()?;
     let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
     let filter = RecoveryFilter { workflow: workflow.clone(), status: None };
-    let mut records = open.catalog.recoveries(&filter, parameters.limit.unwrap_or(100))?;
+    let mut records = open.catalog.recoveries(&filter, parameters.limit.map_or(100, NonZeroU32::get))?;
     records.retain(|record| parameters.since.is_none_or(|since| record.started_at >= since));
     let lines = records.into_iter().map(|record| RecoveryLine::of(record, parameters.report_details));
     Ok(Success { workflow_id: workflow, ..Success::new(RecoveryList { recoveries: lines.collect() }) })

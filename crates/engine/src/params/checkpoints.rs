@@ -2,6 +2,8 @@
 //!
 //! Owns their keys. Refuses to act on them.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
@@ -122,8 +124,8 @@ pub struct ListCheckpoints {
     pub since: Option<Timestamp>,
     /// Taken at this time or earlier.
     pub until: Option<Timestamp>,
-    /// At most so many.
-    pub limit: Option<u32>,
+    /// At most so many; all where it is not given.
+    pub limit: Option<NonZeroU32>,
 }
 
 /// Shows a checkpoint: what it is, what it added, what it does not cover.
