@@ -47,9 +47,10 @@ fn a_recovery_can_be_undone_after_a_cleanup() {
 
 #[test]
 fn what_recoveries_hold_is_named_and_can_be_let_go() {
-    let world = World::new();
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
     world.checkpoint("base");
-    world.tree.write("only here", &Prng::new(5).bytes(1_000_000));
+    world.tree.write("only here", &Prng::new(5).bytes(4_000_000));
     let safety = world.ok(&["restore", "wf", "base", "--yes"]).result("safety_checkpoint").clone();
     let policy = ["cleanup-checkpoints", "wf", "--retention-policy", "last=1"];
     let kept = world.ok(&policy);

@@ -6,6 +6,7 @@ mod beside;
 pub mod care;
 pub mod checkpoints;
 pub mod coordination;
+pub mod emergency;
 mod exchange;
 pub mod following;
 pub mod inspect;

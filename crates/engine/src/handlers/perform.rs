@@ -3,8 +3,8 @@
 //! Owns the binding. Refuses to do anything itself.
 
 use super::{
-    care, checkpoints, coordination, exchange, following, inspect, intake, lasting, merges, recoveries, repairs,
-    resources, setup, states, updating,
+    care, checkpoints, coordination, emergency, exchange, following, inspect, intake, lasting, merges, recoveries,
+    repairs, resources, setup, states, updating,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
@@ -42,7 +42,7 @@ perform! {
     Cat by inspect::cat;
     Diff by inspect::diff;
     Restore by recoveries::restore;
-    EmergencyRestore by recoveries::emergency_restore;
+    EmergencyRestore by emergency::emergency_restore;
     Undo by recoveries::undo;
     Resume by recoveries::resume;
     Recoveries by recoveries::recoveries;

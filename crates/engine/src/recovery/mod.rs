@@ -162,7 +162,8 @@ fn make_root(root: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(root).map_err(|error| Failure::of(crate::error::code_of_io(&error), &error))
 }
 
-/// Removes the safety checkpoint of a recovery that was refused: nothing was changed, so it saves nothing.
+/// Removes the safety checkpoint of a recovery that was refused: nothing was changed, so it saves nothing. One that stays is a
+/// checkpoint like others.
 fn forget(session: &Session, open: &Open, order: &Order, safety: &CheckpointRow) -> Result<(), Failure> {
     let audit = NewOperation {
         operation_id: mint::operation(),
@@ -226,10 +227,8 @@ fn run(
     let committed = match apply::prepare(&environment, plan, options) {
         Ok(committed) => committed,
         Err(error) => {
-            let aborted = Ending::aborted(error.to_string());
-            record::end(session, open, (&record, &announced), &aborted)?;
+            record::end(session, open, (&record, &announced), &Ending::aborted(error.to_string()))?;
             announced.ended();
-            // Nothing was changed, so it saves nothing; one that stays is a checkpoint.
             let _ = forget(session, open, order, safety);
             return Err(error.into());
         }
