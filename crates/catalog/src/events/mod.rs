@@ -127,6 +127,10 @@ pub(crate) fn append(connection: &Connection, events: &[Event], now: Timestamp) 
     let mut answers = Vec::with_capacity(events.len());
     let mut known: Option<&WorkflowId> = None;
     for event in events {
+        if is_known(connection, &event.event_id)? {
+            answers.push(Appended::Known);
+            continue;
+        }
         if let Some(workflow) = &event.workflow_id
             && known != Some(workflow)
         {
