@@ -137,7 +137,7 @@ fn folded(open: &Open, session: &Session, workflow: &WorkflowId) -> Result<Log, 
     if is_aborted {
         return Err(Failure::new(Code::Interrupted, "interrupted: nothing was changed"));
     }
-    Ok(Log { whole: Whole::of(&state), damaged, events })
+    Ok(Log { whole: Whole::from(state), damaged, events })
 }
 
 fn found(code: &str, place: &str, severity: Severity, message: String, repair: Option<Repair>) -> StateFinding {

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use wfr_model::workflow::fold::{self, Anomaly};
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Source, State, Task};
 use wfr_model::{AgentId, AllocationId, Event, PhaseId, TaskId, WorkflowId};
@@ -165,6 +166,13 @@ impl<'c> Books<'c> {
             let state = load(self.connection, workflow)?.unwrap_or_else(|| State::new(workflow.clone()));
             self.open.insert(workflow.clone(), (state, seq));
         }
+        if let Some((state, _)) = self.open.get_mut(workflow)
+            && replaces_most(state, event)
+        {
+            for task in parts::<Task>(self.connection, workflow, PartKind::Task, None)? {
+                state.tasks.load(task.task_id.clone(), Some(task));
+            }
+        }
         let mut shelf = Shelf { connection: self.connection, workflow };
         let (state, upto) = self.open.get_mut(workflow).expect("it was put above where it was not there");
         *upto = seq;
@@ -186,6 +194,14 @@ impl<'c> Books<'c> {
         }
         Ok(())
     }
+}
+
+/// Whether an event sets so many of a workflow's tasks that they are better read all at once than one by one.
+fn replaces_most(state: &State, event: &Event) -> bool {
+    const MANY: usize = 1_000;
+    let replaced = event.data.get("replace").and_then(|replaced| replaced.get("tasks"));
+    let count = replaced.and_then(Value::as_object).map_or(0, Map::len);
+    count >= MANY && (count as u64).saturating_mul(4) >= state.head.tasks_known
 }
 
 /// The parts of one workflow.

@@ -125,7 +125,7 @@ fn changes_nothing(present: &Whole, data: &Map<String, Value>) -> bool {
     let event = draft.complete(|| id, Timestamp(0), "");
     let mut state = present.to_state();
     let Ok(odd) = fold::apply(&mut state, &mut Nowhere, &event);
-    odd.is_empty() && Whole::of(&state).says_the_same(present)
+    odd.is_empty() && Whole::from(state).says_the_same(present)
 }
 
 /// Sets fields of a state.
