@@ -42,6 +42,50 @@ pub(super) const HEAD: &[&str] = &[
     "configuration",
     "metrics",
 ];
+/// Keys of an update, besides those of the head, that mean something to us or to a sibling of the protocol.
+const UPDATE: &[&str] = &[
+    "id",
+    "extra",
+    "phases",
+    "tasks",
+    "agents",
+    "agent_assignments",
+    "agent_states",
+    "allocations",
+    "current_phase",
+    "completed_tasks",
+    "pending_tasks",
+    "failed_tasks",
+    "active_tasks",
+    "state_version",
+    "replace",
+    "progress",
+    "overall_progress",
+    "health_score",
+    "runtime",
+    "estimated_completion",
+    "resources",
+    "resource_usage",
+    "resource_utilization",
+    "cpu_percent",
+    "memory_percent",
+    "storage_used_gb",
+    "recent_events",
+    "performance_metrics",
+    "metadata",
+    "message_type",
+    "timestamp",
+    "checkpoint_id",
+    "validation_required",
+    "source",
+    OWN,
+];
+
+/// Every key that an update of a state may have.
+pub fn update_keys() -> impl Iterator<Item = &'static str> {
+    HEAD.iter().chain(UPDATE).copied()
+}
+
 pub(super) const PHASE: &[&str] =
     &["name", "status", "started_at", "completed_at", "progress", "dependencies", "failure_reason"];
 pub(super) const TASK: &[&str] = &[
