@@ -149,8 +149,8 @@ impl<'c> Books<'c> {
         if let Some(last) = self.last {
             return Ok(last);
         }
-        let mut statement = self.connection.prepare_cached("SELECT max(seq) FROM events")?;
-        let last = EventSeq(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(0));
+        // Not only of those that are there: the place of one that was taken away is not given to another one.
+        let last = super::gaps::last_ever(self.connection)?;
         self.last = Some(last);
         Ok(last)
     }

@@ -6,6 +6,7 @@ mod beside;
 pub mod care;
 pub mod checkpoints;
 pub mod coordination;
+mod events;
 mod exchange;
 pub mod following;
 pub mod inspect;
