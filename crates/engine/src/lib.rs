@@ -21,6 +21,7 @@ pub mod keyring;
 mod links;
 mod manifests;
 pub mod mint;
+mod missing;
 mod names;
 pub mod open;
 pub mod operation;

@@ -14,7 +14,6 @@ use wfr_catalog::{
     Catalog, CatalogError, EventSeq, ListQuery, NewCheckpoint, NewOperation, RecoveredEvent, Unsealed, VaultIdentity,
 };
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
-use wfr_model::event::SealedEvent;
 use wfr_model::{CheckpointId, Digest, Timestamp};
 use wfr_store::crypto::Cipher;
 use wfr_store::gc::leases;
@@ -23,8 +22,7 @@ use wfr_store::reach::{self, Roots, Seen};
 use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
 use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 
-use crate::state;
-use crate::view;
+use crate::{missing, state, view};
 
 /// Why the catalog was not built again. The old one is where it was, or beside it under another name.
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +168,7 @@ fn bring_events_back(
     for object in seals.into_values() {
         match state::unseal(store, &object) {
             Ok(sealed) => {
-                let recovered: Vec<RecoveredEvent> = sealed.into_iter().map(recovered).collect();
+                let recovered: Vec<RecoveredEvent> = sealed.into_iter().map(missing::recovered).collect();
                 events += catalog.insert_recovered_events(&recovered)?;
             }
             Err(_) => drop(lost.insert(object)),
@@ -178,10 +176,6 @@ fn bring_events_back(
     }
     ordered.iter_mut().for_each(|new| new.seals.retain(|seal| !lost.contains(&seal.object)));
     Ok((events, lost.len() as u64))
-}
-
-fn recovered(sealed: SealedEvent) -> RecoveredEvent {
-    RecoveredEvent { seq: EventSeq(sealed.seq), recorded_at: sealed.recorded_at, event: sealed.event }
 }
 
 /// The checkpoints that stood before, with their names, as the old catalog knows; the view knows those that it does not.

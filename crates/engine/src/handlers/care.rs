@@ -15,7 +15,7 @@ use wfr_model::workflow::Whole;
 use wfr_recovery::{apply, leftovers, probe};
 use wfr_store::reserve;
 
-use super::{known, needed, shown};
+use super::{events, known, needed, shown};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Doctor, Metadata};
@@ -46,6 +46,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     places(&open, &mut findings);
     unfinished(&open, &mut findings)?;
     left_behind(&open, &mut findings)?;
+    events::check(&open, &mut findings)?;
     chain(&open, &mut findings)?;
     damaged(&open, &mut findings)?;
     let file_systems = file_systems(&open, &mut findings);
@@ -99,7 +100,7 @@ fn lost(rebuilt: &Rebuilt) -> Option<Finding> {
 }
 
 /// The first few of many names.
-fn named(names: &[String]) -> String {
+pub(super) fn named(names: &[String]) -> String {
     const NAMED_MAX: usize = 5;
     let more = if names.len() > NAMED_MAX { ", ..." } else { "" };
     format!("{}{more}", names[..names.len().min(NAMED_MAX)].join(", "))

@@ -112,7 +112,9 @@ pub fn guard(session: &mut Session, parameters: Guard) -> Result<Success<Guarded
     }
     let open = session.open()?;
     let workflow = match workflow_id {
-        Some(workflow) => workflow,
+        // The first workflow of all may be named here; beside others, a name that is not known is a slip.
+        Some(workflow) if open.catalog.workflows()?.is_empty() => workflow,
+        Some(workflow) => known(&open, workflow)?,
         None => open.catalog.active_workflow()?.ok_or_else(|| {
             Failure::new(Code::WrongArguments, "nothing was heard of any workflow yet").with_hint("name one")
         })?,

@@ -28,7 +28,7 @@ use crate::response::Success;
 use crate::results::{Backup, Cleanup, Imported, Pin};
 use crate::session::Session;
 use crate::state::{self, WithEvents};
-use crate::{mint, recovery, scanning, view, workspace};
+use crate::{mint, outbox, recovery, scanning, view, workspace};
 
 /// Removes checkpoints that no rule keeps.
 pub fn cleanup(session: &mut Session, parameters: CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
@@ -125,6 +125,8 @@ fn try_cleanup(session: &Session, open: &Open, request: &Request) -> Result<Clea
 /// Cleans up, and makes the room for a full disk where it was given up.
 fn clean(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, Failure> {
     let cleaned = delete_and_collect(session, open, request)?;
+    // Derived from nothing that is needed: where it cannot be removed now, the next cleanup tries again.
+    let _ = outbox::prune(open, session.now());
     // Where the disk is still too full for it, the next cleanup tries again.
     let _ = reserve::create(open.vault.dir());
     Ok(cleaned)
