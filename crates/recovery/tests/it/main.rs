@@ -1,8 +1,12 @@
-//! Plans and their application from outside: exactness, failing system calls, crashes between steps, and users who work
+//! Merging beside git; plans and their application from outside: exactness, failing system calls, crashes between steps, and users who work
 //! while a recovery runs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod exact;
+mod git;
 mod ground;
+mod histories;
+mod history;
+mod merge;
 mod races;

@@ -1,0 +1,162 @@
+//! Three-way merge: one text of two that were both made of a third.
+//!
+//! Owns which changes go together and which are conflicts, by whole lines, and the bounds within which that is tried.
+//! Refuses to read files, to know why texts differ, and to decide a conflict.
+//!
+//! It answers as `git merge-file` does: each side is compared with the base by the difference algorithm of
+//! E. W. Myers ("An O(ND) Difference Algorithm and Its Variations", Algorithmica 1, 1986) with the short cuts that
+//! GNU diff and git's xdiff take, changes are slid to where they meet others, and changes that overlap or touch are
+//! conflicts (S. Khanna, K. Kunal, B. C. Pierce: "A Formal Investigation of Diff3", 2007, says what such a merge can
+//! promise). Lines are bytes up to and with `\n`: line ends, encodings and a last line without one are not looked at.
+
+mod compact;
+mod compare;
+mod lines;
+mod regions;
+mod scalar;
+mod search;
+mod show;
+
+use std::ops::Range;
+
+pub use scalar::{Scalar, scalar, xattrs};
+pub use show::{Labels, marked};
+
+use compare::{Hunk, hunks};
+use lines::Interner;
+use regions::{Region, Whose, regions};
+
+/// A text of more bytes is not merged.
+pub const BYTES_MAX: u64 = 64 << 20;
+
+/// A text of more lines is not merged.
+pub const LINES_MAX: usize = 2 << 20;
+
+/// Steps of comparing (a diagonal looked at, a line passed) after which two texts count as too different: a few seconds.
+const STEPS_MAX: u64 = 1 << 30;
+
+/// So many first bytes are searched for a NUL, as git does.
+const PROBE_BYTES: usize = 8000;
+
+/// How a merge ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Merge {
+    /// Every change of both sides is in this text.
+    Clean(Vec<u8>),
+    /// Both sides changed the same lines, or lines that touch; in order, at least one.
+    Conflict(Vec<ConflictHunk>),
+    /// It was not tried line by line: the whole is the conflict.
+    Whole(Whole),
+}
+
+/// Why a text was not merged line by line.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Whole {
+    /// One of the three is not a text: it has a NUL among its first 8,000 bytes.
+    Binary,
+    /// One of the three is above [`BYTES_MAX`] or [`LINES_MAX`].
+    TooLarge,
+    /// Comparing would have taken too long.
+    TooDifferent,
+}
+
+/// Lines that both sides changed, each differently: numbers of lines from 0, an empty range between two lines.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConflictHunk {
+    /// Where the base has it.
+    pub base: Range<usize>,
+    /// What our side made of it.
+    pub ours: Range<usize>,
+    /// What their side made of it.
+    pub theirs: Range<usize>,
+}
+
+/// Merges what `ours` and `theirs` each made of `base`.
+pub fn merge3(base: &[u8], ours: &[u8], theirs: &[u8]) -> Merge {
+    if let Some(trivial) = trivial(base, ours, theirs) {
+        return Merge::Clean(trivial.to_vec());
+    }
+    match Texts::new([base, ours, theirs]) {
+        Err(whole) => Merge::Whole(whole),
+        Ok(texts) => texts.merge(),
+    }
+}
+
+/// The side that needs no merging: the one that alone changed something, or either where both are equal.
+fn trivial<'a>(base: &[u8], ours: &'a [u8], theirs: &'a [u8]) -> Option<&'a [u8]> {
+    if ours == theirs || base == theirs {
+        return Some(ours);
+    }
+    (base == ours).then_some(theirs)
+}
+
+/// Whether a content counts as binary.
+pub fn is_binary(bytes: &[u8]) -> bool {
+    bytes[..bytes.len().min(PROBE_BYTES)].contains(&0)
+}
+
+/// Base, ours and theirs by lines, and how the two differ from the first.
+struct Texts<'a> {
+    lines: [Vec<&'a [u8]>; 3],
+    regions: Vec<Region>,
+}
+
+impl<'a> Texts<'a> {
+    fn new(texts: [&'a [u8]; 3]) -> Result<Self, Whole> {
+        if texts.iter().any(|text| is_binary(text)) {
+            return Err(Whole::Binary);
+        }
+        if texts.iter().any(|text| text.len() as u64 > BYTES_MAX || lines::count(text) > LINES_MAX) {
+            return Err(Whole::TooLarge);
+        }
+        let lines = texts.map(lines::split);
+        let mut interner = Interner::default();
+        let [base, ours, theirs] = lines.each_ref().map(|lines| interner.ids(lines));
+        let mut steps = STEPS_MAX;
+        let mut of = |side: &[u32]| hunks(&base, side, interner.kinds(), &mut steps).ok_or(Whole::TooDifferent);
+        let (left, right): (Vec<Hunk>, Vec<Hunk>) = (of(&ours)?, of(&theirs)?);
+        let regions = regions(&left, &right, &ours, &theirs);
+        Ok(Self { lines, regions })
+    }
+
+    fn merge(&self) -> Merge {
+        let conflicts = self.regions.iter().filter(|region| region.whose == Whose::Both);
+        let conflicts: Vec<ConflictHunk> = conflicts.map(|region| self.trimmed(region)).collect();
+        if !conflicts.is_empty() {
+            return Merge::Conflict(conflicts);
+        }
+        let (mut text, mut at) = (Vec::new(), 0);
+        for region in &self.regions {
+            self.put(&mut text, 1, at..region.ours.start);
+            match region.whose {
+                Whose::Theirs => self.put(&mut text, 2, region.theirs.clone()),
+                Whose::Ours | Whose::Both => self.put(&mut text, 1, region.ours.clone()),
+            }
+            at = region.ours.end;
+        }
+        self.put(&mut text, 1, at..self.lines[1].len());
+        Merge::Clean(text)
+    }
+
+    fn put(&self, text: &mut Vec<u8>, side: usize, range: Range<usize>) {
+        text.extend(self.lines[side][range].iter().copied().flatten());
+    }
+
+    /// A conflict without the first and last lines that both sides have alike: those are no matter of dispute.
+    fn trimmed(&self, region: &Region) -> ConflictHunk {
+        let (mut ours, mut theirs) = (region.ours.clone(), region.theirs.clone());
+        let line = |side: usize, at: usize| self.lines[side][at];
+        while !ours.is_empty() && !theirs.is_empty() && line(1, ours.start) == line(2, theirs.start) {
+            (ours.start, theirs.start) = (ours.start + 1, theirs.start + 1);
+        }
+        while !ours.is_empty() && !theirs.is_empty() && line(1, ours.end - 1) == line(2, theirs.end - 1) {
+            (ours.end, theirs.end) = (ours.end - 1, theirs.end - 1);
+        }
+        ConflictHunk { base: region.base.clone(), ours, theirs }
+    }
+}
+
+#[cfg(test)]
+mod beside_git;
+#[cfg(test)]
+mod tests;

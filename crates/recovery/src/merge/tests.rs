@@ -1,0 +1,154 @@
+//! Each rule of the merge by itself, and what must hold of any three texts.
+
+use super::*;
+use proptest::prelude::*;
+
+fn clean(base: &str, ours: &str, theirs: &str) -> Option<String> {
+    match merge3(base.as_bytes(), ours.as_bytes(), theirs.as_bytes()) {
+        Merge::Clean(text) => Some(String::from_utf8(text).unwrap()),
+        _ => None,
+    }
+}
+
+fn conflicts(base: &str, ours: &str, theirs: &str) -> Vec<ConflictHunk> {
+    match merge3(base.as_bytes(), ours.as_bytes(), theirs.as_bytes()) {
+        Merge::Conflict(hunks) => hunks,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn changes_apart_go_together() {
+    assert_eq!(clean("a\nb\nc\nd\n", "A\nb\nc\nd\n", "a\nb\nc\nD\n").unwrap(), "A\nb\nc\nD\n");
+    assert_eq!(clean("a\nb\nc\n", "x\na\nb\nc\n", "a\nb\n").unwrap(), "x\na\nb\n");
+}
+
+#[test]
+fn changes_that_touch_or_overlap_are_conflicts() {
+    let hunk = |base, ours, theirs| vec![ConflictHunk { base, ours, theirs }];
+    assert_eq!(conflicts("a\nb\n", "A\nb\n", "a\nB\n"), hunk(0..2, 0..2, 0..2));
+    assert_eq!(conflicts("a\nb\nc\n", "a\nx\nc\n", "a\ny\nc\n"), hunk(1..2, 1..2, 1..2));
+    assert_eq!(conflicts("a\nb\n", "a\nx\nb\n", "a\ny\nb\n"), hunk(1..1, 1..2, 1..2));
+    assert_eq!(conflicts("", "x\n", "y\n"), hunk(0..0, 0..1, 0..1));
+}
+
+#[test]
+fn the_same_change_on_both_sides_is_clean() {
+    assert_eq!(clean("a\nb\nc\n", "a\nx\nc\n", "a\nx\nc\n").unwrap(), "a\nx\nc\n");
+    assert_eq!(clean("a\nb\nc\nd\ne\n", "a\nx\nc\nd\ne\n", "a\nx\nc\nd\nE\n").unwrap(), "a\nx\nc\nd\nE\n");
+}
+
+#[test]
+fn a_conflict_leaves_out_what_both_sides_have_alike() {
+    let found = conflicts("a\nb\nc\n", "a\nsame\nx\nc\n", "a\nsame\ny\nc\n");
+    assert_eq!(found, [ConflictHunk { base: 1..2, ours: 2..3, theirs: 2..3 }]);
+}
+
+#[test]
+fn line_ends_are_bytes_like_others() {
+    assert_eq!(clean("a\r\nb\r\nc\n", "a\r\nb\r\nC\n", "A\r\nb\r\nc\n").unwrap(), "A\r\nb\r\nC\n");
+    assert!(clean("a\nb\n", "a\r\nb\n", "A\nb\n").is_none());
+    assert_eq!(clean("a\nb\nc", "a\nb\nc\n", "A\nb\nc").unwrap(), "A\nb\nc\n");
+    assert_eq!(clean("a\nb\nc\n", "a\nb\nc", "A\nb\nc\n").unwrap(), "A\nb\nc");
+    assert!(clean("a\nb", "a\nb\n", "a\nb\nc").is_none());
+    let [base, ours, theirs] = [&b"\xff\n1\n2\n"[..], b"\xfe\n1\n2\n", b"\xff\n1\n\xfd\n"];
+    assert_eq!(merge3(base, ours, theirs), Merge::Clean(b"\xfe\n1\n\xfd\n".to_vec()));
+}
+
+#[test]
+fn binaries_are_conflicts_as_a_whole_unless_one_side_is_as_it_was() {
+    let (base, left, right) = (b"a\0\n".as_slice(), b"b\0\n".as_slice(), b"c\0\n".as_slice());
+    assert_eq!(merge3(base, left, right), Merge::Whole(Whole::Binary));
+    assert_eq!(merge3(b"a\n", b"b\n", right), Merge::Whole(Whole::Binary));
+    for (ours, theirs, result) in [(left, base, left), (base, right, right), (left, left, left)] {
+        assert_eq!(merge3(base, ours, theirs), Merge::Clean(result.to_vec()));
+    }
+    let late = [vec![b'x'; PROBE_BYTES], b"\0\n".to_vec()].concat();
+    assert!(!is_binary(&late) && is_binary(&late[1..]));
+}
+
+#[test]
+fn what_is_too_large_or_too_different_is_a_conflict_as_a_whole() {
+    let text = |line: &str, lines: usize| line.repeat(lines).into_bytes();
+    let many = text("\n", LINES_MAX + 1);
+    assert_eq!(merge3(&many, b"a\n", b"b\n"), Merge::Whole(Whole::TooLarge));
+    let long = text("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n", BYTES_MAX as usize / 33 + 1);
+    assert_eq!(merge3(b"c\n", &long, b"b\n"), Merge::Whole(Whole::TooLarge));
+    let (before, after) = ([1, 2, 3, 1, 2, 3], [3, 2, 1, 3, 2, 1]);
+    assert!(hunks(&before, &after, 4, &mut 5).is_none());
+    assert!(hunks(&before, &after, 4, &mut 500).is_some());
+}
+
+#[test]
+fn conflicts_are_shown_between_markers() {
+    let labels = Labels { base: "before", ours: "now", theirs: "without" };
+    let show = |base: &str, ours: &str, theirs: &str| {
+        let text = marked(base.as_bytes(), ours.as_bytes(), theirs.as_bytes(), &labels).unwrap();
+        String::from_utf8(text).unwrap()
+    };
+    assert_eq!(
+        show("0\na\n1\n2\n", "0\nb\n1\n2\n", "0\nc\n1\nz\n"),
+        "0\n<<<<<<< now\nb\n||||||| before\na\n=======\nc\n>>>>>>> without\n1\nz\n"
+    );
+    assert_eq!(
+        show("a\r\n", "b\r\n", "c"),
+        "<<<<<<< now\r\nb\r\n||||||| before\r\na\r\n=======\r\nc\r\n>>>>>>> without\r\n"
+    );
+    assert_eq!(marked(b"\0", b"a", b"b", &labels), Err(Whole::Binary));
+}
+
+#[test]
+fn values_without_parts_merge_as_a_whole() {
+    assert_eq!(scalar(&1, 1, 2), Scalar::Clean(2));
+    assert_eq!(scalar(&1, 2, 1), Scalar::Clean(2));
+    assert_eq!(scalar(&1, 2, 2), Scalar::Clean(2));
+    assert_eq!(scalar(&1, 2, 3), Scalar::Conflict);
+}
+
+#[test]
+fn extended_attributes_merge_each_by_itself() {
+    let list = |text: &str| -> Vec<wfr_model::entry::Xattr> {
+        text.split_whitespace().map(|pair| (pair.as_bytes()[..1].to_vec(), pair.as_bytes()[1..].to_vec())).collect()
+    };
+    assert_eq!(xattrs(&list("a1 b1"), &list("a2 b1"), &list("a1 c1")), Ok(list("a2 c1")));
+    assert_eq!(xattrs(&list("a1"), &list(""), &list("a2")), Err(b"a".to_vec()));
+    assert_eq!(xattrs(&list(""), &list("a2"), &list("a2")), Ok(list("a2")));
+}
+
+proptest! {
+    #[test]
+    fn a_side_that_did_not_change_gives_way(b in "([abc]?\n|[abc]){0,20}", x in "([abc]?\n|[abc]){0,20}") {
+        prop_assert_eq!(clean(&b, &b, &x), Some(x.clone()));
+        prop_assert_eq!(clean(&b, &x, &b), Some(x.clone()));
+        prop_assert_eq!(clean(&b, &x, &x), Some(x.clone()));
+    }
+
+    #[test]
+    fn the_sides_can_be_exchanged(b in "([a-e]\n){0,20}", x in "([a-e]\n){0,20}", y in "([a-e]\n){0,20}") {
+        prop_assert_eq!(clean(&b, &x, &y), clean(&b, &y, &x));
+    }
+
+    #[test]
+    fn hunks_make_one_text_of_the_other(a in prop::collection::vec(0_u32..6, 0..60),
+        b in prop::collection::vec(0_u32..6, 0..60)) {
+        let (mut made, mut at) = (Vec::<u32>::new(), 0);
+        for hunk in hunks(&a, &b, 6, &mut u64::MAX.clone()).unwrap() {
+            made.extend(&a[at..hunk.before.start]);
+            made.extend(&b[hunk.after]);
+            at = hunk.before.end;
+        }
+        made.extend(&a[at..]);
+        prop_assert_eq!(made, b);
+    }
+
+    #[test]
+    fn any_bytes_merge_without_a_panic(parts in prop::collection::vec(prop::collection::vec(
+        prop::sample::select(vec![0_u8, b'\n', b'\r', b'a', 0xff]), 0..40), 3)) {
+        let labels = Labels { base: "", ours: "", theirs: "" };
+        let merged = merge3(&parts[0], &parts[1], &parts[2]);
+        let shown = marked(&parts[0], &parts[1], &parts[2], &labels);
+        if let (Merge::Clean(text), Ok(shown)) = (merged, shown) {
+            prop_assert_eq!(text, shown);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Looking a result over: whether lines of removed edits remain, and whether lines of kept ones are missing.
+//!
+//! Owns which lines can tell whose they are, as [`super::Note::Incomplete`] says it. Refuses to change the result.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+
+use wfr_store::object::ReadError;
+
+use super::texts::{self, Texts};
+use super::{Chain, Mark, Note, Version, entries};
+use crate::merge;
+
+/// At most so many lines of either sort are shown.
+pub const LINES_SHOWN: usize = 10;
+
+/// A line that is not as it should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// The edit that brought it first; 0: it was there before all edits. Behind a recovery that counts as it is, that one.
+    pub edit: usize,
+    /// It, without the spaces around it.
+    pub text: Vec<u8>,
+}
+
+/// What is known of one line over the whole chain.
+struct Story {
+    brought: usize,
+    /// The last version that has it.
+    last: usize,
+    /// Some version has it twice: nobody knows which is whose.
+    is_twice: bool,
+    /// A kept edit took it away.
+    taken_by_kept: bool,
+    /// A kept edit brought it again after a recovery had taken it away.
+    made_anew: bool,
+}
+
+impl Story {
+    /// The line is gone from the version behind the last that has it.
+    fn end(&mut self, chain: &Chain) {
+        self.taken_by_kept |= self.last < chain.last() && *chain.mark(self.last + 1) == Mark::Kept;
+    }
+
+    /// The line is in a version again.
+    fn go_on(&mut self, chain: &Chain, number: usize) {
+        if self.last + 1 < number {
+            self.end(chain);
+            let by_recovery = matches!(chain.mark(self.last + 1), Mark::Neutral { .. });
+            self.made_anew |= by_recovery && *chain.mark(number) == Mark::Kept;
+        }
+        self.last = number;
+    }
+
+    /// Whether the line is wrong in a result that has it, or has it not.
+    fn is_wrong(&self, chain: &Chain, start: usize, is_there: bool) -> bool {
+        match if self.brought > start { chain.mark(self.brought) } else { &Mark::Kept } {
+            _ if self.is_twice => false,
+            Mark::Removed => is_there && !self.made_anew,
+            Mark::Kept => !is_there && !self.taken_by_kept,
+            Mark::Neutral { .. } => false,
+        }
+    }
+}
+
+/// Looks a result over that was replayed from version `start` on: what is in that counts as kept. Errors: what reading a
+/// version says.
+pub(super) fn look_over(
+    chain: &Chain,
+    start: usize,
+    result: &Version,
+    texts: &mut Texts<'_>,
+) -> Result<Option<Note>, ReadError> {
+    let is_file = entries::content(result).is_some_and(|content| content.size <= merge::BYTES_MAX);
+    if !is_file || chain.removed(chain.last() + 1).next().is_none() {
+        return Ok(None);
+    }
+    if texts::bytes(chain) > texts::TOGETHER_MAX {
+        return Ok(Some(Note::Unchecked));
+    }
+    let mut stories = Stories { chain, start, hasher: RandomState::new(), of: HashMap::new() };
+    for number in start..=chain.last() {
+        stories.add(number, texts)?;
+    }
+    stories.judge(result, texts)
+}
+
+/// The stories of all lines, by a keyed hash of the line.
+struct Stories<'a> {
+    chain: &'a Chain,
+    start: usize,
+    hasher: RandomState,
+    of: HashMap<u64, Story>,
+}
+
+impl Stories<'_> {
+    /// Adds one version.
+    fn add(&mut self, number: usize, texts: &mut Texts<'_>) -> Result<(), ReadError> {
+        let Self { chain, hasher, of, .. } = self;
+        for_lines(chain.version(number), texts, |line| {
+            let fresh =
+                || Story { brought: number, last: usize::MAX, is_twice: false, taken_by_kept: false, made_anew: false };
+            let story = of.entry(hasher.hash_one(line)).or_insert_with(fresh);
+            match story.last {
+                usize::MAX => story.last = number,
+                last if last == number => story.is_twice = true,
+                _ => story.go_on(chain, number),
+            }
+        })
+    }
+
+    fn judge(mut self, result: &Version, texts: &mut Texts<'_>) -> Result<Option<Note>, ReadError> {
+        let (mut count, mut remaining) = (0, Vec::new());
+        for_lines(result, texts, |line| {
+            // What is in the result is not missing: its story is told.
+            let Some(story) = self.of.remove(&self.hasher.hash_one(line)) else { return };
+            if story.is_wrong(self.chain, self.start, true) {
+                count += 1;
+                show(&mut remaining, &story, line);
+            }
+        })?;
+        self.of.retain(|_, story| {
+            story.end(self.chain);
+            story.is_wrong(self.chain, self.start, false)
+        });
+        count += self.of.len();
+        let missing = self.missing(texts)?;
+        Ok((count > 0).then_some(Note::Incomplete { remaining, missing, count }))
+    }
+
+    /// Finds the text of lines that are missing, in the versions that have them last.
+    fn missing(mut self, texts: &mut Texts<'_>) -> Result<Vec<Line>, ReadError> {
+        let mut versions: Vec<usize> = self.of.values().map(|story| story.last).collect();
+        versions.sort_unstable();
+        versions.dedup();
+        let mut found = Vec::new();
+        for version in versions.into_iter().rev() {
+            for_lines(self.chain.version(version), texts, |line| {
+                if let Some(story) = self.of.remove(&self.hasher.hash_one(line)) {
+                    show(&mut found, &story, line);
+                }
+            })?;
+            if found.len() == LINES_SHOWN {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn show(lines: &mut Vec<Line>, story: &Story, line: &[u8]) {
+    if lines.len() < LINES_SHOWN {
+        lines.push(Line { edit: story.brought, text: line.to_vec() });
+    }
+}
+
+/// Calls `each` with the lines of a version that have a letter or digit. What is no text has none.
+fn for_lines(version: &Version, texts: &mut Texts<'_>, mut each: impl FnMut(&[u8])) -> Result<(), ReadError> {
+    let Some(content) = entries::content(version).filter(|content| content.size <= merge::BYTES_MAX) else {
+        return Ok(());
+    };
+    let text = texts.get(content)?;
+    if merge::is_binary(&text) {
+        return Ok(());
+    }
+    let says_something = |line: &&[u8]| line.iter().any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.filter(says_something).for_each(&mut each);
+    Ok(())
+}

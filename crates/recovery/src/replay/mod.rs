@@ -1,0 +1,262 @@
+//! What a path would be without some of its edits.
+//!
+//! Owns the rules by which edits that stay are replayed over edits that go. Refuses to choose the edits, to decide a
+//! conflict and to write anything: the answer is a value, a function of the chain and of its marks alone, so that the
+//! order in which edits were taken back does not matter.
+//!
+//! Version 0 is what was there first, version `n` what edit `n` left. The rules:
+//! - Each longest run of kept edits is merged once: base is the version before the run, ours the result so far, theirs
+//!   the version behind it. Where nothing went before, that is the version itself, and nothing is merged.
+//! - A kept edit that led back to an earlier version, over a removed edit, leads back to that version's result; a run
+//!   ends there. It does so only if no recovery lies between: what was made anew behind one is new.
+//! - A neutral edit is an earlier recovery. It is never replayed. If exactly those edits go that were gone then, its
+//!   version is the result, with all that was resolved by hand in it.
+//! - The same is done edit by edit as a second opinion. Where both are clean and differ, it is a conflict.
+//! - Afterwards the result is looked over ([`Note::Incomplete`]).
+
+mod entries;
+mod lines;
+mod texts;
+mod walk;
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use wfr_model::entry::{Content, Entry};
+use wfr_store::object::{Objects, ReadError};
+
+use crate::merge::{self, ConflictHunk, Labels};
+
+pub use lines::{LINES_SHOWN, Line};
+pub use texts::from_store;
+
+use texts::Texts;
+use walk::{Grouping, State, Walk, Walked};
+
+/// What stood at the path at one time; `None`: nothing, which is not the same as an empty file.
+pub type Version = Option<Entry>;
+
+/// Reads a file's content, verified.
+pub type Read<'a> = dyn Fn(&Content) -> Result<Vec<u8>, ReadError> + 'a;
+
+/// What becomes of an edit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Mark {
+    /// It stays.
+    Kept,
+    /// It goes.
+    Removed,
+    /// It is the work of an earlier recovery: what was live then, replayed.
+    Neutral {
+        /// The edits before it that were gone then, by number, other neutral ones left out. `None`: not known.
+        gone: Option<BTreeSet<usize>>,
+    },
+}
+
+/// One edit of a path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Edit {
+    /// What becomes of it.
+    pub mark: Mark,
+    /// What it left.
+    pub after: Version,
+}
+
+/// A path's versions and the edits between them, which count from 1.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chain {
+    /// What stood there before the first edit.
+    pub first: Version,
+    /// The edits, in order.
+    pub edits: Vec<Edit>,
+}
+
+impl Chain {
+    /// The version behind edit `number`, or, for 0, the first one. Panics above the number of edits.
+    pub fn version(&self, number: usize) -> &Version {
+        match number.checked_sub(1) {
+            None => &self.first,
+            Some(at) => &self.edits[at].after,
+        }
+    }
+
+    /// The number of the last version.
+    pub fn last(&self) -> usize {
+        self.edits.len()
+    }
+
+    /// The mark of edit `number`, from 1.
+    fn mark(&self, number: usize) -> &Mark {
+        &self.edits[number - 1].mark
+    }
+
+    /// The removed edits with numbers below `end`.
+    fn removed(&self, end: usize) -> impl Iterator<Item = usize> {
+        (1..end).filter(|number| *self.mark(*number) == Mark::Removed)
+    }
+}
+
+/// The answer for one path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replayed {
+    /// What should stand there.
+    pub outcome: Outcome,
+    /// What a person should know of it.
+    pub notes: Vec<Note>,
+}
+
+/// What should stand at a path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// What stood there at one time, by the version's number.
+    Version(usize),
+    /// Nothing.
+    Absent,
+    /// Something that never stood there.
+    Merged(Merged),
+    /// It cannot be told.
+    Conflict(Box<Conflict>),
+}
+
+/// Something new, made of several versions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Merged {
+    /// Its metadata and what it is; the time is that of the last edit in it.
+    pub entry: Entry,
+    /// The content, where no version has it: a blob that is not in the store. `None`: only metadata is new.
+    pub text: Option<Vec<u8>>,
+}
+
+/// What cannot be separated, as data.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Conflict {
+    /// In which way.
+    pub kind: ConflictKind,
+    /// The kept edits that could not be replayed. The base is the version before the first of them, theirs the one behind
+    /// the last.
+    pub run: RangeInclusive<usize>,
+    /// The result before them; of a second opinion, what replaying the runs at once gave.
+    pub ours: Version,
+    /// The content of `ours`, where no version has it.
+    pub ours_text: Option<Vec<u8>>,
+}
+
+/// Why edits cannot be separated.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ConflictKind {
+    /// The kept edits changed lines that a removed one changed, or that touch such; not empty.
+    Lines(Vec<ConflictHunk>),
+    /// The contents are not text.
+    Binary,
+    /// A content has more than [`merge::BYTES_MAX`] bytes or [`merge::LINES_MAX`] lines.
+    TooLarge,
+    /// The contents have too little in common to be compared in bounded time.
+    TooDifferent,
+    /// They left different kinds of things.
+    Kind,
+    /// They left links to different places.
+    LinkTarget,
+    /// They left different modes.
+    Mode,
+    /// They left different owners.
+    Owner,
+    /// They left different values of the extended attribute with this name.
+    Xattr(Vec<u8>),
+    /// They changed what only a removed edit brought.
+    RemovedCreation,
+    /// They brought something where, without a removed edit, something else still is.
+    TwoCreations,
+    /// Replayed at once and one by one the kept edits give different results.
+    SecondOpinion,
+}
+
+/// Something a person should know of a result.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Note {
+    /// What a removed edit had changed, this kept one deleted: it stays deleted.
+    KeptDeletion {
+        /// The number of the last edit of the run that deleted it.
+        edit: usize,
+    },
+    /// Lines are not as they should be. Only distinctive lines are looked at: those with a letter or digit that no version
+    /// has twice, spaces around them aside. One that a removed edit brought first should be gone, unless it came again
+    /// behind a recovery that took it away. One that was there from the first, or that a kept edit brought, and that no
+    /// kept edit took away, should be there.
+    Incomplete {
+        /// The first lines of removed edits that remain.
+        remaining: Vec<Line>,
+        /// The first lines of kept edits that are missing.
+        missing: Vec<Line>,
+        /// How many there are of both.
+        count: usize,
+    },
+    /// The result was not looked over: the versions are too large together.
+    Unchecked,
+    /// There is no second opinion: the versions are too large together.
+    NoSecondOpinion,
+}
+
+/// Replays the edits of a path that stay. `read` is asked only where contents must be merged or looked over.
+///
+/// Errors: what `read` says.
+pub fn replay(chain: &Chain, read: &Read<'_>) -> Result<Replayed, ReadError> {
+    let mut texts = Texts::new(read);
+    let Walked { found, start, mut notes } = Walk::new(chain, Grouping::Runs, &mut texts).result()?;
+    let state = match found {
+        Err(conflict) => return Ok(Replayed { outcome: Outcome::Conflict(conflict), notes }),
+        Ok(state) => state,
+    };
+    if let Some(run) = walk::worth_a_second_opinion(chain) {
+        if texts::bytes(chain) > texts::TOGETHER_MAX {
+            notes.push(Note::NoSecondOpinion);
+        } else {
+            let second = Walk::new(chain, Grouping::Edits, &mut texts).result()?;
+            if second.found.is_ok_and(|second| !entries::same(&second.entry, &state.entry)) {
+                let ours_text = texts.made(&state.entry);
+                let conflict = Conflict { kind: ConflictKind::SecondOpinion, run, ours: state.entry, ours_text };
+                return Ok(Replayed { outcome: Outcome::Conflict(Box::new(conflict)), notes });
+            }
+        }
+    }
+    notes.extend(lines::look_over(chain, start, &state.entry, &mut texts)?);
+    Ok(Replayed { outcome: outcome(chain, state, &texts), notes })
+}
+
+/// The result by the number of a version, if there is one like it.
+fn outcome(chain: &Chain, state: State, texts: &Texts<'_>) -> Outcome {
+    let Some(entry) = &state.entry else { return Outcome::Absent };
+    let alike = || (0..=chain.last()).rev().find(|number| entries::same(chain.version(*number), &state.entry));
+    match state.version.or_else(alike) {
+        Some(number) => Outcome::Version(number),
+        None => Outcome::Merged(Merged { entry: entry.clone(), text: texts.made(&state.entry) }),
+    }
+}
+
+impl Conflict {
+    /// The merge with its conflicts between markers; `None` where it is no conflict of lines.
+    ///
+    /// Errors: what `read` says.
+    pub fn marked(&self, chain: &Chain, read: &Read<'_>, labels: &Labels<'_>) -> Result<Option<Vec<u8>>, ReadError> {
+        if !matches!(self.kind, ConflictKind::Lines(_)) {
+            return Ok(None);
+        }
+        let text = |version: &Version| entries::content(version).map_or(Ok(Vec::new()), read);
+        let base = text(chain.version(self.run.start() - 1))?;
+        let theirs = text(chain.version(*self.run.end()))?;
+        let ours = match &self.ours_text {
+            Some(text) => text.clone(),
+            None => text(&self.ours)?,
+        };
+        Ok(merge::marked(&base, &ours, &theirs, labels).ok())
+    }
+}
+
+/// [`replay`] of contents that a store holds.
+///
+/// Errors: what the store says.
+pub fn replay_from(chain: &Chain, objects: &dyn Objects) -> Result<Replayed, ReadError> {
+    replay(chain, &from_store(objects))
+}
+
+#[cfg(test)]
+mod tests;

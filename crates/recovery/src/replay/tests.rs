@@ -1,0 +1,377 @@
+//! Each rule of the replay by its name, and what must hold of any chain.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use wfr_model::Digest;
+use wfr_model::entry::{Meta, Node};
+use wfr_model::time::FileTime;
+use wfr_store::object::hash;
+
+use super::*;
+
+/// Versions as words: `-` is absent, `@x` a link to `x`, `/` a directory, `!x` a binary; else a text with a line for each
+/// letter. `+x` behind it makes it executable, `:3` sets the owner, `%v` an extended attribute.
+fn version(word: &str, shelf: &mut HashMap<Digest, Vec<u8>>) -> Version {
+    if word == "-" {
+        return None;
+    }
+    let (word, xattrs) = match word.split_once('%') {
+        Some((word, value)) => (word, vec![(b"user.x".to_vec(), value.as_bytes().to_vec())]),
+        None => (word, Vec::new()),
+    };
+    let (word, uid) = word.split_once(':').map_or((word, 0), |(word, uid)| (word, uid.parse().unwrap()));
+    let (word, mode) = word.strip_suffix("+x").map_or((word, 0o644), |word| (word, 0o755));
+    let meta = Meta { mode, uid, gid: 0, mtime: FileTime::default() };
+    let node = match word.as_bytes().first() {
+        Some(b'@') => Node::Symlink(word.as_bytes()[1..].to_vec()),
+        Some(b'/') => Node::Dir(Digest([0; 32])),
+        first => {
+            let text = match first {
+                Some(b'!') => format!("\0{word}").into_bytes(),
+                _ => word.chars().map(|letter| format!("{letter}\n")).collect::<String>().into_bytes(),
+            };
+            let content = Content { size: text.len() as u64, hash: hash(&text), chunks: None };
+            shelf.insert(content.hash, text);
+            Node::File(content)
+        }
+    };
+    Some(Entry { name: b"f".to_vec(), meta, node, xattrs })
+}
+
+/// A chain from `first mark version mark version ...`: `k` kept, `r` removed, `n` neutral, `n1,2` neutral with 1 and 2
+/// gone.
+fn chain(words: &str) -> (Chain, HashMap<Digest, Vec<u8>>) {
+    let mut shelf = HashMap::new();
+    let mut words = words.split_whitespace();
+    let first = version(words.next().unwrap(), &mut shelf);
+    let mut edits = Vec::new();
+    while let Some(mark) = words.next() {
+        let mark = match mark.split_at(1) {
+            ("k", _) => Mark::Kept,
+            ("r", _) => Mark::Removed,
+            (_, "") => Mark::Neutral { gone: None },
+            (_, gone) => Mark::Neutral { gone: Some(gone.split(',').flat_map(str::parse).collect()) },
+        };
+        edits.push(Edit { mark, after: version(words.next().unwrap(), &mut shelf) });
+    }
+    (Chain { first, edits }, shelf)
+}
+
+fn replayed(words: &str) -> (Replayed, HashMap<Digest, Vec<u8>>) {
+    let (chain, shelf) = chain(words);
+    (replay(&chain, &|content| Ok(shelf[&content.hash].clone())).unwrap(), shelf)
+}
+
+/// The letters of a text.
+fn letters(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).replace('\n', "")
+}
+
+/// The outcome in short, and the notes.
+fn told(words: &str) -> (String, Vec<Note>) {
+    let (Replayed { outcome, notes }, shelf) = replayed(words);
+    let said = match outcome {
+        Outcome::Version(number) => format!("version {number}"),
+        Outcome::Absent => "absent".to_owned(),
+        Outcome::Merged(Merged { entry, text }) => {
+            let mode = if entry.meta.mode == 0o755 { "+x" } else { "" };
+            let text = text.or_else(|| shelf.get(&entries::content(&Some(entry.clone()))?.hash).cloned());
+            let owner = if entry.meta.uid == 0 { String::new() } else { format!(":{}", entry.meta.uid) };
+            format!("{}{mode}{owner}", letters(&text.unwrap_or_default()))
+        }
+        Outcome::Conflict(conflict) => match (&conflict.kind, &conflict.run) {
+            (ConflictKind::Lines(hunks), run) => format!("{} lines {run:?}", hunks.len()),
+            (kind, run) => format!("{kind:?} {run:?}"),
+        },
+    };
+    (said, notes)
+}
+
+/// The outcome in short, where there are no notes.
+fn said(words: &str) -> String {
+    let (said, notes) = told(words);
+    assert_eq!(notes, [], "{words}");
+    said
+}
+
+fn line(edit: usize, text: &str) -> Line {
+    Line { edit, text: text.as_bytes().to_vec() }
+}
+
+#[test]
+fn nothing_removed_is_the_last_version() {
+    assert_eq!(said("abc k abcd k abd"), "version 2");
+    assert_eq!(said("abc"), "version 0");
+    assert_eq!(said("- k abc k -"), "absent");
+}
+
+#[test]
+fn everything_from_some_point_on_is_that_version() {
+    assert_eq!(said("abc k abcd r xbcd r xbd"), "version 1");
+    assert_eq!(said("!a k !b r !c"), "version 1");
+    assert_eq!(said("- r abc"), "absent");
+}
+
+#[test]
+fn kept_edits_stay_over_a_removed_one() {
+    assert_eq!(said("abcde r aBcde k aBcdE"), "abcdE");
+    assert_eq!(said("abcde r aBcde k aBcdE r aXcdE k aXcdEf"), "abcdEf");
+}
+
+#[test]
+fn a_run_is_merged_once() {
+    // Between them the kept edits change and change back what touches the removed one.
+    assert_eq!(said("abcde r aBcde k aBCde k aBcdeF"), "abcdeF");
+}
+
+#[test]
+fn a_second_opinion_that_differs_is_a_conflict() {
+    // At once the run gives `dadba`; edit by edit another `d` counts as the one that it deletes.
+    assert_eq!(said("adba r ada k adada k dada"), "SecondOpinion 2..=3");
+    assert_eq!(said("faadd r faad k fad k fadd"), "SecondOpinion 2..=3");
+}
+
+#[test]
+fn edits_that_touch_are_a_conflict_of_their_run() {
+    assert_eq!(said("abc r aBc k aBC"), "1 lines 2..=2");
+    let (Replayed { outcome, .. }, shelf) = replayed("abc r aBc k aBC k aBCd");
+    let Outcome::Conflict(conflict) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((conflict.run.clone(), conflict.ours_text.clone()), (2..=3, None));
+    let (chain, _) = chain("abc r aBc k aBC k aBCd");
+    let labels = Labels { base: "b", ours: "o", theirs: "t" };
+    let marked = conflict.marked(&chain, &|content| Ok(shelf[&content.hash].clone()), &labels).unwrap().unwrap();
+    assert_eq!(
+        String::from_utf8(marked).unwrap(),
+        "a\n<<<<<<< o\nb\nc\n||||||| b\nB\nc\n=======\nB\nC\nd\n>>>>>>> t\n"
+    );
+}
+
+#[test]
+fn a_return_to_an_earlier_version_is_a_return_to_its_result() {
+    // A, then a stash and a pop by another: A's lines do not come back with the pop.
+    assert_eq!(said("abc r aBc k abc k aBc"), "version 0");
+    // What is kept behind the return is merged from there.
+    assert_eq!(said("abcde r aBcde k abcde k aBcde k aBcdE"), "abcdE");
+    // The nearest equal version counts: what was undone by a removed edit stays.
+    assert_eq!(said("abc k abd r abc k abcx k abc"), "version 1");
+}
+
+#[test]
+fn a_conflict_ends_where_the_chain_returns_behind_it() {
+    assert_eq!(said("abc k abcx r aBcx k aBCx k abcx"), "version 1");
+    assert_eq!(told("abc r aBc k aBC r aBCd k -"), ("absent".to_owned(), vec![Note::KeptDeletion { edit: 4 }]));
+}
+
+#[test]
+fn a_recovery_is_not_replayed() {
+    // A rolled back before; now B, too.
+    assert_eq!(said("abcde r aBcde r aBcdE n1 abcdE k abcdEf"), "1 lines 4..=4");
+    assert_eq!(said("abcdefg r aBcdefg r aBcdEfg n1 abcdEfg k abcdEfG"), "abcdefG");
+    // A is taken back in again: B's work and A's.
+    assert_eq!(said("abcdefg k aBcdefg k aBcdEfg n1 abcdEfg k abcdEfG"), "aBcdEfG");
+}
+
+#[test]
+fn a_recovery_keeps_what_was_resolved_by_hand() {
+    assert_eq!(said("abc r aBc k aBC n1 abZ k abZx"), "version 4");
+    assert_eq!(said("abc r aBc k aBC n abZ k abZx"), "1 lines 2..=2");
+    assert_eq!(said("abc r aBc k aBC n1 abZ r abZx"), "version 3");
+}
+
+#[test]
+fn what_is_made_anew_behind_a_recovery_stays() {
+    let (said, notes) = told("abc r aBc n1 abc k aBc");
+    assert_eq!((said.as_str(), notes), ("version 3", vec![]));
+}
+
+#[test]
+fn undo_of_undo_then_roll_back_has_nothing_of_it() {
+    assert_eq!(said("abc r aBc n1 abc n aBc"), "version 2");
+    // The same by hand, without a recovery.
+    assert_eq!(said("abc r aBc k abc k aBc"), "version 0");
+    assert_eq!(said("abc k aBc n1 abc n aBc"), "version 1");
+}
+
+#[test]
+fn a_pop_with_an_edit_between_is_shown() {
+    // A; another stashes; a user's edit; the pop: it brings A's line again, in an edit that stays.
+    let (said, notes) = told("abc r aBc k abc k abck k aBck");
+    assert_eq!(said, "version 4");
+    assert_eq!(notes, [Note::Incomplete { remaining: vec![line(1, "B")], missing: vec![], count: 1 }]);
+    // Where the stash was A's own it was A that took the line away.
+    let (said, notes) = told("abc r aBc r abc k abck k aBck");
+    assert_eq!((said.as_str(), notes.len()), ("version 4", 1));
+}
+
+#[test]
+fn lines_that_are_missing_are_shown() {
+    let (chain, shelf) = chain("abc k abcd r abcdx");
+    let read = |content: &Content| Ok(shelf[&content.hash].clone());
+    let mut texts = Texts::new(&read);
+    let look = |words: &str, texts: &mut Texts<'_>| {
+        let mut more = HashMap::new();
+        let result = version(words, &mut more);
+        for text in more.into_values() {
+            texts.make(text);
+        }
+        lines::look_over(&chain, 0, &result, texts).unwrap()
+    };
+    assert_eq!(look("abcd", &mut texts), None);
+    let note = Note::Incomplete { remaining: vec![line(2, "x")], missing: vec![line(1, "d")], count: 2 };
+    assert_eq!(look("abcx", &mut texts), Some(note));
+    // What a removed edit took away is missing, too; blank lines and such that occur twice say nothing.
+    let note = Note::Incomplete { remaining: vec![], missing: vec![line(0, "a")], count: 1 };
+    assert_eq!(look("bcd", &mut texts), Some(note));
+}
+
+#[test]
+fn a_kept_deletion_stays_and_is_noted() {
+    assert_eq!(told("abc r aBc k -"), ("absent".to_owned(), vec![Note::KeptDeletion { edit: 2 }]));
+    assert_eq!(said("abc k aBc k - r x"), "absent");
+}
+
+#[test]
+fn a_kept_edit_of_what_a_removed_one_created_is_a_conflict() {
+    assert_eq!(said("- r abc k abcd"), "RemovedCreation 2..=2");
+    assert_eq!(said("- r abc k abc+x"), "RemovedCreation 2..=2");
+    assert_eq!(said("abc r - k x"), "TwoCreations 2..=2");
+}
+
+#[test]
+fn absent_is_not_empty() {
+    let (mut chain, shelf) = chain("- k abc r abcd");
+    let empty = version("", &mut HashMap::new());
+    chain.edits[0].after = empty.clone();
+    let read = |content: &Content| Ok(shelf.get(&content.hash).cloned().unwrap_or_default());
+    assert_eq!(replay(&chain, &read).unwrap().outcome, Outcome::Version(1));
+    chain.first = empty;
+    chain.edits[0] = Edit { mark: Mark::Removed, after: None };
+    assert_eq!(replay(&chain, &read).unwrap().outcome, Outcome::Version(0));
+}
+
+#[test]
+fn mode_owner_and_attributes_merge_by_themselves() {
+    assert_eq!(said("abc r abC k abC+x"), "abc+x");
+    assert_eq!(said("abc r abc+x k abC+x"), "version 2".replace("version 2", "abC"));
+    assert_eq!(said("abc r abc:3 k abC:3"), "abC");
+    assert_eq!(said("abc r abc+x k abc:3+x".replace(":3+x", "+x:3").as_str()), "abc:3");
+    assert_eq!(said("abc:1 r abc:2 k abc:3"), "Owner 2..=2");
+    assert_eq!(said("abc%1 r abc%2 k abc%3"), "Xattr([117, 115, 101, 114, 46, 120]) 2..=2");
+    assert_eq!(said("abc%1 r abc%2 k abC%2"), "abC");
+}
+
+#[test]
+fn three_modes_are_a_conflict() {
+    let (mut chain, shelf) = chain("abc r abc k abc");
+    for (number, mode) in [(0, 0o600), (1, 0o640)] {
+        chain.edits[number].after.as_mut().unwrap().meta.mode = mode;
+    }
+    let read = |content: &Content| Ok(shelf[&content.hash].clone());
+    let Outcome::Conflict(conflict) = replay(&chain, &read).unwrap().outcome else { panic!() };
+    assert_eq!(conflict.kind, ConflictKind::Mode);
+}
+
+#[test]
+fn binaries_links_and_kinds_are_conflicts_unless_trivial() {
+    assert_eq!(said("!a r !b k !c"), "Binary 2..=2");
+    assert_eq!(said("!a r !b k !b+x"), "!a+x".replace("!a", "\0!a"));
+    assert_eq!(said("@a r @b k @c"), "LinkTarget 2..=2");
+    assert_eq!(said("@a k @b r @c"), "version 1");
+    assert_eq!(said("abc r @x k /"), "Kind 2..=2");
+    assert_eq!(said("abc r abC k @x"), "Kind 2..=2");
+}
+
+#[test]
+fn what_is_too_large_is_not_even_read() {
+    let (mut chain, _) = chain("abc r abC k abCd");
+    for edit in &mut chain.edits {
+        let Some(Entry { node: Node::File(content), .. }) = &mut edit.after else { panic!() };
+        content.size = merge::BYTES_MAX + 1;
+    }
+    let Outcome::Conflict(conflict) = replay(&chain, &|_| panic!()).unwrap().outcome else { panic!() };
+    assert_eq!(conflict.kind, ConflictKind::TooLarge);
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error() {
+    let (chain, _) = chain("abcd r aBcd k aBcD");
+    let missing = |content: &Content| Err(ReadError::Missing(content.hash));
+    assert!(matches!(replay(&chain, &missing), Err(ReadError::Missing(_))));
+}
+
+const WORDS: [&str; 14] =
+    ["-", "", "a", "abc", "aBc", "abcd", "xabc", "bca", "aabbcc", "abc+x", "abc:7", "@a", "@b", "!a"];
+
+/// A chain of any versions, and which edits go.
+fn any_chain() -> impl Strategy<Value = (Vec<&'static str>, Vec<bool>)> {
+    let words = prop::collection::vec(prop::sample::select(WORDS.to_vec()), 1..9);
+    (words, prop::collection::vec(any::<bool>(), 8))
+}
+
+/// The outcome where the edits go that `goes` names, by number.
+fn without(words: &[&str], goes: impl Fn(usize) -> bool) -> (Replayed, Chain, HashMap<Digest, Vec<u8>>) {
+    let mut shelf = HashMap::new();
+    let mut versions = words.iter().map(|word| version(if word.is_empty() { "e" } else { word }, &mut shelf));
+    let first = versions.next().unwrap();
+    let mark = |number| if goes(number) { Mark::Removed } else { Mark::Kept };
+    let edits = versions.enumerate().map(|(at, after)| Edit { mark: mark(at + 1), after }).collect();
+    let chain = Chain { first, edits };
+    let replayed = replay(&chain, &|content| Ok(shelf[&content.hash].clone())).unwrap();
+    (replayed, chain, shelf)
+}
+
+/// The entry that an outcome means.
+fn entry(outcome: &Outcome, chain: &Chain) -> Version {
+    match outcome {
+        Outcome::Version(number) => chain.version(*number).clone(),
+        Outcome::Absent => None,
+        Outcome::Merged(merged) => Some(merged.entry.clone()),
+        Outcome::Conflict(conflict) => panic!("{conflict:?}"),
+    }
+}
+
+proptest! {
+    #[test]
+    fn removing_everything_from_some_point_on_is_the_version_there((words, _) in any_chain(), at in 0_usize..8) {
+        let at = at.min(words.len() - 1);
+        let (replayed, chain, _) = without(&words, |number| number > at);
+        prop_assert!(entries::same(&entry(&replayed.outcome, &chain), chain.version(at)));
+        prop_assert_eq!(replayed.notes, vec![]);
+    }
+
+    #[test]
+    fn removing_nothing_is_the_last_version((words, _) in any_chain()) {
+        let (replayed, chain, _) = without(&words, |_| false);
+        prop_assert!(entries::same(&entry(&replayed.outcome, &chain), chain.version(chain.last())));
+    }
+
+    #[test]
+    fn any_chain_has_an_answer((words, goes) in any_chain()) {
+        let (replayed, ..) = without(&words, |number| goes[number - 1]);
+        let (again, ..) = without(&words, |number| goes[number - 1]);
+        prop_assert_eq!(replayed, again);
+    }
+
+    #[test]
+    fn edits_apart_from_each_other_come_out_alone(order in Just((0..8_usize).collect::<Vec<_>>()).prop_shuffle(),
+        goes in prop::collection::vec(any::<bool>(), 8)) {
+        // Each edit changes a line of its own, three lines from the next one.
+        let text = |changed: &[usize]| -> String {
+            (0..8).map(|at| if changed.contains(&at) { (b'A' + at as u8) as char } else { (b'a' + at as u8) as char })
+                .flat_map(|letter| [letter, '1', '2', letter.to_ascii_lowercase()].into_iter().skip(1).chain([letter]))
+                .collect()
+        };
+        let words: Vec<String> = (0..=8).map(|made| text(&order[..made])).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (replayed, chain, shelf) = without(&words, |number| goes[number - 1]);
+        let stay: Vec<usize> = order.iter().zip(&goes).filter(|(_, goes)| !**goes).map(|(at, _)| *at).collect();
+        prop_assert_eq!(&replayed.notes, &vec![]);
+        let result = entry(&replayed.outcome, &chain);
+        let made = match replayed.outcome {
+            Outcome::Merged(Merged { text: Some(text), .. }) => text,
+            _ => shelf[&entries::content(&result).unwrap().hash].clone(),
+        };
+        prop_assert_eq!(letters(&made), text(&stay));
+    }
+}

@@ -1,0 +1,188 @@
+//! The way along a chain, by runs of kept edits or edit by edit.
+//!
+//! Owns where runs begin and end, and which version leads back to which. Refuses to merge entries itself.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use wfr_store::object::ReadError;
+
+use super::entries::{self, Merged};
+use super::texts::Texts;
+use super::{Chain, Conflict, Mark, Note, Version};
+
+/// How many kept edits are merged at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Grouping {
+    /// As many as follow each other.
+    Runs,
+    /// One.
+    Edits,
+}
+
+/// A result at some point of the chain.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) entry: Version,
+    /// The version that it is, where it is known to be one.
+    pub(super) version: Option<usize>,
+}
+
+/// A result, or why there is none.
+pub(super) type Found = Result<State, Box<Conflict>>;
+
+/// Where the result behind an edit comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Source {
+    /// The version itself.
+    Version,
+    /// The result behind an earlier edit.
+    Result(usize),
+    /// A merge of the edits from this one on.
+    Merge { from: usize },
+}
+
+/// The source of each version's result, version 0 left out.
+fn sources(chain: &Chain, grouping: Grouping) -> Vec<Source> {
+    let mut found = Vec::with_capacity(chain.last());
+    let mut from = 1;
+    // The last place of each version since the last recovery.
+    let mut seen = HashMap::from([(entries::key(chain.version(0)), 0)]);
+    for number in 1..=chain.last() {
+        let key = entries::key(chain.version(number));
+        let source = match chain.mark(number) {
+            Mark::Removed => Source::Result(number - 1),
+            Mark::Neutral { gone } => {
+                seen.clear();
+                let is_as_then = gone.as_ref().is_some_and(|gone| gone.iter().copied().eq(chain.removed(number)));
+                if is_as_then { Source::Version } else { Source::Result(number - 1) }
+            }
+            Mark::Kept => match seen.get(&key) {
+                // Within a run there is nothing to lead over.
+                Some(earlier) if earlier + 1 < from => Source::Result(*earlier),
+                _ => Source::Merge { from },
+            },
+        };
+        seen.insert(key, number);
+        if !matches!(source, Source::Merge { .. }) {
+            from = number + 1;
+        }
+        found.push(source);
+    }
+    if grouping == Grouping::Edits {
+        for (at, source) in found.iter_mut().enumerate() {
+            if let Source::Merge { from } = source {
+                *from = at + 1;
+            }
+        }
+    }
+    found
+}
+
+/// The last run of several kept edits behind a removed or neutral one: only there a second opinion can differ.
+pub(super) fn worth_a_second_opinion(chain: &Chain) -> Option<RangeInclusive<usize>> {
+    let first = chain.edits.iter().position(|edit| edit.mark != Mark::Kept)? + 1;
+    let sources = sources(chain, Grouping::Runs);
+    let runs = sources.iter().enumerate().rev().filter_map(|(at, source)| match source {
+        Source::Merge { from } if *from > first && *from < at + 1 => Some(*from..=at + 1),
+        _ => None,
+    });
+    runs.into_iter().next()
+}
+
+/// What a walk came to.
+pub(super) struct Walked {
+    pub(super) found: Found,
+    /// The version that all began with: the first one, or a recovery's that counts as it is.
+    pub(super) start: usize,
+    pub(super) notes: Vec<Note>,
+}
+
+/// The results along a chain.
+pub(super) struct Walk<'a, 'b> {
+    chain: &'a Chain,
+    sources: Vec<Source>,
+    texts: &'a mut Texts<'b>,
+    /// By version; `None` where it is not needed.
+    results: Vec<Option<Found>>,
+    notes: Vec<Note>,
+}
+
+impl<'a, 'b> Walk<'a, 'b> {
+    pub(super) fn new(chain: &'a Chain, grouping: Grouping, texts: &'a mut Texts<'b>) -> Self {
+        let sources = sources(chain, grouping);
+        Self { chain, sources, texts, results: vec![None; chain.last() + 1], notes: Vec::new() }
+    }
+
+    /// The result behind the last edit.
+    pub(super) fn result(mut self) -> Result<Walked, ReadError> {
+        let path = self.needed();
+        for number in &path {
+            let result = self.step(*number)?;
+            self.results[*number] = Some(result);
+        }
+        let last = self.results.pop().flatten();
+        let found = last.unwrap_or_else(|| Ok(self.version(self.chain.last())));
+        Ok(Walked { found, start: path[0], notes: self.notes })
+    }
+
+    /// The versions whose results lead to the last one, in order; at least that one.
+    fn needed(&self) -> Vec<usize> {
+        let (mut path, mut number) = (vec![self.chain.last()], self.chain.last());
+        while number > 0 {
+            number = match self.sources[number - 1] {
+                Source::Version => break,
+                Source::Result(earlier) => earlier,
+                Source::Merge { from } => from - 1,
+            };
+            path.push(number);
+        }
+        path.reverse();
+        path
+    }
+
+    fn version(&self, number: usize) -> State {
+        State { entry: self.chain.version(number).clone(), version: Some(number) }
+    }
+
+    /// The result behind one edit, from those before it.
+    fn step(&mut self, number: usize) -> Result<Found, ReadError> {
+        let source = number.checked_sub(1).map_or(&Source::Version, |at| &self.sources[at]);
+        let before = |at: usize| self.results[at].clone().unwrap_or_else(|| Ok(self.version(at)));
+        match *source {
+            Source::Version => Ok(Ok(self.version(number))),
+            Source::Result(earlier) => Ok(before(earlier)),
+            Source::Merge { from } => {
+                let ours = before(from - 1);
+                self.merge(from..=number, ours)
+            }
+        }
+    }
+
+    /// Replays a run of kept edits over the result before it.
+    fn merge(&mut self, run: RangeInclusive<usize>, ours: Found) -> Result<Found, ReadError> {
+        let (base, theirs) = (run.start() - 1, *run.end());
+        let ours = match ours {
+            Ok(ours) => ours,
+            // Whatever it would have been: it is deleted.
+            Err(_) if self.chain.version(theirs).is_none() => return Ok(Ok(self.deleted(theirs))),
+            Err(conflict) => return Ok(Err(conflict)),
+        };
+        let merged = entries::merge(self.chain.version(base), &ours.entry, self.chain.version(theirs), self.texts)?;
+        Ok(match merged {
+            Merged::Deleted => Ok(self.deleted(theirs)),
+            Merged::Clean(entry) if entries::same(&entry, &ours.entry) => Ok(ours),
+            Merged::Clean(entry) if entries::same(&entry, self.chain.version(theirs)) => Ok(self.version(theirs)),
+            Merged::Clean(entry) => Ok(State { entry, version: None }),
+            Merged::Conflict(kind) => {
+                let ours_text = self.texts.made(&ours.entry);
+                Err(Box::new(Conflict { kind, run, ours: ours.entry, ours_text }))
+            }
+        })
+    }
+
+    fn deleted(&mut self, edit: usize) -> State {
+        self.notes.push(Note::KeptDeletion { edit });
+        self.version(edit)
+    }
+}

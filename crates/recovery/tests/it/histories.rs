@@ -1,0 +1,145 @@
+//! Replays beside `git merge-file`, on real histories: single edits taken back up to 19 edits later.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use wfr_model::Digest;
+use wfr_model::entry::{Content, Entry, Meta, Node};
+use wfr_recovery::replay::{Chain, Conflict, ConflictKind, Edit, Mark, Note, Outcome, Version, replay};
+use wfr_store::object::hash;
+use wfr_testkit::Prng;
+
+use crate::git::{ABSENT, Git};
+use crate::history::{History, histories};
+
+/// So many edits lie at most between an edit and its removal.
+const LATER_MAX: usize = 19;
+
+/// So many versions before the removed edit are in the chain.
+const BEFORE_MAX: usize = 5;
+
+/// Cases that are tried, of all that there are.
+const CASES: usize = 400;
+
+/// The contents of all versions.
+type Shelf = HashMap<Digest, Vec<u8>>;
+
+/// A path's versions up to `last` and from some before edit `removed`, which is marked as removed; and the number of the
+/// first of them.
+fn chain(history: &History, removed: usize, last: usize, shelf: &mut Shelf) -> (Chain, usize) {
+    let start = removed.saturating_sub(BEFORE_MAX);
+    let mut version = |text: &Option<Vec<u8>>| -> Version {
+        let text = text.as_ref()?;
+        let content = Content { size: text.len() as u64, hash: hash(text), chunks: None };
+        shelf.insert(content.hash, text.clone());
+        let meta = Meta { mode: 0o644, ..Meta::default() };
+        Some(Entry { name: b"f".to_vec(), meta, node: Node::File(content), xattrs: Vec::new() })
+    };
+    let first = version(&history[start]);
+    let mark = |number: usize| if number == removed { Mark::Removed } else { Mark::Kept };
+    let edits =
+        (start + 1..=last).map(|number| Edit { mark: mark(number), after: version(&history[number]) }).collect();
+    (Chain { first, edits }, start)
+}
+
+/// How a replay ended.
+enum Ours {
+    Clean(Vec<u8>),
+    Conflict(Box<Conflict>),
+}
+
+fn ours(history: &History, removed: usize, last: usize) -> (Ours, Vec<Note>) {
+    let mut shelf = Shelf::new();
+    let (chain, start) = chain(history, removed, last, &mut shelf);
+    let replayed = replay(&chain, &|content| Ok(shelf[&content.hash].clone())).unwrap();
+    let ours = match replayed.outcome {
+        Outcome::Version(number) => Ours::Clean(history[start + number].clone().unwrap()),
+        Outcome::Merged(merged) => Ours::Clean(merged.text.unwrap()),
+        Outcome::Absent => panic!("the last version is there"),
+        Outcome::Conflict(conflict) => Ours::Conflict(conflict),
+    };
+    (ours, replayed.notes)
+}
+
+/// Whether a kept edit leads back to before the removed one: then the last version has nothing of that.
+fn returns(history: &History, removed: usize, last: usize) -> bool {
+    let before = &history[removed.saturating_sub(BEFORE_MAX)..removed];
+    history[removed + 1..=last].iter().any(|text| before.contains(text))
+}
+
+#[derive(Default, Debug)]
+struct Figures {
+    cases: usize,
+    git_conflicts: usize,
+    our_conflicts: usize,
+    both_clean_and_equal: usize,
+    both_conflict: usize,
+    clean_by_return: usize,
+    clean_where_git_is_not: usize,
+    second_opinion_where_git_is_clean: usize,
+    incomplete: usize,
+    incomplete_and_as_git: usize,
+}
+
+impl Figures {
+    fn add(&mut self, git: Option<Vec<u8>>, (ours, notes): (Ours, Vec<Note>), returns: Option<&[u8]>, case: &str) {
+        self.cases += 1;
+        self.git_conflicts += usize::from(git.is_none());
+        let is_incomplete = notes.iter().any(|note| matches!(note, Note::Incomplete { .. }));
+        self.incomplete += usize::from(is_incomplete);
+        let count = match (&git, &ours) {
+            (Some(git), Ours::Clean(ours)) if git == ours => {
+                self.incomplete_and_as_git += usize::from(is_incomplete);
+                &mut self.both_clean_and_equal
+            }
+            (_, Ours::Clean(ours)) if returns == Some(ours) => &mut self.clean_by_return,
+            (Some(_), Ours::Conflict(conflict)) if conflict.kind == ConflictKind::SecondOpinion => {
+                &mut self.second_opinion_where_git_is_clean
+            }
+            (None, Ours::Conflict(_)) => &mut self.both_conflict,
+            (None, Ours::Clean(_)) => &mut self.clean_where_git_is_not,
+            (Some(_), Ours::Clean(_)) => panic!("{case}: clean, but not as git has it"),
+            (Some(_), Ours::Conflict(conflict)) => panic!("{case}: git is clean: {:?}", conflict.kind),
+        };
+        *count += 1;
+        self.our_conflicts += usize::from(matches!(ours, Ours::Conflict(_)));
+    }
+}
+
+/// All pairs of an edit and a later version in which the file is there before and behind the edit, and at last.
+fn cases(histories: &[(String, History)]) -> Vec<(usize, usize, usize)> {
+    let mut found = Vec::new();
+    for (at, (_, history)) in histories.iter().enumerate() {
+        for removed in 1..history.len() {
+            let lasts = removed + 1..history.len().min(removed + LATER_MAX + 1);
+            let is_there = |last: &usize| [removed - 1, removed, *last].iter().all(|number| history[*number].is_some());
+            found.extend(lasts.filter(is_there).map(|last| (at, removed, last)));
+        }
+    }
+    found
+}
+
+#[test]
+fn single_edits_come_out_as_with_git() {
+    let Some(git) = Git::find() else { return wfr_testkit::skip(ABSENT) };
+    let histories = match histories() {
+        Ok(histories) => histories,
+        Err(why) => return wfr_testkit::skip(&format!("the registry does not give the crates: {why}")),
+    };
+    let (begin, mut random) = (Instant::now(), Prng::from_environment());
+    let (all, times) = (cases(&histories), std::env::var("WFR_TEST_TIMES").ok().and_then(|text| text.parse().ok()));
+    let mut figures = Figures::default();
+    for _ in 0..CASES * times.unwrap_or(1) {
+        let (at, removed, last) = *random.pick(&all);
+        let (path, history) = &histories[at];
+        let text = |number: usize| history[number].as_deref().unwrap();
+        let expected = git.merge(text(removed), text(last), text(removed - 1));
+        let returned = returns(history, removed, last).then(|| text(last));
+        let case = format!("{path} without {removed} of {last}");
+        figures.add(expected, ours(history, removed, last), returned, &case);
+    }
+    eprintln!("{} files, {} cases in all, {:?}: {figures:#?}", histories.len(), all.len(), begin.elapsed());
+    // A second opinion is the one reason to refuse what git would do: seldom, and on purpose.
+    let second = figures.second_opinion_where_git_is_clean;
+    assert!(figures.our_conflicts - second <= figures.git_conflicts && second * 100 <= figures.cases);
+}
