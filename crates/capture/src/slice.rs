@@ -22,7 +22,12 @@ pub struct Known {
 
 /// What leads from the known tree to the one that is there now, sorted by path. What the new look could not reach is
 /// not taken for gone.
-pub fn slice(objects: &dyn Objects, known: &Known, now: &Digest, coverage: &Coverage) -> Result<Vec<Segment>, ReadError> {
+pub fn slice(
+    objects: &dyn Objects,
+    known: &Known,
+    now: &Digest,
+    coverage: &Coverage,
+) -> Result<Vec<Segment>, ReadError> {
     let mut since = known.since.clone();
     let mut segments = Vec::new();
     let mut consider = |path: TreePath, before: Option<Entry>, after: Option<Entry>| {

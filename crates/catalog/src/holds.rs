@@ -59,7 +59,15 @@ pub struct Hold {
     pub expires_at: Option<Timestamp>,
 }
 
+/// What stands before the key of a hold that gave way to a recovery, until that has ended.
+const GAVE_WAY: &str = "gave_way:";
+
 impl Hold {
+    /// The key of the hold that this one gave way to, and stands under again afterwards; `None` where it gave way to none.
+    pub fn waits_for(&self) -> Option<&str> {
+        self.key.strip_prefix(GAVE_WAY)
+    }
+
     /// Whether its time is over.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
@@ -118,22 +126,15 @@ impl Catalog {
         self.write(|transaction| acquire(transaction, request, alive, yields))
     }
 
-    /// Gives a hold back; `false` where it is not held under this token any more, which changes nothing.
+    /// Gives a hold back; `false` where it is not held under this token any more, which changes nothing. One that gave way to
+    /// it stands again, under its own token.
     pub fn release_hold(&self, key: &str, token: FencingToken) -> Result<bool, CatalogError> {
-        let sql = "DELETE FROM holds WHERE hold_key = ?1 AND token = ?2";
-        self.write(|transaction| Ok(transaction.prepare_cached(sql)?.execute((key, token.0))? > 0))
+        self.write(|transaction| release(transaction, key, token))
     }
 
     /// Gives several holds back in one transaction; those that are not held under their tokens any more are passed over.
     pub fn release_holds(&self, holds: &[(String, FencingToken)]) -> Result<(), CatalogError> {
-        let sql = "DELETE FROM holds WHERE hold_key = ?1 AND token = ?2";
-        self.write(|transaction| {
-            let mut statement = transaction.prepare_cached(sql)?;
-            for (key, token) in holds {
-                statement.execute((key, token.0))?;
-            }
-            Ok(())
-        })
+        self.write(|transaction| holds.iter().try_for_each(|(key, token)| release(transaction, key, *token).map(drop)))
     }
 
     /// Moves the end of a hold; `false` where it is not held under this token any more.
@@ -176,6 +177,33 @@ pub(crate) fn acquire(
     let token = next_token(connection)?;
     put(connection, request, token)?;
     Ok(Acquired { token, preempted })
+}
+
+fn release(connection: &Connection, key: &str, token: FencingToken) -> Result<bool, CatalogError> {
+    let sql = "DELETE FROM holds WHERE hold_key = ?1 AND token = ?2";
+    if connection.prepare_cached(sql)?.execute((key, token.0))? == 0 {
+        return Ok(false);
+    }
+    let sql = "UPDATE holds SET hold_key = ?1 WHERE hold_key = ?2";
+    connection.prepare_cached(sql)?.execute((key, format!("{GAVE_WAY}{key}")))?;
+    Ok(true)
+}
+
+/// Keeps a component's hold that gave way, so that it stands again when the one that took its place is given back, by
+/// whomever. Its owner may release it meanwhile, by its token.
+pub(crate) fn keep_waiting(connection: &Connection, hold: &Hold) -> Result<(), CatalogError> {
+    if let Holder::Process { .. } = hold.owner.holder {
+        return Ok(());
+    }
+    let request = HoldRequest {
+        key: &format!("{GAVE_WAY}{}", hold.key),
+        owner: &hold.owner,
+        reason: hold.reason.as_deref(),
+        priority: hold.priority,
+        now: hold.acquired_at,
+        expires_at: hold.expires_at,
+    };
+    put(connection, &request, hold.token)
 }
 
 fn find(connection: &Connection, key: &str) -> Result<Option<Hold>, CatalogError> {

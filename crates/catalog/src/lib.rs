@@ -26,8 +26,8 @@ pub use catalog::{Catalog, IntegrityLevel, VaultIdentity};
 pub use checkpoints::{ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy};
 pub use error::CatalogError;
 pub use events::{
-    Appended, DamagedRow, EventQuery, EventRow, EventSeq, Guarded, Kept, Leaf, Notable, PartKind, RecoveredEvent, Seal,
-    Snapshot, Unstored,
+    Appended, DamagedRow, EventQuery, EventRow, EventSeq, Guarded, Kept, Leaf, Notable, PartKind, Places,
+    RecoveredEvent, Seal, Snapshot, Together, Unstored,
 };
 pub use failures::FailureRow;
 pub use holds::{Acquired, FencingToken, Hold, HoldRequest, Holder, Owner};

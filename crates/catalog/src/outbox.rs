@@ -174,6 +174,15 @@ impl Catalog {
         })
     }
 
+    /// Removes messages that every subscription has passed and that were written before a time, the oldest first, at most so
+    /// many; how many went. Where there is no subscription none goes.
+    pub fn prune_messages(&self, before: Timestamp, count_max: u32) -> Result<u64, CatalogError> {
+        let sql = "DELETE FROM messages WHERE seq IN
+                     (SELECT seq FROM messages
+                      WHERE seq <= (SELECT min(messages_upto) FROM subscriptions) AND at < ?1 ORDER BY seq LIMIT ?2)";
+        self.write(|transaction| Ok(transaction.prepare_cached(sql)?.execute((before.0, count_max))? as u64))
+    }
+
     /// A subscription.
     pub fn subscription(&self, name: &str) -> Result<Option<Subscription>, CatalogError> {
         let mut statement = self.connection.prepare_cached(&format!("{SUBSCRIPTION} WHERE name = ?1"))?;

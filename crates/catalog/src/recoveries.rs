@@ -80,7 +80,8 @@ const SELECT: &str = "SELECT recovery_id, kind, workflow_id, target, safety, sta
 
 impl Catalog {
     /// Records that a recovery begins: status `started`, no end, no report; takes a hold for it; and records what goes with
-    /// it, given the hold that was taken over for it: in one transaction. Its workflow is registered where unknown.
+    /// it, given the hold that was taken over for it: in one transaction. That one stands again when the new one is given back.
+    /// Its workflow is registered where unknown.
     ///
     /// [`CatalogError::Held`] where the hold is not to be had, [`CatalogError::NotFound`] where the target is no undeleted checkpoint, [`CatalogError::NotUndoable`] where
     /// what it undoes did not end or is undone already.
@@ -106,6 +107,9 @@ impl Catalog {
             let take = |taking: &Taking<'_>| holds::acquire(transaction, &taking.request, taking.alive, taking.yields);
             let acquired = taking.map(take).transpose()?;
             let preempted = acquired.as_ref().and_then(|acquired| acquired.preempted.as_ref());
+            if let Some(hold) = preempted {
+                holds::keep_waiting(transaction, hold)?;
+            }
             put_beside(transaction, &beside(preempted), record.started_at)?;
             Ok(acquired)
         })

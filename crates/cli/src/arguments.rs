@@ -242,6 +242,11 @@ fn refusal(command: &Command, error: &clap::Error) -> Failure {
     let flag = argument.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
     match error.kind() {
         ErrorKind::UnknownArgument if flag.starts_with("--") => unknown_flag(command, &flag),
+        ErrorKind::UnknownArgument if is_number(&flag) => {
+            let message = format!("`{flag}` is not allowed: no value is below 0");
+            let hint = format!("`wfr {} --help` says which values flags may have", command.get_name());
+            Failure::new(Code::InvalidParameter, message).with_hint(hint)
+        }
         ErrorKind::UnknownArgument => {
             let hint = "put paths that begin with `-` behind a `--`";
             Failure::new(Code::UnknownParameter, format!("there is no flag `{flag}`")).with_hint(hint)
@@ -253,7 +258,11 @@ fn refusal(command: &Command, error: &clap::Error) -> Failure {
             }
             let failure = Failure::new(Code::InvalidParameter, format!("`{flag}` cannot be `{value}`"));
             let valid = text(ContextKind::ValidValue);
-            if valid.is_empty() { failure } else { failure.with_hint(format!("it may be {valid}")) }
+            match flag.as_str() {
+                _ if !valid.is_empty() => failure.with_hint(format!("it may be {valid}")),
+                "--threads" => failure.with_hint(format!("it may be a whole number from 1 to {}", u16::MAX)),
+                _ => failure,
+            }
         }
         ErrorKind::ArgumentConflict => {
             Failure::new(Code::InvalidParameter, format!("`{flag}` is given more than once"))
@@ -265,6 +274,11 @@ fn refusal(command: &Command, error: &clap::Error) -> Failure {
             Failure::new(Code::WrongArguments, first)
         }
     }
+}
+
+/// Whether it is a number below 0 rather than a flag.
+fn is_number(flag: &str) -> bool {
+    flag.strip_prefix('-').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 fn unknown_flag(command: &Command, flag: &str) -> Failure {

@@ -28,7 +28,7 @@ use content::Content;
 use environment::OnStep;
 use progress::Progress;
 use serde_json::{Map, Value};
-use wfr_engine::error::{Code, Failure};
+use wfr_engine::error::{Code, Failure, Kind};
 use wfr_engine::operation::{self, Operation};
 use wfr_engine::response::Outcome;
 use wfr_engine::session::Session;
@@ -71,7 +71,8 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
     let ended = answer::warned(ended, session.warning(), &global);
     upkeep::start_where_due(operation, &session);
     match ended {
-        // All of it has been shown, piece by piece.
+        // All of it has been shown, piece by piece: it ended because nobody listened any more, or by a signal.
+        Ok(_) if goes_on && session.abort.load(Ordering::Relaxed) => ExitCode::from(Kind::Interrupted.exit_code()),
         Ok(_) if goes_on => ExitCode::SUCCESS,
         Ok(outcome) if operation.name == guard::NAME => guard::run(outcome, &global),
         Ok(outcome) => answer::outcome(operation.name, &global, outcome, &content),

@@ -52,12 +52,16 @@ impl Drop for Progress {
 }
 
 fn show(meter: &Meter, wait: &mpsc::Receiver<()>) {
-    let began = Instant::now();
+    let mut stage = (Stage::default(), Instant::now());
     let mut pause = PATIENCE;
     let mut bar = None;
     while wait.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         let bar = bar.get_or_insert_with(bar_on_stderr);
-        bar.set_message(line(&Reading::of(meter), began.elapsed()));
+        let reading = Reading::of(meter);
+        if stage.0 != reading.stage() {
+            stage = (reading.stage(), Instant::now() - pause);
+        }
+        bar.set_message(line(&reading, stage.1.elapsed()));
         bar.tick();
         pause = BEAT;
     }
@@ -80,6 +84,22 @@ struct Reading {
     written: u64,
     done: u64,
     all: u64,
+    objects: u64,
+    objects_all: u64,
+    entries_expected: u64,
+    bytes_expected: u64,
+}
+
+/// What is being done: rates and times left are those of one stage.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Stage {
+    /// The tree is looked at.
+    #[default]
+    Scan,
+    /// Bytes are checked or written, so many objects or bytes in all.
+    Bytes(u64),
+    /// A recovery's steps are done.
+    Steps,
 }
 
 impl Reading {
@@ -90,24 +110,51 @@ impl Reading {
             written: meter.bytes.load(Relaxed),
             done: meter.steps.0.load(Relaxed) as u64,
             all: meter.steps.1.load(Relaxed) as u64,
+            objects: meter.objects.0.load(Relaxed) as u64,
+            objects_all: meter.objects.1.load(Relaxed) as u64,
+            entries_expected: meter.entries_expected.load(Relaxed),
+            bytes_expected: meter.bytes_expected.load(Relaxed),
+        }
+    }
+
+    fn stage(&self) -> Stage {
+        match (self.all, self.written) {
+            (1.., _) => Stage::Steps,
+            (_, 1..) => Stage::Bytes(self.objects_all.max(self.bytes_expected)),
+            _ => Stage::Scan,
         }
     }
 }
 
-/// One line: the latest stage that has begun, with its rate and, where its end is known, the time left.
+/// One line: the stage with its rate and, where its end is known, the time left.
 fn line(at: &Reading, took: Duration) -> String {
     let seconds = took.as_secs_f64().max(0.001);
     let rate = |bytes: u64| HumanBytes((bytes as f64 / seconds) as u64);
-    if at.all > 0 {
-        let left = took.mul_f64(at.all.saturating_sub(at.done) as f64 / at.done.max(1) as f64);
-        let (done, all) = (HumanCount(at.done), HumanCount(at.all));
-        return format!("{done} of {all} steps, {:.0}/s, {} left", at.done as f64 / seconds, HumanDuration(left));
+    match at.stage() {
+        Stage::Steps => {
+            let (done, all) = (HumanCount(at.done), HumanCount(at.all));
+            format!("{done} of {all} steps, {:.0}/s{}", at.done as f64 / seconds, left(took, at.done, at.all))
+        }
+        Stage::Bytes(_) => {
+            let of_objects = (at.objects, at.objects_all);
+            let (done, all) = if at.objects_all > 0 { of_objects } else { (at.written, at.bytes_expected) };
+            format!("{}, {}/s{}", HumanBytes(at.written), rate(at.written), left(took, done, all))
+        }
+        Stage::Scan => {
+            let per_second = HumanCount((at.entries as f64 / seconds) as u64);
+            let (entries, read, left) =
+                (HumanCount(at.entries), rate(at.read), left(took, at.entries, at.entries_expected));
+            format!("{entries} entries, {per_second}/s; {} read, {read}/s{left}", HumanBytes(at.read))
+        }
     }
-    if at.written > 0 {
-        return format!("{}, {}/s", HumanBytes(at.written), rate(at.written));
+}
+
+/// The time left, behind a comma; nothing where it is not known how much there is, or all is done.
+fn left(took: Duration, done: u64, all: u64) -> String {
+    if done == 0 || done >= all {
+        return String::new();
     }
-    let per_second = HumanCount((at.entries as f64 / seconds) as u64);
-    format!("{} entries, {per_second}/s; {} read, {}/s", HumanCount(at.entries), HumanBytes(at.read), rate(at.read))
+    format!(", {} left", HumanDuration(took.mul_f64((all - done) as f64 / done as f64)))
 }
 
 #[cfg(test)]
@@ -121,6 +168,17 @@ mod tests {
         assert_eq!(line(&scan, took), "20,000 entries, 10,000/s; 4.00 MiB read, 2.00 MiB/s");
         let steps = Reading { done: 100, all: 400, ..scan };
         assert_eq!(line(&steps, took), "100 of 400 steps, 50/s, 6 seconds left");
-        assert_eq!(line(&Reading { written: 2 << 20, ..scan }, took), "2.00 MiB, 1.00 MiB/s");
+        assert_eq!(
+            line(&Reading { entries_expected: 10, ..scan }, took),
+            line(&scan, took),
+            "there is more than before"
+        );
+        let known = line(&Reading { entries_expected: 60_000, ..scan }, took);
+        assert!(known.ends_with(", 2.00 MiB/s, 4 seconds left"), "{known}");
+        let bytes = Reading { written: 2 << 20, ..scan };
+        assert_eq!(line(&bytes, took), "2.00 MiB, 1.00 MiB/s");
+        let all = Reading { bytes_expected: 6 << 20, ..bytes };
+        assert_eq!(line(&all, took), "2.00 MiB, 1.00 MiB/s, 4 seconds left");
+        assert_eq!(line(&Reading { objects: 1, objects_all: 2, ..all }, took), "2.00 MiB, 1.00 MiB/s, 2 seconds left");
     }
 }

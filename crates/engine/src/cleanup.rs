@@ -23,7 +23,7 @@ use crate::ledger;
 use crate::open::{Open, OpenError};
 use crate::view;
 
-/// So many of the newest recoveries can always be undone: cleanup keeps what they need.
+/// So many of the newest recoveries can be undone where nothing else is asked for: cleanup keeps what they need.
 pub const UNDOABLE_MAX: u32 = 10;
 
 /// The level of zstd for packs that are compressed harder: a third of the speed, about a tenth smaller.
@@ -82,16 +82,25 @@ pub struct Request {
     pub preserve_critical: bool,
     /// Whether packs are compressed harder.
     pub recompress: bool,
+    /// So many of the newest recoveries stay undoable.
+    pub undoable: u32,
 }
 
-/// The fate of every checkpoint concerned, in the order of the rows: oldest first in each workflow.
-pub fn judge(
-    open: &Open,
-    request: &Request,
-    now: Timestamp,
-) -> Result<(Vec<CheckpointRow>, Vec<Decision>), CatalogError> {
+/// What a cleanup decided.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The checkpoints concerned, oldest first in each workflow.
+    pub rows: Vec<CheckpointRow>,
+    /// The fate of each.
+    pub decisions: Vec<Decision>,
+    /// Those that recoveries pin.
+    pub pinned: HashSet<CheckpointId>,
+}
+
+/// Decides over every checkpoint concerned.
+pub fn judge(open: &Open, request: &Request, now: Timestamp) -> Result<Judged, CatalogError> {
     let rows = open.catalog.list(&ListQuery { workflow: request.workflow.clone(), ..ListQuery::default() })?;
-    let pinned: HashSet<CheckpointId> = open.catalog.pinned_checkpoints(UNDOABLE_MAX)?.into_iter().collect();
+    let pinned: HashSet<CheckpointId> = open.catalog.pinned_checkpoints(request.undoable)?.into_iter().collect();
     let mut workflows: BTreeMap<WorkflowId, Vec<CheckpointRow>> = BTreeMap::new();
     for row in rows {
         workflows.entry(row.workflow_id.clone()).or_default().push(row);
@@ -103,7 +112,7 @@ pub fn judge(
         decisions.extend(decide(&candidates, &request.policy, request.preserve_critical, now));
         all.extend(rows);
     }
-    Ok((all, decisions))
+    Ok(Judged { rows: all, decisions, pinned })
 }
 
 fn candidate(row: &CheckpointRow, pinned: &HashSet<CheckpointId>) -> Candidate {
@@ -122,15 +131,16 @@ fn candidate(row: &CheckpointRow, pinned: &HashSet<CheckpointId>) -> Candidate {
 }
 
 /// Bytes that collecting would free if these checkpoints were gone; reads only.
-pub fn preview(open: &Open, gone: &[CheckpointId], recompress: bool, abort: &AtomicBool) -> Result<u64, CleanupError> {
+pub fn preview(open: &Open, gone: &[CheckpointId], request: &Request, abort: &AtomicBool) -> Result<u64, CleanupError> {
     let _turn = match turn(open) {
         // It cannot be taken where the vault is only readable; nobody cleans up there either.
         Err(CleanupError::Turn { .. }) => None,
         taken => Some(taken?),
     };
-    let books = Books { open, catalog: &open.catalog, without: gone.iter().cloned().collect() };
+    let without = gone.iter().cloned().collect();
+    let books = Books { open, catalog: &open.catalog, without, undoable: request.undoable };
     open.unlock()?;
-    let plan = run::preview(&open.vault, open.cipher(), &books, &options(open, recompress, abort))?;
+    let plan = run::preview(&open.vault, open.cipher(), &books, &options(open, request.recompress, abort))?;
     Ok(plan.reclaimed_bytes)
 }
 
@@ -152,10 +162,10 @@ pub fn turn(open: &Open) -> Result<Turn, CleanupError> {
 }
 
 /// Collects what nothing needs. `open` must not have opened its store: cleanup tells by leases whether anyone works.
-pub fn collect(open: &Open, turn: &Turn, recompress: bool, abort: &AtomicBool) -> Result<Report, CleanupError> {
+pub fn collect(open: &Open, turn: &Turn, request: &Request, abort: &AtomicBool) -> Result<Report, CleanupError> {
     open.unlock()?;
-    let books = Books { open, catalog: &open.catalog, without: HashSet::new() };
-    Ok(run::run(turn, &open.vault, open.cipher(), &books, &options(open, recompress, abort))?)
+    let books = Books { open, catalog: &open.catalog, without: HashSet::new(), undoable: request.undoable };
+    Ok(run::run(turn, &open.vault, open.cipher(), &books, &options(open, request.recompress, abort))?)
 }
 
 fn options<'a>(open: &Open, recompress: bool, abort: &'a AtomicBool) -> Options<'a> {
@@ -170,6 +180,8 @@ struct Books<'o> {
     catalog: &'o Catalog,
     /// Checkpoints that count as deleted.
     without: HashSet<CheckpointId>,
+    /// So many of the newest recoveries stay undoable.
+    undoable: u32,
 }
 
 impl Ledger for Books<'_> {
@@ -186,7 +198,7 @@ impl Ledger for Books<'_> {
     }
 
     fn roots(&self) -> Result<Vec<(ObjectKind, Digest)>, LedgerError> {
-        let found = self.catalog.roots(UNDOABLE_MAX)?;
+        let found = self.catalog.roots(self.undoable)?;
         let roots = found.into_iter().flat_map(|root| {
             let has_files = !self.without.contains(&root.checkpoint_id);
             let all = Roots {

@@ -62,7 +62,9 @@ impl From<wfr_store::vault::VaultError> for Failure {
         match &error {
             V::Absent(_) => Self::of(Code::StoreNotFound, &error),
             V::Version { .. } => Self::of(Code::UnsupportedFormat, &error),
-            V::Damaged(..) => Self::of(Code::StoreDamaged, &error),
+            V::Damaged(..) | V::Headless(_) => Self::of(Code::StoreDamaged, &error).with_hint(
+                "run `wfr doctor --rebuild-catalog`: it writes the file again, and nothing else is lost by it",
+            ),
             V::Occupied(_) => Self::of(Code::TargetNotEmpty, &error),
             V::Io { source, .. } => io(&error, source),
         }

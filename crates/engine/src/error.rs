@@ -239,7 +239,7 @@ codes! {
     /// A recovery could do only some of its steps.
     RecoveryPartial = "RECOVERY_PARTIAL", Failed, High, "see the steps that failed; `wfr undo` takes the others back";
     /// A recovery has begun to change files and could not be completed.
-    RecoveryUnfinished = "RECOVERY_UNFINISHED", Io, High, "mend the cause, then run `wfr resume`: it completes it";
+    RecoveryUnfinished = "RECOVERY_UNFINISHED", Io, High, "mend the cause, then run `wfr resume`, which completes it, or `wfr resume --take-back`, which ends it even where the disk stays bad and names what it could not take back";
     /// The given check failed after a restore.
     FunctionalCheckFailed = "FUNCTIONAL_CHECK_FAILED", Failed, High, "the tree is as it was before: look at what the check printed";
     /// It took longer than allowed.

@@ -12,6 +12,7 @@ use wfr_store::Vault;
 use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
 
 use crate::keyring::{self, KeyError, Keyring, NewKey};
+use crate::mint;
 use crate::view;
 use crate::workspace::{self, Directories, Place};
 
@@ -234,7 +235,7 @@ fn open_or_make_vault(place: &Place, encryption: &Encryption<'_>) -> Result<(Vau
         Ok(_) if !encryption.recipients.is_empty() => Err(InitError::Recipients(place.vault.clone())),
         Ok(vault) => Ok((vault, true)),
         Err(VaultError::Absent(_)) => {
-            let vault_id = uuid::Uuid::now_v7().simple().to_string();
+            let vault_id = mint::vault();
             let encrypted = encryption.wanted;
             // The key comes first: a vault that is to have one must not be made where none can be.
             let key = if encrypted { Some(encryption.make_key()?) } else { None };

@@ -62,6 +62,9 @@ pub enum KeyError {
     /// The new key could not be wrapped.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The wrapped key is gone, and no unlocked one is known.
+    #[error("the store's key {} is gone: without a copy of it nothing in the store can be read, by nobody", .0.display())]
+    Lost(PathBuf),
     /// Nobody gave a passphrase for a new store.
     #[error("an encrypted store needs recipients or a passphrase")]
     NoPassphrase,
@@ -124,7 +127,10 @@ impl Keyring {
             }
         }
         let path = vault.keys().join(WRAPPED);
-        let wrapped = std::fs::read(&path).map_err(|source| KeyError::Io { place: path, source })?;
+        let wrapped = match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyError::Lost(path)),
+            other => other.map_err(|source| KeyError::Io { place: path, source })?,
+        };
         let unlock = self.unlock()?.ok_or(KeyError::Locked)?;
         Ok(keys::unwrap(&wrapped, &unlock)?)
     }

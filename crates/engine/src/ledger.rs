@@ -12,12 +12,15 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use wfr_capture::attribute::{Opened, Owner, owner};
 use wfr_capture::slice::{Known, bare, is_same, slice};
-use wfr_catalog::{Cancellation, ChangeFilter, ChangeRow, ChangeSeq, ListQuery, NewChange, NewPoint, NewSegment, PathChain, PathKey, PointSeq, SealedLedger};
+use wfr_catalog::{
+    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, ListQuery, NewChange, NewPoint, NewSegment, PathChain, PathKey,
+    PointSeq, SealedLedger,
+};
 use wfr_model::change::{Actor, Author, Candidate, Change, Segment, Source};
+use wfr_model::checkpoint::{CheckpointType, SealedChanges};
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::Entry;
 use wfr_model::recovery::RecoveryRecord;
-use wfr_model::checkpoint::{CheckpointType, SealedChanges};
 use wfr_model::{ChangeId, Digest, PackId, Timestamp, TreePath, WorkflowId};
 use wfr_store::object::hash;
 use wfr_store::scan::{Scan, Sketch};
@@ -331,12 +334,7 @@ fn found(
 }
 
 /// Gives each segment to whom it belongs. Those of nobody in particular get changes of their own.
-fn attribute(
-    open: &Open,
-    opened: &[ChangeRow],
-    segments: Vec<Segment>,
-    point: &mut NewPoint,
-) -> Result<(), Failure> {
+fn attribute(open: &Open, opened: &[ChangeRow], segments: Vec<Segment>, point: &mut NewPoint) -> Result<(), Failure> {
     let candidates: Vec<Opened> = opened.iter().map(|row| as_opened(row, opened)).collect::<Result<_, _>>()?;
     let veil = Veil::of(open)?;
     let mut made: BTreeMap<Owner, ChangeId> = BTreeMap::new();

@@ -22,6 +22,7 @@ pub mod ledger;
 mod links;
 mod manifests;
 pub mod mint;
+mod missing;
 mod names;
 pub mod open;
 pub mod operation;

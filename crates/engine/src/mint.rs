@@ -8,6 +8,11 @@ fn digits() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
 
+/// A new vault's id: 32 hexadecimal digits.
+pub fn vault() -> String {
+    digits()
+}
+
 /// A new checkpoint's id.
 pub fn checkpoint() -> CheckpointId {
     format!("ckpt_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")

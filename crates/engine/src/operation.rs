@@ -6,6 +6,7 @@
 mod definitions;
 pub mod json;
 pub mod keys;
+pub mod plain;
 mod schema;
 pub mod words;
 
@@ -184,13 +185,19 @@ fn run<P: Perform>(session: &mut Session, parameters: Value) -> Result<Outcome, 
     let outer = std::mem::replace(&mut session.needs_configuration, needs_configuration);
     let ended = parameters.perform(session);
     session.needs_configuration = outer;
+    // `doctor` says that it is missing.
+    if ended.is_ok() && P::EFFECT != Effect::Reads && P::NAME != "doctor" {
+        session.refill();
+    }
     Ok(ended?.erase())
 }
 
 /// Whether an operation goes on with the defaults where the configuration cannot be used: what only looks, what says
-/// what is wrong, and what brings back in need. What captures or removes by the configuration does not.
+/// what is wrong or whole, and what brings back in need. What captures or removes by the configuration does not, nor does a
+/// restore without need: how strictly it checks is configured.
 fn goes_on_without_configuration(name: &str, effect: Effect) -> bool {
-    effect == Effect::Reads || ["doctor", "emergency-restore", "undo", "resume"].contains(&name)
+    let named = ["doctor", "validate-checkpoint", "emergency-restore", "undo", "resume"];
+    effect == Effect::Reads || named.contains(&name)
 }
 
 pub use crate::handlers::ALL;

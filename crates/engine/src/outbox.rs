@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use wfr_catalog::{Catalog, CatalogError, Cursor, Subscription};
 use wfr_coord::{Delivery, Ended, Report};
+use wfr_model::Timestamp;
 use wfr_model::coordination::{Begin, Sink, Target};
 
 use crate::error::Failure;
@@ -19,6 +20,12 @@ use crate::workspace::Place;
 
 /// Counting what is pending ends here.
 const PENDING_MAX: u32 = 100_000;
+
+/// How long messages stay that have gone out: so long a repeated request gets the answer that was given.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Messages that are removed at once, at most.
+const PRUNED_MAX: u32 = 10_000;
 
 /// No run of a delivery takes longer, but for the item that it is at.
 const RUN_MAX: Duration = Duration::from_secs(600);
@@ -46,6 +53,16 @@ pub fn deliver(session: &Session, open: &Open, only: Option<&str>, force: bool) 
         force,
     };
     wfr_coord::deliver(&delivery, only)
+}
+
+/// Removes messages that all sinks have had, some time ago; how many went. Where a sink has had nothing yet, none goes.
+pub fn prune(open: &Open, now: Timestamp) -> Result<u64, CatalogError> {
+    let known = open.catalog.subscriptions()?;
+    let has_begun = |sink: &Sink| known.iter().any(|one| one.name == sink.name);
+    if known.is_empty() || !open.config.coordination.sinks.iter().all(has_begun) {
+        return Ok(0);
+    }
+    open.catalog.prune_messages(now.before(KEPT), PRUNED_MAX)
 }
 
 /// How everything stands, with what a delivery just did.

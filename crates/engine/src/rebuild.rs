@@ -11,20 +11,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wfr_catalog::{
-    Catalog, CatalogError, ChangeFilter, EventSeq, ListQuery, NewCheckpoint, NewOperation, RecoveredEvent, Unsealed, VaultIdentity,
+    Catalog, CatalogError, ChangeFilter, EventSeq, ListQuery, NewCheckpoint, NewOperation, RecoveredEvent, Unsealed,
+    VaultIdentity,
 };
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
-use wfr_model::event::SealedEvent;
 use wfr_model::{CheckpointId, Digest, Timestamp};
 use wfr_store::crypto::Cipher;
 use wfr_store::gc::leases;
 use wfr_store::pack::{self, Extent, Found};
 use wfr_store::reach::{self, Roots, Seen};
+use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
 use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 
-use crate::ledger;
-use crate::state;
-use crate::view;
+use crate::{ledger, missing, state, view};
 
 /// Why the catalog was not built again. The old one is where it was, or beside it under another name.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +42,37 @@ pub enum RebuildError {
     /// The new catalog refused.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+}
+
+/// Opens a vault. Where its format file is lost or damaged, that is written again: the catalog knows what was in it. Without
+/// one, whether it is encrypted shows in its keys and packs, and the vault gets another id, `fresh`.
+pub fn open_vault(dir: &Path, fresh: &dyn Fn() -> String) -> Result<Vault, VaultError> {
+    match Vault::open(dir) {
+        Err(VaultError::Headless(_) | VaultError::Damaged(..)) => {}
+        other => return other,
+    }
+    let known = Catalog::open_read_only(&dir.join("catalog.db")).and_then(|catalog| catalog.identity()).ok();
+    let (vault_id, encrypted) = match known {
+        Some(known) => (known.vault_id, known.encrypted),
+        None => (fresh(), has_key(dir) || is_any_encrypted(dir)),
+    };
+    Vault::name_again(dir, Identity { format_version: FORMAT_VERSION, vault_id, encrypted })
+}
+
+fn has_key(dir: &Path) -> bool {
+    std::fs::read_dir(dir.join("keys")).is_ok_and(|mut keys| keys.next().is_some())
+}
+
+/// Whether the packs of a vault hold anything encrypted. A pack that cannot be read says nothing.
+fn is_any_encrypted(dir: &Path) -> bool {
+    let packs = std::fs::read_dir(dir.join("packs")).into_iter().flatten().flatten();
+    packs
+        .filter_map(|entry| {
+            let file = File::open(entry.path()).ok()?;
+            let length = file.metadata().ok()?.len();
+            pack::scan(&file, 0, length).ok()
+        })
+        .any(|(found, _)| found.iter().any(|found| found.header.is_encrypted()))
 }
 
 /// What was found.
@@ -143,7 +173,7 @@ fn bring_events_back(
     for object in seals.into_values() {
         match state::unseal(store, &object) {
             Ok(sealed) => {
-                let recovered: Vec<RecoveredEvent> = sealed.into_iter().map(recovered).collect();
+                let recovered: Vec<RecoveredEvent> = sealed.into_iter().map(missing::recovered).collect();
                 events += catalog.insert_recovered_events(&recovered)?;
             }
             Err(_) => drop(lost.insert(object)),
@@ -174,10 +204,6 @@ fn bring_changes_back(
         }
     }
     Ok((catalog.changes(&ChangeFilter::default())?.len() as u64, lost))
-}
-
-fn recovered(sealed: SealedEvent) -> RecoveredEvent {
-    RecoveredEvent { seq: EventSeq(sealed.seq), recorded_at: sealed.recorded_at, event: sealed.event }
 }
 
 /// The checkpoints that stood before, with their names, as the old catalog knows; the view knows those that it does not.

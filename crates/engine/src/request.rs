@@ -22,6 +22,10 @@ use crate::{holding, mint};
 /// Names by which this program is always known, whatever the configuration calls it.
 const OWN_NAMES: [&str; 2] = ["workflow-recovery", "wfr"];
 
+/// The components of the protocol whose operations this program does: whoever speaks to one of them is answered here.
+const COMPONENTS: [&str; 5] =
+    ["coordination-hub", "resource-manager", "workflow-status", "performance-monitor", "dependency-resolver"];
+
 /// Operations that no request can ask for: they would answer themselves, or run a command.
 const NOT_FOR_REQUESTS: [&str; 3] = ["request", "upkeep", "guard"];
 
@@ -75,10 +79,12 @@ fn begun(session: &Session, request: &Request) -> Result<Begun, Failure> {
     let open = session.open()?;
     let component = &open.config.coordination.component;
     let target = request.target_component.as_str();
-    if target != component && !OWN_NAMES.contains(&target) {
+    if target != component && !OWN_NAMES.contains(&target) && !COMPONENTS.contains(&target) {
         let message = format!("it is addressed to `{target}`, this is `{component}`");
-        return Err(Failure::new(Code::InvalidRequest, message)
-            .with_hint("send it there, or set `coordination.component` to the name that you use"));
+        let names = COMPONENTS.join("`, `");
+        return Err(Failure::new(Code::InvalidRequest, message).with_hint(format!(
+            "send it there, or set `coordination.component` to the name that you use; `{names}` are answered, too"
+        )));
     }
     if let Some(answer) = before(session, &open, request)? {
         return Ok(Begun::Answered(Box::new(answer)));

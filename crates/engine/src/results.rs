@@ -15,12 +15,10 @@ pub mod workspace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use changes::{
-    Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory,
-};
+pub use changes::{Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory};
 pub use checkpoints::{
     Change, ChangeKind, CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult,
-    Damage, Differences, Encoding, FileContent, Guarded, LineMetadata, Listed, Side, Validation,
+    Damage, Differences, Encoding, FileContent, Guarded, LineMetadata, Listed, Pin, Side, Validation,
 };
 pub use coordination::{
     AllocationLine, Allotted, Answered, ConflictLine, Conflicting, HoldLine, HoldList, HoldPlaced, LetterLine,

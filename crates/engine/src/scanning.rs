@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
@@ -54,6 +55,8 @@ pub fn scan_workspace<S: Sink + Objects>(
         return scan_once(open, sink, session, effort, vec![]);
     }
     let before = newest(open);
+    let expected = before.as_ref().map_or(0, |row| row.files.total + row.files.directories);
+    session.meter.entries_expected.store(expected, Ordering::Relaxed);
     let mut keep = before.as_ref().and_then(|row| manifests::coverage(sink, row).ok()).unwrap_or_default().kept;
     let tree = before.and_then(|row| row.tree);
     let was_captured =

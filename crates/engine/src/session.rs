@@ -31,6 +31,12 @@ pub struct Meter {
     pub bytes: AtomicU64,
     /// Steps of a recovery done, and how many there are.
     pub steps: (AtomicUsize, AtomicUsize),
+    /// Objects of a validation read, and how many there are.
+    pub objects: (AtomicUsize, AtomicUsize),
+    /// Entries that a scan will find if the tree is as large as the last checkpoint; 0: not known.
+    pub entries_expected: AtomicU64,
+    /// Bytes that a checkout will write; 0: not known.
+    pub bytes_expected: AtomicU64,
 }
 
 impl Meter {
@@ -38,6 +44,13 @@ impl Meter {
     pub fn step(&self, done: usize, total: usize) {
         self.steps.0.store(done, Ordering::Relaxed);
         self.steps.1.store(total, Ordering::Relaxed);
+    }
+
+    /// Begins to count the bytes of a checkout.
+    pub fn expect_bytes(&self, bytes: u64) {
+        self.objects.1.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+        self.bytes_expected.store(bytes, Ordering::Relaxed);
     }
 }
 
@@ -154,6 +167,13 @@ impl Session {
                 ended
             }
             ended => ended,
+        }
+    }
+
+    /// Makes the reserve again where it was given up and there is room for it now.
+    pub fn refill(&self) {
+        if let Ok(place) = workspace::locate(&self.directories) {
+            let _ = reserve::refill(&place.vault);
         }
     }
 }

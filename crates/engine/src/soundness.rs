@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
-use wfr_catalog::{CatalogError, DamagedRow, EventQuery, IntegrityLevel, Kept};
+use wfr_catalog::{DamagedRow, EventQuery, IntegrityLevel, Kept, RecoveredEvent, Together};
 use wfr_model::WorkflowId;
 use wfr_model::finding::Severity;
 use wfr_model::workflow::validate::mend::{Strategy, repaired};
@@ -15,6 +15,7 @@ use wfr_model::workflow::validate::{Context, Layer, Layers, Mend, Repair, StateF
 use wfr_model::workflow::{Nowhere, State, Whole, fold};
 
 use crate::error::{Code, Failure};
+use crate::missing;
 use crate::open::Open;
 use crate::params::ValidationLevel as Depth;
 use crate::session::Session;
@@ -41,8 +42,10 @@ pub struct Log {
 pub struct Sight {
     /// What is kept.
     pub kept: Kept,
-    /// The log; `None` where it was not folded.
+    /// The log; `None` where it was not folded. Events that come back are in it.
     pub log: Option<Log>,
+    /// Events that the log lost and that checkpoints hold, in the order of their places.
+    pub back: Vec<RecoveredEvent>,
     /// What is wrong.
     pub findings: Vec<StateFinding>,
 }
@@ -98,8 +101,8 @@ pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth)
         Depth::Standard => version <= EVENTS_MAX,
         Depth::Comprehensive => true,
     };
-    let log = if folds { Some(folded(open, session, workflow)?) } else { None };
-    let mut sight = Sight { kept, log, findings: Vec::new() };
+    let (log, back) = if folds { whole_log(open, session, workflow)? } else { (None, vec![]) };
+    let mut sight = Sight { kept, log, back, findings: Vec::new() };
     let mut findings = of_rows(&sight);
     findings.extend(of_log(&sight));
     if depth == Depth::Comprehensive {
@@ -115,29 +118,45 @@ pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth)
     Ok(sight)
 }
 
-/// Folds the log in memory.
-fn folded(open: &Open, session: &Session, workflow: &WorkflowId) -> Result<Log, Failure> {
+/// Folds the log, with the events that can come back to it, and these.
+fn whole_log(
+    open: &Open,
+    session: &Session,
+    workflow: &WorkflowId,
+) -> Result<(Option<Log>, Vec<RecoveredEvent>), Failure> {
+    let log = folded(open, session, workflow, &[])?;
+    let damaged = log.damaged.iter().filter_map(DamagedRow::seq).collect();
+    let back = missing::look(open, Some(workflow), &damaged)?.events;
+    let log = if back.is_empty() { log } else { folded(open, session, workflow, &back)? };
+    Ok((Some(log), back))
+}
+
+/// Folds the log in memory, with these events among the others.
+fn folded(open: &Open, session: &Session, workflow: &WorkflowId, back: &[RecoveredEvent]) -> Result<Log, Failure> {
     let mut state = State::new(workflow.clone());
     let (mut damaged, mut events) = (Vec::new(), 0);
     let mut is_aborted = false;
     let query = EventQuery { workflow: Some(workflow.clone()), ..EventQuery::default() };
-    open.catalog.each_kept_event(&query, |row| {
+    open.catalog.each_event_with(&query, back, |row| {
         events += 1;
         is_aborted |= session.abort.load(Ordering::Relaxed);
-        match row {
-            _ if is_aborted => {}
-            Ok(row) => match fold::apply(&mut state, &mut Nowhere, &row.event) {
-                Ok(_) => {}
-                Err(never) => match never {},
-            },
-            Err(row) => damaged.push(row),
+        let event = match row {
+            _ if is_aborted => return Ok(()),
+            Together::Event { event, .. } => event,
+            Together::Damaged(row) => {
+                damaged.push(row);
+                return Ok(());
+            }
+        };
+        match fold::apply(&mut state, &mut Nowhere, event) {
+            Ok(_) => Ok(()),
+            Err(never) => match never {},
         }
-        Ok::<(), CatalogError>(())
     })?;
     if is_aborted {
         return Err(Failure::new(Code::Interrupted, "interrupted: nothing was changed"));
     }
-    Ok(Log { whole: Whole::of(&state), damaged, events })
+    Ok(Log { whole: Whole::from(state), damaged, events })
 }
 
 fn found(code: &str, place: &str, severity: Severity, message: String, repair: Option<Repair>) -> StateFinding {
@@ -179,9 +198,9 @@ fn of_log(sight: &Sight) -> Vec<StateFinding> {
     let differs = kept.and_then(|kept| log.whole.difference(kept));
     let mut findings: Vec<StateFinding> =
         log.damaged.iter().map(|row| damaged_event(row, differs.is_some() || kept.is_none())).collect();
+    findings.extend(coming_back(&sight.back));
     if log.damaged.is_empty() && sight.is_log_short() {
-        let message = "the state knows of more than the log: events were taken away; those that a checkpoint has come \
-                       back with `wfr doctor --rebuild-catalog`";
+        let message = "the state knows of more than the log: events were taken away, and no checkpoint holds them";
         let repair = Repair::bold(Mend::SealLog);
         findings.push(found("EVENTS_MISSING", "events", Severity::Critical, message.to_owned(), repair));
         return findings;
@@ -192,6 +211,15 @@ fn of_log(sight: &Sight) -> Vec<StateFinding> {
         findings.push(found("STATE_DIFFERS", &place, Severity::Error, message, Repair::safe(Mend::FoldAgain)));
     }
     findings
+}
+
+/// Events that the log lost and that come back.
+fn coming_back(back: &[RecoveredEvent]) -> Option<StateFinding> {
+    let (first, count) = (back.first()?, back.len());
+    let which = if count == 1 { "an event is".to_owned() } else { format!("{count} events are") };
+    let message = format!("{which} gone from the log or cannot be read, and checkpoints hold what is missing");
+    let place = format!("events/{}", first.seq.0);
+    Some(found("EVENTS_MISSING", &place, Severity::Critical, message, Repair::safe(Mend::BringBack)))
 }
 
 /// An event that cannot be read matters as long as the state depends on it.
@@ -217,6 +245,8 @@ pub fn places(difference: &Map<String, Value>) -> Vec<String> {
 /// What mends a state: a plan.
 #[derive(Clone, Debug)]
 pub struct Mending {
+    /// Events that come back to the log; then the state is folded again.
+    pub back: Vec<RecoveredEvent>,
     /// Whether the state is folded again from its events.
     pub fold_again: bool,
     /// The findings that are mended.
@@ -238,7 +268,8 @@ impl Mending {
 pub fn mending(sight: &Sight, strategy: Strategy) -> Option<Mending> {
     let log = sight.log.as_ref()?;
     let judged = sight.judged()?;
-    let fold_again = sight.wants(&Mend::FoldAgain, strategy);
+    let brings_back = sight.wants(&Mend::BringBack, strategy);
+    let fold_again = brings_back || sight.wants(&Mend::FoldAgain, strategy);
     let seal = sight.wants(&Mend::SealLog, strategy);
     let kept = sight.kept.whole.as_ref();
     let is_log_whole = log.damaged.is_empty() && !sight.is_log_short();
@@ -268,7 +299,8 @@ pub fn mending(sight: &Sight, strategy: Strategy) -> Option<Mending> {
     let mut lost: Vec<DamagedRow> =
         rows.filter(|row| sight.is_log_short() || !is_there(&goal, &row.place)).chain(&log.damaged).cloned().collect();
     lost.extend(sight.is_log_short().then(|| sight.taken_away()));
-    Some(Mending { fold_again, mended, lost, change })
+    let back = if brings_back { sight.back.clone() } else { vec![] };
+    Some(Mending { back, fold_again, mended, lost, change })
 }
 
 fn is_derived(finding: &StateFinding) -> bool {

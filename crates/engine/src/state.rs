@@ -26,17 +26,16 @@ const SEAL_BYTES: usize = 4 << 20;
 /// The present state of a workflow with all its parts; `None` where no event of it was ever recorded.
 pub fn present(catalog: &Catalog, workflow: &WorkflowId) -> Result<Option<Whole>, CatalogError> {
     catalog.unchanging(|| {
-        let Some(mut state) = catalog.state(workflow)? else { return Ok(None) };
-        for task in catalog.parts::<Task>(workflow, PartKind::Task)? {
-            state.tasks.load(task.task_id.clone(), Some(task));
-        }
-        for agent in catalog.parts::<Agent>(workflow, PartKind::Agent)? {
-            state.agents.load(agent.agent_id.clone(), Some(agent));
-        }
-        for share in catalog.parts::<Allocation>(workflow, PartKind::Allocation)? {
-            state.allocations.load(share.allocation_id.clone(), Some(share));
-        }
-        Ok(Some(Whole::of(&state)))
+        let Some(state) = catalog.state(workflow)? else { return Ok(None) };
+        let tasks = catalog.parts::<Task>(workflow, PartKind::Task)?.into_iter();
+        let agents = catalog.parts::<Agent>(workflow, PartKind::Agent)?.into_iter();
+        let shares = catalog.parts::<Allocation>(workflow, PartKind::Allocation)?.into_iter();
+        Ok(Some(Whole {
+            tasks: tasks.map(|task| (task.task_id.clone(), task)).collect(),
+            agents: agents.map(|agent| (agent.agent_id.clone(), agent)).collect(),
+            allocations: shares.map(|share| (share.allocation_id.clone(), share)).collect(),
+            ..Whole::from(state)
+        }))
     })
 }
 

@@ -82,6 +82,8 @@ pub fn run(session: &Session, open: &Open) -> Result<UpkeepDone, Failure> {
         done.ran = true;
         done.checkpoints.extend(policy::take_overdue(session, open)?);
         let reports = outbox::deliver(session, open, None, false);
+        // What has gone out long ago harms nobody where it cannot be removed now.
+        let _ = outbox::prune(open, session.now());
         drop(lock);
         let delivered: u64 = reports.iter().map(|report| report.delivered).sum();
         let put_aside: u64 = reports.iter().map(|report| report.put_aside).sum();

@@ -3,6 +3,7 @@
 //!
 //! Owns the three levels. Refuses to restore anything.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -232,12 +233,15 @@ impl Checker<'_> {
             self.note(ObjectKind::Blob, &id, &self.path_of(&parts[part], &id), Err(ReadError::Missing(id)))?;
         }
         let (store, session) = (self.store, self.session);
+        session.meter.objects.0.store(0, Ordering::Relaxed);
+        session.meter.objects.1.store(read.len(), Ordering::Relaxed);
         let bytes = in_parallel(session.threads, &read, |(id, _)| {
             if session.abort.load(Ordering::Relaxed) {
                 return Ok(0);
             }
             let bytes = store.get(ObjectKind::Blob, id)?.len() as u64;
             session.meter.bytes.fetch_add(bytes, Ordering::Relaxed);
+            session.meter.objects.0.fetch_add(1, Ordering::Relaxed);
             Ok(bytes)
         });
         self.check_interrupt()?;
@@ -375,21 +379,24 @@ fn is_medium_error(error: &ReadError) -> bool {
     matches!(error, ReadError::Io { source, .. } if matches!(source.raw_os_error(), Some(5 | 2)))
 }
 
-/// Takes damaged blobs back from the workspace's files where these still have the content; returns how many.
-pub fn repair(open: &Open, damages: &[Damage]) -> Result<u64, Failure> {
+/// Takes damaged blobs back from the workspace's files where these still have the content, in one go; returns which.
+pub fn repair(open: &Open, damages: &[Damage]) -> Result<HashSet<Digest>, Failure> {
+    if !damages.iter().any(|damage| damage.kind == "blob") {
+        return Ok(HashSet::new());
+    }
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), None);
     let root = wfr_store::disk::open_dir(open.root())?;
-    let mut repaired = 0;
+    let mut repaired = HashSet::new();
     for damage in damages.iter().filter(|damage| damage.kind == "blob") {
         let Some(bytes) = read_beneath(&root, &damage.path) else { continue };
         // Only a file stored whole has its blob's id; a chunk of a larger one is not looked for here.
         if hash(&bytes) == damage.object {
             writer.put_again(ObjectKind::Blob, &damage.object, &bytes)?;
-            repaired += 1;
+            repaired.insert(damage.object);
         }
     }
-    if repaired > 0 {
+    if !repaired.is_empty() {
         let sealed = writer.finish()?;
         let extents: Vec<_> = sealed.extents().iter().map(|e| (e.pack.clone(), e.committed)).collect();
         open.catalog.replace_packs(&extents, &[])?;
@@ -423,15 +430,22 @@ pub fn secure(open: &Open, store: &Store, session: &Session, steps: &[Step]) -> 
         true => Ok(()),
         false => store.get(ObjectKind::Blob, id).map(drop),
     });
-    let damaged = blobs.iter().zip(read).filter_map(|((id, path), read)| Some((*id, *path, read.err()?)));
-    for (object, path, error) in damaged {
-        let (kind, message) = ("blob".to_owned(), error.to_string());
-        let damage = Damage { object, path: path.clone(), kind, message, repaired: false };
-        if repair(open, std::slice::from_ref(&damage))? == 0 {
-            return Err(unsecured(path, &error));
-        }
+    let damaged: Vec<(Damage, ReadError)> = blobs
+        .iter()
+        .zip(read)
+        .filter_map(|((id, path), read)| {
+            let error = read.err()?;
+            let (kind, message) = ("blob".to_owned(), error.to_string());
+            let damage = Damage { object: *id, path: (*path).clone(), kind, message, repaired: false };
+            Some((damage, error))
+        })
+        .collect();
+    let (damages, errors): (Vec<Damage>, Vec<ReadError>) = damaged.into_iter().unzip();
+    let repaired = repair(open, &damages)?;
+    match damages.iter().zip(&errors).find(|(damage, _)| !repaired.contains(&damage.object)) {
+        Some((damage, error)) => Err(unsecured(&damage.path, error)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn unsecured(path: &TreePath, error: &ReadError) -> Failure {

@@ -48,7 +48,7 @@ impl fmt::Display for SkipReason {
 }
 
 impl SkipReason {
-    /// Whether a skip for this reason makes the checkpoint incomplete: something that should be there is not.
+    /// Whether something that should be there is not: no rule left it out.
     pub fn is_gap(self) -> bool {
         matches!(self, Self::Unreadable | Self::ChangedWhileRead | Self::Quota | Self::Deadline)
     }
@@ -61,11 +61,22 @@ pub struct Skip {
     pub path: TreePath,
     /// Why.
     pub reason: SkipReason,
-    /// Its size in bytes where known; `null` for a directory that was not walked.
+    /// Its size in bytes where known; `null` for a directory that was not walked, so that a number tells a single file.
     pub bytes: Option<u64>,
     /// What the system said, for unreadable paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+}
+
+impl Skip {
+    /// Whether this makes a checkpoint incomplete. A single file that could not be read, such as a log that is written to all
+    /// the time, does not: it is named, a restore leaves it alone, and all else is there. A directory that could not be
+    /// walked may hide anything, and a limit may have cut off the best part.
+    pub fn is_hole(&self) -> bool {
+        let is_single =
+            matches!(self.reason, SkipReason::Unreadable | SkipReason::ChangedWhileRead) && self.bytes.is_some();
+        self.reason.is_gap() && !is_single
+    }
 }
 
 /// The sum over one reason.
@@ -90,9 +101,14 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Whether all that should be captured was.
+    /// Whether all that should be captured was, but for single files that could not be read.
     pub fn is_complete(&self) -> bool {
-        !self.skips.iter().any(|skip| skip.reason.is_gap())
+        !self.skips.iter().any(Skip::is_hole)
+    }
+
+    /// What should have been captured and was not, single files too.
+    pub fn gaps(&self) -> impl Iterator<Item = &Skip> {
+        self.skips.iter().filter(|skip| skip.reason.is_gap())
     }
 
     /// Sums by reason, in the order of the reasons.
@@ -164,5 +180,23 @@ mod tests {
         assert!(coverage.shields(&path("src/other")).is_none());
         assert!(coverage.shields(&TreePath::ROOT).is_some());
         assert!(coverage.is_complete());
+    }
+
+    #[test]
+    fn a_single_file_is_no_hole_and_a_directory_or_a_limit_is() {
+        for (reason, bytes, complete) in [
+            (SkipReason::Unreadable, Some(3), true),
+            (SkipReason::ChangedWhileRead, Some(0), true),
+            (SkipReason::Unreadable, None, false),
+            (SkipReason::ChangedWhileRead, None, false),
+            (SkipReason::Quota, Some(9), false),
+            (SkipReason::Deadline, None, false),
+            (SkipReason::Excluded, None, true),
+        ] {
+            let skips = vec![Skip { path: path("log"), reason, bytes, detail: None }];
+            let coverage = Coverage { skips, kept: vec![] };
+            assert_eq!(coverage.is_complete(), complete, "{reason:?} {bytes:?}");
+            assert_eq!(coverage.gaps().count() == 1, reason.is_gap());
+        }
     }
 }

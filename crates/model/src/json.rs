@@ -7,8 +7,12 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// The longest text, in bytes.
+/// The longest text of parameters and messages, in bytes.
 pub const BYTES_MAX: usize = 16 << 20;
+
+/// The longest document of a workflow's state, in bytes: one of some 300,000 tasks. An import keeps what a document says
+/// twice in one event, and events must fit the largest object of a store.
+pub const DOCUMENT_BYTES_MAX: usize = 64 << 20;
 
 /// Why a text is no JSON value, in the reader's words, with the place.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -18,8 +22,13 @@ pub struct ParseJsonError(String);
 /// Reads one value. Comments, trailing commas, `NaN`, numbers beyond the range of a 64-bit float, keys given twice and
 /// more than 127 levels are refused.
 pub fn parse(text: &str) -> Result<Value, ParseJsonError> {
-    if text.len() > BYTES_MAX {
-        return Err(ParseJsonError(format!("it is longer than {BYTES_MAX} bytes")));
+    parse_within(text, BYTES_MAX)
+}
+
+/// The same with a limit of one's own.
+fn parse_within(text: &str, bytes_max: usize) -> Result<Value, ParseJsonError> {
+    if text.len() > bytes_max {
+        return Err(ParseJsonError(format!("it is longer than {bytes_max} bytes")));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Unique.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
@@ -28,7 +37,16 @@ pub fn parse(text: &str) -> Result<Value, ParseJsonError> {
 
 /// The same, where an object is expected.
 pub fn parse_object(text: &str) -> Result<Map<String, Value>, ParseJsonError> {
-    match parse(text)? {
+    object(parse(text)?)
+}
+
+/// The same for a document of a state, which may be as long as [`DOCUMENT_BYTES_MAX`].
+pub fn parse_document(text: &str) -> Result<Map<String, Value>, ParseJsonError> {
+    object(parse_within(text, DOCUMENT_BYTES_MAX)?)
+}
+
+fn object(value: Value) -> Result<Map<String, Value>, ParseJsonError> {
+    match value {
         Value::Object(map) => Ok(map),
         _ => Err(ParseJsonError("an object is expected: {\"key\": \"value\"}".to_owned())),
     }

@@ -26,7 +26,8 @@ pub mod workflow;
 pub use digest::Digest;
 pub use event::{Event, EventName, EventType};
 pub use ids::{
-    AgentId, AllocationId, ChangeId, CheckpointId, EventId, FailureId, OperationId, PackId, RecoveryId, TaskId, WorkflowId,
+    AgentId, AllocationId, ChangeId, CheckpointId, EventId, FailureId, OperationId, PackId, RecoveryId, TaskId,
+    WorkflowId,
 };
 pub use path::TreePath;
 pub use phase::PhaseId;

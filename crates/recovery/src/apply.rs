@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use wfr_model::change::Segment;
 use wfr_model::entry::Node;
-use wfr_model::plan::{Action, Kept, KeptReason, Plan, Step};
+use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, Step};
 use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepEnd, StepReport};
 use wfr_model::{FileTime, RecoveryId, TreePath};
 use wfr_store::{Objects, ReadError, disk};
@@ -202,7 +202,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     }
     // Where the others are to be done anyway, each step that may not be done is reported.
     if options.on_failure == OnFailure::TakeBack
-        && let Some((path, why)) = permissions::denied(&root, plan.root, &steps).map_err(failed)?
+        && let Some((path, why)) = permissions::denied(&root, plan.root, &steps).map_err(failed)?.into_iter().next()
     {
         return Err(PrepareError::Denied { path, why });
     }
@@ -243,6 +243,20 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
         }
     }
 }
+
+/// What a plan would change in a workspace and this process may not, as conflicts with the code `PERMISSION_DENIED`. Reads
+/// only.
+pub fn denials(root: &Path, plan: &Plan) -> io::Result<Vec<Conflict>> {
+    let root = disk::open_dir(root)?;
+    let mut steps = ordered(&plan.steps);
+    break_outside_links(&root, &mut steps)?;
+    let denied = permissions::denied(&root, plan.root, &steps)?.into_iter();
+    let conflict = |(path, why): permissions::Denial| Conflict::new(&path, DENIED, &why);
+    Ok(denied.map(conflict).collect())
+}
+
+/// The code of conflicts about permissions.
+pub const DENIED: &str = "PERMISSION_DENIED";
 
 /// The order of execution: what goes, deepest directories last; then what comes, from the top down; then metadata.
 fn ordered(steps: &[Step]) -> Vec<RedoStep> {
@@ -401,8 +415,12 @@ impl Committed {
         beneath::os(&bytes).to_owned()
     }
 
-    /// Does all steps, or finds them done; takes them back where that is the policy and one failed.
+    /// Does all steps, or finds them done; takes them back where that is the policy and one failed, and where an earlier
+    /// process has begun to drop what they need.
     pub fn run(&self, environment: &Environment<'_>) -> io::Result<Outcome> {
+        if redo::is_back(&self.journal, self.recovery()) {
+            return self.take_back(environment);
+        }
         let root = disk::open_dir(environment.root)?;
         let head = &self.redo.head;
         let staging = open_staging(&root, &head.mounts, &head.recovery)?;
@@ -418,6 +436,7 @@ impl Committed {
             self.set_root_mode(&root, true)?;
             all_back(failed)?;
             self.sync(&staging)?;
+            self.note_back();
             let report = self.settle(&staging, &[], false)?;
             return Ok(Outcome { status: RecoveryStatus::TakenBack, report, reason: Some(reason) });
         }
@@ -448,6 +467,7 @@ impl Committed {
             failed.into_iter().partition(|(_, error)| is_denied(error) || error.raw_os_error() == Some(EIO));
         all_back(other)?;
         self.sync(&staging)?;
+        self.note_back();
         let mut report = self.settle(&staging, &[], !stuck.is_empty())?;
         report.failed = stuck
             .iter()
@@ -464,6 +484,12 @@ impl Committed {
     /// What the steps put in place, by device and inode.
     fn ours(&self) -> HashSet<(u64, u64)> {
         self.redo.steps.iter().filter_map(|step| step.staged).collect()
+    }
+
+    /// Notes that the way is back. Where that cannot be written all is tidied up all the same, since the tree is as it was: it
+    /// would be missed only where the process dies just then.
+    fn note_back(&self) {
+        let _ = redo::set_back(&self.journal, self.recovery());
     }
 
     /// The ends of all steps, or why everything must be taken back.

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use wfr_model::entry::{Entry, MODE_MASK, Node};
 use wfr_model::{Digest, FileTime, TreePath};
 use wfr_store::disk;
@@ -43,6 +43,10 @@ pub(crate) struct Slot {
     pub(crate) links: u32,
     pub(crate) mtime: FileTime,
     pub(crate) mount: u64,
+    /// Whether nobody may change it, root included (`chattr +i`).
+    pub(crate) immutable: bool,
+    /// Whether nobody may do more than add to it (`chattr +a`).
+    pub(crate) append_only: bool,
 }
 
 impl Slot {
@@ -63,6 +67,8 @@ fn slot_of(stat: rustix::fs::Statx) -> Slot {
         links: stat.stx_nlink,
         mtime: FileTime { secs: stat.stx_mtime.tv_sec, nanos: stat.stx_mtime.tv_nsec },
         mount: stat.stx_mnt_id,
+        immutable: stat.stx_attributes.contains(StatxAttributes::IMMUTABLE),
+        append_only: stat.stx_attributes.contains(StatxAttributes::APPEND),
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Checkout<'c> {
     pub root: Option<RootMeta>,
     /// Its hard links.
     pub links: LinkGroups,
+    /// Directories that are not made.
+    pub leave_out: HashSet<TreePath>,
     /// Objects that are known to be damaged: files that need one are left out.
     pub damaged: &'c HashSet<Digest>,
     /// Whether owners are set.
@@ -160,8 +162,11 @@ impl Checkout<'_> {
             let mut entries = tree::read(self.objects, &id)?;
             for entry in &entries {
                 if let Node::Dir(below) = entry.node {
-                    disk::make_dir(&dir, os(&entry.name), Mode::from_raw_mode(0o700)).map_err(failed)?;
                     let place = path.join(&entry.name);
+                    if self.leave_out.contains(&place) {
+                        continue;
+                    }
+                    disk::make_dir(&dir, os(&entry.name), Mode::from_raw_mode(0o700)).map_err(failed)?;
                     made.directories.push((place.clone(), entry.clone()));
                     waiting.push((place, below));
                 }

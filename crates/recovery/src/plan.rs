@@ -197,11 +197,13 @@ impl Planner<'_> {
     /// Directories of what stays are not removed, and those of what comes are made.
     fn keep_directories(&mut self, objects: &dyn Objects) -> Result<(), ReadError> {
         let mut now = Finder::new(objects, self.goal.from);
-        let coming: Vec<TreePath> = self.steps.iter().filter(|(_, steps)| has_after(steps)).map(|one| one.0.clone()).collect();
+        let coming: Vec<TreePath> =
+            self.steps.iter().filter(|(_, steps)| has_after(steps)).map(|one| one.0.clone()).collect();
         for path in coming {
             self.make_way(&path, &mut now)?;
         }
-        let is_removal = |(_, steps): &(&TreePath, &PathSteps)| steps.iter().any(|step| step.action == Action::RemoveDir);
+        let is_removal =
+            |(_, steps): &(&TreePath, &PathSteps)| steps.iter().any(|step| step.action == Action::RemoveDir);
         // The deepest first: a directory that stays keeps the one that it is in.
         let mut removed: Vec<TreePath> = self.steps.iter().filter(is_removal).map(|one| one.0.clone()).collect();
         removed.sort_by_key(|path| std::cmp::Reverse(path.depth()));
@@ -232,7 +234,11 @@ impl Planner<'_> {
                 Some(steps) if has_after(steps) => {
                     let is_dir = steps.iter().any(|step| matches!(step.action, Action::MakeDir | Action::SetMeta));
                     if !is_dir {
-                        self.conflicts.push(conflict(&dir, "KIND_CLASH", "a file and a directory should be here at once"));
+                        self.conflicts.push(conflict(
+                            &dir,
+                            "KIND_CLASH",
+                            "a file and a directory should be here at once",
+                        ));
                     }
                     return Ok(());
                 }

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use wfr_model::entry::Entry;
 use wfr_model::plan::{Action, Kept, RootChange};
@@ -183,12 +184,35 @@ pub(crate) fn read(journal: &Path, id: &RecoveryId) -> Result<Redo, RedoError> {
     Redo::decode(&bytes).map_err(|why| RedoError::Damaged(file, why))
 }
 
+fn back_name(id: &RecoveryId) -> String {
+    format!("{id}.back")
+}
+
+/// Notes durably that a recovery is taken back: from now on what it staged may go, and nobody may do its steps again.
+pub(crate) fn set_back(journal: &Path, id: &RecoveryId) -> io::Result<()> {
+    let dir = wfr_store::disk::open_dir(journal)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE;
+    // It holds nothing, so it needs no rename to be whole.
+    let file = wfr_store::disk::open_at(&dir, Path::new(&back_name(id)), flags, Mode::from_raw_mode(0o600))?;
+    wfr_store::disk::sync_all(file)?;
+    wfr_store::disk::sync_all(&dir)
+}
+
+/// Whether that is noted.
+pub(crate) fn is_back(journal: &Path, id: &RecoveryId) -> bool {
+    journal.join(back_name(id)).exists()
+}
+
 /// Removes a record whose recovery has ended, durably.
 pub(crate) fn remove(journal: &Path, id: &RecoveryId) -> io::Result<()> {
     let dir = wfr_store::disk::open_dir(journal)?;
-    match wfr_store::disk::unlink(&dir, Path::new(&name(id))) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    let back = is_back(journal, id).then(|| back_name(id));
+    // The note goes last: without the record it means nothing.
+    for file in std::iter::once(name(id)).chain(back) {
+        match wfr_store::disk::unlink(&dir, Path::new(&file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     wfr_store::disk::sync_all(&dir)
 }

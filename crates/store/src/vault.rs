@@ -33,6 +33,9 @@ pub enum VaultError {
     /// There is none.
     #[error("no vault at {0}")]
     Absent(PathBuf),
+    /// It is one, but for its format file, which is gone.
+    #[error("the vault at {0} has lost its format file")]
+    Headless(PathBuf),
     /// There is one already, or something else.
     #[error("{0} exists and is not an empty directory")]
     Occupied(PathBuf),
@@ -91,13 +94,28 @@ impl Vault {
         let file = dir.join(FORMAT_FILE);
         let bytes = match std::fs::read(&file) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(VaultError::Absent(dir.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let has_parts = ["packs", "journal", "leases"].iter().all(|name| dir.join(name).is_dir());
+                return Err(if has_parts { VaultError::Headless(dir.into()) } else { VaultError::Absent(dir.into()) });
+            }
             Err(source) => return Err(VaultError::Io { place: file, source }),
         };
         let identity = parse(&bytes).map_err(|error| match error {
             ParseError::Version(found) => VaultError::Version { found, known: FORMAT_VERSION },
             ParseError::Damaged(why) => VaultError::Damaged(file, why),
         })?;
+        Ok(Self { dir: dir.to_owned(), identity })
+    }
+
+    /// Writes the format file of a vault again that lost it; one that is there and damaged is put aside.
+    pub fn name_again(dir: &Path, identity: Identity) -> Result<Self, VaultError> {
+        let io = |source| VaultError::Io { place: dir.to_owned(), source };
+        match std::fs::rename(dir.join(FORMAT_FILE), dir.join(format!("{FORMAT_FILE}.damaged"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        let bytes = serde_json::to_vec_pretty(&identity).expect("an identity has string keys only");
+        write_durably(dir, FORMAT_FILE, &bytes).map_err(io)?;
         Ok(Self { dir: dir.to_owned(), identity })
     }
 
@@ -236,6 +254,20 @@ mod tests {
         Vault::create(&place, identity()).unwrap();
         assert_eq!(Vault::open(&place).unwrap().identity(), &identity());
         assert!(matches!(Vault::create(&place, identity()), Err(VaultError::Occupied(_))));
+    }
+
+    #[test]
+    fn one_that_lost_its_format_file_is_told_and_named_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("vault");
+        Vault::create(&place, identity()).unwrap();
+        std::fs::remove_file(place.join(FORMAT_FILE)).unwrap();
+        assert!(matches!(Vault::open(&place), Err(VaultError::Headless(_))));
+        Vault::name_again(&place, identity()).unwrap();
+        assert_eq!(Vault::open(&place).unwrap().identity(), &identity());
+        std::fs::write(place.join(FORMAT_FILE), "noise").unwrap();
+        Vault::name_again(&place, identity()).unwrap();
+        assert_eq!(std::fs::read(place.join("format.json.damaged")).unwrap(), b"noise");
     }
 
     #[test]

@@ -5,14 +5,14 @@
 
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole};
 use wfr_model::{Event, Timestamp, WorkflowId};
 
 use super::list::{self, EventQuery};
-use super::{Appended, EventRow, EventSeq, PartKind, append_one, states};
+use super::{Appended, EventRow, EventSeq, PartKind, RecoveredEvent, append_one, put_back, states};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
+use crate::workflows;
 
 /// A row that cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +23,13 @@ pub struct DamagedRow {
     pub why: String,
     /// What stands there, as far as it is text.
     pub text: String,
+}
+
+impl DamagedRow {
+    /// Its place in the log, where it is an event's row.
+    pub fn seq(&self) -> Option<EventSeq> {
+        self.place.strip_prefix("events/")?.parse().ok().map(EventSeq)
+    }
 }
 
 /// What is kept of a state.
@@ -53,30 +60,96 @@ impl Catalog {
         list::each_kept(&self.connection, query, take)
     }
 
-    /// Folds all events of a workflow again, those that can be read, and appends one more: one transaction. The answer
-    /// names the events that are damaged.
+    /// The same in ascending order, with events among them that come back to their places.
+    pub fn each_event_with(
+        &self,
+        query: &EventQuery,
+        back: &[RecoveredEvent],
+        take: impl FnMut(Together<'_>) -> Result<(), CatalogError>,
+    ) -> Result<(), CatalogError> {
+        each_with(&self.connection, query, back, take)
+    }
+
+    /// Puts events of a workflow back at their places, folds all of them again that can be read, and appends one more: one
+    /// transaction. What comes back is in the order of places. The answer names the events that are damaged.
     pub fn mend_state(
         &self,
         workflow: &WorkflowId,
+        back: &[RecoveredEvent],
         more: Option<&Event>,
         now: Timestamp,
     ) -> Result<(Vec<DamagedRow>, Option<Appended>), CatalogError> {
         self.write(|transaction| {
             states::forget(transaction, workflow)?;
+            if let Some(first) = back.first() {
+                workflows::insert(transaction, workflow, first.recorded_at)?;
+            }
             let mut books = states::Books::new(transaction);
+            let mut odd = Vec::with_capacity(back.len());
             let mut damaged = Vec::new();
-            list::each_kept(transaction, &of(workflow), |row| {
+            each_with(transaction, &of(workflow), back, |row| {
                 match row {
-                    Ok(row) => drop(books.fold(workflow, row.seq, &row.event)?),
-                    Err(row) => damaged.push(row),
+                    Together::Event { seq, event, comes_back } => {
+                        let found = books.fold(workflow, seq, event)?;
+                        odd.extend(comes_back.then_some(found));
+                    }
+                    Together::Damaged(row) => damaged.push(row),
                 }
                 Ok(())
             })?;
+            back.iter().zip(&odd).try_for_each(|(one, odd)| put_back(transaction, one, odd))?;
             let more = more.map(|event| append_one(transaction, &mut books, event, now)).transpose()?;
             books.close()?;
             Ok((damaged, more))
         })
     }
+}
+
+/// A row of a log to which events come back.
+#[derive(Debug)]
+pub enum Together<'e> {
+    /// An event.
+    Event {
+        /// Its place.
+        seq: EventSeq,
+        /// It.
+        event: &'e Event,
+        /// Whether it is one that comes back.
+        comes_back: bool,
+    },
+    /// One that cannot be read, and does not come back.
+    Damaged(DamagedRow),
+}
+
+impl<'e> Together<'e> {
+    fn of_back(one: &'e RecoveredEvent) -> Self {
+        Self::Event { seq: one.seq, event: &one.event, comes_back: true }
+    }
+}
+
+/// Hands over the events of a query in ascending order, with those that come back at their places among them.
+fn each_with(
+    connection: &Connection,
+    query: &EventQuery,
+    back: &[RecoveredEvent],
+    mut take: impl FnMut(Together<'_>) -> Result<(), CatalogError>,
+) -> Result<(), CatalogError> {
+    let mut coming = back.iter().peekable();
+    list::each_kept(connection, query, |row| {
+        let seq = match &row {
+            Ok(row) => Some(row.seq),
+            Err(row) => row.seq(),
+        };
+        while let Some(one) = coming.next_if(|one| seq.is_some_and(|seq| one.seq <= seq)) {
+            take(Together::of_back(one))?;
+        }
+        match row {
+            Ok(row) => take(Together::Event { seq: row.seq, event: &row.event, comes_back: false }),
+            Err(_) if seq.is_some_and(|seq| back.binary_search_by_key(&seq, |one| one.seq).is_ok()) => Ok(()),
+            Err(row) => take(Together::Damaged(row)),
+        }
+    })?;
+    coming.try_for_each(|one| take(Together::of_back(one)))
 }
 
 fn of(workflow: &WorkflowId) -> EventQuery {
@@ -147,8 +220,7 @@ pub(super) fn text(value: rusqlite::types::ValueRef<'_>) -> String {
 }
 
 fn read<T: DeserializeOwned>(place: &str, doc: &str, damaged: &mut Vec<DamagedRow>) -> Option<T> {
-    let read = serde_json::from_str::<Value>(doc).and_then(serde_json::from_value);
-    match read {
+    match serde_json::from_str(doc) {
         Ok(part) => Some(part),
         Err(error) => {
             damaged.push(DamagedRow { place: place.to_owned(), why: error.to_string(), text: doc.to_owned() });

@@ -3,6 +3,7 @@
 //! Owns the log and its order. Refuses to know where events come from and what they mean: the model folds them.
 
 mod following;
+mod gaps;
 mod guarded;
 mod kept;
 mod list;
@@ -20,8 +21,9 @@ use crate::error::CatalogError;
 use crate::{failures, workflows};
 
 pub use following::Notable;
+pub use gaps::Places;
 pub use guarded::Guarded;
-pub use kept::{DamagedRow, Kept};
+pub use kept::{DamagedRow, Kept, Together};
 pub use list::EventQuery;
 pub use snapshots::{Leaf, Seal, Snapshot, Unstored};
 pub use states::PartKind;
@@ -127,13 +129,17 @@ pub(crate) fn append(connection: &Connection, events: &[Event], now: Timestamp) 
     let mut answers = Vec::with_capacity(events.len());
     let mut known: Option<&WorkflowId> = None;
     for event in events {
+        if is_known(connection, &event.event_id)? {
+            answers.push(Appended::Known);
+            continue;
+        }
         if let Some(workflow) = &event.workflow_id
             && known != Some(workflow)
         {
             workflows::insert(connection, workflow, now)?;
             known = Some(workflow);
         }
-        answers.push(append_one(connection, &mut books, event, now)?);
+        answers.push(append_new(connection, &mut books, event, now)?);
     }
     books.close()?;
     Ok(answers)
@@ -145,13 +151,26 @@ fn append_one(
     event: &Event,
     now: Timestamp,
 ) -> Result<Appended, CatalogError> {
-    if is_known(connection, &event.event_id)? {
-        return Ok(Appended::Known);
-    }
+    if is_known(connection, &event.event_id)? { Ok(Appended::Known) } else { append_new(connection, books, event, now) }
+}
+
+/// Appends an event of an id that is not known, of a workflow that is registered.
+fn append_new(
+    connection: &Connection,
+    books: &mut states::Books<'_>,
+    event: &Event,
+    now: Timestamp,
+) -> Result<Appended, CatalogError> {
     // The order is this transaction's: nobody else appends meanwhile.
     let seq = books.next_seq()?;
     let odd = put(connection, books, seq, event, now)?;
     Ok(Appended::New { seq, odd })
+}
+
+/// Puts an event back at its place, where nothing is or what cannot be read.
+fn put_back(connection: &Connection, back: &RecoveredEvent, odd: &[Anomaly]) -> Result<(), CatalogError> {
+    write(connection, REPLACE, back.seq, &back.event, back.recorded_at, odd)?;
+    failures::note(connection, back.seq, &back.event)
 }
 
 /// Folds an event and records it at its place; what is odd about it comes back.
@@ -166,22 +185,34 @@ fn put(
         Some(workflow) => books.fold(workflow, seq, event)?,
         None => vec![],
     };
-    insert(connection, seq, event, now, &odd)?;
+    write(connection, INSERT, seq, event, now, &odd)?;
     failures::note(connection, seq, event)?;
     Ok(odd)
 }
 
-fn insert(
+/// The statement that puts an event at its place, by this verb.
+macro_rules! into_events {
+    ($verb:literal) => {
+        concat!(
+            $verb,
+            " INTO events (seq, event_id, event_type, workflow_id, phase, at, recorded_at, source, data, priority,
+                           ttl_seconds, odd)
+              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+        )
+    };
+}
+
+const INSERT: &str = into_events!("INSERT");
+const REPLACE: &str = into_events!("INSERT OR REPLACE");
+
+fn write(
     connection: &Connection,
+    sql: &str,
     seq: EventSeq,
     event: &Event,
     now: Timestamp,
     odd: &[Anomaly],
 ) -> Result<(), CatalogError> {
-    let sql =
-        "INSERT INTO events (seq, event_id, event_type, workflow_id, phase, at, recorded_at, source, data, priority,
-                                   ttl_seconds, odd)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     connection.prepare_cached(sql)?.execute((
         seq.0,
         event.event_id.as_str(),

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use wfr_model::workflow::fold::{self, Anomaly};
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Source, State, Task};
 use wfr_model::{AgentId, AllocationId, Event, PhaseId, TaskId, WorkflowId};
@@ -148,8 +149,8 @@ impl<'c> Books<'c> {
         if let Some(last) = self.last {
             return Ok(last);
         }
-        let mut statement = self.connection.prepare_cached("SELECT max(seq) FROM events")?;
-        let last = EventSeq(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(0));
+        // Not only of those that are there: the place of one that was taken away is not given to another one.
+        let last = super::gaps::last_ever(self.connection)?;
         self.last = Some(last);
         Ok(last)
     }
@@ -164,6 +165,13 @@ impl<'c> Books<'c> {
         if !self.open.contains_key(workflow) {
             let state = load(self.connection, workflow)?.unwrap_or_else(|| State::new(workflow.clone()));
             self.open.insert(workflow.clone(), (state, seq));
+        }
+        if let Some((state, _)) = self.open.get_mut(workflow)
+            && replaces_most(state, event)
+        {
+            for task in parts::<Task>(self.connection, workflow, PartKind::Task, None)? {
+                state.tasks.load(task.task_id.clone(), Some(task));
+            }
         }
         let mut shelf = Shelf { connection: self.connection, workflow };
         let (state, upto) = self.open.get_mut(workflow).expect("it was put above where it was not there");
@@ -186,6 +194,14 @@ impl<'c> Books<'c> {
         }
         Ok(())
     }
+}
+
+/// Whether an event sets so many of a workflow's tasks that they are better read all at once than one by one.
+fn replaces_most(state: &State, event: &Event) -> bool {
+    const MANY: usize = 1_000;
+    let replaced = event.data.get("replace").and_then(|replaced| replaced.get("tasks"));
+    let count = replaced.and_then(Value::as_object).map_or(0, Map::len);
+    count >= MANY && (count as u64).saturating_mul(4) >= state.head.tasks_known
 }
 
 /// The parts of one workflow.

@@ -18,8 +18,8 @@ use crate::error::CatalogError;
 
 pub use changes::{ChangeFilter, ChangeRow, ChangeSeq};
 pub use points::Present;
-pub use sealed::{LedgerSeal, SealedLedger};
 pub(crate) use sealed::put_seal;
+pub use sealed::{LedgerSeal, SealedLedger};
 pub use segments::{PathChain, SegmentRow};
 
 /// A point's place in the order.
@@ -123,11 +123,7 @@ impl Catalog {
     ///
     /// [`CatalogError::PointTaken`] where another process looked meanwhile: look again. [`CatalogError::NotFound`]
     /// where a change is not known, or not open.
-    pub fn commit_point(
-        &self,
-        new: &NewPoint,
-        extents: &[(wfr_model::PackId, u64)],
-    ) -> Result<PointSeq, CatalogError> {
+    pub fn commit_point(&self, new: &NewPoint, extents: &[(wfr_model::PackId, u64)]) -> Result<PointSeq, CatalogError> {
         self.write(|transaction| {
             crate::packs::advance(transaction, extents)?;
             insert(transaction, new)

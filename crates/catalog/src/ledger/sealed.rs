@@ -158,8 +158,8 @@ fn put_back(connection: &Connection, sealed: &SealedLedger) -> Result<(), Catalo
             _ => {}
         }
     }
-    let mut statement =
-        connection.prepare_cached("INSERT INTO paths (path_id, key, sealed) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
+    let mut statement = connection
+        .prepare_cached("INSERT INTO paths (path_id, key, sealed) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
     for (path, PathKey { key, sealed }) in &sealed.paths {
         statement.execute((path, key, sealed))?;
     }
@@ -191,7 +191,8 @@ pub(super) mod bytes {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        read(&String::deserialize(deserializer)?).ok_or_else(|| serde::de::Error::custom("hexadecimal digits are expected"))
+        read(&String::deserialize(deserializer)?)
+            .ok_or_else(|| serde::de::Error::custom("hexadecimal digits are expected"))
     }
 
     pub(super) fn read(text: &str) -> Option<Vec<u8>> {
@@ -213,7 +214,8 @@ pub(super) mod maybe {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
-        let read = |text: String| super::bytes::read(&text).ok_or_else(|| serde::de::Error::custom("hexadecimal digits"));
+        let read =
+            |text: String| super::bytes::read(&text).ok_or_else(|| serde::de::Error::custom("hexadecimal digits"));
         text.map(read).transpose()
     }
 }

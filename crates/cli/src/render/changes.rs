@@ -4,6 +4,7 @@
 
 use wfr_engine::params::DiffFormat;
 use wfr_engine::results::{Change, ChangeKind, Differences};
+use wfr_model::TreePath;
 use wfr_model::plan::EntrySummary;
 
 use super::{count, word};
@@ -90,14 +91,28 @@ fn note(change: &Change) -> String {
     let modes = [&change.before, &change.after].map(|entry| entry.as_ref().map(|entry| entry.mode.as_str()));
     match (kinds, modes) {
         ([Some(before), Some(after)], _) if before != after => format!("{before} -> {after}"),
-        (_, [Some(before), Some(after)]) if before != after => format!("mode {before} -> {after}"),
+        (_, [Some(before), Some(after)]) if before != after => format!("mode {before} -> {after}{}", belongs(change)),
+        _ if !belongs(change).is_empty() => belongs(change).trim_start_matches([',', ' ']).to_owned(),
         ([before, after], _) => format!("{} {}", before.or(after).unwrap_or_default(), word(&change.kind)),
     }
+}
+
+/// Whose something is, and how many names it has, where that differs; behind a comma.
+fn belongs(change: &Change) -> String {
+    let owners = change.owners.as_ref().map(|[before, after]| format!(", owner {before} -> {after}"));
+    let names = |paths: &[TreePath]| paths.len().max(1);
+    let links = change.links.as_ref().map(|[before, after]| match (names(before), names(after)) {
+        (before, after) if before == after => ", hard links with others".to_owned(),
+        (before, after) => format!(", hard links {before} -> {after}"),
+    });
+    owners.into_iter().chain(links).collect()
 }
 
 fn whole(change: &Change, format: DiffFormat, body: Body) -> String {
     let path = visible(&change.path.to_string());
     let heading = format!("{} {}", letter(change.kind), styled(HEADING, &path));
+    // Where lines are compared, nothing else says it.
+    let heading = if change.patch.is_some() { format!("{heading}{}", belongs(change)) } else { heading };
     let mut text = match &change.patch {
         Some(patch) if format == DiffFormat::Word => format!("{heading}\n{}", words(patch, body)),
         Some(patch) => format!("{heading}\n{}", patch_lines(patch, body)),
@@ -168,6 +183,8 @@ mod tests {
             kind: ChangeKind::Modified,
             before: side(1),
             after: side(2),
+            owners: None,
+            links: None,
             binary: Some(patch.is_none()),
             insertions: patch.map(|_| 3),
             deletions: patch.map(|_| 1),

@@ -3,8 +3,8 @@
 //! Owns their words. Refuses to print.
 
 use wfr_engine::results::{
-    CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult, Damage, Validation,
-    Verdict,
+    CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult, Damage, Pin,
+    Validation, Verdict,
 };
 use wfr_model::checkpoint::{FileCounts, Manifest, Repository, VerificationStatus};
 use wfr_model::coverage::SkipReason;
@@ -246,6 +246,11 @@ pub fn cleanup(result: &Cleanup) -> String {
     if result.bytes_pending > 0 {
         let pending = format!("{} go when running commands have ended", size(result.bytes_pending));
         shown.push_str(&fact("Pending", &pending));
+    }
+    if !result.pins.is_empty() {
+        let pin = |pin: &Pin| format!("{} ({})", visible(&pin.name), size(pin.bytes));
+        let pins: Vec<String> = result.pins.iter().map(pin).collect();
+        shown.push_str(&fact("For undo", &pins.join(", ")));
     }
     let width = result.decisions.iter().map(|decision| decision.name.len()).max().unwrap_or(0);
     shown.push_str(&cut(result.decisions.iter().map(|one| decision(one, width))));

@@ -10,7 +10,7 @@ use wfr_engine::results::{
     Released, SinkLine, StatusTaken, UpkeepDone,
 };
 
-use super::table::table;
+use super::table::{filled, table};
 use super::{count, cut, fact, moment, place, word};
 use crate::terminal::{BAD, GOOD, HEADING, WARN, styled, visible};
 
@@ -138,7 +138,7 @@ pub fn outbox(view: &OutboxView) -> String {
         return "No sinks.\n".to_owned();
     }
     let headings = ["SINK", "KIND", "PENDING", "DELIVERED", "PUT ASIDE", "NEXT TRY", "HOW IT STANDS"];
-    let mut shown = table(&headings, view.sinks.iter().map(sink), &["KIND", "NEXT TRY"]);
+    let mut shown = filled(&headings, view.sinks.iter().map(sink), &["KIND", "NEXT TRY", "DELIVERED"]);
     if !view.dead_letters.is_empty() {
         shown.push_str(&format!("{}\n", styled(HEADING, "Put aside:")));
         let line = |letter: &LetterLine| {

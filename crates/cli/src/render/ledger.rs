@@ -2,7 +2,9 @@
 //!
 //! Owns their words. Refuses to print.
 
-use wfr_engine::results::{Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory};
+use wfr_engine::results::{
+    Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory,
+};
 use wfr_model::change::{Actor, Author, Candidate, Effect, Source};
 
 use super::changes::patch_lines;
@@ -84,8 +86,7 @@ fn line(line: &ChangeLine) -> String {
     let note = change.note.as_ref().map(|note| format!("  {}", visible(note))).unwrap_or_default();
     let mut shown = format!("{}  {when}  {name}{workflow}{}{note}\n", place(&id), styled(FAINT, source));
     if !line.overlaps.is_empty() {
-        let others: Vec<String> =
-            line.overlaps.iter().map(|id| id.as_str().chars().take(ID_SHOWN).collect()).collect();
+        let others: Vec<String> = line.overlaps.iter().map(|id| id.as_str().chars().take(ID_SHOWN).collect()).collect();
         shown.push_str(&format!("  {}\n", styled(FAINT, &format!("at the same time as {}", others.join(", ")))));
     }
     shown.push_str(&cut(line.paths.iter().map(path)));

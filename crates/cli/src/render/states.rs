@@ -84,6 +84,10 @@ pub fn repair(result: &StateRepair) -> String {
 /// What a repair would do.
 pub fn repair_plan(plan: &RepairPlan) -> String {
     let mut shown = String::new();
+    if plan.events_back > 0 {
+        let back = count(plan.events_back, "event");
+        shown.push_str(&format!("{back} come back to the log from checkpoints.\n"));
+    }
     if plan.fold_again {
         shown.push_str("The state is folded again from its events.\n");
     }

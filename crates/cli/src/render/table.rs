@@ -18,6 +18,20 @@ pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>, spare: 
     laid_out(headings, rows.collect(), spare, terminal::width().map(usize::from))
 }
 
+/// The same without those of the `spare` columns in which no row has anything.
+pub fn filled(headings: &[&str], rows: impl Iterator<Item = Vec<String>>, spare: &[&str]) -> String {
+    let (mut headings, mut rows) = (headings.to_vec(), rows.collect::<Vec<_>>());
+    for name in spare {
+        if let Some(column) = headings.iter().position(|heading| heading == name)
+            && rows.iter().all(|row| row[column].is_empty())
+        {
+            headings.remove(column);
+            rows.iter_mut().for_each(|row| drop(row.remove(column)));
+        }
+    }
+    table(&headings, rows.into_iter(), spare)
+}
+
 /// A table whose first column has dotted keys. Where it does not fit a terminal, keys that begin alike stand below what
 /// they begin with.
 pub fn keyed(headings: &[&str], rows: Vec<Vec<String>>) -> String {
@@ -141,6 +155,13 @@ mod tests {
         let text = laid_out(&["A", "B", "C"], rows.to_vec(), &[], None);
         let plain: Vec<String> = text.lines().map(|line| console::strip_ansi_codes(line).into_owned()).collect();
         assert_eq!(plain, ["A     B  C", "x        last", "\u{65e5}\u{672c}  y"]);
+    }
+
+    #[test]
+    fn a_spare_column_without_anything_in_it_is_left_out() {
+        let rows = |last: &str| vec![["x", "", last].map(str::to_owned).to_vec()].into_iter();
+        let plain = |last| console::strip_ansi_codes(&filled(&["A", "B", "C"], rows(last), &["B", "C"])).into_owned();
+        assert_eq!((plain("y").as_str(), plain("").as_str()), ("A  C\nx  y\n", "A\nx\n"));
     }
 
     #[test]

@@ -133,6 +133,9 @@ fn a_hold_of_a_lower_band_gives_way_and_a_critical_one_does_not() {
     let sql = "SELECT result FROM operations WHERE operation = 'hold preempted'";
     let audited: String = catalog.query_row(sql, [], |row| row.get(0)).unwrap();
     assert!(audited.contains("maintenance"), "{audited}");
+    // It stands again afterwards, as it was.
+    let again = world.ok(&["holds", "wf"]).result("holds").clone();
+    assert_eq!((again.as_array().unwrap().len(), &again[0]), (1, &before));
     // One in the critical band stands, and nothing has happened.
     let critical = hold("critical");
     world.tree.write("a.txt", b"edited again");

@@ -93,6 +93,10 @@ fn one_wrong_line_stops_neither_who_looks_nor_who_brings_back() {
         let told = refused.json["recovery_options"].to_string();
         assert!(told.contains("config.toml") && told.contains("remove the file"), "{refused:?}");
     }
+    let valid = world.ok(&["validate-checkpoint", "base"]);
+    assert!(valid.json["next_steps"].to_string().contains("defaults"), "{valid:?}");
+    let refused = world.refused(&["restore", "wf", "base", "--yes"], 2, "INVALID_CONFIGURATION");
+    assert!(refused.json["recovery_options"].to_string().contains("wfr emergency-restore"), "{refused:?}");
     let guarded = world.command(&["guard", "wf", "--", "touch", "ran"]).output().unwrap();
     assert!(guarded.status.code() == Some(125) && !world.tree.at("ran").exists(), "{guarded:?}");
     world.tree.write("a.txt", b"edited");
@@ -105,6 +109,33 @@ fn one_wrong_line_stops_neither_who_looks_nor_who_brings_back() {
     assert_eq!(world.tree.read("node_modules/x"), b"edited", "what is not saved first is not changed");
     std::fs::write(&file, good).unwrap();
     world.ok(&["doctor"]);
+}
+
+#[test]
+fn a_value_that_is_not_allowed_is_told_with_what_is() {
+    let world = World::new();
+    world.checkpoint("base");
+    let quota = "`capture.quota_bytes`: `banana` is not allowed: write a whole number from 0 on";
+    for (arguments, code, told) in [
+        (&["config", "capture.quota_bytes", "banana"][..], 2, quota),
+        (&["config", "quota_bytes", "1"], 2, "did you mean `capture.quota_bytes`?"),
+        (&["config", "capture.skip_cachedir_tag", "3"], 2, "write `true` or `false`"),
+        (&["create-checkpoint", "wf", "--deadline", "-5"], 2, "`-5` is not allowed: no value is below 0"),
+        (&["create-checkpoint", "wf", "--deadline=-5"], 2, "write it like 30_days, 30d"),
+        (&["create-checkpoint", "wf", "--deadline", "banana"], 2, "write it like 30_days, 30d"),
+        (&["list-checkpoints", "--limit", "0"], 2, "`0` is not allowed: write a whole number from 1 on"),
+        (&["recoveries", "--limit", "0"], 2, "`0` is not allowed: write a whole number from 1 on"),
+        (&["recoveries", "--limit", "x"], 2, "`x` is not allowed: write a"),
+        (&["restore", "wf", "base", "--threads", "0"], 2, "it may be a whole number from 1 to 65535"),
+        (&["validate-checkpoint", "base", "--validation-level", "deep"], 2, "write one of these: `basic`"),
+        (&["undo", "nosuch"], 3, "`wfr recoveries` lists them"),
+        (&["undo", "rec_nosuch"], 3, "`wfr recoveries` lists them"),
+        (&["undo", "wf", "nosuch"], 2, "begins with `rec_`"),
+    ] {
+        let refused = world.call(arguments);
+        let said = format!("{} {}", refused.json["error"]["message"], refused.json["recovery_options"]);
+        assert!(refused.code == code && said.contains(told), "{arguments:?}: {refused:?}");
+    }
 }
 
 #[test]

@@ -34,6 +34,19 @@ fn a_plan_says_what_would_be_written_and_writes_nothing() {
 }
 
 #[test]
+fn a_directory_that_is_there_for_the_view_alone_is_not_written_beside() {
+    let (world, out) = based();
+    let written = world.ok(&["restore", "wf", "base", "--to", out.to_str().unwrap()]);
+    assert!(!out.join(".claude").exists() && out.join("empty").is_dir() == world.tree.at("empty").is_dir());
+    assert!(!written.result("changed").to_string().contains(".claude"), "{written:?}");
+    world.tree.write(".claude/settings.txt", b"mine");
+    world.checkpoint("with");
+    let with = world.data.path().join("with");
+    world.ok(&["restore", "wf", "with", "--to", with.to_str().unwrap()]);
+    assert_eq!(std::fs::read(with.join(".claude/settings.txt")).unwrap(), b"mine");
+}
+
+#[test]
 fn the_callers_check_runs_in_what_was_written() {
     let (world, out) = based();
     let to = out.to_str().unwrap();

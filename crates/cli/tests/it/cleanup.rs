@@ -46,6 +46,41 @@ fn a_recovery_can_be_undone_after_a_cleanup() {
 }
 
 #[test]
+fn what_recoveries_hold_is_named_and_can_be_let_go() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    world.checkpoint("base");
+    world.tree.write("only here", &Prng::new(5).bytes(4_000_000));
+    let safety = world.ok(&["restore", "wf", "base", "--yes"]).result("safety_checkpoint").clone();
+    let policy = ["cleanup-checkpoints", "wf", "--retention-policy", "last=1"];
+    let kept = world.ok(&policy);
+    let pins = kept.result("pins").as_array().unwrap();
+    assert_eq!((pins.len(), &pins[0]["checkpoint_id"]), (1, &safety), "{kept:?}");
+    assert!(pins[0]["bytes"].as_u64().unwrap() > 900_000, "{kept:?}");
+    assert!(kept.json["next_steps"].to_string().contains("--undoable 0"), "{kept:?}");
+    let gone = world.ok(&[&policy[..], &["--undoable", "0"]].concat());
+    assert_eq!((gone.result("pins"), gone.result("removed")), (&serde_json::json!([]), &serde_json::json!([safety])));
+    assert!(gone.result("bytes_freed").as_u64().unwrap() > 900_000, "{gone:?}");
+    world.refused(&["undo", "--yes"], 5, "NOT_UNDOABLE");
+}
+
+#[test]
+fn the_room_for_a_full_disk_is_made_again_by_the_next_command_that_changes_something() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    let reserve = world.vault().join("reserve");
+    for command in [&["restore", "wf", "base", "--yes"][..], &["resume"], &["event", "TASK_STARTED:wf:1:{}"]] {
+        std::fs::remove_file(&reserve).unwrap();
+        world.ok(&["list-checkpoints"]);
+        assert!(!reserve.exists(), "what reads writes nothing");
+        world.ok(command);
+        assert!(reserve.exists(), "{command:?}");
+    }
+    world.ok(&["doctor"]);
+}
+
+#[test]
 fn harder_compression_keeps_everything() {
     let world = World::new();
     world.tree.write("text", "a line that repeats itself\n".repeat(50_000).as_bytes());

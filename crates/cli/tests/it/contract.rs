@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{Ended, World};
 
 fn strings(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
@@ -220,6 +220,39 @@ fn a_recovery_is_named_by_a_prefix_that_only_it_has() {
     world.refused(&["undo", "rec_zz", "--plan"], 3, "RECOVERY_NOT_FOUND");
     let undone = world.ok(&["undo", &first[..=shared], "--yes"]);
     assert_eq!(undone.result("undone"), &Value::String(first));
+}
+
+#[test]
+fn a_diff_shows_owners_and_hard_links() {
+    let world = World::new();
+    world.tree.write("mine", b"1\n");
+    world.tree.write("x", b"2\n");
+    world.tree.write("y", b"2\n");
+    world.checkpoint("apart");
+    std::fs::remove_file(world.tree.at("y")).unwrap();
+    std::fs::hard_link(world.tree.at("x"), world.tree.at("y")).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(world.tree.at("mine"), Some(1), Some(2)).unwrap();
+    }
+    let check = |told: &Ended| {
+        let changes = told.result("changes").as_array().unwrap();
+        let of =
+            |path: &str| changes.iter().find(|one| one["path"] == path).unwrap_or_else(|| panic!("{path}: {told:?}"));
+        for path in ["x", "y"] {
+            assert_eq!(of(path)["kind"], "metadata", "{told:?}");
+            assert_eq!([0, 1].map(|side: usize| of(path)["links"][side].as_array().unwrap().len()), [0, 2]);
+        }
+        if is_root {
+            assert_eq!((&of("mine")["kind"], &of("mine")["owners"]), (&"metadata".into(), &json!(["0:0", "1:2"])));
+        }
+    };
+    check(&world.ok(&["diff", "apart", "tree"]));
+    world.checkpoint("linked");
+    check(&world.ok(&["diff", "apart", "linked"]));
+    assert_eq!(world.ok(&["diff", "linked", "tree"]).result("changes"), &json!([]));
+    let shown = world.command(&["diff", "apart", "linked"]).output().unwrap().stdout;
+    assert!(String::from_utf8_lossy(&shown).contains("hard links 1 -> 2"), "{shown:?}");
 }
 
 #[test]

@@ -49,6 +49,54 @@ fn events_come_in_all_forms() {
 }
 
 #[test]
+fn a_repetition_changes_nothing_whoever_it_names() {
+    let world = World::new();
+    let event = |workflow: &str| {
+        json!({"event_id": "evt_7", "event_type": "TASK_STARTED", "workflow_id": workflow, "data": {"task_id": "t1"}})
+            .to_string()
+    };
+    world.ok(&["event", &event("wf")]);
+    assert_eq!(world.ok(&["event", &event("other")]).result("known"), 1);
+    assert_eq!(world.ok(&["workflows"]).result("workflows").as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn work_after_the_end_is_odd() {
+    let world = World::new();
+    let odd = |line: &str| world.ok(&["event", line]).result("odd").to_string();
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:"]);
+    assert_eq!(odd("TASK_STARTED:wf:1:{\"task_id\":\"t1\"}"), "[]");
+    world.ok(&["event", "WORKFLOW_COMPLETED:wf:global:"]);
+    for late in ["TASK_STARTED:wf:1:{\"task_id\":\"t2\"}", "PHASE_STARTED:wf:2:"] {
+        let said = odd(late);
+        assert!(said.contains("TRANSITION_ODD") && said.contains("came after its end"), "{late}: {said}");
+    }
+    assert_eq!(odd("AGENT_DEALLOCATED:wf:global:{\"agent_id\":\"a1\"}"), "[]");
+}
+
+#[test]
+fn a_stream_that_ends_in_the_midst_says_how_far_it_came_and_how_to_go_on() {
+    let world = World::new();
+    let mut command = world.command(&["event", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let lines: String = (0..300).map(|number| format!("TASK_STARTED:wf:1:{{\"task_id\":\"t{number}\"}}\n")).collect();
+    input.write_all(lines.as_bytes()).unwrap();
+    while world.ok(&["events", "--limit", "1"]).result("last_seq") != 300 {
+        std::thread::yield_now();
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    let _ = input.write_all(b"TASK_STARTED:wf:1:{\"task_id\":\"last\"}\n");
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    for part in ["300 new events were recorded", "give all of it again", "the first 300 messages"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn what_is_valid_in_a_file_is_recorded_and_the_rest_is_named() {
     let world = World::new();
     let mut text = String::new();
@@ -177,6 +225,13 @@ fn a_workflow_is_registered_once_and_updated_under_its_version() {
     ]);
     world.refused(&["update-state", "wf", r#"{"expected_version": 2, "status": "paused"}"#], 5, "STALE_STATE");
     world.refused(&["update-state", "wf"], 2, "WRONG_ARGUMENTS");
+    for wrong in [r#"{"statsu": "paused"}"#, r#"{"state": {"statsu": "paused"}}"#] {
+        let refused = world.refused(&["update-state", "wf", wrong], 2, "UNKNOWN_PARAMETER");
+        assert!(refused.json["recovery_options"].to_string().contains("`status`"), "{refused:?}");
+    }
+    let own = r#"{"extra": {"ticket": 7}}"#;
+    world.ok(&["update-state", "wf", own]);
+    world.ok(&["update-state", "wf", r#"{"ticket": 8}"#]);
     world.refused(&["update-state", "nowhere", r#"{"status": "paused"}"#], 3, "WORKFLOW_NOT_FOUND");
     let report =
         json!({"performance_metrics": {"report_id": "r1", "component": "monitor", "metrics": {"cpu_percent": 63.5}}});

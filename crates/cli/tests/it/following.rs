@@ -99,7 +99,7 @@ fn whoever_follows_is_told_of_each_event_until_interrupted() {
     for child in [&mut events, &mut watch] {
         let id = rustix::process::Pid::from_child(child);
         rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(child.wait().unwrap().code(), Some(130));
     }
     assert_eq!((told.next(), screens.next()), (None, None), "nothing follows the last line");
 }

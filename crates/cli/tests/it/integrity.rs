@@ -133,6 +133,24 @@ fn the_last_good_copy_of_a_file_is_stored_anew_before_it_goes() {
 }
 
 #[test]
+fn several_last_good_copies_are_stored_anew_in_one_go_or_nothing_changes() {
+    let (world, noise) = with_noise();
+    let other = wfr_testkit::Prng::new(10).bytes(5_000);
+    world.tree.write("other", &other);
+    world.checkpoint("base");
+    for name in ["noise", "other"] {
+        world.tree.write(name, b"edited");
+    }
+    world.checkpoint("edited");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    damage(&world, &noise);
+    damage(&world, &other);
+    world.ok(&["restore", "wf", "edited", "--yes"]);
+    world.ok(&["undo", "--yes"]);
+    assert_eq!((world.tree.read("noise"), world.tree.read("other")), (noise, other));
+}
+
+#[test]
 fn a_whole_checkpoint_stays_valid_where_one_before_it_is_lost() {
     let world = World::new();
     world.checkpoint("lost");

@@ -58,6 +58,34 @@ fn the_catalog_is_deleted() {
 }
 
 #[test]
+fn the_format_file_and_the_catalog_are_lost() {
+    let (world, states) = with_history();
+    lose_catalog(&world);
+    std::fs::remove_file(world.vault().join("format.json")).unwrap();
+    assert_eq!(world.ok(&["doctor", "--rebuild-catalog"]).result("rebuilt"), 2);
+    check(&world, &states);
+}
+
+#[test]
+fn without_the_wrapped_key_it_is_said_plainly_that_all_is_lost() {
+    let (world, states) = with_history();
+    let key = world.vault().join("keys/master.age");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let told = world.refused(&["doctor"], 4, "STORE_DAMAGED");
+    assert!(told.json.to_string().contains("nothing in the store can be read"), "{told:?}");
+    std::fs::write(&key, kept).unwrap();
+    check(&world, &states);
+}
+
+#[test]
+fn a_new_encrypted_store_says_what_to_copy() {
+    let world = World::unprotected(TestTree::of_every_kind());
+    let made = world.ok(&["init", "--recipients", RECIPIENT]);
+    assert!(made.json["next_steps"].to_string().contains("/keys to another disk"), "{made:?}");
+}
+
+#[test]
 fn the_view_is_deleted() {
     let (world, states) = with_history();
     std::fs::remove_dir_all(world.tree.at(".claude")).unwrap();

@@ -38,6 +38,37 @@ fn the_catalog_is_deleted() {
 }
 
 #[test]
+fn the_format_file_is_lost_or_overwritten() {
+    let (world, states) = with_history();
+    let file = world.vault().join("format.json");
+    let before = std::fs::read(&file).unwrap();
+    for is_lost in [true, false] {
+        if is_lost {
+            std::fs::remove_file(&file).unwrap();
+        } else {
+            std::fs::write(&file, b"?").unwrap();
+        }
+        for command in [&["doctor"][..], &["list-checkpoints", "wf"], &["restore", "wf", "first", "--yes"]] {
+            let told = world.refused(command, 4, "STORE_DAMAGED");
+            assert!(told.json.to_string().contains("doctor --rebuild-catalog"), "{told:?}");
+        }
+        world.ok(&["doctor", "--rebuild-catalog"]);
+        assert_eq!(std::fs::read(&file).unwrap(), before, "the catalog knows what it said");
+    }
+    check(&world, &states);
+}
+
+#[test]
+fn the_format_file_and_the_catalog_are_lost() {
+    let (world, states) = with_history();
+    for name in ["format.json", "catalog.db", "catalog.db-wal", "catalog.db-shm"] {
+        let _ = std::fs::remove_file(world.vault().join(name));
+    }
+    assert_eq!(world.ok(&["doctor", "--rebuild-catalog"]).result("rebuilt"), 2);
+    check(&world, &states);
+}
+
+#[test]
 fn the_catalog_is_overwritten_with_noise() {
     let (world, states) = with_history();
     for name in ["catalog.db", "catalog.db-wal"] {

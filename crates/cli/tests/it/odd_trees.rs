@@ -251,7 +251,7 @@ fn set_immutable(path: &Path, flag: &str) -> bool {
 }
 
 #[test]
-fn a_file_that_nobody_may_change_takes_the_restore_back() {
+fn a_file_that_nobody_may_change_is_in_the_plan_and_refuses_the_restore() {
     let world = World::new();
     world.checkpoint("base");
     world.tree.write("a.txt", b"edited");
@@ -260,10 +260,14 @@ fn a_file_that_nobody_may_change_takes_the_restore_back() {
     if !set_immutable(&world.tree.at("zero"), "+i") {
         return skip("no file can be made immutable here");
     }
+    let planned = world.call(&["restore", "wf", "base", "--plan"]);
     let refused = world.call(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
     let now = world.snapshot();
     assert!(set_immutable(&world.tree.at("zero"), "-i"));
-    assert!(matches!(refused.code, 1 | 7), "{refused:?}");
+    let conflict = &planned.result("plan")["conflicts"][0];
+    assert_eq!((&conflict["path"], &conflict["code"]), (&"zero".into(), &"PERMISSION_DENIED".into()), "{planned:?}");
+    assert_eq!((refused.code, refused.error()), (7, "PERMISSION_DENIED"), "{refused:?}");
+    assert_eq!(world.names(), ["base"], "no safety checkpoint stays");
     edited.without_dir_mtimes().assert_same(&now.without_dir_mtimes());
     world.ok(&["doctor"]);
     world.ok(&["restore", "wf", "base", "--yes"]);
@@ -320,6 +324,14 @@ fn what_a_plain_user_cannot_read_is_named_and_never_overwritten() {
         assert_eq!(found["reason"], "unreadable", "{path}");
     }
     assert_ne!(as_user(&["show", "latest-valid"]).1["result"]["checkpoint"]["name"], "gaps");
+    world.tree.set_mode("locked", 0o700);
+    let (_, made) = as_user(&["create-checkpoint", "wf", "--name", "one"]);
+    assert_eq!(made["result"]["coverage"]["complete"], true, "{made:#}");
+    assert!(made["next_steps"].to_string().contains("`secret` was not taken"), "{made:#}");
+    assert_eq!(as_user(&["show", "latest-valid"]).1["result"]["checkpoint"]["name"], "one");
+    let (code, planned) = as_user(&["emergency-restore", "wf", "--plan"]);
+    assert_eq!((code, &planned["result"]["restored_checkpoint"]), (0, &made["result"]["checkpoint_id"]), "{planned:#}");
+    world.tree.set_mode("locked", 0o000);
     world.tree.write("a.txt", b"edited");
     let before = world.snapshot();
     let (code, refused) = as_user(&["restore", "wf", "base", "--yes"]);
@@ -371,9 +383,12 @@ fn what_belongs_to_others_is_refused_before_anything_changes() {
         world.ok(&["restore", "wf", "base", "--exact-mtime", "--yes"]);
         change();
         world.tree.write("a.txt", b"edited");
-        let before = world.snapshot();
+        let (before, names) = (world.snapshot(), world.names());
         let (code, refused) = as_user(&["restore", "wf", "base", "--exact-mtime", "--yes"]);
         assert_eq!((code, &refused["error"]["code"]), (7, &"PERMISSION_DENIED".into()), "{refused:#}");
+        let (_, planned) = as_user(&["restore", "wf", "base", "--exact-mtime", "--plan"]);
+        assert_eq!(planned["result"]["plan"]["conflicts"][0]["code"], "PERMISSION_DENIED", "{planned:#}");
+        assert_eq!(world.names(), names, "a refused restore leaves no safety checkpoint");
         assert!(refused["error"]["message"].as_str().unwrap().contains(path), "{refused:#}");
         before.assert_same(&world.snapshot());
         let (code, made) = as_user(&["create-checkpoint", "wf"]);

@@ -185,6 +185,30 @@ fn an_interval_that_is_over_takes_one_beside_the_next_command() {
 }
 
 #[test]
+fn a_slip_in_the_name_of_a_guarded_workflow_is_refused() {
+    let world = World::new();
+    world.ok(&["initialize", "port_1"]);
+    let refused = world.command(&["guard", "port_2", "--", "touch", "ran"]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(125), "{said}");
+    assert!(said.contains("no workflow `port_2`") && said.contains("port_1"), "{said}");
+    assert!(!world.tree.at("ran").exists());
+    assert_eq!(world.ok(&["workflows"]).result("workflows").as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_long_history_takes_one_at_its_end() {
+    let world = World::new();
+    let mut history: String =
+        (0..10_001).map(|number| format!("TASK_STARTED:wf:1:{{\"task_id\":\"t{number}\"}}\n")).collect();
+    history.push_str("PHASE_COMPLETED:wf:1:{}\n");
+    let taken = piped(&world, history.as_bytes());
+    assert_eq!(taken.result("recorded"), 10_002);
+    assert_eq!(taken.result("checkpoints")[0]["name"], "phase_1_complete", "{taken:?}");
+    assert_eq!(world.names(), ["phase_1_complete"]);
+}
+
+#[test]
 fn a_guarded_command_runs_after_its_checkpoint_with_its_own_exit_code() {
     let world = World::new();
     let before = Snapshot::of(world.root()).only(|path| !path.starts_with(b".claude"));

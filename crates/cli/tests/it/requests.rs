@@ -55,6 +55,20 @@ fn an_answer_is_the_protocols_envelope() {
 }
 
 #[test]
+fn the_protocols_components_are_answered_for() {
+    let world = World::new();
+    world.checkpoint("base");
+    let mut hold = request("req_1", "hold-resources", json!({"workflow_id": "wf", "reason": "recovery_operation"}));
+    hold["target_component"] = json!("resource-manager");
+    let (answer, code) = ask(&world, &hold);
+    assert_eq!((answer["status"].as_str(), code), (Some("success"), 0), "{answer}");
+    hold["target_component"] = json!("somebody-else");
+    hold["request_id"] = json!("req_2");
+    let (answer, code) = ask(&world, &hold);
+    assert_eq!((answer["result"]["error"]["code"].as_str(), code), (Some("INVALID_REQUEST"), 2));
+}
+
+#[test]
 fn a_repetition_gets_the_answer_that_was_given() {
     let world = World::new();
     let create = |id: &str, name: &str| request(id, "create-checkpoint", json!({"workflow_id": "wf", "name": name}));
@@ -179,7 +193,7 @@ fn what_is_no_request_gets_an_error_in_an_envelope() {
         (bad("parameters", json!({"rebuild": 1})), "UNKNOWN_PARAMETER", "rebuild"),
         (bad("parameters", json!([1])), "INVALID_REQUEST", "an object"),
         (bad("message_type", json!("event")), "INVALID_REQUEST", "not `request`"),
-        (bad("target_component", json!("performance-monitor")), "INVALID_REQUEST", "addressed to"),
+        (bad("target_component", json!("somebody-else")), "INVALID_REQUEST", "addressed to"),
         (bad("request_id", json!("x".repeat(300))), "INVALID_REQUEST", "256"),
         (bad("extra", json!(1)), "INVALID_REQUEST", "has no `extra`"),
         (json!({}), "INVALID_REQUEST", "message_type"),

@@ -134,8 +134,11 @@ fn what_overlaps_is_shared_and_never_guessed() {
     world.put("work/of_b.txt", "b alone is at work now");
     assert_eq!(paths(&world.end(&b)["paths"]), ["work/of_b.txt"]);
     let refused = world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 3, "NOTHING_SELECTED");
-    assert!(refused.json["error"]["message"].as_str().unwrap().contains("a and b worked at the same time") ||
-        refused.json["error"]["message"].as_str().unwrap().contains("b and a worked at the same time"), "{refused:?}");
+    assert!(
+        refused.json["error"]["message"].as_str().unwrap().contains("a and b worked at the same time")
+            || refused.json["error"]["message"].as_str().unwrap().contains("b and a worked at the same time"),
+        "{refused:?}"
+    );
     assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by somebody")]));
     // Of b only what is surely its own goes, and the plan says what else may be.
     let planned = world.ok(&["rollback", "wf", "--agent", "b", "--plan"]);
@@ -207,7 +210,11 @@ fn what_cannot_be_separated_is_shown_and_decided() {
     let resolve = format!("work/f.txt={}", by_hand.display());
     world.ok(&["rollback", "wf", "--agent", "a", "--yes", "--resolve", &resolve]);
     assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by b alone")]));
-    world.refused(&["rollback", "wf", "--agent", "a", "--yes", "--resolve", "work/f.txt=/no/such"], 3, "FILE_NOT_FOUND");
+    world.refused(
+        &["rollback", "wf", "--agent", "a", "--yes", "--resolve", "work/f.txt=/no/such"],
+        3,
+        "FILE_NOT_FOUND",
+    );
 }
 
 #[test]
@@ -241,7 +248,10 @@ fn selections_narrow_and_wrong_ones_are_told() {
     world.refused(&["rollback", "wf", "--yes"], 2, "WRONG_ARGUMENTS");
     world.refused(&["rollback", "nosuch", "--agent", "a", "--yes"], 3, "WORKFLOW_NOT_FOUND");
     let near = world.refused(&["rollback", "wf", "--agent", "nobody", "--yes"], 3, "NOTHING_SELECTED");
-    assert!(near.json["recovery_options"].to_string().contains("a") || near.json.to_string().contains("agents with changes"));
+    assert!(
+        near.json["recovery_options"].to_string().contains("a")
+            || near.json.to_string().contains("agents with changes")
+    );
     let open = world.begin("z", &[]);
     world.refused(&["rollback", "wf", "--agent", "z", "--yes"], 5, "CHANGE_OPEN");
     world.end(&open);

@@ -278,6 +278,55 @@ fn a_repair_takes_nothing_back_because_events_are_missing() {
 }
 
 #[test]
+fn events_that_a_checkpoint_holds_come_back() {
+    for (sql, is_state_lost) in [
+        ("DELETE FROM events WHERE seq = 2", false),
+        ("DELETE FROM events", false),
+        ("UPDATE events SET data = '{' WHERE seq = 2", false),
+        ("DELETE FROM failures; DELETE FROM events; DELETE FROM states; DELETE FROM parts", true),
+    ] {
+        let world = World::new();
+        at_work(&world);
+        world.checkpoint("base");
+        world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t2","agent_id":"a1"}"#]);
+        world.checkpoint("done");
+        let whole = export(&world);
+        let listed = |world: &World| world.ok(&["events", "wf", "--after", "0"]).result("events").clone();
+        let events = listed(&world);
+        by_hand(&world, sql);
+        let sick = world.refused(&["doctor"], 1, "UNHEALTHY");
+        let finding = &sick.result("findings")[0];
+        assert_eq!(
+            (&finding["code"], &finding["fix"]),
+            (&json!("EVENTS_MISSING"), &json!("run `wfr repair-state wf`"))
+        );
+        if is_state_lost {
+            let refused = world.refused(&["export", "wf"], 4, "STATE_INVALID");
+            assert!(refused.json["recovery_options"].to_string().contains("wfr repair-state wf"), "{refused:?}");
+        }
+        let found = validated(&world);
+        assert!(found.result("findings").to_string().contains("EVENTS_MISSING"), "{sql}: {found:?}");
+        let mended = world.ok(&["repair-state", "wf"]);
+        assert!(mended.result("plan")["events_back"].as_u64().unwrap() > 0, "{sql}: {mended:?}");
+        assert_eq!((export(&world), listed(&world)), (whole, events), "{sql}");
+        assert_eq!(validated(&world).result("findings"), &json!([]), "{sql}");
+        world.ok(&["doctor"]);
+    }
+}
+
+#[test]
+fn a_place_whose_event_is_gone_is_not_given_again() {
+    let world = World::new();
+    at_work(&world);
+    by_hand(&world, "DELETE FROM events WHERE seq = 3");
+    assert_eq!(world.ok(&["event", "WORKFLOW_PAUSED:wf:global:"]).result("first_seq"), 4);
+    let seen = world.ok(&["doctor"]);
+    assert_eq!(seen.result("findings")[0]["code"], "EVENTS_GAP", "{seen:?}");
+    by_hand(&world, "UPDATE events SET data = '{' WHERE seq = 2");
+    assert_eq!(world.ok(&["doctor"]).result("findings")[0]["code"], "EVENT_DAMAGED");
+}
+
+#[test]
 fn an_event_that_cannot_be_read_keeps_nobody_from_following() {
     let world = World::new();
     at_work(&world);

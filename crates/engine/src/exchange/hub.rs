@@ -203,8 +203,8 @@ fn is_dir(path: &Path) -> Result<bool, Failure> {
 
 /// The document of a file.
 pub fn document(path: &Path) -> Result<Map<String, Value>, Failure> {
-    let read = text_of(path, text::BYTES_MAX)?;
-    text::parse_object(&read).map_err(|error| {
+    let read = text_of(path, text::DOCUMENT_BYTES_MAX)?;
+    text::parse_document(&read).map_err(|error| {
         let failure = Failure::new(Code::DocumentInvalid, format!("{} cannot be read: {error}", path.display()));
         failure.with_hint("mend the file, or name another one: nothing was changed")
     })

@@ -151,14 +151,15 @@ pub(crate) fn state_of(workflow: &WorkflowId, data: Map<String, Value>, now: Tim
 
 /// Folds events into a state that is all in memory.
 pub(crate) fn fold_into(whole: &mut Whole, events: &[Event]) {
-    let mut state = whole.to_state();
+    let empty = Whole::new(whole.head.workflow_id.clone());
+    let mut state = std::mem::replace(whole, empty).into_state();
     for event in events {
         match fold::apply(&mut state, &mut Nowhere, event) {
             Ok(_) => {}
             Err(never) => match never {},
         }
     }
-    *whole = Whole::of(&state);
+    *whole = Whole::from(state);
 }
 
 fn update_event(
@@ -167,7 +168,7 @@ fn update_event(
     source: &str,
     now: Timestamp,
 ) -> Result<Event, Failure> {
-    let text = Value::Object(data.clone()).to_string();
+    let text = serde_json::to_string(&data).map_err(|error| Failure::of(Code::Internal, &error))?;
     Ok(Event {
         event_id: event_id(&[workflow.as_str(), source, &text])?,
         event_type: EventName::Known(EventType::WorkflowStateUpdated),

@@ -12,13 +12,18 @@ use wfr_model::workflow::markdown;
 use super::{Reading, Update, text_of};
 use crate::error::{Code, Failure};
 
+/// Lines that are named where nothing of a plan is understood.
+const LINES_NAMED_MAX: usize = 5;
+
 /// Reads a plan. Its workflow is the one that is named, else the one that its head names, else the file's name.
 pub fn read(path: &Path, workflow: Option<WorkflowId>) -> Result<Reading, Failure> {
     let plan = markdown::read(&text_of(path, markdown::PLAN_BYTES_MAX)?);
     if plan.phases.is_empty() && plan.tasks.is_empty() {
         let message = format!("{} has no phases and no tasks", path.display());
         let hint = "a plan has headings such as `## Phase 1: Research` and boxes such as `- [ ] read the sources`";
-        return Err(Failure::new(Code::DocumentInvalid, message).with_hint(hint));
+        let named = plan.ignored.iter().take(LINES_NAMED_MAX).map(|(line, why)| format!("line {line}: {why}"));
+        let failure = Failure::new(Code::DocumentInvalid, message).with_details(named.collect::<Vec<_>>().join("; "));
+        return Err(failure.with_hint(hint));
     }
     let in_head = ["workflow_id", "workflow"].iter().find_map(|key| plan.metadata.get(*key).and_then(Value::as_str));
     let named = in_head.and_then(|text| text.parse().ok());

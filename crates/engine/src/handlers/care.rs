@@ -13,9 +13,9 @@ use wfr_model::checkpoint::{Manifest, VerificationStatus};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::workflow::Whole;
 use wfr_recovery::{apply, leftovers, probe};
-use wfr_store::{Vault, reserve};
+use wfr_store::reserve;
 
-use super::{known, needed, shown};
+use super::{events, known, needed, shown};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Doctor, Metadata};
@@ -25,7 +25,7 @@ use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
 use crate::view::ConfigError;
-use crate::{conversions, graph, mint, state, unknown, view, workspace};
+use crate::{conversions, graph, keyring, mint, state, unknown, view, workspace};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
@@ -46,6 +46,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     places(&open, &mut findings);
     unfinished(&open, &mut findings)?;
     left_behind(&open, &mut findings)?;
+    events::check(&open, &mut findings)?;
     chain(&open, &mut findings)?;
     damaged(&open, &mut findings)?;
     let file_systems = file_systems(&open, &mut findings);
@@ -69,7 +70,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
 /// Builds the catalog again, whatever state it is in.
 fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
     let place = workspace::locate(&session.directories)?;
-    let vault = Vault::open(&place.vault)?;
+    let vault = rebuild::open_vault(&place.vault, &mint::vault)?;
     let cipher = session.keyring.cipher(&vault)?;
     let audit = |operation: &str| NewOperation {
         operation_id: mint::operation(),
@@ -99,7 +100,7 @@ fn lost(rebuilt: &Rebuilt) -> Option<Finding> {
 }
 
 /// The first few of many names.
-fn named(names: &[String]) -> String {
+pub(super) fn named(names: &[String]) -> String {
     const NAMED_MAX: usize = 5;
     let more = if names.len() > NAMED_MAX { ", ..." } else { "" };
     format!("{}{more}", names[..names.len().min(NAMED_MAX)].join(", "))
@@ -212,6 +213,13 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
         let fix = "give yourself the right to write there, or remount it for writing: no checkpoint can be taken";
         findings.push(Finding::new("STORE_READ_ONLY", Severity::Error, message, fix));
     }
+    if open.vault.identity().encrypted && !keyring::has_key(&open.vault) {
+        let message = "the store's wrapped key, `keys/master.age`, is gone: when the unlocked one goes too, nothing in the \
+                       store can be read any more, by nobody";
+        let fix =
+            "bring it back from a copy, or keep the unlocked key's file: `wfr init` with a new store is the other way";
+        findings.push(Finding::new("KEY_MISSING", Severity::Critical, message, fix));
+    }
     if !view::exists(open.root()) {
         let message = "the view is missing; the store is not touched by that";
         findings.push(Finding::new("VIEW_MISSING", Severity::Warning, message, "`wfr init` writes it again"));
@@ -236,6 +244,9 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How the room for a full disk comes back.
+const RESERVE_FIX: &str = "free space: the next command that changes something makes it again";
+
 /// What dead processes left: staged files of a recovery that nobody knows, and the room kept for a full disk.
 fn left_behind(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     let known = apply::unfinished(&open.vault.journal())?;
@@ -250,7 +261,7 @@ fn left_behind(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> 
     }
     if !reserve::is_there(open.vault.dir()) {
         let message = "the room kept for a full disk is not there";
-        findings.push(Finding::new("RESERVE_MISSING", Severity::Warning, message, "free space, then run `wfr init`"));
+        findings.push(Finding::new("RESERVE_MISSING", Severity::Warning, message, RESERVE_FIX));
     }
     Ok(())
 }

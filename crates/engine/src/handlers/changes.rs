@@ -9,8 +9,8 @@ use wfr_model::change::{Actor, Segment};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::plan::EntrySummary;
 use wfr_model::{ChangeId, TreePath};
-use wfr_store::content;
 use wfr_store::Objects;
+use wfr_store::content;
 
 use super::{known, needed};
 use crate::error::{Code, Failure};
@@ -56,7 +56,8 @@ fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succ
         point.changes.push(NewChange { change, declared, parent });
         Ok(())
     })?;
-    let done = ChangeDone { token: Some(id.clone()), change_id: id.clone(), paths: vec![], others: others(&point, &id)? };
+    let done =
+        ChangeDone { token: Some(id.clone()), change_id: id.clone(), paths: vec![], others: others(&point, &id)? };
     Ok(success(done, parameters))
 }
 
@@ -230,12 +231,7 @@ fn overlap(a: &ChangeRow, b: &ChangeRow) -> bool {
 }
 
 /// Adds what was done as text, where both sides are texts of bearable size.
-fn add_patches(
-    objects: &dyn Objects,
-    open: &Open,
-    change: ChangeSeq,
-    paths: &mut [PathChange],
-) -> Result<(), Failure> {
+fn add_patches(objects: &dyn Objects, open: &Open, change: ChangeSeq, paths: &mut [PathChange]) -> Result<(), Failure> {
     let veil = Veil::of(open)?;
     let mut segments: BTreeMap<TreePath, Segment> = BTreeMap::new();
     for chain in open.catalog.segments_of(change)? {
@@ -278,8 +274,9 @@ fn chain_at(open: &Open, path: &TreePath) -> Result<PathChain, Failure> {
     let veil = Veil::of(open)?;
     let chain = open.catalog.chain_at(&veil.path(path)?.key)?;
     chain.ok_or_else(|| {
-        Failure::new(Code::NothingSelected, format!("no change of `{path}` is recorded"))
-            .with_hint("the ledger begins with the first `wfr change begin`; `wfr diff CHECKPOINT` compares with a checkpoint")
+        Failure::new(Code::NothingSelected, format!("no change of `{path}` is recorded")).with_hint(
+            "the ledger begins with the first `wfr change begin`; `wfr diff CHECKPOINT` compares with a checkpoint",
+        )
     })
 }
 
@@ -309,11 +306,13 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
     let chain = chain_at(&open, &path)?;
     let veil = Veil::of(&open)?;
     let store = open.store()?;
-    let mut versions = vec![(None, ledger::entry_of(&veil, chain.segments.first().and_then(|one| one.before.as_deref()))?)];
+    let mut versions =
+        vec![(None, ledger::entry_of(&veil, chain.segments.first().and_then(|one| one.before.as_deref()))?)];
     for segment in &chain.segments {
         versions.push((Some(segment.change), ledger::entry_of(&veil, segment.after.as_deref())?));
     }
-    let no_text = || Failure::new(Code::InvalidParameter, format!("`{path}` is no text file that can be shown by lines"));
+    let no_text =
+        || Failure::new(Code::InvalidParameter, format!("`{path}` is no text file that can be shown by lines"));
     let mut lines: Vec<(Option<ChangeSeq>, String)> = Vec::new();
     let mut before = String::new();
     for (change, entry) in &versions {
@@ -327,7 +326,9 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
     }
     let mut rows: BTreeMap<ChangeSeq, ChangeRow> = BTreeMap::new();
     for seq in lines.iter().filter_map(|(change, _)| *change) {
-        if !rows.contains_key(&seq) && let Some(row) = open.catalog.change_at(seq)? {
+        if !rows.contains_key(&seq)
+            && let Some(row) = open.catalog.change_at(seq)?
+        {
             rows.insert(seq, row);
         }
     }

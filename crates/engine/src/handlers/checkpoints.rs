@@ -2,11 +2,12 @@
 //!
 //! Owns their glue. Refuses to know how a checkpoint is taken and verified.
 
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use wfr_catalog::{CheckpointRow, ListQuery, Reference, SortBy as Order};
 use wfr_model::checkpoint::{Summary, Trigger, VerificationStatus};
-use wfr_model::coverage::{Coverage, Skip};
+use wfr_model::coverage::Coverage;
 use wfr_model::{CheckpointId, Span};
 
 use super::{checkpoint, known, needed, shown, took};
@@ -52,6 +53,7 @@ pub fn create(session: &mut Session, parameters: CreateCheckpoint) -> Result<Suc
         Verdict::Skipped
     };
     let is_complete = created.coverage.is_complete();
+    let gaps = gaps(&created.coverage);
     let kept = created.coverage.kept.clone();
     let mut success = Success::new(created_result(created, integrity, begun)).about(&request.workflow);
     if let Some(first) = kept.first() {
@@ -61,11 +63,22 @@ pub fn create(session: &mut Session, parameters: CreateCheckpoint) -> Result<Suc
             kept.len()
         ));
     }
-    if !is_complete {
-        success = success.with_next_step("the checkpoint is incomplete: `wfr show` says what is missing");
+    match gaps {
+        _ if !is_complete => {
+            success = success.with_next_step("the checkpoint is incomplete: `wfr show` says what is missing");
+        }
+        Some(gaps) => success = success.with_next_step(gaps),
+        None => {}
     }
     let damaged = Failure::new(Code::CheckpointIntegrity, "the new checkpoint failed validation");
     Ok(success.with_verdict((integrity == Verdict::Failed).then_some(damaged)))
+}
+
+/// The single files that could not be taken, in a sentence.
+fn gaps(coverage: &Coverage) -> Option<String> {
+    let first = coverage.gaps().next()?;
+    let (path, reason, count) = (&first.path, first.reason, coverage.gaps().count());
+    Some(format!("`{path}` was not taken ({count} in all): {reason}; a restore leaves it as it is"))
 }
 
 fn created_result(created: Created, integrity: Verdict, begun: Instant) -> CheckpointCreated {
@@ -99,7 +112,9 @@ pub fn guard(session: &mut Session, parameters: Guard) -> Result<Success<Guarded
     }
     let open = session.open()?;
     let workflow = match workflow_id {
-        Some(workflow) => workflow,
+        // The first workflow of all may be named here; beside others, a name that is not known is a slip.
+        Some(workflow) if open.catalog.workflows()?.is_empty() => workflow,
+        Some(workflow) => known(&open, workflow)?,
         None => open.catalog.active_workflow()?.ok_or_else(|| {
             Failure::new(Code::WrongArguments, "nothing was heard of any workflow yet").with_hint("name one")
         })?,
@@ -117,8 +132,7 @@ pub fn guard(session: &mut Session, parameters: Guard) -> Result<Success<Guarded
         request.phase = policy::current_phase(&open, &workflow)?;
     }
     let created = policy::before_critical(session, &open, &request)?;
-    let is_gap = |skip: &&Skip| skip.reason.is_gap();
-    let not_covered = created.as_ref().map_or(0, |created| created.coverage.skips.iter().filter(is_gap).count());
+    let not_covered = created.as_ref().map_or(0, |created| created.coverage.gaps().count());
     let manifest = created.map(|created| created.manifest);
     let result = Guarded {
         checkpoint_id: manifest.as_ref().map(|manifest| manifest.checkpoint_id.clone()),
@@ -176,7 +190,7 @@ pub fn list(session: &mut Session, parameters: ListCheckpoints) -> Result<Succes
         tags: parameters.tags.clone(),
         since: parameters.since,
         until: parameters.until,
-        limit: parameters.limit,
+        limit: parameters.limit.map(NonZeroU32::get),
         sort_by: match parameters.sort_by {
             SortBy::CreationTime => Order::CreationTime,
             SortBy::Name => Order::Name,
@@ -228,7 +242,7 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
     let mut repaired = 0;
     if parameters.repair_if_possible && found > 0 {
         recovery::finish_unfinished(session, &open)?;
-        repaired = verify::repair(&open, &report.damages)?;
+        repaired = verify::repair(&open, &report.damages)?.len() as u64;
         report = verify::verify(&open, &open.store()?, &row, level, session)?;
         for damage in &mut damages {
             damage.repaired = !report.damages.iter().any(|left| left.object == damage.object);

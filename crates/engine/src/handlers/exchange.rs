@@ -6,12 +6,15 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use wfr_catalog::ListQuery;
 use wfr_model::workflow::document;
+use wfr_model::{WorkflowId, json};
 use wfr_store::object::hash;
 
 use super::{known, needed, shown};
 use crate::error::{Code, Failure, code_of_io};
 use crate::exchange::{bring_in, hub, plan};
+use crate::open::Open;
 use crate::params::{DocumentFormat, Export, Import, ImportFrom};
 use crate::response::{Impact, Success};
 use crate::results::{Exported, Imported};
@@ -55,7 +58,7 @@ pub(super) fn import(session: &mut Session, parameters: Import) -> Result<Succes
 pub fn export(session: &mut Session, parameters: Export) -> Result<Success<Exported>, Failure> {
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id, "workflow_id")?)?;
-    let whole = state::present(&open.catalog, &workflow)?.ok_or_else(|| no_state(workflow.as_str()))?;
+    let whole = state::present(&open.catalog, &workflow)?.ok_or_else(|| no_state(&open, &workflow))?;
     let document = match parameters.format {
         DocumentFormat::Hub => document::to_hub(&whole),
         DocumentFormat::Reference => document::to_reference(&whole),
@@ -74,12 +77,27 @@ pub fn export(session: &mut Session, parameters: Export) -> Result<Success<Expor
         document: path.is_none().then_some(document),
         path: path.as_deref().map(shown),
     };
-    Ok(Success::new(result).about(&workflow))
+    let success = Success::new(result).about(&workflow);
+    if bytes.len() <= json::DOCUMENT_BYTES_MAX {
+        return Ok(success);
+    }
+    let max = json::DOCUMENT_BYTES_MAX >> 20;
+    Ok(success
+        .with_next_step(format!("`wfr import` reads up to {max} MiB, so not this: `wfr backup-state` has no limit")))
 }
 
 /// The refusal of what needs a state where none is.
-pub(super) fn no_state(workflow: &str) -> Failure {
-    Failure::new(Code::StateNotFound, format!("workflow `{workflow}` has no state: no event of it was ever recorded"))
+pub(super) fn no_state(open: &Open, workflow: &WorkflowId) -> Failure {
+    let query = ListQuery { workflow: Some(workflow.clone()), include_deleted: true, ..ListQuery::default() };
+    let rows = open.catalog.list(&query).unwrap_or_default();
+    let Some(row) = rows.iter().rev().find(|row| row.state.is_some()) else {
+        let message = format!("workflow `{workflow}` has no state: no event of it was ever recorded");
+        return Failure::new(Code::StateNotFound, message);
+    };
+    let message = format!("the events of workflow `{workflow}` are missing, and its state with them");
+    Failure::new(Code::StateInvalid, message)
+        .with_hint(format!("run `wfr repair-state {workflow}`: it brings back what checkpoints hold"))
+        .with_option(format!("`wfr restore {workflow} {}` brings back the state that this checkpoint holds", row.name))
 }
 
 /// Writes a file that is not there yet, durably.

@@ -3,13 +3,13 @@
 //! Owns their glue. Refuses to compare texts: that is `textdiff`.
 
 use wfr_catalog::ReferenceError;
-use wfr_model::TreePath;
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::{Content, Entry, Kind, Node};
 use wfr_model::plan::EntrySummary;
+use wfr_model::{Digest, TreePath};
 use wfr_store::content::{self, CopyError};
 use wfr_store::scan::Dry;
-use wfr_store::tree::{self, Difference};
+use wfr_store::tree::{self, Difference, Finder};
 use wfr_store::{Objects, ReadError, Store};
 
 use super::{checkpoint, needed};
@@ -21,7 +21,7 @@ use crate::response::Success;
 use crate::results::{Change, ChangeKind, CheckpointShown, Differences, FileContent, Listed, Side};
 use crate::scanning::{self, Effort};
 use crate::session::Session;
-use crate::{manifests, textdiff};
+use crate::{links, manifests, textdiff};
 
 /// Shows a checkpoint.
 pub fn show(session: &mut Session, parameters: Show) -> Result<Success<CheckpointShown>, Failure> {
@@ -89,22 +89,36 @@ pub fn diff(session: &mut Session, parameters: Diff) -> Result<Success<Differenc
     let from = Side { tree: tree_of(&left)?, name: left.name.clone(), checkpoint_id: Some(left.checkpoint_id.clone()) };
     let (right, paths) = right_side(&open, &parameters)?;
     let dry = Dry::over(&store);
-    let to = match right {
-        Some(side) => side,
+    let (to, right_links) = match right {
+        Some(right) => right,
         None => {
             let scan = scanning::scan_workspace(&open, &dry, session, Effort::default())?;
-            Side { tree: scan.tree, name: "tree".to_owned(), checkpoint_id: None }
+            (Side { tree: scan.tree, name: "tree".to_owned(), checkpoint_id: None }, scan.hard_links)
         }
     };
     check_paths(&dry, &from, &to, &paths)?;
     let is_wanted = |path: &TreePath| paths.is_empty() || paths.iter().any(|wanted| path.is_within(wanted));
     let work = Work { open: &open, store: &store, format, context: parameters.context.unwrap_or(3) as usize };
+    let is_live = to.checkpoint_id.is_none();
+    let groups = [left.hard_links, right_links].map(|links| links::of(&dry, links.as_ref()));
+    let [left_groups, right_groups] = groups;
+    let mut regrouped = links::regrouped(&left_groups?, &right_groups?);
     let mut changes = Vec::new();
     for difference in tree::diff(&dry, &from.tree, &to.tree)? {
         if is_wanted(&difference.path) && !is_time_only(&difference) {
-            changes.push(work.change(difference, to.checkpoint_id.is_none())?);
+            let links = regrouped.remove(&difference.path);
+            changes.push(Change { links, ..work.change(difference, is_live)? });
         }
     }
+    // What differs in nothing but the names that it shares.
+    let [mut then, mut now] = [from.tree, to.tree].map(|tree| Finder::new(&dry, tree));
+    for (path, links) in regrouped.into_iter().filter(|(path, _)| is_wanted(path)) {
+        if let (before @ Some(_), after @ Some(_)) = (then.lookup(&path)?, now.lookup(&path)?) {
+            let change = work.change(Difference { path, before, after }, is_live)?;
+            changes.push(Change { links: Some(links), ..change });
+        }
+    }
+    changes.sort_by(|a, b| a.path.components().cmp(b.path.components()));
     Ok(Success::new(Differences { from, to, format, changes }).about(&left.workflow_id))
 }
 
@@ -121,8 +135,11 @@ fn check_paths(objects: &dyn Objects, from: &Side, to: &Side, paths: &[TreePath]
     Ok(())
 }
 
+/// A checkpoint to compare with, and its hard links.
+type Right = (Side, Option<Digest>);
+
 /// The right side, `None` for the tree; a word that is no checkpoint is a path.
-fn right_side(open: &Open, parameters: &Diff) -> Result<(Option<Side>, Vec<TreePath>), Failure> {
+fn right_side(open: &Open, parameters: &Diff) -> Result<(Option<Right>, Vec<TreePath>), Failure> {
     let mut paths = parameters.paths.clone();
     let reference = match parameters.to.as_deref() {
         None | Some("tree") => return Ok((None, paths)),
@@ -131,7 +148,7 @@ fn right_side(open: &Open, parameters: &Diff) -> Result<(Option<Side>, Vec<TreeP
     match open.catalog.resolve(parameters.workflow_id.as_ref(), reference) {
         Ok(row) => {
             let side = Side { tree: tree_of(&row)?, name: row.name.clone(), checkpoint_id: Some(row.checkpoint_id) };
-            Ok((Some(side), paths))
+            Ok((Some((side, row.hard_links)), paths))
         }
         Err(error @ (ReferenceError::NotFound { .. } | ReferenceError::Malformed(_))) => match reference.parse() {
             Ok(path) if open.root().join(reference).symlink_metadata().is_ok() => {
@@ -146,7 +163,18 @@ fn right_side(open: &Open, parameters: &Diff) -> Result<(Option<Side>, Vec<TreeP
 
 /// Times alone, and directories whose contents differ, say nothing that other lines do not.
 fn is_time_only(difference: &Difference) -> bool {
-    matches!((&difference.before, &difference.after), (Some(before), Some(after)) if before.same_but_time(after))
+    let is_same = |before: &Entry, after: &Entry| before.same_but_time(after) && owner(before) == owner(after);
+    matches!((&difference.before, &difference.after), (Some(before), Some(after)) if is_same(before, after))
+}
+
+fn owner(entry: &Entry) -> String {
+    format!("{}:{}", entry.meta.uid, entry.meta.gid)
+}
+
+/// The owners, where they differ.
+fn owners(before: Option<&Entry>, after: Option<&Entry>) -> Option<[String; 2]> {
+    let (before, after) = (owner(before?), owner(after?));
+    (before != after).then_some([before, after])
 }
 
 struct Work<'w> {
@@ -164,6 +192,8 @@ impl Work<'_> {
             kind: kind_of(before.as_ref(), after.as_ref()),
             before: before.as_ref().map(EntrySummary::from),
             after: after.as_ref().map(EntrySummary::from),
+            owners: owners(before.as_ref(), after.as_ref()),
+            links: None,
             binary: None,
             insertions: None,
             deletions: None,
@@ -223,6 +253,7 @@ fn kind_of(before: Option<&Entry>, after: Option<&Entry>) -> ChangeKind {
             ChangeKind::Metadata
         }
         (Some(a), Some(_)) if a.node.kind() == Kind::Dir => ChangeKind::Metadata,
+        (Some(a), Some(b)) if a.node == b.node => ChangeKind::Metadata,
         _ => ChangeKind::Modified,
     }
 }

@@ -22,9 +22,6 @@ const BATCH_MAX: usize = 20_000;
 /// A batch of no more comes from something that goes on right now.
 const LIVE_MAX: usize = 100;
 
-/// So many events, and no live ones at their end, are history: the tree shows nothing of it.
-const HISTORY_MIN: u64 = 10_000;
-
 /// Checkpoints of one stream before its end, at most.
 const GRANTED_MAX: usize = 1_000;
 
@@ -48,19 +45,32 @@ pub fn event(session: &mut Session, parameters: RecordEvent) -> Result<Success<E
     let open = session.open()?;
     let mut tally = Tally::default();
     let mut wishes = Wishes::default();
+    let is_stream = matches!(source, Source::Stream(_));
     let ended = match source {
         Source::Items(items) => intake::take_in(session, &open, items, &mut tally).map(|new| wishes.note(&new)),
         Source::Stream(input) => open.catalog.in_bulk(|| stream(session, &open, input, &mut tally, &mut wishes)),
     };
-    if tally.result.recorded <= HISTORY_MIN {
-        tally.result.checkpoints.extend(wishes.grant(session, &open));
-    }
+    tally.result.checkpoints.extend(wishes.grant(session, &open));
     if let Err(failure) = ended {
+        let failure = if is_stream { how_far(failure, &tally.result) } else { failure };
         return Err(failure.with_result(&tally.result));
     }
     let verdict = tally.verdict();
     let workflow = tally.result.events.last().and_then(|line| line.event.workflow_id.clone());
     Ok(Success { workflow_id: workflow, ..Success::new(tally.result) }.with_verdict(verdict))
+}
+
+/// The failure of a stream that ended in the midst, with what it came to and how to go on.
+fn how_far(failure: Failure, told: &EventsRecorded) -> Failure {
+    let (recorded, known) = (told.recorded, told.known);
+    let taken = recorded + known + told.refused_total + told.ignored_total;
+    let so_far = format!("before that, {recorded} new events were recorded, and {known} were known already");
+    let details = if failure.details.is_empty() { so_far } else { format!("{}; {so_far}", failure.details) };
+    let again = format!(
+        "to go on, give all of it again: an event whose `event_id` is recorded is passed over; of events without one, \
+         give only what follows the first {taken} messages"
+    );
+    failure.with_details(details).with_option(again)
 }
 
 fn source(session: &mut Session, parameters: RecordEvent) -> Result<Source, Failure> {

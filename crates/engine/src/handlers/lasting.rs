@@ -19,16 +19,16 @@ use wfr_store::record::Coding;
 use wfr_store::{ObjectKind, Objects, ReadError, reserve};
 
 use super::{known, needed, shown};
-use crate::cleanup::{self, CleanupError, Request};
+use crate::cleanup::{self, CleanupError, Judged, Request, UNDOABLE_MAX};
 use crate::error::{Code, Failure};
 use crate::keyring::KeyError;
 use crate::open::Open;
 use crate::params::{BackupState, BackupType, CleanupCheckpoints, Import, ImportFrom};
 use crate::response::Success;
-use crate::results::{Backup, Cleanup, Imported};
+use crate::results::{Backup, Cleanup, Imported, Pin};
 use crate::session::Session;
 use crate::state::{self, WithEvents};
-use crate::{mint, recovery, scanning, view, workspace};
+use crate::{mint, outbox, recovery, scanning, view, workspace};
 
 /// Removes checkpoints that no rule keeps.
 pub fn cleanup(session: &mut Session, parameters: CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
@@ -46,12 +46,26 @@ fn clean_without_reserve(session: &mut Session, parameters: &CleanupCheckpoints)
         let _ = open.catalog.checkpoint_wal();
     }
     try_all(session, parameters).map_err(|failure| match failure.code {
-        Code::DiskFull => failure.with_hint(
-            "remove or move something else on the disk of the store, a few megabytes, then run it again: what stays in a \
-             pack must be written anew before the pack can go",
-        ),
+        Code::DiskFull => failure
+            .with_hint(
+                "remove or move something else on the disk of the store, a few megabytes, then run it again: what stays in \
+                 a pack must be written anew before the pack can go",
+            )
+            .with_option(format!("what recoveries saved holds room, too: {LET_GO}")),
         _ => failure,
     })
+}
+
+/// How what recoveries saved is let go.
+const LET_GO: &str = "`wfr cleanup-checkpoints --undoable 0`, with a `--retention-policy` that does not keep it by its age, \
+                      lets it go, and they cannot be undone then";
+
+/// What stays so that recoveries can be undone.
+fn pins(judged: &Judged) -> Vec<Pin> {
+    let pinned = judged.rows.iter().filter(|row| judged.pinned.contains(&row.checkpoint_id));
+    pinned
+        .map(|row| Pin { checkpoint_id: row.checkpoint_id.clone(), name: row.name.clone(), bytes: row.size_bytes })
+        .collect()
 }
 
 fn try_all(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
@@ -64,6 +78,7 @@ fn try_all(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Suc
         policy: given.unwrap_or_else(|| Retention { within: Some(configured), ..Retention::default() }),
         preserve_critical: parameters.preserve_critical.0,
         recompress: parameters.compress_archived,
+        undoable: parameters.undoable.unwrap_or(UNDOABLE_MAX),
     };
     let result = if parameters.dry_run {
         try_cleanup(session, &open, &request)?
@@ -77,15 +92,23 @@ fn try_all(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Suc
     };
     let listed = parameters.report_cleanup || parameters.dry_run;
     let result = Cleanup { decisions: if listed { result.decisions } else { vec![] }, ..result };
-    Ok(Success { workflow_id: workflow, ..Success::new(result) })
+    let (pins, bytes) = (result.pins.len(), result.pins.iter().map(|pin| pin.bytes).sum::<u64>());
+    let success = Success { workflow_id: workflow, ..Success::new(result) };
+    Ok(match pins {
+        0 => success,
+        1 => success.with_next_step(format!("a recovery can be undone by what it saved, {bytes} bytes: {LET_GO}")),
+        _ => success
+            .with_next_step(format!("{pins} recoveries can be undone by what they saved, {bytes} bytes: {LET_GO}")),
+    })
 }
 
 /// Says what would be removed.
 fn try_cleanup(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, Failure> {
-    let (_, decisions) = cleanup::judge(open, request, session.now())?;
+    let judged = cleanup::judge(open, request, session.now())?;
+    let (pins, decisions) = (pins(&judged), judged.decisions);
     let removed: Vec<CheckpointId> =
         decisions.iter().filter(|decision| !decision.keep).map(|decision| decision.checkpoint_id.clone()).collect();
-    let bytes = cleanup::preview(open, &removed, request.recompress, &session.abort)?;
+    let bytes = cleanup::preview(open, &removed, request, &session.abort)?;
     let kept = (decisions.len() - removed.len()) as u64;
     Ok(Cleanup {
         dry_run: true,
@@ -94,6 +117,7 @@ fn try_cleanup(session: &Session, open: &Open, request: &Request) -> Result<Clea
         bytes_freed: None,
         bytes_reclaimable: Some(bytes),
         bytes_pending: 0,
+        pins,
         decisions,
     })
 }
@@ -101,6 +125,8 @@ fn try_cleanup(session: &Session, open: &Open, request: &Request) -> Result<Clea
 /// Cleans up, and makes the room for a full disk where it was given up.
 fn clean(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, Failure> {
     let cleaned = delete_and_collect(session, open, request)?;
+    // Derived from nothing that is needed: where it cannot be removed now, the next cleanup tries again.
+    let _ = outbox::prune(open, session.now());
     // Where the disk is still too full for it, the next cleanup tries again.
     let _ = reserve::create(open.vault.dir());
     Ok(cleaned)
@@ -108,7 +134,9 @@ fn clean(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, F
 
 fn delete_and_collect(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, CleanupError> {
     let turn = cleanup::turn(open)?;
-    let (rows, decisions) = cleanup::judge(open, request, session.now())?;
+    let judged = cleanup::judge(open, request, session.now())?;
+    let pins = pins(&judged);
+    let Judged { rows, decisions, .. } = judged;
     let goes = rows.into_iter().zip(&decisions).filter(|(_, decision)| !decision.keep);
     let rows: Vec<CheckpointRow> = goes.map(|(row, _)| row).collect();
     let removed = if rows.is_empty() {
@@ -119,7 +147,7 @@ fn delete_and_collect(session: &Session, open: &Open, request: &Request) -> Resu
         cleanup::delete(open, &rows, &audit)?
     };
     let before = pack_bytes(open);
-    let report = cleanup::collect(open, &turn, request.recompress, &session.abort)?;
+    let report = cleanup::collect(open, &turn, request, &session.abort)?;
     let sizes: Vec<u64> =
         report.waiting.iter().map(|pack| size_of(&wfr_store::pack::path(&open.vault.packs(), pack))).collect();
     Ok(Cleanup {
@@ -129,6 +157,7 @@ fn delete_and_collect(session: &Session, open: &Open, request: &Request) -> Resu
         bytes_freed: Some(before.saturating_sub(pack_bytes(open))),
         bytes_reclaimable: None,
         bytes_pending: sizes.iter().sum(),
+        pins,
         decisions,
     })
 }
@@ -356,6 +385,9 @@ impl From<KeyError> for Failure {
             KeyError::NoPassphrase => Self::of(Code::WrongArguments, &error)
                 .with_hint("give `--recipients age1...`, or the passphrase in a file named by WFR_PASSPHRASE_FILE"),
             KeyError::Lock(_) => Self::of(Code::InvalidParameter, &error),
+            KeyError::Lost(_) => {
+                Self::of(Code::StoreDamaged, &error).with_hint("bring `keys/master.age` back from a copy of the store")
+            }
             KeyError::Io { source, .. } => Self::of(crate::error::code_of_io(source), &error),
         }
     }

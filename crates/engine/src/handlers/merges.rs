@@ -51,7 +51,7 @@ pub(super) fn merge(session: &mut Session, parameters: MergeStates) -> Result<Su
     let base = base(&open, session, &parameters, &target)?;
     let sides: Vec<Side<'_>> =
         sources.iter().map(|one| Side { name: &one.name, state: &one.state, is_current: one.is_current }).collect();
-    let Some((first, others)) = sides.split_first() else { return Err(no_state(target.as_str())) };
+    let Some((first, others)) = sides.split_first() else { return Err(no_state(&open, &target)) };
     let mut whole = merged(*first, others, base.as_ref(), parameters.merge_strategy, parameters.conflict_resolution);
     whole.state.head.workflow_id = target.clone();
     let present = state::present(&open.catalog, &target)?.unwrap_or_else(|| Whole::new(target.clone()));
@@ -169,7 +169,7 @@ fn source(open: &Open, session: &Session, name: &str, workflow: Option<WorkflowI
 }
 
 fn present(open: &Open, workflow: &WorkflowId) -> Result<Whole, Failure> {
-    state::present(&open.catalog, workflow)?.ok_or_else(|| no_state(workflow.as_str()))
+    state::present(&open.catalog, workflow)?.ok_or_else(|| no_state(open, workflow))
 }
 
 /// The common ancestor, where one is needed.

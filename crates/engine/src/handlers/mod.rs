@@ -7,6 +7,8 @@ pub mod care;
 pub mod changes;
 pub mod checkpoints;
 pub mod coordination;
+pub mod emergency;
+mod events;
 mod exchange;
 pub mod following;
 pub mod inspect;

@@ -3,17 +3,17 @@
 //! Owns the binding. Refuses to do anything itself.
 
 use super::{
-    care, changes, checkpoints, coordination, exchange, following, inspect, intake, lasting, merges, recoveries, repairs,
-    resources, rollback, setup, states, updating,
+    care, changes, checkpoints, coordination, emergency, exchange, following, inspect, intake, lasting, merges,
+    recoveries, repairs, resources, rollback, setup, states, updating,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
-    Allocate, BackupState, Blame, Cat, ChangeWork, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff, Doctor,
-    EmergencyRestore, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds, Import, Init,
-    Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox, RecordEvent, RecordMetrics,
-    Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Rollback, Show, Undo, UpdateState, Upkeep,
-    ValidateCheckpoint, ValidateState, Who,
+    Allocate, BackupState, Blame, Cat, ChangeWork, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff,
+    Doctor, EmergencyRestore, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds, Import,
+    Init, Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox, RecordEvent,
+    RecordMetrics, Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Rollback, Show,
+    Undo, UpdateState, Upkeep, ValidateCheckpoint, ValidateState, Who,
 };
 use crate::response::Success;
 use crate::session::Session;
@@ -42,7 +42,7 @@ perform! {
     Cat by inspect::cat;
     Diff by inspect::diff;
     Restore by recoveries::restore;
-    EmergencyRestore by recoveries::emergency_restore;
+    EmergencyRestore by emergency::emergency_restore;
     Rollback by rollback::rollback;
     Undo by recoveries::undo;
     Resume by recoveries::resume;

@@ -1,28 +1,27 @@
-//! `restore`, `emergency-restore`, `undo`, `resume`, `recoveries`.
+//! `restore`, `undo`, `resume`, `recoveries`.
 //!
 //! Owns their glue: what is checked first, and what the results say. Refuses to know how a recovery runs: that is
 //! [`crate::recovery`].
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wfr_catalog::{CheckpointRow, ListQuery, RecoveryFilter, Took};
+use wfr_catalog::{CheckpointRow, RecoveryFilter, Took};
 use wfr_model::config::{DependencyValidation, IntegrityChecking};
 use wfr_model::finding::Severity;
 use wfr_model::plan::{Kept, KeptReason, Step};
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
-use wfr_model::{CheckpointId, Digest, RecoveryId, TreePath, WorkflowId};
+use wfr_model::{Digest, RecoveryId, TreePath};
 use wfr_recovery::apply::GaveUp;
 
-use super::{beside, checkpoint, known, needed, took};
+use super::{beside, checkpoint, known, took};
 use crate::dependencies::{self, Validated};
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::{
-    Consent, EmergencyRestore, OnDamage, Recoveries, RestorationMode, Restore, Resume, Undo, ValidationLevel, patience,
-};
+use crate::params::{Consent, OnDamage, Recoveries, RestorationMode, Restore, Resume, Undo, ValidationLevel, patience};
 use crate::recovery::{self, CheckEnd, Ended, FunctionalCheck, Order, Planned};
 use crate::response::{Impact, Success};
 use crate::results::{
@@ -49,7 +48,13 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         let message = "the restoration modes partial, selective and merge come with selective rollback";
         return Err(Failure::new(Code::NotInThisVersion, message).with_hint("`wfr cat` gives single files back"));
     }
-    let open = session.open()?;
+    let open = session.open().map_err(|error| match Failure::from(error) {
+        failure if failure.code == Code::InvalidConfiguration => failure.with_option(
+            "`wfr emergency-restore WORKFLOW --checkpoint NAME` goes on with the defaults, since how strictly a restore \
+             checks is configured",
+        ),
+        failure => failure,
+    })?;
     let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
     let (checked, leave) = check_target(session, &open, &target, &parameters)?;
     let needs = match parameters.to {
@@ -96,7 +101,7 @@ fn depth(open: &Open, parameters: &Restore) -> DependencyValidation {
 }
 
 /// Looks whether what the workflow needs and had at the checkpoint is there. Strictly, what is missing refuses.
-fn check_needs(
+pub(super) fn check_needs(
     session: &Session,
     open: &Open,
     target: &CheckpointRow,
@@ -410,82 +415,6 @@ pub fn plan_result(planned: &Planned) -> PlanResult {
     }
 }
 
-/// Brings the workspace back to the newest checkpoint that is whole.
-pub fn emergency_restore(session: &mut Session, parameters: EmergencyRestore) -> Result<Success<Recovered>, Failure> {
-    session.with_reserve(|session| try_emergency_restore(session, parameters.clone()))
-}
-
-fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) -> Result<Success<Recovered>, Failure> {
-    let begun = Instant::now();
-    let open = session.open()?;
-    let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
-    let (target, passed_over, checked) = newest_whole(session, &open, &workflow, &parameters)?;
-    let needs = if parameters.skip_validation {
-        Validated::default()
-    } else {
-        let depth = open.config.recovery_configuration.validation_settings.dependency_validation;
-        check_needs(session, &open, &target, depth)?
-    };
-    let order = Order {
-        kind: RecoveryKind::EmergencyRestore,
-        workflow,
-        target,
-        exact_mtime: parameters.exact_mtime,
-        allow_config: parameters.allow_config,
-        whole_tree: parameters.whole_tree,
-        leave: HashSet::new(),
-        undoes: None,
-        selection: None,
-        over_edits: false,
-        functional_check: None,
-        time_limit: None,
-        needs,
-        wait: patience(parameters.wait),
-        parameters: serde_json::to_value(&parameters).unwrap_or_default(),
-    };
-    let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
-    let mut success = run(session, &open, &order, &asked, checked, begun)?;
-    success.result.passed_over = passed_over;
-    Ok(success)
-}
-
-type Whole = (CheckpointRow, Vec<CheckpointId>, Verdict);
-
-/// Walks back from the newest checkpoint, or from the one named, to one that validates.
-fn newest_whole(
-    session: &Session,
-    open: &Open,
-    workflow: &WorkflowId,
-    parameters: &EmergencyRestore,
-) -> Result<Whole, Failure> {
-    let query = ListQuery { workflow: Some(workflow.clone()), descending: true, ..ListQuery::default() };
-    let mut candidates = open.catalog.list(&query)?;
-    if let Some(reference) = &parameters.checkpoint {
-        let first = open.catalog.resolve(Some(workflow), reference)?;
-        candidates.retain(|row| row.seq <= first.seq);
-    }
-    let mut passed_over = Vec::new();
-    for row in candidates.into_iter().filter(|row| row.has_files && !row.is_safety()) {
-        if parameters.skip_validation {
-            return Ok((row, passed_over, Verdict::Skipped));
-        }
-        let is_whole = row.complete && {
-            let report = verify::verify(open, &open.store()?, &row, ValidationLevel::Comprehensive, session)?;
-            open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
-            report.is_whole()
-        };
-        if is_whole {
-            return Ok((row, passed_over, Verdict::Passed));
-        }
-        passed_over.push(row.checkpoint_id);
-        if !parameters.use_latest_valid_checkpoint.0 {
-            break;
-        }
-    }
-    let message = format!("workflow {workflow} has no checkpoint that is whole ({} were looked at)", passed_over.len());
-    Err(Failure::new(Code::NoValidCheckpoint, message))
-}
-
 /// Takes a recovery back.
 pub fn undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered>, Failure> {
     session.with_reserve(|session| try_undo(session, parameters.clone()))
@@ -541,12 +470,16 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
     run(session, &open, &order, &asked, checked, begun)
 }
 
+/// What an undo may be asked for.
+const UNDOABLE: &str = "a word is a workflow, or a recovery's id (`rec_...`): `wfr recoveries` lists them";
+
 /// The recovery to be undone: the one named, or the newest that is not undone.
 fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
     let found = match &parameters.recovery_id {
         Some(id) => named(open, id)?,
         None => {
-            let workflow = parameters.workflow_id.clone().map(|workflow| known(open, workflow)).transpose()?;
+            let workflow = parameters.workflow_id.clone().map(|workflow| known(open, workflow)).transpose();
+            let workflow = workflow.map_err(|failure| failure.with_option(UNDOABLE))?;
             open.catalog.latest_undoable(workflow.as_ref())?
         }
     };
@@ -599,7 +532,7 @@ pub fn recoveries(session: &mut Session, parameters: Recoveries) -> Result<Succe
     let open = session.open()?;
     let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
     let filter = RecoveryFilter { workflow: workflow.clone(), status: None };
-    let mut records = open.catalog.recoveries(&filter, parameters.limit.unwrap_or(100))?;
+    let mut records = open.catalog.recoveries(&filter, parameters.limit.map_or(100, NonZeroU32::get))?;
     records.retain(|record| parameters.since.is_none_or(|since| record.started_at >= since));
     let lines = records.into_iter().map(|record| RecoveryLine::of(record, parameters.report_details));
     Ok(Success { workflow_id: workflow, ..Success::new(RecoveryList { recoveries: lines.collect() }) })

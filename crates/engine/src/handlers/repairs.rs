@@ -28,7 +28,7 @@ pub(super) fn repair(session: &mut Session, parameters: RepairState) -> Result<S
     let open = session.open()?;
     let workflow = one_workflow(&open, parameters.workflow_id.clone())?;
     let sight = soundness::look(&open, session, &workflow, ValidationLevel::Comprehensive)?;
-    let mending = soundness::mending(&sight, parameters.repair_strategy).ok_or_else(|| no_state(workflow.as_str()))?;
+    let mending = soundness::mending(&sight, parameters.repair_strategy).ok_or_else(|| no_state(&open, &workflow))?;
     let plan = planned(&workflow, &sight, &mending)?;
     let mut result = StateRepair {
         workflow_id: workflow.clone(),
@@ -75,11 +75,13 @@ fn short(mut result: StateRepair, parameters: &RepairState) -> StateRepair {
 
 fn planned(workflow: &WorkflowId, sight: &Sight, mending: &Mending) -> Result<RepairPlan, Failure> {
     let version = sight.judged().map_or(0, |whole| whole.head.state_version);
-    let say = json!([workflow, version, mending.fold_again, mending.change]);
+    let back: Vec<i64> = mending.back.iter().map(|one| one.seq.0).collect();
+    let say = json!([workflow, version, mending.fold_again, mending.change, back]);
     let lost = mending.lost.iter();
     Ok(RepairPlan {
         digest: hash(say.to_string().as_bytes()),
         state_version: version,
+        events_back: mending.back.len() as u64,
         fold_again: mending.fold_again,
         changes: mending.change.as_ref().map(soundness::places).unwrap_or_default(),
         repairs: mending.mended.clone(),
@@ -136,7 +138,7 @@ fn apply(
     let event =
         mending.change.clone().map(|change| update(session, &result.workflow_id, change, "repair")).transpose()?;
     if mending.fold_again {
-        open.catalog.mend_state(&result.workflow_id, event.as_ref(), session.now())?;
+        open.catalog.mend_state(&result.workflow_id, &mending.back, event.as_ref(), session.now())?;
     } else if let Some(event) = &event {
         open.catalog.append_events(std::slice::from_ref(event), session.now())?;
     }

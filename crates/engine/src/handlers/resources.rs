@@ -35,8 +35,9 @@ pub fn holds(session: &mut Session, parameters: Holds) -> Result<Success<HoldLis
     let workflow = parameters.workflow_id.map(|workflow| known(&open, workflow)).transpose()?;
     let now = session.now();
     let key = workflow.as_ref().map(holding::key_of);
-    let is_asked = |hold: &Hold| key.as_ref().is_none_or(|key| *key == hold.key);
-    let stands = |hold: &Hold| !hold.is_expired(now) && holding::is_alive(&hold.owner);
+    let is_asked =
+        |hold: &Hold| key.as_ref().is_none_or(|key| [Some(hold.key.as_str()), hold.waits_for()].contains(&Some(key)));
+    let stands = |hold: &Hold| !hold.is_expired(now) && hold.waits_for().is_none() && holding::is_alive(&hold.owner);
     let holds = open.catalog.holds()?;
     let holds = holds.iter().filter(|hold| is_asked(hold));
     let holds = holds.map(|hold| HoldLine { stands: Some(stands(hold)), ..HoldLine::of(hold) }).collect();

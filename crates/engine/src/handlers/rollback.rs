@@ -18,9 +18,9 @@ use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Phase, Rollback, RollbackScope, patience};
+use crate::recovery::Order;
 use crate::recovery::selective::{Selection, name_of};
 use crate::recovery::verdicts::{TAKEN, Taken};
-use crate::recovery::Order;
 use crate::response::Success;
 use crate::results::{Recovered, Verdict};
 use crate::session::Session;
@@ -168,7 +168,8 @@ fn changes(
     };
     let is_narrowed = chooses && is_named;
     let found = if is_named && !is_narrowed { vec![] } else { open.catalog.changes(&filter)? };
-    let shared = ChangeFilter { actors: vec![Actor::Shared], workflow: None, agent: None, task: None, phase: None, ..filter };
+    let shared =
+        ChangeFilter { actors: vec![Actor::Shared], workflow: None, agent: None, task: None, phase: None, ..filter };
     let shared = open.catalog.changes(&shared)?;
     let may_be = |row: &ChangeRow| {
         row.change.candidates.iter().any(|one| {

@@ -9,6 +9,8 @@ use wfr_model::config::{Config as Settings, NOT_YET_IN_EFFECT};
 
 use super::shown;
 use crate::error::{Code, Failure};
+use crate::operation::keys;
+use crate::operation::plain::plain;
 use crate::params::{Config, Init};
 use crate::response::Success;
 use crate::results::{ConfigKey, ConfigView, Initialised};
@@ -45,6 +47,13 @@ pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialis
     if made.vault_inside {
         success = success.with_next_step("the store lies inside the workspace and goes with it: use `--store DIR`");
     }
+    if made.encrypted && !made.existed {
+        let key = made.place.vault.join("keys");
+        success = success.with_next_step(format!(
+            "copy {} to another disk, and keep the passphrase or identity elsewhere: without either nothing can be read again",
+            shown(&key)
+        ));
+    }
     Ok(success.with_next_step("take a checkpoint: `wfr create-checkpoint WORKFLOW`"))
 }
 
@@ -57,7 +66,7 @@ pub fn config(session: &mut Session, parameters: Config) -> Result<Success<Confi
     let changed = change(&mut whole, &defaults, &parameters)?;
     if !changed.is_empty() {
         let new: Settings = serde_json::from_value(whole.clone())
-            .map_err(|error| Failure::new(Code::InvalidParameter, error.to_string()))?;
+            .map_err(|error| wrong_value(parameters.key.as_deref(), &error.to_string()))?;
         view::save_config(&place.root, &new)?;
     }
     let (mut values, mut standard) = (Vec::new(), Vec::new());
@@ -75,7 +84,7 @@ pub fn config(session: &mut Session, parameters: Config) -> Result<Success<Confi
     });
     let keys: Vec<ConfigKey> = keys.collect();
     if let (Some(key), true) = (&parameters.key, keys.is_empty()) {
-        return Err(unknown_key(key));
+        return Err(unknown_key(key, &standard));
     }
     let file = shown(&view::dir(&place.root).join("config.toml"));
     Ok(Success::new(ConfigView { file, keys, changed }))
@@ -93,7 +102,11 @@ fn change(whole: &mut Value, defaults: &Value, parameters: &Config) -> Result<Ve
         && (parameters.value.is_some() || parameters.unset)
     {
         let pointer = format!("/{}", key.replace('.', "/"));
-        let unknown = || unknown_key(key);
+        let unknown = || {
+            let mut known = Vec::new();
+            flatten("", defaults, &mut known);
+            unknown_key(key, &known)
+        };
         let default = defaults.pointer(&pointer).ok_or_else(unknown)?;
         let new = parameters.value.as_ref().map_or_else(|| default.clone(), |text| typed(default, text));
         *whole.pointer_mut(&pointer).ok_or_else(unknown)? = new;
@@ -112,10 +125,30 @@ fn change(whole: &mut Value, defaults: &Value, parameters: &Config) -> Result<Ve
     Ok(after.into_iter().filter(|pair| !before.contains(pair)).map(|(key, _)| key).collect())
 }
 
-fn unknown_key(key: &str) -> Failure {
-    Failure::new(Code::UnknownParameter, format!("no configuration key `{key}`"))
-        .with_hint("`wfr config` lists the keys")
+/// A value that a key cannot have.
+fn wrong_value(key: Option<&str>, error: &str) -> Failure {
+    let (why, key) = (plain(error), key.unwrap_or("KEY"));
+    let message = if key == "KEY" { why } else { format!("`{key}`: {why}") };
+    Failure::new(Code::InvalidParameter, message)
+        .with_hint(format!("`wfr config {key}` shows the value that it has and its default; nothing was changed"))
 }
+
+fn unknown_key(key: &str, known: &[(String, Value)]) -> Failure {
+    let failure = Failure::new(Code::UnknownParameter, format!("no configuration key `{key}`"));
+    let names = || known.iter().map(|(name, _)| name.as_str());
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let lasts: Vec<String> = names().map(last).collect();
+    let near = keys::nearest(&last(key), lasts.iter().map(String::as_str));
+    let near: Vec<&str> = names().filter(|name| near.contains(&last(name).as_str())).take(NEAR_MAX).collect();
+    failure.with_hint(if near.is_empty() {
+        "`wfr config` lists the keys".to_owned()
+    } else {
+        format!("did you mean `{}`? `wfr config` lists all keys", near.join("`, `"))
+    })
+}
+
+/// Keys suggested for an unknown one.
+const NEAR_MAX: usize = 3;
 
 /// A text as a value of the kind that a key has.
 fn typed(default: &Value, text: &str) -> Value {

@@ -33,7 +33,7 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
     let workflow = one_workflow(&open, parameters.workflow_id.clone())?;
     let depth = parameters.validation_depth.unwrap_or(ValidationLevel::Standard);
     let sight = look(&open, session, &workflow, depth)?;
-    let Some(state) = sight.judged() else { return Err(no_state(workflow.as_str())) };
+    let Some(state) = sight.judged() else { return Err(no_state(&open, &workflow)) };
     let mut checks = layers(&sight, depth);
     let mut probed = Vec::new();
     if parameters.check_dependencies {

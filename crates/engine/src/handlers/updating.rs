@@ -7,12 +7,13 @@ use wfr_catalog::{Appended, Guarded};
 use wfr_model::event::{Draft, ErrorReport, Message, ParseEventError};
 use wfr_model::workflow::document::{to_hub, to_reference};
 use wfr_model::workflow::fold::{self, Anomaly};
-use wfr_model::workflow::{Nowhere, Whole};
+use wfr_model::workflow::{Nowhere, State, Whole, update_keys};
 use wfr_model::{EventId, EventName, EventType, Timestamp, WorkflowId};
 
 use super::{known, needed, shown};
 use crate::error::{Code, Failure};
 use crate::open::Open;
+use crate::operation::keys;
 use crate::params::{GetState, HandleError, Initialize, RecordMetrics, StateShape, UpdateState};
 use crate::policy::Wishes;
 use crate::response::{Impact, Success};
@@ -125,7 +126,7 @@ fn changes_nothing(present: &Whole, data: &Map<String, Value>) -> bool {
     let event = draft.complete(|| id, Timestamp(0), "");
     let mut state = present.to_state();
     let Ok(odd) = fold::apply(&mut state, &mut Nowhere, &event);
-    odd.is_empty() && Whole::of(&state).says_the_same(present)
+    odd.is_empty() && Whole::from(state).says_the_same(present)
 }
 
 /// Sets fields of a state.
@@ -133,9 +134,15 @@ pub fn update(session: &mut Session, parameters: UpdateState) -> Result<Success<
     let UpdateState { workflow_id, expected_version, state, reason, mut fields } = parameters;
     let open = session.open()?;
     let workflow = known(&open, needed(workflow_id, "workflow_id")?)?;
-    if let Some(Value::Object(inner)) = fields.shift_remove("workflow_state") {
-        fields.extend(inner);
+    let document = match fields.shift_remove("workflow_state") {
+        Some(Value::Object(inner)) => inner,
+        _ => Map::new(),
+    };
+    let before = open.catalog.state(&workflow)?;
+    for part in [&fields, &document].into_iter().chain(&state) {
+        check_keys(part, before.as_ref())?;
     }
+    fields.extend(document);
     fields.extend(state.unwrap_or_default());
     if fields.is_empty() {
         let message = "`update-state` needs something to set";
@@ -151,7 +158,6 @@ pub fn update(session: &mut Session, parameters: UpdateState) -> Result<Success<
     let will_do = |ours: u64| {
         sync_version.is_none_or(|version| version > ours) && expected_version.is_none_or(|expected| expected == ours)
     };
-    let before = open.catalog.state(&workflow)?;
     match append(session, &open, draft, will_do)? {
         Ok(change) => {
             let mut wishes = Wishes::default();
@@ -170,6 +176,18 @@ pub fn update(session: &mut Session, parameters: UpdateState) -> Result<Success<
             let message = format!("the state of {workflow} has version {ours}, and the update is for {wanted}");
             Err(Failure::new(Code::StaleState, message))
         }
+    }
+}
+
+/// Refuses a key that no state has. A whole document, which says whose it is, may have more: what its writer has no other
+/// place for; and what the state has already may be set.
+fn check_keys(fields: &Map<String, Value>, present: Option<&State>) -> Result<(), Failure> {
+    let all: Vec<&str> = update_keys().collect();
+    let is_known = |key: &str| all.contains(&key) || present.is_some_and(|state| state.head.extra.contains_key(key));
+    match fields.keys().find(|key| !is_known(key)) {
+        Some(key) if !fields.contains_key("id") => Err(keys::unknown("update-state", key, &all)
+            .with_option("what a state has no key for goes into `extra`: '{\"extra\": {\"ticket\": 7}}'")),
+        _ => Ok(()),
     }
 }
 

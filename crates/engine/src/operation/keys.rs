@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::Definition;
+use super::plain::plain;
 use crate::error::{Code, Failure};
 
 /// Keys suggested for an unknown one.
@@ -20,11 +21,8 @@ pub fn check<P: Definition>(parameters: &Map<String, Value>) -> Result<(), Failu
         if !known.contains(&key.as_str()) {
             return Err(unknown(P::NAME, key, &known));
         }
-        return Err(Failure::new(Code::InvalidParameter, format!("`{key}`: {error}")).with_hint(hint(
-            P::NAME,
-            &schema,
-            key,
-        )));
+        let message = format!("`{key}`: {}", plain(&error.to_string()));
+        return Err(Failure::new(Code::InvalidParameter, message).with_hint(hint(P::NAME, &schema, key)));
     }
     Ok(())
 }
@@ -114,9 +112,13 @@ mod tests {
 
     #[test]
     fn wrong_values_name_their_key() {
-        for (key, value) in
-            [("limit", json!(-1)), ("limit", json!("x")), ("sort_by", json!("age")), ("since", json!("now"))]
-        {
+        for (key, value) in [
+            ("limit", json!(-1)),
+            ("limit", json!(0)),
+            ("limit", json!("x")),
+            ("sort_by", json!("age")),
+            ("since", json!("now")),
+        ] {
             let failure = refused::<ListCheckpoints>(json!({key: value}));
             assert_eq!(failure.code, Code::InvalidParameter);
             assert!(failure.message.starts_with(&format!("`{key}`: ")), "{}", failure.message);

@@ -2,6 +2,8 @@
 //!
 //! Owns their keys. Refuses to act on them.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
@@ -122,8 +124,8 @@ pub struct ListCheckpoints {
     pub since: Option<Timestamp>,
     /// Taken at this time or earlier.
     pub until: Option<Timestamp>,
-    /// At most so many.
-    pub limit: Option<u32>,
+    /// At most so many; all where it is not given.
+    pub limit: Option<NonZeroU32>,
 }
 
 /// Shows a checkpoint: what it is, what it added, what it does not cover.
@@ -251,7 +253,8 @@ pub struct ValidateCheckpoint {
 
 /// Removes checkpoints that no rule keeps, and the bytes that no other one needs.
 ///
-/// The newest whole checkpoint of a workflow always stays, and so does each as long as its own policy says.
+/// The newest whole checkpoint of a workflow always stays, and so does each as long as its own policy says. What a recovery
+/// saved stays while it can be undone: `pins` in the result names it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CleanupCheckpoints {
@@ -265,6 +268,8 @@ pub struct CleanupCheckpoints {
     pub compress_archived: bool,
     /// Whether the decision on every checkpoint is listed.
     pub report_cleanup: bool,
+    /// So many of the newest recoveries stay undoable (10 where it is not given); 0 lets go of all that they saved.
+    pub undoable: Option<u32>,
     /// Says what would be removed and removes nothing.
     pub dry_run: bool,
 }

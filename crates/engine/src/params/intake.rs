@@ -88,7 +88,8 @@ pub struct Initialize {
 /// Sets fields of a workflow's state, in the reference's or the hub's shape.
 ///
 /// The keys are those of a state: `status`, `current_phase`, `phases`, `tasks`, `agents`, `configuration` and so on; `null`
-/// takes a value away. What a value cannot be is named, and the part that it belongs to stays. With `state_version`, as in
+/// takes a value away. Any other key is refused, but for those of a whole document, which has an `id`; fields of your own
+/// go into `extra`. What a value cannot be is named, and the part that it belongs to stays. With `state_version`, as in
 /// the protocol's `state_sync`, it is taken over only where that version is the higher one.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -2,6 +2,8 @@
 //!
 //! Owns their keys, and what a yes is. Refuses to act on them.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wfr_model::config::DependencyValidation;
@@ -292,7 +294,7 @@ impl EmergencyRestore {
 pub struct Undo {
     /// Of this workflow only.
     pub workflow_id: Option<WorkflowId>,
-    /// The recovery.
+    /// The recovery by its id, which begins with `rec_`; the newest that can be undone where it is not given.
     pub recovery_id: Option<RecoveryId>,
     /// Prints what would be done, with a digest, and does nothing.
     pub plan: bool,
@@ -332,7 +334,7 @@ pub struct Recoveries {
     /// Begun at this time or later.
     pub since: Option<Timestamp>,
     /// At most so many; 100 where it is not given.
-    pub limit: Option<u32>,
+    pub limit: Option<NonZeroU32>,
     /// Whether every step's end is listed.
     pub report_details: bool,
 }

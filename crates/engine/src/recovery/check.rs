@@ -20,20 +20,16 @@ use wfr_model::TreePath;
 use wfr_model::entry::{Entry, Node};
 use wfr_model::plan::Plan;
 use wfr_model::recovery::ApplyReport;
+use wfr_store::disk;
 use wfr_store::object::hash_reader;
 use wfr_store::sparse::Sparse;
-use wfr_store::disk;
 
 use crate::error::Failure;
 use crate::open::Open;
 
 /// The changed paths that do not hold what the plan aimed at any more: kind, mode, size, and each byte; the root where
 /// the workspace's own directory has another mode.
-pub(super) fn edited_since(
-    open: &Open,
-    plan: &Plan,
-    report: &ApplyReport,
-) -> Result<Vec<TreePath>, Failure> {
+pub(super) fn edited_since(open: &Open, plan: &Plan, report: &ApplyReport) -> Result<Vec<TreePath>, Failure> {
     let root = disk::open_dir(open.root())?;
     let mut edited = Vec::new();
     // Of two steps of a path the second one puts something there.

@@ -111,7 +111,8 @@ fn complete(
     let mut findings = Vec::new();
     if let Some(record) = open.catalog.recovery(id)? {
         let aim = aim_of(open, &store, &record)?;
-        findings = tell_end(session, open, &record, &ending(&outcome, aim.as_ref(), committed.effects(&outcome.report)))?;
+        findings =
+            tell_end(session, open, &record, &ending(&outcome, aim.as_ref(), committed.effects(&outcome.report)))?;
     }
     committed.finish(open.root(), outcome.status)?;
     Ok((outcome, findings))

@@ -142,8 +142,8 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
         .and_then(|planned| planning::check(&planned, order, consent).map(|()| planned))
         .and_then(|planned| keep_texts(open, &store, &planned.texts).map(|()| planned));
     let store = open.store()?;
-    let planned = planned
-        .and_then(|planned| verify::secure(open, &store, session, &planned.plan.steps).map(|()| planned));
+    let planned =
+        planned.and_then(|planned| verify::secure(open, &store, session, &planned.plan.steps).map(|()| planned));
     let planned = match planned {
         Ok(planned) => planned,
         Err(refused) => {
@@ -186,7 +186,8 @@ fn make_root(root: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(root).map_err(|error| Failure::of(crate::error::code_of_io(&error), &error))
 }
 
-/// Removes the safety checkpoint of a recovery that was refused: nothing was changed, so it saves nothing.
+/// Removes the safety checkpoint of a recovery that was refused: nothing was changed, so it saves nothing. One that stays is a
+/// checkpoint like others.
 fn forget(session: &Session, open: &Open, order: &Order, safety: &CheckpointRow) -> Result<(), Failure> {
     let audit = NewOperation {
         operation_id: mint::operation(),
@@ -253,9 +254,9 @@ fn run(
     let committed = match apply::prepare(&environment, plan, options) {
         Ok(committed) => committed,
         Err(error) => {
-            let aborted = Ending::aborted(error.to_string());
-            record::end(session, open, (&record, &announced), &aborted)?;
+            record::end(session, open, (&record, &announced), &Ending::aborted(error.to_string()))?;
             announced.ended();
+            let _ = forget(session, open, order, safety);
             return Err(error.into());
         }
     };
@@ -336,11 +337,13 @@ pub fn checkout(
         let message = format!("cannot make the directory {}: {error}", dest.display());
         Failure::new(crate::error::code_of_io(&error), message).with_hint("name an empty directory, or one to be made")
     })?;
+    session.meter.expect_bytes(target.files.bytes);
     let checkout = Checkout {
         objects: &store,
         tree,
         root: manifests::root(&store, target),
         links: links::of(&store, target.hard_links.as_ref())?,
+        leave_out: planning::bare(&store, target, &tree)?,
         damaged,
         with_owner: with_owner(),
         threads: session.threads,

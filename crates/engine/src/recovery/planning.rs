@@ -10,11 +10,12 @@ use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Plan, RootMeta};
 use wfr_model::{Digest, TreePath};
+use wfr_recovery::apply;
 use wfr_recovery::plan::{Goal, LinkGroups, plan};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
 use wfr_store::tree::Finder;
-use wfr_store::{Objects, Store, content, tree};
+use wfr_store::{Objects, ReadError, Store, content, tree};
 
 use super::aim::Aim;
 use super::verdicts::{self, Taken};
@@ -83,19 +84,41 @@ pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) ->
             coverage: scan.coverage,
         }
     } else {
-        Present { tree: tree::write(&dry, &[])?, coverage: Coverage::default(), links: vec![], root: None, unrecorded: None }
+        Present {
+            tree: tree::write(&dry, &[])?,
+            coverage: Coverage::default(),
+            links: vec![],
+            root: None,
+            unrecorded: None,
+        }
     };
-    make(open, &dry, order, present)
+    with_denials(open, make(open, &dry, order, present)?)
+}
+
+/// The same plan, with what this process may not change among its conflicts.
+fn with_denials(open: &Open, mut planned: Planned) -> Result<Planned, Failure> {
+    if !planned.plan.is_empty() && open.root().is_dir() {
+        let denials = apply::denials(open.root(), &planned.plan)?;
+        planned.plan.conflicts.extend(denials);
+    }
+    Ok(planned)
 }
 
 /// What would be written where nothing is yet. Nobody's files are touched, so nothing can be in the way.
 pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     let store = open.store()?;
     let nothing = Dry::over(&store);
-    let present =
-        Present { tree: tree::write(&nothing, &[])?, coverage: Coverage::default(), links: vec![], root: None, unrecorded: None };
+    let present = Present {
+        tree: tree::write(&nothing, &[])?,
+        coverage: Coverage::default(),
+        links: vec![],
+        root: None,
+        unrecorded: None,
+    };
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
+    let bare = bare(&store, &order.target, &planned.plan.to)?;
+    planned.plan.steps.retain(|step| !bare.contains(&step.path));
     // What is not covered will not be there.
     let skips = manifests::coverage(&store, &order.target)?.skips.into_iter();
     for skip in skips.filter(|skip| skip.reason != SkipReason::OwnFiles) {
@@ -104,6 +127,25 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     planned.plan.kept.sort_by(|a, b| a.path.cmp(&b.path));
     planned.plan.kept.dedup_by(|a, b| a.path == b.path);
     Ok(Planned { blast_radius: vec![], moved_heads: vec![], state: None, aim: None, ..planned })
+}
+
+/// Directories of a tree that hold nothing and held nothing but what is wfr's own, such as `.claude` for the view: elsewhere
+/// nobody needs them.
+pub(super) fn bare(
+    objects: &dyn Objects,
+    target: &CheckpointRow,
+    root: &Digest,
+) -> Result<HashSet<TreePath>, ReadError> {
+    let coverage = manifests::coverage(objects, target)?;
+    let own = coverage.skips.iter().filter(|skip| skip.reason == SkipReason::OwnFiles);
+    let mut bare = HashSet::new();
+    for path in own.filter_map(|skip| skip.path.parent()).filter(|path| !path.is_root()) {
+        let Some(Entry { node: Node::Dir(below), .. }) = tree::lookup(objects, root, &path)? else { continue };
+        if tree::read(objects, &below)?.is_empty() {
+            bare.insert(path);
+        }
+    }
+    Ok(bare)
 }
 
 /// The tree that a plan starts from.
@@ -131,7 +173,7 @@ pub(super) fn plan_from(
         root: manifests::root(store, safety),
         unrecorded: None,
     };
-    make(open, store, order, present)
+    with_denials(open, make(open, store, order, present)?)
 }
 
 /// Makes the plan for chosen changes, or for the undo of such a one.
@@ -186,7 +228,9 @@ fn make_selective(
 
 fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
     let undone = match &order.undoes {
-        Some(record) if verdicts::is_selective(open, record)? => open.catalog.change_of_recovery(&record.recovery_id)?,
+        Some(record) if verdicts::is_selective(open, record)? => {
+            open.catalog.change_of_recovery(&record.recovery_id)?
+        }
         _ => None,
     };
     if order.selection.is_some() || undone.is_some() {
@@ -384,10 +428,17 @@ fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
     let code = match () {
         () if are_all("AGENT_CONFIGURATION") => Code::ConfigurationGuarded,
         () if are_all("NOT_SAVED") => Code::NotSaved,
+        () if are_all(apply::DENIED) => Code::PermissionDenied,
         () => Code::Conflicts,
     };
     let message = format!("`{}`: {} ({} in all)", first.path, first.message, conflicts.len());
-    Err(Failure::new(code, message).with_result(&refused(planned)))
+    let failure = Failure::new(code, message).with_result(&refused(planned));
+    Err(match code {
+        Code::PermissionDenied => {
+            failure.with_hint("mend that, or run it as the owner of the files, or restore beside with `--to DIR`")
+        }
+        _ => failure,
+    })
 }
 
 /// Refuses where others have worked since, unless that was said to be meant.

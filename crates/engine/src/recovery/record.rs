@@ -12,9 +12,9 @@ use wfr_model::entry::Node;
 use wfr_model::plan::Plan;
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
 
-use super::{Order, Planned};
 use super::aim::{self, Aim};
 use super::verdicts;
+use super::{Order, Planned};
 use crate::announce::{self, Announced, Extent};
 use crate::error::Failure;
 use crate::holding::{self, Held};
@@ -51,13 +51,7 @@ pub(super) struct Ending<'e> {
 impl Ending<'_> {
     /// Of a recovery that never reached its commit point.
     pub fn aborted(why: impl Into<String>) -> Self {
-        Self {
-            status: RecoveryStatus::Aborted,
-            why: Some(why.into()),
-            report: None,
-            aim: None,
-            effects: vec![],
-        }
+        Self { status: RecoveryStatus::Aborted, why: Some(why.into()), report: None, aim: None, effects: vec![] }
     }
 }
 

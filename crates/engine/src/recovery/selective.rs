@@ -111,12 +111,24 @@ pub fn choose(
     if selection.partial {
         leave_conflicts(&mut plan, &mut taken);
     }
-    Ok(Chosen { plan, links, texts: chooser.texts, taken, blast_radius: chooser.blast_radius, findings: chooser.findings })
+    Ok(Chosen {
+        plan,
+        links,
+        texts: chooser.texts,
+        taken,
+        blast_radius: chooser.blast_radius,
+        findings: chooser.findings,
+    })
 }
 
 /// The plan that takes a selective recovery back: its paths become what they were, but for those that somebody has edited
 /// since.
-pub fn take_back(open: &Open, objects: &dyn Objects, goal: &Goal, undone: &ChangeRow) -> Result<(Plan, LinkGroups), Failure> {
+pub fn take_back(
+    open: &Open,
+    objects: &dyn Objects,
+    goal: &Goal,
+    undone: &ChangeRow,
+) -> Result<(Plan, LinkGroups), Failure> {
     let veil = Veil::of(open)?;
     let mut now = Finder::new(objects, goal.from);
     let (mut wishes, mut kept) = (Vec::new(), Vec::new());
@@ -324,10 +336,8 @@ impl<'c> Chooser<'c> {
     fn of_text(&mut self, path: &TreePath, like: Option<&Entry>, text: Vec<u8>) -> Entry {
         let content = Content { size: text.len() as u64, hash: hash(&text), chunks: None };
         self.texts.push(text);
-        let meta = like.map_or_else(
-            || wfr_model::entry::Meta { mode: 0o644, ..Default::default() },
-            |entry| entry.meta,
-        );
+        let meta =
+            like.map_or_else(|| wfr_model::entry::Meta { mode: 0o644, ..Default::default() }, |entry| entry.meta);
         let xattrs = like.map(|entry| entry.xattrs.clone()).unwrap_or_default();
         Entry { name: path.name().to_vec(), meta, node: Node::File(content), xattrs }
     }
@@ -335,10 +345,14 @@ impl<'c> Chooser<'c> {
     fn note(&mut self, path: &TreePath, notes: &[Note]) {
         for note in notes {
             let (code, message) = match note {
-                Note::KeptDeletion { .. } => ("KEPT_DELETION", "it stays deleted: somebody else deleted it since".to_owned()),
+                Note::KeptDeletion { .. } => {
+                    ("KEPT_DELETION", "it stays deleted: somebody else deleted it since".to_owned())
+                }
                 Note::Incomplete { remaining, missing, count } => {
                     let shown = remaining.iter().chain(missing).next();
-                    let line = shown.map(|line| format!(", such as `{}`", String::from_utf8_lossy(&line.text))).unwrap_or_default();
+                    let line = shown
+                        .map(|line| format!(", such as `{}`", String::from_utf8_lossy(&line.text)))
+                        .unwrap_or_default();
                     ("INCOMPLETE", format!("look it over: {count} lines are not where they should be{line}"))
                 }
                 Note::Unchecked => ("UNCHECKED", "it is too large to be looked over".to_owned()),
@@ -412,7 +426,8 @@ impl<'c> Chooser<'c> {
             if !is_candidate || ids.contains(&row.change.change_id) {
                 continue;
             }
-            let candidates: Vec<String> = row.change.candidates.iter().map(|one| one.author.name().to_owned()).collect();
+            let candidates: Vec<String> =
+                row.change.candidates.iter().map(|one| one.author.name().to_owned()).collect();
             let count = self.open.catalog.segments_of(row.seq)?.len();
             let message = format!(
                 "{count} more paths were changed while {} worked at the same time: whose they are, nothing tells, so they stay",

@@ -188,6 +188,12 @@ pub struct Change {
     pub before: Option<EntrySummary>,
     /// What is there.
     pub after: Option<EntrySummary>,
+    /// Its owner (`uid:gid`) on each side; `null` where that is the same, or one side has nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<[String; 2]>,
+    /// The paths that are one file with it on each side, itself among them; `null` where that is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<[Vec<TreePath>; 2]>,
     /// Whether either side is no text, or too large to be compared line by line; `null` where nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary: Option<bool>,
@@ -291,6 +297,19 @@ pub struct Cleanup {
     pub bytes_reclaimable: Option<u64>,
     /// Bytes of packs that wait for a running command to end before they go.
     pub bytes_pending: u64,
+    /// Checkpoints that stay so that recoveries can be undone.
+    pub pins: Vec<Pin>,
     /// The decision on each checkpoint; with `report_cleanup` or a dry run.
     pub decisions: Vec<Decision>,
+}
+
+/// A checkpoint that a recovery needs so that it can be undone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pin {
+    /// Which.
+    pub checkpoint_id: CheckpointId,
+    /// Its name.
+    pub name: String,
+    /// Bytes that it added to the store.
+    pub bytes: u64,
 }

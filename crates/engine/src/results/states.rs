@@ -92,6 +92,8 @@ pub struct RepairPlan {
     pub digest: Digest,
     /// The version of the state that it was made for.
     pub state_version: u64,
+    /// Events that come back to the log from checkpoints.
+    pub events_back: u64,
     /// Whether the state is folded again from its events.
     pub fold_again: bool,
     /// Parts that one event sets: `tasks/t1`, `head`.

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::parts::{Head, Phase, Task};
+use super::parts::{Head, Task};
 use super::status::{AgentStatus, PhaseStatus, TaskStatus};
-use super::whole::uncounted;
+use super::whole::same_but_for_counts;
 use super::{Agent, Whole};
 use crate::ids::{AgentId, TaskId};
 
@@ -83,10 +83,10 @@ impl Whole {
     pub fn taken_back(&self, restored: &Self, present: &Self) -> Self {
         Self {
             head: head(&self.head, &restored.head, &present.head),
-            phases: parts(&self.phases, &restored.phases, &present.phases, |phase: &Phase| uncounted(phase.clone())),
-            tasks: parts(&self.tasks, &restored.tasks, &present.tasks, Task::clone),
-            agents: parts(&self.agents, &restored.agents, &present.agents, Agent::clone),
-            allocations: parts(&self.allocations, &restored.allocations, &present.allocations, Clone::clone),
+            phases: parts(&self.phases, &restored.phases, &present.phases, same_but_for_counts),
+            tasks: parts(&self.tasks, &restored.tasks, &present.tasks, PartialEq::eq),
+            agents: parts(&self.agents, &restored.agents, &present.agents, PartialEq::eq),
+            allocations: parts(&self.allocations, &restored.allocations, &present.allocations, PartialEq::eq),
         }
         .recounted()
     }
@@ -101,16 +101,19 @@ fn free(agent: &mut Agent, is_idle: bool) {
     }
 }
 
-fn parts<K: Ord + Clone, V: Clone + PartialEq>(
+fn parts<K: Ord + Clone, V: Clone>(
     before: &BTreeMap<K, V>,
     restored: &BTreeMap<K, V>,
     present: &BTreeMap<K, V>,
-    bare: impl Fn(&V) -> V,
+    is_same: impl Fn(&V, &V) -> bool,
 ) -> BTreeMap<K, V> {
     let ids: BTreeSet<&K> = before.keys().chain(restored.keys()).chain(present.keys()).collect();
     let kept = ids.into_iter().filter_map(|id| {
-        let (then, now) = (restored.get(id).map(&bare), present.get(id).map(&bare));
-        let from = if then == now { before } else { present };
+        let stayed = match (restored.get(id), present.get(id)) {
+            (Some(then), Some(now)) => is_same(then, now),
+            (then, now) => then.is_none() && now.is_none(),
+        };
+        let from = if stayed { before } else { present };
         Some((id.clone(), from.get(id)?.clone()))
     });
     kept.collect()

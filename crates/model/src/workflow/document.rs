@@ -3,6 +3,8 @@
 //! Owns both shapes. The hub's can be read back: what it has no words for stands under [`OWN`], so that nothing is lost
 //! on the way. Refuses to read any: an update of the state does, see [`super::fold`].
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -12,6 +14,7 @@ use super::patch::{AGENT, ALLOCATION, HEAD, PHASE, TASK};
 use super::{AllocationStatus, Nowhere, State, Whole};
 use crate::event::{Event, EventType};
 use crate::ids::WorkflowId;
+use crate::phase::PhaseId;
 use crate::time::Timestamp;
 
 /// The key of a hub's document with what only this product understands.
@@ -54,7 +57,7 @@ pub fn to_hub(whole: &Whole) -> Value {
         own.insert("computed".to_owned(), Value::Object(computed));
         doc.insert(OWN.to_owned(), Value::Object(own.clone()));
     }
-    let read = read_back(&whole.head.workflow_id, &doc);
+    let (read, mut doc) = read_back(&whole.head.workflow_id, doc);
     if let Some(rest) = read.difference(whole) {
         own.extend(rest);
         doc.insert(OWN.to_owned(), Value::Object(own));
@@ -107,8 +110,8 @@ fn plain(amount: f64) -> Value {
     if amount.fract() == 0.0 && amount.abs() < 1e15 { Value::from(amount as i64) } else { Value::from(amount) }
 }
 
-/// What an empty state becomes by this document.
-fn read_back(workflow: &WorkflowId, doc: &Map<String, Value>) -> Whole {
+/// What an empty state becomes by this document, which comes back.
+fn read_back(workflow: &WorkflowId, doc: Map<String, Value>) -> (Whole, Map<String, Value>) {
     let update = Event {
         event_id: "evt_document".parse().expect("it is a valid id"),
         event_type: crate::event::EventName::Known(EventType::WorkflowStateUpdated),
@@ -116,13 +119,13 @@ fn read_back(workflow: &WorkflowId, doc: &Map<String, Value>) -> Whole {
         phase: None,
         timestamp: Timestamp(0),
         source_component: String::new(),
-        data: doc.clone(),
+        data: doc,
         priority: None,
         ttl_seconds: None,
     };
     let mut state = State::new(workflow.clone());
     match fold::apply(&mut state, &mut Nowhere, &update) {
-        Ok(_) => Whole::of(&state),
+        Ok(_) => (Whole::from(state), update.data),
         Err(never) => match never {},
     }
 }
@@ -137,10 +140,15 @@ fn readable(whole: &Whole) -> (Map<String, Value>, Map<String, Value>) {
         computed.insert("total_phases".to_owned(), whole.phases.len().into());
     }
     if head.progress_percentage.is_none() {
-        computed.insert("progress_percentage".to_owned(), plain(whole.to_state().progress()));
+        computed.insert("progress_percentage".to_owned(), plain(whole.progress()));
     }
     doc.extend(computed.clone());
-    doc.insert("phases".to_owned(), whole.phases.values().map(|phase| of_phase(whole, phase)).collect());
+    let mut tasks: BTreeMap<&PhaseId, Vec<Value>> = BTreeMap::new();
+    for (phase, task) in whole.tasks.values().filter_map(|task| Some((task.phase_id.as_ref()?, task))) {
+        tasks.entry(phase).or_default().push(of_task(task, false));
+    }
+    let mut with_tasks = |phase: &Phase| of_phase(phase, tasks.remove(&phase.phase_id).unwrap_or_default());
+    doc.insert("phases".to_owned(), whole.phases.values().map(&mut with_tasks).collect());
     let homeless = |task: &&Task| task.phase_id.as_ref().is_none_or(|phase| !whole.phases.contains_key(phase));
     let homeless: Vec<Value> = whole.tasks.values().filter(homeless).map(|task| of_task(task, true)).collect();
     if !homeless.is_empty() {
@@ -173,14 +181,13 @@ fn of_head(head: &Head) -> Map<String, Value> {
     fields
 }
 
-fn of_phase(whole: &Whole, phase: &Phase) -> Value {
+fn of_phase(phase: &Phase, tasks: Vec<Value>) -> Value {
     let mut fields = fields(phase, &["phase_id", "name", "status", "started_at", "completed_at"]);
     fields.shift_remove("counts");
     let is_taken =
         |key: &str| PHASE.contains(&key) || ["phase_id", "id", "phase_number", "tasks", "counts"].contains(&key);
     fields.extend(extra(&phase.extra, is_taken));
-    let tasks = whole.tasks.values().filter(|task| task.phase_id.as_ref() == Some(&phase.phase_id));
-    fields.insert("tasks".to_owned(), tasks.map(|task| of_task(task, false)).collect());
+    fields.insert("tasks".to_owned(), tasks.into());
     Value::Object(fields)
 }
 

@@ -18,6 +18,7 @@ mod whole;
 use std::convert::Infallible;
 
 pub use parts::{Agent, Allocation, Extra, Head, Phase, RecoveryMark, Task, TaskCounts};
+pub use patch::update_keys;
 pub use status::{AgentStatus, AllocationStatus, PhaseStatus, TaskStatus, Turn, WorkflowStatus};
 pub use table::Table;
 pub use whole::Whole;

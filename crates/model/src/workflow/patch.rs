@@ -42,6 +42,50 @@ pub(super) const HEAD: &[&str] = &[
     "configuration",
     "metrics",
 ];
+/// Keys of an update, besides those of the head, that mean something to us or to a sibling of the protocol.
+const UPDATE: &[&str] = &[
+    "id",
+    "extra",
+    "phases",
+    "tasks",
+    "agents",
+    "agent_assignments",
+    "agent_states",
+    "allocations",
+    "current_phase",
+    "completed_tasks",
+    "pending_tasks",
+    "failed_tasks",
+    "active_tasks",
+    "state_version",
+    "replace",
+    "progress",
+    "overall_progress",
+    "health_score",
+    "runtime",
+    "estimated_completion",
+    "resources",
+    "resource_usage",
+    "resource_utilization",
+    "cpu_percent",
+    "memory_percent",
+    "storage_used_gb",
+    "recent_events",
+    "performance_metrics",
+    "metadata",
+    "message_type",
+    "timestamp",
+    "checkpoint_id",
+    "validation_required",
+    "source",
+    OWN,
+];
+
+/// Every key that an update of a state may have.
+pub fn update_keys() -> impl Iterator<Item = &'static str> {
+    HEAD.iter().chain(UPDATE).copied()
+}
+
 pub(super) const PHASE: &[&str] =
     &["name", "status", "started_at", "completed_at", "progress", "dependencies", "failure_reason"];
 pub(super) const TASK: &[&str] = &[
@@ -107,7 +151,7 @@ pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>
         rest.entry("progress_percentage").or_insert(progress);
     }
     keep_percent(fold, &mut rest, "progress_percentage", "the workflow");
-    match merged(&fold.state.head, &rest, HEAD) {
+    match merged(&fold.state.head, rest, HEAD) {
         Ok(head) => fold.state.head = head,
         Err(why) => fold.note(FIELD_INVALID, format!("the workflow: {why}")),
     }
@@ -125,7 +169,7 @@ fn keep_percent<S: Source>(fold: &mut Fold<'_, S>, fields: &mut Map<String, Valu
 }
 
 /// A part with the given fields set. Keys that it does not have go into its `extra`.
-fn merged<T: Serialize + DeserializeOwned>(part: &T, fields: &Map<String, Value>, known: &[&str]) -> Result<T, String> {
+fn merged<T: Serialize + DeserializeOwned>(part: &T, fields: Map<String, Value>, known: &[&str]) -> Result<T, String> {
     let mut doc = match serde_json::to_value(part) {
         Ok(Value::Object(doc)) => doc,
         _ => Map::new(),
@@ -138,10 +182,11 @@ fn merged<T: Serialize + DeserializeOwned>(part: &T, fields: &Map<String, Value>
         let into = if known.contains(&key.as_str()) { &mut doc } else { &mut extra };
         match value {
             Value::Null => {
-                into.shift_remove(key);
+                into.shift_remove(&key);
             }
             value => {
-                into.insert(key.clone(), if key == "dependencies" { as_words(value) } else { value.clone() });
+                let value = if key == "dependencies" { as_words(value) } else { value };
+                into.insert(key, value);
             }
         }
     }
@@ -150,16 +195,16 @@ fn merged<T: Serialize + DeserializeOwned>(part: &T, fields: &Map<String, Value>
 }
 
 /// Phases are named by numbers, too: in a list of dependencies they are words like the others.
-fn as_words(value: &Value) -> Value {
+fn as_words(value: Value) -> Value {
     match value {
         Value::Array(list) => list
-            .iter()
+            .into_iter()
             .map(|one| match one {
                 Value::Number(number) => Value::String(number.to_string()),
-                other => other.clone(),
+                other => other,
             })
             .collect(),
-        other => other.clone(),
+        other => other,
     }
 }
 
@@ -239,7 +284,7 @@ fn phases<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Err
         };
         let own_tasks = fields.shift_remove("tasks");
         fields.shift_remove("counts");
-        match merged(fold.phase_mut(&id), &fields, PHASE) {
+        match merged(fold.phase_mut(&id), fields, PHASE) {
             Ok(phase) => *fold.phase_mut(&id) = phase,
             Err(why) => fold.note(FIELD_INVALID, format!("phase {id}: {why}")),
         }
@@ -259,7 +304,7 @@ fn tasks<S: Source>(fold: &mut Fold<'_, S>, value: &Value, phase: Option<&PhaseI
     each(fold, value, &["task_id", "id"], read_id::<TaskId>, |fold, id, fields| {
         let Some(fields) = fields else { return fold.remove_task(&id) };
         let task = fold.load_task(&id)?.unwrap_or_else(|| Task::new(id.clone()));
-        match merged(&task, &fields, TASK) {
+        match merged(&task, fields, TASK) {
             Ok(task) => fold.put_task(Task { phase_id: phase.cloned().or(task.phase_id), ..task }),
             Err(why) => {
                 fold.note(FIELD_INVALID, format!("task {id}: {why}"));
@@ -272,7 +317,7 @@ fn tasks<S: Source>(fold: &mut Fold<'_, S>, value: &Value, phase: Option<&PhaseI
 fn agents<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
     each(fold, value, &["agent_id", "id"], read_id::<AgentId>, |fold, id, fields| {
         let agent: &mut Agent = fold.load_agent(&id)?;
-        match fields.map(|fields| merged(agent, &fields, AGENT)) {
+        match fields.map(|fields| merged(agent, fields, AGENT)) {
             None => drop(fold.state.agents.remove(&id)),
             Some(Ok(merged)) => *agent = merged,
             Some(Err(why)) => fold.note(FIELD_INVALID, format!("agent {id}: {why}")),
@@ -302,7 +347,7 @@ pub(super) fn allocation<S: Source>(fold: &mut Fold<'_, S>, part: &mut Allocatio
         .filter(|(key, _)| !["allocation_id", "id", "workflow_id"].contains(&key.as_str()))
         .map(own)
         .collect();
-    match merged(part, &fields, ALLOCATION) {
+    match merged(part, fields, ALLOCATION) {
         Ok(merged) => *part = merged,
         Err(why) => fold.note(FIELD_INVALID, format!("allocation {}: {why}", part.allocation_id)),
     }
@@ -411,7 +456,7 @@ fn whole<S: Source, I, T: DeserializeOwned>(
     for (id, part) in value.as_object().into_iter().flatten() {
         let part = match part {
             Value::Null => Ok(None),
-            part => serde_json::from_value::<T>(part.clone()).map(Some).map_err(|error| error.to_string()),
+            part => T::deserialize(part).map(Some).map_err(|error| error.to_string()),
         };
         match (read(&Value::String(id.clone())), part) {
             (Ok(id), Ok(part)) => set(fold, id, part)?,

@@ -78,6 +78,11 @@ impl<K: Eq + Hash + Clone + Ord, V> Table<K, V> {
         self.slots.values().filter_map(|slot| slot.value.as_ref())
     }
 
+    /// The parts that are loaded with their ids, in no order.
+    pub fn into_parts(self) -> impl Iterator<Item = (K, V)> {
+        self.slots.into_iter().filter_map(|(id, slot)| Some((id, slot.value?)))
+    }
+
     /// The parts that are loaded, by their ids.
     pub fn sorted(&self) -> Vec<(&K, &V)> {
         let parts = self.slots.iter().filter_map(|(id, slot)| Some((id, slot.value.as_ref()?)));

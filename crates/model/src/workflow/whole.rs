@@ -27,6 +27,19 @@ pub struct Whole {
     pub allocations: BTreeMap<AllocationId, Allocation>,
 }
 
+impl From<State> for Whole {
+    /// Of a state whose parts are all loaded, without a copy.
+    fn from(state: State) -> Self {
+        Self {
+            head: state.head,
+            phases: state.phases.into_parts().collect(),
+            tasks: state.tasks.into_parts().collect(),
+            agents: state.agents.into_parts().collect(),
+            allocations: state.allocations.into_parts().collect(),
+        }
+    }
+}
+
 impl Whole {
     /// A workflow that nothing is known of.
     pub fn new(workflow_id: WorkflowId) -> Self {
@@ -61,15 +74,31 @@ impl Whole {
         }
     }
 
+    /// The same without a copy.
+    pub fn into_state(self) -> State {
+        State {
+            head: self.head,
+            phases: self.phases.into_iter().collect(),
+            tasks: self.tasks.into_iter().collect(),
+            agents: self.agents.into_iter().collect(),
+            allocations: self.allocations.into_iter().collect(),
+        }
+    }
+
+    /// How far the workflow is in percent, see [`State::progress`].
+    pub fn progress(&self) -> f64 {
+        State::loaded(self.head.clone(), self.phases.values().cloned()).progress()
+    }
+
     /// What a `WORKFLOW_STATE_UPDATED` must say to make this state like another; `None` where they are alike but for
     /// version and time. Parts that this one has and the other has not are `null` in it.
     pub fn difference(&self, goal: &Self) -> Option<Map<String, Value>> {
         let mut replace = Map::new();
         // Tasks first: a phase goes when no task is in it any more.
-        put(&mut replace, "tasks", changed(&self.tasks, &goal.tasks, |task| task));
-        put(&mut replace, "phases", changed(&self.phases, &goal.phases, uncounted));
-        put(&mut replace, "agents", changed(&self.agents, &goal.agents, |agent| agent));
-        put(&mut replace, "allocations", changed(&self.allocations, &goal.allocations, |share| share));
+        put(&mut replace, "tasks", changed(&self.tasks, &goal.tasks, PartialEq::eq));
+        put(&mut replace, "phases", changed(&self.phases, &goal.phases, same_but_for_counts));
+        put(&mut replace, "agents", changed(&self.agents, &goal.agents, PartialEq::eq));
+        put(&mut replace, "allocations", changed(&self.allocations, &goal.allocations, PartialEq::eq));
         if timeless(&self.head) != timeless(&goal.head) {
             replace.insert("head".to_owned(), to_value(&goal.head));
         }
@@ -108,8 +137,9 @@ fn table<K: Ord + Clone + Eq + std::hash::Hash, V: Clone>(parts: &BTreeMap<K, V>
 }
 
 /// Counts follow from tasks: a phase is not another one because of them.
-pub(super) fn uncounted(phase: Phase) -> Phase {
-    Phase { counts: TaskCounts::default(), ..phase }
+pub(super) fn same_but_for_counts(one: &Phase, other: &Phase) -> bool {
+    let bare = |phase: &Phase| Phase { counts: TaskCounts::default(), ..phase.clone() };
+    one == other || bare(one) == bare(other)
 }
 
 /// A head without what every event and every recovery changes, and without what follows from tasks.
@@ -118,13 +148,13 @@ fn timeless(head: &Head) -> Head {
     Head { state_version: 0, updated_at: None, recovery: None, tasks_known: 0, counts, ..head.clone() }
 }
 
-fn changed<K: Ord + ToString, V: Clone + PartialEq + Serialize>(
+fn changed<K: Ord + ToString, V: Serialize>(
     from: &BTreeMap<K, V>,
     to: &BTreeMap<K, V>,
-    bare: impl Fn(V) -> V,
+    is_same: impl Fn(&V, &V) -> bool,
 ) -> Map<String, Value> {
     let gone = from.keys().filter(|id| !to.contains_key(id)).map(|id| (id.to_string(), Value::Null));
-    let is_new = |id: &K, part: &V| from.get(id).is_none_or(|old| bare(old.clone()) != bare(part.clone()));
+    let is_new = |id: &K, part: &V| from.get(id).is_none_or(|old| !is_same(old, part));
     let news = to.iter().filter(|(id, part)| is_new(id, part)).map(|(id, part)| (id.to_string(), to_value(part)));
     gone.chain(news).collect()
 }

@@ -102,7 +102,8 @@ fn what_cannot_be_is_said_and_what_ended_stays() {
             "TRANSITION_REFUSED",
             "EVENT_FIELD_MISSING",
             "EVENT_FIELD_MISSING",
-            "EVENT_FIELD_MISSING"
+            "EVENT_FIELD_MISSING",
+            "TRANSITION_ODD"
         ]
     );
     assert_eq!(state.head.status, WorkflowStatus::Completed);

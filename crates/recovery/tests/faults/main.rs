@@ -10,6 +10,7 @@
 mod ground;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use wfr_model::recovery::RecoveryStatus;
@@ -38,6 +39,8 @@ fn ground() -> (Ground, State, State) {
     tree.symlink("link", b"a");
     tree.write("mode", b"mode");
     tree.set_mode("mode", 0o600);
+    tree.write("pair", b"new pair");
+    std::fs::hard_link(tree.at("pair"), tree.at("sub/twin")).unwrap();
     tree.set_mode("", 0o750);
     let new = ground.capture();
     tree.set_mode("", 0o700);
@@ -50,6 +53,10 @@ fn ground() -> (Ground, State, State) {
     tree.symlink("link", b"sub");
     tree.set_mode("mode", 0o644);
     tree.write("only/old", b"goes");
+    for name in ["pair", "sub/twin"] {
+        tree.remove(name);
+        tree.write(name, b"old and apart");
+    }
     let old = ground.capture();
     (ground, old, new)
 }
@@ -242,4 +249,53 @@ fn a_process_may_die_after_any_step() {
         }
         assert!(deaths > 8, "only {deaths} deaths");
     }
+}
+
+#[test]
+fn a_process_may_die_while_what_was_taken_back_is_tidied_up() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut old_ones, mut new_ones) = (0, 0);
+    for number in 0.. {
+        let (ground, old, new) = ground();
+        let store = ground.store();
+        let abort = AtomicBool::new(false);
+        // Before the last step it gives up; from the call with that number on, none does anything any more.
+        let give_up = |done: usize, all: usize| {
+            if done + 1 == all {
+                abort.store(true, Ordering::Relaxed);
+                faults::arm(number, EIO, true);
+            }
+        };
+        let environment = Environment { abort: &abort, ..ground.environment(&store, &give_up) };
+        let committed = ground.prepare(&environment, &ground.plan(&old, &new), &new).unwrap();
+        let mut displaced = run(&ground, &environment, committed);
+        let (_, fired) = faults::disarm();
+        if fired.is_none() {
+            break;
+        }
+        displaced += ground.settle(false).iter().map(|outcome| outcome.report.displaced.len()).sum::<usize>();
+        let context = format!("dead from call {number} on");
+        match assert_one_of(&ground, &old, &new, &context) {
+            "old" => old_ones += 1,
+            _ => new_ones += 1,
+        }
+        assert_clean(&ground, displaced, &context);
+    }
+    assert!(old_ones > 5 && new_ones > 5, "{old_ones} were taken back, {new_ones} completed");
+}
+
+#[test]
+fn a_disk_on_which_nothing_can_be_renamed_any_more_leaves_the_old_tree() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (ground, old, new) = ground();
+    let store = ground.store();
+    let environment = ground.environment(&store, &|_, _| {});
+    let committed = ground.prepare(&environment, &ground.plan(&old, &new), &new).unwrap();
+    faults::arm_all("rename", 0, EIO);
+    let outcome = committed.run(&environment).unwrap();
+    committed.finish(ground.tree.path(), outcome.status).unwrap();
+    faults::disarm();
+    assert_eq!(outcome.status, RecoveryStatus::TakenBack);
+    assert_eq!(assert_one_of(&ground, &old, &new, "no rename"), "old");
+    assert_clean(&ground, outcome.report.displaced.len(), "no rename");
 }

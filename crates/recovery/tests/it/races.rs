@@ -162,12 +162,13 @@ fn an_immutable_file_does_not_wedge_the_store() {
     let (ground, old, new) = two_states(&[("a", "old"), ("b", "old")], &[("a", "new"), ("b", "new")]);
     let file = ground.tree.at("b");
     let chattr = |flag: &str| std::process::Command::new("chattr").arg(flag).arg(&file).output();
+    let store = ground.store();
+    let environment = ground.environment(&store, &|_, _| {});
+    let committed = ground.prepare(&environment, &ground.plan(&old, &new), &new).unwrap();
     if !chattr("+i").is_ok_and(|output| output.status.success()) {
         return wfr_testkit::skip("files cannot be made immutable here");
     }
-    let store = ground.store();
-    let environment = ground.environment(&store, &|_, _| {});
-    let outcome = ground.prepare(&environment, &ground.plan(&old, &new), &new).unwrap().run(&environment);
+    let outcome = committed.run(&environment);
     chattr("-i").unwrap();
     ground.settle(true);
     assert_eq!(outcome.unwrap().status, wfr_model::recovery::RecoveryStatus::TakenBack);

@@ -173,13 +173,13 @@ impl<'s> Worker<'s> {
         if let Some(error) = ScanError::of_process(error) {
             return Err(error);
         }
-        self.skip_for(folder, name, SkipReason::Unreadable, None, Some(error));
+        self.skip_for(folder, name, SkipReason::Unreadable, single_size(folder, name), Some(error));
         self.put(folder, cached, &Fresh::omitted(name, Kind::Unknown));
         Ok(())
     }
 
     fn changed_while_read(&mut self, folder: &mut Folder<'_>, name: &CStr, cached: Option<&Cached<'_>>) {
-        self.skip(folder, name, SkipReason::ChangedWhileRead, None);
+        self.skip(folder, name, SkipReason::ChangedWhileRead, single_size(folder, name));
         self.put(folder, cached, &Fresh::omitted(name, Kind::Unknown));
     }
 
@@ -305,4 +305,10 @@ impl<'s> Worker<'s> {
         self.put(folder, cached, &Fresh { flags, rest: target, ..of });
         Ok(())
     }
+}
+
+/// The size of an entry that is no directory; `None` where it is one, or the system does not say.
+fn single_size(folder: &Folder<'_>, name: &CStr) -> Option<u64> {
+    let stat = stat::at(folder.fd, name, false).ok()?;
+    (stat.kind() != FileType::Directory).then_some(stat.size)
 }

@@ -44,8 +44,8 @@ use wfr_model::{Digest, TreePath};
 pub use cache::StatCache;
 pub use dry::Dry;
 pub use progress::Progress;
-pub use sketch::Sketch;
 pub use rules::{Rules, STAGING_NAME, VIEW_NAMES};
+pub use sketch::Sketch;
 
 use crate::links;
 use crate::object::{ObjectKind, Sink, WriteError};
@@ -210,7 +210,7 @@ fn scan_once(
     let cache_changed = root_meta.is_some() && (!changed.is_empty() || !shared.trusts_names);
     let is_whole = shared.keeps_listings;
     // What was not visited may hold ids that were not asked for since the store lost something.
-    let knows_holdings = shared.store_is_whole || coverage.is_complete();
+    let knows_holdings = shared.store_is_whole || coverage.gaps().next().is_none();
     let mut mounts: Vec<TreePath> = mounts.into_iter().map(|dir| path(dir, None)).collect();
     mounts.sort_unstable();
     Ok(Scan {

@@ -59,15 +59,8 @@ pub struct Trial {
 
 impl Operation {
     /// All operations, in the order of the issue.
-    pub const ALL: [Self; 7] = [
-        Self::Create,
-        Self::Restore,
-        Self::Undo,
-        Self::Rollback,
-        Self::Cleanup,
-        Self::Publish,
-        Self::Repair,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Create, Self::Restore, Self::Undo, Self::Rollback, Self::Cleanup, Self::Publish, Self::Repair];
 
     /// Its name in the table.
     pub fn name(self) -> &'static str {

@@ -88,7 +88,7 @@ pub fn a_state_is_what_its_events_make_of_it(make: Make<'_>) {
     }
     let heads = [&at_once, &one_by_one].map(|catalog| catalog.state(&wf("one")).unwrap().unwrap().head);
     assert_eq!(heads[0], heads[1]);
-    assert_eq!(at_once.mend_state(&wf("one"), None, at(1_000)).unwrap(), (vec![], None));
+    assert_eq!(at_once.mend_state(&wf("one"), &[], None, at(1_000)).unwrap(), (vec![], None));
     assert_eq!(at_once.state(&wf("one")).unwrap().unwrap().head, heads[0]);
     assert_eq!(at_once.parts::<Task>(&wf("one"), PartKind::Task).unwrap().len(), 1);
     assert!(at_once.state(&wf("three")).unwrap().is_none());

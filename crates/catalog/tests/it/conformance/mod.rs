@@ -48,6 +48,7 @@ suite! {
     outbox::{
         messages_stand_behind_the_events_before_them, places_are_kept_and_never_go_back,
         what_is_put_aside_can_be_queued_again, a_request_is_answered_once,
+        what_everybody_has_had_goes_after_a_time,
     },
     packs::{lengths_never_shrink, tombstones_have_generations, packs_are_replaced_in_one_step},
     rebuild::{rows_come_back_marked, names_that_clash_are_numbered, recoveries_come_back},

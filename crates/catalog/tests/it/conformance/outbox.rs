@@ -133,3 +133,23 @@ pub fn a_request_is_answered_once(make: Make<'_>) {
     assert_eq!(answer.message, message("resp_1", Some("req_1")));
     assert_eq!(catalog.messages(9).unwrap(), [answer]);
 }
+
+pub fn what_everybody_has_had_goes_after_a_time(make: Make<'_>) {
+    let catalog = make();
+    story(&catalog);
+    let count = |catalog: &Catalog| catalog.messages(100).unwrap().len();
+    assert_eq!(catalog.prune_messages(at(9), 100).unwrap(), 0, "nobody is subscribed, so nobody has had them");
+    for (name, upto) in [("one", 4), ("other", 2)] {
+        catalog.subscribe(name, Cursor { events_upto: 3, messages_upto: upto }, at(3)).unwrap();
+    }
+    assert_eq!(catalog.prune_messages(at(2), 100).unwrap(), 0, "they are too young");
+    assert_eq!((catalog.prune_messages(at(9), 1).unwrap(), count(&catalog)), (1, 3));
+    assert_eq!(
+        (catalog.prune_messages(at(9), 100).unwrap(), count(&catalog)),
+        (1, 2),
+        "the other has not had the rest"
+    );
+    catalog.add_messages(&[message("m5", None)]).unwrap();
+    let cursor = Cursor { events_upto: 3, messages_upto: 2 };
+    assert_eq!(ids(&catalog.outgoing(cursor, 100).unwrap()), ["m3", "m4", "m5"]);
+}

@@ -221,7 +221,10 @@ pub fn a_hold_and_messages_go_with_a_beginning(make: Make<'_>) {
     assert_eq!(catalog.operations(1).unwrap()[0].operation, op(40, "preempted"));
     assert_eq!(catalog.messages(9).unwrap()[0].message, message("m"));
     catalog.release_holds(&[("workflow:wf".to_owned(), acquired.token), ("none".to_owned(), before)]).unwrap();
-    assert_eq!(catalog.hold("workflow:wf").unwrap(), None);
+    let again = catalog.hold("workflow:wf").unwrap().unwrap();
+    assert_eq!((again.token, again.owner), (before, hub), "what gave way stands again");
+    assert!(catalog.release_hold("workflow:wf", before).unwrap());
+    assert_eq!(catalog.holds().unwrap(), []);
 }
 
 pub fn how_long_recoveries_took(make: Make<'_>) {

@@ -65,7 +65,36 @@ impl<S: Source> Fold<'_, S> {
             }
             return Ok(());
         };
+        self.note_work_after_the_end(listed);
         self.by_type(listed)
+    }
+
+    /// Work of a workflow that has ended is odd; it is recorded all the same, since it may have been reported late.
+    fn note_work_after_the_end(&mut self, listed: EventType) {
+        use EventType::*;
+        let is_work = matches!(
+            listed,
+            PhaseStarted
+                | PhaseCompleted
+                | PhaseFailed
+                | PhaseSkipped
+                | PhaseProgress
+                | TaskAssigned
+                | TaskStarted
+                | TaskCompleted
+                | TaskFailed
+                | TaskTimeout
+                | TaskReassigned
+                | AgentAllocated
+                | ResourceAllocated
+        );
+        let status = self.state.head.status;
+        if is_work && matches!(status, WorkflowStatus::Completed | WorkflowStatus::Cancelled) {
+            self.note(
+                TRANSITION_ODD,
+                format!("the workflow is {}: {} came after its end", status.as_str(), listed.as_str()),
+            );
+        }
     }
 
     fn by_type(&mut self, listed: EventType) -> Result<(), S::Error> {

@@ -19,6 +19,8 @@ const ROUNDS_MAX: usize = 8;
 pub enum Mend {
     /// The state is folded again from its events: what is derived is made anew.
     FoldAgain,
+    /// Events that the log lost come back from checkpoints, and the state is folded again.
+    BringBack,
     /// The state as it is kept is said again in one event, so that it follows from the log whatever the log lost.
     SealLog,
     /// A phase that something names is entered, as one that has not begun.
@@ -140,7 +142,7 @@ pub fn repaired(whole: &Whole, context: Context, strategy: Strategy) -> (Whole, 
 /// Makes a change; `false` where there is nothing to change, or where only who keeps the state can make it.
 pub fn apply(whole: &mut Whole, mend: &Mend) -> bool {
     match mend {
-        Mend::FoldAgain | Mend::SealLog => false,
+        Mend::FoldAgain | Mend::BringBack | Mend::SealLog => false,
         Mend::AddPhase { phase_id } => add_phase(whole, phase_id),
         Mend::FreeAgent { agent_id } => whole.agents.get_mut(agent_id).is_some_and(|agent| {
             let had_task = agent.current_task.take().is_some();

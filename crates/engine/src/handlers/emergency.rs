@@ -1,0 +1,120 @@
+//! `emergency-restore`: back to the newest checkpoint that is whole.
+//!
+//! Owns which one that is. Refuses to know how a recovery runs: that is [`crate::recovery`].
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use wfr_catalog::{CheckpointRow, ListQuery};
+use wfr_model::coverage::SkipReason;
+use wfr_model::recovery::RecoveryKind;
+use wfr_model::{CheckpointId, WorkflowId};
+use wfr_store::Store;
+
+use super::recoveries::{Asked, check_needs, run};
+use super::{known, needed};
+use crate::dependencies::Validated;
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::{EmergencyRestore, ValidationLevel, patience};
+use crate::recovery::Order;
+use crate::response::Success;
+use crate::results::{Recovered, Verdict};
+use crate::session::Session;
+use crate::{manifests, verify};
+
+/// Brings the workspace back to the newest checkpoint that is whole.
+pub fn emergency_restore(session: &mut Session, parameters: EmergencyRestore) -> Result<Success<Recovered>, Failure> {
+    session.with_reserve(|session| try_emergency_restore(session, parameters.clone()))
+}
+
+fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) -> Result<Success<Recovered>, Failure> {
+    let begun = Instant::now();
+    let open = session.open()?;
+    let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
+    let (target, passed_over, checked) = newest_whole(session, &open, &workflow, &parameters)?;
+    let has_holes = !target.complete;
+    let needs = if parameters.skip_validation {
+        Validated::default()
+    } else {
+        let depth = open.config.recovery_configuration.validation_settings.dependency_validation;
+        check_needs(session, &open, &target, depth)?
+    };
+    let order = Order {
+        kind: RecoveryKind::EmergencyRestore,
+        workflow,
+        target,
+        exact_mtime: parameters.exact_mtime,
+        allow_config: parameters.allow_config,
+        whole_tree: parameters.whole_tree,
+        leave: HashSet::new(),
+        undoes: None,
+        selection: None,
+        over_edits: false,
+        functional_check: None,
+        time_limit: None,
+        needs,
+        wait: patience(parameters.wait),
+        parameters: serde_json::to_value(&parameters).unwrap_or_default(),
+    };
+    let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
+    let mut success = run(session, &open, &order, &asked, checked, begun)?;
+    success.result.passed_over = passed_over;
+    if has_holes {
+        let hint = "no checkpoint has all: in this one a directory could not be read, see `kept`; it was left as it is";
+        success = success.with_next_step(hint);
+    }
+    Ok(success)
+}
+
+type Whole = (CheckpointRow, Vec<CheckpointId>, Verdict);
+
+/// Walks back from the newest checkpoint, or from the one named, to one that validates. Where none is complete, the newest
+/// will do in which nothing is missing but what could not be read: a restore leaves that alone.
+fn newest_whole(
+    session: &Session,
+    open: &Open,
+    workflow: &WorkflowId,
+    parameters: &EmergencyRestore,
+) -> Result<Whole, Failure> {
+    let query = ListQuery { workflow: Some(workflow.clone()), descending: true, ..ListQuery::default() };
+    let mut candidates = open.catalog.list(&query)?;
+    if let Some(reference) = &parameters.checkpoint {
+        let first = open.catalog.resolve(Some(workflow), reference)?;
+        candidates.retain(|row| row.seq <= first.seq);
+    }
+    let (mut passed_over, mut spare) = (Vec::new(), None);
+    let store = open.store()?;
+    let is_whole = |row: &CheckpointRow| -> Result<bool, Failure> {
+        let report = verify::verify(open, &store, row, ValidationLevel::Comprehensive, session)?;
+        open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
+        Ok(report.is_whole())
+    };
+    for row in candidates.into_iter().filter(|row| row.has_files && !row.is_safety()) {
+        if parameters.skip_validation {
+            return Ok((row, passed_over, Verdict::Skipped));
+        }
+        if row.complete && is_whole(&row)? {
+            return Ok((row, passed_over, Verdict::Passed));
+        }
+        passed_over.push(row.checkpoint_id.clone());
+        if spare.is_none() && !row.complete && was_not_cut_off(&store, &row) && is_whole(&row)? {
+            spare = Some(row);
+        }
+        if !parameters.use_latest_valid_checkpoint.0 {
+            break;
+        }
+    }
+    if let Some(row) = spare {
+        passed_over.retain(|id| *id != row.checkpoint_id);
+        return Ok((row, passed_over, Verdict::Passed));
+    }
+    let message = format!("workflow {workflow} has no checkpoint that is whole ({} were looked at)", passed_over.len());
+    Err(Failure::new(Code::NoValidCheckpoint, message))
+}
+
+/// Whether nothing is missing in a checkpoint because of a limit.
+fn was_not_cut_off(store: &Store, row: &CheckpointRow) -> bool {
+    let is_limit = |reason| matches!(reason, SkipReason::Deadline | SkipReason::Quota);
+    manifests::coverage(store, row).is_ok_and(|coverage| !coverage.skips.iter().any(|skip| is_limit(skip.reason)))
+}

@@ -1,0 +1,87 @@
+//! What `doctor` says of the log of events.
+//!
+//! Owns its findings. Refuses to mend: `repair-state` does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wfr_catalog::{EventQuery, EventSeq, Places};
+use wfr_model::WorkflowId;
+use wfr_model::finding::{Finding, Severity};
+
+use super::care::named;
+use crate::error::Failure;
+use crate::missing::{self, Missing};
+use crate::open::Open;
+
+/// Looks at every event's row: whether it can be read, whether one is missing, and whether checkpoints hold it.
+pub(super) fn check(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let mut damaged = BTreeSet::new();
+    open.catalog.each_kept_event(&EventQuery::default(), |row| {
+        damaged.extend(row.err().and_then(|row| row.seq()));
+        Ok(())
+    })?;
+    let missing = missing::look(open, None, &damaged)?;
+    let (of_workflows, others) = by_workflow(&missing);
+    let eventless = open.catalog.eventless_workflows()?;
+    findings.extend(of_workflows.iter().map(|(workflow, count)| come_back(workflow, *count, &eventless)));
+    if others > 0 {
+        let message = format!("events of no workflow are missing: {others}, which checkpoints hold");
+        findings.push(Finding::new("EVENTS_MISSING", Severity::Error, message, REBUILD));
+    }
+    let lost = eventless.iter().filter(|workflow| !of_workflows.contains_key(workflow));
+    findings.extend(lost.map(lost_all));
+    missing.events.iter().for_each(|one| {
+        damaged.remove(&one.seq);
+    });
+    findings.extend(unreadable(&damaged));
+    findings.extend(gone(&missing.gone));
+    Ok(())
+}
+
+const REBUILD: &str = "run `wfr doctor --rebuild-catalog`: it reads them again from the packs";
+
+/// How many events of each workflow can come back, and how many that are of none.
+fn by_workflow(missing: &Missing) -> (BTreeMap<&WorkflowId, u64>, u64) {
+    let (mut counts, mut others) = (BTreeMap::new(), 0);
+    for one in &missing.events {
+        match &one.event.workflow_id {
+            Some(workflow) => *counts.entry(workflow).or_default() += 1,
+            None => others += 1,
+        }
+    }
+    (counts, others)
+}
+
+fn come_back(workflow: &WorkflowId, count: u64, eventless: &[WorkflowId]) -> Finding {
+    let all = if eventless.contains(workflow) { "all events" } else { "events" };
+    let message = format!("{all} of workflow `{workflow}` are missing: checkpoints hold {count} of them");
+    Finding::new("EVENTS_MISSING", Severity::Error, message, format!("run `wfr repair-state {workflow}`"))
+}
+
+fn lost_all(workflow: &WorkflowId) -> Finding {
+    let message = format!("events of workflow `{workflow}` are missing: checkpoints have its state, no event is there");
+    let fix =
+        format!("`wfr restore {workflow} CHECKPOINT` brings a checkpoint's state back, `wfr import` an archive's log");
+    Finding::new("EVENTS_LOST", Severity::Warning, message, fix)
+}
+
+/// Events that cannot be read and that no checkpoint holds.
+fn unreadable(damaged: &BTreeSet<EventSeq>) -> Option<Finding> {
+    let names: Vec<String> = damaged.iter().map(|seq| format!("events/{}", seq.0)).collect();
+    let message = format!("events that cannot be read: {} ({} in all)", named(&names), names.len());
+    let fix = "`wfr validate-state WORKFLOW` says whether the state outlived them";
+    (!names.is_empty()).then(|| Finding::new("EVENT_DAMAGED", Severity::Warning, message, fix))
+}
+
+/// Places of the log that have no event and that no checkpoint covers.
+fn gone(places: &[Places]) -> Option<Finding> {
+    let name = |gap: &Places| match (gap.start().0, gap.end().0) {
+        (start, end) if start == end => format!("{start}"),
+        (start, end) => format!("{start} to {end}"),
+    };
+    let names: Vec<String> = places.iter().map(name).collect();
+    let count: i64 = places.iter().map(|gap| gap.end().0 - gap.start().0 + 1).sum();
+    let message = format!("the log has no events at {}: {count} in all, and no checkpoint holds them", named(&names));
+    let fix = "`wfr validate-state WORKFLOW --validation-depth comprehensive` says whether its state outlived them";
+    (!names.is_empty()).then(|| Finding::new("EVENTS_GAP", Severity::Warning, message, fix))
+}

@@ -1,0 +1,94 @@
+//! Events that the log has lost and that checkpoints hold: each seals those since the one before.
+//!
+//! Owns finding them. Refuses to put any back: see [`crate::soundness`] and `repair-state`.
+
+use std::collections::BTreeSet;
+
+use wfr_catalog::{EventSeq, Places, RecoveredEvent};
+use wfr_model::WorkflowId;
+use wfr_model::event::SealedEvent;
+
+use crate::error::Failure;
+use crate::open::Open;
+use crate::state;
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Missing {
+    /// Events that can come back, in the order of their places.
+    pub events: Vec<RecoveredEvent>,
+    /// Places that no seal covers, or one that cannot be read.
+    pub gone: Vec<Places>,
+}
+
+/// Looks for the events of a workflow, or of all, at places that have none any more or one that cannot be read. Where
+/// there is no such place no seal is read.
+pub fn look(open: &Open, workflow: Option<&WorkflowId>, damaged: &BTreeSet<EventSeq>) -> Result<Missing, Failure> {
+    let gaps = open.catalog.event_gaps()?;
+    let mut missing = Missing { events: vec![], gone: gaps.clone() };
+    if gaps.is_empty() && damaged.is_empty() {
+        return Ok(missing);
+    }
+    let store = open.store()?;
+    let (mut before, mut held) = (EventSeq(0), BTreeSet::new());
+    for seal in open.catalog.seals()? {
+        let meets = |gap: &Places| *gap.end() > before && *gap.start() <= seal.upto;
+        let covers = |seq: &EventSeq| before < *seq && *seq <= seal.upto;
+        if gaps.iter().any(meets) || damaged.iter().any(covers) {
+            // One that cannot be read holds nothing.
+            for sealed in state::unseal(&store, &seal.object).into_iter().flatten() {
+                let seq = EventSeq(sealed.seq);
+                let is_gap = is_in(&gaps, seq);
+                held.extend(is_gap.then_some(seq));
+                let is_asked = workflow.is_none() || sealed.event.workflow_id.as_ref() == workflow;
+                // One that was sent again has another place now.
+                let is_lost = damaged.contains(&seq) || is_gap && !open.catalog.has_event(&sealed.event.event_id)?;
+                if is_asked && is_lost {
+                    missing.events.push(recovered(sealed));
+                }
+            }
+        }
+        before = seal.upto;
+    }
+    missing.gone = gaps.iter().flat_map(|gap| without(gap, &held)).collect();
+    Ok(missing)
+}
+
+fn is_in(gaps: &[Places], seq: EventSeq) -> bool {
+    let at = gaps.partition_point(|gap| *gap.end() < seq);
+    gaps.get(at).is_some_and(|gap| gap.contains(&seq))
+}
+
+/// What is left of a gap.
+fn without(gap: &Places, held: &BTreeSet<EventSeq>) -> Vec<Places> {
+    let (mut left, mut next) = (Vec::new(), *gap.start());
+    for seq in held.range(gap.clone()) {
+        left.push(next..=EventSeq(seq.0 - 1));
+        next = EventSeq(seq.0 + 1);
+    }
+    left.push(next..=*gap.end());
+    left.retain(|part| !part.is_empty());
+    left
+}
+
+/// An event as a seal holds it.
+pub fn recovered(sealed: SealedEvent) -> RecoveredEvent {
+    RecoveredEvent { seq: EventSeq(sealed.seq), recorded_at: sealed.recorded_at, event: sealed.event }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_taken_out_of_a_gap() {
+        let gap = EventSeq(3)..=EventSeq(6);
+        let left = |held: &[i64]| {
+            let held = held.iter().map(|seq| EventSeq(*seq)).collect();
+            without(&gap, &held).iter().map(|part| (part.start().0, part.end().0)).collect::<Vec<_>>()
+        };
+        assert_eq!((left(&[]), left(&[2, 7])), (vec![(3, 6)], vec![(3, 6)]));
+        assert_eq!((left(&[4]), left(&[3, 6])), (vec![(3, 3), (5, 6)], vec![(4, 5)]));
+        assert_eq!(left(&[3, 4, 5, 6]), []);
+    }
+}
