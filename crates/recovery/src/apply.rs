@@ -2,7 +2,7 @@
 //!
 //! Owns the order of a recovery and what a failure leads to. Refuses to plan and to record: the caller does.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use wfr_model::change::Segment;
 use wfr_model::entry::Node;
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, Step};
 use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepEnd, StepReport};
@@ -170,7 +169,7 @@ pub enum PrepareError {
 
 /// A recovery past its commit point: it will be finished or taken back, by this process or by a later one.
 pub struct Committed {
-    redo: Redo,
+    pub(crate) redo: Redo,
     journal: PathBuf,
 }
 
@@ -251,7 +250,7 @@ pub fn denials(root: &Path, plan: &Plan) -> io::Result<Vec<Conflict>> {
     let mut steps = ordered(&plan.steps);
     break_outside_links(&root, &mut steps)?;
     let denied = permissions::denied(&root, plan.root, &steps)?.into_iter();
-    let conflict = |(path, why): permissions::Denial| Conflict::new(&path, DENIED, &why);
+    let conflict = |(path, why): permissions::Denial| Conflict::new(&path, DENIED, why);
     Ok(denied.map(conflict).collect())
 }
 
@@ -398,17 +397,6 @@ impl Committed {
         &self.redo.head.recovery
     }
 
-    /// What it did to each path that ended as planned: what was there, and what is there now.
-    pub fn effects(&self, report: &ApplyReport) -> Vec<Segment> {
-        let done: BTreeSet<&TreePath> = report.changed.iter().map(|step| &step.path).collect();
-        let mut found: BTreeMap<&TreePath, Segment> = BTreeMap::new();
-        for step in self.redo.steps.iter().filter(|step| done.contains(&step.path)) {
-            let first = || Segment { path: step.path.clone(), before: step.before.clone(), after: None };
-            found.entry(&step.path).or_insert_with(first).after.clone_from(&step.after);
-        }
-        found.into_values().collect()
-    }
-
     /// The workspace that it was prepared for.
     pub fn root(&self) -> PathBuf {
         let bytes = wfr_model::path::unescape(&self.redo.head.root).unwrap_or_default();
@@ -479,11 +467,6 @@ impl Committed {
             .collect();
         let status = if stuck.is_empty() { RecoveryStatus::TakenBack } else { RecoveryStatus::Partial };
         Ok(Outcome { status, report, reason: None })
-    }
-
-    /// What the steps put in place, by device and inode.
-    fn ours(&self) -> HashSet<(u64, u64)> {
-        self.redo.steps.iter().filter_map(|step| step.staged).collect()
     }
 
     /// Notes that the way is back. Where that cannot be written all is tidied up all the same, since the tree is as it was: it

@@ -11,6 +11,7 @@ pub mod apply;
 mod beneath;
 pub mod checkout;
 mod displaced;
+mod effects;
 mod fresh;
 mod guard;
 pub mod leftovers;

@@ -44,8 +44,8 @@ impl PathChain {
     /// Whether a change is taken back at this path, as of another change or now.
     pub fn is_cancelled(&self, change: ChangeSeq, as_of: Option<ChangeSeq>) -> bool {
         let counts = |by: ChangeSeq| as_of.is_none_or(|limit| by <= limit);
-        let words = self.words.iter().filter(|(of, by, _)| *of == change && counts(*by));
-        words.last().is_some_and(|(_, _, cancelled)| *cancelled)
+        let mut words = self.words.iter().filter(|(of, by, _)| *of == change && counts(*by));
+        words.next_back().is_some_and(|(_, _, cancelled)| *cancelled)
     }
 }
 

@@ -242,16 +242,7 @@ fn run(
         deadline,
         on_step: &step,
     };
-    let options = Options {
-        recovery: id.clone(),
-        on_failure: OnFailure::TakeBack,
-        with_owner: with_owner(),
-        links: match &planned.links {
-            Some(links) => links.clone(),
-            None => links::of(store, order.target.hard_links.as_ref())?,
-        },
-    };
-    let committed = match apply::prepare(&environment, plan, options) {
+    let committed = match apply::prepare(&environment, plan, options(store, order, planned, &id)?) {
         Ok(committed) => committed,
         Err(error) => {
             record::end(session, open, (&record, &announced), &Ending::aborted(error.to_string()))?;
@@ -289,6 +280,19 @@ fn run(
         ended.functional = Some(passed);
     }
     Ok(ended)
+}
+
+/// How a plan is applied.
+fn options(store: &Store, order: &Order, planned: &Planned, id: &RecoveryId) -> Result<Options, Failure> {
+    Ok(Options {
+        recovery: id.clone(),
+        on_failure: OnFailure::TakeBack,
+        with_owner: with_owner(),
+        links: match &planned.links {
+            Some(links) => links.clone(),
+            None => links::of(store, order.target.hard_links.as_ref())?,
+        },
+    })
 }
 
 /// How an outcome is recorded.
