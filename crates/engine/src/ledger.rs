@@ -122,6 +122,27 @@ impl<'o> Veil<'o> {
         TreePath::from_bytes(&bytes).map_err(|error| damaged(&error.to_string()))
     }
 
+    /// A declared path as the catalog keeps it, as text.
+    pub fn declared(&self, path: &TreePath) -> Result<String, Failure> {
+        let PathKey { key, sealed } = self.path(path)?;
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Ok(sealed.map_or_else(|| path.to_string(), |sealed| format!("{}.{}", hex(&key), hex(&sealed))))
+    }
+
+    /// The declared path that the catalog keeps.
+    fn of_declared(&self, text: &str) -> Result<TreePath, Failure> {
+        if self.open.cipher().is_none() {
+            return text.parse().map_err(|_| damaged("a declared path is none"));
+        }
+        let bytes = |hex: &str| -> Option<Vec<u8>> {
+            let pair = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+            (0..hex.len()).step_by(2).map(pair).collect()
+        };
+        let parts = text.split_once('.').and_then(|(key, sealed)| Some((bytes(key)?, bytes(sealed)?)));
+        let (key, sealed) = parts.ok_or_else(|| damaged("a declared path is none"))?;
+        self.shown(&PathKey { key, sealed: Some(sealed) })
+    }
+
     /// An entry as the catalog keeps it.
     pub fn entry(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
         let bytes = encode(&Part::Leaf(vec![entry.clone()]));
@@ -335,8 +356,8 @@ fn found(
 
 /// Gives each segment to whom it belongs. Those of nobody in particular get changes of their own.
 fn attribute(open: &Open, opened: &[ChangeRow], segments: Vec<Segment>, point: &mut NewPoint) -> Result<(), Failure> {
-    let candidates: Vec<Opened> = opened.iter().map(|row| as_opened(row, opened)).collect::<Result<_, _>>()?;
     let veil = Veil::of(open)?;
+    let candidates: Vec<Opened> = opened.iter().map(|row| as_opened(&veil, row, opened)).collect::<Result<_, _>>()?;
     let mut made: BTreeMap<Owner, ChangeId> = BTreeMap::new();
     for segment in segments {
         let owner = owner(&segment.path, &candidates);
@@ -375,13 +396,13 @@ pub fn new_segment(
     })
 }
 
-fn as_opened(row: &ChangeRow, opened: &[ChangeRow]) -> Result<Opened, Failure> {
+fn as_opened(veil: &Veil<'_>, row: &ChangeRow, opened: &[ChangeRow]) -> Result<Opened, Failure> {
     let parent = row.parent.and_then(|parent| opened.iter().find(|other| other.seq == parent));
-    let declared: Result<Vec<TreePath>, _> = row.declared.iter().map(|path| path.parse()).collect();
+    let declared: Result<Vec<TreePath>, _> = row.declared.iter().map(|text| veil.of_declared(text)).collect();
     Ok(Opened {
         change_id: row.change.change_id.clone(),
         author: row.change.author.clone(),
-        declared: declared.map_err(|_| damaged("a declared path is none"))?,
+        declared: declared?,
         parent: parent.map(|row| row.change.change_id.clone()),
     })
 }

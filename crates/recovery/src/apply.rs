@@ -205,7 +205,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     {
         return Err(PrepareError::Denied { path, why });
     }
-    let lifted = to_lift(&root, &steps).map_err(failed)?;
+    let lifted = permissions::to_lift(&root, &steps).map_err(failed)?;
     let roots = mounts.into_roots();
     room::check(environment.objects, &root, &roots, &steps)?;
     let manner = Manner { exact_mtime: plan.exact_mtime, with_owner: options.with_owner };
@@ -322,25 +322,6 @@ fn break_outside_links(root: &OwnedFd, steps: &mut [RedoStep]) -> io::Result<()>
         }
     }
     Ok(())
-}
-
-/// Directories that must be made writable for an unprivileged process, with the modes they get back.
-fn to_lift(root: &OwnedFd, steps: &[RedoStep]) -> io::Result<Vec<(TreePath, u32)>> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(vec![]);
-    }
-    let parents: BTreeSet<TreePath> =
-        steps.iter().filter(|step| step.action != Action::SetMeta).filter_map(|step| step.path.parent()).collect();
-    let mut lifted = Vec::new();
-    for path in parents {
-        if let Ok(dir) = beneath::directory(root, &path) {
-            let slot = beneath::look_at(&dir)?;
-            if slot.mode & 0o300 != 0o300 {
-                lifted.push((path, slot.mode));
-            }
-        }
-    }
-    Ok(lifted)
 }
 
 /// A mount in messages.

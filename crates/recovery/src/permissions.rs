@@ -2,6 +2,7 @@
 //!
 //! Owns the rules of the system for names, modes and times of files that belong to others, or that nobody may change. Refuses to change anything.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -78,4 +79,23 @@ fn why_denied(parent: &OwnedFd, step: &RedoStep) -> io::Result<Option<&'static s
     }
     let is_sticky = dir.mode & STICKY != 0;
     Ok((is_sticky && is_others).then_some("it belongs to another user, in a directory where only owners rename"))
+}
+
+/// Directories that must be made writable for an unprivileged process, with the modes they get back.
+pub(crate) fn to_lift(root: &OwnedFd, steps: &[RedoStep]) -> io::Result<Vec<(TreePath, u32)>> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(vec![]);
+    }
+    let parents: BTreeSet<TreePath> =
+        steps.iter().filter(|step| step.action != Action::SetMeta).filter_map(|step| step.path.parent()).collect();
+    let mut lifted = Vec::new();
+    for path in parents {
+        if let Ok(dir) = beneath::directory(root, &path) {
+            let slot = beneath::look_at(&dir)?;
+            if slot.mode & 0o300 != 0o300 {
+                lifted.push((path, slot.mode));
+            }
+        }
+    }
+    Ok(lifted)
 }

@@ -294,7 +294,15 @@ fn a_sealed_store_keeps_its_ledger_to_itself() {
     world.variables.push(("WFR_PASSPHRASE_FILE", key));
     world.ok(&["init", "--encrypt"]);
     world.checkpoint("base");
-    world.work("a", || world.put("work/SECRETNAME.txt", "a"));
+    let token = world.begin("a", &["--paths", "work"]);
+    world.put("work/SECRETNAME.txt", "a");
+    world.end(&token);
+    let named = world.begin("c", &["--paths", "work/SECRETDECLARED.txt"]);
+    world.end(&named);
+    for file in ["catalog.db", "catalog.db-wal"] {
+        let bytes = fs::read(world.vault().join(file)).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"SECRET"), "{file} tells a name");
+    }
     world.work("b", || world.put("work/of_b.txt", "b"));
     world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
     assert!(!world.has("work/SECRETNAME.txt") && world.has("work/of_b.txt"));

@@ -48,7 +48,7 @@ fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succ
     }
     let author = parameters.author();
     let turn = ledger::turn_between_recoveries(session, open)?;
-    let declared: Vec<String> = parameters.paths.0.iter().map(ToString::to_string).collect();
+    let declared = declared(open, parameters)?;
     let change = ledger::announced(author, !declared.is_empty(), parameters.note.clone(), session.now());
     let id = change.change_id.clone();
     let point = ledger::look(session, open, &turn, parameters.workflow.as_ref(), |point, opened| {
@@ -59,6 +59,12 @@ fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succ
     let done =
         ChangeDone { token: Some(id.clone()), change_id: id.clone(), paths: vec![], others: others(&point, &id)? };
     Ok(success(done, parameters))
+}
+
+/// The paths that are named, as the catalog keeps them.
+fn declared(open: &Open, parameters: &ChangeWork) -> Result<Vec<String>, Failure> {
+    let veil = Veil::of(open)?;
+    parameters.paths.0.iter().map(|path| veil.declared(path)).collect()
 }
 
 fn success(done: ChangeDone, parameters: &ChangeWork) -> Success<ChangeDone> {
@@ -127,7 +133,7 @@ fn record(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Suc
         // Who is left without a path had none.
         let segments = &point.segments;
         point.changes.retain(|new| segments.iter().any(|segment| segment.change == new.change.change_id));
-        let declared = parameters.paths.0.iter().map(ToString::to_string).collect();
+        let declared = declared(open, parameters)?;
         point.changes.push(NewChange { change, declared, parent: None });
         Ok(())
     })?;
