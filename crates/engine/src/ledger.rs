@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::Ordering;
 
+use rustix::event::{Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use wfr_capture::attribute::{Opened, Owner, owner};
@@ -50,6 +51,9 @@ const DECLARED: f64 = 0.98;
 /// The same of one that named the path while others could write anywhere.
 const LIKELY: f64 = 0.7;
 
+/// Time between two tries for the turn.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+
 /// The right to look: nobody else does until it is dropped.
 pub struct Turn {
     _lock: File,
@@ -60,12 +64,13 @@ pub fn turn(session: &Session, open: &Open) -> Result<Turn, Failure> {
     let place = open.vault.dir().join("ledger.lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&place)?;
     loop {
-        match flock(&file, FlockOperation::LockExclusive) {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(Turn { _lock: file }),
-            Err(Errno::INTR) if session.abort.load(Ordering::Relaxed) => {
+            Err(Errno::WOULDBLOCK | Errno::INTR) if session.abort.load(Ordering::Relaxed) => {
                 return Err(Failure::new(Code::Interrupted, "interrupted while another process looks at the tree"));
             }
-            Err(Errno::INTR) => {}
+            // Nobody tells of a lock that is given back; a signal ends the wait early.
+            Err(Errno::WOULDBLOCK | Errno::INTR) => drop(poll(&mut [], Some(&TICK))),
             Err(error) => return Err(std::io::Error::from(error).into()),
         }
     }

@@ -90,7 +90,9 @@ pub struct Rebuilt {
     pub events: u64,
     /// Changes of the ledger that came back, with what they did. Those since the last checkpoint are in no pack.
     pub changes: u64,
-    /// Objects with events or changes that are lost or damaged.
+    /// Objects with changes that are lost or damaged, or that belong to another store's ledger.
+    pub ledgers_lost: u64,
+    /// Objects with events that are lost or damaged.
     pub seals_lost: u64,
     /// What was in the old catalog and is in no pack; `None` where it could not be read.
     pub unsealed: Option<Unsealed>,
@@ -156,8 +158,17 @@ pub fn rebuild(
     let incomplete = gone.len() as u64;
     let lost = lost.into_values().collect();
     let checkpoints = ordered.len() as u64 - incomplete;
-    let seals_lost = seals_lost + ledgers_lost;
-    Ok(Rebuilt { checkpoints, incomplete, lost, put_aside, events, changes: changes_back, seals_lost, unsealed })
+    Ok(Rebuilt {
+        checkpoints,
+        incomplete,
+        lost,
+        put_aside,
+        events,
+        changes: changes_back,
+        seals_lost,
+        ledgers_lost,
+        unsealed,
+    })
 }
 
 /// Brings the events back that the checkpoints' seals hold. Returns how many came, and how many seals cannot be read:

@@ -38,6 +38,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     let mut findings = Vec::new();
     findings.extend(rebuilt.as_ref().and_then(lost));
     findings.extend(rebuilt.as_ref().and_then(seals_lost));
+    findings.extend(rebuilt.as_ref().and_then(ledgers_lost));
     findings.extend(rebuilt.as_ref().and_then(unsealed_lost));
     configuration(&open, &mut findings);
     catalog(&open, &mut findings)?;
@@ -114,6 +115,15 @@ fn seals_lost(rebuilt: &Rebuilt) -> Option<Finding> {
     let fix =
         "put back the store's packs from a copy and rebuild again, or restore a checkpoint: it holds its own state";
     (count > 0).then(|| Finding::new("EVENTS_LOST", Severity::Critical, message, fix))
+}
+
+/// Changes that a rebuild did not find again.
+fn ledgers_lost(rebuilt: &Rebuilt) -> Option<Finding> {
+    let count = rebuilt.ledgers_lost;
+    let plural = if count == 1 { "" } else { "s" };
+    let message = format!("{count} part{plural} of the ledger cannot be read: whose the work in it was, nothing tells");
+    let fix = "nothing is to be done where the checkpoints came from another store; else put back the store's packs from a copy and rebuild again";
+    (count > 0).then(|| Finding::new("CHANGES_LOST", Severity::Warning, message, fix))
 }
 
 /// What stood in the old catalog alone.

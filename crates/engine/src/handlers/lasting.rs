@@ -371,7 +371,8 @@ fn from_roots(objects: &dyn Objects, roots: &Roots) -> Result<(NewCheckpoint, Ma
     let bytes = objects.get(ObjectKind::Manifest, &id).map_err(|error: ReadError| Failure::from(error))?;
     let manifest: Manifest =
         serde_json::from_slice(&bytes).map_err(|error| damaged(&format!("a manifest is malformed: {error}")))?;
-    let new = NewCheckpoint { seals: vec![], ..NewCheckpoint::of(&manifest, id) };
+    // The ledger of another store is not this one's.
+    let new = NewCheckpoint { seals: vec![], ledger_seal: None, ..NewCheckpoint::of(&manifest, id) };
     if (new.tree, new.hard_links, new.coverage, new.state) != (roots.tree, roots.links, roots.coverage, roots.state) {
         return Err(damaged("a manifest names other objects than the archive's head"));
     }
