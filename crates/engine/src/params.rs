@@ -15,7 +15,10 @@ pub mod states;
 pub mod values;
 pub mod workspace;
 
-pub use changes::{Blame, ChangeAction, ChangeWork, Dependents, Log, Rollback, RollbackScope, Who};
+pub use changes::{
+    Blame, ChangeAction, ChangeWork, ConflictResolution, Dependents, Log, PreservationRules, Preserved, Rollback,
+    RollbackScope, Who,
+};
 pub use checkpoints::{
     Cat, CleanupCheckpoints, CreateCheckpoint, Diff, DiffFormat, Guard, ListCheckpoints, Show, SortBy,
     ValidateCheckpoint, ValidationLevel,

@@ -394,3 +394,36 @@ fn a_lost_catalog_comes_back_with_whose_work_it_was() {
     assert!(world.has("work/mine.txt") && world.has("work/of_c.txt"));
     world.ok(&["doctor"]);
 }
+
+#[test]
+fn what_is_preserved_stays_and_conflicts_go_by_their_rule() {
+    let world = World::with_lines();
+    for (agent, ends) in [("a", true), ("b", false)] {
+        world.ok(&["event", &format!(r#"TASK_STARTED:wf:1:{{"task_id":"{agent}","agent_id":"{agent}"}}"#)]);
+        world.work(agent, || world.put(&format!("work/of_{agent}.txt"), agent));
+        if ends {
+            world.ok(&["event", &format!(r#"TASK_COMPLETED:wf:1:{{"task_id":"{agent}","agent_id":"{agent}"}}"#)]);
+        }
+    }
+    let reference = r#"{"rollback_scope":"full","preserve_components":["completed_phases","successful_tasks"],
+                        "conflict_resolution":"checkpoint_priority","yes":true}"#;
+    world.ok(&["rollback", "wf", reference]);
+    assert!(world.has("work/of_a.txt") && !world.has("work/of_b.txt"));
+    world.work("c", || world.put("work/f.txt", &numbered(&[(3, "by c")])));
+    world.work("d", || world.put("work/f.txt", &numbered(&[(3, "by c and d")])));
+    world.ok(&["rollback", "wf", "--agent", "c", "--yes", "--conflict-resolution", "current_priority"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by c and d")]));
+    world.ok(&["rollback", "wf", "--agent", "c", "--yes", "--conflict-resolution", "checkpoint_priority"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    world.work("e", || world.put("work/of_e.txt", "e"));
+    world.put("work/of_e.txt", "e, and mine");
+    world.refused(&["rollback", "wf", "--agent", "e", "--yes"], 5, "CONFLICTS");
+    world.ok(&[
+        "rollback",
+        "wf",
+        r#"{"agent":"e","preservation_rules":{"preserve_external_changes":false},"yes":true}"#,
+    ]);
+    assert!(!world.has("work/of_e.txt"));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text("work/of_e.txt"), "e, and mine");
+}

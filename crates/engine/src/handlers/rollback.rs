@@ -10,6 +10,7 @@ use std::time::Instant;
 use wfr_catalog::{ChangeFilter, ChangeRow, CheckpointRow, ListQuery, PointSeq};
 use wfr_model::change::Actor;
 use wfr_model::recovery::RecoveryKind;
+use wfr_model::workflow::{PhaseStatus, TaskStatus};
 use wfr_model::{TaskId, TreePath, WorkflowId};
 
 use super::recoveries::{Asked, run};
@@ -17,13 +18,14 @@ use super::{known, needed};
 use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::{Phase, Rollback, RollbackScope, patience};
+use crate::params::{Phase, Preserved, Rollback, RollbackScope, patience};
 use crate::recovery::Order;
 use crate::recovery::selective::{Selection, name_of};
 use crate::recovery::verdicts::{TAKEN, Taken};
 use crate::response::Success;
 use crate::results::{Recovered, Verdict};
 use crate::session::Session;
+use crate::state;
 
 /// Takes chosen work back.
 pub fn rollback(session: &mut Session, parameters: Rollback) -> Result<Success<Recovered>, Failure> {
@@ -92,7 +94,8 @@ fn selection(
     checkpoint: Option<&CheckpointRow>,
 ) -> Result<Selection, Failure> {
     let after = checkpoint.map(|row| point_of(open, row)).transpose()?;
-    let (changes, candidates) = changes(open, workflow, parameters)?;
+    let (mut changes, candidates) = changes(open, workflow, parameters)?;
+    leave_preserved(open, workflow, parameters, &mut changes)?;
     if let Some(row) = changes.iter().find(|row| row.change.ended_at.is_none()) {
         let message = format!("change {} of {} is still open", row.change.change_id, name_of(&row.change));
         return Err(Failure::new(Code::ChangeOpen, message)
@@ -102,6 +105,9 @@ fn selection(
     let did_nothing = !candidates.is_empty() && open.catalog.chains_of(&seqs)?.is_empty();
     if changes.is_empty() || did_nothing {
         return Err(nothing_fits(open, workflow, parameters, &candidates)?);
+    }
+    if !parameters.preserves(Preserved::ExternalChanges) {
+        changes.extend(external(open, &changes)?);
     }
     let tasks: BTreeSet<TaskId> = changes
         .iter()
@@ -116,10 +122,43 @@ fn selection(
         ours: parameters.ours.0.clone(),
         theirs: parameters.theirs.0.clone(),
         resolved: resolved(session, &parameters.resolve.0)?,
+        conflicts: parameters.conflict_resolution,
         partial: parameters.partial,
         dependents: parameters.dependents,
         tasks: if resets { tasks.into_iter().collect() } else { vec![] },
     })
+}
+
+/// Takes out what is to stay: the work of tasks and phases that are completed.
+fn leave_preserved(
+    open: &Open,
+    workflow: &WorkflowId,
+    parameters: &Rollback,
+    changes: &mut Vec<ChangeRow>,
+) -> Result<(), Failure> {
+    let tasks_stay = parameters.preserves(Preserved::SuccessfulTasks);
+    let phases_stay = parameters.preserves(Preserved::CompletedPhases);
+    if !tasks_stay && !phases_stay {
+        return Ok(());
+    }
+    let Some(state) = state::present(&open.catalog, workflow)? else { return Ok(()) };
+    let task_of = |row: &ChangeRow| row.change.author.task_id.as_ref().and_then(|id| state.tasks.get(id));
+    let is_task_done = |row: &ChangeRow| task_of(row).is_some_and(|task| task.status == TaskStatus::Completed);
+    let is_phase_done = |row: &ChangeRow| {
+        let own = row.change.author.phase_id.clone();
+        let phase = own.or_else(|| task_of(row).and_then(|task| task.phase_id.clone()));
+        phase.and_then(|id| state.phases.get(&id)).is_some_and(|phase| phase.status == PhaseStatus::Completed)
+    };
+    changes.retain(|row| !(tasks_stay && is_task_done(row)) && !(phases_stay && is_phase_done(row)));
+    Ok(())
+}
+
+/// What the user and unknown programs did from the first of the changes on.
+fn external(open: &Open, changes: &[ChangeRow]) -> Result<Vec<ChangeRow>, Failure> {
+    let first = changes.iter().map(|row| row.seq).min();
+    let filter = ChangeFilter { actors: vec![Actor::User, Actor::Unknown], ..ChangeFilter::default() };
+    let found = open.catalog.changes(&filter)?;
+    Ok(found.into_iter().filter(|row| Some(row.seq) > first).collect())
 }
 
 /// The point of a checkpoint: from there on the ledger knows what was done.

@@ -144,6 +144,51 @@ pub enum Dependents {
     Stop,
 }
 
+/// What is done where work that stays and work that goes cannot be separated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum ConflictResolution {
+    /// The file becomes what it was before the first of the changes.
+    CheckpointPriority,
+    /// The file stays as it is.
+    CurrentPriority,
+    /// Somebody decides: nothing is done before.
+    #[default]
+    #[serde(alias = "merge_strategy")]
+    ManualReview,
+}
+
+/// Work that stays, though it would be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Preserved {
+    /// That of phases which are completed.
+    CompletedPhases,
+    /// That of tasks which are completed.
+    SuccessfulTasks,
+    /// What the user and unknown programs did: it stays unless `preservation_rules` say otherwise.
+    ExternalChanges,
+    /// How resources are shared out: a rollback leaves that alone.
+    ResourceOptimizations,
+}
+
+/// The reference's `preservation_rules` block.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct PreservationRules {
+    /// Whether the work of completed phases stays.
+    pub preserve_completed_phases: bool,
+    /// Whether the work of completed tasks stays.
+    pub preserve_successful_tasks: bool,
+    /// Whether what the user and unknown programs did stays. `false` takes it back, too, from the first of the changes on.
+    pub preserve_external_changes: On,
+    /// Whether resources stay shared out as they are; a rollback leaves that alone in any case.
+    pub preserve_resource_optimizations: On,
+}
+
 /// Takes the work of one agent, task or phase back, or single changes, and leaves everybody else's.
 ///
 /// Which: `--agent`, `--task`, `--phase`, `--change`, `--since`, and `--file` for some paths only; all that is said must
@@ -178,6 +223,12 @@ pub struct Rollback {
     pub since: Option<Timestamp>,
     /// What becomes of later work of others on the same paths.
     pub dependents: Dependents,
+    /// Work that stays, though it would be taken back.
+    pub preserve_components: OneOrMany<Preserved>,
+    /// The same as a block, with what stays of others.
+    pub preservation_rules: PreservationRules,
+    /// What is done where work that stays and work that goes cannot be separated.
+    pub conflict_resolution: ConflictResolution,
     /// Whether what is clean is done where something else is not.
     pub partial: bool,
     /// Paths at which nothing is taken back.
@@ -206,6 +257,18 @@ pub struct Rollback {
 }
 
 impl Rollback {
+    /// Whether work of some kind stays.
+    pub fn preserves(&self, what: Preserved) -> bool {
+        let rules = &self.preservation_rules;
+        let by_rule = match what {
+            Preserved::CompletedPhases => rules.preserve_completed_phases,
+            Preserved::SuccessfulTasks => rules.preserve_successful_tasks,
+            Preserved::ExternalChanges => rules.preserve_external_changes.0,
+            Preserved::ResourceOptimizations => rules.preserve_resource_optimizations.0,
+        };
+        by_rule || self.preserve_components.0.contains(&what)
+    }
+
     /// Whether it may change files.
     pub fn consent(&self, interactive: bool) -> Consent {
         Consent::of(self.yes, self.apply, interactive)

@@ -25,7 +25,7 @@ use super::verdicts::Taken;
 use crate::error::{Code, Failure};
 use crate::ledger::{self, Veil};
 use crate::open::Open;
-use crate::params::Dependents;
+use crate::params::{ConflictResolution, Dependents};
 
 /// What is to be taken back.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +42,8 @@ pub struct Selection {
     pub theirs: Vec<TreePath>,
     /// Paths that get a content made by hand.
     pub resolved: BTreeMap<TreePath, Vec<u8>>,
+    /// What is done where work cannot be separated.
+    pub conflicts: ConflictResolution,
     /// Whether what is clean is done where something else is not.
     pub partial: bool,
     /// What becomes of later work of others on the same paths.
@@ -310,7 +312,14 @@ impl<'c> Chooser<'c> {
                 self.texts.extend(text);
                 self.wish(path, Some(entry));
             }
-            Outcome::Conflict(conflict) => self.conflict(path, chain, &replayable, &conflict)?,
+            Outcome::Conflict(conflict) => match self.selection.conflicts {
+                ConflictResolution::ManualReview => self.conflict(path, chain, &replayable, &conflict)?,
+                ConflictResolution::CurrentPriority => self.left.push(path.clone()),
+                ConflictResolution::CheckpointPriority => {
+                    self.decided.push(path.clone());
+                    self.wish(path, replayable.version(first).clone());
+                }
+            },
         }
         Ok(())
     }
