@@ -20,8 +20,8 @@ pub fn is_missing(failure: &Failure) -> bool {
 
 /// Shows the plan and asks; the digest of the plan where the answer is yes. What is applied is what was shown.
 pub fn ask(failure: &Failure, global: &Global, abort: &AtomicBool) -> Option<Value> {
-    let digest = digest(failure)?.clone();
-    let plan = failure.result.as_deref().map(render::plan).unwrap_or_default();
+    let digest = digest(failure)?;
+    let plan = failure.result.as_deref().and_then(render::plan).unwrap_or_default();
     let mut err = terminal::err(global.colour);
     let question = format!("{plan}\nApply this plan? [y/N] ");
     err.write_all(question.as_bytes()).and_then(|()| err.flush()).ok()?;
@@ -44,8 +44,8 @@ fn wait_for_line(abort: &AtomicBool) -> Option<()> {
     }
 }
 
-fn digest(failure: &Failure) -> Option<&Value> {
-    failure.result.as_deref()?.pointer("/plan/digest")
+fn digest(failure: &Failure) -> Option<Value> {
+    failure.result.as_deref()?.to_value().pointer("/plan/digest").cloned()
 }
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn only_a_missing_yes_is_asked_for() {
         let plan = json!({"plan": {"digest": "sha256:00"}});
-        let failure = |code| Failure { result: Some(Box::new(plan.clone())), ..Failure::new(code, "x") };
+        let failure = |code| Failure::new(code, "x").with_result(plan.clone());
         assert!(is_missing(&failure(Code::ConsentNeeded)));
         assert!(!is_missing(&failure(Code::Conflicts)));
         assert!(!is_missing(&Failure::new(Code::ConsentNeeded, "x")));

@@ -3,6 +3,7 @@
 //! Owns the exit codes of a command that was not run, as `env` has them. Refuses to watch the command: streams, signals
 //! and terminal are its own.
 
+use std::any::Any;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -32,9 +33,9 @@ pub fn refused(workflow: Option<String>, global: &Global, failure: &Failure) -> 
 
 /// Says what was taken, on standard error, and becomes the command. Comes back only where it cannot be run.
 pub fn run(outcome: Outcome, global: &Global) -> ExitCode {
-    let guarded: Guarded = match serde_json::from_value(outcome.result.to_value()) {
-        Ok(guarded) => guarded,
-        Err(error) => return refused(None, global, &Failure::of(Code::Internal, &error)),
+    let result: &dyn Any = &*outcome.result;
+    let Some(guarded) = result.downcast_ref::<Guarded>() else {
+        return refused(None, global, &Failure::new(Code::Internal, "`guard` gave no command"));
     };
     let words = guarded.command.iter().map(|word| unescape(word).map(OsString::from_vec)).collect::<Option<Vec<_>>>();
     let Some((program, rest)) = words.as_deref().and_then(<[OsString]>::split_first) else {
@@ -44,7 +45,7 @@ pub fn run(outcome: Outcome, global: &Global) -> ExitCode {
     if !global.quiet {
         let workflow = outcome.workflow_id.as_ref().map_or("", |workflow| workflow.as_str());
         // Where it cannot be said, the command is none the worse for it.
-        let _ = terminal::write(&mut terminal::err(global.colour), &said(&guarded, workflow));
+        let _ = terminal::write(&mut terminal::err(global.colour), &said(guarded, workflow));
     }
     let error = Command::new(program).args(rest).exec();
     let message = format!("`{}` cannot be run", visible(&program.to_string_lossy()));

@@ -5,12 +5,14 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
+
+use crate::response::Answer;
 
 /// What sort of failure it is; decides the exit code.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// It was tried and did not succeed, or something is unhealthy.
@@ -64,7 +66,7 @@ impl Kind {
 }
 
 /// How bad a failure is, in the reference's words.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The call was refused; nothing is wrong.
@@ -272,7 +274,7 @@ pub struct Failure {
     /// Other ways on, best first.
     pub recovery_options: Vec<String>,
     /// What was found out before it failed, such as the plan that needs a yes.
-    pub result: Option<Box<Value>>,
+    pub result: Option<Arc<dyn Answer>>,
 }
 
 impl Failure {
@@ -304,9 +306,8 @@ impl Failure {
     }
 
     /// The same with what was found out before.
-    pub fn with_result(self, result: &impl Serialize) -> Self {
-        let result = serde_json::to_value(result).ok();
-        Self { result: result.map(Box::new), ..self }
+    pub fn with_result(self, result: impl Answer) -> Self {
+        Self { result: Some(Arc::new(result)), ..self }
     }
 
     /// What to do next, first thing first, where this operation failed.

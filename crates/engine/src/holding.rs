@@ -120,7 +120,7 @@ pub fn is_alive(owner: &Owner) -> bool {
 /// The failure of whoever finds something held, with what can be done about it.
 pub fn refused(hold: &Hold) -> Failure {
     let error = CatalogError::Held(Box::new(hold.clone()));
-    let failure = Failure::of(Code::Held, &error).with_result(&crate::results::HoldLine::of(hold));
+    let failure = Failure::of(Code::Held, &error).with_result(crate::results::HoldLine::of(hold));
     let release = format!("`wfr release --token {}` ends it, where its owner has given it up", hold.token.0);
     match (&hold.owner.holder, hold.expires_at) {
         (Holder::Process { .. }, _) => {

@@ -184,7 +184,7 @@ fn run(session: &mut Session, operation: &Operation, request: &Request) -> Resul
         kept.fill(&mut result)?;
         match outcome.verdict {
             None => Ok(result),
-            Some(failure) => Err(Failure { result: Some(Box::new(result)), ..failure }),
+            Some(failure) => Err(failure.with_result(result)),
         }
     });
     (session.interactive, session.raw) = (was_interactive, raw);

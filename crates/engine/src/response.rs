@@ -6,7 +6,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::io::{self, BufWriter, Write};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use wfr_model::{Timestamp, WorkflowId};
 
@@ -16,7 +16,7 @@ use crate::error::{Failure, Kind, Severity};
 const WRITE_BYTES: usize = 64 << 10;
 
 /// What an operation changed, in the reference's words. Figures that are not known are `null`, never invented.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Impact {
     /// Tasks whose state changed.
@@ -100,7 +100,7 @@ pub enum Layout {
 pub type Outcome = Success<Box<dyn Answer>>;
 
 /// A result of any type: shown by those who know the type, or as JSON.
-pub trait Answer: Any + Debug {
+pub trait Answer: Any + Debug + Send + Sync {
     /// It as JSON.
     fn to_value(&self) -> Value;
 
@@ -108,9 +108,9 @@ pub trait Answer: Any + Debug {
     fn write(&self, head: Response<()>, layout: Layout, out: &mut dyn Write) -> io::Result<()>;
 }
 
-impl<R: Serialize + Any + Debug> Answer for R {
+impl<R: Serialize + Any + Debug + Send + Sync> Answer for R {
     fn to_value(&self) -> Value {
-        serde_json::to_value(self).expect("results have string keys and finite numbers only")
+        value_of(self)
     }
 
     fn write(&self, head: Response<()>, layout: Layout, out: &mut dyn Write) -> io::Result<()> {
@@ -118,8 +118,19 @@ impl<R: Serialize + Any + Debug> Answer for R {
     }
 }
 
+/// Writes a result as JSON: the one way for all types, since each way costs each of them its own code.
+fn write_compact(result: &impl Serialize, out: &mut dyn Write) -> serde_json::Result<()> {
+    serde_json::to_writer(out, result)
+}
+
+fn value_of(result: &impl Serialize) -> Value {
+    let mut text = Vec::new();
+    let written = write_compact(result, &mut text).and_then(|()| serde_json::from_slice(&text));
+    written.expect("results have string keys and finite numbers only")
+}
+
 /// Whether it went well.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It did; the exit code is 0.
@@ -129,7 +140,7 @@ pub enum Status {
 }
 
 /// The document that an operation answers with. A success has no `error`; an error may have a `result`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, schemars::JsonSchema)]
 pub struct Response<R = Value> {
     /// Whether it went well.
     pub status: Status,
@@ -160,7 +171,7 @@ pub struct Response<R = Value> {
 }
 
 /// What went wrong.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, schemars::JsonSchema)]
 pub struct ErrorBody {
     /// A stable code in capitals.
     pub code: String,
@@ -177,7 +188,7 @@ pub struct ErrorBody {
 }
 
 /// The reference's last resort.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, schemars::JsonSchema)]
 pub struct EmergencyContact {
     /// Whether wfr has no way on by itself.
     pub manual_intervention_required: bool,
@@ -265,8 +276,9 @@ impl<R> Response<R> {
     {
         let mut buffered = BufWriter::with_capacity(WRITE_BYTES, out);
         match layout {
-            Layout::Indented => serde_json::to_writer_pretty(&mut buffered, self)?,
-            Layout::Compact => serde_json::to_writer(&mut buffered, self)?,
+            // For people, who read no long lists: all types are written out in one way only.
+            Layout::Indented => write!(buffered, "{:#}", value_of(self))?,
+            Layout::Compact => write_compact(self, &mut buffered)?,
         }
         buffered.write_all(b"\n")?;
         buffered.flush()
@@ -281,7 +293,10 @@ impl<R> Response<R> {
 impl Response {
     /// The answer of an operation that failed, with what it had found out before.
     pub fn of_failure(operation: &str, workflow_id: Option<String>, failure: &Failure, now: Timestamp) -> Self {
-        Self { result: failure.result.as_deref().cloned(), ..Self::failed(operation, workflow_id, failure, now) }
+        Self {
+            result: failure.result.as_deref().map(Answer::to_value),
+            ..Self::failed(operation, workflow_id, failure, now)
+        }
     }
 }
 

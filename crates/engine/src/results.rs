@@ -42,6 +42,13 @@ pub use workspace::{
     ImportedWorkflow, Initialised, MetadataWritten, OperationSchemas, Schemas, Text,
 };
 
+/// What goes with a refusal: the plan that nobody has agreed to, or that something stands in the way of.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Refused<P> {
+    /// The plan.
+    pub plan: P,
+}
+
 /// What a check said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -17,10 +17,9 @@ mod workspace;
 
 use std::any::Any;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wfr_engine::response::{Answer, Response};
-use wfr_engine::results::Text;
+use wfr_engine::results::{Refused, Text};
 use wfr_model::Timestamp;
 
 use crate::answer::pretty;
@@ -51,19 +50,17 @@ pub fn news(operation: &str, piece: &dyn Answer) -> String {
 }
 
 /// What was found out before an operation failed.
-pub fn before_failure(operation: &str, result: &Value) -> String {
-    if result.get("plan").is_some_and(Value::is_object) { plan(result) } else { result_of(operation, result) }
+pub fn before_failure(operation: &str, result: &dyn Answer) -> String {
+    plan(result).unwrap_or_else(|| result_of(operation, result))
 }
 
-/// A result with a plan, as the plan alone.
-pub fn plan(result: &Value) -> String {
-    let plan = &result["plan"];
-    // A plan of a state has no steps for files.
-    match (plan.get("steps"), plan.get("fold_again")) {
-        (Some(_), _) => view(plan, recoveries::plan),
-        (None, Some(_)) => view(plan, states::repair_plan),
-        (None, None) => view(plan, states::merge_plan),
-    }
+/// A refused plan, as the plan alone; `None` for anything else.
+pub fn plan(result: &dyn Answer) -> Option<String> {
+    let any: &dyn Any = result;
+    let of_files = || any.downcast_ref().map(|refused: &Refused<_>| recoveries::plan(&refused.plan));
+    let of_repair = || any.downcast_ref().map(|refused: &Refused<_>| states::repair_plan(&refused.plan));
+    let of_merge = || any.downcast_ref().map(|refused: &Refused<_>| states::merge_plan(&refused.plan));
+    of_files().or_else(of_repair).or_else(of_merge)
 }
 
 fn result_of(operation: &str, result: &dyn Answer) -> String {
@@ -116,15 +113,10 @@ fn result_of(operation: &str, result: &dyn Answer) -> String {
     }
 }
 
-/// The view of a typed result, be it as it is or as JSON. One that does not fit its type is shown as it is, not left
-/// out.
-fn view<R: DeserializeOwned + Any>(result: &dyn Answer, view: impl Fn(&R) -> String) -> String {
+/// The view of a result. One of another type is shown as it is, not left out.
+fn view<R: Any>(result: &dyn Answer, view: impl Fn(&R) -> String) -> String {
     let any: &dyn Any = result;
-    if let Some(typed) = any.downcast_ref() {
-        return view(typed);
-    }
-    let read = any.downcast_ref::<Value>().and_then(|value| R::deserialize(value).ok());
-    read.map_or_else(|| visible_document(result), |typed| view(&typed))
+    any.downcast_ref().map_or_else(|| visible_document(result), view)
 }
 
 fn visible_document(result: &dyn Answer) -> String {

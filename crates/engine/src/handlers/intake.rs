@@ -53,7 +53,7 @@ pub fn event(session: &mut Session, parameters: RecordEvent) -> Result<Success<E
     tally.result.checkpoints.extend(wishes.grant(session, &open));
     if let Err(failure) = ended {
         let failure = if is_stream { how_far(failure, &tally.result) } else { failure };
-        return Err(failure.with_result(&tally.result));
+        return Err(failure.with_result(tally.result));
     }
     let verdict = tally.verdict();
     let workflow = tally.result.events.last().and_then(|line| line.event.workflow_id.clone());

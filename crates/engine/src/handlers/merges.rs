@@ -69,10 +69,10 @@ pub(super) fn merge(session: &mut Session, parameters: MergeStates) -> Result<Su
         return Ok(Success::new(result).about(&target));
     }
     if whole.is_unsettled() {
-        return Err(unsettled(&result));
+        return Err(unsettled(result));
     }
     let consent = Consent::of(parameters.yes, parameters.apply, session.interactive);
-    agreed(consent, &result.plan.digest, change.is_some(), &json!({"plan": &result.plan}))?;
+    agreed(consent, &result.plan.digest, change.is_some(), &result.plan)?;
     if let Some(change) = change {
         recovery::finish_unfinished(session, &open)?;
         let event = update(session, &target, change, "merge")?;
@@ -90,7 +90,7 @@ pub(super) fn merge(session: &mut Session, parameters: MergeStates) -> Result<Su
     })
 }
 
-fn unsettled(result: &StateMerge) -> Failure {
+fn unsettled(result: StateMerge) -> Failure {
     let open = result.plan.conflicts.iter().filter(|conflict| conflict.winner.is_none()).count();
     let plural = if open == 1 { "" } else { "s" };
     let failure = Failure::new(Code::Conflicts, format!("{open} conflict{plural} need a decision: nothing was merged"));

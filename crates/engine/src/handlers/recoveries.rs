@@ -111,7 +111,7 @@ pub(super) fn check_needs(
     if depth == DependencyValidation::Strict && needs.verdict == Verdict::Failed {
         let missing = needs.findings.iter().find(|finding| finding.severity > Severity::Info);
         let message = missing.map(|finding| finding.message.clone()).unwrap_or_default();
-        return Err(Failure::new(Code::DependencyMissing, message).with_result(&json!({"findings": needs.findings})));
+        return Err(Failure::new(Code::DependencyMissing, message).with_result(json!({"findings": needs.findings})));
     }
     Ok(needs)
 }

@@ -16,8 +16,8 @@ use crate::error::{Code, Failure};
 use crate::exchange::event_id;
 use crate::open::Open;
 use crate::params::{Consent, RepairState, ValidationLevel};
-use crate::response::{Impact, Success};
-use crate::results::{LostRow, RepairPlan, StateRepair, Verdict};
+use crate::response::{Answer, Impact, Success};
+use crate::results::{LostRow, Refused, RepairPlan, StateRepair, Verdict};
 use crate::scanning::Effort;
 use crate::session::Session;
 use crate::soundness::{self, Mending, Sight};
@@ -46,7 +46,8 @@ pub(super) fn repair(session: &mut Session, parameters: RepairState) -> Result<S
     }
     // What is only derived is made anew without a question.
     let changes = mending.change.is_some();
-    check_consent(&parameters, session.interactive, &result.plan.digest, changes, &json!({"plan": &result.plan}))?;
+    let consent = Consent::of(parameters.yes, parameters.apply, session.interactive);
+    agreed(consent, &result.plan.digest, changes, &result.plan)?;
     if !mending.is_empty() {
         apply(session, &open, &parameters, &sight, &mending, &mut result)?;
     }
@@ -92,30 +93,24 @@ fn planned(workflow: &WorkflowId, sight: &Sight, mending: &Mending) -> Result<Re
 }
 
 /// Refuses a plan that nobody has agreed to; the plan goes with the refusal.
-fn check_consent(
-    parameters: &RepairState,
-    interactive: bool,
-    digest: &Digest,
-    changes: bool,
-    shown: &Value,
-) -> Result<(), Failure> {
-    agreed(Consent::of(parameters.yes, parameters.apply, interactive), digest, changes, shown)
-}
-
-/// The same for any plan of a state.
-pub(super) fn agreed(consent: Consent, digest: &Digest, changes: bool, shown: &Value) -> Result<(), Failure> {
+pub(super) fn agreed<P>(consent: Consent, digest: &Digest, changes: bool, plan: &P) -> Result<(), Failure>
+where
+    Refused<P>: Answer,
+    P: Clone,
+{
+    let refused = || Refused { plan: plan.clone() };
     match consent {
         Consent::Yes => Ok(()),
         Consent::Digest(asked) if asked == *digest => Ok(()),
         Consent::Digest(_) => {
             let message = "the state is not as it was when the plan was made";
-            Err(Failure::new(Code::StalePlan, message).with_result(shown))
+            Err(Failure::new(Code::StalePlan, message).with_result(refused()))
         }
         Consent::Ask | Consent::None if !changes => Ok(()),
         Consent::Ask | Consent::None => {
             let hint = format!("look at the plan, then add `--yes`, or `--apply {digest}`");
             let message = "the plan changes the state and nobody has agreed to it";
-            Err(Failure::new(Code::ConsentNeeded, message).with_hint(hint).with_result(shown))
+            Err(Failure::new(Code::ConsentNeeded, message).with_hint(hint).with_result(refused()))
         }
     }
 }

@@ -23,7 +23,7 @@ use super::{Order, selective, tree_of, with_owner};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::Consent;
-use crate::results::{MovedHead, StateChanges};
+use crate::results::{MovedHead, PlanResult, Refused, StateChanges};
 use crate::scanning::{self, Effort};
 use crate::session::Session;
 use crate::{ledger, links, manifests, repositories};
@@ -405,19 +405,19 @@ pub fn check_consent(planned: &Planned, consent: Consent) -> Result<(), Failure>
             let state = if planned.state.is_some() { ", sets the workflow's state" } else { "" };
             let message = format!("the plan has {steps} step{plural}{state} and nobody has agreed to it");
             let hint = format!("look at the plan, then add `--yes`, or `--apply {}`", planned.digest());
-            Err(Failure::new(Code::ConsentNeeded, message).with_hint(hint).with_result(&refused(planned)))
+            Err(Failure::new(Code::ConsentNeeded, message).with_hint(hint).with_result(refused(planned)))
         }
     }
 }
 
 /// What goes with a refusal: the plan.
-fn refused(planned: &Planned) -> serde_json::Value {
-    serde_json::json!({"plan": crate::handlers::recoveries::plan_result(planned)})
+fn refused(planned: &Planned) -> Refused<PlanResult> {
+    Refused { plan: crate::handlers::recoveries::plan_result(planned) }
 }
 
 /// The tree is not the one that the digest's plan was made for.
 fn stale(planned: &Planned) -> Failure {
-    Failure::new(Code::StalePlan, "the tree changed after the plan was made").with_result(&refused(planned))
+    Failure::new(Code::StalePlan, "the tree changed after the plan was made").with_result(refused(planned))
 }
 
 /// Refuses a plan with conflicts.
@@ -432,7 +432,7 @@ fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
         () => Code::Conflicts,
     };
     let message = format!("`{}`: {} ({} in all)", first.path, first.message, conflicts.len());
-    let failure = Failure::new(code, message).with_result(&refused(planned));
+    let failure = Failure::new(code, message).with_result(refused(planned));
     Err(match code {
         Code::PermissionDenied => {
             failure.with_hint("mend that, or run it as the owner of the files, or restore beside with `--to DIR`")
@@ -446,7 +446,7 @@ fn check_others(planned: &Planned, order: &Order) -> Result<(), Failure> {
     match planned.blast_radius.first() {
         Some(first) if !order.whole_tree && order.selection.is_none() && !planned.is_empty() => {
             Err(Failure::new(Code::OthersActive, format!("{first}: a full restore would take their work back too"))
-                .with_result(&refused(planned)))
+                .with_result(refused(planned)))
         }
         _ => Ok(()),
     }

@@ -3,7 +3,7 @@
 //! Owns their field names. Refuses to compute them.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wfr_model::checkpoint::{CheckpointType, FileCounts, Manifest, Summary, Trigger, VerificationStatus};
 use wfr_model::coverage::{Skip, SkipSum};
 use wfr_model::entry::Kind;
@@ -15,7 +15,7 @@ use super::Verdict;
 use crate::params::{DiffFormat, ValidationLevel};
 
 /// What a checkpoint does not cover.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct CoverageResult {
     /// Sums by reason.
     pub skipped: Vec<SkipSum>,
@@ -26,7 +26,7 @@ pub struct CoverageResult {
 }
 
 /// Result of `create-checkpoint`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CheckpointCreated {
     /// Its id.
     pub checkpoint_id: CheckpointId,
@@ -57,7 +57,7 @@ pub struct CheckpointCreated {
 }
 
 /// One line of a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CheckpointLine {
     /// What every list shows.
     #[serde(flatten)]
@@ -68,7 +68,7 @@ pub struct CheckpointLine {
 }
 
 /// The metadata of a line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LineMetadata {
     /// Bytes that it added to the store.
     pub size_bytes: u64,
@@ -85,7 +85,7 @@ pub struct LineMetadata {
 }
 
 /// Result of `guard`, before the command is run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Guarded {
     /// The checkpoint's id; `null` where the configuration wants none.
     pub checkpoint_id: Option<CheckpointId>,
@@ -98,7 +98,7 @@ pub struct Guarded {
 }
 
 /// Result of `list-checkpoints`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CheckpointList {
     /// The checkpoints, in the order asked for.
     pub checkpoints: Vec<CheckpointLine>,
@@ -107,7 +107,7 @@ pub struct CheckpointList {
 }
 
 /// One path of a checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Listed {
     /// Where.
     pub path: TreePath,
@@ -117,7 +117,7 @@ pub struct Listed {
 }
 
 /// Result of `show`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CheckpointShown {
     /// The manifest.
     pub checkpoint: Manifest,
@@ -133,7 +133,7 @@ pub struct CheckpointShown {
 }
 
 /// How a file's bytes are written in JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// As they are.
@@ -143,7 +143,7 @@ pub enum Encoding {
 }
 
 /// Result of `cat`. Without `--json` the bytes alone are written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FileContent {
     /// The checkpoint.
     pub checkpoint_id: CheckpointId,
@@ -162,7 +162,7 @@ pub struct FileContent {
 }
 
 /// What happened to a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     /// It is new.
@@ -178,7 +178,7 @@ pub enum ChangeKind {
 }
 
 /// One path that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Change {
     /// Where.
     pub path: TreePath,
@@ -209,7 +209,7 @@ pub struct Change {
 }
 
 /// One side of a comparison.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Side {
     /// The checkpoint; `null` for the tree as it is now.
     pub checkpoint_id: Option<CheckpointId>,
@@ -220,7 +220,7 @@ pub struct Side {
 }
 
 /// Result of `diff`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Differences {
     /// What is compared from.
     pub from: Side,
@@ -233,7 +233,7 @@ pub struct Differences {
 }
 
 /// One object that is damaged or missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Damage {
     /// The object.
     pub object: Digest,
@@ -248,7 +248,7 @@ pub struct Damage {
 }
 
 /// Result of `validate-checkpoint`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Validation {
     /// Which.
     pub checkpoint_id: CheckpointId,
@@ -283,7 +283,7 @@ pub struct Validation {
 }
 
 /// Result of `cleanup-checkpoints`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Cleanup {
     /// Whether nothing was removed, just looked at.
     pub dry_run: bool,
@@ -304,7 +304,7 @@ pub struct Cleanup {
 }
 
 /// A checkpoint that a recovery needs so that it can be undone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Pin {
     /// Which.
     pub checkpoint_id: CheckpointId,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use wfr_catalog::{Hold, Holder};
 use wfr_model::coordination::Caps;
@@ -17,7 +17,7 @@ use super::PolicyCheckpoint;
 pub use wfr_model::message::Response as Answered;
 
 /// One sink.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SinkLine {
     /// Its name.
     pub name: String,
@@ -44,7 +44,7 @@ pub struct SinkLine {
 }
 
 /// An item that was put aside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LetterLine {
     /// Whose.
     pub sink: String,
@@ -61,7 +61,7 @@ pub struct LetterLine {
 }
 
 /// Result of `outbox`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct OutboxView {
     /// The sinks.
     pub sinks: Vec<SinkLine>,
@@ -70,7 +70,7 @@ pub struct OutboxView {
 }
 
 /// Result of `upkeep`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct UpkeepDone {
     /// Whether it ran; not where another one does.
     pub ran: bool,
@@ -83,7 +83,7 @@ pub struct UpkeepDone {
 }
 
 /// A hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HoldLine {
     /// What is held: `workspace`, or `workflow:NAME`.
     pub key: String,
@@ -130,7 +130,7 @@ impl HoldLine {
 }
 
 /// Result of `hold-resources`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HoldPlaced {
     /// The hold.
     pub hold: HoldLine,
@@ -141,7 +141,7 @@ pub struct HoldPlaced {
 }
 
 /// A share of resources that is out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct AllocationLine {
     /// Whose.
     pub workflow_id: WorkflowId,
@@ -160,7 +160,7 @@ pub struct AllocationLine {
 }
 
 /// Result of `release`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Released {
     /// Holds that ended.
     pub holds: Vec<HoldLine>,
@@ -169,7 +169,7 @@ pub struct Released {
 }
 
 /// Something in the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConflictLine {
     /// `HELD`, or `CAP_EXCEEDED`.
     pub code: String,
@@ -182,14 +182,14 @@ pub struct ConflictLine {
 }
 
 /// Result of `check-conflicts`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Conflicting {
     /// What stands in the way.
     pub conflicts: Vec<ConflictLine>,
 }
 
 /// Result of `allocate`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Allotted {
     /// The share's id; `null` where nothing was given.
     pub allocation_id: Option<AllocationId>,
@@ -210,7 +210,7 @@ pub struct Allotted {
 }
 
 /// Result of `holds`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct HoldList {
     /// Holds.
     pub holds: Vec<HoldLine>,
@@ -219,7 +219,7 @@ pub struct HoldList {
 }
 
 /// Result of `recovery-status-update`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StatusTaken {
     /// The event that it became; `null` where nothing was new.
     pub event_id: Option<EventId>,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Number, Value};
 use wfr_model::finding::Finding;
 use wfr_model::workflow::{AgentStatus, PhaseStatus, TaskCounts, TaskStatus, WorkflowStatus};
@@ -15,7 +15,7 @@ use wfr_model::{AgentId, CheckpointId, PhaseId, TaskId, Timestamp, WorkflowId};
 use super::intake::EventLine;
 
 /// Result of `status`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StatusShown {
     /// The protocol's document.
     pub workflow_status: StatusDocument,
@@ -36,7 +36,7 @@ pub struct StatusShown {
 }
 
 /// How a workflow stands, in the fields of the protocol's `workflow_status`, and its last checkpoint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StatusDocument {
     /// Which.
     pub workflow_id: WorkflowId,
@@ -65,7 +65,7 @@ pub struct StatusDocument {
 }
 
 /// The phase that began last.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CurrentPhase {
     /// Which.
     pub id: PhaseId,
@@ -84,7 +84,7 @@ pub struct CurrentPhase {
 }
 
 /// One agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct AgentLine {
     /// Which.
     pub id: AgentId,
@@ -99,7 +99,7 @@ pub struct AgentLine {
 }
 
 /// What is used of the machine.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct Resources {
     /// Of its processors.
     pub cpu_percent: Option<Number>,
@@ -110,7 +110,7 @@ pub struct Resources {
 }
 
 /// A checkpoint, in short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastCheckpoint {
     /// Its id.
     pub checkpoint_id: CheckpointId,
@@ -121,7 +121,7 @@ pub struct LastCheckpoint {
 }
 
 /// One phase.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PhaseLine {
     /// Which.
     pub id: PhaseId,
@@ -136,7 +136,7 @@ pub struct PhaseLine {
 }
 
 /// One task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TaskLine {
     /// Which.
     pub id: TaskId,
@@ -151,7 +151,7 @@ pub struct TaskLine {
 }
 
 /// Result of `events`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct EventList {
     /// The events, in their order.
     pub events: Vec<EventLine>,
@@ -160,7 +160,7 @@ pub struct EventList {
 }
 
 /// One workflow.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct WorkflowLine {
     /// Which.
     pub workflow_id: WorkflowId,
@@ -181,14 +181,14 @@ pub struct WorkflowLine {
 }
 
 /// Result of `workflows`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct WorkflowList {
     /// The workflows, in the order in which they were heard of.
     pub workflows: Vec<WorkflowLine>,
 }
 
 /// Result of `graph`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct GraphShown {
     /// The resolver's document.
     pub dependency_graph: DependencyGraph,
@@ -199,7 +199,7 @@ pub struct GraphShown {
 }
 
 /// What waits for what.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct DependencyGraph {
     /// Of which workflow.
     pub workflow_id: WorkflowId,
@@ -212,7 +212,7 @@ pub struct DependencyGraph {
 }
 
 /// A task or a phase.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct GraphNode {
     /// `phase` or `task`.
     #[serde(rename = "type")]
@@ -234,7 +234,7 @@ pub struct GraphNode {
 }
 
 /// What a node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeKind {
     /// A phase.
@@ -244,7 +244,7 @@ pub enum NodeKind {
 }
 
 /// One dependency.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GraphEdge {
     /// What must end first.
     pub from: String,
@@ -260,7 +260,7 @@ pub struct GraphEdge {
 }
 
 /// What is needed from outside, sorted.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct ExternalDependencies {
     /// Services, as `host:port`.
     pub services: Vec<Value>,

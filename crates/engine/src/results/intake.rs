@@ -3,14 +3,14 @@
 //! Owns their field names. Refuses to compute them.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use wfr_model::checkpoint::Trigger;
 use wfr_model::workflow::fold::Anomaly;
 use wfr_model::{CheckpointId, Event, EventId, FailureId, Timestamp, WorkflowId};
 
 /// An event with its place in the order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct EventLine {
     /// Its place in the vault's order.
     pub seq: i64,
@@ -24,7 +24,7 @@ pub struct EventLine {
 }
 
 /// What is odd about an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct OddEvent {
     /// Which event.
     pub event_id: EventId,
@@ -35,7 +35,7 @@ pub struct OddEvent {
 }
 
 /// A message that cannot be recorded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RefusedMessage {
     /// Its line, or its place in a JSON list, from 1.
     pub line: u64,
@@ -44,7 +44,7 @@ pub struct RefusedMessage {
 }
 
 /// A message that changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct IgnoredMessage {
     /// Its line, or its place in a JSON list, from 1.
     pub line: u64,
@@ -53,7 +53,7 @@ pub struct IgnoredMessage {
 }
 
 /// Result of `event`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct EventsRecorded {
     /// Events that are recorded now.
     pub recorded: u64,
@@ -84,7 +84,7 @@ pub struct EventsRecorded {
 }
 
 /// A checkpoint that the configuration's policy asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PolicyCheckpoint {
     /// Whose.
     pub workflow_id: WorkflowId,
@@ -101,7 +101,7 @@ pub struct PolicyCheckpoint {
 }
 
 /// Result of `handle-error`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ErrorHandled {
     /// The failure's id, by which it can be analysed.
     pub failure_id: FailureId,
@@ -116,7 +116,7 @@ pub struct ErrorHandled {
 }
 
 /// Result of `initialize`, `update-state` and `record-metrics`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StateUpdated {
     /// Whether the workflow had a state before.
     pub existed: bool,
@@ -133,7 +133,7 @@ pub struct StateUpdated {
 }
 
 /// Result of `get-state`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StateShown {
     /// The version of the state.
     pub state_version: u64,

@@ -3,7 +3,7 @@
 //! Owns their field names. Refuses to compute them.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict, Kept, RootChange, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
@@ -12,7 +12,7 @@ use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, TreePath, WorkflowI
 use super::{HoldLine, Verdict};
 
 /// How many parts of a workflow's state a recovery changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct StateChanges {
     /// Whether the workflow's own fields change.
@@ -28,7 +28,7 @@ pub struct StateChanges {
 }
 
 /// A plan in JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PlanResult {
     /// By which `--apply` names it.
     pub digest: Digest,
@@ -58,7 +58,7 @@ pub struct PlanResult {
 }
 
 /// A git repository whose HEAD is not where it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MovedHead {
     /// Its directory; empty for the root.
     pub path: TreePath,
@@ -73,7 +73,7 @@ pub struct MovedHead {
 }
 
 /// The reference's checks of a restoration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct ValidationResults {
     /// The checkpoint before, and the tree after.
@@ -87,7 +87,7 @@ pub struct ValidationResults {
 }
 
 /// Result of `restore`, `emergency-restore` and `undo`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Recovered {
     /// Whether the tree is now as it should be; `false` for a plan that was only shown.
     pub recovery_successful: bool,
@@ -139,7 +139,7 @@ pub struct Recovered {
 }
 
 /// One line of the audit trail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RecoveryLine {
     /// Its id.
     pub recovery_id: RecoveryId,
@@ -201,14 +201,14 @@ impl RecoveryLine {
 }
 
 /// Result of `recoveries`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RecoveryList {
     /// Recoveries, newest first.
     pub recoveries: Vec<RecoveryLine>,
 }
 
 /// One recovery that `resume` ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ResumedRecovery {
     /// Which.
     pub recovery_id: RecoveryId,
@@ -225,7 +225,7 @@ pub struct ResumedRecovery {
 }
 
 /// Result of `resume`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Resumed {
     /// Recoveries that were completed or taken back now.
     pub resumed: Vec<ResumedRecovery>,

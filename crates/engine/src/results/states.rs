@@ -3,7 +3,7 @@
 //! Owns their field names. Refuses to compute them.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wfr_model::workflow::merge::{ConflictResolution, MergeConflict, MergeStrategy};
 use wfr_model::workflow::validate::StateFinding;
 use wfr_model::workflow::validate::mend::Strategy;
@@ -14,7 +14,7 @@ use crate::dependencies::Probed;
 use crate::params::ValidationLevel;
 
 /// What each check of a state said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct StateChecks {
     /// What is kept is what the events give. At `basic` depth only the rows are looked at.
     pub checksum: Verdict,
@@ -33,7 +33,7 @@ pub struct StateChecks {
 }
 
 /// How large the state is, and how long the validation took.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct StateFigures {
     /// Milliseconds that the validation took.
     pub duration_ms: u64,
@@ -52,7 +52,7 @@ pub struct StateFigures {
 }
 
 /// Result of `validate-state`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StateValidation {
     /// Which workflow.
     pub workflow_id: WorkflowId,
@@ -75,7 +75,7 @@ pub struct StateValidation {
 }
 
 /// Something that cannot be brought back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LostRow {
     /// Where: `events/17`, `tasks/t1`.
     pub place: String,
@@ -86,7 +86,7 @@ pub struct LostRow {
 }
 
 /// The plan of a repair.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RepairPlan {
     /// By which it can be applied.
     pub digest: Digest,
@@ -105,7 +105,7 @@ pub struct RepairPlan {
 }
 
 /// Result of `repair-state`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StateRepair {
     /// Which workflow.
     pub workflow_id: WorkflowId,
@@ -128,7 +128,7 @@ pub struct StateRepair {
 }
 
 /// The plan of a merge.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct MergePlan {
     /// By which it can be applied.
     pub digest: Digest,
@@ -143,7 +143,7 @@ pub struct MergePlan {
 }
 
 /// Result of `merge-states`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StateMerge {
     /// The workflow that becomes the merged one.
     pub workflow_id: WorkflowId,

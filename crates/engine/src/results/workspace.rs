@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use wfr_model::finding::Finding;
 use wfr_model::{CheckpointId, Digest, WorkflowId};
 
 /// Result of `init`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Initialised {
     /// The workspace's root.
     pub workspace: String,
@@ -31,7 +31,7 @@ pub struct Initialised {
 }
 
 /// One key of the configuration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ConfigKey {
     /// Its whole name, with dots.
     pub key: String,
@@ -44,7 +44,7 @@ pub struct ConfigKey {
 }
 
 /// Result of `config`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ConfigView {
     /// The file.
     pub file: String,
@@ -55,7 +55,7 @@ pub struct ConfigView {
 }
 
 /// Result of `backup-state`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Backup {
     /// The archive's file.
     pub path: String,
@@ -80,7 +80,7 @@ pub struct Backup {
 }
 
 /// What became of a workflow that was imported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Became {
     /// It is new.
@@ -92,7 +92,7 @@ pub enum Became {
 }
 
 /// A workflow of a hub or of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ImportedWorkflow {
     /// Which.
     pub workflow_id: WorkflowId,
@@ -113,7 +113,7 @@ pub struct ImportedWorkflow {
 }
 
 /// A part of a document that was passed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct IgnoredPart {
     /// Where: a file, with its line where it has one.
     pub place: String,
@@ -122,7 +122,7 @@ pub struct IgnoredPart {
 }
 
 /// Result of `import`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Imported {
     /// The file or directory.
     pub path: String,
@@ -147,7 +147,7 @@ pub struct Imported {
 }
 
 /// Result of `export`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Exported {
     /// Which workflow.
     pub workflow_id: WorkflowId,
@@ -164,7 +164,7 @@ pub struct Exported {
 }
 
 /// Result of `metadata`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MetadataWritten {
     /// The files, below the workspace's root.
     pub files: Vec<String>,
@@ -173,7 +173,7 @@ pub struct MetadataWritten {
 }
 
 /// What one mount's file system can do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FileSystemReport {
     /// Where it is mounted below the workspace; `.` for the root.
     pub path: String,
@@ -188,7 +188,7 @@ pub struct FileSystemReport {
 }
 
 /// Result of `doctor`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Diagnosis {
     /// Whether nothing needs to be done.
     pub healthy: bool,
@@ -209,7 +209,7 @@ pub struct Diagnosis {
 }
 
 /// The schemas of one operation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct OperationSchemas {
     /// The JSON Schema of its parameters.
     pub parameters: Value,
@@ -218,7 +218,7 @@ pub struct OperationSchemas {
 }
 
 /// Result of `schema`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Schemas {
     /// Those of the operation that was named.
@@ -228,7 +228,7 @@ pub enum Schemas {
 }
 
 /// Result of operations that write text.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Text {
     /// The text; empty where it went into files.
     pub text: String,
