@@ -3,13 +3,13 @@
 //! Owns their field names. Refuses to compute them.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wfr_model::change::{Actor, Author, Change, Effect};
 use wfr_model::plan::EntrySummary;
 use wfr_model::{ChangeId, Timestamp, TreePath};
 
 /// What was done to a path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PathChange {
     /// Where.
     pub path: TreePath,
@@ -27,7 +27,7 @@ pub struct PathChange {
 }
 
 /// Result of `change`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ChangeDone {
     /// What `end` takes; only where a change began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ pub struct ChangeDone {
 }
 
 /// What was found and belongs to others.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct OthersPaths {
     /// Their change.
     pub change_id: ChangeId,
@@ -55,7 +55,7 @@ pub struct OthersPaths {
 }
 
 /// One change of the ledger.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ChangeLine {
     /// It.
     #[serde(flatten)]
@@ -69,14 +69,14 @@ pub struct ChangeLine {
 }
 
 /// Result of `log`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ChangeLog {
     /// The changes, newest first.
     pub changes: Vec<ChangeLine>,
 }
 
 /// Lines of a file that came with one change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct BlamedLines {
     /// The first of them, from 1.
     pub first_line: u64,
@@ -94,7 +94,7 @@ pub struct BlamedLines {
 }
 
 /// Result of `blame`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Blamed {
     /// The file.
     pub path: TreePath,
@@ -103,7 +103,7 @@ pub struct Blamed {
 }
 
 /// Result of `who`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PathHistory {
     /// The path.
     pub path: TreePath,
