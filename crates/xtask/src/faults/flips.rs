@@ -14,7 +14,7 @@ use wfr_testkit::{Prng, Snapshot};
 
 use super::Plan;
 use super::tally::{Run, Tally};
-use super::world::{World, said};
+use super::world::{World, of_users, said};
 
 /// Trials of each kind in the short run.
 const SHORT: usize = 40;
@@ -190,7 +190,7 @@ fn judge(world: &World, base: &Snapshot) -> Result<(), String> {
             return Err(format!("{what} crashed: {outcome}"));
         }
     }
-    let lines = base.clone().without_dir_mtimes().differences(&Snapshot::of(&out).without_dir_mtimes());
+    let lines = base.clone().without_dir_mtimes().differences(&of_users(&out).without_dir_mtimes());
     let wrong: Vec<_> = lines.iter().filter(|line| !line.ends_with("-> absent")).collect();
     if !wrong.is_empty() && restored.is_ok() || wrong.iter().any(|line| line.contains("File(")) {
         return Err(format!("restore ({restored}) gave wrong bytes: {wrong:?}"));

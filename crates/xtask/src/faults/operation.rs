@@ -295,9 +295,7 @@ impl Trial {
 /// may lack what could not be read, and nothing else.
 fn not_held(wanted: &Snapshot, held: Snapshot, complete: bool) -> Vec<String> {
     let held = held.without_dir_mtimes();
-    // A directory that is there for the view alone is not written out.
-    let is_due = |path: &[u8]| (complete && path != b".claude") || held.entries.contains_key(path);
-    let due = wanted.clone().without_dir_mtimes().only(is_due);
+    let due = wanted.clone().without_dir_mtimes().only(|path| complete || held.entries.contains_key(path));
     due.differences(&held)
 }
 

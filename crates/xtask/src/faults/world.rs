@@ -195,7 +195,7 @@ impl World {
 
     /// The workspace as it is now.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::of(&self.ws())
+        of_users(&self.ws())
     }
 
     /// Restores a checkpoint beside and reads it.
@@ -203,7 +203,7 @@ impl World {
         let out = self.scratch("out")?;
         let to = out.to_string_lossy().into_owned();
         self.wfr_ok(&["restore", "wf", checkpoint, "--to", &to, "--exact-mtime", "--yes", "--json"])?;
-        Ok(Snapshot::of(&out))
+        Ok(of_users(&out))
     }
 
     /// Names of all checkpoints that are listed.
@@ -226,6 +226,11 @@ impl World {
         let healthy = doctor.is_ok() && doctor.result("healthy") == true;
         if healthy { Ok(()) } else { Err(format!("doctor: {doctor} {}", doctor.result("findings"))) }
     }
+}
+
+/// A directory as it is, but for the one that is there for the view alone: a restore beside does not make it.
+pub fn of_users(dir: &Path) -> Snapshot {
+    Snapshot::of(dir).only(|path| path != b".claude")
 }
 
 /// Waits for a call of `wfr`.
