@@ -88,6 +88,9 @@ fn one_agents_work_goes_and_everybody_elses_stays() {
     assert!(plan["blast_radius"].to_string().contains("b wrote in work/f.txt"), "{plan}");
     let digest = plan["digest"].as_str().unwrap().to_owned();
     world.refused(&["rollback", "wf", "--agent", "a"], 8, "CONSENT_NEEDED");
+    // What happens elsewhere makes no plan stale.
+    world.put("elsewhere.txt", "1");
+    world.checkpoint("between");
     let full = world.timeless();
     let done = world.ok(&["rollback", "wf", "--agent", "a", "--apply", &digest]);
     assert_eq!(done.result("rolled_back"), 1);
@@ -101,6 +104,7 @@ fn one_agents_work_goes_and_everybody_elses_stays() {
     // In the other order the same is left.
     world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[(29, "by me")]));
+    fs::remove_file(world.root().join("elsewhere.txt")).unwrap();
     fs::remove_file(world.root().join("work/new/mine.txt")).unwrap();
     fs::remove_dir(world.root().join("work/new")).unwrap();
     world.put("work/f.txt", &numbered(&[]));

@@ -53,7 +53,7 @@ fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
         workflow,
         target: match given {
             Some(row) => row,
-            None => newest(&open)?,
+            None => oldest(&open)?,
         },
         selection: Some(selection),
         exact_mtime: parameters.exact_mtime,
@@ -74,10 +74,9 @@ fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
     run(session, &open, &order, &asked, checked, begun)
 }
 
-/// The newest checkpoint with files: the ledger began with one at the latest.
-fn newest(open: &Open) -> Result<CheckpointRow, Failure> {
-    let query = ListQuery { descending: true, limit: Some(64), ..ListQuery::default() };
-    let found = open.catalog.list(&query)?.into_iter().find(|row| row.tree.is_some());
+/// The oldest checkpoint with files, which stays the same while others are taken: the ledger began with one at the latest.
+fn oldest(open: &Open) -> Result<CheckpointRow, Failure> {
+    let found = open.catalog.list(&ListQuery::default())?.into_iter().find(|row| row.tree.is_some());
     found.ok_or_else(nothing_recorded)
 }
 

@@ -11,7 +11,7 @@ use wfr_model::change::{Actor, Change};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::{Conflict as PlanConflict, Kept, KeptReason, Plan};
-use wfr_model::{ChangeId, TaskId, TreePath};
+use wfr_model::{ChangeId, Digest, TaskId, TreePath};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
 use wfr_recovery::replay::{
@@ -99,6 +99,7 @@ pub fn choose(
     chooser.name_dependents(&histories)?;
     let (mut plan, links) = plan_wishes(objects, goal, &chooser.wishes)?;
     let guarded = std::mem::take(&mut plan.conflicts);
+    plan.to = NO_TREE;
     let changes = chooser.ids(open)?;
     plan.conflicts = chooser.conflicts;
     plan.conflicts.extend(guarded);
@@ -144,6 +145,7 @@ pub fn take_back(
         }
     }
     let (mut plan, links) = plan_wishes(objects, goal, &wishes)?;
+    plan.to = NO_TREE;
     plan.kept.extend(kept);
     Ok((plan, links))
 }
@@ -187,6 +189,9 @@ fn histories(
     histories.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(histories)
 }
+
+/// Such a plan leads to no tree that is known: its digest is that of its steps, whatever else happens in the workspace.
+const NO_TREE: Digest = Digest([0; 32]);
 
 /// The number of changes that no ledger has yet.
 const UNRECORDED: i64 = i64::MAX;
