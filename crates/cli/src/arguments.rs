@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn wrong_calls_have_their_codes_and_near_names() {
         let code = |arguments: &[&str]| refused(arguments).code;
-        assert_eq!(code(&["partial-restore", "wf"]), Code::NotInThisVersion);
+        assert_eq!(code(&["analyze-failure", "wf"]), Code::NotInThisVersion);
         assert_eq!(code(&["restor"]), Code::UnknownOperation);
         assert!(refused(&["restor"]).hint.contains("`restore`"));
         assert!(refused(&["create_checkpoint"]).hint.contains("`create-checkpoint`"));

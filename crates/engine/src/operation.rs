@@ -214,12 +214,7 @@ pub fn find(name: &str) -> Option<&'static Operation> {
 
 /// Operations of the reference and of its protocol that later versions bring, each with the group it comes with.
 pub const LATER: &[(&str, &str)] = &[
-    ("rollback", "selective rollback"),
-    ("partial-restore", "selective rollback"),
-    ("change", "selective rollback"),
-    ("exec", "selective rollback"),
-    ("log", "selective rollback"),
-    ("blame", "selective rollback"),
+    ("exec", "traced commands"),
     ("analyze-failure", "failure analysis"),
     ("root-cause", "failure analysis"),
     ("impact-assessment", "failure analysis"),

@@ -31,8 +31,8 @@ pub use following::{FollowStatus, Graph, GraphFormat, ListEvents, ListWorkflows}
 pub use intake::{GetState, HandleError, Initialize, RecordEvent, RecordMetrics, StateShape, UpdateState};
 pub use lasting::{BackupState, BackupType, DocumentFormat, Export, Import, ImportFrom, Metadata};
 pub use recoveries::{
-    Checks, Consent, EmergencyRestore, ErrorHandling, OnDamage, Priority, Recoveries, RestorationMode, Restore, Resume,
-    Undo, ValidationConfig, patience,
+    Checks, Component, Consent, EmergencyRestore, ErrorHandling, OnDamage, PartialRestore, Priority, Recoveries,
+    RestorationMode, Restore, Resume, Undo, ValidationConfig, patience,
 };
 pub use states::{MergeStates, RepairState, ValidateState};
 pub use values::{HostPath, On, OneOrMany, Phase, RetentionPolicy};

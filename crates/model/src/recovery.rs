@@ -21,6 +21,8 @@ pub enum RecoveryKind {
     Undo,
     /// Chosen changes alone.
     Rollback,
+    /// Chosen components or paths to a checkpoint.
+    PartialRestore,
 }
 
 impl RecoveryKind {
@@ -31,6 +33,7 @@ impl RecoveryKind {
             Self::EmergencyRestore => "emergency_restore",
             Self::Undo => "undo",
             Self::Rollback => "rollback",
+            Self::PartialRestore => "partial_restore",
         }
     }
 }

@@ -71,7 +71,9 @@ fn result_of(operation: &str, result: &dyn Answer) -> String {
         "validate-checkpoint" => view(result, checkpoints::validation),
         "cleanup-checkpoints" => view(result, checkpoints::cleanup),
         "diff" => view(result, changes::differences),
-        "restore" | "emergency-restore" | "rollback" | "undo" => view(result, recoveries::recovered),
+        "restore" | "emergency-restore" | "partial-restore" | "rollback" | "undo" => {
+            view(result, recoveries::recovered)
+        }
         "change" => view(result, ledger::done),
         "log" => view(result, ledger::log),
         "who" => view(result, ledger::who),

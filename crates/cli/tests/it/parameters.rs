@@ -99,7 +99,6 @@ fn the_references_examples_have_their_effect() {
 fn operations_that_come_later_say_so() {
     let world = World::new();
     for name in [
-        "partial-restore",
         "analyze-failure",
         "root-cause",
         "impact-assessment",

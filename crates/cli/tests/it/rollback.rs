@@ -431,3 +431,36 @@ fn what_is_preserved_stays_and_conflicts_go_by_their_rule() {
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.text("work/of_e.txt"), "e, and mine");
 }
+
+#[test]
+fn chosen_parts_of_a_checkpoint_come_back_alone() {
+    let world = World::with_lines();
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t1","agent_id":"a1"}"#]);
+    world.put("work/deep/er/x", "1");
+    world.checkpoint("then");
+    world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t1","agent_id":"a1"}"#]);
+    fs::remove_dir_all(world.root().join("work/deep")).unwrap();
+    world.put("work/f.txt", "changed");
+    let full = world.timeless();
+    let done = |world: &World| {
+        let state = world.ok(&["get-state", "wf"]);
+        state.result("workflow_state")["completed_tasks"].as_u64().unwrap()
+    };
+    let reference = r#"{"components":["workflow_state","agent_assignments"],
+                        "exclude_components":["file_system","resource_allocations"],
+                        "validation_level":"comprehensive","yes":true}"#;
+    let ended = world.ok(&["partial-restore", "wf", "then", reference]);
+    assert!(!ended.result("components_restored").to_string().contains("file_system"), "{ended:?}");
+    assert_eq!((done(&world), world.text("work/f.txt").as_str()), (0, "changed"));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(done(&world), 1);
+    let planned = world.ok(&["partial-restore", "wf", "then", "--file", "work/deep/er", "--plan"]);
+    assert_eq!(paths(&planned.result("plan")["steps"]), ["work/deep", "work/deep/er", "work/deep/er/x"]);
+    world.ok(&["partial-restore", "wf", "then", "--file", "work/deep/er", "--yes"]);
+    assert_eq!((done(&world), world.text("work/f.txt").as_str()), (1, "changed"));
+    assert_eq!(world.text("work/deep/er/x"), "1");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
+    let nothing = r#"{"components":["file_system"],"exclude_components":["file_system"],"yes":true}"#;
+    world.refused(&["partial-restore", "wf", "then", nothing], 2, "WRONG_ARGUMENTS");
+}

@@ -50,6 +50,7 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         leave: HashSet::new(),
         undoes: None,
         selection: None,
+        parts: None,
         over_edits: false,
         functional_check: None,
         time_limit: None,

@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod intake;
 pub mod lasting;
 mod merges;
+mod partial;
 mod perform;
 pub mod recoveries;
 mod repairs;

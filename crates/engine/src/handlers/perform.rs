@@ -4,16 +4,16 @@
 
 use super::{
     care, changes, checkpoints, coordination, emergency, exchange, following, inspect, intake, lasting, merges,
-    recoveries, repairs, resources, rollback, setup, states, updating,
+    partial, recoveries, repairs, resources, rollback, setup, states, updating,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
     Allocate, BackupState, Blame, Cat, ChangeWork, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff,
     Doctor, EmergencyRestore, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds, Import,
-    Init, Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox, RecordEvent,
-    RecordMetrics, Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume, Rollback, Show,
-    Undo, UpdateState, Upkeep, ValidateCheckpoint, ValidateState, Who,
+    Init, Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox, PartialRestore,
+    RecordEvent, RecordMetrics, Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume,
+    Rollback, Show, Undo, UpdateState, Upkeep, ValidateCheckpoint, ValidateState, Who,
 };
 use crate::response::Success;
 use crate::session::Session;
@@ -43,6 +43,7 @@ perform! {
     Diff by inspect::diff;
     Restore by recoveries::restore;
     EmergencyRestore by emergency::emergency_restore;
+    PartialRestore by partial::partial_restore;
     Rollback by rollback::rollback;
     Undo by recoveries::undo;
     Resume by recoveries::resume;

@@ -21,7 +21,9 @@ use super::{beside, checkpoint, known, took};
 use crate::dependencies::{self, Validated};
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::{Consent, OnDamage, Recoveries, RestorationMode, Restore, Resume, Undo, ValidationLevel, patience};
+use crate::params::{
+    Component, Consent, OnDamage, Recoveries, RestorationMode, Restore, Resume, Undo, ValidationLevel, patience,
+};
 use crate::recovery::{self, CheckEnd, Ended, FunctionalCheck, Order, Planned};
 use crate::response::{Impact, Success};
 use crate::results::{
@@ -72,6 +74,7 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         leave,
         undoes: None,
         selection: None,
+        parts: None,
         over_edits: false,
         functional_check: parameters
             .functional_check
@@ -238,6 +241,7 @@ fn put_back(
     let undoes = open.catalog.recovery(&ended.recovery)?;
     let back = Order {
         selection: None,
+        parts: None,
         kind: RecoveryKind::Undo,
         workflow: order.workflow.clone(),
         target,
@@ -370,8 +374,9 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
 /// What a recovery was about, in the reference's words.
 fn components(order: &Order, state: Option<&StateChanges>) -> Vec<String> {
     let state = state.copied().unwrap_or_default();
+    let has = |component| order.parts.as_ref().is_none_or(|parts| parts.has(component));
     let parts = [
-        (order.target.has_files, "file_system"),
+        (order.target.has_files && has(Component::FileSystem), "file_system"),
         (state.workflow || state.phases + state.tasks > 0, "workflow_state"),
         (state.agents > 0, "agent_assignments"),
         (state.allocations > 0, "resource_allocations"),
@@ -462,6 +467,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
         leave: HashSet::new(),
         undoes: Some(record),
         selection: None,
+        parts: None,
         over_edits: false,
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };

@@ -56,6 +56,7 @@ fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
             None => oldest(&open)?,
         },
         selection: Some(selection),
+        parts: None,
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: false,

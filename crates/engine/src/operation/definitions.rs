@@ -57,6 +57,8 @@ define! {
     EmergencyRestore => Recovered, "emergency-restore", Recovers,
         [WORKFLOW_NEEDED, Positional::optional("checkpoint", Slot::Checkpoint)],
         ["emergency-restore wf --yes"];
+    PartialRestore => Recovered, "partial-restore", Recovers, [WORKFLOW, CHECKPOINT],
+        ["partial-restore wf base --file src --plan", "partial-restore wf base --components workflow_state --yes"];
     Rollback => Recovered, "rollback", Recovers,
         [WORKFLOW_NEEDED, Positional::optional("checkpoint", Slot::Checkpoint)],
         ["rollback wf --agent a1 --plan", "rollback wf --task t3 --yes", "rollback wf base --phase 2",

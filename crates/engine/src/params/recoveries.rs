@@ -7,9 +7,10 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wfr_model::config::DependencyValidation;
-use wfr_model::{Digest, RecoveryId, Span, Timestamp, WorkflowId};
+use wfr_model::{Digest, RecoveryId, Span, Timestamp, TreePath, WorkflowId};
 
-use super::values::{HostPath, On};
+use super::checkpoints::ValidationLevel;
+use super::values::{HostPath, On, OneOrMany};
 
 /// Whether a recovery may change files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -224,6 +225,83 @@ impl Restore {
     /// Whether it may change files.
     pub fn consent(&self, interactive: bool) -> Consent {
         Consent::of(self.yes, self.apply, interactive)
+    }
+}
+
+/// A part of what a checkpoint holds, in the reference's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Component {
+    /// The workspace's files.
+    FileSystem,
+    /// The workflow itself, its phases and tasks.
+    WorkflowState,
+    /// Its agents, and what they work on.
+    AgentAssignments,
+    /// Its shares of resources.
+    ResourceAllocations,
+}
+
+/// Brings chosen components back to a checkpoint, or chosen paths, and leaves all else as it is.
+///
+/// Without `components` all of them are meant but those in `exclude_components`; with `--file` only these paths and what is
+/// below them, and no state unless `components` names it. What is there now is saved first, so it can be undone.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PartialRestore {
+    /// The workflow that the checkpoint belongs to.
+    pub workflow_id: Option<WorkflowId>,
+    /// The checkpoint: id, unique prefix of one, name, `latest`, `latest-valid` or `phase:N`.
+    pub checkpoint: Option<String>,
+    /// What is brought back.
+    pub components: OneOrMany<Component>,
+    /// What is not.
+    pub exclude_components: OneOrMany<Component>,
+    /// Only these paths and what is below them.
+    pub file: OneOrMany<TreePath>,
+    /// How hard the checkpoint is looked at before.
+    pub validation_level: Option<ValidationLevel>,
+    /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in
+    /// any case.
+    pub notify_coordination_hub: On,
+    /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
+    pub wait: Option<Span>,
+    /// Prints what would be done, with a digest, and does nothing.
+    pub plan: bool,
+    /// Does it if the plan has this digest, and refuses a stale one.
+    pub apply: Option<Digest>,
+    /// Does it without asking. Settles no conflict and allows no configuration.
+    pub yes: bool,
+    /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
+    pub allow_config: bool,
+    /// Whether modification times are those of the checkpoint; else changed files get the present.
+    pub exact_mtime: bool,
+    /// Whether later work of other active workflows may go back too.
+    pub whole_tree: bool,
+}
+
+impl PartialRestore {
+    /// Whether it may change files.
+    pub fn consent(&self, interactive: bool) -> Consent {
+        Consent::of(self.yes, self.apply, interactive)
+    }
+
+    /// The components that are meant.
+    pub fn meant(&self) -> Vec<Component> {
+        const ALL: [Component; 4] = [
+            Component::FileSystem,
+            Component::WorkflowState,
+            Component::AgentAssignments,
+            Component::ResourceAllocations,
+        ];
+        let named = &self.components.0;
+        let is_meant = |component: &Component| match (named.is_empty(), self.file.0.is_empty()) {
+            (false, _) => named.contains(component) || (*component == Component::FileSystem && !self.file.0.is_empty()),
+            (true, true) => true,
+            (true, false) => *component == Component::FileSystem,
+        };
+        ALL.into_iter().filter(|one| is_meant(one) && !self.exclude_components.0.contains(one)).collect()
     }
 }
 

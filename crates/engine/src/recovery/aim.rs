@@ -10,7 +10,7 @@ use wfr_model::workflow::Whole;
 use wfr_model::{Event, EventName, EventType, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
-use super::verdicts;
+use super::{Parts, verdicts};
 use crate::error::Failure;
 use crate::open::Open;
 use crate::results::{HoldLine, StateChanges};
@@ -29,6 +29,8 @@ pub struct Aim {
     pub keeps_progress: bool,
     /// Tasks that are to be done anew, and nothing else.
     anew: Option<Vec<TaskId>>,
+    /// The parts of the target that are meant; `None`: all of it.
+    parts: Option<Parts>,
 }
 
 impl Aim {
@@ -41,7 +43,8 @@ impl Aim {
     ) -> Result<Option<Self>, Failure> {
         if let (None, Some(taken)) = (record.undoes, verdicts::taken(record.parameters)) {
             let present = state::present(&open.catalog, record.workflow)?.filter(|_| !taken.tasks.is_empty());
-            let aim = |target| Self { target, restored: None, keeps_progress: false, anew: Some(taken.tasks) };
+            let aim =
+                |target| Self { target, restored: None, keeps_progress: false, anew: Some(taken.tasks), parts: None };
             return Ok(present.map(aim));
         }
         // A checkpoint of another workflow says nothing of this one.
@@ -61,7 +64,8 @@ impl Aim {
             },
         };
         let keeps_progress = record.parameters.get("preserve_progress") == Some(&Value::Bool(true));
-        Ok(Some(Self { target: before, restored, keeps_progress, anew: None }))
+        let parts = Parts::recorded(record.parameters);
+        Ok(Some(Self { target: before, restored, keeps_progress, anew: None, parts }))
     }
 
     /// The goal, given the present state.
@@ -71,6 +75,9 @@ impl Aim {
         }
         match &self.restored {
             Some(restored) => self.target.taken_back(restored, present),
+            None if self.parts.is_some() => {
+                self.parts.as_ref().map_or_else(|| present.clone(), |parts| parts.goal(&self.target, present))
+            }
             None if self.keeps_progress => self.target.with_progress_of(present),
             None => self.target.clone(),
         }

@@ -6,6 +6,7 @@ mod aim;
 mod check;
 mod finish;
 pub mod pace;
+mod parts;
 mod planning;
 mod record;
 pub mod selective;
@@ -41,6 +42,7 @@ use crate::{announce, links, manifests, mint, verify};
 use aim::Purpose;
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended};
+pub use parts::{PARTS, Parts};
 pub use planning::{Planned, check_consent, plan_beside, plan_dry};
 use record::{Begun, Ending};
 pub use turn::wait_for_turn;
@@ -55,6 +57,8 @@ pub struct Order {
     pub target: CheckpointRow,
     /// The changes that are to be taken back alone; `None`: the whole tree becomes the target's.
     pub selection: Option<selective::Selection>,
+    /// The parts of the target that are meant; `None`: all of it.
+    pub parts: Option<Parts>,
     /// Whether modification times are part of the goal.
     pub exact_mtime: bool,
     /// Whether files that tools run or obey may be changed.

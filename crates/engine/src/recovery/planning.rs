@@ -277,13 +277,19 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
             links: None,
         });
     }
+    if let Some(parts) = &order.parts {
+        parts.narrow(&mut made);
+    }
     leave_damaged(objects, order, &mut made)?;
     let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
     let then = files.map(|files| files.repositories).unwrap_or_default();
     let moved_heads = repositories::moved(open, &then);
     Ok(Planned {
         plan: made,
-        blast_radius: blast_radius(open, order)?,
+        blast_radius: match &order.parts {
+            Some(parts) if !parts.has_all_files() => vec![],
+            _ => blast_radius(open, order)?,
+        },
         moved_heads,
         state,
         aim,

@@ -1,0 +1,65 @@
+//! `partial-restore`: chosen components or paths of a checkpoint.
+//!
+//! Owns its glue. Refuses to plan: that is [`crate::recovery`].
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use wfr_model::recovery::RecoveryKind;
+
+use super::checkpoint;
+use super::recoveries::{Asked, run};
+use crate::dependencies::Validated;
+use crate::error::{Code, Failure};
+use crate::params::{PartialRestore, ValidationLevel, patience};
+use crate::recovery::{Order, PARTS, Parts};
+use crate::response::Success;
+use crate::results::{Recovered, Verdict};
+use crate::session::Session;
+use crate::verify;
+
+/// Brings chosen parts back.
+pub fn partial_restore(session: &mut Session, parameters: PartialRestore) -> Result<Success<Recovered>, Failure> {
+    session.with_reserve(|session| try_partial_restore(session, parameters.clone()))
+}
+
+fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Result<Success<Recovered>, Failure> {
+    let begun = Instant::now();
+    let open = session.open()?;
+    let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
+    let parts = Parts::of(&parameters);
+    if parts.is_nothing() {
+        return Err(Failure::new(Code::WrongArguments, "nothing is left to be restored")
+            .with_hint("name `--components`, or leave something out of `--exclude-components`"));
+    }
+    let level = parameters.validation_level.unwrap_or(ValidationLevel::Standard);
+    let report = verify::verify(&open, &open.store()?, &target, level, session)?;
+    if let Some(first) = report.damages.first() {
+        let message = format!("checkpoint `{}` is damaged: {}", target.name, first.message);
+        return Err(Failure::new(Code::CheckpointIntegrity, message));
+    }
+    let mut told = serde_json::to_value(&parameters).unwrap_or_default();
+    if let Some(told) = told.as_object_mut() {
+        told.insert(PARTS.to_owned(), serde_json::json!(parts));
+    }
+    let order = Order {
+        kind: RecoveryKind::PartialRestore,
+        workflow: parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone()),
+        target,
+        selection: None,
+        parts: Some(parts),
+        exact_mtime: parameters.exact_mtime,
+        allow_config: parameters.allow_config,
+        whole_tree: parameters.whole_tree,
+        leave: HashSet::new(),
+        undoes: None,
+        over_edits: false,
+        functional_check: None,
+        time_limit: None,
+        needs: Validated::default(),
+        wait: patience(parameters.wait),
+        parameters: told,
+    };
+    let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
+    run(session, &open, &order, &asked, Verdict::Passed, begun)
+}
