@@ -150,7 +150,7 @@ pub fn rebuild(
     let catalog = Catalog::create(&vault.catalog(), &identity)?;
     let lengths: Vec<_> = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
     let (events, seals_lost) = bring_events_back(&store, &catalog, &mut ordered)?;
-    let (changes_back, ledgers_lost) = bring_changes_back(&store, &catalog, &mut ordered)?;
+    let (changes, ledgers_lost) = bring_changes_back(&store, &catalog, &mut ordered)?;
     catalog.insert_recovered(&ordered, &lengths, &audit("rebuild-catalog"))?;
     if !gone.is_empty() {
         catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
@@ -158,17 +158,7 @@ pub fn rebuild(
     let incomplete = gone.len() as u64;
     let lost = lost.into_values().collect();
     let checkpoints = ordered.len() as u64 - incomplete;
-    Ok(Rebuilt {
-        checkpoints,
-        incomplete,
-        lost,
-        put_aside,
-        events,
-        changes: changes_back,
-        seals_lost,
-        ledgers_lost,
-        unsealed,
-    })
+    Ok(Rebuilt { checkpoints, incomplete, lost, put_aside, events, changes, seals_lost, ledgers_lost, unsealed })
 }
 
 /// Brings the events back that the checkpoints' seals hold. Returns how many came, and how many seals cannot be read:

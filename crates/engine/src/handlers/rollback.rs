@@ -149,7 +149,7 @@ fn leave_preserved(
         let phase = own.or_else(|| task_of(row).and_then(|task| task.phase_id.clone()));
         phase.and_then(|id| state.phases.get(&id)).is_some_and(|phase| phase.status == PhaseStatus::Completed)
     };
-    changes.retain(|row| !(tasks_stay && is_task_done(row)) && !(phases_stay && is_phase_done(row)));
+    changes.retain(|row| !(tasks_stay && is_task_done(row) || phases_stay && is_phase_done(row)));
     Ok(())
 }
 

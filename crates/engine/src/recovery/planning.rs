@@ -51,6 +51,21 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// A plan of which nothing else is known.
+    fn of(plan: Plan) -> Self {
+        Self {
+            plan,
+            blast_radius: vec![],
+            moved_heads: vec![],
+            state: None,
+            aim: None,
+            findings: vec![],
+            texts: vec![],
+            taken: None,
+            links: None,
+        }
+    }
+
     /// Whether there is nothing to do, and nothing in the way.
     fn is_empty(&self) -> bool {
         self.plan.is_empty() && self.plan.conflicts.is_empty() && self.state.is_none()
@@ -201,17 +216,8 @@ fn make_selective(
     };
     let aim = Aim::of(open, objects, &order.target, &order.purpose())?;
     let state = aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
-    let whole = |(plan, links)| Planned {
-        plan,
-        blast_radius: vec![],
-        moved_heads: vec![],
-        state,
-        aim,
-        findings: order.needs.findings.clone(),
-        texts: vec![],
-        taken: None,
-        links: Some(links),
-    };
+    let findings = order.needs.findings.clone();
+    let whole = |(plan, links)| Planned { state, aim, findings, links: Some(links), ..Planned::of(plan) };
     match (undone, &order.selection) {
         (Some(undone), _) => Ok(whole(selective::take_back(open, objects, &goal, undone)?)),
         (None, None) => Err(Failure::new(Code::Internal, "a selective plan without a selection")),
@@ -265,17 +271,7 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
         if !order.over_edits {
             leave_later_edits(open, objects, order, &mut made)?;
         }
-        return Ok(Planned {
-            plan: made,
-            blast_radius: vec![],
-            moved_heads: vec![],
-            state,
-            aim,
-            findings,
-            texts: vec![],
-            taken: None,
-            links: None,
-        });
+        return Ok(Planned { state, aim, findings, ..Planned::of(made) });
     }
     if let Some(parts) = &order.parts {
         parts.narrow(&mut made);
@@ -284,20 +280,11 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
     let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
     let then = files.map(|files| files.repositories).unwrap_or_default();
     let moved_heads = repositories::moved(open, &then);
-    Ok(Planned {
-        plan: made,
-        blast_radius: match &order.parts {
-            Some(parts) if !parts.has_all_files() => vec![],
-            _ => blast_radius(open, order)?,
-        },
-        moved_heads,
-        state,
-        aim,
-        findings,
-        texts: vec![],
-        taken: None,
-        links: None,
-    })
+    let blast_radius = match &order.parts {
+        Some(parts) if !parts.has_all_files() => vec![],
+        _ => blast_radius(open, order)?,
+    };
+    Ok(Planned { blast_radius, moved_heads, state, aim, findings, ..Planned::of(made) })
 }
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
