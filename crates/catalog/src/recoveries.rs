@@ -227,7 +227,8 @@ impl Catalog {
     }
 
     /// Checkpoints that cleanup must keep whole: the targets and safety checkpoints of unfinished recoveries, and
-    /// the safety checkpoints of the newest `undoable_max` recoveries that can still be undone.
+    /// the safety checkpoints of the newest `undoable_max` recoveries that can still be undone. One whose safety checkpoint
+    /// was deleted cannot: what it held may be gone, so it is never pinned again.
     pub fn pinned_checkpoints(&self, undoable_max: u32) -> Result<Vec<CheckpointId>, CatalogError> {
         Ok(pinned(&self.connection, undoable_max)?)
     }
@@ -239,7 +240,8 @@ pub(crate) fn pinned(connection: &Connection, undoable_max: u32) -> rusqlite::Re
                UNION SELECT safety FROM recoveries WHERE status = 'started' AND safety IS NOT NULL
                UNION SELECT safety FROM (SELECT safety FROM recoveries
                                          WHERE status IN ('done', 'partial') AND undone_by IS NULL
-                                         ORDER BY seq DESC LIMIT ?1) WHERE safety IS NOT NULL";
+                                           AND safety IN (SELECT checkpoint_id FROM checkpoints WHERE deleted_at IS NULL)
+                                         ORDER BY seq DESC LIMIT ?1)";
     let mut statement = connection.prepare_cached(sql)?;
     let ids = statement.query_map([undoable_max], |row| columns::id(row, 0))?;
     ids.collect()

@@ -65,6 +65,24 @@ fn what_recoveries_hold_is_named_and_can_be_let_go() {
 }
 
 #[test]
+fn what_was_let_go_once_is_not_looked_for_again() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    world.checkpoint("base");
+    world.tree.write("only here", &Prng::new(6).bytes(2_000_000));
+    world.checkpoint("two");
+    world.tree.write("never again", &Prng::new(7).bytes(2_000_000));
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    world.checkpoint("three");
+    let policy = ["cleanup-checkpoints", "wf", "--retention-policy", "last=1"];
+    world.ok(&[&policy[..], &["--undoable", "0"]].concat());
+    world.ok(&[&policy[..], &["--dry-run"]].concat());
+    assert_eq!(world.ok(&policy).result("pins"), &serde_json::json!([]));
+    world.refused(&["undo", "--yes"], 5, "NOT_UNDOABLE");
+    world.ok(&["doctor"]);
+}
+
+#[test]
 fn the_room_for_a_full_disk_is_made_again_by_the_next_command_that_changes_something() {
     let world = World::new();
     world.checkpoint("base");
