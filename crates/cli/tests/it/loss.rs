@@ -282,3 +282,13 @@ fn a_store_that_serves_a_workspace_is_not_given_to_another() {
     world.refused(&asked[..2], 5, "WORKSPACE_COPIED");
     assert_eq!(world.names(), ["base"]);
 }
+
+#[test]
+fn every_rebuild_keeps_the_catalog_of_before() {
+    let world = World::new();
+    world.checkpoint("base");
+    (0..3).for_each(|_| drop(world.ok(&["doctor", "--rebuild-catalog"])));
+    let names = std::fs::read_dir(world.vault()).unwrap().map(|entry| entry.unwrap().file_name());
+    let kept = names.filter(|name| name.to_string_lossy().contains("db.before-")).count();
+    assert_eq!(kept, 3);
+}
