@@ -395,3 +395,20 @@ fn what_belongs_to_others_is_refused_before_anything_changes() {
         assert_eq!(code, 0, "{made:#}");
     }
 }
+
+#[test]
+fn a_limit_that_came_later_is_not_in_the_way() {
+    let world = World::new();
+    world.tree.write("large", &[7; 5_000]);
+    world.checkpoint("base");
+    world.ok(&["config", "capture.file_bytes_max", "1000"]);
+    world.tree.write("a.txt", b"edited");
+    let restored = world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(world.tree.read("a.txt"), b"a0\n");
+    let kept = restored.result("kept").as_array().unwrap();
+    assert!(kept.iter().any(|one| one["path"] == "large" && one["reason"]["not_saved"] == "quota"), "{kept:?}");
+    // One that is known to differ would have to be written.
+    world.tree.write("large", &[8; 6_000]);
+    world.refused(&["restore", "wf", "base", "--yes"], 7, "NOT_SAVED");
+    assert_eq!(world.tree.read("large"), [8; 6_000]);
+}
