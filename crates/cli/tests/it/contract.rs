@@ -225,6 +225,15 @@ fn what_changed_nothing_is_not_in_the_way_of_an_undo() {
 }
 
 #[test]
+fn a_name_that_is_taken_is_refused_before_anything_is_stored() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    world.refused(&["create-checkpoint", "wf", "--name", "base"], 5, "NAME_TAKEN");
+    assert_eq!(world.ok(&["doctor"]).result("findings"), &serde_json::json!([]));
+}
+
+#[test]
 fn a_recovery_is_named_by_a_prefix_that_only_it_has() {
     let world = World::new();
     world.checkpoint("base");
