@@ -292,3 +292,16 @@ fn every_rebuild_keeps_the_catalog_of_before() {
     let kept = names.filter(|name| name.to_string_lossy().contains("db.before-")).count();
     assert_eq!(kept, 3);
 }
+
+#[test]
+fn init_writes_a_view_that_is_gone_again_with_its_manifests() {
+    let world = World::new();
+    world.checkpoint("base");
+    let manifest = world.root().join(".claude/recovery/checkpoints/wf");
+    let count = || std::fs::read_dir(&manifest).map_or(0, |kinds| kinds.flatten().count());
+    let before = count();
+    assert!(before > 0);
+    std::fs::remove_dir_all(world.root().join(".claude")).unwrap();
+    world.ok(&["init"]);
+    assert_eq!(count(), before);
+}
