@@ -183,6 +183,28 @@ fn a_full_disk_whose_reserve_is_used_up_can_be_cleaned_up() {
 }
 
 #[test]
+fn a_checkpoint_that_failed_on_a_full_disk_leaves_nothing_there() {
+    let world = World::unprotected(TestTree::new());
+    let Some(_mount) = Mount::new(&world.data.path().join("wfr"), "64m") else {
+        return wfr_testkit::skip("mounting a small file system needs root");
+    };
+    world.ok(&["init"]);
+    world.tree.write("small", b"1");
+    world.checkpoint("base");
+    let packs = || -> Vec<u64> {
+        let entries = std::fs::read_dir(world.vault().join("packs")).unwrap();
+        entries.map(|entry| entry.unwrap().metadata().unwrap().len()).collect()
+    };
+    let before = packs();
+    world.tree.write("large", &Prng::new(4).bytes(80 << 20));
+    world.refused(&["create-checkpoint", "wf"], 7, "DISK_FULL");
+    assert_eq!(packs(), before);
+    std::fs::remove_file(world.tree.at("large")).unwrap();
+    world.checkpoint("after");
+    world.ok(&["doctor"]);
+}
+
+#[test]
 fn where_nothing_is_left_to_give_up_cleanup_says_what_to_do() {
     let world = World::unprotected(TestTree::new());
     let Some(mount) = Mount::new(&world.data.path().join("wfr"), "64m") else {
