@@ -4,7 +4,7 @@
 //! journal, and the journal decides whether it happened.
 //!
 //! **Undo.** Undoing recovery X is a recovery U of its own with `undoes = X`; when U ended done or partial, X is
-//! marked `undone_by = U`. `undo` takes the newest recovery that ended done or partial and is not undone. So an undo
+//! marked `undone_by = U`. `undo` takes the newest recovery that ended done or partial, changed something and is not undone. So an undo
 //! right after U takes U back (which redoes X), and the one after that takes X back again.
 
 use std::time::Duration;
@@ -214,20 +214,31 @@ impl Catalog {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// What `undo` would take: the newest recovery, of a workflow or of any, that ended done or partial and is not
-    /// undone. `None` where there is nothing to undo.
-    pub fn latest_undoable(&self, workflow: Option<&WorkflowId>) -> Result<Option<RecoveryRecord>, CatalogError> {
+    /// What `undo` would take: the newest recovery, of a workflow or of any, that ended done or partial, is not undone and
+    /// changed something: a path, as its report tells, or what no report tells of, which is asked of `changed_else`. `None`
+    /// where there is nothing to undo.
+    pub fn latest_undoable(
+        &self,
+        workflow: Option<&WorkflowId>,
+        changed_else: &dyn Fn(&RecoveryRecord) -> bool,
+    ) -> Result<Option<RecoveryRecord>, CatalogError> {
         let sql = format!(
             "{SELECT} WHERE status IN ('done', 'partial') AND undone_by IS NULL AND (?1 IS NULL OR workflow_id = ?1)
              AND json_extract(parameters, '$.because') IS NULL
-             ORDER BY seq DESC LIMIT 1"
+             ORDER BY seq DESC"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        Ok(statement.query_row([workflow.map(WorkflowId::as_str)], decode).optional()?)
+        let mut rows = statement.query_map([workflow.map(WorkflowId::as_str)], decode)?;
+        let changed_paths = |record: &RecoveryRecord| record.report.as_ref().is_some_and(|one| !one.changed.is_empty());
+        let counts = |row: &rusqlite::Result<RecoveryRecord>| {
+            row.as_ref().map_or(true, |record| changed_paths(record) || changed_else(record))
+        };
+        Ok(rows.find(counts).transpose()?)
     }
 
     /// Checkpoints that cleanup must keep whole: the targets and safety checkpoints of unfinished recoveries, and
-    /// the safety checkpoints of the newest `undoable_max` recoveries that can still be undone.
+    /// the safety checkpoints of the newest `undoable_max` recoveries that can still be undone. One whose safety checkpoint
+    /// was deleted cannot: what it held may be gone, so it is never pinned again.
     pub fn pinned_checkpoints(&self, undoable_max: u32) -> Result<Vec<CheckpointId>, CatalogError> {
         Ok(pinned(&self.connection, undoable_max)?)
     }
@@ -239,7 +250,8 @@ pub(crate) fn pinned(connection: &Connection, undoable_max: u32) -> rusqlite::Re
                UNION SELECT safety FROM recoveries WHERE status = 'started' AND safety IS NOT NULL
                UNION SELECT safety FROM (SELECT safety FROM recoveries
                                          WHERE status IN ('done', 'partial') AND undone_by IS NULL
-                                         ORDER BY seq DESC LIMIT ?1) WHERE safety IS NOT NULL";
+                                           AND safety IN (SELECT checkpoint_id FROM checkpoints WHERE deleted_at IS NULL)
+                                         ORDER BY seq DESC LIMIT ?1)";
     let mut statement = connection.prepare_cached(sql)?;
     let ids = statement.query_map([undoable_max], |row| columns::id(row, 0))?;
     ids.collect()

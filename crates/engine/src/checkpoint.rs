@@ -169,6 +169,10 @@ struct Stored<'s> {
 
 /// Takes a checkpoint.
 pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort) -> Result<Created, CreateError> {
+    // Before anything is stored for it; another process may still be faster, so the commit asks again.
+    if let Some(name) = &request.name {
+        open.catalog.check_name_free(&request.workflow, name)?;
+    }
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
     // They are looked for while the tree is scanned.

@@ -20,6 +20,11 @@ fn try_restore(open: &Open) -> Option<()> {
     let mut config = open.config.clone();
     config.store = Some(wfr_model::path::escape(open.vault.dir().as_os_str().as_encoded_bytes()));
     view::save_config(open.root(), &config).ok()?;
+    restore_manifests(open)
+}
+
+/// Writes every manifest; `None` where the store cannot be read.
+pub fn restore_manifests(open: &Open) -> Option<()> {
     let store = open.store().ok()?;
     for row in open.catalog.list(&ListQuery::default()).ok()? {
         if let Ok(manifest) = manifests::manifest(&store, &row) {

@@ -282,21 +282,23 @@ fn is_whole(store: &Store, new: &NewCheckpoint, seen: &mut Seen) -> bool {
     walked.is_ok()
 }
 
-/// Gives the old catalog's files other names; `None` where there is none.
+/// Gives the old catalog's files other names, which none has yet; `None` where there is none.
 fn put_aside(vault: &Vault, now: Timestamp) -> io::Result<Option<PathBuf>> {
     let catalog = vault.catalog();
-    let aside = |path: &Path| {
+    let with = |path: &Path, suffix: &str| {
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".before-{}", now.stamp()));
+        name.push(suffix);
         path.with_file_name(name)
     };
+    let files = ["", "-wal", "-shm"].map(|suffix| with(&catalog, suffix));
+    let is_free = |aside: &String| files.iter().all(|file| with(file, aside).symlink_metadata().is_err());
+    let first = format!(".before-{}", now.stamp_seconds());
+    let numbered = (2u32..).map(|number| format!("{first}-{number}"));
+    let aside = std::iter::once(first.clone()).chain(numbered).find(is_free).ok_or(io::ErrorKind::AlreadyExists)?;
     let mut moved = None;
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = catalog.file_name().unwrap_or_default().to_owned();
-        name.push(suffix);
-        let from = catalog.with_file_name(name);
-        match std::fs::rename(&from, aside(&from)) {
-            Ok(()) if suffix.is_empty() => moved = Some(aside(&from)),
+    for from in &files {
+        match std::fs::rename(from, with(from, &aside)) {
+            Ok(()) if *from == catalog => moved = Some(with(from, &aside)),
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),

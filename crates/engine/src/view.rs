@@ -4,10 +4,10 @@
 //! it and it is written again. Refuses to be read back as truth: that is the catalog.
 
 use std::ffi::OsString;
-use std::fs::DirBuilder;
-use std::io;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use wfr_model::checkpoint::{CheckpointType, Manifest, ManifestFile};
@@ -102,15 +102,30 @@ fn make_dir(root: &Path, dir: &Path) -> io::Result<()> {
 /// The workspace's configuration; defaults where there is none.
 pub fn load_config(root: &Path) -> Result<Config, ConfigError> {
     let file = dir(root).join(CONFIG);
-    let text = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
+    let bytes = match read_regular(&file) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return Err(ConfigError::Malformed { file, why: "it is not UTF-8".to_owned() });
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Err(ConfigError::Malformed { file, why: "it is not a regular file".to_owned() });
         }
         Err(source) => return Err(ConfigError::Io { file, source }),
     };
+    let Ok(text) = String::from_utf8(bytes) else {
+        return Err(ConfigError::Malformed { file, why: "it is not UTF-8".to_owned() });
+    };
     toml::from_str(&text).map_err(|error| ConfigError::Malformed { file, why: told(&text, &error) })
+}
+
+/// Reads a regular file. Anything else is refused without waiting: a pipe that nobody writes to would never open.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits();
+    let mut file = OpenOptions::new().read(true).custom_flags(nonblocking as i32).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// What the parser says, in one line, with the place.
@@ -139,7 +154,7 @@ pub fn store(root: &Path) -> Result<Option<PathBuf>, ConfigError> {
 
 /// The value of `store` on a line of its own before the first table, which is where it is written.
 fn store_line(root: &Path) -> Option<String> {
-    let bytes = std::fs::read(dir(root).join(CONFIG)).ok()?;
+    let bytes = read_regular(&dir(root).join(CONFIG)).ok()?;
     let top = bytes.split(|byte| *byte == b'\n').take_while(|line| !line.starts_with(b"["));
     let mut tables = top.filter_map(|line| toml::from_str::<toml::Table>(std::str::from_utf8(line).ok()?).ok());
     tables.find_map(|mut table| match table.remove("store") {

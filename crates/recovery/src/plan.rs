@@ -124,6 +124,7 @@ impl Planner<'_> {
             // What a rule leaves out is left alone; what only cannot be saved now would be missed.
             if let KeptReason::NotSaved(skip) = reason
                 && skip.is_gap()
+                && !self.is_alike(&path, after.as_ref())
             {
                 let message = format!("would change, and cannot be saved first: {skip}");
                 self.conflicts.push(conflict(&path, "NOT_SAVED", &message));
@@ -135,6 +136,14 @@ impl Planner<'_> {
             let step = Step { path: path.clone(), action, before, after };
             self.steps.entry(path.clone()).or_default().push(step);
         }
+    }
+
+    /// Whether a file that only a limit kept from being saved has the size that it had: it is not known to differ, and since
+    /// it is left alone and named, it is not in the way.
+    fn is_alike(&self, path: &TreePath, after: Option<&Entry>) -> bool {
+        let Some(Entry { node: Node::File(then), .. }) = after else { return false };
+        let skip = self.goal.from_coverage.covering(path).filter(|skip| skip.path == *path);
+        skip.is_some_and(|skip| skip.reason == SkipReason::Quota && skip.bytes == Some(then.size))
     }
 
     /// Why a path is left alone, if it is.

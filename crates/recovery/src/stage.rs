@@ -158,16 +158,21 @@ fn sync(staging: &[Staging], steps: &[RedoStep], count: usize) -> Result<(), Pre
     }
     for (number, step) in steps.iter().enumerate().filter(|(_, step)| is_staged(step)) {
         if matches!(&step.after, Some(Entry { node: Node::File(_), .. })) {
+            let failed = |source| PrepareError::Stage { name: step.path.to_string(), source };
             let name = number.to_string();
-            let dir = &staging[usize::from(step.mount)].new;
-            let file = open_synced(dir.as_fd(), Path::new(&name)).map_err(failed)?;
-            disk::sync_all(file).map_err(failed)?;
+            let dir = staging[usize::from(step.mount)].new.as_fd();
+            match open_synced(dir, Path::new(&name)) {
+                Ok(file) => disk::sync_all(file),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => disk::sync_file_system(dir),
+                Err(error) => Err(error),
+            }
+            .map_err(failed)?;
         }
     }
     staging.iter().try_for_each(|staging| disk::sync_all(&staging.new)).map_err(failed)
 }
 
-/// Opens a staged file for its flush. One whose mode forbids reading is flushed through its directory's file system.
+/// Opens a staged file for its flush. Its mode may forbid both ways of opening: then its file system is flushed.
 fn open_synced(dir: BorrowedFd<'_>, name: &Path) -> io::Result<File> {
     disk::open_at(dir, name, OFlags::RDONLY, Mode::empty())
         .or_else(|_| disk::open_at(dir, name, OFlags::WRONLY, Mode::empty()))

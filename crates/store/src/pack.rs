@@ -164,7 +164,8 @@ impl Drop for Appender {
         }
         if self.is_new {
             let _ = std::fs::remove_file(path(&self.packs, &self.id));
-        } else if self.committed < self.written {
+        } else if self.file.metadata().is_ok_and(|meta| meta.len() > self.committed) {
+            // The file's own length: a write that failed on a full disk left a part that `written` does not count.
             let _ = rustix::fs::ftruncate(&self.file, self.committed);
         }
     }
@@ -298,6 +299,18 @@ mod tests {
         assert_eq!(path(dir.path(), &extent.pack).metadata().unwrap().len(), extent.committed);
         drop(Appender::create(dir.path()).unwrap());
         assert_eq!(dir.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_write_that_failed_half_way_leaves_no_tail() {
+        let dir = tempfile::tempdir().unwrap();
+        let extent = pack_of(dir.path(), &["one"]);
+        let first = Appender::reopen(dir.path(), &extent).unwrap().unwrap();
+        // What a full disk took of a buffer before it refused the rest.
+        rustix::io::write(&first.file, b"a part of a buffer").unwrap();
+        drop(first);
+        assert_eq!(path(dir.path(), &extent.pack).metadata().unwrap().len(), extent.committed);
+        assert!(Appender::reopen(dir.path(), &extent).unwrap().is_some());
     }
 
     #[test]

@@ -67,6 +67,11 @@ impl Catalog {
         names_with(&self.connection, workflow, prefix)
     }
 
+    /// [`CatalogError::NameTaken`] where an undeleted checkpoint of the workflow has the name. The commit asks again.
+    pub fn check_name_free(&self, workflow: &WorkflowId, name: &str) -> Result<(), CatalogError> {
+        super::commit::check_name_free(&self.connection, workflow, name)
+    }
+
     /// `base` where the name is free in the workflow, else `base_2`, `base_3`, ... whichever is free first.
     ///
     /// Another process may take it before the commit, which then says [`CatalogError::NameTaken`].

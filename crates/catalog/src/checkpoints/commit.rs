@@ -73,7 +73,7 @@ fn check_id_free(connection: &Connection, id: &CheckpointId) -> Result<(), Catal
 }
 
 /// Refuses a name that an undeleted checkpoint of the workflow has.
-fn check_name_free(connection: &Connection, workflow: &WorkflowId, name: &str) -> Result<(), CatalogError> {
+pub(super) fn check_name_free(connection: &Connection, workflow: &WorkflowId, name: &str) -> Result<(), CatalogError> {
     let sql = "SELECT checkpoint_id FROM checkpoints WHERE workflow_id = ?1 AND name = ?2 AND deleted_at IS NULL";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row((workflow.as_str(), name), |row| columns::id(row, 0)).optional()?;

@@ -50,8 +50,8 @@ pub struct ChainLink {
 }
 
 impl Catalog {
-    /// The objects to keep: of undeleted checkpoints all, of deleted ones the manifest, and all again where the
-    /// checkpoint is pinned (see [`Catalog::pinned_checkpoints`]). In the catalog's order, one for every checkpoint.
+    /// The objects to keep: of undeleted checkpoints all, of deleted ones the manifest, and all where an
+    /// unfinished recovery needs it (see [`Catalog::pinned_checkpoints`]). In the catalog's order, one for every checkpoint.
     pub fn roots(&self, undoable_max: u32) -> Result<Vec<Root>, CatalogError> {
         self.roots_after(Seq(i64::MIN), undoable_max)
     }

@@ -249,3 +249,23 @@ fn unsuitable_places_are_refused() {
     let refused = world.call(&["restore", "wf", "base", "--yes"]);
     assert!(refused.json["error"].to_string().contains(".wfr-staging"), "{refused:?}");
 }
+
+#[test]
+fn a_configuration_that_is_no_file_is_refused_and_never_waited_for() {
+    let world = World::new();
+    world.checkpoint("base");
+    let file = world.root().join(".claude/recovery/config.toml");
+    std::fs::remove_file(&file).unwrap();
+    for is_pipe in [true, false] {
+        if is_pipe {
+            world.tree.fifo(".claude/recovery/config.toml");
+        } else {
+            std::fs::remove_file(&file).unwrap();
+            std::fs::create_dir(&file).unwrap();
+        }
+        let refused = world.refused(&["create-checkpoint", "wf"], 2, "INVALID_CONFIGURATION");
+        let told = refused.json["error"]["message"].to_string();
+        assert!(told.contains("config.toml") && told.contains("not a regular file"), "{told}");
+        assert_eq!(world.names(), ["base"], "who looks goes on with the defaults");
+    }
+}

@@ -65,6 +65,24 @@ fn what_recoveries_hold_is_named_and_can_be_let_go() {
 }
 
 #[test]
+fn what_was_let_go_once_is_not_looked_for_again() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    world.checkpoint("base");
+    world.tree.write("only here", &Prng::new(6).bytes(2_000_000));
+    world.checkpoint("two");
+    world.tree.write("never again", &Prng::new(7).bytes(2_000_000));
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    world.checkpoint("three");
+    let policy = ["cleanup-checkpoints", "wf", "--retention-policy", "last=1"];
+    world.ok(&[&policy[..], &["--undoable", "0"]].concat());
+    world.ok(&[&policy[..], &["--dry-run"]].concat());
+    assert_eq!(world.ok(&policy).result("pins"), &serde_json::json!([]));
+    world.refused(&["undo", "--yes"], 5, "NOT_UNDOABLE");
+    world.ok(&["doctor"]);
+}
+
+#[test]
 fn the_room_for_a_full_disk_is_made_again_by_the_next_command_that_changes_something() {
     let world = World::new();
     world.checkpoint("base");
@@ -161,6 +179,28 @@ fn a_full_disk_whose_reserve_is_used_up_can_be_cleaned_up() {
     assert!(cleaned.result("bytes_freed").as_u64().unwrap() > 8 << 20, "{cleaned:?}");
     assert_eq!(world.names(), ["last"]);
     world.ok(&["validate-checkpoint", "last", "--validation-level", "comprehensive"]);
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn a_checkpoint_that_failed_on_a_full_disk_leaves_nothing_there() {
+    let world = World::unprotected(TestTree::new());
+    let Some(_mount) = Mount::new(&world.data.path().join("wfr"), "64m") else {
+        return wfr_testkit::skip("mounting a small file system needs root");
+    };
+    world.ok(&["init"]);
+    world.tree.write("small", b"1");
+    world.checkpoint("base");
+    let packs = || -> Vec<u64> {
+        let entries = std::fs::read_dir(world.vault().join("packs")).unwrap();
+        entries.map(|entry| entry.unwrap().metadata().unwrap().len()).collect()
+    };
+    let before = packs();
+    world.tree.write("large", &Prng::new(4).bytes(80 << 20));
+    world.refused(&["create-checkpoint", "wf"], 7, "DISK_FULL");
+    assert_eq!(packs(), before);
+    std::fs::remove_file(world.tree.at("large")).unwrap();
+    world.checkpoint("after");
     world.ok(&["doctor"]);
 }
 

@@ -206,6 +206,34 @@ fn nothing_to_do_writes_nothing_and_needs_no_consent() {
 }
 
 #[test]
+fn what_changed_nothing_is_not_in_the_way_of_an_undo() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    let names = world.names();
+    let same = world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!((same.result("recovery_id"), same.result("recovery_successful")), (&Value::Null, &Value::Bool(true)));
+    assert!(same.json["next_steps"].to_string().contains("nothing is to be done"), "{same:?}");
+    assert_eq!(world.names(), names, "it needs no safety checkpoint");
+    // One that asks for a check is a recovery, though it changes nothing.
+    let checked = world.ok(&["restore", "wf", "base", "--yes", "--functional-check", "true"]);
+    assert_ne!(checked.result("recovery_id"), &Value::Null);
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.tree.read("a.txt"), b"edited");
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused_before_anything_is_stored() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    world.refused(&["create-checkpoint", "wf", "--name", "base"], 5, "NAME_TAKEN");
+    assert_eq!(world.ok(&["doctor"]).result("findings"), &serde_json::json!([]));
+}
+
+#[test]
 fn a_recovery_is_named_by_a_prefix_that_only_it_has() {
     let world = World::new();
     world.checkpoint("base");

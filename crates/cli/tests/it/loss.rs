@@ -282,3 +282,26 @@ fn a_store_that_serves_a_workspace_is_not_given_to_another() {
     world.refused(&asked[..2], 5, "WORKSPACE_COPIED");
     assert_eq!(world.names(), ["base"]);
 }
+
+#[test]
+fn every_rebuild_keeps_the_catalog_of_before() {
+    let world = World::new();
+    world.checkpoint("base");
+    (0..3).for_each(|_| drop(world.ok(&["doctor", "--rebuild-catalog"])));
+    let names = std::fs::read_dir(world.vault()).unwrap().map(|entry| entry.unwrap().file_name());
+    let kept = names.filter(|name| name.to_string_lossy().contains("db.before-")).count();
+    assert_eq!(kept, 3);
+}
+
+#[test]
+fn init_writes_a_view_that_is_gone_again_with_its_manifests() {
+    let world = World::new();
+    world.checkpoint("base");
+    let manifest = world.root().join(".claude/recovery/checkpoints/wf");
+    let count = || std::fs::read_dir(&manifest).map_or(0, |kinds| kinds.flatten().count());
+    let before = count();
+    assert!(before > 0);
+    std::fs::remove_dir_all(world.root().join(".claude")).unwrap();
+    world.ok(&["init"]);
+    assert_eq!(count(), before);
+}

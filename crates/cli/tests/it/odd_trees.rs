@@ -395,3 +395,47 @@ fn what_belongs_to_others_is_refused_before_anything_changes() {
         assert_eq!(code, 0, "{made:#}");
     }
 }
+
+#[test]
+fn a_limit_that_came_later_is_not_in_the_way() {
+    let world = World::new();
+    world.tree.write("large", &[7; 5_000]);
+    world.checkpoint("base");
+    world.ok(&["config", "capture.file_bytes_max", "1000"]);
+    world.tree.write("a.txt", b"edited");
+    let restored = world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(world.tree.read("a.txt"), b"a0\n");
+    let kept = restored.result("kept").as_array().unwrap();
+    assert!(kept.iter().any(|one| one["path"] == "large" && one["reason"]["not_saved"] == "quota"), "{kept:?}");
+    // One that is known to differ would have to be written.
+    world.tree.write("large", &[8; 6_000]);
+    world.refused(&["restore", "wf", "base", "--yes"], 7, "NOT_SAVED");
+    assert_eq!(world.tree.read("large"), [8; 6_000]);
+}
+
+#[test]
+fn a_plain_user_gets_files_back_that_nobody_may_read() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become somebody else");
+    }
+    let world = World::unprotected(TestTree::of_every_kind());
+    let public = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(public.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = public.path().join("wfr");
+    std::fs::copy(env!("CARGO_BIN_EXE_wfr"), &program).unwrap();
+    [world.root(), world.data.path()].into_iter().for_each(give_away);
+    let Some((0, _)) = as_nobody(&world, &program, &["init"]) else { return skip("setpriv cannot be used here") };
+    for (path, mode) in [("shut", 0o000), ("write-only", 0o200)] {
+        world.tree.write(path, b"nobody may read it");
+        world.tree.set_mode(path, mode);
+    }
+    give_away(world.root());
+    world.checkpoint("base");
+    give_away(world.data.path());
+    ["shut", "write-only"].into_iter().for_each(|path| std::fs::remove_file(world.tree.at(path)).unwrap());
+    let (code, restored) = as_nobody(&world, &program, &["restore", "wf", "base", "--yes"]).unwrap();
+    assert_eq!(code, 0, "{restored:#}");
+    assert_eq!(world.tree.read("shut"), b"nobody may read it");
+    assert_eq!(world.tree.at("shut").metadata().unwrap().permissions().mode() & 0o777, 0);
+    assert_eq!(world.tree.at("write-only").metadata().unwrap().permissions().mode() & 0o777, 0o200);
+}

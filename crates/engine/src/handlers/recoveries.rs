@@ -182,7 +182,8 @@ pub(super) fn run(
         return Ok(Success::new(result).about(&order.workflow));
     }
     let Some(ended) = recovery::recover(session, open, order, asked.consent)? else {
-        let result = Recovered { recovery_successful: true, ..empty(&order.target, begun, checked) };
+        let mut result = Recovered { recovery_successful: true, ..empty(&order.target, begun, checked) };
+        result.validation_results.dependency_validation = order.needs.verdict;
         let done = match order.selection {
             Some(_) => "nothing is to be done: all of it is taken back already, or was undone by others",
             None => "nothing is to be done: all is as the checkpoint has it",
@@ -486,7 +487,8 @@ fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
         None => {
             let workflow = parameters.workflow_id.clone().map(|workflow| known(open, workflow)).transpose();
             let workflow = workflow.map_err(|failure| failure.with_option(UNDOABLE))?;
-            open.catalog.latest_undoable(workflow.as_ref())?
+            open.catalog
+                .latest_undoable(workflow.as_ref(), &|record| recovery::changed_no_path_but_else(open, record))?
         }
     };
     let message = match &parameters.recovery_id {

@@ -9,13 +9,14 @@ use wfr_model::config::{Config as Settings, NOT_YET_IN_EFFECT};
 
 use super::shown;
 use crate::error::{Code, Failure};
+use crate::open::Open;
 use crate::operation::keys;
 use crate::operation::plain::plain;
 use crate::params::{Config, Init};
 use crate::response::Success;
 use crate::results::{ConfigKey, ConfigView, Initialised};
 use crate::session::Session;
-use crate::{init as making, view, workspace};
+use crate::{exports, init as making, view, workspace};
 
 /// Puts a directory under protection.
 pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialised>, Failure> {
@@ -27,7 +28,13 @@ pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialis
         recipients: &parameters.recipients,
         keyring: &session.keyring,
     };
+    let had_view = view::exists(&workspace::absolute(&session.directories.current, &dir));
     let made = making::init(&session.directories, &dir, &encryption, session.now())?;
+    if made.existed && !had_view {
+        // Derived: what cannot be written now, the next checkpoint writes or `doctor` names.
+        let opened = Open::at(made.place.clone(), &session.keyring);
+        let _ = opened.ok().and_then(|open| exports::restore_manifests(&open));
+    }
     let unlocked_key = if parameters.keep_unlocked {
         let vault = wfr_store::Vault::open(&made.place.vault)?;
         Some(shown(&session.keyring.keep_unlocked(&vault)?))

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, CheckpointRow, Hold};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
 use wfr_model::workflow::Whole;
-use wfr_model::{Event, EventName, EventType, TaskId, Timestamp, WorkflowId};
+use wfr_model::{Event, EventId, EventName, EventType, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
 use super::{Parts, verdicts};
@@ -175,11 +175,20 @@ pub fn ended(
     Ok(events)
 }
 
+/// Whether a recovery set the workflow's state.
+pub fn set_state(open: &Open, record: &RecoveryRecord) -> Result<bool, CatalogError> {
+    open.catalog.has_event(&event_id(record, "state"))
+}
+
+fn event_id(record: &RecoveryRecord, what: &str) -> EventId {
+    let id = format!("evt_{}_{what}", record.recovery_id);
+    id.parse().expect("a recovery's id and a word are a valid id")
+}
+
 /// An event of a recovery. Its id is the recovery's and what it says, so that it is recorded once.
 fn event(record: &RecoveryRecord, what: &str, kind: EventType, now: Timestamp, data: Value) -> Event {
-    let id = format!("evt_{}_{what}", record.recovery_id);
     Event {
-        event_id: id.parse().expect("a recovery's id and a word are a valid id"),
+        event_id: event_id(record, what),
         event_type: EventName::Known(kind),
         workflow_id: Some(record.workflow_id.clone()),
         phase: None,

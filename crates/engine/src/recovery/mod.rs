@@ -149,16 +149,21 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     let planned =
         planned.and_then(|planned| verify::secure(open, &store, session, &planned.plan.steps).map(|()| planned));
     let planned = match planned {
+        // Nothing would be changed: nothing is recorded either, or `undo` would have to pass it over.
+        Ok(planned) if is_idle(order, &planned) => {
+            forget(session, open, order, &safety, "recovery not needed")?;
+            return Ok(None);
+        }
         Ok(planned) => planned,
         Err(refused) => {
-            forget(session, open, order, &safety)?;
+            forget(session, open, order, &safety, REFUSED)?;
             return Err(refused);
         }
     };
     let deadline = order.time_limit.map(|limit| begun + limit);
     let begun = record::begin(session, open, order, &safety, (&planned, &mut held)).inspect_err(|_| {
         // Why it did not begin is what counts; a safety checkpoint that stays is a checkpoint.
-        let _ = forget(session, open, order, &safety);
+        let _ = forget(session, open, order, &safety, REFUSED);
     })?;
     let mut ended = run(session, open, &store, order, &planned, (&safety, begun), deadline)?;
     ended.findings.extend(finished.findings);
@@ -190,12 +195,36 @@ fn make_root(root: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(root).map_err(|error| Failure::of(crate::error::code_of_io(&error), &error))
 }
 
-/// Removes the safety checkpoint of a recovery that was refused: nothing was changed, so it saves nothing. One that stays is a
-/// checkpoint like others.
-fn forget(session: &Session, open: &Open, order: &Order, safety: &CheckpointRow) -> Result<(), Failure> {
+/// Whether a restore has nothing to do, and nothing is asked for afterwards either.
+fn is_idle(order: &Order, planned: &Planned) -> bool {
+    order.kind == RecoveryKind::Restore && order.functional_check.is_none() && planned.is_empty()
+}
+
+/// Whether a recovery whose report names no changed path changed something else: the workflow's state, or the workspace's
+/// own directory. Where that cannot be found out, it may have.
+pub fn changed_no_path_but_else(open: &Open, record: &RecoveryRecord) -> bool {
+    let set_state = aim::set_state(open, record).unwrap_or(true);
+    set_state || changed_root(open, record).unwrap_or(true)
+}
+
+fn changed_root(open: &Open, record: &RecoveryRecord) -> Option<bool> {
+    let safety = open.catalog.checkpoint(record.safety_checkpoint.as_ref()?).ok()??;
+    let target = open.catalog.checkpoint(&record.target).ok()??;
+    let store = open.store().ok()?;
+    let mode = |row| manifests::root(&store, row).map(|root| root.mode);
+    // One of state alone leaves the directory as it is.
+    Some(target.tree.is_some() && mode(&safety)? != mode(&target)?)
+}
+
+/// What the audit trail says of a safety checkpoint that goes because its recovery was refused.
+const REFUSED: &str = "recovery refused";
+
+/// Removes the safety checkpoint of a recovery that did not come about: nothing was changed, so it saves nothing. One that
+/// stays is a checkpoint like others.
+fn forget(session: &Session, open: &Open, order: &Order, safety: &CheckpointRow, why: &str) -> Result<(), Failure> {
     let audit = NewOperation {
         operation_id: mint::operation(),
-        operation: "recovery refused".to_owned(),
+        operation: why.to_owned(),
         actor: session.actor.clone(),
         at: session.now(),
         workflow_id: Some(order.workflow.clone()),
@@ -251,7 +280,7 @@ fn run(
         Err(error) => {
             record::end(session, open, (&record, &announced), &Ending::aborted(error.to_string()))?;
             announced.ended();
-            let _ = forget(session, open, order, safety);
+            let _ = forget(session, open, order, safety, REFUSED);
             return Err(error.into());
         }
     };

@@ -67,7 +67,7 @@ impl Planned {
     }
 
     /// Whether there is nothing to do, and nothing in the way.
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.plan.is_empty() && self.plan.conflicts.is_empty() && self.state.is_none()
     }
 

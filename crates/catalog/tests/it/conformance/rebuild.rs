@@ -47,5 +47,5 @@ pub fn recoveries_come_back(make: Make<'_>) {
     assert_eq!(catalog.unfinished().unwrap(), [record]);
     let end = wfr_catalog::RecoveryEnd { status: RecoveryStatus::Done, report: None, ended_at: at(9) };
     catalog.finish_recovery(&rec(1), &end, &op(1, "resume"), &|| Ok(Beside::default())).unwrap();
-    assert_eq!(catalog.latest_undoable(None).unwrap().unwrap().recovery_id, rec(1));
+    assert_eq!(catalog.latest_undoable(None, &|_| true).unwrap().unwrap().recovery_id, rec(1));
 }

@@ -39,7 +39,7 @@ fn run(catalog: &Catalog, number: u64, undoes: Option<RecoveryId>, status: S) {
 }
 
 fn undoable(catalog: &Catalog) -> Option<RecoveryId> {
-    catalog.latest_undoable(None).unwrap().map(|record| record.recovery_id)
+    catalog.latest_undoable(None, &|_| true).unwrap().map(|record| record.recovery_id)
 }
 
 pub fn a_recovery_runs_its_course(make: Make<'_>) {
@@ -103,7 +103,13 @@ pub fn undo_and_undo_of_undo(make: Make<'_>) {
     // An older one by name is possible.
     run(&catalog, 7, Some(rec(2)), S::Done);
     assert_eq!(undoable(&catalog), Some(rec(7)));
-    assert_eq!(catalog.latest_undoable(Some(&wf("other"))).unwrap(), None);
+    assert_eq!(catalog.latest_undoable(Some(&wf("other")), &|_| true).unwrap(), None);
+    // One that changed nothing, neither paths nor else, is passed over.
+    let older = catalog.latest_undoable(None, &|record| record.recovery_id == rec(4)).unwrap();
+    assert_eq!(older.map(|record| record.recovery_id), None, "it is undone");
+    run(&catalog, 8, None, S::Done);
+    let older = catalog.latest_undoable(None, &|record| record.recovery_id == rec(7)).unwrap();
+    assert_eq!(older.map(|record| record.recovery_id), Some(rec(7)));
 }
 
 pub fn a_failed_undo_undoes_nothing(make: Make<'_>) {
@@ -168,7 +174,9 @@ pub fn roots_keep_what_is_needed(make: Make<'_>) {
     let roots = catalog.roots(2).unwrap();
     let whole: Vec<_> =
         roots.iter().filter(|root| root.tree.is_some()).map(|root| root.checkpoint_id.clone()).collect();
-    assert_eq!(whole, [4, 6, 7, 8, 9].map(ckpt));
+    // A safety checkpoint that was let go stays so: what it held may be collected already.
+    assert_eq!(whole, [7, 8, 9].map(ckpt));
+    assert_eq!(catalog.pinned_checkpoints(9).unwrap(), [8, 9].map(ckpt));
     assert_eq!(
         roots.iter().map(|root| root.manifest).collect::<Vec<_>>(),
         (1..=9).map(|n| digest(6, n)).collect::<Vec<_>>()
