@@ -83,7 +83,7 @@ fn parts<T: DeserializeOwned>(
     let mut statement = connection.prepare_cached(sql)?;
     let read = |row: &Row<'_>| columns::json(row, 0);
     let parts = statement.query_map((workflow.as_str(), kind.as_str(), limit.map_or(-1, i64::from)), read)?;
-    Ok(parts.collect::<Result<_, _>>()?)
+    parts.collect::<Result<_, _>>().map_err(|error| CatalogError::of_state(workflow, error))
 }
 
 /// One part.
@@ -96,14 +96,15 @@ pub(super) fn part<T: DeserializeOwned>(
     let sql = "SELECT doc FROM parts WHERE workflow_id = ?1 AND kind = ?2 AND slot = ?3 AND id = ?4";
     let mut statement = connection.prepare_cached(sql)?;
     let key = (workflow.as_str(), kind.as_str(), slot(id), id);
-    Ok(statement.query_row(key, |row| columns::json(row, 0)).optional()?)
+    let found = statement.query_row(key, |row| columns::json(row, 0)).optional();
+    found.map_err(|error| CatalogError::of_state(workflow, error))
 }
 
 /// Head and phases of a workflow.
 pub(super) fn load(connection: &Connection, workflow: &WorkflowId) -> Result<Option<State>, CatalogError> {
     let mut statement = connection.prepare_cached("SELECT head FROM states WHERE workflow_id = ?1")?;
-    let head: Option<Head> = statement.query_row([workflow.as_str()], |row| columns::json(row, 0)).optional()?;
-    let Some(head) = head else { return Ok(None) };
+    let head = statement.query_row([workflow.as_str()], |row| columns::json::<Head>(row, 0)).optional();
+    let Some(head) = head.map_err(|error| CatalogError::of_state(workflow, error))? else { return Ok(None) };
     let phases: Vec<Phase> = parts(connection, workflow, PartKind::Phase, None)?;
     Ok(Some(State::loaded(head, phases)))
 }

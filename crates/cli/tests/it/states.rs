@@ -197,6 +197,47 @@ fn damaged_rows_are_folded_again() {
 }
 
 #[test]
+fn damaged_rows_are_told_as_the_states_damage_not_the_catalogs() {
+    let world = World::new();
+    at_work(&world);
+    let whole = export(&world);
+    by_hand(&world, "UPDATE parts SET doc = 'garbage'");
+    let event = ["event", r#"TASK_STARTED:wf:1:{"task_id":"t3","agent_id":"a1"}"#];
+    for arguments in [&["status", "wf"][..], &["export", "wf"], &event] {
+        let refused = world.refused(arguments, 4, "STATE_INVALID");
+        let told = refused.json["recovery_options"].to_string();
+        assert!(told.contains("wfr repair-state wf") && !told.contains("rebuild"), "{refused:?}");
+    }
+    let sick = world.refused(&["doctor"], 1, "UNHEALTHY");
+    let finding = &sick.result("findings")[0];
+    assert_eq!((&finding["code"], &finding["severity"]), (&json!("ROW_DAMAGED"), &json!("error")), "{sick:?}");
+    assert!(finding["fix"].as_str().unwrap().contains("wfr repair-state wf"), "{sick:?}");
+    world.ok(&["repair-state", "wf"]);
+    assert_eq!(export(&world), whole);
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn a_rebuild_takes_over_what_the_old_log_still_says() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t2","agent_id":"a1"}"#]);
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t3","agent_id":"a1"}"#]);
+    let whole = export(&world);
+    let last = world.ok(&["events", "wf"]).result("last_seq").as_i64().unwrap();
+    let rebuilt = world.ok(&["doctor", "--rebuild-catalog"]);
+    assert!(!rebuilt.result("findings").to_string().contains("EVENTS_LOST"), "{rebuilt:?}");
+    assert_eq!((export(&world), world.ok(&["events", "wf"]).result("last_seq").as_i64()), (whole, Some(last)));
+    by_hand(&world, &format!("UPDATE events SET data = '{{' WHERE seq = {last}"));
+    let rebuilt = world.ok(&["doctor", "--rebuild-catalog"]);
+    let findings = rebuilt.result("findings").as_array().unwrap();
+    let lost = findings.iter().find(|finding| finding["code"] == "EVENTS_LOST").unwrap();
+    let told = lost["message"].as_str().unwrap();
+    assert!(told.starts_with("an event did not come back") && told.contains("catalog.db.before-"), "{told}");
+}
+
+#[test]
 fn an_event_that_cannot_be_read_is_named_and_the_state_outlives_it() {
     let world = World::new();
     at_work(&world);
