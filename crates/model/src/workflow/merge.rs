@@ -100,9 +100,9 @@ pub fn merge(
     resolution: ConflictResolution,
 ) -> Merged {
     let sides: Vec<Side<'_>> = std::iter::once(first).chain(others.iter().copied()).collect();
-    let is_by_field = strategy == MergeStrategy::ThreeWay;
-    let parts: Vec<Parts> = sides.iter().map(|side| flat(side.state, is_by_field)).collect();
-    let base = base.filter(|_| is_by_field).map(|base| flat(base, true)).unwrap_or_default();
+    let has_ancestor = strategy == MergeStrategy::ThreeWay;
+    let parts: Vec<Parts> = sides.iter().map(|side| flat(side.state)).collect();
+    let base = base.filter(|_| has_ancestor).map(flat).unwrap_or_default();
     let mut merger = Merger { sides: &sides, strategy, resolution, conflicts: Vec::new() };
     let keys: BTreeSet<&PartKey> = parts.iter().flat_map(BTreeMap::keys).collect();
     let mut merged = Parts::new();
@@ -149,9 +149,9 @@ const STANDING: &[&str] = &[
 /// The name of [`STANDING`] taken as one.
 const STANDS: &str = "standing";
 
-fn flat(whole: &Whole, is_by_field: bool) -> Parts {
+fn flat(whole: &Whole) -> Parts {
     let mut parts = Parts::new();
-    let mut head = to_fields(&whole.head, is_by_field);
+    let mut head = to_fields(&whole.head);
     for derived in ["workflow_id", "state_version", "updated_at", "tasks_known", "counts", "counts_told"] {
         head.remove(derived);
     }
@@ -161,18 +161,18 @@ fn flat(whole: &Whole, is_by_field: bool) -> Parts {
     }
     parts.insert(("", String::new()), head);
     for (id, phase) in &whole.phases {
-        let mut fields = to_fields(phase, is_by_field);
+        let mut fields = to_fields(phase);
         fields.remove("counts");
         parts.insert(("phases", id.to_string()), fields);
     }
-    parts.extend(whole.tasks.iter().map(|(id, task)| (("tasks", id.to_string()), to_fields(task, is_by_field))));
-    parts.extend(whole.agents.iter().map(|(id, agent)| (("agents", id.to_string()), to_fields(agent, is_by_field))));
+    parts.extend(whole.tasks.iter().map(|(id, task)| (("tasks", id.to_string()), to_fields(task))));
+    parts.extend(whole.agents.iter().map(|(id, agent)| (("agents", id.to_string()), to_fields(agent))));
     let shares = whole.allocations.iter();
-    parts.extend(shares.map(|(id, share)| (("allocations", id.to_string()), to_fields(share, is_by_field))));
+    parts.extend(shares.map(|(id, share)| (("allocations", id.to_string()), to_fields(share))));
     parts
 }
 
-fn to_fields(part: &impl Serialize, is_by_field: bool) -> Fields {
+fn to_fields(part: &impl Serialize) -> Fields {
     let Ok(Value::Object(doc)) = serde_json::to_value(part) else { return Fields::new() };
     let mut fields = Fields::new();
     let mut standing = Map::new();
@@ -181,7 +181,7 @@ fn to_fields(part: &impl Serialize, is_by_field: bool) -> Fields {
             Value::Object(map) if MAPS.contains(&key.as_str()) => {
                 fields.extend(map.into_iter().map(|(inner, value)| (format!("{key}/{inner}"), value)));
             }
-            value if !is_by_field && STANDING.contains(&key.as_str()) => drop(standing.insert(key, value)),
+            value if STANDING.contains(&key.as_str()) => drop(standing.insert(key, value)),
             value => drop(fields.insert(key, value)),
         }
     }
