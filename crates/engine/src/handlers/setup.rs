@@ -68,6 +68,8 @@ pub fn config(session: &mut Session, parameters: Config) -> Result<Success<Confi
         let new: Settings = serde_json::from_value(whole.clone())
             .map_err(|error| wrong_value(parameters.key.as_deref(), &error.to_string()))?;
         view::save_config(&place.root, &new)?;
+        // Sinks that begin now begin here. Where the workspace cannot be opened, the next command that can begins them.
+        drop(session.open());
     }
     let (mut values, mut standard) = (Vec::new(), Vec::new());
     flatten("", &whole, &mut values);

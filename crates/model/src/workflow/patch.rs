@@ -121,8 +121,8 @@ pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>
     let mut rest = Map::new();
     const COUNTS: [&str; 4] = ["completed_tasks", "pending_tasks", "failed_tasks", "active_tasks"];
     // Counts first, wherever they stand: tasks that are named beside them are among those that are counted.
-    for key in COUNTS {
-        data.get(key).map_or((), |value| said_counts(fold, key, value));
+    for (key, value) in COUNTS.iter().filter_map(|key| Some((key, data.get(*key)?))) {
+        said_counts(fold, key, value);
     }
     // A document of our own: first what only we understand, then what its reader may have changed.
     let own = data.get(OWN).and_then(Value::as_object);
