@@ -238,6 +238,36 @@ fn a_rebuild_takes_over_what_the_old_log_still_says() {
 }
 
 #[test]
+fn an_event_that_meets_no_state_folds_it_again_first() {
+    for sql in ["DELETE FROM states", "DELETE FROM states; DELETE FROM parts"] {
+        let (world, other) = (World::new(), World::new());
+        let event = ["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t2","agent_id":"a1"}"#];
+        at_work(&other);
+        other.ok(&event);
+        at_work(&world);
+        by_hand(&world, sql);
+        world.ok(&event);
+        let without_times = |world: &World| export(world)["phases"][0]["tasks"][1]["status"].clone();
+        assert_eq!(
+            (without_times(&world), export(&world)["name"].clone()),
+            (json!("completed"), json!("Port")),
+            "{sql}"
+        );
+        assert_eq!(
+            world.ok(&["status", "wf"]).result("state_version"),
+            other.ok(&["status", "wf"]).result("state_version")
+        );
+        assert_eq!(validated(&world).result("findings"), &json!([]), "{sql}");
+        world.checkpoint("after");
+    }
+    let world = World::new();
+    at_work(&world);
+    by_hand(&world, "DELETE FROM states; UPDATE events SET data = '{' WHERE seq = 2");
+    let refused = world.refused(&["event", "WORKFLOW_PAUSED:wf:global:"], 4, "STATE_INVALID");
+    assert!(refused.json["recovery_options"].to_string().contains("wfr repair-state wf"), "{refused:?}");
+}
+
+#[test]
 fn an_event_that_cannot_be_read_is_named_and_the_state_outlives_it() {
     let world = World::new();
     at_work(&world);
