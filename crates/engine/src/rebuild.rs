@@ -340,11 +340,17 @@ fn is_whole(store: &Store, new: &NewCheckpoint, seen: &mut Seen) -> bool {
 /// Gives the old catalog's files other names; `None` where there is none.
 fn put_aside(vault: &Vault, now: Timestamp) -> io::Result<Option<PathBuf>> {
     let catalog = vault.catalog();
-    let aside = |path: &Path| {
+    let named = |path: &Path, ending: &str| {
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".before-{}", now.stamp()));
+        name.push(format!(".before-{ending}"));
         path.with_file_name(name)
     };
+    // One that an earlier rebuild put aside stays.
+    let stamp = now.stamp_to_the_second();
+    let mut endings = (1..).map(|n| if n == 1 { stamp.clone() } else { format!("{stamp}-{n}") });
+    let is_free = |ending: &String| std::fs::symlink_metadata(named(&catalog, ending)).is_err();
+    let ending = endings.find(is_free).unwrap_or_default();
+    let aside = |path: &Path| named(path, &ending);
     let mut moved = None;
     for suffix in ["", "-wal", "-shm"] {
         let mut name = catalog.file_name().unwrap_or_default().to_owned();

@@ -19,6 +19,11 @@ impl Timestamp {
         jiff::Timestamp::from(self).strftime("%Y%m%d_%H%M").to_string()
     }
 
+    /// The same with seconds: `20250115_103059`.
+    pub fn stamp_to_the_second(self) -> String {
+        jiff::Timestamp::from(self).strftime("%Y%m%d_%H%M%S").to_string()
+    }
+
     /// Whole milliseconds since the epoch.
     pub fn as_millis(self) -> i64 {
         self.0.div_euclid(1_000_000)

@@ -67,9 +67,14 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
         performance: parameters.performance_check.then_some(figures),
         report: None,
     };
-    let name = format!("{workflow}_{}.json", session.now().stamp());
     let report = json!({"validated_at": session.now(), "validation": &result});
-    let written = view::write_report(open.root(), "state_validation/consistency_reports", &name, &report);
+    let written = view::add_report(
+        open.root(),
+        "state_validation/consistency_reports",
+        workflow.as_str(),
+        session.now(),
+        &report,
+    );
     result.report = written.ok().as_deref().map(shown);
     let verdict = verdict(&result, damage.as_ref());
     Ok(Success::new(result).about(&workflow).with_verdict(verdict))
