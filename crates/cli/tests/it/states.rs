@@ -70,6 +70,12 @@ fn a_state_that_can_be_is_valid_and_every_check_says_whether_it_ran() {
     }
     let report = std::fs::read_to_string(plain.result("report").as_str().unwrap()).unwrap();
     assert!(report.contains("\"valid\": true"), "{report}");
+    let again = world.ok(&["validate-state", "wf", r#"{"workflow_id":"wf"}"#]);
+    assert_ne!(again.result("report"), plain.result("report"), "each has its own");
+    world.refused(&["validate-state", "other", r#"{"workflow_id":"wf"}"#], 2, "WRONG_ARGUMENTS");
+    let printed = world.command(&["graph", "wf", "--format", "json"]).output().unwrap().stdout;
+    let graph: Value = serde_json::from_slice(&printed).unwrap();
+    assert!(graph["result"]["dependency_graph"]["nodes"].is_object(), "{graph}");
     world.checkpoint("base");
     let all = json!({"validation_depth": "comprehensive", "check_dependencies": true, "verify_file_integrity": true,
         "performance_check": true});
@@ -135,6 +141,9 @@ fn contradictions_are_mended_by_one_event_and_only_with_a_yes() {
     assert_eq!(codes(found.result("findings")), expected);
     let planned = world.ok(&["repair-state", "wf", "--plan"]);
     assert_eq!(planned.result("plan")["repairs"].as_array().unwrap().len(), 3);
+    assert_eq!(codes(planned.result("remaining")), [expected[3]], "only the other strategy mends it");
+    let words = String::from_utf8(world.command(&["repair-state", "wf", "--plan"]).output().unwrap().stdout).unwrap();
+    assert!(words.contains("--repair-strategy aggressive"), "{words}");
     let asked = world.refused(&["repair-state", "wf"], 8, "CONSENT_NEEDED");
     assert_eq!(asked.result("plan")["digest"], planned.result("plan")["digest"]);
     assert_eq!(export(&world), before);
