@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
-use wfr_model::{CheckpointId, RecoveryId};
+use wfr_model::{CheckpointId, RecoveryId, WorkflowId};
 
 use crate::holds::{Hold, Holder};
 
@@ -67,6 +67,14 @@ pub enum CatalogError {
     /// The file or a value in it is damaged.
     #[error("the catalog is damaged")]
     Corrupt {
+        /// What does not fit.
+        source: Source,
+    },
+    /// A row of a workflow's state cannot be read. What is derived is made anew from the events.
+    #[error("what is kept of the state of workflow `{workflow}` is damaged")]
+    StateDamaged {
+        /// Whose.
+        workflow: WorkflowId,
         /// What does not fit.
         source: Source,
     },
@@ -147,6 +155,15 @@ impl CatalogError {
             Self::Io { source } => Self::Io { source: both(source) },
             Self::Full { source } => Self::Full { source: both(source) },
             Self::ReadOnly { source } => Self::ReadOnly { source: both(source) },
+            other => other,
+        }
+    }
+
+    /// An error in reading a row of a workflow's state: damage that is the row's, not the file's, is the state's.
+    pub(crate) fn of_state(workflow: &WorkflowId, error: rusqlite::Error) -> Self {
+        let is_of_file = matches!(error, rusqlite::Error::SqliteFailure(..));
+        match Self::from(error) {
+            Self::Corrupt { source } if !is_of_file => Self::StateDamaged { workflow: workflow.clone(), source },
             other => other,
         }
     }

@@ -64,6 +64,9 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
         Ok(prepared) => prepared,
         Err(failure) => return refused(operation.name, None, &global, &failure),
     };
+    // Who asks for the form that programs read gets it, by either name.
+    let is_json = operation.name == "graph" && parameters.get("format").and_then(Value::as_str) == Some("json");
+    let global = Global { json: global.json || is_json, ..global };
     let workflow = parameters.get("workflow_id").and_then(Value::as_str).map(str::to_owned);
     upkeep::detach(operation, &parameters);
     let goes_on = operation::endless(&parameters).is_some();

@@ -131,6 +131,13 @@ fn deliver_to(delivery: &Delivery<'_>, sink: &Sink) -> Report {
     run.unwrap_or_else(|error| Report::new(sink, Ended::Failed(error.to_string())))
 }
 
+/// Begins the subscriptions of sinks that begin where the log ends, so that what comes from now on is theirs. One that
+/// has begun goes on.
+pub fn begin_at_the_end(config: &Coordination, catalog: &Catalog, now: Timestamp) -> Result<(), CatalogError> {
+    let new = config.sinks.iter().filter(|sink| sink.from == Begin::Now);
+    new.map(|sink| begin(catalog, sink, now).map(drop)).collect()
+}
+
 /// The subscription of a sink, which begins where the sink says.
 fn begin(catalog: &Catalog, sink: &Sink, now: Timestamp) -> Result<Subscription, CatalogError> {
     if let Some(standing) = catalog.subscription(&sink.name)? {

@@ -91,6 +91,10 @@ impl From<CatalogError> for Failure {
         if let C::Held(hold) = &error {
             return crate::holding::refused(hold);
         }
+        if let C::StateDamaged { workflow, .. } = &error {
+            let hint = format!("run `wfr repair-state {workflow}`: it is folded again from its events");
+            return Self::of(Code::StateInvalid, &error).with_hint(hint);
+        }
         let code = match &error {
             C::Absent(_) | C::Foreign { .. } | C::Corrupt { .. } => Code::CatalogDamaged,
             C::FutureFormat { .. } => Code::UnsupportedFormat,

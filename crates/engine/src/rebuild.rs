@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wfr_catalog::{
-    Catalog, CatalogError, ChangeFilter, EventSeq, ListQuery, NewCheckpoint, NewOperation, RecoveredEvent, Unsealed,
-    VaultIdentity,
+    Catalog, CatalogError, ChangeFilter, EventQuery, EventRow, EventSeq, ListQuery, NewCheckpoint, NewOperation,
+    RecoveredEvent, Unsealed, VaultIdentity,
 };
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
 use wfr_model::{CheckpointId, Digest, Timestamp};
@@ -86,8 +86,10 @@ pub struct Rebuilt {
     pub lost: Vec<String>,
     /// Where the old catalog is now.
     pub put_aside: Option<PathBuf>,
-    /// Events that came back. Those since the last checkpoint are in no pack.
+    /// Events that came back: those that checkpoints hold, and from the old catalog those that can be read there.
     pub events: u64,
+    /// Events of the old catalog that came back from nowhere; `None` where it could not be read.
+    pub events_left: Option<u64>,
     /// Changes of the ledger that came back, with what they did. Those since the last checkpoint are in no pack.
     pub changes: u64,
     /// Objects with changes that are lost or damaged, or that belong to another store's ledger.
@@ -140,6 +142,7 @@ pub fn rebuild(
     ordered.iter().filter(|new| !gone.contains(&new.checkpoint_id)).for_each(|new| {
         lost.remove(&new.checkpoint_id);
     });
+    let old = OldEvents::read(vault, &ordered);
     let put_aside = put_aside(vault, now).map_err(at(&vault.catalog()))?;
     let identity = VaultIdentity {
         vault_id: vault.identity().vault_id.clone(),
@@ -149,7 +152,9 @@ pub fn rebuild(
     };
     let catalog = Catalog::create(&vault.catalog(), &identity)?;
     let lengths: Vec<_> = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
-    let (events, seals_lost) = bring_events_back(&store, &catalog, &mut ordered)?;
+    let (old, unread) = old.map_or((vec![], None), |old| (old.events, Some(old.unread)));
+    let (events, seals_lost) = bring_events_back(&store, &catalog, &mut ordered, old)?;
+    let events_left = unread.map(|unread| not_back(&catalog, &unread)).transpose()?;
     let (changes, ledgers_lost) = bring_changes_back(&store, &catalog, &mut ordered)?;
     catalog.insert_recovered(&ordered, &lengths, &audit("rebuild-catalog"))?;
     if !gone.is_empty() {
@@ -158,15 +163,64 @@ pub fn rebuild(
     let incomplete = gone.len() as u64;
     let lost = lost.into_values().collect();
     let checkpoints = ordered.len() as u64 - incomplete;
-    Ok(Rebuilt { checkpoints, incomplete, lost, put_aside, events, changes, seals_lost, ledgers_lost, unsealed })
+    Ok(Rebuilt {
+        checkpoints,
+        incomplete,
+        lost,
+        put_aside,
+        events,
+        events_left,
+        changes,
+        seals_lost,
+        ledgers_lost,
+        unsealed,
+    })
 }
 
-/// Brings the events back that the checkpoints' seals hold. Returns how many came, and how many seals cannot be read:
-/// these are taken off their checkpoints.
+/// What the log of the old catalog still says.
+struct OldEvents {
+    /// Events that can be read, in their order.
+    events: Vec<RecoveredEvent>,
+    /// Places of those that cannot.
+    unread: Vec<EventSeq>,
+}
+
+impl OldEvents {
+    /// Reads it, before it is put aside; `None` where that cannot be done to the end. What whole seals hold is
+    /// proved by its hash, and is left out.
+    fn read(vault: &Vault, ordered: &[NewCheckpoint]) -> Option<Self> {
+        let catalog = Catalog::open_read_only(&vault.catalog()).ok()?;
+        let mut old = Self { events: vec![], unread: vec![] };
+        let sealed: Option<EventSeq> = ordered.iter().flat_map(|new| &new.seals).map(|seal| seal.upto).max();
+        let query = EventQuery { after: sealed, ..EventQuery::default() };
+        let read = catalog.each_kept_event(&query, |row| {
+            match row {
+                Ok(EventRow { seq, recorded_at, event, .. }) => {
+                    old.events.push(RecoveredEvent { seq, recorded_at, event });
+                }
+                Err(row) => old.unread.extend(row.seq()),
+            }
+            Ok(())
+        });
+        read.is_ok().then_some(old)
+    }
+}
+
+/// How many of these places have no event.
+fn not_back(catalog: &Catalog, places: &[EventSeq]) -> Result<u64, CatalogError> {
+    let Some(last) = catalog.last_event()? else { return Ok(places.len() as u64) };
+    let gaps = catalog.event_gaps()?;
+    let is_gone = |seq: &&EventSeq| **seq > last || gaps.iter().any(|gap| gap.contains(*seq));
+    Ok(places.iter().filter(is_gone).count() as u64)
+}
+
+/// Brings the events back that the checkpoints' seals hold, then those of the old catalog. Returns how many came, and how
+/// many seals cannot be read: these are taken off their checkpoints.
 fn bring_events_back(
     store: &Store,
     catalog: &Catalog,
     ordered: &mut [NewCheckpoint],
+    old: Vec<RecoveredEvent>,
 ) -> Result<(u64, u64), CatalogError> {
     let seals = ordered.iter().flat_map(|new| &new.seals).map(|seal| (seal.upto, seal.object));
     let seals: BTreeMap<EventSeq, Digest> = seals.collect();
@@ -180,6 +234,7 @@ fn bring_events_back(
             Err(_) => drop(lost.insert(object)),
         }
     }
+    events += catalog.insert_recovered_events(&old)?;
     ordered.iter_mut().for_each(|new| new.seals.retain(|seal| !lost.contains(&seal.object)));
     Ok((events, lost.len() as u64))
 }
@@ -292,7 +347,7 @@ fn put_aside(vault: &Vault, now: Timestamp) -> io::Result<Option<PathBuf>> {
     };
     let files = ["", "-wal", "-shm"].map(|suffix| with(&catalog, suffix));
     let is_free = |aside: &String| files.iter().all(|file| with(file, aside).symlink_metadata().is_err());
-    let first = format!(".before-{}", now.stamp_seconds());
+    let first = format!(".before-{}", now.stamp_to_the_second());
     let numbered = (2u32..).map(|number| format!("{first}-{number}"));
     let aside = std::iter::once(first.clone()).chain(numbered).find(is_free).ok_or(io::ErrorKind::AlreadyExists)?;
     let mut moved = None;

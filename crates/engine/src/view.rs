@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use wfr_model::Timestamp;
 use wfr_model::checkpoint::{CheckpointType, Manifest, ManifestFile};
 use wfr_model::config::Config;
 use wfr_store::vault::{write_derived, write_durably};
@@ -234,6 +235,23 @@ pub fn write_report(root: &Path, directory: &str, name: &str, value: &serde_json
     let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
     write_derived(&parent, name, &bytes)?;
     Ok(parent.join(name))
+}
+
+/// Writes a report that stays beside those before it: named after what it is about and when, with a number where several
+/// come in one second.
+pub fn add_report(
+    root: &Path,
+    directory: &str,
+    about: &str,
+    now: Timestamp,
+    value: &serde_json::Value,
+) -> io::Result<PathBuf> {
+    let stem = format!("{about}_{}", now.stamp_to_the_second());
+    let mut names = (1..).map(|n| if n == 1 { format!("{stem}.json") } else { format!("{stem}_{n}.json") });
+    let parent = dir(root).join(directory);
+    let is_free = |name: &String| std::fs::symlink_metadata(parent.join(name)).is_err();
+    let name = names.find(is_free).unwrap_or(stem);
+    write_report(root, directory, &name, value)
 }
 
 #[cfg(test)]

@@ -221,6 +221,22 @@ impl TryFrom<RawSink> for Sink {
 /// The longest time that one delivery may take.
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 
+/// What in the view is wfr's own.
+const OWN: [&str; 5] = ["config.toml", "checkpoints", "failure_analysis", "state_validation", "prevention"];
+
+/// A file that a sink may write: none of wfr's own, and none that leads out of where it begins.
+fn file(path: String) -> Result<String, String> {
+    let mut names = path.split('/').filter(|name| !["", "."].contains(name)).peekable();
+    let first = names.peek().copied().unwrap_or_default();
+    if !path.starts_with('/') && OWN.contains(&first) {
+        return Err(format!("`path` is `{path}`, which is wfr's own"));
+    }
+    if names.any(|name| name == "..") {
+        return Err(format!("`path` is `{path}`: `..` leads out of the view; say it as an absolute path"));
+    }
+    Ok(path)
+}
+
 /// What a sink of a kind needs, and nothing that belongs to another kind.
 fn target(raw: &RawSink) -> Result<Target, String> {
     let (word, wanted) = match raw.kind {
@@ -239,7 +255,7 @@ fn target(raw: &RawSink) -> Result<Target, String> {
     let value = value.filter(|value| !value.trim().is_empty() && !value.contains('\0'));
     let value = value.ok_or_else(|| format!("a {word} needs `{wanted}`"))?;
     match raw.kind {
-        Kind::File => Ok(Target::File(value)),
+        Kind::File => file(value).map(Target::File),
         Kind::Command => Ok(Target::Command(value)),
         Kind::Webhook if !["http://", "https://"].iter().any(|scheme| value.starts_with(scheme)) => {
             Err("`url` must begin with http:// or https://".to_owned())
@@ -321,6 +337,8 @@ mod tests {
         for (value, why) in [
             (json!({"name": "a", "kind": "file"}), "needs `path`"),
             (json!({"name": "a", "kind": "file", "path": ""}), "needs `path`"),
+            (json!({"name": "a", "kind": "file", "path": "./config.toml"}), "wfr's own"),
+            (json!({"name": "a", "kind": "file", "path": "logs/../../x"}), "leads out"),
             (json!({"name": "a", "kind": "file", "path": "x", "url": "http://x"}), "has no `url`"),
             (json!({"name": "a", "kind": "command", "path": "x"}), "has no `path`"),
             (json!({"name": "a", "kind": "webhook", "url": "ftp://x"}), "http://"),

@@ -19,8 +19,8 @@ impl Timestamp {
         jiff::Timestamp::from(self).strftime("%Y%m%d_%H%M").to_string()
     }
 
-    /// The same with seconds: `YYYYMMDD_HHMMSS`.
-    pub fn stamp_seconds(self) -> String {
+    /// The same with seconds: `20250115_103059`.
+    pub fn stamp_to_the_second(self) -> String {
         jiff::Timestamp::from(self).strftime("%Y%m%d_%H%M%S").to_string()
     }
 

@@ -84,7 +84,7 @@ impl Catalog {
             if let Some(first) = back.first() {
                 workflows::insert(transaction, workflow, first.recorded_at)?;
             }
-            let mut books = states::Books::new(transaction);
+            let mut books = states::Books::afresh(transaction);
             let mut odd = Vec::with_capacity(back.len());
             let mut damaged = Vec::new();
             each_with(transaction, &of(workflow), back, |row| {

@@ -12,7 +12,7 @@ use wfr_model::workflow::fold::{self, Anomaly};
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Source, State, Task};
 use wfr_model::{AgentId, AllocationId, Event, PhaseId, TaskId, WorkflowId};
 
-use super::{EventSeq, snapshots};
+use super::{EventQuery, EventSeq, list, snapshots};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
@@ -83,7 +83,7 @@ fn parts<T: DeserializeOwned>(
     let mut statement = connection.prepare_cached(sql)?;
     let read = |row: &Row<'_>| columns::json(row, 0);
     let parts = statement.query_map((workflow.as_str(), kind.as_str(), limit.map_or(-1, i64::from)), read)?;
-    Ok(parts.collect::<Result<_, _>>()?)
+    parts.collect::<Result<_, _>>().map_err(|error| CatalogError::of_state(workflow, error))
 }
 
 /// One part.
@@ -96,14 +96,15 @@ pub(super) fn part<T: DeserializeOwned>(
     let sql = "SELECT doc FROM parts WHERE workflow_id = ?1 AND kind = ?2 AND slot = ?3 AND id = ?4";
     let mut statement = connection.prepare_cached(sql)?;
     let key = (workflow.as_str(), kind.as_str(), slot(id), id);
-    Ok(statement.query_row(key, |row| columns::json(row, 0)).optional()?)
+    let found = statement.query_row(key, |row| columns::json(row, 0)).optional();
+    found.map_err(|error| CatalogError::of_state(workflow, error))
 }
 
 /// Head and phases of a workflow.
 pub(super) fn load(connection: &Connection, workflow: &WorkflowId) -> Result<Option<State>, CatalogError> {
     let mut statement = connection.prepare_cached("SELECT head FROM states WHERE workflow_id = ?1")?;
-    let head: Option<Head> = statement.query_row([workflow.as_str()], |row| columns::json(row, 0)).optional()?;
-    let Some(head) = head else { return Ok(None) };
+    let head = statement.query_row([workflow.as_str()], |row| columns::json::<Head>(row, 0)).optional();
+    let Some(head) = head.map_err(|error| CatalogError::of_state(workflow, error))? else { return Ok(None) };
     let phases: Vec<Phase> = parts(connection, workflow, PartKind::Phase, None)?;
     Ok(Some(State::loaded(head, phases)))
 }
@@ -122,11 +123,18 @@ pub(super) struct Books<'c> {
     connection: &'c Connection,
     open: HashMap<WorkflowId, (State, EventSeq)>,
     last: Option<EventSeq>,
+    /// Whether a state that is not there is one that nothing was folded into yet, whatever the log holds.
+    is_afresh: bool,
 }
 
 impl<'c> Books<'c> {
     pub(super) fn new(connection: &'c Connection) -> Self {
-        Self { connection, open: HashMap::new(), last: None }
+        Self { connection, open: HashMap::new(), last: None, is_afresh: false }
+    }
+
+    /// For a state that was taken away, to be folded again from its first event.
+    pub(super) fn afresh(connection: &'c Connection) -> Self {
+        Self { is_afresh: true, ..Self::new(connection) }
     }
 
     /// The place of the next event. Within a transaction that has the lock nobody else takes it.
@@ -163,9 +171,34 @@ impl<'c> Books<'c> {
         event: &Event,
     ) -> Result<Vec<Anomaly>, CatalogError> {
         if !self.open.contains_key(workflow) {
-            let state = load(self.connection, workflow)?.unwrap_or_else(|| State::new(workflow.clone()));
+            let kept = load(self.connection, workflow)?;
+            let is_lost = kept.is_none() && !self.is_afresh && has_events_before(self.connection, workflow, seq)?;
+            let state = kept.unwrap_or_else(|| State::new(workflow.clone()));
             self.open.insert(workflow.clone(), (state, seq));
+            if is_lost {
+                self.fold_all_before(workflow, seq)?;
+            }
         }
+        self.fold_one(workflow, seq, event)
+    }
+
+    /// Folds a state again that is gone though events of it are there: one that began now would be another one.
+    fn fold_all_before(&mut self, workflow: &WorkflowId, seq: EventSeq) -> Result<(), CatalogError> {
+        let connection = self.connection;
+        forget(connection, workflow)?;
+        let upto = Some(EventSeq(seq.0.saturating_sub(1)));
+        let query = EventQuery { workflow: Some(workflow.clone()), upto, ..EventQuery::default() };
+        list::each_kept(connection, &query, |row| match row {
+            Ok(row) => self.fold_one(workflow, row.seq, &row.event).map(drop),
+            Err(row) => {
+                let source = format!("the state is gone, and {} cannot be read: {}", row.place, row.why).into();
+                Err(CatalogError::StateDamaged { workflow: workflow.clone(), source })
+            }
+        })
+    }
+
+    /// Folds an event into a state that is open.
+    fn fold_one(&mut self, workflow: &WorkflowId, seq: EventSeq, event: &Event) -> Result<Vec<Anomaly>, CatalogError> {
         if let Some((state, _)) = self.open.get_mut(workflow)
             && replaces_most(state, event)
         {
@@ -174,7 +207,7 @@ impl<'c> Books<'c> {
             }
         }
         let mut shelf = Shelf { connection: self.connection, workflow };
-        let (state, upto) = self.open.get_mut(workflow).expect("it was put above where it was not there");
+        let (state, upto) = self.open.get_mut(workflow).expect("who calls this has put it there");
         *upto = seq;
         fold::apply(state, &mut shelf, event)
     }
@@ -194,6 +227,11 @@ impl<'c> Books<'c> {
         }
         Ok(())
     }
+}
+
+fn has_events_before(connection: &Connection, workflow: &WorkflowId, seq: EventSeq) -> Result<bool, CatalogError> {
+    let sql = "SELECT 1 FROM events WHERE workflow_id = ?1 AND seq < ?2";
+    Ok(connection.prepare_cached(sql)?.exists((workflow.as_str(), seq.0))?)
 }
 
 /// Whether an event sets so many of a workflow's tasks that they are better read all at once than one by one.

@@ -59,6 +59,13 @@ fn finding(finding: &StateFinding) -> String {
     format!("  {name} {}: {} ({})\n", place(&finding.place), visible(&finding.message), visible(&finding.code))
 }
 
+/// What a repair leaves, and whether the other strategy mends it.
+fn remaining(one: &StateFinding) -> String {
+    let is_bold = one.repair.as_ref().is_some_and(|repair| !repair.safe);
+    let how = if is_bold { "    `--repair-strategy aggressive` mends it\n" } else { "" };
+    format!("{}{how}", finding(one))
+}
+
 fn probed(one: &Probed) -> String {
     let kind = one.kind.replace('_', " ");
     format!("  {} {kind} {}: {}\n", said(one.status), visible(&one.name), visible(&one.detail))
@@ -69,14 +76,17 @@ pub fn repair(result: &StateRepair) -> String {
     let mut shown = match (result.applied, result.plan.fold_again || !result.plan.changes.is_empty()) {
         (true, _) => format!("{} {}\n", styled(GOOD, "Mended"), visible(result.workflow_id.as_str())),
         (false, true) => String::new(),
-        (false, false) => format!("{}\n", styled(GOOD, "Nothing to mend.")),
+        (false, false) if result.remaining.is_empty() => format!("{}\n", styled(GOOD, "Nothing to mend.")),
+        (false, false) => format!("{}\n", styled(WARN, "Nothing that this strategy mends.")),
     };
     shown.push_str(&repair_plan(&result.plan));
     shown.push_str(&result.backup.as_ref().map_or_else(String::new, |id| fact("Backup", id.as_str())));
     shown.push_str(&result.log.as_deref().map_or_else(String::new, |file| fact("Log", &place(file))));
     if result.validation != Verdict::Skipped {
         shown.push_str(&fact("Validation", &said(result.validation)));
-        shown.push_str(&cut(result.remaining.iter().map(finding)));
+    }
+    if !result.remaining.is_empty() {
+        shown.push_str(&format!("{}\n{}", styled(HEADING, "Remaining"), cut(result.remaining.iter().map(remaining))));
     }
     shown
 }

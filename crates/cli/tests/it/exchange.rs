@@ -90,7 +90,7 @@ fn what_a_hub_said_before_takes_nothing_back() {
     // Both changed the same: the later one wins, and it is said.
     hub("2025-01-15T11:00:00Z", "in_progress", "failed", "");
     let older = import();
-    assert_eq!(older.result("ignored")[0]["place"], "wh/tasks/t1/status");
+    assert_eq!(older.result("ignored")[0]["place"], "wh/tasks/t1/standing");
     assert_eq!(document(&world, "wh")["phases"][0]["tasks"][0]["status"], "completed");
     hub("2199-01-15T11:00:00Z", "in_progress", "pending", "");
     import();
@@ -109,7 +109,7 @@ fn a_hub_that_is_older_than_what_is_known_takes_nothing_back() {
     assert_eq!(made.result("states")[0]["tasks_created"], 1);
     let places: Vec<&str> =
         made.result("ignored").as_array().unwrap().iter().map(|one| one["place"].as_str().unwrap()).collect();
-    assert_eq!(places, ["wh/status", "wh/tasks/t1/status"]);
+    assert_eq!(places, ["wh/standing", "wh/tasks/t1/standing"]);
     assert_eq!(document(&world, "wh")["status"], "completed");
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use crate::world::World;
 
 fn packs(world: &World) -> Vec<PathBuf> {
@@ -53,6 +55,32 @@ fn a_flipped_bit_is_found_and_nothing_damaged_is_restored() {
     let to = out.to_str().unwrap();
     world.refused(&["restore", "wf", "base", "--to", to, "--yes"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
     assert_eq!(std::fs::read_dir(&out).map_or(0, Iterator::count), 0, "nothing half written stays");
+}
+
+#[test]
+fn a_state_is_validated_with_every_byte_of_its_newest_checkpoint() {
+    let (world, noise) = with_noise();
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:"]);
+    let created = world.checkpoint("base");
+    let id = created.result("checkpoint_id").as_str().unwrap();
+    let call = json!({"validation_depth": "comprehensive", "verify_file_integrity": true}).to_string();
+    assert_eq!(world.ok(&["validate-state", "wf", &call]).result("checks")["file_integrity"], "passed");
+    damage(&world, &noise);
+    let found = world.refused(&["validate-state", "wf", &call], 4, "STATE_INVALID");
+    assert_eq!(found.result("checks")["file_integrity"], "failed");
+    let finding = &found.result("findings")[0];
+    assert_eq!(
+        (&finding["code"], &finding["place"], &finding["severity"], &finding["repair"]["action"]),
+        (
+            &json!("CHECKPOINT_DAMAGED"),
+            &json!(format!("checkpoints/{id}/noise")),
+            &json!("error"),
+            &json!("store_again")
+        )
+    );
+    let told = found.json["error"]["message"].as_str().unwrap();
+    assert!(told.contains("newest checkpoint"), "{told}");
+    assert!(found.json["recovery_options"].to_string().contains("--repair-if-possible"), "{found:?}");
 }
 
 #[test]

@@ -70,6 +70,34 @@ fn the_switch_keeps_commands_from_it() {
 }
 
 #[test]
+fn a_sink_that_begins_now_has_what_comes_after_it_was_configured() {
+    let sinks = json!([{"name": "log", "kind": "file", "path": "log.jsonl", "from": "now"}]);
+    let world = world(&json!([]));
+    events(&world, 2);
+    configure(&world, &sinks);
+    events(&world, 3);
+    assert_eq!(sink(&world.ok(&["outbox"]).json, "log")["pending"], 3);
+    assert_eq!(sink(&world.ok(&["outbox", "flush"]).json, "log")["delivered"], 3);
+    // One that a person wrote into the file begins with the first command that sees it.
+    let file = world.root().join(".claude/recovery/config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("\"log\"", "\"other\"").replace("log.jsonl", "other.jsonl")).unwrap();
+    events(&world, 2);
+    assert_eq!(sink(&world.ok(&["outbox", "flush"]).json, "other")["delivered"], 2);
+}
+
+#[test]
+fn a_flush_waits_for_who_delivers_already() {
+    let world = world(&json!([{"name": "run", "kind": "command", "command": "sleep 1; cat >> got.jsonl"}]));
+    events(&world, 1);
+    let mut other = world.command(&["outbox", "flush"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let flushed = world.ok(&["outbox", "flush"]);
+    other.wait().unwrap();
+    assert_eq!(sink(&flushed.json, "run")["pending"], 0);
+    assert_eq!(ids(&world.root().join("got.jsonl")).len(), 1);
+}
+
+#[test]
 fn killed_in_the_middle_nothing_is_lost_and_repeats_have_the_same_id() {
     let log = |world: &World| world.root().join("got.jsonl");
     let world = world(&json!([{"name": "run", "kind": "command", "command": "cat >> got.jsonl; kill -9 $PPID"}]));
@@ -154,6 +182,9 @@ fn configurations_of_sinks_that_cannot_be_are_refused_with_the_reason() {
     let world = World::new();
     for (sinks, why) in [
         (json!([{"name": "a", "kind": "file"}]), "needs `path`"),
+        (json!([{"name": "a", "kind": "file", "path": "config.toml"}]), "wfr's own"),
+        (json!([{"name": "a", "kind": "file", "path": world.vault().join("catalog.db")}]), "wfr's own"),
+        (json!([{"name": "a", "kind": "file", "path": "../../x"}]), "leads out"),
         (json!([{"name": "a", "kind": "webhook", "url": "ftp://x"}]), "http://"),
         (json!([{"name": "a", "kind": "file", "path": "x"}, {"name": "a", "kind": "file", "path": "y"}]), "two sinks"),
         (json!([{"name": "a", "kind": "file", "path": "x", "retry": 3}]), "retry"),

@@ -70,6 +70,12 @@ fn a_state_that_can_be_is_valid_and_every_check_says_whether_it_ran() {
     }
     let report = std::fs::read_to_string(plain.result("report").as_str().unwrap()).unwrap();
     assert!(report.contains("\"valid\": true"), "{report}");
+    let again = world.ok(&["validate-state", "wf", r#"{"workflow_id":"wf"}"#]);
+    assert_ne!(again.result("report"), plain.result("report"), "each has its own");
+    world.refused(&["validate-state", "other", r#"{"workflow_id":"wf"}"#], 2, "WRONG_ARGUMENTS");
+    let printed = world.command(&["graph", "wf", "--format", "json"]).output().unwrap().stdout;
+    let graph: Value = serde_json::from_slice(&printed).unwrap();
+    assert!(graph["result"]["dependency_graph"]["nodes"].is_object(), "{graph}");
     world.checkpoint("base");
     let all = json!({"validation_depth": "comprehensive", "check_dependencies": true, "verify_file_integrity": true,
         "performance_check": true});
@@ -135,6 +141,9 @@ fn contradictions_are_mended_by_one_event_and_only_with_a_yes() {
     assert_eq!(codes(found.result("findings")), expected);
     let planned = world.ok(&["repair-state", "wf", "--plan"]);
     assert_eq!(planned.result("plan")["repairs"].as_array().unwrap().len(), 3);
+    assert_eq!(codes(planned.result("remaining")), [expected[3]], "only the other strategy mends it");
+    let words = String::from_utf8(world.command(&["repair-state", "wf", "--plan"]).output().unwrap().stdout).unwrap();
+    assert!(words.contains("--repair-strategy aggressive"), "{words}");
     let asked = world.refused(&["repair-state", "wf"], 8, "CONSENT_NEEDED");
     assert_eq!(asked.result("plan")["digest"], planned.result("plan")["digest"]);
     assert_eq!(export(&world), before);
@@ -194,6 +203,77 @@ fn damaged_rows_are_folded_again() {
         assert_eq!(export(&world), whole, "{sql}");
         assert_eq!(validated(&world).result("findings"), &json!([]), "{sql}");
     }
+}
+
+#[test]
+fn damaged_rows_are_told_as_the_states_damage_not_the_catalogs() {
+    let world = World::new();
+    at_work(&world);
+    let whole = export(&world);
+    by_hand(&world, "UPDATE parts SET doc = 'garbage'");
+    let event = ["event", r#"TASK_STARTED:wf:1:{"task_id":"t3","agent_id":"a1"}"#];
+    for arguments in [&["status", "wf"][..], &["export", "wf"], &event] {
+        let refused = world.refused(arguments, 4, "STATE_INVALID");
+        let told = refused.json["recovery_options"].to_string();
+        assert!(told.contains("wfr repair-state wf") && !told.contains("rebuild"), "{refused:?}");
+    }
+    let sick = world.refused(&["doctor"], 1, "UNHEALTHY");
+    let finding = &sick.result("findings")[0];
+    assert_eq!((&finding["code"], &finding["severity"]), (&json!("ROW_DAMAGED"), &json!("error")), "{sick:?}");
+    assert!(finding["fix"].as_str().unwrap().contains("wfr repair-state wf"), "{sick:?}");
+    world.ok(&["repair-state", "wf"]);
+    assert_eq!(export(&world), whole);
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn a_rebuild_takes_over_what_the_old_log_still_says() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t2","agent_id":"a1"}"#]);
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t3","agent_id":"a1"}"#]);
+    let whole = export(&world);
+    let last = world.ok(&["events", "wf"]).result("last_seq").as_i64().unwrap();
+    let rebuilt = world.ok(&["doctor", "--rebuild-catalog"]);
+    assert!(!rebuilt.result("findings").to_string().contains("EVENTS_LOST"), "{rebuilt:?}");
+    assert_eq!((export(&world), world.ok(&["events", "wf"]).result("last_seq").as_i64()), (whole, Some(last)));
+    by_hand(&world, &format!("UPDATE events SET data = '{{' WHERE seq = {last}"));
+    let rebuilt = world.ok(&["doctor", "--rebuild-catalog"]);
+    let findings = rebuilt.result("findings").as_array().unwrap();
+    let lost = findings.iter().find(|finding| finding["code"] == "EVENTS_LOST").unwrap();
+    let told = lost["message"].as_str().unwrap();
+    assert!(told.starts_with("an event did not come back") && told.contains("catalog.db.before-"), "{told}");
+}
+
+#[test]
+fn an_event_that_meets_no_state_folds_it_again_first() {
+    for sql in ["DELETE FROM states", "DELETE FROM states; DELETE FROM parts"] {
+        let (world, other) = (World::new(), World::new());
+        let event = ["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t2","agent_id":"a1"}"#];
+        at_work(&other);
+        other.ok(&event);
+        at_work(&world);
+        by_hand(&world, sql);
+        world.ok(&event);
+        let without_times = |world: &World| export(world)["phases"][0]["tasks"][1]["status"].clone();
+        assert_eq!(
+            (without_times(&world), export(&world)["name"].clone()),
+            (json!("completed"), json!("Port")),
+            "{sql}"
+        );
+        assert_eq!(
+            world.ok(&["status", "wf"]).result("state_version"),
+            other.ok(&["status", "wf"]).result("state_version")
+        );
+        assert_eq!(validated(&world).result("findings"), &json!([]), "{sql}");
+        world.checkpoint("after");
+    }
+    let world = World::new();
+    at_work(&world);
+    by_hand(&world, "DELETE FROM states; UPDATE events SET data = '{' WHERE seq = 2");
+    let refused = world.refused(&["event", "WORKFLOW_PAUSED:wf:global:"], 4, "STATE_INVALID");
+    assert!(refused.json["recovery_options"].to_string().contains("wfr repair-state wf"), "{refused:?}");
 }
 
 #[test]

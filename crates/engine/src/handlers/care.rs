@@ -38,6 +38,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     let mut findings = Vec::new();
     findings.extend(rebuilt.as_ref().and_then(lost));
     findings.extend(rebuilt.as_ref().and_then(seals_lost));
+    findings.extend(rebuilt.as_ref().and_then(events_left));
     findings.extend(rebuilt.as_ref().and_then(ledgers_lost));
     findings.extend(rebuilt.as_ref().and_then(unsealed_lost));
     configuration(&open, &mut findings);
@@ -48,6 +49,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     unfinished(&open, &mut findings)?;
     left_behind(&open, &mut findings)?;
     events::check(&open, &mut findings)?;
+    events::check_states(&open, &mut findings)?;
     chain(&open, &mut findings)?;
     damaged(&open, &mut findings)?;
     let file_systems = file_systems(&open, &mut findings);
@@ -115,6 +117,21 @@ fn seals_lost(rebuilt: &Rebuilt) -> Option<Finding> {
     let fix =
         "put back the store's packs from a copy and rebuild again, or restore a checkpoint: it holds its own state";
     (count > 0).then(|| Finding::new("EVENTS_LOST", Severity::Critical, message, fix))
+}
+
+/// Events of the old catalog that no checkpoint holds and that cannot be read there either.
+fn events_left(rebuilt: &Rebuilt) -> Option<Finding> {
+    let what = match rebuilt.events_left {
+        Some(0) => return None,
+        Some(1) => "an event".to_owned(),
+        Some(count) => format!("{count} events"),
+        None => "events since the last checkpoint".to_owned(),
+    };
+    // Without an old catalog nothing was left in it.
+    let aside = rebuilt.put_aside.as_deref().map(shown)?;
+    let message = format!("{what} did not come back: no checkpoint holds them, and they cannot be read in {aside}");
+    let fix = "what a person can still read in that file can be said again with `wfr event`";
+    Some(Finding::new("EVENTS_LOST", Severity::Warning, message, fix))
 }
 
 /// Changes that a rebuild did not find again.

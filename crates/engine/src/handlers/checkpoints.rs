@@ -267,9 +267,9 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
         report: None,
         duration: took(begun),
     };
-    let file = format!("{}_{}.json", row.checkpoint_id, session.now().stamp());
     let value = serde_json::to_value(&result).unwrap_or_default();
-    let written = view::write_report(open.root(), "state_validation/integrity_checks", &file, &value);
+    let (place, about) = ("state_validation/integrity_checks", row.checkpoint_id.as_str());
+    let written = view::add_report(open.root(), place, about, session.now(), &value);
     result.report = written.ok().map(|path| shown(&path));
     if !parameters.report_details {
         result.damages.clear();

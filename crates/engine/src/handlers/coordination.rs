@@ -4,6 +4,8 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use wfr_coord::{Ended, Report};
@@ -13,6 +15,7 @@ use wfr_model::{Event, EventName, EventType, json};
 
 use super::{known, needed};
 use crate::error::{Code, Failure};
+use crate::open::Open;
 use crate::params::{HostPath, Outbox, OutboxAction, RecoveryState, RecoveryStatusUpdate, Request, Upkeep};
 use crate::request::{self, Answer};
 use crate::response::Success;
@@ -22,6 +25,10 @@ use crate::{mint, outbox as delivery, upkeep as due, workspace};
 
 /// How many items that were put aside are listed where the call does not say.
 const LETTERS: u32 = 20;
+
+/// So long another process that delivers to the same sink is waited for, and so often it is looked at.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_millis(25);
 
 /// Shows the outbox, or delivers.
 pub fn outbox(session: &mut Session, parameters: Outbox) -> Result<Success<OutboxView>, Failure> {
@@ -41,7 +48,7 @@ pub fn outbox(session: &mut Session, parameters: Outbox) -> Result<Success<Outbo
         open.catalog.requeue(only)?;
     }
     let reports = match parameters.action {
-        Some(_) => delivery::deliver(session, &open, only, true),
+        Some(_) => deliver(session, &open, only),
         None => vec![],
     };
     let view = delivery::view(&open, only, parameters.limit.unwrap_or(LETTERS), &reports)?;
@@ -52,6 +59,22 @@ pub fn outbox(session: &mut Session, parameters: Outbox) -> Result<Success<Outbo
     } else {
         success
     })
+}
+
+/// Delivers. A sink that another process delivers to at this moment, as upkeep does after a command, is waited for: what
+/// that one leaves is delivered then.
+fn deliver(session: &Session, open: &Open, only: Option<&str>) -> Vec<Report> {
+    let begun = Instant::now();
+    let mut reports = delivery::deliver(session, open, only, true);
+    let is_given_up = || begun.elapsed() >= BUSY_MAX || session.abort.load(Ordering::Relaxed);
+    while reports.iter().any(|report| report.ended == Ended::Busy) && !is_given_up() {
+        std::thread::sleep(TICK);
+        for report in reports.iter_mut().filter(|report| report.ended == Ended::Busy) {
+            let name = report.sink.clone();
+            *report = delivery::deliver(session, open, Some(&name), true).pop().unwrap_or_else(|| report.clone());
+        }
+    }
+    reports
 }
 
 /// The failure of a delivery that did not get everything out.

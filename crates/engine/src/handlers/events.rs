@@ -1,4 +1,4 @@
-//! What `doctor` says of the log of events.
+//! What `doctor` says of the log of events, and of the states that are folded from it.
 //!
 //! Owns its findings. Refuses to mend: `repair-state` does.
 
@@ -36,6 +36,37 @@ pub(super) fn check(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Fail
     findings.extend(unreadable(&damaged));
     findings.extend(gone(&missing.gone));
     Ok(())
+}
+
+/// Looks at every row that is kept of states: whether it can be used, and whether a state is there for the events.
+pub(super) fn check_states(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    for row in open.catalog.workflows()? {
+        let workflow = &row.workflow_id;
+        let kept = open.catalog.kept_state(workflow)?;
+        let fix = format!("run `wfr repair-state {workflow}`: it is folded again from its events");
+        if let count @ 1.. = kept.damaged.len() {
+            let places: Vec<String> = kept.damaged.iter().map(|row| row.place.clone()).collect();
+            let message = format!(
+                "what is kept of the state of `{workflow}` cannot be used at {} ({count} in all)",
+                named(&places)
+            );
+            findings.push(Finding::new("ROW_DAMAGED", Severity::Error, message, fix));
+        } else if kept.whole.is_none() && has_events(open, workflow)? {
+            let message = format!("events of workflow `{workflow}` are there and no state");
+            findings.push(Finding::new("STATE_MISSING", Severity::Error, message, fix));
+        }
+    }
+    Ok(())
+}
+
+fn has_events(open: &Open, workflow: &WorkflowId) -> Result<bool, Failure> {
+    let first = EventQuery { workflow: Some(workflow.clone()), limit: Some(1), ..EventQuery::default() };
+    let mut has_any = false;
+    open.catalog.each_kept_event(&first, |_| {
+        has_any = true;
+        Ok(())
+    })?;
+    Ok(has_any)
 }
 
 const REBUILD: &str = "run `wfr doctor --rebuild-catalog`: it reads them again from the packs";

@@ -5,6 +5,8 @@
 
 use serde_json::{Value, json};
 use wfr_model::checkpoint::CheckpointType;
+use wfr_model::finding::Severity;
+use wfr_model::workflow::validate::StateFinding;
 use wfr_model::{CheckpointId, Digest, Event, EventId, EventName, EventType, WorkflowId};
 use wfr_store::object::hash;
 
@@ -42,6 +44,9 @@ pub(super) fn repair(session: &mut Session, parameters: RepairState) -> Result<S
         log: None,
     };
     if parameters.plan {
+        let is_mended = |finding: &StateFinding| result.plan.repairs.contains(finding);
+        let stays = |finding: &&StateFinding| finding.severity >= Severity::Error && !is_mended(finding);
+        result.remaining = sight.findings.iter().filter(stays).cloned().collect();
         return Ok(Success::new(short(result, &parameters)).about(&workflow));
     }
     // What is only derived is made anew without a question.
@@ -140,8 +145,8 @@ fn apply(
     result.applied = true;
     result.event_id = event.map(|event| event.event_id);
     let log = json!({"repaired_at": session.now(), "actor": session.actor, "repair": &result, "before": before});
-    let name = format!("{}_{}.json", result.workflow_id, session.now().stamp());
-    let written = view::write_report(open.root(), "state_validation/repair_logs", &name, &log);
+    let about = result.workflow_id.as_str();
+    let written = view::add_report(open.root(), "state_validation/repair_logs", about, session.now(), &log);
     result.log = written.ok().as_deref().map(shown);
     Ok(())
 }

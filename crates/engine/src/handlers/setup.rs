@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 use wfr_model::config::{Config as Settings, NOT_YET_IN_EFFECT};
+use wfr_model::coordination::Target;
 
 use super::shown;
 use crate::error::{Code, Failure};
@@ -16,6 +17,7 @@ use crate::params::{Config, Init};
 use crate::response::Success;
 use crate::results::{ConfigKey, ConfigView, Initialised};
 use crate::session::Session;
+use crate::workspace::Place;
 use crate::{exports, init as making, view, workspace};
 
 /// Puts a directory under protection.
@@ -74,7 +76,10 @@ pub fn config(session: &mut Session, parameters: Config) -> Result<Success<Confi
     if !changed.is_empty() {
         let new: Settings = serde_json::from_value(whole.clone())
             .map_err(|error| wrong_value(parameters.key.as_deref(), &error.to_string()))?;
+        refuse_own_files(&place, &new)?;
         view::save_config(&place.root, &new)?;
+        // Sinks that begin now begin here. Where the workspace cannot be opened, the next command that can begins them.
+        drop(session.open());
     }
     let (mut values, mut standard) = (Vec::new(), Vec::new());
     flatten("", &whole, &mut values);
@@ -95,6 +100,20 @@ pub fn config(session: &mut Session, parameters: Config) -> Result<Success<Confi
     }
     let file = shown(&view::dir(&place.root).join("config.toml"));
     Ok(Success::new(ConfigView { file, keys, changed }))
+}
+
+/// Refuses a sink that would write into a file that is wfr's own, by an absolute path.
+fn refuse_own_files(place: &Place, settings: &Settings) -> Result<(), Failure> {
+    let own = [place.vault.clone(), view::dir(&place.root).join("config.toml")];
+    for sink in &settings.coordination.sinks {
+        let Target::File(path) = &sink.target else { continue };
+        let file = view::dir(&place.root).join(path);
+        if own.iter().any(|own| file.starts_with(own)) {
+            let message = format!("sink `{}`: {} is wfr's own", sink.name, file.display());
+            return Err(Failure::new(Code::InvalidParameter, message).with_hint("name another file"));
+        }
+    }
+    Ok(())
 }
 
 /// Applies what the parameters set; returns the keys that are now other than before.

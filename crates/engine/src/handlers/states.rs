@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use wfr_catalog::ListQuery;
+use wfr_model::finding::Severity;
 use wfr_model::workflow::Whole;
-use wfr_model::workflow::validate::{Layer, is_valid};
-use wfr_model::{Span, WorkflowId};
+use wfr_model::workflow::validate::{Layer, Mend, Repair, StateFinding, is_valid};
+use wfr_model::{CheckpointId, Span, WorkflowId};
 
 use super::exchange::no_state;
 use super::{known, shown};
@@ -18,13 +19,16 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{ValidateState, ValidationLevel};
 use crate::response::Success;
-use crate::results::{StateChecks, StateFigures, StateValidation, Verdict};
+use crate::results::{Damage, StateChecks, StateFigures, StateValidation, Verdict};
 use crate::session::Session;
 use crate::soundness::{Sight, look};
 use crate::{verify, view};
 
 /// How long a validation looks for what a workflow needs.
 const PROBES_MAX: Duration = Duration::from_secs(5);
+
+/// Damaged paths are named one by one up to so many.
+const DAMAGES_MAX: usize = 50;
 
 /// Looks whether a state can be relied on.
 pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Result<Success<StateValidation>, Failure> {
@@ -40,14 +44,16 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
         probed = probe(&open, session, state, depth);
         checks.dependency_validation = all_passed(&probed);
     }
+    let mut of_files = Vec::new();
     if parameters.verify_file_integrity {
-        checks.file_integrity = newest_is_whole(session, &open, &workflow)?;
+        (checks.file_integrity, of_files) = newest_is_whole(session, &open, &workflow, depth)?;
     }
     let figures = figures(&open, state, &sight, begun);
     if parameters.performance_check {
         let is_in_time = figures.limit_ms.is_none_or(|limit| figures.duration_ms <= limit);
         checks.performance_check = Verdict::of(is_in_time);
     }
+    let damage = of_files.first().cloned();
     let is_failed = [checks.dependency_validation, checks.file_integrity].contains(&Verdict::Failed);
     probed.retain(|one| parameters.report_details || one.status != Verdict::Passed);
     let mut result = StateValidation {
@@ -56,16 +62,21 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
         validation_depth: depth,
         valid: sight.is_valid() && !is_failed,
         checks,
-        findings: sight.findings,
+        findings: [sight.findings, of_files].concat(),
         dependencies: probed,
         performance: parameters.performance_check.then_some(figures),
         report: None,
     };
-    let name = format!("{workflow}_{}.json", session.now().stamp());
     let report = json!({"validated_at": session.now(), "validation": &result});
-    let written = view::write_report(open.root(), "state_validation/consistency_reports", &name, &report);
+    let written = view::add_report(
+        open.root(),
+        "state_validation/consistency_reports",
+        workflow.as_str(),
+        session.now(),
+        &report,
+    );
     result.report = written.ok().as_deref().map(shown);
-    let verdict = verdict(&result);
+    let verdict = verdict(&result, damage.as_ref());
     Ok(Success::new(result).about(&workflow).with_verdict(verdict))
 }
 
@@ -118,13 +129,46 @@ fn all_passed(probed: &[Probed]) -> Verdict {
     }
 }
 
-fn newest_is_whole(session: &Session, open: &Open, workflow: &WorkflowId) -> Result<Verdict, Failure> {
+/// Whether the files of the newest checkpoint are whole, read as deep as the depth says, and what is not.
+fn newest_is_whole(
+    session: &Session,
+    open: &Open,
+    workflow: &WorkflowId,
+    depth: ValidationLevel,
+) -> Result<(Verdict, Vec<StateFinding>), Failure> {
     let query = ListQuery { workflow: Some(workflow.clone()), ..ListQuery::default() };
     let Some(newest) = open.catalog.list(&query)?.into_iter().max_by_key(|row| row.seq) else {
-        return Ok(Verdict::Skipped);
+        return Ok((Verdict::Skipped, vec![]));
     };
-    let report = verify::verify(open, &open.store()?, &newest, ValidationLevel::Standard, session)?;
-    Ok(Verdict::of(report.is_whole() && report.chain != Verdict::Failed))
+    let report = verify::verify(open, &open.store()?, &newest, depth, session)?;
+    let findings = of_checkpoint(&newest.checkpoint_id, &report);
+    Ok((Verdict::of(findings.is_empty()), findings))
+}
+
+/// What is wrong with a checkpoint, damaged paths one by one up to some.
+fn of_checkpoint(checkpoint: &CheckpointId, report: &verify::Report) -> Vec<StateFinding> {
+    let found = |code: &str, below: String, message: String| StateFinding {
+        code: code.to_owned(),
+        layer: Layer::Checksum,
+        place: format!("checkpoints/{checkpoint}{below}"),
+        severity: Severity::Error,
+        message,
+        repair: Repair::safe(Mend::StoreAgain { checkpoint_id: checkpoint.clone() }),
+    };
+    let of_object = |damage: &Damage| {
+        let below = if damage.path.is_root() { String::new() } else { format!("/{}", damage.path) };
+        found("CHECKPOINT_DAMAGED", below, format!("a {} that it needs: {}", damage.kind, damage.message))
+    };
+    let mut findings: Vec<StateFinding> = report.damages.iter().take(DAMAGES_MAX).map(of_object).collect();
+    if let more @ 1.. = report.damages.len().saturating_sub(DAMAGES_MAX) {
+        findings.push(found("CHECKPOINT_DAMAGED", String::new(), format!("{more} more objects are damaged")));
+    }
+    let is_chain_broken = report.is_forged || report.chain == Verdict::Failed;
+    if is_chain_broken {
+        let message = "its manifest does not fit the catalog, or the checkpoint before it".to_owned();
+        findings.push(StateFinding { repair: None, ..found("CHAIN_BROKEN", String::new(), message) });
+    }
+    findings
 }
 
 fn figures(open: &Open, state: &Whole, sight: &Sight, begun: Instant) -> StateFigures {
@@ -140,13 +184,19 @@ fn figures(open: &Open, state: &Whole, sight: &Sight, begun: Instant) -> StateFi
     }
 }
 
-fn verdict(result: &StateValidation) -> Option<Failure> {
-    use wfr_model::finding::Severity;
+fn verdict(result: &StateValidation, damage: Option<&StateFinding>) -> Option<Failure> {
     if result.valid {
         return None;
     }
-    let errors = result.findings.iter().filter(|finding| finding.severity >= Severity::Error).count();
-    let workflow = &result.workflow_id;
+    let errors = result.findings.iter().filter(|finding| finding.severity >= Severity::Error);
+    let (of_files, errors): (Vec<_>, Vec<_>) = errors.partition(|finding| finding.place.starts_with("checkpoints/"));
+    let (workflow, errors) = (&result.workflow_id, errors.len());
+    if let Some(damage) = damage.filter(|_| errors == 0 && !of_files.is_empty()) {
+        let message = format!("the newest checkpoint of `{workflow}` is damaged: {}", damage.place);
+        let id = damage.place.split('/').nth(1).unwrap_or("latest");
+        let hint = format!("run `wfr validate-checkpoint {id} --validation-level comprehensive --repair-if-possible`");
+        return Some(Failure::new(Code::StateInvalid, message).with_hint(hint));
+    }
     if errors == 0 {
         let failure = Failure::new(Code::StateInvalid, format!("what workflow `{workflow}` needs is not all there"));
         return Some(failure.with_hint("see `dependencies` and `checks` in the result"));

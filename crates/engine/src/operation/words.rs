@@ -55,7 +55,8 @@ struct Binder<'b> {
 
 impl Binder<'_> {
     fn bind(&mut self, words: &[OsString]) -> Result<(), Failure> {
-        let mut words = words.iter().map(OsString::as_os_str).peekable();
+        let words = self.without_repetitions(words);
+        let mut words = words.into_iter().peekable();
         let mut slots = self.free();
         slots.retain(|slot| slot.slot != Slot::Command);
         for (at, slot) in slots.iter().enumerate() {
@@ -78,6 +79,26 @@ impl Binder<'_> {
                 Err(Failure::new(Code::WrongArguments, message).with_hint(self.usage()))
             }
         }
+    }
+
+    /// The words without those that only repeat, in their order, what keys say already, where there are more of them than
+    /// places are left.
+    fn without_repetitions<'w>(&self, words: &'w [OsString]) -> Vec<&'w OsStr> {
+        let mut words: Vec<&OsStr> = words.iter().map(OsString::as_os_str).collect();
+        let free = self.free();
+        let mut at = 0;
+        for slot in self.operation.positionals {
+            if free.iter().any(|one| one.many) || words.len() <= free.len() {
+                break;
+            }
+            let said = self.parameters.get(slot.key).and_then(Value::as_str);
+            if said.is_some_and(|said| words.get(at).is_some_and(|word| *word == said)) {
+                words.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        words
     }
 
     /// Slots that no key has filled.

@@ -17,9 +17,10 @@ impl Whole {
     /// The state of a checkpoint, but what was completed since stays so: tasks, phases, and how many tasks agents did.
     pub fn with_progress_of(&self, present: &Self) -> Self {
         let mut aim = self.clone();
+        let mut told = aim.head.told();
         for (id, task) in &present.tasks {
-            if task.status == TaskStatus::Completed {
-                aim.tasks.insert(id.clone(), task.clone());
+            if task.status == TaskStatus::Completed && aim.tasks.insert(id.clone(), task.clone()).is_none() {
+                told.take(&[TaskStatus::Active, TaskStatus::Pending]);
             }
         }
         for (id, phase) in &present.phases {
@@ -41,7 +42,7 @@ impl Whole {
             }
         }
         aim.head.recovery = present.head.recovery.clone();
-        aim.recounted()
+        aim.recounted_beside(told)
     }
 
     /// The state in which tasks are to be done anew: pending, with their attempts kept and nobody's; agents that worked on
@@ -81,6 +82,8 @@ impl Whole {
     /// The state that taking a recovery back aims at: the recovery made the state `restored`, and it was `self` before.
     /// What somebody changed since stays.
     pub fn taken_back(&self, restored: &Self, present: &Self) -> Self {
+        let (was, made, is) = (self.head.told(), restored.head.told(), present.head.told());
+        let told = if made == is { was } else { is };
         Self {
             head: head(&self.head, &restored.head, &present.head),
             phases: parts(&self.phases, &restored.phases, &present.phases, same_but_for_counts),
@@ -88,7 +91,7 @@ impl Whole {
             agents: parts(&self.agents, &restored.agents, &present.agents, PartialEq::eq),
             allocations: parts(&self.allocations, &restored.allocations, &present.allocations, PartialEq::eq),
         }
-        .recounted()
+        .recounted_beside(told)
     }
 }
 

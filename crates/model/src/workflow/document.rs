@@ -166,7 +166,7 @@ fn readable(whole: &Whole) -> (Map<String, Value>, Map<String, Value>) {
 
 fn of_head(head: &Head) -> Map<String, Value> {
     let mut fields = fields(head, &["name", "status", "created_at", "updated_at", "current_phase"]);
-    for key in ["workflow_id", "counts", "tasks_known", "errors", "recovery"] {
+    for key in ["workflow_id", "counts", "counts_told", "tasks_known", "errors", "recovery"] {
         fields.shift_remove(key);
     }
     for key in ["dependencies", "configuration", "metrics"] {

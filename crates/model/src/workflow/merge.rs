@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Head, Phase, Task, TaskCounts, Whole};
+use super::{Head, Phase, TaskCounts, TaskStatus, Whole};
 
 /// How states become one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -100,9 +100,9 @@ pub fn merge(
     resolution: ConflictResolution,
 ) -> Merged {
     let sides: Vec<Side<'_>> = std::iter::once(first).chain(others.iter().copied()).collect();
-    let is_by_field = strategy == MergeStrategy::ThreeWay;
-    let parts: Vec<Parts> = sides.iter().map(|side| flat(side.state, is_by_field)).collect();
-    let base = base.filter(|_| is_by_field).map(|base| flat(base, true)).unwrap_or_default();
+    let has_ancestor = strategy == MergeStrategy::ThreeWay;
+    let parts: Vec<Parts> = sides.iter().map(|side| flat(side.state)).collect();
+    let base = base.filter(|_| has_ancestor).map(flat).unwrap_or_default();
     let mut merger = Merger { sides: &sides, strategy, resolution, conflicts: Vec::new() };
     let keys: BTreeSet<&PartKey> = parts.iter().flat_map(BTreeMap::keys).collect();
     let mut merged = Parts::new();
@@ -149,29 +149,30 @@ const STANDING: &[&str] = &[
 /// The name of [`STANDING`] taken as one.
 const STANDS: &str = "standing";
 
-fn flat(whole: &Whole, is_by_field: bool) -> Parts {
+fn flat(whole: &Whole) -> Parts {
     let mut parts = Parts::new();
-    let mut head = to_fields(&whole.head, is_by_field);
-    for derived in ["workflow_id", "state_version", "updated_at", "tasks_known"] {
+    let mut head = to_fields(&whole.head);
+    for derived in ["workflow_id", "state_version", "updated_at", "tasks_known", "counts", "counts_told"] {
         head.remove(derived);
     }
-    if !whole.tasks.is_empty() || whole.head.counts == TaskCounts::default() {
-        head.remove("counts");
+    let told = whole.head.told();
+    if let Some(told) = serde_json::to_value(told).ok().filter(|_| told.total() > 0) {
+        head.insert("counts".to_owned(), told);
     }
     parts.insert(("", String::new()), head);
     for (id, phase) in &whole.phases {
-        let mut fields = to_fields(phase, is_by_field);
+        let mut fields = to_fields(phase);
         fields.remove("counts");
         parts.insert(("phases", id.to_string()), fields);
     }
-    parts.extend(whole.tasks.iter().map(|(id, task)| (("tasks", id.to_string()), to_fields(task, is_by_field))));
-    parts.extend(whole.agents.iter().map(|(id, agent)| (("agents", id.to_string()), to_fields(agent, is_by_field))));
+    parts.extend(whole.tasks.iter().map(|(id, task)| (("tasks", id.to_string()), to_fields(task))));
+    parts.extend(whole.agents.iter().map(|(id, agent)| (("agents", id.to_string()), to_fields(agent))));
     let shares = whole.allocations.iter();
-    parts.extend(shares.map(|(id, share)| (("allocations", id.to_string()), to_fields(share, is_by_field))));
+    parts.extend(shares.map(|(id, share)| (("allocations", id.to_string()), to_fields(share))));
     parts
 }
 
-fn to_fields(part: &impl Serialize, is_by_field: bool) -> Fields {
+fn to_fields(part: &impl Serialize) -> Fields {
     let Ok(Value::Object(doc)) = serde_json::to_value(part) else { return Fields::new() };
     let mut fields = Fields::new();
     let mut standing = Map::new();
@@ -180,7 +181,7 @@ fn to_fields(part: &impl Serialize, is_by_field: bool) -> Fields {
             Value::Object(map) if MAPS.contains(&key.as_str()) => {
                 fields.extend(map.into_iter().map(|(inner, value)| (format!("{key}/{inner}"), value)));
             }
-            value if !is_by_field && STANDING.contains(&key.as_str()) => drop(standing.insert(key, value)),
+            value if STANDING.contains(&key.as_str()) => drop(standing.insert(key, value)),
             value => drop(fields.insert(key, value)),
         }
     }
@@ -371,8 +372,9 @@ fn whole(first: &Whole, parts: Parts, sides: &[Side<'_>]) -> Whole {
     }
     state.head.state_version = sides.iter().map(|side| side.state.head.state_version).max().unwrap_or(0);
     state.head.updated_at = sides.iter().filter_map(|side| side.state.head.updated_at).max();
-    recount(&mut state);
-    state
+    let told = told_beside(&state, sides);
+    enter_phases(&mut state);
+    state.recounted_beside(told)
 }
 
 /// A part of its fields. Each of them came from a part of the same kind, so together they are one, too.
@@ -386,19 +388,22 @@ fn put<K: std::str::FromStr + Ord, V>(parts: &mut BTreeMap<K, V>, id: &str, part
     }
 }
 
-/// Counts tasks again, in the workflow and in its phases. A phase that a task names is entered where it is not there.
-fn recount(state: &mut Whole) {
-    state.head.tasks_known = state.tasks.len() as u64;
-    if !state.tasks.is_empty() {
-        state.head.counts = TaskCounts::default();
+/// What was told of tasks beside those that are known now: together no more than any of the states has, since what one
+/// of them tells another may know.
+fn told_beside(state: &Whole, sides: &[Side<'_>]) -> TaskCounts {
+    let mut told = state.head.told();
+    let most = sides.iter().map(|side| side.state.head.counts.total()).max().unwrap_or(0);
+    let room = most.saturating_sub(state.tasks.len() as u64);
+    while told.total() > room {
+        told.take(&[TaskStatus::Pending, TaskStatus::Active, TaskStatus::Completed, TaskStatus::Failed]);
     }
-    state.phases.values_mut().for_each(|phase| phase.counts = TaskCounts::default());
-    let Whole { head, phases, tasks, .. } = state;
-    for Task { status, phase_id, .. } in tasks.values() {
-        *head.counts.of(*status) += 1;
-        if let Some(id) = phase_id {
-            let phase = phases.entry(id.clone()).or_insert_with(|| Phase::new(id.clone()));
-            *phase.counts.of(*status) += 1;
-        }
+    told
+}
+
+/// A phase that a task names is entered where it is not there.
+fn enter_phases(state: &mut Whole) {
+    let Whole { phases, tasks, .. } = state;
+    for id in tasks.values().filter_map(|task| task.phase_id.as_ref()) {
+        phases.entry(id.clone()).or_insert_with(|| Phase::new(id.clone()));
     }
 }

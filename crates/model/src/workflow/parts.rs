@@ -33,7 +33,33 @@ pub struct TaskCounts {
 impl TaskCounts {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.pending + self.active + self.completed + self.failed
+        [self.active, self.completed, self.failed].into_iter().fold(self.pending, u64::saturating_add)
+    }
+
+    /// These and others.
+    pub fn plus(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// These without others.
+    pub fn minus(self, other: Self) -> Self {
+        self.with(other, u64::saturating_sub)
+    }
+
+    fn with(self, other: Self, each: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            pending: each(self.pending, other.pending),
+            active: each(self.active, other.active),
+            completed: each(self.completed, other.completed),
+            failed: each(self.failed, other.failed),
+        }
+    }
+
+    /// Takes one task out, of the first of these statuses that there is one of.
+    pub fn take(&mut self, order: &[TaskStatus]) {
+        if let Some(status) = order.iter().find(|status| *self.of(**status) > 0) {
+            *self.of(*status) -= 1;
+        }
     }
 
     /// The count of one status.
@@ -82,9 +108,12 @@ pub struct Head {
     /// How far it is in percent, where somebody said so and no task has moved since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_percentage: Option<Number>,
-    /// Its tasks. Where none is known one by one, what somebody said of them.
+    /// Its tasks: those that are known one by one, and those that somebody said there are besides.
     #[serde(default)]
     pub counts: TaskCounts,
+    /// How many of them are known by what somebody said only, where others are known one by one: see [`Head::told`].
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub counts_told: TaskCounts,
     /// How many tasks are known one by one.
     #[serde(default)]
     pub tasks_known: u64,
@@ -130,6 +159,7 @@ impl Head {
             total_phases: None,
             progress_percentage: None,
             counts: TaskCounts::default(),
+            counts_told: TaskCounts::default(),
             tasks_known: 0,
             failure_reason: None,
             errors: 0,
@@ -141,6 +171,29 @@ impl Head {
             extra: Extra::new(),
         }
     }
+}
+
+impl Head {
+    /// The tasks that are not known one by one: what somebody said of them.
+    pub fn told(&self) -> TaskCounts {
+        if self.tasks_known == 0 { self.counts } else { self.counts_told }
+    }
+
+    /// The tasks that are known one by one.
+    pub fn known(&self) -> TaskCounts {
+        self.counts.minus(self.told())
+    }
+
+    /// Sets both.
+    pub fn set_counts(&mut self, told: TaskCounts, known: TaskCounts) {
+        self.counts = told.plus(known);
+        self.tasks_known = known.total();
+        self.counts_told = if self.tasks_known == 0 { TaskCounts::default() } else { told };
+    }
+}
+
+fn is_none(counts: &TaskCounts) -> bool {
+    *counts == TaskCounts::default()
 }
 
 /// What is known of the last recovery.

@@ -119,8 +119,15 @@ pub(super) const ALLOCATION: &[&str] = &["status", "requester", "priority", "res
 /// Sets what the data says: fields that are given, `null` for none. `replace` has whole parts, exactly.
 pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>) -> Result<(), S::Error> {
     let mut rest = Map::new();
+    const COUNTS: [&str; 4] = ["completed_tasks", "pending_tasks", "failed_tasks", "active_tasks"];
+    // Counts first, wherever they stand: tasks that are named beside them are among those that are counted.
+    for (key, value) in COUNTS.iter().filter_map(|key| Some((key, data.get(*key)?))) {
+        said_counts(fold, key, value);
+    }
     // A document of our own: first what only we understand, then what its reader may have changed.
     let own = data.get(OWN).and_then(Value::as_object);
+    // It says by itself what is counted besides its tasks.
+    fold.takes_told &= own.is_none();
     if let Some(whole) = own.and_then(|own| own.get("replace")) {
         replace(fold, whole)?;
     }
@@ -133,7 +140,7 @@ pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>
             "agents" | "agent_assignments" | "agent_states" => agents(fold, value)?,
             "allocations" => allocations(fold, value)?,
             "current_phase" => current_phase(fold, value)?,
-            "completed_tasks" | "pending_tasks" | "failed_tasks" | "active_tasks" => said_counts(fold, key, value),
+            key if COUNTS.contains(&key) => {}
             "state_version" => version(fold, value),
             "replace" => replace(fold, value)?,
             "id" | "extra" | OWN => {}
@@ -374,7 +381,7 @@ fn with_id(phase: &PhaseId, mut fields: Map<String, Value>) -> Value {
     Value::Object(fields)
 }
 
-/// Counts count for as long as no task is known one by one.
+/// Counts count for as long as no task is known one by one: then they go on beside those that become known.
 fn said_counts<S: Source>(fold: &mut Fold<'_, S>, key: &str, value: &Value) {
     let Some(count) = value.as_u64() else {
         fold.note(FIELD_INVALID, format!("`{key}`: a whole number is expected"));
@@ -403,6 +410,7 @@ fn version<S: Source>(fold: &mut Fold<'_, S>, value: &Value) {
 
 /// Whole parts, as a state of before had them. Versions and counts go on.
 fn replace<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
+    let takes_told = std::mem::replace(&mut fold.takes_told, false);
     whole(fold, &value["tasks"], read_id, |fold, id, task: Option<Task>| match task {
         Some(task) => fold.put_task(task),
         None => fold.remove_task(&id),
@@ -437,13 +445,15 @@ fn replace<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Er
         None => {}
         Some(Ok(head)) => {
             let now = &fold.state.head;
-            let counts = if now.tasks_known == 0 { head.counts } else { now.counts };
-            let (tasks_known, state_version) = (now.tasks_known, now.state_version);
+            let (told, known, state_version) = (head.told(), now.known(), now.state_version);
             let (workflow_id, updated_at) = (now.workflow_id.clone(), now.updated_at);
-            fold.state.head = Head { counts, tasks_known, state_version, workflow_id, updated_at, ..head };
+            let mut head = Head { state_version, workflow_id, updated_at, ..head };
+            head.set_counts(told, known);
+            fold.state.head = head;
         }
         Some(Err(error)) => fold.note(FIELD_INVALID, format!("the workflow: {error}")),
     }
+    fold.takes_told = takes_told;
     Ok(())
 }
 

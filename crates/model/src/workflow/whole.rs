@@ -105,20 +105,24 @@ impl Whole {
         if replace.is_empty() { None } else { Some(Map::from_iter([("replace".to_owned(), Value::Object(replace))])) }
     }
 
-    /// The same with every task counted once, in its phase and in the workflow. Where no task is known one by one, what
-    /// somebody said of them stays.
-    pub fn recounted(mut self) -> Self {
+    /// The same with every task counted once, in its phase and in the workflow. What somebody said of tasks that are not
+    /// known one by one stays.
+    pub fn recounted(self) -> Self {
+        let told = self.head.told();
+        self.recounted_beside(told)
+    }
+
+    /// The same, with these told besides.
+    pub fn recounted_beside(mut self, told: TaskCounts) -> Self {
         self.phases.values_mut().for_each(|phase| phase.counts = TaskCounts::default());
-        self.head.tasks_known = self.tasks.len() as u64;
-        if !self.tasks.is_empty() {
-            self.head.counts = TaskCounts::default();
-        }
+        let mut known = TaskCounts::default();
         for task in self.tasks.values() {
-            *self.head.counts.of(task.status) += 1;
+            *known.of(task.status) += 1;
             if let Some(phase) = task.phase_id.as_ref().and_then(|phase| self.phases.get_mut(phase)) {
                 *phase.counts.of(task.status) += 1;
             }
         }
+        self.head.set_counts(told, known);
         self
     }
 
@@ -144,8 +148,9 @@ pub(super) fn same_but_for_counts(one: &Phase, other: &Phase) -> bool {
 
 /// A head without what every event and every recovery changes, and without what follows from tasks.
 fn timeless(head: &Head) -> Head {
-    let counts = if head.tasks_known == 0 { head.counts } else { TaskCounts::default() };
-    Head { state_version: 0, updated_at: None, recovery: None, tasks_known: 0, counts, ..head.clone() }
+    let mut timeless = Head { state_version: 0, updated_at: None, recovery: None, ..head.clone() };
+    timeless.set_counts(head.told(), TaskCounts::default());
+    timeless
 }
 
 fn changed<K: Ord + ToString, V: Serialize>(

@@ -106,13 +106,38 @@ proptest! {
         prop_assert_eq!(state.head.state_version, events.len() as u64);
         let known = state.tasks.values().count() as u64;
         prop_assert_eq!(state.head.tasks_known, known);
-        if known > 0 {
-            prop_assert_eq!(state.head.counts, counted(state.tasks.values()));
-        }
+        prop_assert_eq!(state.head.known(), counted(state.tasks.values()));
         for (id, phase) in state.phases.sorted() {
             prop_assert_eq!(phase.counts, counted(state.tasks.values().filter(|task| task.phase_id.as_ref() == Some(id))));
         }
     }
+}
+
+#[test]
+fn what_was_told_of_tasks_stays_the_base_of_what_becomes_known() {
+    let told = r#"WORKFLOW_STATE_UPDATED:wf:global:{"completed_tasks": 15, "pending_tasks": 3}"#;
+    let start = r#"TASK_STARTED:wf:1:{"task_id": "t2", "agent_id": "a1"}"#;
+    let mut state = State::new("wf".parse().unwrap());
+    let mut tell = |text: &str| {
+        let event = Draft::read(text).unwrap().complete(|| "evt_u".parse().unwrap(), Timestamp(9), "test");
+        assert_eq!(apply(&mut state, &mut Nowhere, &event).unwrap(), vec![]);
+        let counts = state.head.counts;
+        (counts.completed, counts.active, counts.pending, state.head.tasks_known)
+    };
+    assert_eq!(tell(told), (15, 0, 3, 0));
+    assert_eq!(tell(r#"TASK_COMPLETED:wf:1:{"task_id": "t1", "agent_id": "a1"}"#), (16, 0, 2, 1));
+    assert_eq!(tell(start), (16, 1, 1, 2));
+    assert_eq!(tell(r#"TASK_COMPLETED:wf:1:{"task_id": "t2", "agent_id": "a1"}"#), (17, 0, 1, 2));
+    let listed = r#"WORKFLOW_STATE_UPDATED:wf:global:{"tasks": {"t3": {"status": "completed"}, "t4": {}, "t5": {}}}"#;
+    assert_eq!(tell(listed), (17, 0, 2, 5), "t3 and t4 are among those that were told, t5 is one more");
+    let goal = Whole::of(&state);
+    let data = Whole::new("wf".parse().unwrap()).difference(&goal).unwrap();
+    let text = format!("WORKFLOW_STATE_UPDATED:wf:global:{}", Value::Object(data));
+    let update = Draft::read(&text).unwrap().complete(|| "evt_u".parse().unwrap(), Timestamp(9), "test");
+    let mut other = State::new("wf".parse().unwrap());
+    apply(&mut other, &mut Nowhere, &update).unwrap();
+    assert_eq!(other.head.counts, goal.head.counts);
+    assert!(Whole::of(&other).says_the_same(&goal));
 }
 
 fn folded(events: &[Event]) -> State {

@@ -54,6 +54,23 @@ fn what_one_side_changed_since_the_ancestor_is_taken_and_what_both_did_is_a_conf
 }
 
 #[test]
+fn with_an_ancestor_how_something_stands_goes_as_one_too() {
+    let base = state(json!({"tasks": {"t1": {"status": "active"}}, "agents": {"a1": {"status": "in_progress"}}}));
+    let one = state(json!({"tasks": {"t1": {"status": "completed"}}, "agents": {"a1": {"status": "idle"}}}));
+    let other = state(json!({
+        "tasks": {"t1": {"status": "active", "failure_reason": "broke", "retry_count": 1}},
+        "agents": {"a1": {"status": "in_progress", "current_task": "t1", "role": "tester"}}
+    }));
+    let merged = two(&one, &other, Some(&base), How::ThreeWay, Who::CurrentPriority);
+    assert_eq!(places(&merged), ["agents/a1/standing", "tasks/t1/standing"]);
+    let (task, agent) = (&merged.state.tasks[&"t1".parse().unwrap()], &merged.state.agents[&"a1".parse().unwrap()]);
+    assert_eq!((task.status.as_str(), &task.failure_reason, task.retry_count), ("completed", &None, None));
+    assert_eq!((&agent.current_task, agent.role.as_deref()), (&None, Some("tester")));
+    let merged = two(&one, &other, Some(&base), How::ThreeWay, Who::CheckpointPriority);
+    assert_eq!(merged.state.tasks, other.tasks);
+}
+
+#[test]
 fn what_is_gone_stays_gone_but_where_the_other_went_on_with_it() {
     let base = state(json!({"tasks": {"t1": {}, "t2": {}}, "configuration": {"a": 1, "b": 2}}));
     let one = state(json!({"tasks": {}, "configuration": {"a": 1}}));

@@ -37,7 +37,7 @@ pub const TRANSITION_REFUSED: &str = "TRANSITION_REFUSED";
 
 /// Folds an event into a state, and says what is odd about it.
 pub fn apply<S: Source>(state: &mut State, source: &mut S, event: &Event) -> Result<Vec<Anomaly>, S::Error> {
-    let mut fold = Fold { state, source, event, odd: Vec::new() };
+    let mut fold = Fold { state, source, event, odd: Vec::new(), takes_told: true };
     fold.apply()?;
     Ok(fold.odd)
 }
@@ -48,6 +48,8 @@ pub(super) struct Fold<'f, S> {
     pub(super) source: &'f mut S,
     pub(super) event: &'f Event,
     pub(super) odd: Vec<Anomaly>,
+    /// Whether a task that becomes known is one of those that somebody said there are.
+    pub(super) takes_told: bool,
 }
 
 impl<S: Source> Fold<'_, S> {

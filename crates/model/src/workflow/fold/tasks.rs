@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::super::status::TaskStatus;
-use super::super::{Source, State, Task, TaskCounts};
+use super::super::{Source, Task, TaskCounts};
 use super::{FIELD_MISSING, Fold};
 use crate::event::EventType;
 use crate::ids::{AgentId, TaskId};
@@ -41,8 +41,9 @@ impl<S: Source> Fold<'_, S> {
         task.assigned_agent = agent.clone();
         task.phase_id = phase.or(task.phase_id);
         self.turn_task(&mut task, from, to);
-        if let Some((status, phase)) = counted {
-            self.uncount(status, phase.as_ref());
+        match counted {
+            Some((status, phase)) => self.uncount(status, phase.as_ref()),
+            None => self.take_told(before(to)),
         }
         self.count(task);
         if let Some(former) = former {
@@ -107,7 +108,12 @@ impl<S: Source> Fold<'_, S> {
 
     /// Puts a task, and counts it in its phase and in the workflow instead of the one that it replaces.
     pub(in crate::workflow) fn put_task(&mut self, task: Task) -> Result<(), S::Error> {
-        self.remove_task(&task.task_id)?;
+        self.need_task(&task.task_id)?;
+        match self.state.tasks.remove(&task.task_id) {
+            Some(task) => self.uncount(task.status, task.phase_id.as_ref()),
+            // It stands as it was told to stand, or it has gone on since.
+            None => self.take_told(&[task.status, TaskStatus::Active, TaskStatus::Pending]),
+        }
         self.count(task);
         Ok(())
     }
@@ -121,13 +127,19 @@ impl<S: Source> Fold<'_, S> {
         Ok(())
     }
 
+    /// A task that becomes known was one of those that somebody said there are, if there is one of these statuses.
+    fn take_told(&mut self, order: &[TaskStatus]) {
+        if self.takes_told {
+            let head = &mut self.state.head;
+            let (mut told, known) = (head.told(), head.known());
+            told.take(order);
+            head.set_counts(told, known);
+        }
+    }
+
     /// Puts a task that is counted nowhere.
     fn count(&mut self, task: Task) {
-        if self.state.head.tasks_known == 0 {
-            self.state.head.counts = TaskCounts::default();
-        }
-        self.state.head.tasks_known += 1;
-        *self.state.head.counts.of(task.status) += 1;
+        self.recount(|known| *known.of(task.status) += 1);
         if let Some(phase) = &task.phase_id {
             *self.phase_mut(phase).counts.of(task.status) += 1;
         }
@@ -135,13 +147,26 @@ impl<S: Source> Fold<'_, S> {
     }
 
     fn uncount(&mut self, status: TaskStatus, phase: Option<&PhaseId>) {
-        let State { head, phases, .. } = &mut *self.state;
-        head.tasks_known = head.tasks_known.saturating_sub(1);
-        let count = head.counts.of(status);
-        *count = count.saturating_sub(1);
-        if let Some(phase) = phase.and_then(|phase| phases.get_mut(phase)) {
-            let count = phase.counts.of(status);
-            *count = count.saturating_sub(1);
+        let one_less = |counts: &mut TaskCounts| counts.take(&[status]);
+        self.recount(one_less);
+        if let Some(phase) = phase.and_then(|phase| self.state.phases.get_mut(phase)) {
+            one_less(&mut phase.counts);
         }
+    }
+
+    /// Changes the counts of tasks that are known one by one.
+    fn recount(&mut self, change: impl FnOnce(&mut TaskCounts)) {
+        let head = &mut self.state.head;
+        let (told, mut known) = (head.told(), head.known());
+        change(&mut known);
+        head.set_counts(told, known);
+    }
+}
+
+/// How a task stood, most likely, before an event made it stand so.
+fn before(to: TaskStatus) -> &'static [TaskStatus] {
+    match to {
+        TaskStatus::Pending | TaskStatus::Active => &[TaskStatus::Pending],
+        TaskStatus::Completed | TaskStatus::Failed => &[TaskStatus::Active, TaskStatus::Pending],
     }
 }

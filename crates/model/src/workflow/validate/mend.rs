@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Agent, AgentStatus, Head, Phase, PhaseStatus, Task, TaskStatus, Whole, WorkflowStatus};
 use super::{Context, StateFinding, validate};
-use crate::ids::{AgentId, TaskId};
+use crate::ids::{AgentId, CheckpointId, TaskId};
 use crate::phase::PhaseId;
 
 /// So many times a state is looked at again after it was mended: one repair may bring another finding to light.
@@ -76,6 +76,12 @@ pub enum Mend {
     },
     /// The workflow has as many phases as are known.
     CountPhases,
+    /// What of a checkpoint is damaged is stored again from files that still have it: `validate-checkpoint` with
+    /// `repair_if_possible` does that.
+    StoreAgain {
+        /// Which.
+        checkpoint_id: CheckpointId,
+    },
 }
 
 /// A change that mends a finding, and whether it can be made without asking.
@@ -142,7 +148,7 @@ pub fn repaired(whole: &Whole, context: Context, strategy: Strategy) -> (Whole, 
 /// Makes a change; `false` where there is nothing to change, or where only who keeps the state can make it.
 pub fn apply(whole: &mut Whole, mend: &Mend) -> bool {
     match mend {
-        Mend::FoldAgain | Mend::BringBack | Mend::SealLog => false,
+        Mend::FoldAgain | Mend::BringBack | Mend::SealLog | Mend::StoreAgain { .. } => false,
         Mend::AddPhase { phase_id } => add_phase(whole, phase_id),
         Mend::FreeAgent { agent_id } => whole.agents.get_mut(agent_id).is_some_and(|agent| {
             let had_task = agent.current_task.take().is_some();
