@@ -114,8 +114,13 @@ impl Report {
     }
 }
 
+/// The name of the lock of whoever delivers to a sink.
+pub fn lock_of(sink: &str) -> String {
+    format!("sink-{sink}")
+}
+
 fn deliver_to(delivery: &Delivery<'_>, sink: &Sink) -> Report {
-    let lock = match Lock::take(delivery.locks, &format!("sink-{}", sink.name)) {
+    let lock = match Lock::take(delivery.locks, &lock_of(&sink.name)) {
         Ok(Some(lock)) => lock,
         Ok(None) => return Report::new(sink, Ended::Busy),
         Err(error) => return Report::new(sink, Ended::Failed(error.to_string())),
@@ -134,8 +139,8 @@ fn deliver_to(delivery: &Delivery<'_>, sink: &Sink) -> Report {
 /// Begins the subscriptions of sinks that begin where the log ends, so that what comes from now on is theirs. One that
 /// has begun goes on.
 pub fn begin_at_the_end(config: &Coordination, catalog: &Catalog, now: Timestamp) -> Result<(), CatalogError> {
-    let new = config.sinks.iter().filter(|sink| sink.from == Begin::Now);
-    new.map(|sink| begin(catalog, sink, now).map(drop)).collect()
+    let mut new = config.sinks.iter().filter(|sink| sink.from == Begin::Now);
+    new.try_for_each(|sink| begin(catalog, sink, now).map(drop))
 }
 
 /// The subscription of a sink, which begins where the sink says.

@@ -1,11 +1,14 @@
 //! Kernel locks on small files: whoever has one ends with it.
 //!
-//! Owns taking and giving them back. Refuses to wait, and to write anything into them.
+//! Owns taking and giving them back, and waiting until one is free. Refuses to write anything into them.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -23,14 +26,40 @@ impl Lock {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let place = dir.join(format!("{name}.lock"));
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(place)?;
+        let file = open(dir, name)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Waits until nobody has the lock of a name, whose directory is there; `false` where that takes longer than the limit, or
+/// the caller gives up.
+pub fn wait(dir: &Path, name: &str, limit: Duration, abort: &AtomicBool) -> io::Result<bool> {
+    const TICK: Duration = Duration::from_millis(50);
+    let file = open(dir, name)?;
+    let (sender, receiver) = mpsc::channel();
+    // Where nobody waits any more, it ends with whoever has the lock, or with this process.
+    std::thread::spawn(move || {
+        let is_free = flock(&file, FlockOperation::LockExclusive).is_ok();
+        drop(file);
+        let _ = sender.send(is_free);
+    });
+    let begun = Instant::now();
+    while begun.elapsed() < limit && !abort.load(Ordering::Relaxed) {
+        match receiver.recv_timeout(TICK) {
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            ended => return Ok(ended.unwrap_or(false)),
+        }
+    }
+    Ok(false)
+}
+
+fn open(dir: &Path, name: &str) -> io::Result<File> {
+    let place = dir.join(format!("{name}.lock"));
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(place)
 }
 
 #[cfg(test)]

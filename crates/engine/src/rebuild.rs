@@ -144,13 +144,7 @@ pub fn rebuild(
     });
     let old = OldEvents::read(vault, &ordered);
     let put_aside = put_aside(vault, now).map_err(at(&vault.catalog()))?;
-    let identity = VaultIdentity {
-        vault_id: vault.identity().vault_id.clone(),
-        workspace: workspace.to_owned(),
-        created_at: now,
-        encrypted: vault.identity().encrypted,
-    };
-    let catalog = Catalog::create(&vault.catalog(), &identity)?;
+    let catalog = make(vault, workspace, now)?;
     let lengths: Vec<_> = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
     let (old, unread) = old.map_or((vec![], None), |old| (old.events, Some(old.unread)));
     let (events, seals_lost) = bring_events_back(&store, &catalog, &mut ordered, old)?;
@@ -175,6 +169,17 @@ pub fn rebuild(
         ledgers_lost,
         unsealed,
     })
+}
+
+/// An empty catalog.
+fn make(vault: &Vault, workspace: &Path, now: Timestamp) -> Result<Catalog, CatalogError> {
+    let identity = VaultIdentity {
+        vault_id: vault.identity().vault_id.clone(),
+        workspace: workspace.to_owned(),
+        created_at: now,
+        encrypted: vault.identity().encrypted,
+    };
+    Catalog::create(&vault.catalog(), &identity)
 }
 
 /// What the log of the old catalog still says.

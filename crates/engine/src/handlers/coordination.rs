@@ -4,8 +4,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use wfr_coord::{Ended, Report};
@@ -26,9 +25,8 @@ use crate::{mint, outbox as delivery, upkeep as due, workspace};
 /// How many items that were put aside are listed where the call does not say.
 const LETTERS: u32 = 20;
 
-/// So long another process that delivers to the same sink is waited for, and so often it is looked at.
+/// So long another process that delivers to the same sink is waited for.
 const BUSY_MAX: Duration = Duration::from_secs(10);
-const TICK: Duration = Duration::from_millis(25);
 
 /// Shows the outbox, or delivers.
 pub fn outbox(session: &mut Session, parameters: Outbox) -> Result<Success<OutboxView>, Failure> {
@@ -64,13 +62,10 @@ pub fn outbox(session: &mut Session, parameters: Outbox) -> Result<Success<Outbo
 /// Delivers. A sink that another process delivers to at this moment, as upkeep does after a command, is waited for: what
 /// that one leaves is delivered then.
 fn deliver(session: &Session, open: &Open, only: Option<&str>) -> Vec<Report> {
-    let begun = Instant::now();
     let mut reports = delivery::deliver(session, open, only, true);
-    let is_given_up = || begun.elapsed() >= BUSY_MAX || session.abort.load(Ordering::Relaxed);
-    while reports.iter().any(|report| report.ended == Ended::Busy) && !is_given_up() {
-        std::thread::sleep(TICK);
-        for report in reports.iter_mut().filter(|report| report.ended == Ended::Busy) {
-            let name = report.sink.clone();
+    for report in reports.iter_mut().filter(|report| report.ended == Ended::Busy) {
+        let (locks, name) = (delivery::locks(&open.place), report.sink.clone());
+        if wfr_coord::wait(&locks, &wfr_coord::lock_of(&name), BUSY_MAX, &session.abort).unwrap_or(false) {
             *report = delivery::deliver(session, open, Some(&name), true).pop().unwrap_or_else(|| report.clone());
         }
     }
