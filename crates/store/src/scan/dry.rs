@@ -16,7 +16,7 @@ pub const BYTES_KEPT_MAX: u64 = 256 << 20;
 /// A sink that keeps what describes a tree in memory and forgets files' content, over the objects of a store.
 ///
 /// Whatever a scan into it yields can be read from it, but for the content of files that the store below lacks; unless it
-/// was asked to keep that, too, up to [`BYTES_KEPT_MAX`] in all.
+/// was asked to keep that, too, up to 256 MiB in all.
 pub struct Dry<'a> {
     below: &'a dyn Objects,
     /// How many more bytes of content are kept.
