@@ -2,7 +2,6 @@
 //!
 //! Owns the rules. Refuses to guess: where several may have done it, all of them are named.
 
-use wfr_model::change::Author;
 use wfr_model::{ChangeId, TreePath};
 
 /// A change that was open between two looks.
@@ -10,8 +9,6 @@ use wfr_model::{ChangeId, TreePath};
 pub struct Opened {
     /// Which.
     pub change_id: ChangeId,
-    /// On whose behalf.
-    pub author: Author,
     /// Paths that it said it would write, and no others; empty: any.
     pub declared: Vec<TreePath>,
     /// The open change that it is a part of.
@@ -99,7 +96,6 @@ mod tests {
     fn opened(id: &str, declared: &[&str], parent: Option<&str>) -> Opened {
         Opened {
             change_id: id.parse().unwrap(),
-            author: Author::default(),
             declared: declared.iter().map(|path| path.parse().unwrap()).collect(),
             parent: parent.map(|id| id.parse().unwrap()),
         }

@@ -15,7 +15,7 @@ use wfr_store::gc::leases::{self, Turn};
 use wfr_store::gc::run::{self, Ledger, LedgerError, Options, PackFact, Report};
 use wfr_store::gc::{GcError, Rules};
 use wfr_store::pack::Extent;
-use wfr_store::reach::Roots;
+use wfr_store::reach::{self, Roots};
 use wfr_store::record::Coding;
 
 use crate::error::Failure;
@@ -218,7 +218,7 @@ impl Ledger for Books<'_> {
         let veil = ledger::Veil::of(self.open)?;
         let mut first: Option<Failure> = None;
         self.open.catalog.ledger_entries(&mut |bytes| match veil.opened(bytes) {
-            Ok(entry) => versions.extend(ledger::content_of(&entry)),
+            Ok(entry) => versions.extend(reach::below(&entry.node)),
             Err(failure) => first = first.take().or(Some(failure)),
         })?;
         // One that cannot be read may name anything: then nothing may go.

@@ -198,17 +198,6 @@ pub fn effect_of(veil: &Veil<'_>, chain: &PathChain, change: ChangeSeq) -> Resul
     Ok(Some((segment, chain.is_cancelled(change, None))))
 }
 
-/// Content that the ledger's entries name, for cleanup.
-pub fn content_of(entry: &Entry) -> Option<(ObjectKind, Digest)> {
-    match &entry.node {
-        wfr_model::entry::Node::File(content) => Some(match content.chunks {
-            Some(list) => (ObjectKind::Chunks, list),
-            None => (ObjectKind::Blob, content.hash),
-        }),
-        _ => None,
-    }
-}
-
 /// What the ledger takes for the present.
 struct Present {
     point: PointSeq,
@@ -249,7 +238,8 @@ fn begin(session: &Session, open: &Open, workflow: Option<&WorkflowId>) -> Resul
     Ok(())
 }
 
-fn extents(sealed: &Sealed<'_>) -> Vec<(PackId, u64)> {
+/// How far the packs go that were sealed, as the catalog is told.
+pub fn extents(sealed: &Sealed<'_>) -> Vec<(PackId, u64)> {
     sealed.extents().iter().map(|extent| (extent.pack.clone(), extent.committed)).collect()
 }
 
@@ -406,7 +396,6 @@ fn as_opened(veil: &Veil<'_>, row: &ChangeRow, opened: &[ChangeRow]) -> Result<O
     let declared: Result<Vec<TreePath>, _> = row.declared.iter().map(|text| veil.of_declared(text)).collect();
     Ok(Opened {
         change_id: row.change.change_id.clone(),
-        author: row.change.author.clone(),
         declared: declared?,
         parent: parent.map(|row| row.change.change_id.clone()),
     })

@@ -81,8 +81,8 @@ pub fn children(kind: ObjectKind, id: &Digest, bytes: &[u8]) -> Result<Vec<(Obje
     }
 }
 
-/// The object that an entry refers to.
-fn below(node: &Node) -> Option<(ObjectKind, Digest)> {
+/// The object that an entry refers to; `None` where it refers to none.
+pub fn below(node: &Node) -> Option<(ObjectKind, Digest)> {
     match node {
         Node::Dir(id) => Some((ObjectKind::Tree, *id)),
         Node::File(content) => Some(match content.chunks {

@@ -57,7 +57,7 @@ fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succ
         Ok(())
     })?;
     let done =
-        ChangeDone { token: Some(id.clone()), change_id: id.clone(), paths: vec![], others: others(&point, &id)? };
+        ChangeDone { token: Some(id.clone()), change_id: id.clone(), paths: vec![], others: others(&point, &id) };
     Ok(success(done, parameters))
 }
 
@@ -106,7 +106,7 @@ fn end(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succes
         Ok(())
     })?;
     let paths = path_changes(open, row.seq)?;
-    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(&point, &id)? };
+    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(&point, &id) };
     let workflow_id = row.change.author.workflow_id;
     Ok(Success { workflow_id, ..Success::new(done) })
 }
@@ -139,12 +139,12 @@ fn record(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Suc
     })?;
     let row = open.catalog.change(&id)?;
     let paths = row.map_or(Ok(vec![]), |row| path_changes(open, row.seq))?;
-    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(&point, &id)? };
+    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(&point, &id) };
     Ok(success(done, parameters))
 }
 
 /// What was found with a change and belongs to others.
-fn others(point: &NewPoint, own: &ChangeId) -> Result<Vec<OthersPaths>, Failure> {
+fn others(point: &NewPoint, own: &ChangeId) -> Vec<OthersPaths> {
     let mut counts: BTreeMap<&ChangeId, u64> = BTreeMap::new();
     for segment in point.segments.iter().filter(|segment| segment.change != *own) {
         *counts.entry(&segment.change).or_default() += 1;
@@ -158,18 +158,23 @@ fn others(point: &NewPoint, own: &ChangeId) -> Result<Vec<OthersPaths>, Failure>
             paths,
         }
     };
-    Ok(counts.into_iter().map(line).collect())
+    counts.into_iter().map(line).collect()
 }
 
-/// What a change did, by path.
-fn path_changes(open: &Open, change: ChangeSeq) -> Result<Vec<PathChange>, Failure> {
+/// What a change did, by path, and whether it is taken back there.
+fn effects(open: &Open, change: ChangeSeq) -> Result<Vec<(Segment, bool)>, Failure> {
     let veil = Veil::of(open)?;
-    let mut found: Vec<PathChange> = Vec::new();
+    let mut found = Vec::new();
     for chain in open.catalog.segments_of(change)? {
-        found.extend(ledger::effect_of(&veil, &chain, change)?.map(|(segment, cancelled)| shown(&segment, cancelled)));
+        found.extend(ledger::effect_of(&veil, &chain, change)?);
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
     Ok(found)
+}
+
+/// The same, as it is shown.
+fn path_changes(open: &Open, change: ChangeSeq) -> Result<Vec<PathChange>, Failure> {
+    Ok(effects(open, change)?.iter().map(|(segment, cancelled)| shown(segment, *cancelled)).collect())
 }
 
 fn shown(segment: &Segment, cancelled: bool) -> PathChange {
@@ -202,17 +207,21 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
     let store = if parameters.patch { Some(open.store()?) } else { None };
     let mut changes = Vec::new();
     for row in &rows {
-        let mut line = line(&open, row, &rows)?;
+        let mut effects = effects(&open, row.seq)?;
+        let paths_total = effects.len() as u64;
+        effects.truncate(PATHS_MAX);
         if let Some(within) = &parameters.path {
-            line.paths.retain(|path| path.path.is_within(within));
-            if line.paths.is_empty() {
+            effects.retain(|(segment, _)| segment.path.is_within(within));
+            if effects.is_empty() {
                 continue;
             }
         }
-        if let Some(store) = &store {
-            add_patches(store, &open, row.seq, &mut line.paths)?;
+        let mut paths = Vec::with_capacity(effects.len());
+        for (segment, cancelled) in &effects {
+            let patch = store.as_ref().map(|store| patch(store, segment)).transpose()?.flatten();
+            paths.push(PathChange { patch, ..shown(segment, *cancelled) });
         }
-        changes.push(line);
+        changes.push(ChangeLine { change: row.change.clone(), paths, paths_total, overlaps: overlaps(row, &rows) });
         if changes.len() >= limit as usize {
             break;
         }
@@ -220,13 +229,10 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
     Ok(Success { workflow_id: workflow, ..Success::new(ChangeLog { changes }) })
 }
 
-fn line(open: &Open, row: &ChangeRow, rows: &[ChangeRow]) -> Result<ChangeLine, Failure> {
-    let mut paths = path_changes(open, row.seq)?;
-    let paths_total = paths.len() as u64;
-    paths.truncate(PATHS_MAX);
-    let overlaps = rows.iter().filter(|other| other.seq != row.seq && overlap(row, other));
-    let overlaps = overlaps.map(|other| other.change.change_id.clone()).collect();
-    Ok(ChangeLine { change: row.change.clone(), paths, paths_total, overlaps })
+/// Other changes that were open at the same time.
+fn overlaps(row: &ChangeRow, rows: &[ChangeRow]) -> Vec<ChangeId> {
+    let others = rows.iter().filter(|other| other.seq != row.seq && overlap(row, other));
+    others.map(|other| other.change.change_id.clone()).collect()
 }
 
 /// Whether two announced changes were open at the same time.
@@ -236,26 +242,12 @@ fn overlap(a: &ChangeRow, b: &ChangeRow) -> bool {
     lasts(a) && lasts(b) && begins_within(a, b) && begins_within(b, a)
 }
 
-/// Adds what was done as text, where both sides are texts of bearable size.
-fn add_patches(objects: &dyn Objects, open: &Open, change: ChangeSeq, paths: &mut [PathChange]) -> Result<(), Failure> {
-    let veil = Veil::of(open)?;
-    let mut segments: BTreeMap<TreePath, Segment> = BTreeMap::new();
-    for chain in open.catalog.segments_of(change)? {
-        if let Some((segment, _)) = ledger::effect_of(&veil, &chain, change)? {
-            segments.insert(segment.path.clone(), segment);
-        }
-    }
-    for path in paths {
-        let Some(segment) = segments.get(&path.path) else { continue };
-        let (Some(before), Some(after)) =
-            (text_of(objects, segment.before.as_ref())?, text_of(objects, segment.after.as_ref())?)
-        else {
-            continue;
-        };
-        let names = (format!("a/{}", path.path), format!("b/{}", path.path));
-        path.patch = textdiff::compare(&before, &after, DiffFormat::Unified, 3, &names).patch;
-    }
-    Ok(())
+/// What was done as text, where both sides are texts of bearable size.
+fn patch(objects: &dyn Objects, segment: &Segment) -> Result<Option<String>, Failure> {
+    let sides = (text_of(objects, segment.before.as_ref())?, text_of(objects, segment.after.as_ref())?);
+    let (Some(before), Some(after)) = sides else { return Ok(None) };
+    let names = (format!("a/{}", segment.path), format!("b/{}", segment.path));
+    Ok(textdiff::compare(&before, &after, DiffFormat::Unified, 3, &names).patch)
 }
 
 /// A version as text; empty where nothing is, `None` where it is no text or too long.

@@ -37,7 +37,7 @@ use crate::params::Consent;
 use crate::results::StateChanges;
 use crate::scanning::Effort;
 use crate::session::Session;
-use crate::{announce, links, manifests, mint, verify};
+use crate::{announce, ledger, links, manifests, mint, verify};
 
 use aim::Purpose;
 pub use check::{CheckEnd, FunctionalCheck};
@@ -181,8 +181,7 @@ fn keep_texts(open: &Open, store: &Store, texts: &[Vec<u8>]) -> Result<(), Failu
         wfr_store::content::store_blob(text, &writer)?;
     }
     let sealed = writer.finish()?;
-    let extents: Vec<_> = sealed.extents().iter().map(|one| (one.pack.clone(), one.committed)).collect();
-    open.catalog.commit_packs(&extents)?;
+    open.catalog.commit_packs(&ledger::extents(&sealed))?;
     sealed.publish();
     Ok(())
 }
