@@ -101,6 +101,7 @@ fn scan_once(
         progress: &session.meter.scan,
         probe_dir: probe.as_ref().map(AsFd::as_fd),
         paranoid: effort.paranoid,
+        watched: None,
     };
     scan(root.as_fd(), cache.as_ref(), sink, &options)
 }

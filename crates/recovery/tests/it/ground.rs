@@ -79,6 +79,7 @@ impl Ground {
             progress: &progress,
             probe_dir: None,
             paranoid: true,
+            watched: None,
         };
         let found = scan(root.as_fd(), None, &writer, &options).unwrap();
         let links = found.hard_links.map(|id| links::read(&writer, &id).unwrap()).unwrap_or_default();

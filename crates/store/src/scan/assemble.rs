@@ -10,7 +10,7 @@ use wfr_model::entry::{Entry, Meta};
 
 use super::ScanError;
 use super::found::{Node, State, Visited};
-use super::listing::{self, Fresh, Kind, Listing, Pos};
+use super::listing::{self, Fresh, Kind, Listing, Pos, Sum};
 use super::shared::Shared;
 use super::task::{Included, Known};
 use super::update::Changed;
@@ -43,6 +43,8 @@ pub(super) enum AssembleError {
     Scan(ScanError),
     /// A listing that was there before can't be read any more.
     CacheLost,
+    /// What is touched does not tell all.
+    NotAll,
 }
 
 impl From<crate::WriteError> for AssembleError {
@@ -79,6 +81,8 @@ struct Done {
     differs: bool,
     /// Whether the parent's listing says another place.
     moved: bool,
+    /// How much is below, where nothing there needs another look.
+    sum: Option<Sum>,
 }
 
 /// Where a directory's listing is.
@@ -93,6 +97,8 @@ struct Assembler<'a> {
     done: Vec<Option<Done>>,
     changed: Vec<Changed>,
     live: u64,
+    /// Whether `live` began with what the cache says, since not all of it was visited.
+    counts_from_cache: bool,
 }
 
 /// Makes the trees. `nodes` are all visited directories in any order.
@@ -107,7 +113,9 @@ pub(super) fn assemble(shared: &Shared<'_>, nodes: Vec<Node>) -> Result<Assemble
     }
     let mut done = Vec::new();
     done.resize_with(sorted.len(), || None);
-    let mut assembler = Assembler { shared, done, changed: Vec::new(), live: 0 };
+    let before = shared.touched.and(shared.cache).map(|cache| cache.slot.live);
+    let (live, counts_from_cache) = (before.unwrap_or(0), before.is_some());
+    let mut assembler = Assembler { shared, done, changed: Vec::new(), live, counts_from_cache };
     for node in sorted.into_iter().rev().flatten() {
         let number = node.number;
         assembler.done[number] = Some(assembler.finish(node)?);
@@ -125,30 +133,53 @@ impl Assembler<'_> {
     fn finish(&mut self, node: Node) -> Result<Done, AssembleError> {
         let known = node.known;
         let known_pos = known.as_ref().map_or(Pos::NONE, |known| known.pos);
-        let (included, place) = match node.state {
+        let sum = known.as_ref().and_then(|known| known.sum);
+        let (included, place, sum) = match node.state {
             State::Gone => {
+                self.drop_listing(known_pos);
                 return Ok(Done {
                     is_gone: true,
                     included: None,
                     place: Place::Cached(Pos::NONE),
                     differs: true,
                     moved: false,
+                    sum: None,
                 });
             }
-            State::Omitted { keep } => (None, Place::Cached(if keep { known_pos } else { Pos::NONE })),
+            State::Settled => {
+                let (included, place) = (known.and_then(|known| known.included), Place::Cached(known_pos));
+                return Ok(Done { is_gone: false, differs: false, moved: false, included, place, sum });
+            }
+            State::Omitted { keep } => (None, Place::Cached(if keep { known_pos } else { Pos::NONE }), None),
             State::Visited(visited) => {
-                let (included, place) = self.visited(node.number, known_pos, visited)?;
-                (Some(Box::new(included)), place)
+                let (included, place, sum) = self.visited(node.number, known_pos, sum, visited)?;
+                (Some(Box::new(included)), place, sum)
             }
         };
-        if let Place::Cached(pos) = place {
-            self.live += u64::from(pos.len);
+        match place {
+            Place::Cached(pos) if !self.counts_from_cache => self.live += u64::from(pos.len),
+            Place::Changed => self.drop_listing(known_pos),
+            Place::Cached(_) => {}
         }
         let differs = known.is_none_or(|Known { included: before, .. }| before != included);
-        Ok(Done { is_gone: false, differs, moved: place != Place::Cached(known_pos), included, place })
+        Ok(Done { is_gone: false, differs, moved: place != Place::Cached(known_pos), included, place, sum })
     }
 
-    fn visited(&mut self, number: usize, pos: Pos, mut visited: Visited) -> Result<(Included, Place), AssembleError> {
+    /// Counts a listing out that was counted in with the rest of the cache. Those below a directory that is gone stay
+    /// counted, until everything is visited again.
+    fn drop_listing(&mut self, pos: Pos) {
+        if self.counts_from_cache {
+            self.live = self.live.saturating_sub(u64::from(pos.len));
+        }
+    }
+
+    fn visited(
+        &mut self,
+        number: usize,
+        pos: Pos,
+        sum: Option<Sum>,
+        mut visited: Visited,
+    ) -> Result<(Included, Place, Option<Sum>), AssembleError> {
         let below = visited.first..visited.first + visited.count;
         let (mut differs, mut moved) = (false, false);
         for done in self.done[below.clone()].iter().flatten() {
@@ -161,7 +192,7 @@ impl Assembler<'_> {
             && visited.listing.is_none()
             && !moved
         {
-            return Ok((Included { meta, tree, xattrs }, Place::Cached(pos)));
+            return Ok((Included { meta, tree, xattrs }, Place::Cached(pos), sum));
         }
         let cached = if visited.listing.is_none() { Some(self.load(pos)?) } else { None };
         let before = visited.listing.take().or_else(|| cached.clone()).unwrap_or_default();
@@ -172,12 +203,13 @@ impl Assembler<'_> {
         };
         listing::set_tree(&mut listing, &tree);
         let included = Included { meta, tree, xattrs };
+        let sum = Listing::parse(&listing).and_then(|listing| listing.sum());
         if places.is_empty() && cached.is_some_and(|cached| cached == listing) {
-            return Ok((included, Place::Cached(pos)));
+            return Ok((included, Place::Cached(pos), sum));
         }
         self.live += (listing.len() + OVERHEAD_MOST) as u64;
         self.changed.push(Changed { number, bytes: listing, below: places });
-        Ok((included, Place::Changed))
+        Ok((included, Place::Changed, sum))
     }
 
     /// A listing from the cache.
@@ -206,7 +238,7 @@ impl Assembler<'_> {
             }
             let pos = if let Place::Cached(pos) = done.place { pos } else { Pos::NONE };
             match &done.included {
-                Some(it) => Fresh::dir(entry.name, it.meta, it.tree, &it.xattrs, pos).encode(&mut out),
+                Some(it) => Fresh::dir(entry.name, it.meta, it.tree, &it.xattrs, pos, done.sum).encode(&mut out),
                 None => {
                     Fresh { size: pos.at, nlink: pos.len, ..Fresh::omitted(entry.name, Kind::Dir) }.encode(&mut out)
                 }

@@ -15,13 +15,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::listing::Pos;
+use super::touched::Mark;
 use crate::crypto::Cipher;
 
 const MAGIC: &[u8; 8] = b"wfrcache";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes of a slot, its checksum included.
-const SLOT: usize = 96;
+const SLOT: usize = 120;
 
 /// Bytes of a tag.
 const TAG: usize = 16;
@@ -51,6 +52,8 @@ pub(super) struct Slot {
     pub rules: u64,
     /// Where it says what the store held when this was written; none where that is not known.
     pub holdings: Pos,
+    /// How far the watch of the tree had come before anything in it was looked at; `None` where nobody watched.
+    pub mark: Option<Mark>,
 }
 
 impl Slot {
@@ -65,20 +68,21 @@ impl Slot {
             field.copy_from_slice(&number.to_le_bytes());
         }
         out[72..76].copy_from_slice(&self.holdings.len.to_le_bytes());
-        let tag = slot_tag(&out[..76], cipher);
-        out[76..92].copy_from_slice(&tag);
-        let crc = crc32fast::hash(&out[..92]);
-        out[92..].copy_from_slice(&crc.to_le_bytes());
+        out[76..100].copy_from_slice(&Mark::encode(self.mark));
+        let tag = slot_tag(&out[..100], cipher);
+        out[100..116].copy_from_slice(&tag);
+        let crc = crc32fast::hash(&out[..116]);
+        out[116..].copy_from_slice(&crc.to_le_bytes());
         (out, SLOTS[(self.sequence % 2) as usize])
     }
 
     fn decode(bytes: &[u8; SLOT], cipher: Option<&Cipher>) -> Option<Self> {
         let u32_at = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let u64_at = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-        if &bytes[..8] != MAGIC || u32_at(8)? != VERSION || u32_at(92)? != crc32fast::hash(&bytes[..92]) {
+        if &bytes[..8] != MAGIC || u32_at(8)? != VERSION || u32_at(116)? != crc32fast::hash(&bytes[..116]) {
             return None;
         }
-        if bytes[76..92] != slot_tag(&bytes[..76], cipher) {
+        if bytes[100..116] != slot_tag(&bytes[..100], cipher) {
             return None;
         }
         Some(Self {
@@ -89,6 +93,7 @@ impl Slot {
             live: u64_at(48)?,
             rules: u64_at(56)?,
             holdings: Pos { at: u64_at(64)?, len: u32_at(72)? },
+            mark: Mark::decode(&bytes[76..100]),
         })
     }
 }
@@ -121,6 +126,11 @@ impl StatCache {
         let file = File::open(path).ok()?;
         let slot = newest_slot(&file, cipher.as_deref())?;
         Some(Self { file: Arc::new(file), slot, cipher })
+    }
+
+    /// How far the watch had come that this is true of; `None` where nobody watched.
+    pub fn mark(&self) -> Option<Mark> {
+        self.slot.mark
     }
 
     /// Where the root's listing lies.

@@ -15,6 +15,7 @@ use super::listing::{Cached, Fresh, Kind, OMITTED, RACY, WRITER, copy_with_flags
 use super::read::{self, Captured, Outcome};
 use super::stat::{self, Stat};
 use super::task::{Known, Subdir, Task};
+use super::touched::Touch;
 use super::walk::{Folder, Worker};
 
 /// The longest target of a symbolic link, in bytes (Linux `PATH_MAX`).
@@ -64,11 +65,15 @@ impl<'s> Worker<'s> {
     ) {
         let rules = self.shared.options.rules;
         let (bytes, cached_dir) = (name.to_bytes(), cached.filter(|cached| cached.kind == Kind::Dir));
+        let touch = task.touch.below(bytes, cached);
+        let settled = cached.filter(|cached| matches!(touch, Touch::Nothing) && self.shared.sink.has(&cached.id()));
         self.subdirs.push(Subdir {
             name: name.to_owned(),
             known: cached_dir.map(Known::of),
             is_kept: task.kept.holds(rules, bytes),
             kept: task.kept.below(rules, bytes),
+            touch,
+            settled: settled.and_then(Cached::sum),
         });
         match cached_dir {
             Some(cached) => folder.keep(cached),
@@ -137,6 +142,13 @@ impl<'s> Worker<'s> {
             FileType::Fifo | FileType::Socket => self.skip(folder, name, SkipReason::SpecialFile, Some(0)),
             _ => {}
         }
+    }
+
+    /// Takes over what the cache knows of a file or link that nothing has touched.
+    pub(super) fn take_over(&mut self, folder: &mut Folder<'_>, cached: &Cached<'_>) {
+        folder.keep(cached);
+        self.found.counts.files += 1;
+        self.found.counts.bytes += cached.bytes();
     }
 
     /// Leaves an entry for the next scan, with what the cache knew of it.
@@ -254,6 +266,9 @@ impl<'s> Worker<'s> {
 
     fn captured(&mut self, folder: &mut Folder<'_>, name: &CStr, cached: Option<&Cached<'_>>, captured: &Captured) {
         let stat = &captured.stat;
+        if stat.nlink > 1 && cached.is_none_or(|cached| cached.nlink() != stat.nlink) {
+            self.shared.want_all();
+        }
         self.found.read.files += 1;
         self.found.read.bytes += stat.size;
         self.count(folder, name, stat);

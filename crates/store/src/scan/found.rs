@@ -43,6 +43,8 @@ pub(super) enum State {
         /// Whether what the cache knows of it may still be of use.
         keep: bool,
     },
+    /// It is what the cache knows, all below included.
+    Settled,
     Visited(Visited),
 }
 

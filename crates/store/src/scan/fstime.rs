@@ -74,9 +74,7 @@ impl Clock {
 
     /// The mount that a directory stands on.
     pub(super) fn mount(&self, dir: impl AsFd, stat: &Stat) -> Mount {
-        // A magic number that cannot be had is one that is not known.
-        let magic = rustix::fs::fstatfs(dir).map_or(0, |fs| fs.f_type as u64 & 0xffff_ffff);
-        let is_remote = !LOCAL.contains(&magic);
+        let is_remote = !is_local(dir);
         let (now, margin) = match self.probed {
             Some((dev, now, granularity)) if dev == stat.dev => (now, granularity),
             _ if is_remote => (self.local, REMOTE),
@@ -90,6 +88,12 @@ impl Clock {
             recent_from: before(now, RECENT),
         }
     }
+}
+
+/// Whether a directory stands on a file system that nothing but this kernel changes.
+pub(super) fn is_local(dir: impl AsFd) -> bool {
+    // A magic number that cannot be had is one that is not known.
+    LOCAL.contains(&rustix::fs::fstatfs(dir).map_or(0, |fs| fs.f_type as u64 & 0xffff_ffff))
 }
 
 impl Mount {

@@ -23,12 +23,16 @@ const MAGIC: u32 = u32::from_le_bytes(*b"wfrL");
 pub(super) const RACY: u8 = 0x01;
 /// In a head: one of the names is that of a cache tag, so the tag has to be looked at again.
 pub(super) const HAS_TAG: u8 = 0x02;
+/// In a head: the directory stands on another mount than its parent.
+pub(super) const MOUNT: u8 = 0x04;
 /// In an entry: it is not part of the tree.
 pub(super) const OMITTED: u8 = 0x02;
 /// In an entry: a writer had the file open when it was read.
 pub(super) const WRITER: u8 = 0x04;
 const OTHER_DEV: u8 = 0x08;
 const IN_CHUNKS: u8 = 0x10;
+/// In the entry of a directory: it says how much is below.
+const SUMMED: u8 = 0x20;
 
 /// What an entry is, as far as the cache knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +83,29 @@ pub(super) struct Pos {
 
 impl Pos {
     pub(super) const NONE: Self = Self { at: 0, len: 0 };
+}
+
+/// How much is in a directory and below it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Sum {
+    /// Entries that are no directories.
+    pub files: u64,
+    pub directories: u32,
+    /// Bytes of regular files.
+    pub bytes: u64,
+}
+
+impl Sum {
+    fn add_directory(&mut self, below: Self) {
+        self.files += below.files;
+        self.directories = self.directories.saturating_add(below.directories).saturating_add(1);
+        self.bytes += below.bytes;
+    }
+
+    fn add(&mut self, cached: &Cached<'_>) {
+        self.files += 1;
+        self.bytes += cached.bytes();
+    }
 }
 
 /// The head of a listing.
@@ -140,8 +167,9 @@ impl Head<'_> {
     }
 
     /// Whether names read under these stamps are still the directory's.
-    pub(super) fn is_trusted(&self, stat: &Stat, root_dev: u64) -> bool {
+    pub(super) fn is_trusted(&self, stat: &Stat, root_dev: u64, is_mount: bool) -> bool {
         self.flags & (RACY | HAS_TAG) == 0
+            && (self.flags & MOUNT != 0) == is_mount
             && self.ino == stat.ino
             && self.dev == relative_dev(stat.dev, root_dev)
             && self.mtime == stat.mtime
@@ -172,6 +200,19 @@ impl<'a> Listing<'a> {
             xattrs,
         };
         Some(Self { head, entries })
+    }
+
+    /// How much is in the directory and below it; `None` where something there has to be told or looked at by each scan.
+    pub(super) fn sum(&self) -> Option<Sum> {
+        let mut sum = (self.head.flags & (HAS_TAG | MOUNT) == 0).then(Sum::default)?;
+        for cached in self.entries() {
+            match cached.kind {
+                Kind::Dir => sum.add_directory(cached.sum()?),
+                _ if cached.is_settled() => sum.add(&cached),
+                _ => return None,
+            }
+        }
+        Some(sum)
     }
 
     /// Its entries in order. Ends early at bytes that are no entry, which a valid checksum rules out.
@@ -227,7 +268,7 @@ impl<'a> Cached<'a> {
             && time_at(self.fixed, 24, 40) == stat.mtime
             && u64_at(self.fixed, 8) == stat.size
             && self.meta() == stat.meta()
-            && u32_at(self.fixed, 56) == stat.nlink
+            && self.nlink() == stat.nlink
             && self.dev() == relative_dev(stat.dev, root_dev)
     }
 
@@ -254,6 +295,35 @@ impl<'a> Cached<'a> {
     /// Of a directory: where its own listing lies.
     pub(super) fn pos(&self) -> Pos {
         Pos { at: u64_at(self.fixed, 8), len: u32_at(self.fixed, 56) }
+    }
+
+    /// Of a directory: how much is below it, where that is known and nothing there needs another look.
+    pub(super) fn sum(&self) -> Option<Sum> {
+        let is_summed = self.kind == Kind::Dir && self.is_included() && self.flags & SUMMED != 0;
+        is_summed.then(|| Sum {
+            files: u64_at(self.fixed, 16),
+            directories: u32_at(self.fixed, 44),
+            bytes: u64_at(self.fixed, 32),
+        })
+    }
+
+    /// Of a file or link: whether only an event can change what is known of it, and nothing has to be told.
+    pub(super) fn is_settled(&self) -> bool {
+        match self.kind {
+            Kind::File => self.flags & (OMITTED | WRITER) == 0 && self.nlink() == 1,
+            Kind::Symlink => self.is_included(),
+            _ => false,
+        }
+    }
+
+    /// How many names the file has.
+    pub(super) fn nlink(&self) -> u32 {
+        u32_at(self.fixed, 56)
+    }
+
+    /// Of a file: its length.
+    pub(super) fn bytes(&self) -> u64 {
+        if self.kind == Kind::File { u64_at(self.fixed, 8) } else { 0 }
     }
 
     /// Of a file: its content.
@@ -349,10 +419,25 @@ impl<'a> Fresh<'a> {
         }
     }
 
-    /// A directory with its tree, its attributes and the place of its listing.
-    pub(super) fn dir(name: &'a CStr, meta: Meta, tree: Digest, xattrs: &'a [u8], pos: Pos) -> Self {
+    /// A directory with its tree, its attributes, the place of its listing, and how much is below it.
+    pub(super) fn dir(
+        name: &'a CStr,
+        meta: Meta,
+        tree: Digest,
+        xattrs: &'a [u8],
+        pos: Pos,
+        sum: Option<Sum>,
+    ) -> Self {
         let rest = xattrs;
-        Self { flags: 0, meta, size: pos.at, nlink: pos.len, id: tree, rest, ..Self::omitted(name, Kind::Dir) }
+        let plain =
+            Self { flags: 0, meta, size: pos.at, nlink: pos.len, id: tree, rest, ..Self::omitted(name, Kind::Dir) };
+        match sum {
+            None => plain,
+            Some(Sum { files, directories, bytes }) => {
+                let ctime = FileTime { secs: bytes as i64, nanos: directories };
+                Self { flags: SUMMED, ino: files, ctime, ..plain }
+            }
+        }
     }
 
     /// Appends the entry's bytes. Names have at most 255 bytes.

@@ -9,6 +9,7 @@
 
 mod assemble;
 mod cache;
+mod dirs;
 mod dry;
 mod entry;
 mod found;
@@ -25,6 +26,7 @@ mod stat;
 mod task;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod update;
 mod walk;
 mod xattr;
@@ -42,10 +44,12 @@ use wfr_model::entry::Meta;
 use wfr_model::{Digest, TreePath};
 
 pub use cache::StatCache;
+pub use dirs::{Directory, directories};
 pub use dry::Dry;
 pub use progress::Progress;
 pub use rules::{Rules, STAGING_NAME, VIEW_NAMES};
 pub use sketch::Sketch;
+pub use touched::{Mark, Touched, Watched};
 
 use crate::links;
 use crate::object::{ObjectKind, Sink, WriteError};
@@ -55,7 +59,11 @@ use found::{Found, Linked, Skipped};
 use fstime::Clock;
 use shared::Shared;
 use task::{Anchor, Known, Openings, Task};
+use touched::Touch;
 use update::Keeping;
+
+/// With more touched paths than this the cache is marked anew, even where they came to nothing.
+const TOUCHED_MAX: usize = 256;
 
 /// How to scan.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +83,8 @@ pub struct Options<'a> {
     pub probe_dir: Option<BorrowedFd<'a>>,
     /// Whether every file is read again, whatever the cache says.
     pub paranoid: bool,
+    /// What somebody says who watched the tree: only what is touched is looked at then.
+    pub watched: Option<Watched<'a>>,
 }
 
 /// How much is in a tree.
@@ -168,16 +178,24 @@ fn scan_at(
     clock: Clock,
     openings: &Openings,
 ) -> Result<Scan, ScanError> {
-    let cache = cache.filter(|_| !options.paranoid);
-    match scan_once(root, cache, sink, options, clock, openings) {
-        Err(AssembleError::Scan(error)) => Err(error),
+    let mut cache = cache.filter(|_| !options.paranoid);
+    let mut options = *options;
+    // What can be in the way is each in it once.
+    for _ in 0..2 {
+        match scan_once(root, cache, sink, &options, clock, openings) {
+            Ok(scan) => return Ok(scan),
+            Err(AssembleError::Scan(error)) => return Err(error),
+            Err(AssembleError::NotAll) => {
+                options.watched = options.watched.map(|watched| Watched { touched: None, ..watched });
+            }
+            // The cache could be read at first and then not: begin again without.
+            Err(AssembleError::CacheLost) => cache = None,
+        }
+    }
+    match scan_once(root, None, sink, &options, clock, openings) {
         Ok(scan) => Ok(scan),
-        // The cache could be read at first and then not: begin again without.
-        Err(AssembleError::CacheLost) => match scan_once(root, None, sink, options, clock, openings) {
-            Err(AssembleError::Scan(error)) => Err(error),
-            Err(AssembleError::CacheLost) => Err(ScanError::Process(io::ErrorKind::InvalidData.into())),
-            Ok(scan) => Ok(scan),
-        },
+        Err(AssembleError::Scan(error)) => Err(error),
+        Err(_) => Err(ScanError::Process(io::ErrorKind::InvalidData.into())),
     }
 }
 
@@ -194,11 +212,15 @@ fn scan_once(
     let stat = stat::of(&fd).map_err(refuse)?;
     let mount = clock.mount(&fd, &stat);
     let shared = Shared::new(options, sink, cache, clock, stat.dev, openings);
-    let known = cache.map(|cache| Known { included: None, pos: cache.root() });
+    let known = cache.map(|cache| Known { included: None, pos: cache.root(), sum: None });
     let kept = rules::Kept::at_root(options.rules);
-    let found = walk_all(&shared, Task::root(Anchor::new(fd, openings), known, mount, kept));
+    let touch = shared.touched.map_or(Touch::All, Touched::at_root);
+    let found = walk_all(&shared, Task::root(Anchor::new(fd, openings), known, mount, kept, touch));
     if let Some(error) = shared.take_failure() {
         return Err(AssembleError::Scan(error));
+    }
+    if shared.wants_all() {
+        return Err(AssembleError::NotAll);
     }
     let Found { nodes, skips, linked, mounts, counts, read } = found;
     let Assembled { tree, root_meta, changed, live, names } = assemble::assemble(&shared, nodes)?;
@@ -207,7 +229,11 @@ fn scan_once(
     };
     let coverage = to_coverage(skips, &path);
     let rules = options.rules.fingerprint();
-    let cache_changed = root_meta.is_some() && (!changed.is_empty() || !shared.trusts_names);
+    let mark = options.watched.map(|watched| watched.mark);
+    let is_marked = cache.and_then(StatCache::mark).map(|mark| mark.watch) == mark.map(|mark| mark.watch);
+    let looked_at = options.watched.and_then(|watched| watched.touched).map_or(0, Touched::len);
+    let mark_differs = mark.is_some() && (!is_marked || looked_at > TOUCHED_MAX);
+    let cache_changed = root_meta.is_some() && (!changed.is_empty() || !shared.trusts_names || mark_differs);
     let is_whole = shared.keeps_listings;
     // What was not visited may hold ids that were not asked for since the store lost something.
     let knows_holdings = shared.store_is_whole || coverage.gaps().next().is_none();
@@ -224,7 +250,7 @@ fn scan_once(
         cache_changed,
         was_reached: root_meta.is_some(),
         store_was_whole: shared.store_is_whole,
-        update: update::Update { base: cache.cloned(), changed, is_whole, live, rules, knows_holdings },
+        update: update::Update { base: cache.cloned(), changed, is_whole, live, rules, mark, knows_holdings },
     })
 }
 

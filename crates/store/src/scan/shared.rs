@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::cache::StatCache;
 use super::fstime::Clock;
 use super::task::Openings;
+use super::touched::Touched;
 use super::{Options, ScanError};
 use crate::object::Sink;
 
@@ -28,6 +29,9 @@ pub(super) struct Shared<'a> {
     pub openings: &'a Openings,
     /// How many directories have a number.
     pub numbers: AtomicUsize,
+    /// What may have changed; `None`: anything.
+    pub touched: Option<&'a Touched>,
+    wants_all: AtomicBool,
     late: AtomicBool,
     has_failed: AtomicBool,
     failure: Mutex<Option<ScanError>>,
@@ -43,13 +47,19 @@ impl<'a> Shared<'a> {
         root_dev: u64,
         openings: &'a Openings,
     ) -> Self {
+        let trusts_names = cache.is_some_and(|cache| cache.rules() == options.rules.fingerprint());
+        let store_is_whole = cache.is_some_and(|cache| sink.still_holds(&cache.holdings()));
+        let keeps_listings = cache.is_none_or(StatCache::is_mostly_dead);
+        let touched = options.watched.and_then(|watched| watched.touched);
         Self {
             options,
             sink,
             cache,
-            trusts_names: cache.is_some_and(|cache| cache.rules() == options.rules.fingerprint()),
-            store_is_whole: cache.is_some_and(|cache| sink.still_holds(&cache.holdings())),
-            keeps_listings: cache.is_none_or(StatCache::is_mostly_dead),
+            trusts_names,
+            store_is_whole,
+            keeps_listings,
+            touched: touched.filter(|_| trusts_names && store_is_whole && !keeps_listings),
+            wants_all: AtomicBool::new(false),
             clock,
             root_dev,
             openings,
@@ -58,6 +68,16 @@ impl<'a> Shared<'a> {
             has_failed: AtomicBool::new(false),
             failure: Mutex::new(None),
         }
+    }
+
+    /// Notes that what is touched does not tell all: a file has a name that nobody knew of.
+    pub(super) fn want_all(&self) {
+        self.wants_all.store(true, Relaxed);
+    }
+
+    /// Whether the scan has to be made again, of everything.
+    pub(super) fn wants_all(&self) -> bool {
+        self.touched.is_some() && self.wants_all.load(Relaxed)
     }
 
     /// Whether the caller wants an end, or a worker failed.

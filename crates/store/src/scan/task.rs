@@ -14,8 +14,9 @@ use wfr_model::Digest;
 use wfr_model::entry::Meta;
 
 use super::fstime::Mount;
-use super::listing::{Cached, Pos};
+use super::listing::{Cached, Pos, Sum};
 use super::rules::{Kept, Place};
+use super::touched::Touch;
 
 /// A longer way from an open directory than this, in bytes, is not worth taking: the kernel takes 4,095.
 const WAY_BYTES_MAX: usize = 512;
@@ -67,6 +68,8 @@ pub(super) struct Known {
     pub included: Option<Box<Included>>,
     /// Where its listing lies.
     pub pos: Pos,
+    /// How much is below it, where nothing there needs another look.
+    pub sum: Option<Sum>,
 }
 
 /// A directory's part in its parent's tree.
@@ -80,7 +83,7 @@ pub(super) struct Included {
 impl Known {
     pub(super) fn of(cached: &Cached<'_>) -> Self {
         let included = || Box::new(Included { meta: cached.meta(), tree: cached.id(), xattrs: cached.rest().into() });
-        Self { included: cached.is_included().then(included), pos: cached.pos() }
+        Self { included: cached.is_included().then(included), pos: cached.pos(), sum: cached.sum() }
     }
 }
 
@@ -101,20 +104,31 @@ pub(super) struct Task<'s> {
     pub kept: Kept,
     /// Whether a tag may not skip it.
     pub is_kept: bool,
+    /// What has to be looked at.
+    pub touch: Touch<'s>,
 }
 
 /// A directory found in another, before it has a number.
 #[derive(Debug)]
-pub(super) struct Subdir {
+pub(super) struct Subdir<'s> {
     pub name: CString,
     pub known: Option<Known>,
     pub kept: Kept,
     pub is_kept: bool,
+    pub touch: Touch<'s>,
+    /// How much is in it, where it needs no visit.
+    pub settled: Option<Sum>,
 }
 
 impl<'s> Task<'s> {
     /// The root, open as `anchor`.
-    pub(super) fn root(anchor: Anchor<'s>, known: Option<Known>, mount: Mount, kept: Kept) -> Self {
+    pub(super) fn root(
+        anchor: Anchor<'s>,
+        known: Option<Known>,
+        mount: Mount,
+        kept: Kept,
+        touch: Touch<'s>,
+    ) -> Self {
         Self {
             number: 0,
             parent: 0,
@@ -125,6 +139,7 @@ impl<'s> Task<'s> {
             place: Place::Root,
             kept,
             is_kept: true,
+            touch,
         }
     }
 
@@ -151,19 +166,20 @@ impl<'s> Task<'s> {
         }
     }
 
-    /// The directories found in this one as tasks, numbered from `first` on; `fd` is this one, open.
+    /// The directories found in this one that need a visit as tasks, all numbered from `first` on; `fd` is this one, open.
     pub(super) fn below<'t>(
         &'t self,
         fd: OwnedFd,
         openings: &'s Openings,
         mount: Mount,
         first: usize,
-        subdirs: &'t mut Vec<Subdir>,
+        subdirs: &'t mut Vec<Subdir<'s>>,
     ) -> impl Iterator<Item = Task<'s>> + 't {
         let is_near = openings.count.load(Relaxed) < openings.most || self.way.to_bytes().len() > WAY_BYTES_MAX;
         let anchor = if is_near { Arc::new(Anchor::new(fd, openings)) } else { Arc::clone(&self.anchor) };
         let place = self.place;
-        subdirs.drain(..).enumerate().map(move |(n, subdir)| Task {
+        let to_visit = subdirs.drain(..).enumerate().filter(|(_, subdir)| subdir.settled.is_none());
+        to_visit.map(move |(n, subdir)| Task {
             number: first + n,
             parent: self.number,
             anchor: Arc::clone(&anchor),
@@ -173,6 +189,7 @@ impl<'s> Task<'s> {
             mount,
             kept: subdir.kept,
             is_kept: subdir.is_kept,
+            touch: subdir.touch,
         })
     }
 

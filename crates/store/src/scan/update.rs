@@ -17,6 +17,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags};
 use super::cache::{DATA, Slot, StatCache, newest_slot, overhead, wrap};
 use super::listing::{self, Pos};
 use super::stat;
+use super::touched::Mark;
 use crate::crypto::Cipher;
 use crate::disk;
 
@@ -44,6 +45,8 @@ pub(super) struct Update {
     /// Bytes of all listings in use, changed ones included.
     pub live: u64,
     pub rules: u64,
+    /// How far the watch had come when the scan began.
+    pub mark: Option<Mark>,
     /// Whether the store is known to hold every id in it, but for those of entries that are not part of the tree.
     pub knows_holdings: bool,
 }
@@ -91,7 +94,7 @@ impl Update {
         disk::truncate(&file, 0)?;
         let rules = self.rules;
         let (root, holdings) = (Pos::NONE, Pos::NONE);
-        let first = Slot { nonce: nonce()?, sequence: 1, root, end: DATA, live: 0, rules, holdings };
+        let first = Slot { nonce: nonce()?, sequence: 1, root, end: DATA, live: 0, rules, holdings, mark: None };
         let written = self
             .put_all(&file, first, keeping)
             .and_then(|()| disk::rename(dir, &temporary, dir, name, RenameFlags::empty()));
@@ -113,7 +116,7 @@ impl Update {
         let is_known = self.knows_holdings && !keeping.holdings.is_empty();
         slot.holdings = if is_known { out.put(keeping.holdings, |_| ())? } else { Pos::NONE };
         out.flush()?;
-        (slot.end, slot.live, slot.rules) = (out.at, self.live, self.rules);
+        (slot.end, slot.live, slot.rules, slot.mark) = (out.at, self.live, self.rules, self.mark);
         let (bytes, at) = slot.encode(cipher);
         write_at(file, &bytes, at)
     }

@@ -9,16 +9,18 @@ use std::sync::atomic::Ordering::Relaxed;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use wfr_model::coverage::SkipReason;
+use wfr_model::entry::Meta;
 
 use super::found::{Found, Node, Skipped, State, Visited};
 use super::fstime::Mount;
-use super::listing::{self, Cached, HAS_TAG, Head, Kind, Listing, RACY, relative_dev};
+use super::listing::{self, Cached, HAS_TAG, Head, Kind, Listing, MOUNT, RACY, relative_dev};
 use super::names::Names;
 use super::queue::{CloseAtEnd, Queue};
 use super::rules::{OTHER_VIEW_NAMES, Place, TAG_NAME, TAG_SIGNATURE, VAULT_NAMES};
 use super::shared::Shared;
 use super::stat::{self, Stat};
 use super::task::{Subdir, Task, reopen};
+use super::touched::Touch;
 use super::{ScanError, read, xattr};
 use crate::vault;
 
@@ -54,7 +56,7 @@ pub(super) struct Worker<'s> {
     /// Its own tasks, the next one last.
     tasks: Vec<Task<'s>>,
     /// The directories found in the one that is being visited.
-    pub subdirs: Vec<Subdir>,
+    pub subdirs: Vec<Subdir<'s>>,
     /// Bytes of the entry that is being made.
     pub entry: Vec<u8>,
     pub buffers: read::Buffers,
@@ -125,7 +127,7 @@ impl<'s> Worker<'s> {
 
     /// Visits a directory. Errors are the scan's; a directory that refuses is only skipped.
     fn visit(&mut self, mut task: Task<'s>, buffer: &mut Vec<u8>, names: &mut Names) -> Result<(), ScanError> {
-        let state = match self.enter(&task, buffer, names) {
+        let state = match self.enter(&mut task, buffer, names) {
             Ok(visited) => State::Visited(visited),
             Err(Stop::Scan(error)) => return Err(error),
             Err(Stop::Skipped(reason)) => self.omit(&task, reason, None),
@@ -153,7 +155,7 @@ impl<'s> Worker<'s> {
         State::Omitted { keep: reason.is_gap() }
     }
 
-    fn enter(&mut self, task: &Task<'s>, buffer: &mut Vec<u8>, names: &mut Names) -> Result<Visited, Stop> {
+    fn enter(&mut self, task: &mut Task<'s>, buffer: &mut Vec<u8>, names: &mut Names) -> Result<Visited, Stop> {
         let shared = self.shared;
         if shared.check_late() {
             return Err(Stop::Skipped(SkipReason::Deadline));
@@ -163,17 +165,26 @@ impl<'s> Worker<'s> {
         let old = bytes.and_then(Listing::parse);
         // A directory whose names are known need not be opened for listing, which costs more.
         let fd = task.open(old.is_some())?;
+        if let Some(served) = old.as_ref().filter(|old| task.touch.is_served_by(old) && shared.sink.has(&old.head.tree)) {
+            let visited = self.pass(task, fd.as_fd(), served)?;
+            return Ok(self.descend(task, fd, task.mount, visited));
+        }
+        if let Touch::Nothing | Touch::Below(_) = task.touch {
+            task.touch = task.touch.with_all_entries();
+        }
         let stat = stat::of(&fd)?;
         if task.number != 0 && shared.options.rules.is_own(stat.dev, stat.ino) {
             return Err(Stop::Skipped(SkipReason::OwnFiles));
         }
         let mut mount = task.mount;
-        if !mount.holds(&stat) {
+        let is_mount = !mount.holds(&stat);
+        if is_mount {
             mount = shared.clock.mount(&fd, &stat);
             self.found.mounts.push(task.number);
         }
-        let is_trusted =
-            |old: &&Listing<'_>| shared.trusts_names && !mount.is_remote && old.head.is_trusted(&stat, shared.root_dev);
+        let is_trusted = |old: &&Listing<'_>| {
+            shared.trusts_names && !mount.is_remote && old.head.is_trusted(&stat, shared.root_dev, is_mount)
+        };
         let number = task.number;
         // Both: a tree may outlive its files in the store, and a scan may not have come to its commit.
         let is_held = shared.store_is_whole && old.as_ref().is_some_and(|old| shared.sink.has(&old.head.tree));
@@ -183,11 +194,12 @@ impl<'s> Worker<'s> {
             self.revisit(task, &mut folder, old)?;
             let new = folder.new.take();
             let whole = bytes.filter(|_| new.is_none() && shared.keeps_listings);
-            (self.known_names(old, &stat, new, whole), fd)
+            (self.known_names(old, stat.meta(), new, whole), fd)
         } else {
             let fd = if old.is_some() { reopen(&fd)? } else { fd };
             let mut folder = folder(fd.as_fd());
-            let new = self.list(task, &mut folder, &stat, names)?;
+            let mut new = self.list(task, &mut folder, &stat, names)?;
+            new.flags |= if is_mount { MOUNT } else { 0 };
             (self.listed(old.as_ref(), &stat, new), fd)
         };
         self.found.counts.directories += u64::from(task.number != 0);
@@ -199,11 +211,52 @@ impl<'s> Worker<'s> {
         visited.count = self.subdirs.len();
         if visited.count > 0 {
             visited.first = self.shared.numbers.fetch_add(visited.count, Relaxed);
+            self.settle(task.number, visited.first);
             let start = self.tasks.len();
             self.tasks.extend(task.below(fd, self.shared.openings, mount, visited.first, &mut self.subdirs));
             self.tasks[start..].reverse();
         }
         visited
+    }
+
+    /// Takes over the directories that need no visit.
+    fn settle(&mut self, parent: usize, first: usize) {
+        for (n, subdir) in self.subdirs.iter_mut().enumerate() {
+            let Some(sum) = subdir.settled else { continue };
+            let counts = &mut self.found.counts;
+            counts.files += sum.files;
+            counts.bytes += sum.bytes;
+            counts.directories += u64::from(sum.directories) + 1;
+            let (known, name) = (subdir.known.take(), Box::default());
+            self.found.nodes.push(Node { number: first + n, parent, name, known, state: State::Settled });
+        }
+    }
+
+    /// Looks at the touched entries only; all others are what the cache knows.
+    fn pass(&mut self, task: &Task<'s>, fd: BorrowedFd<'_>, old: &Listing<'_>) -> Result<Visited, Stop> {
+        let known = task.known.as_ref().and_then(|known| known.included.as_ref());
+        let meta = match known {
+            Some(known) => known.meta,
+            // The root's own properties stand in no listing.
+            None => stat::of(fd)?.meta(),
+        };
+        let (number, mount) = (task.number, task.mount);
+        let mut folder = Folder { number, fd, mount, is_held: true, old: Some(old), new: None, taken: 0 };
+        for cached in old.entries() {
+            match cached.kind {
+                Kind::Dir => self.subdir(task, &mut folder, cached.name, Some(&cached)),
+                Kind::Excluded => self.leave_out(&mut folder, cached.name, SkipReason::Excluded, Some(&cached)),
+                Kind::Own => self.leave_out(&mut folder, cached.name, SkipReason::OwnFiles, Some(&cached)),
+                _ if task.touch.concerns(&cached) => {
+                    self.shared.options.progress.add_entries(1);
+                    self.entry(task, &mut folder, cached.name, Some(&cached))?;
+                }
+                _ => self.take_over(&mut folder, &cached),
+            }
+        }
+        self.found.counts.directories += u64::from(task.number != 0);
+        let new = folder.new.take();
+        Ok(self.known_names(old, meta, new, None))
     }
 
     /// Looks at each entry that the cache knows; there are no others.
@@ -225,13 +278,13 @@ impl<'s> Worker<'s> {
         Ok(())
     }
 
-    fn known_names(&self, old: &Listing<'_>, stat: &Stat, new: Option<Vec<u8>>, whole: Option<&[u8]>) -> Visited {
+    fn known_names(&self, old: &Listing<'_>, meta: Meta, new: Option<Vec<u8>>, whole: Option<&[u8]>) -> Visited {
         let tree = Some(old.head.tree).filter(|tree| new.is_none() && self.shared.sink.has(tree));
         let listing = match new {
             Some(entries) => Some(with_head(&old.head, &entries)),
             None => whole.map(<[u8]>::to_vec),
         };
-        Visited { meta: stat.meta(), xattrs: old.head.xattrs.into(), first: 0, count: 0, tree, listing }
+        Visited { meta, xattrs: old.head.xattrs.into(), first: 0, count: 0, tree, listing }
     }
 
     /// Lists the names and looks at each entry, with what the cache knows of it.
@@ -336,7 +389,7 @@ fn with_head(head: &Head<'_>, entries: &[u8]) -> Vec<u8> {
 }
 
 /// Whether the directory is a vault or a view of some workspace: by its names, and a vault by its format file too.
-fn is_others(place: Place, dir: BorrowedFd<'_>, names: &Names) -> bool {
+pub(super) fn is_others(place: Place, dir: BorrowedFd<'_>, names: &Names) -> bool {
     let has_all = |wanted: &[&[u8]]| wanted.iter().all(|name| names.contains(name));
     if place == Place::OtherView && has_all(&OTHER_VIEW_NAMES) {
         return true;
@@ -359,6 +412,6 @@ fn begin_of(dir: BorrowedFd<'_>, name: impl rustix::path::Arg, bytes_max: usize)
 }
 
 /// Whether the directory's tag is one by its content, whatever it may be called.
-fn is_tagged(dir: BorrowedFd<'_>) -> bool {
+pub(super) fn is_tagged(dir: BorrowedFd<'_>) -> bool {
     begin_of(dir, TAG_NAME, TAG_SIGNATURE.len()).is_some_and(|begin| begin == *TAG_SIGNATURE)
 }

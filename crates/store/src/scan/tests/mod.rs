@@ -91,6 +91,7 @@ impl Bench {
             progress: &progress,
             probe_dir: Some(aside.as_fd()),
             paranoid: false,
+            watched: None,
         };
         change(&mut options);
         let dev = stat::of(&root).unwrap().dev;
