@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use wfr_model::TreePath;
 use wfr_model::path::check_component;
 use wfr_store::scan::{Directory, Mark, Rules, Touched, directories};
@@ -38,8 +39,9 @@ const TAG_NAME: &[u8] = b"CACHEDIR.TAG";
 const BUFFER: usize = 64 << 10;
 
 /// What may be the matter with a path, from little to much.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum How {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
     /// The entry's content or properties.
     Entry,
     /// The names in the directory.
@@ -84,9 +86,29 @@ pub struct Answer {
     /// How far it has come.
     pub mark: Mark,
     /// What was touched; `None`: anything may have been.
-    pub touched: Option<Touched>,
-    /// The paths of it.
-    pub paths: Vec<TreePath>,
+    pub seen: Option<Vec<Seen>>,
+}
+
+/// A path that was touched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// The path.
+    pub path: TreePath,
+    /// How.
+    pub how: How,
+}
+
+/// What was touched, as a scan takes it.
+pub fn touched(seen: &[Seen]) -> Touched {
+    let mut touched = Touched::default();
+    for Seen { path, how } in seen {
+        match how {
+            How::Entry => touched.entry(path),
+            How::Names => touched.names(path),
+            How::Subtree => touched.subtree(path),
+        }
+    }
+    touched
 }
 
 impl Watch {
@@ -294,19 +316,12 @@ impl Watch {
         }
         let since = mark.filter(|mark| mark.watch == self.mark.watch && mark.seq <= self.mark.seq);
         let Some(since) = since.filter(|_| !self.events.is_blind) else {
-            return Answer { mark: self.mark, touched: None, paths: vec![] };
+            return Answer { mark: self.mark, seen: None };
         };
-        let (mut touched, mut paths) = (Touched::default(), Vec::new());
-        for (path, (_, how)) in self.touched.iter().filter(|(_, (seq, _))| *seq > since.seq) {
-            match how {
-                How::Entry => touched.entry(path),
-                How::Names => touched.names(path),
-                How::Subtree => touched.subtree(path),
-            }
-            paths.push(path.clone());
-        }
-        self.events.blind.iter().for_each(|path| touched.subtree(path));
-        Answer { mark: self.mark, touched: Some(touched), paths }
+        let later = self.touched.iter().filter(|(_, (seq, _))| *seq > since.seq);
+        let later = later.map(|(path, (_, how))| Seen { path: path.clone(), how: *how });
+        let blind = self.events.blind.iter().map(|path| Seen { path: path.clone(), how: How::Subtree });
+        Answer { mark: self.mark, seen: Some(later.chain(blind).collect()) }
     }
 }
 

@@ -16,7 +16,7 @@ use wfr_model::Timestamp;
 
 use crate::arguments::Global;
 use crate::content::Content;
-use crate::{answer, signals, terminal};
+use crate::{answer, signals, terminal, upkeep};
 
 /// More threads than this only get in each other's way.
 const THREADS_MAX: usize = 64;
@@ -57,6 +57,7 @@ pub fn session(
         raw: Box::new(content.clone()),
         input: Box::new(io::stdin()),
         on_news: answer::news(operation, global),
+        detach: upkeep::detached,
         on_step,
         needs_configuration: false,
         noted: Noted::default(),

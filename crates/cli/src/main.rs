@@ -68,8 +68,8 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
     let is_json = operation.name == "graph" && parameters.get("format").and_then(Value::as_str) == Some("json");
     let global = Global { json: global.json || is_json, ..global };
     let workflow = parameters.get("workflow_id").and_then(Value::as_str).map(str::to_owned);
-    upkeep::detach(operation, &parameters);
-    let goes_on = operation::endless(&parameters).is_some();
+    upkeep::leave_terminal(&parameters);
+    let goes_on = operation::endless(operation.name, &parameters).is_some();
     let ended = perform(operation, &mut session, &global, parameters);
     let ended = answer::warned(ended, session.warning(), &global);
     upkeep::start_where_due(operation, &session);
@@ -91,7 +91,7 @@ fn perform(
     mut parameters: Map<String, Value>,
 ) -> Result<Outcome, Failure> {
     let watched = |session: &mut Session, parameters: Map<String, Value>| {
-        let _progress = operation::endless(&parameters).is_none().then(|| Progress::watch(&session.meter, global));
+        let _progress = operation::endless(operation.name, &parameters).is_none().then(|| Progress::watch(&session.meter, global));
         (operation.run)(session, Value::Object(parameters))
     };
     let refused = match watched(session, parameters.clone()) {

@@ -3,11 +3,13 @@
 //! Owns starting and detaching it. Refuses to know what is due, and to let its trouble be anybody's: the command is
 //! done.
 
-use std::process::{Command, Stdio};
+use std::io;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Map, Value};
 use wfr_engine::operation::{Effect, Operation};
 use wfr_engine::session::Session;
+use wfr_engine::workspace::Place;
 
 /// The operation that does it.
 const NAME: &str = "upkeep";
@@ -22,17 +24,24 @@ pub fn start_where_due(operation: &Operation, session: &Session) {
         return;
     }
     let Some(place) = wfr_engine::upkeep::due(session) else { return };
-    let Ok(program) = std::env::current_exe() else { return };
-    let mut command = Command::new(program);
-    command.arg("--workspace").arg(&place.root).arg("--store").arg(&place.vault).args([NAME, "--detached", "--quiet"]);
-    // Nothing of the caller's is kept: neither its streams, whose ends it waits for, nor its directory.
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
-    let _ = command.spawn();
+    let _ = start(&place, &[NAME, "--detached", "--quiet"], Stdio::null());
 }
 
-/// Leaves the session of the terminal, where this process is upkeep that was started by another.
-pub fn detach(operation: &Operation, parameters: &Map<String, Value>) {
-    if operation.name == NAME && parameters.get("detached") == Some(&Value::Bool(true)) {
+/// Starts this program on a workspace with further words, in a process that outlives this one.
+pub fn detached(place: &Place, words: &[&str]) -> io::Result<Child> {
+    start(place, words, Stdio::piped())
+}
+
+fn start(place: &Place, words: &[&str], errors: Stdio) -> io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--workspace").arg(&place.root).arg("--store").arg(&place.vault).args(words);
+    // Nothing of the caller's is kept: neither its streams, whose ends it waits for, nor its directory.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).current_dir("/").spawn()
+}
+
+/// Leaves the session of the terminal, where this process was started by another to outlive it.
+pub fn leave_terminal(parameters: &Map<String, Value>) {
+    if parameters.get("detached") == Some(&Value::Bool(true)) {
         // It fails only for the leader of a process group, which is alone already.
         let _ = rustix::process::setsid();
     }

@@ -226,6 +226,8 @@ codes! {
     NotSaved = "NOT_SAVED", Io, High, "make it readable, stop whoever keeps writing it, or restore beside with `--to DIR`";
     /// No permission.
     PermissionDenied = "PERMISSION_DENIED", Io, Medium, "run it as the owner of the files, or mend their permissions";
+    /// The workspace cannot be watched.
+    Unwatchable = "CANNOT_WATCH", Io, Low, "nothing is lost without a watch: each look scans the tree then";
     /// The file system cannot do what a safe restore needs.
     UnsupportedFileSystem = "UNSUPPORTED_FILE_SYSTEM", Io, Medium, "restore to a directory elsewhere with `--to DIR`";
     /// A recovery needs a yes.

@@ -44,6 +44,7 @@ mod status;
 mod textdiff;
 mod unknown;
 pub mod upkeep;
+mod watch;
 pub mod verify;
 pub mod view;
 pub mod workspace;

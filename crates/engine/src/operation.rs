@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{Code, Failure};
+use crate::params::WatchTree;
 use crate::response::{Answer, Outcome, Success};
 use crate::session::Session;
 
@@ -202,8 +203,12 @@ fn goes_on_without_configuration(name: &str, effect: Effect) -> bool {
 
 pub use crate::handlers::ALL;
 
-/// The parameter by which a call goes on until somebody ends it; `None` where it ends by itself.
-pub fn endless(parameters: &Map<String, Value>) -> Option<&'static str> {
+/// By what a call goes on until somebody ends it; `None` where it ends by itself.
+pub fn endless(operation: &str, parameters: &Map<String, Value>) -> Option<&'static str> {
+    let runs = || parameters.get("action").and_then(Value::as_str).is_none_or(|action| action == "run");
+    if operation == WatchTree::NAME && runs() {
+        return Some("watch");
+    }
     ["follow", "watch"].into_iter().find(|key| parameters.get(*key) == Some(&Value::Bool(true)))
 }
 

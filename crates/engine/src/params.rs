@@ -17,7 +17,7 @@ pub mod workspace;
 
 pub use changes::{
     Blame, ChangeAction, ChangeWork, ConflictResolution, Dependents, Log, PreservationRules, Preserved, Rollback,
-    RollbackScope, Who,
+    RollbackScope, WatchAction, WatchTree, Who,
 };
 pub use checkpoints::{
     Cat, CleanupCheckpoints, CreateCheckpoint, Diff, DiffFormat, Guard, ListCheckpoints, Show, SortBy,

@@ -175,7 +175,7 @@ fn run(session: &mut Session, operation: &Operation, request: &Request) -> Resul
     let limit = (operation.effect != Effect::Recovers).then(|| Duration::from_secs(request.timeout_seconds));
     let timer = limit.map(|limit| Timer::start(limit, session.abort.clone()));
     let ended = operation.bind(session, &[], request.parameters.clone()).and_then(|parameters| {
-        if let Some(key) = operation::endless(&parameters) {
+        if let Some(key) = operation::endless(operation.name, &parameters) {
             return Err(Failure::new(Code::InvalidRequest, format!("`{key}` has no end, and an answer must have one"))
                 .with_hint("ask again and again, from the last place on"));
         }

@@ -15,7 +15,9 @@ pub mod workspace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use changes::{Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory};
+pub use changes::{
+    Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory, WatchView,
+};
 pub use checkpoints::{
     Change, ChangeKind, CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult,
     Damage, Differences, Encoding, FileContent, Guarded, LineMetadata, Listed, Pin, Side, Validation,

@@ -17,15 +17,18 @@ use wfr_catalog::{CheckpointRow, ListQuery};
 use wfr_model::TreePath;
 use wfr_model::coverage::{Skip, SkipReason};
 use wfr_store::disk;
-use wfr_store::scan::{Options, Rules, Scan, ScanError, StatCache, scan};
+use wfr_store::scan::{Options, Rules, Scan, ScanError, StatCache, Watched, scan};
 use wfr_store::{Objects, Sink, Store, tree};
 
 use crate::manifests;
 use crate::open::Open;
 use crate::session::Session;
-use crate::{view, workspace};
+use crate::{view, watch, workspace};
 
 const CACHE: &str = "tree.stat";
+
+/// With more touched paths than this a scan that is saved pays.
+const TOUCHED_MAX: usize = 2_000;
 
 /// How to scan this time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,7 +95,8 @@ fn scan_once(
     let root = disk::open_dir(open.root()).map_err(ScanError::Root)?;
     let probe = disk::open_dir(&view::dir(open.root())).ok();
     let rules = rules(open, session, keep);
-    let cache = StatCache::open_with(&open.vault.cache().join(CACHE), open.cipher().cloned());
+    let cache = cache_of(open);
+    let heard = if effort.paranoid { None } else { watch::since(open, cache.as_ref().and_then(StatCache::mark), &rules) };
     let options = Options {
         rules: &rules,
         threads: session.threads,
@@ -101,13 +105,25 @@ fn scan_once(
         progress: &session.meter.scan,
         probe_dir: probe.as_ref().map(AsFd::as_fd),
         paranoid: effort.paranoid,
-        watched: None,
+        watched: heard.as_ref().map(|heard| Watched { mark: heard.mark, touched: heard.touched.as_ref() }),
     };
     scan(root.as_fd(), cache.as_ref(), sink, &options)
 }
 
+fn cache_of(open: &Open) -> Option<StatCache> {
+    StatCache::open_with(&open.vault.cache().join(CACHE), open.cipher().cloned())
+}
+
+/// Whether somebody watches and the stat cache is so far behind that it should be saved again.
+pub fn is_cache_behind(open: &Open, session: &Session) -> bool {
+    let mark = cache_of(open).and_then(|cache| cache.mark());
+    let keep = newest(open).zip(open.store().ok()).and_then(|(row, store)| manifests::coverage(&store, &row).ok());
+    let heard = watch::since(open, mark, &rules(open, session, keep.unwrap_or_default().kept));
+    heard.is_some_and(|heard| heard.touched.is_none_or(|touched| touched.len() > TOUCHED_MAX))
+}
+
 /// Left out are the view, the store, and the stores of all other workspaces: a restore would take them back in time.
-fn rules(open: &Open, session: &Session, keep: Vec<TreePath>) -> Rules {
+pub fn rules(open: &Open, session: &Session, keep: Vec<TreePath>) -> Rules {
     let capture = &open.config.capture;
     let data = session.directories.data.as_deref().map(workspace::own_data);
     let own = [open.vault.dir().to_owned(), view::dir(open.root())].into_iter().chain(data);

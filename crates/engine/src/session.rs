@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -20,7 +21,7 @@ use crate::mint;
 use crate::open::{Open, OpenError};
 use crate::response::Answer;
 use crate::upkeep::Noted;
-use crate::workspace::{self, Directories};
+use crate::workspace::{self, Directories, Place};
 
 /// How far an operation is, for whoever shows it; any thread may read it at any time.
 #[derive(Debug, Default)]
@@ -83,6 +84,9 @@ pub struct Session {
     pub input: Box<dyn Read + Send + Sync>,
     /// Given what an operation that goes on has to show, piece by piece; an error ends it.
     pub on_news: OnNews,
+    /// Starts this program in a process of its own that outlives this one, on a workspace, with further words. What it says
+    /// of an error can be read from its standard error.
+    pub detach: fn(&Place, &[&str]) -> io::Result<Child>,
     /// Told after each step of a recovery.
     pub on_step: Box<dyn Fn(usize, usize) + Send + Sync>,
     /// Whether a workspace is opened only where its configuration can be used.

@@ -69,7 +69,8 @@ impl Bench {
         let cache = StatCache::open(&self.aside.at("cache"));
         assert!(self.watch.drain().unwrap(), "no event is lost");
         let answer = self.watch.since(cache.as_ref().and_then(StatCache::mark), [2; 16]);
-        self.scan_with(cache.as_ref(), Some(Watched { mark: answer.mark, touched: answer.touched.as_ref() }))
+        let touched = answer.seen.as_deref().map(touched);
+        self.scan_with(cache.as_ref(), Some(Watched { mark: answer.mark, touched: touched.as_ref() }))
     }
 
     fn fresh(&mut self) -> Scan {

@@ -3,7 +3,7 @@
 //! Owns their words. Refuses to print.
 
 use wfr_engine::results::{
-    Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory,
+    Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory, WatchView,
 };
 use wfr_model::change::{Actor, Author, Candidate, Effect, Source};
 
@@ -126,6 +126,34 @@ pub fn blame(result: &Blamed) -> String {
             let text = visible_lines(text.strip_suffix('\n').unwrap_or(text));
             shown.push_str(&format!("{} {number:>5} {text}\n", styled(FAINT, &format!("{name:<width$}"))));
         }
+    }
+    shown
+}
+
+fn directories(number: u64) -> String {
+    if number == 1 { "1 directory".to_owned() } else { format!("{} directories", indicatif::HumanCount(number)) }
+}
+
+/// The watch of a workspace.
+pub fn watch(watch: &WatchView) -> String {
+    if !watch.running {
+        return match watch.started_at {
+            Some(at) => format!("Nobody watches any more; one did since {}.\n", moment(at)),
+            None => "Nobody watches: each look scans the tree. `wfr watch start` starts a watch.\n".to_owned(),
+        };
+    }
+    let process = watch.process.map_or_else(String::new, |process| format!(" by process {process}"));
+    let since = watch.started_at.map_or_else(String::new, |at| format!(" since {}", moment(at)));
+    let mut shown =
+        format!("{} {}{process}{since}\n", styled(GOOD, "Watching:"), directories(watch.directories));
+    if !watch.unwatched.is_empty() {
+        let why = if watch.limited {
+            "the limit fs.inotify.max_user_watches is reached"
+        } else {
+            "other machines or programs may change them unseen, or they cannot be opened"
+        };
+        shown.push_str(&format!("{} each look goes through these, since {why}:\n", styled(WARN, "Not watched:")));
+        shown.push_str(&cut(watch.unwatched.iter().map(|path| format!("  {}\n", place(&format!("{path}/"))))));
     }
     shown
 }

@@ -78,6 +78,7 @@ fn result_of(operation: &str, result: &dyn Answer) -> String {
         "log" => view(result, ledger::log),
         "who" => view(result, ledger::who),
         "blame" => view(result, ledger::blame),
+        "watch" => view(result, ledger::watch),
         "recoveries" => view(result, recoveries::list),
         "resume" => view(result, recoveries::resumed),
         "event" => view(result, events::recorded),

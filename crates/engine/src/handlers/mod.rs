@@ -24,6 +24,7 @@ mod rollback;
 pub mod setup;
 mod states;
 pub mod updating;
+pub mod watching;
 
 pub use perform::ALL;
 

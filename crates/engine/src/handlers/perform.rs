@@ -4,7 +4,7 @@
 
 use super::{
     care, changes, checkpoints, coordination, emergency, exchange, following, inspect, intake, lasting, merges,
-    partial, recoveries, repairs, resources, rollback, setup, states, updating,
+    partial, recoveries, repairs, resources, rollback, setup, states, updating, watching,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
@@ -13,7 +13,8 @@ use crate::params::{
     Doctor, EmergencyRestore, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds, Import,
     Init, Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox, PartialRestore,
     RecordEvent, RecordMetrics, Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume,
-    Rollback, Show, Undo, UpdateState, Upkeep, ValidateCheckpoint, ValidateState, Who,
+    Rollback, Show, Undo, UpdateState, Upkeep, ValidateCheckpoint, ValidateState, WatchTree,
+    Who,
 };
 use crate::response::Success;
 use crate::session::Session;
@@ -56,6 +57,7 @@ perform! {
     Log by changes::log;
     Blame by changes::blame;
     Who by changes::who;
+    WatchTree by watching::watch;
     RecordEvent by intake::event;
     Initialize by updating::initialize;
     UpdateState by updating::update;

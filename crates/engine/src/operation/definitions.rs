@@ -71,6 +71,8 @@ define! {
         ["log", "log wf --agent a1 --patch", "log --path src --actor user"];
     Blame => Blamed, "blame", Reads, [Positional::needed("path", Slot::Path)], ["blame src/main.rs"];
     Who => PathHistory, "who", Reads, [Positional::needed("path", Slot::Path)], ["who src/main.rs"];
+    WatchTree => WatchView, "watch", Writes, [Positional::optional("action", Slot::Text)],
+        ["watch", "watch start", "watch status", "watch stop"];
     RecordEvent => EventsRecorded, "event", Writes, [Positional::optional("event", Slot::Text)],
         ["event 'TASK_STARTED:wf:1:{\"task_id\": \"t1\", \"agent_id\": \"a1\"}'",
          "event '{\"event_type\": \"phase_completed\", \"workflow_id\": \"wf\", \"phase\": 1}'",

@@ -274,3 +274,34 @@ impl Rollback {
         Consent::of(self.yes, self.apply, interactive)
     }
 }
+
+/// What is done with the watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum WatchAction {
+    /// Watches, until it is interrupted or asked to stop.
+    #[default]
+    Run,
+    /// Starts a process that watches, and comes back when it does.
+    Start,
+    /// Ends the process that watches.
+    Stop,
+    /// Shows whether somebody watches, and what.
+    Status,
+}
+
+/// Watches the workspace, so that commands need not look through all of it.
+///
+/// Optional: without it each look asks the file system for every file, and finds the same. With it `change begin`, `change
+/// end`, checkpoints and plans look only at what was touched since. One process watches a workspace. It holds nothing that
+/// could be lost: kill it, and the next look scans. Files that are written through a memory mapping are noticed when the
+/// mapping ends.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchTree {
+    /// What is done; watching in the foreground where it is not given.
+    pub action: WatchAction,
+    /// Leaves the session of the terminal that it was started from.
+    pub detached: bool,
+}

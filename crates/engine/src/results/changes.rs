@@ -3,7 +3,7 @@
 //! Owns their field names. Refuses to compute them.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wfr_model::change::{Actor, Author, Change, Effect};
 use wfr_model::plan::EntrySummary;
 use wfr_model::{ChangeId, Timestamp, TreePath};
@@ -109,4 +109,22 @@ pub struct PathHistory {
     pub path: TreePath,
     /// The changes that touched it, newest first, with what they did there.
     pub changes: Vec<ChangeLine>,
+}
+
+/// Result of `watch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WatchView {
+    /// Whether somebody watches.
+    pub running: bool,
+    /// The process that does.
+    pub process: Option<u32>,
+    /// Since when.
+    pub started_at: Option<Timestamp>,
+    /// How many directories are watched.
+    pub directories: u64,
+    /// Directories that cannot be watched: each look goes through them.
+    #[schemars(with = "Vec<String>")]
+    pub unwatched: Vec<TreePath>,
+    /// Whether that is for the system's limit on watches.
+    pub limited: bool,
 }
