@@ -202,7 +202,8 @@ impl Watch {
                     if event.events().contains(ReadFlags::IGNORED) {
                         return Ok(false);
                     }
-                    is_proved |= event.file_name().is_some_and(|name| Some(name.to_bytes()) == cookie.map(str::as_bytes));
+                    is_proved |=
+                        event.file_name().is_some_and(|name| Some(name.to_bytes()) == cookie.map(str::as_bytes));
                 }
                 Ok(event) => {
                     let (wd, flags, cookie) = (event.wd(), event.events(), event.cookie());
@@ -235,7 +236,11 @@ impl Watch {
         }
         let Some(name) = name.map(CStr::to_bytes) else {
             // Of the directory itself: the one above says it, too, but for the root.
-            self.is_there &= !(dir.is_root() && flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF));
+            if dir.is_root() {
+                // It is held open, so its end shows in its links.
+                let stands = rustix::fs::fstat(&self.root).is_ok_and(|stat| stat.st_nlink > 0);
+                self.is_there &= stands && !flags.contains(ReadFlags::MOVE_SELF);
+            }
             self.note(dir, How::Entry);
             return Ok(());
         };
@@ -333,7 +338,6 @@ impl Events {
         .union(WatchFlags::DELETE)
         .union(WatchFlags::MOVED_FROM)
         .union(WatchFlags::MOVED_TO)
-        .union(WatchFlags::DELETE_SELF)
         .union(WatchFlags::MOVE_SELF)
         .union(WatchFlags::ONLYDIR);
 

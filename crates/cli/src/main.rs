@@ -91,7 +91,8 @@ fn perform(
     mut parameters: Map<String, Value>,
 ) -> Result<Outcome, Failure> {
     let watched = |session: &mut Session, parameters: Map<String, Value>| {
-        let _progress = operation::endless(operation.name, &parameters).is_none().then(|| Progress::watch(&session.meter, global));
+        let _progress =
+            operation::endless(operation.name, &parameters).is_none().then(|| Progress::watch(&session.meter, global));
         (operation.run)(session, Value::Object(parameters))
     };
     let refused = match watched(session, parameters.clone()) {

@@ -44,7 +44,7 @@ mod status;
 mod textdiff;
 mod unknown;
 pub mod upkeep;
-mod watch;
 pub mod verify;
 pub mod view;
+mod watch;
 pub mod workspace;

@@ -96,7 +96,8 @@ fn scan_once(
     let probe = disk::open_dir(&view::dir(open.root())).ok();
     let rules = rules(open, session, keep);
     let cache = cache_of(open);
-    let heard = if effort.paranoid { None } else { watch::since(open, cache.as_ref().and_then(StatCache::mark), &rules) };
+    let heard =
+        if effort.paranoid { None } else { watch::since(open, cache.as_ref().and_then(StatCache::mark), &rules) };
     let options = Options {
         rules: &rules,
         threads: session.threads,

@@ -5,6 +5,7 @@
 mod bare;
 mod events;
 mod growth;
+mod ledger;
 mod list;
 mod measure;
 mod peers;
@@ -17,12 +18,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How the chore is called.
-pub const USAGE: &str = "  bench       snapshot --tree DIR | growth | list | small | events   [--work DIR] [--wfr FILE] [--repeat N] [--files N,N,...] [--events N]
+pub const USAGE: &str = "  bench       snapshot --tree DIR | growth | list | small | events | ledger [--tree DIR]   [--work DIR] [--wfr FILE] [--repeat N]
+              [--files N,N,...] [--events N] [--changes N]
               measures wfr; `snapshot` also git, restic, borg and rustic where they are installed";
 
 /// What was asked for.
 pub struct Options {
-    /// The tree to take checkpoints of; `snapshot` only.
+    /// The tree to take checkpoints of; `snapshot` and `ledger` only.
     pub tree: PathBuf,
     /// Where stores and copies go.
     pub work: PathBuf,
@@ -32,6 +34,8 @@ pub struct Options {
     pub repeat: usize,
     /// How many events; `events` only.
     pub events: usize,
+    /// How many changes; `ledger` only.
+    pub changes: usize,
     /// Sizes for `growth`.
     pub files: Vec<usize>,
 }
@@ -53,6 +57,7 @@ pub fn run(root: &std::path::Path, words: &[&str]) -> ExitCode {
             "growth" => growth::run(&options),
             "list" => list::run(&options),
             "events" => events::run(root, &options),
+            "ledger" => ledger::run(&options),
             "small" => small::run(&options),
             other => Err(format!("no bench is named `{other}`")),
         };
@@ -76,7 +81,8 @@ fn refuse(why: &str) -> ExitCode {
 fn parse(words: &[&str]) -> Result<Options, String> {
     let work = std::env::temp_dir().join("wfr-bench");
     let files = vec![1_000, 10_000, 100_000, 500_000];
-    let mut options = Options { tree: PathBuf::new(), work, wfr: PathBuf::new(), repeat: 3, events: 1_000_000, files };
+    let (events, changes) = (1_000_000, 100_000);
+    let mut options = Options { tree: PathBuf::new(), work, wfr: PathBuf::new(), repeat: 3, events, changes, files };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let value = words.next().ok_or(format!("{word} needs a value"))?;
@@ -86,6 +92,7 @@ fn parse(words: &[&str]) -> Result<Options, String> {
             "--work" => options.work = PathBuf::from(value),
             "--wfr" => options.wfr = PathBuf::from(value),
             "--events" => options.events = number(value)?.max(1),
+            "--changes" => options.changes = number(value)?.max(2),
             "--repeat" => options.repeat = number(value)?.max(1),
             "--files" => options.files = value.split(',').map(number).collect::<Result<_, _>>()?,
             other => return Err(format!("`{other}` is not known")),

@@ -144,8 +144,7 @@ pub fn watch(watch: &WatchView) -> String {
     }
     let process = watch.process.map_or_else(String::new, |process| format!(" by process {process}"));
     let since = watch.started_at.map_or_else(String::new, |at| format!(" since {}", moment(at)));
-    let mut shown =
-        format!("{} {}{process}{since}\n", styled(GOOD, "Watching:"), directories(watch.directories));
+    let mut shown = format!("{} {}{process}{since}\n", styled(GOOD, "Watching:"), directories(watch.directories));
     if !watch.unwatched.is_empty() {
         let why = if watch.limited {
             "the limit fs.inotify.max_user_watches is reached"

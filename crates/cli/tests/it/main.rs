@@ -46,4 +46,5 @@ mod stopped;
 mod tampering;
 mod texts;
 mod tls;
+mod watching;
 mod world;

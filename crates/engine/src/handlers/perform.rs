@@ -13,8 +13,7 @@ use crate::params::{
     Doctor, EmergencyRestore, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds, Import,
     Init, Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox, PartialRestore,
     RecordEvent, RecordMetrics, Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume,
-    Rollback, Show, Undo, UpdateState, Upkeep, ValidateCheckpoint, ValidateState, WatchTree,
-    Who,
+    Rollback, Show, Undo, UpdateState, Upkeep, ValidateCheckpoint, ValidateState, WatchTree, Who,
 };
 use crate::response::Success;
 use crate::session::Session;

@@ -420,14 +420,7 @@ impl<'a> Fresh<'a> {
     }
 
     /// A directory with its tree, its attributes, the place of its listing, and how much is below it.
-    pub(super) fn dir(
-        name: &'a CStr,
-        meta: Meta,
-        tree: Digest,
-        xattrs: &'a [u8],
-        pos: Pos,
-        sum: Option<Sum>,
-    ) -> Self {
+    pub(super) fn dir(name: &'a CStr, meta: Meta, tree: Digest, xattrs: &'a [u8], pos: Pos, sum: Option<Sum>) -> Self {
         let rest = xattrs;
         let plain =
             Self { flags: 0, meta, size: pos.at, nlink: pos.len, id: tree, rest, ..Self::omitted(name, Kind::Dir) };

@@ -122,13 +122,7 @@ pub(super) struct Subdir<'s> {
 
 impl<'s> Task<'s> {
     /// The root, open as `anchor`.
-    pub(super) fn root(
-        anchor: Anchor<'s>,
-        known: Option<Known>,
-        mount: Mount,
-        kept: Kept,
-        touch: Touch<'s>,
-    ) -> Self {
+    pub(super) fn root(anchor: Anchor<'s>, known: Option<Known>, mount: Mount, kept: Kept, touch: Touch<'s>) -> Self {
         Self {
             number: 0,
             parent: 0,

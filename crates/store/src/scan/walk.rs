@@ -165,7 +165,8 @@ impl<'s> Worker<'s> {
         let old = bytes.and_then(Listing::parse);
         // A directory whose names are known need not be opened for listing, which costs more.
         let fd = task.open(old.is_some())?;
-        if let Some(served) = old.as_ref().filter(|old| task.touch.is_served_by(old) && shared.sink.has(&old.head.tree)) {
+        if let Some(served) = old.as_ref().filter(|old| task.touch.is_served_by(old) && shared.sink.has(&old.head.tree))
+        {
             let visited = self.pass(task, fd.as_fd(), served)?;
             return Ok(self.descend(task, fd, task.mount, visited));
         }
