@@ -35,8 +35,8 @@ use crate::scanning::{self, Effort};
 use crate::session::Session;
 use crate::{checkpoint, holding, mint};
 
-/// After so many paths the tree is stored whole again: what a look costs follows what changed since.
-const SINCE_MAX: usize = 2_000;
+/// After so many segments the tree is stored whole again: what a look costs follows what changed since.
+const SINCE_MAX: u64 = 4_000;
 
 /// The workflow of the checkpoint that the ledger begins with, where nobody named one.
 const WORKFLOW: &str = "workspace";
@@ -202,6 +202,8 @@ pub fn effect_of(veil: &Veil<'_>, chain: &PathChain, change: ChangeSeq) -> Resul
 struct Present {
     point: PointSeq,
     known: Known,
+    /// How many segments it took to know it.
+    segments: u64,
 }
 
 fn present(open: &Open) -> Result<Option<Present>, Failure> {
@@ -211,7 +213,7 @@ fn present(open: &Open) -> Result<Option<Present>, Failure> {
     for (path, entry) in &found.since {
         since.insert(veil.shown(path)?, entry.as_deref().map(|entry| veil.opened(entry)).transpose()?);
     }
-    Ok(Some(Present { point: found.point, known: Known { tree: found.tree, since } }))
+    Ok(Some(Present { point: found.point, known: Known { tree: found.tree, since }, segments: found.segments }))
 }
 
 /// Begins the ledger where nobody keeps one: at the newest checkpoint, so that what was done since is in it; where there
@@ -257,7 +259,7 @@ pub fn look(
     let opened = opened(open)?;
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
-    let is_whole = present.known.since.len() > SINCE_MAX || scanning::is_cache_behind(open, session);
+    let is_whole = present.segments > SINCE_MAX || scanning::is_cache_behind(open, session);
     let (mut point, scan) = if is_whole {
         let scan = scanning::scan_workspace(open, &writer, session, Effort::default())?;
         let mut point = found(open, &writer, &present, &opened, &scan, session.now())?;

@@ -159,6 +159,10 @@ impl Objects for WithEvents<'_> {
     fn has(&self, id: &Digest) -> bool {
         self.objects.contains_key(id) || self.store.has(id)
     }
+
+    fn still_holds(&self, holdings: &[u8]) -> bool {
+        self.store.still_holds(holdings)
+    }
 }
 
 /// Objects that stay in memory.

@@ -99,7 +99,7 @@ pub fn since(open: &Open, mark: Option<Mark>, rules: &Rules) -> Option<Heard> {
     let exclude = rules.exclude.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     let (skip_cachedir_tag, keep) = (rules.skip_cachedir_tag, rules.keep.clone());
     let question = Question::Since { since: mark.map(MarkSent::from), exclude, skip_cachedir_tag, keep };
-    let told: Told = ask(&open.vault.dir(), &question)?;
+    let told: Told = ask(open.vault.dir(), &question)?;
     let seen = told.touched.map(|seen| seen.into_iter().map(|(how, path)| Seen { path, how }).collect::<Vec<_>>());
     Some(Heard { mark: told.mark.into(), touched: seen.map(|seen| touched(&seen)) })
 }
@@ -169,7 +169,7 @@ pub fn run(
     }
     let mut server = Server {
         session,
-        listener: listen(&open.vault.dir())?,
+        listener: listen(open.vault.dir())?,
         place: (open.vault.dir().join(SOCKET), 0),
         watch,
         started_at: session.now(),

@@ -129,9 +129,7 @@ pub trait Objects: Sync {
 
     /// Whether all that was held at an earlier moment still is, so that ids of that time need not be asked for one by
     /// one. `holdings` is what [`crate::Store::holdings`] gave at that moment.
-    fn still_holds(&self, _holdings: &[u8]) -> bool {
-        false
-    }
+    fn still_holds(&self, holdings: &[u8]) -> bool;
 }
 
 /// Writing of objects, from several threads at once. Nothing is durable before the writer was finished.
@@ -182,6 +180,10 @@ pub(crate) mod memory {
 
         fn has(&self, id: &Digest) -> bool {
             self.0.lock().unwrap().contains_key(id)
+        }
+
+        fn still_holds(&self, _: &[u8]) -> bool {
+            false
         }
     }
 

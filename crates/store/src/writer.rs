@@ -198,6 +198,10 @@ impl Objects for Writer<'_> {
     fn has(&self, id: &Digest) -> bool {
         Sink::has(self, id)
     }
+
+    fn still_holds(&self, holdings: &[u8]) -> bool {
+        Sink::still_holds(self, holdings)
+    }
 }
 
 impl Writer<'_> {

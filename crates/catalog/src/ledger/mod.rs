@@ -26,6 +26,10 @@ pub use segments::{PathChain, SegmentRow};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct PointSeq(pub i64);
 
+/// The number by which the ledger knows a path.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct PathId(pub i64);
+
 /// A path as the ledger keeps it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct PathKey {

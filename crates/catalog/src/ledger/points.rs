@@ -19,6 +19,8 @@ pub struct Present {
     pub tree: Digest,
     /// What stands at paths that changed since; `None`: nothing.
     pub since: Vec<(PathKey, Option<Vec<u8>>)>,
+    /// How many segments that took.
+    pub segments: u64,
 }
 
 impl Catalog {
@@ -33,14 +35,18 @@ impl Catalog {
                 .optional()?;
             let Some((from, tree)) = found else { return Ok(None) };
             // Of each path the newest counts: SQLite takes the other columns from the row of the maximum.
-            let sql = "SELECT p.key, p.sealed, s.after, max(s.point) FROM segments s JOIN paths p USING (path_id)
+            let sql =
+                "SELECT p.key, p.sealed, s.after, max(s.point), count(*) FROM segments s JOIN paths p USING (path_id)
                        WHERE s.point > ?1 GROUP BY s.path_id";
             let mut statement = transaction.prepare_cached(sql)?;
+            let mut segments = 0;
             let since = statement.query_map([from], |row| {
                 let path = PathKey { key: row.get(0)?, sealed: row.get(1)? };
+                segments += row.get::<_, i64>(4)?.unsigned_abs();
                 Ok((path, super::segments::present(row.get(2)?)))
             })?;
-            Ok(Some(Present { point, tree, since: since.collect::<Result<_, _>>()? }))
+            let since = since.collect::<Result<_, _>>()?;
+            Ok(Some(Present { point, tree, since, segments }))
         })
     }
 

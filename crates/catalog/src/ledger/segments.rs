@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use wfr_model::ChangeId;
 
 use super::changes::{self, ChangeSeq};
-use super::{NewPoint, PathKey, PointSeq};
+use super::{NewPoint, PathId, PathKey, PointSeq};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
@@ -135,13 +135,47 @@ impl Catalog {
         })
     }
 
-    /// What a change did: each path with its segments of that change.
+    /// What a change did: each path with its segments of that change, and what was said of it there.
     pub fn segments_of(&self, change: ChangeSeq) -> Result<Vec<PathChain>, CatalogError> {
-        let mut chains = self.chains_of(&[change])?;
-        for chain in &mut chains {
-            chain.segments.retain(|segment| segment.change == change);
+        self.read(|transaction| {
+            let sql =
+                "SELECT s.path_id, p.key, p.sealed, s.point, s.change, s.replayed, s.before, s.after FROM segments s
+                       JOIN paths p USING (path_id) WHERE s.change = ?1 ORDER BY s.path_id, s.point";
+            let mut statement = transaction.prepare_cached(sql)?;
+            let rows = statement.query_map([change.0], |row| {
+                Ok((row.get(0)?, PathKey { key: row.get(1)?, sealed: row.get(2)? }, decode(row, 3)?))
+            })?;
+            let mut chains: Vec<(i64, PathChain)> = Vec::new();
+            for row in rows {
+                let (id, path, (before, segment)): (i64, PathKey, _) = row?;
+                let before = match before {
+                    Some(before) => present(before),
+                    None => last_before(transaction, id, segment.point)?,
+                };
+                let segment = SegmentRow { before, ..segment };
+                match chains.last_mut() {
+                    Some((last, chain)) if *last == id => chain.segments.push(segment),
+                    _ => {
+                        let words = words(transaction, id, Some(change))?;
+                        chains.push((id, PathChain { path, segments: vec![segment], words }));
+                    }
+                }
+            }
+            Ok(chains.into_iter().map(|(_, chain)| chain).collect())
+        })
+    }
+
+    /// The numbers of the paths that are wanted, of all that the ledger knows.
+    pub fn paths_where(&self, is_wanted: &mut dyn FnMut(&PathKey) -> bool) -> Result<Vec<PathId>, CatalogError> {
+        let mut statement = self.connection.prepare_cached("SELECT path_id, key, sealed FROM paths")?;
+        let mut rows = statement.query([])?;
+        let mut wanted = Vec::new();
+        while let Some(row) = rows.next()? {
+            if is_wanted(&PathKey { key: row.get(1)?, sealed: row.get(2)? }) {
+                wanted.push(PathId(row.get(0)?));
+            }
         }
-        Ok(chains)
+        Ok(wanted)
     }
 
     /// What a change said of others: where, which, and whether it is taken back or brought back.
@@ -174,7 +208,7 @@ fn chain(connection: &Connection, path: i64) -> Result<PathChain, CatalogError> 
     let found = statement.query_row([path], |row| Ok(PathKey { key: row.get(0)?, sealed: row.get(1)? }))?;
     let sql = "SELECT point, change, replayed, before, after FROM segments WHERE path_id = ?1 ORDER BY point";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([path], decode)?.collect::<Result<Vec<_>, _>>()?;
+    let rows = statement.query_map([path], |row| decode(row, 0))?.collect::<Result<Vec<_>, _>>()?;
     let mut segments: Vec<SegmentRow> = Vec::with_capacity(rows.len());
     for (before, segment) in rows {
         let before = match before {
@@ -183,20 +217,39 @@ fn chain(connection: &Connection, path: i64) -> Result<PathChain, CatalogError> 
         };
         segments.push(SegmentRow { before, ..segment });
     }
-    let sql = "SELECT change, by_change, cancelled FROM cancellations WHERE path_id = ?1 ORDER BY by_change";
-    let mut statement = connection.prepare_cached(sql)?;
-    let words = statement.query_map([path], |row| Ok((ChangeSeq(row.get(0)?), ChangeSeq(row.get(1)?), row.get(2)?)))?;
-    let words = words.collect::<Result<Vec<_>, _>>()?;
-    Ok(PathChain { path: found, segments, words })
+    Ok(PathChain { path: found, segments, words: words(connection, path, None)? })
 }
 
-fn decode(row: &Row<'_>) -> rusqlite::Result<(Option<Vec<u8>>, SegmentRow)> {
+/// What was said at a path of changes, or of one, oldest first.
+fn words(
+    connection: &Connection,
+    path: i64,
+    of: Option<ChangeSeq>,
+) -> rusqlite::Result<Vec<(ChangeSeq, ChangeSeq, bool)>> {
+    let sql = "SELECT change, by_change, cancelled FROM cancellations
+               WHERE path_id = ?1 AND change = coalesce(?2, change) ORDER BY by_change";
+    let mut statement = connection.prepare_cached(sql)?;
+    let words = statement.query_map((path, of.map(|change| change.0)), |row| {
+        Ok((ChangeSeq(row.get(0)?), ChangeSeq(row.get(1)?), row.get(2)?))
+    })?;
+    words.collect()
+}
+
+/// What a path's last segment before a point left.
+fn last_before(connection: &Connection, path: i64, point: PointSeq) -> rusqlite::Result<Option<Vec<u8>>> {
+    let sql = "SELECT after FROM segments WHERE path_id = ?1 AND point < ?2 ORDER BY point DESC LIMIT 1";
+    let found = connection.prepare_cached(sql)?.query_row((path, point.0), |row| row.get(0)).optional()?;
+    Ok(found.and_then(present))
+}
+
+/// A segment from the columns point, change, replayed, before and after, which begin at `first`.
+fn decode(row: &Row<'_>, first: usize) -> rusqlite::Result<(Option<Vec<u8>>, SegmentRow)> {
     let segment = SegmentRow {
-        point: PointSeq(row.get(0)?),
-        change: ChangeSeq(row.get(1)?),
-        replayed: row.get(2)?,
+        point: PointSeq(row.get(first)?),
+        change: ChangeSeq(row.get(first + 1)?),
+        replayed: row.get(first + 2)?,
         before: None,
-        after: present(row.get(4)?),
+        after: present(row.get(first + 4)?),
     };
-    Ok((row.get(3)?, segment))
+    Ok((row.get(first + 3)?, segment))
 }

@@ -219,7 +219,9 @@ fn the_systems_limit_is_told_and_nothing_is_missed() {
     command.env("XDG_DATA_HOME", world.data.path()).env("HOME", world.data.path()).current_dir(world.root());
     match command.output() {
         Err(error) => return skip(&format!("unshare cannot be run: {error}")),
-        Ok(output) if output.status.code() == Some(99) || String::from_utf8_lossy(&output.stderr).contains("unshare") => {
+        Ok(output)
+            if output.status.code() == Some(99) || String::from_utf8_lossy(&output.stderr).contains("unshare") =>
+        {
             return skip(&format!("no user namespace with limits of its own: {output:?}"));
         }
         Ok(output) => assert!(output.status.success(), "{output:?}"),

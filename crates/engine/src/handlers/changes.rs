@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathChain};
+use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathChain, PathId};
 use wfr_model::change::{Actor, Segment};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::plan::EntrySummary;
@@ -200,8 +200,9 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
         agent: parameters.agent.clone(),
         actors: parameters.actor.0.clone(),
         since: parameters.since,
+        paths: parameters.path.as_ref().map(|path| within(&open, path)).transpose()?,
         open: false,
-        limit: Some(limit).filter(|_| parameters.path.is_none()),
+        limit: Some(limit),
     };
     let rows = open.catalog.changes(&filter)?;
     let store = if parameters.patch { Some(open.store()?) } else { None };
@@ -209,24 +210,32 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
     for row in &rows {
         let mut effects = effects(&open, row.seq)?;
         let paths_total = effects.len() as u64;
-        effects.truncate(PATHS_MAX);
         if let Some(within) = &parameters.path {
             effects.retain(|(segment, _)| segment.path.is_within(within));
-            if effects.is_empty() {
-                continue;
-            }
         }
+        effects.truncate(PATHS_MAX);
         let mut paths = Vec::with_capacity(effects.len());
         for (segment, cancelled) in &effects {
             let patch = store.as_ref().map(|store| patch(store, segment)).transpose()?.flatten();
             paths.push(PathChange { patch, ..shown(segment, *cancelled) });
         }
         changes.push(ChangeLine { change: row.change.clone(), paths, paths_total, overlaps: overlaps(row, &rows) });
-        if changes.len() >= limit as usize {
-            break;
-        }
     }
     Ok(Success { workflow_id: workflow, ..Success::new(ChangeLog { changes }) })
+}
+
+/// The numbers of a path and of those below it.
+fn within(open: &Open, path: &TreePath) -> Result<Vec<PathId>, Failure> {
+    let veil = Veil::of(open)?;
+    let mut unreadable = None;
+    let found = open.catalog.paths_where(&mut |key| match veil.shown(key) {
+        Ok(known) => known.is_within(path),
+        Err(failure) => {
+            unreadable.get_or_insert(failure);
+            false
+        }
+    })?;
+    unreadable.map_or(Ok(found), Err)
 }
 
 /// Other changes that were open at the same time.

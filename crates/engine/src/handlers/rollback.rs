@@ -202,6 +202,7 @@ fn changes(
         agent: parameters.agent.clone(),
         actors: vec![Actor::Agent],
         since: parameters.since,
+        paths: None,
         open: false,
         limit: None,
     };

@@ -100,6 +100,10 @@ impl Objects for Damaged<'_> {
     fn has(&self, id: &wfr_model::Digest) -> bool {
         self.0.has(id)
     }
+
+    fn still_holds(&self, holdings: &[u8]) -> bool {
+        self.0.still_holds(holdings)
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ const BASE: &str = "base";
 const SECOND: &str = "second";
 
 /// Something done on an agent's behalf.
-fn as_change(world: &World, agent: &str, work: impl FnOnce(&World) -> Result<(), String>) -> Result<(), String> {
+pub fn as_change(world: &World, agent: &str, work: impl FnOnce(&World) -> Result<(), String>) -> Result<(), String> {
     let begun = world.wfr_ok(&["change", "begin", "--workflow", "wf", "--agent", agent, "--json"])?;
     let token = begun.result("token").as_str().ok_or("no token")?.to_owned();
     work(world)?;

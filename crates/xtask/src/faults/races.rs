@@ -1,4 +1,4 @@
-//! A user who edits, moves, deletes and swaps links while a restore runs.
+//! A user who edits, moves, deletes and swaps links while a restore or a rollback runs.
 //!
 //! Owns the promise that no edit is lost and nothing outside is touched. Refuses to demand which of the two
 //! sides wins a path.
@@ -22,37 +22,76 @@ const FILES: usize = 300;
 /// What the user last wrote, by the path where it should be.
 type Edits = BTreeMap<PathBuf, String>;
 
-/// Rounds of a restore against a user.
+/// What the user works against.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Against {
+    Restore,
+    /// One agent's work goes, another's in the same files stays.
+    Rollback,
+}
+
+impl Against {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Restore => "restore",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Restore => &["restore", "wf", "base", "--yes", "--json"],
+            // What the user changed before the plan was made is not the agent's to take back.
+            Self::Rollback => &["rollback", "wf", "--agent", "a", "--partial", "--yes", "--json"],
+        }
+    }
+}
+
+/// Rounds of a restore and of a rollback against a user.
 pub fn run(plan: &Plan) -> Vec<Tally> {
-    let mut tally = Tally::new("races restore against a user");
-    let rounds = if plan.short { 4 } else { 200 };
+    let rounds = if plan.short { [4, 4] } else { [200, 1_000] };
+    [Against::Restore, Against::Rollback]
+        .into_iter()
+        .zip(rounds)
+        .map(|(against, rounds)| tally(plan, against, rounds))
+        .collect()
+}
+
+fn tally(plan: &Plan, against: Against, rounds: u64) -> Tally {
+    let mut tally = Tally::new(format!("races {} against a user", against.name()));
     let mut edits = 0;
     for round in 0..rounds {
-        let label = format!("round:{round}");
+        let label = format!("{}:{round}", against.name());
         if plan.point.as_ref().is_some_and(|point| *point != label) {
             continue;
         }
-        let raced = race(plan, plan.seed.wrapping_mul(1_000).wrapping_add(round));
+        let raced = race(plan, against, plan.seed.wrapping_mul(1_000).wrapping_add(round));
         edits += raced.as_ref().map_or(0, |count| *count);
         tally.add(&label, (true, raced.map(drop)));
     }
     tally.hits = edits;
-    vec![tally]
+    tally
 }
 
 /// One round; returns how many edits were made while the restore ran.
-fn race(plan: &Plan, seed: u64) -> Result<usize, String> {
+fn race(plan: &Plan, against: Against, seed: u64) -> Result<usize, String> {
     let world = World::new(&plan.wfr, &plan.dir)?;
     let outside = world.scratch("outside")?;
     fs::write(outside.join("f7"), "must stay").map_err(said("write"))?;
     let (vault, ws) = (world.vault().to_string_lossy().into_owned(), world.ws());
     world.wfr_ok(&["init", "--store", &vault])?;
-    write_all(&ws, "base")?;
+    write_all(&ws, "base", "base")?;
     world.wfr_ok(&["create-checkpoint", "wf", r#"{"name":"base"}"#, "--json"])?;
-    write_all(&ws, "edited")?;
+    match against {
+        Against::Restore => write_all(&ws, "edited", "base")?,
+        Against::Rollback => {
+            super::operation::as_change(&world, "b", |_| write_all(&ws, "base", "of b"))?;
+            super::operation::as_change(&world, "a", |_| write_all(&ws, "edited", "of b"))?;
+        }
+    }
     let before = Snapshot::of(&outside);
     let child = world
-        .command(&["restore", "wf", "base", "--yes", "--json"])
+        .command(against.arguments())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -66,21 +105,23 @@ fn race(plan: &Plan, seed: u64) -> Result<usize, String> {
     let ended = waiting.join().map_err(|_| "the waiting thread panicked".to_owned())?.map_err(said("wait"))?;
     let ended = outcome(ended.status, &ended.stdout, &ended.stderr);
     if !matches!(ended.code, Some(0 | 1 | 5 | 7)) {
-        return Err(format!("seed {seed}: the restore ended with {ended}"));
+        return Err(format!("seed {seed}: the {} ended with {ended}", against.name()));
     }
     super::operation::same(&before, &Snapshot::of(&outside), "the outside")?;
     all_kept(&world, &user.edits).map_err(|why| {
-        let kept = world.keep_evidence(&format!("races-{seed}"));
-        format!("seed {seed}: the restore ended with {ended}; {why} (kept in {kept})")
+        let kept = world.keep_evidence(&format!("races-{}-{seed}", against.name()));
+        format!("seed {seed}: the {} ended with {ended}; {why} (kept in {kept})", against.name())
     })?;
     Ok(user.count)
 }
 
-fn write_all(ws: &Path, text: &str) -> Result<(), String> {
+/// Writes all files, each with a line at its beginning and one at its end.
+fn write_all(ws: &Path, first: &str, last: &str) -> Result<(), String> {
     for number in 0..FILES {
         let dir = ws.join(format!("d{}", number % 10));
         fs::create_dir_all(&dir).map_err(said("make a directory"))?;
-        fs::write(dir.join(format!("f{number}")), format!("{text} {number}\n")).map_err(said("write"))?;
+        fs::write(dir.join(format!("f{number}")), format!("{first} {number}\n1\n2\n3\n4\n{last}\n"))
+            .map_err(said("write"))?;
     }
     Ok(())
 }
