@@ -63,8 +63,8 @@ pub struct Watch {
     /// Watched directories that moved away and have not come back yet, by the event's cookie.
     moved: HashMap<u32, TreePath>,
     limited: bool,
-    /// Whether the root is where it was.
-    is_there: bool,
+    /// Whether the root is another directory's now.
+    is_moved: bool,
 }
 
 /// The kernel's side of a watch.
@@ -125,7 +125,7 @@ impl Watch {
             touched: BTreeMap::new(),
             moved: HashMap::new(),
             limited: false,
-            is_there: true,
+            is_moved: false,
         };
         watch.cover(&TreePath::ROOT)?;
         Ok(watch)
@@ -161,7 +161,8 @@ impl Watch {
 
     /// Whether the root still stands; where it was moved or removed, watching has come to its end.
     pub fn is_there(&self) -> bool {
-        self.is_there
+        // It is held open, so no event tells its end: its links do.
+        !self.is_moved && rustix::fs::fstat(&self.root).is_ok_and(|stat| stat.st_nlink > 0)
     }
 
     /// What becomes readable when events are there.
@@ -236,11 +237,7 @@ impl Watch {
         }
         let Some(name) = name.map(CStr::to_bytes) else {
             // Of the directory itself: the one above says it, too, but for the root.
-            if dir.is_root() {
-                // It is held open, so its end shows in its links.
-                let stands = rustix::fs::fstat(&self.root).is_ok_and(|stat| stat.st_nlink > 0);
-                self.is_there &= stands && !flags.contains(ReadFlags::MOVE_SELF);
-            }
+            self.is_moved |= dir.is_root() && flags.contains(ReadFlags::MOVE_SELF);
             self.note(dir, How::Entry);
             return Ok(());
         };

@@ -202,3 +202,16 @@ fn a_tag_that_comes_and_goes_is_seen() {
     let watched = bench.scan();
     assert_eq!(watched.tree, bench.fresh().tree);
 }
+
+#[test]
+fn the_roots_own_end_is_seen() {
+    let mut bench = Bench::new(TestTree::new());
+    assert!(bench.watch.is_there());
+    let beside = bench.aside.at("elsewhere");
+    fs::rename(bench.tree.path(), &beside).unwrap();
+    bench.watch.read().unwrap();
+    assert!(!bench.watch.is_there(), "moved");
+    let bench = Bench::new(TestTree::new());
+    fs::remove_dir_all(bench.tree.path()).unwrap();
+    assert!(!bench.watch.is_there(), "removed");
+}
