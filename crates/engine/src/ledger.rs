@@ -36,7 +36,7 @@ use crate::session::Session;
 use crate::{checkpoint, holding, mint};
 
 /// After so many segments the tree is stored whole again: what a look costs follows what changed since.
-const SINCE_MAX: u64 = 4_000;
+const SINCE_MAX: u64 = 512;
 
 /// The workflow of the checkpoint that the ledger begins with, where nobody named one.
 const WORKFLOW: &str = "workspace";

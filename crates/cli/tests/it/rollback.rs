@@ -173,8 +173,10 @@ fn declared_paths_and_parts_tell_overlapping_work_apart() {
     let unknown = world.ok(&["log", "--actor", "unknown"]);
     assert_eq!(paths(&unknown.result("changes")[0]["paths"]), ["work/nobodys"]);
     world.put("work/a/z", "written before it was said");
-    let recorded = world.ok(&["change", "record", "--workflow", "wf", "--agent", "a", "--paths", "work/a/z"]);
-    assert_eq!(paths(recorded.result("paths")), ["work/a/z"]);
+    world.put("work/a/zz", "and this, too: a shell makes several words of a pattern");
+    let recorded =
+        world.ok(&["change", "record", "--workflow", "wf", "--agent", "a", "--paths", "work/a/z", "work/a/zz"]);
+    assert_eq!(paths(recorded.result("paths")), ["work/a/z", "work/a/zz"]);
     world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
     assert!(!world.has("work/a") && world.has("work/b/x") && world.has("work/nobodys"));
 }

@@ -113,9 +113,8 @@ fn answer(site: &Site, words: &[&str]) -> Result<Value, String> {
 fn long(options: &Options) -> Result<(), String> {
     let tree = options.work.join("ledger-tree");
     let target = |number: usize| tree.join(format!("t{}/f{number}.txt", number % 50));
-    let filler = |number: usize| tree.join(format!("d{}/f{number}.txt", number % 50));
     for number in 0..FILES {
-        write(&filler(number), &text(number, "", ""))?;
+        write(&tree.join(filler(number)), &text(number, "", ""))?;
     }
     for number in 0..TARGET {
         write(&target(number), &text(number, "", ""))?;
@@ -124,7 +123,7 @@ fn long(options: &Options) -> Result<(), String> {
     site.init()?;
     site.run(&["create-checkpoint", "wf", "--json"])?;
     site.run(&["watch", "start"])?;
-    fill(&site, &filler, 0..options.changes / 2)?;
+    fill(&site, &tree, 0..options.changes / 2)?;
     let before = megabytes(&site.vault())?;
     let token = answer(&site, &["change", "begin", "--workflow", "wf", "--agent", "target", "--json"])?;
     for number in 0..TARGET {
@@ -136,7 +135,7 @@ fn long(options: &Options) -> Result<(), String> {
         write(&target(number), &text(number, "the target was here\n", "and another one later\n"))?;
     }
     site.run(&["change", "end", token["token"].as_str().ok_or("no token")?])?;
-    fill(&site, &filler, options.changes / 2..options.changes)?;
+    fill(&site, &tree, options.changes / 2..options.changes)?;
     let ledger = overhead(&site)?;
     println!("ledger of {} changes of {PATHS} paths; the vault took {before:.0} MB at half of it", options.changes);
     ask(options, &site, &tree, ledger)?;
@@ -144,7 +143,12 @@ fn long(options: &Options) -> Result<(), String> {
     site.clear()
 }
 
-fn fill(site: &Site, file: &dyn Fn(usize) -> PathBuf, numbers: std::ops::Range<usize>) -> Result<(), String> {
+/// The path of a file that the many changes write.
+fn filler(number: usize) -> String {
+    format!("d{}/f{number}.txt", number % 50)
+}
+
+fn fill(site: &Site, tree: &Path, numbers: std::ops::Range<usize>) -> Result<(), String> {
     let agents = ["a", "b", "c", "d", "e"];
     for number in numbers {
         if number % 1_000 == 0 {
@@ -154,11 +158,14 @@ fn fill(site: &Site, file: &dyn Fn(usize) -> PathBuf, numbers: std::ops::Range<u
         let line = if (number * PATHS / FILES).is_multiple_of(2) { "one\n" } else { "two\n" };
         let mut words =
             vec!["change", "record", "--workflow", "wf", "--json", "--agent", agents[number % agents.len()]];
+        let mut paths = Vec::with_capacity(PATHS);
         for at in 0..PATHS {
             let at = (number * PATHS + at) % FILES;
-            write(&file(at), &text(at, line, ""))?;
+            write(&tree.join(filler(at)), &text(at, line, ""))?;
+            paths.push(filler(at));
         }
-        words.extend(["--paths", "."]);
+        words.push("--paths");
+        words.extend(paths.iter().map(String::as_str));
         site.run(&words)?;
     }
     Ok(())
