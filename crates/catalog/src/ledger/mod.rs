@@ -101,6 +101,9 @@ pub struct NewPoint {
     pub segments: Vec<NewSegment>,
     /// What is taken back or brought back.
     pub cancellations: Vec<Cancellation>,
+    /// What was read, by which change.
+    #[serde(default)]
+    pub reads: Vec<(PathKey, ChangeId)>,
     /// Changes that end with it.
     pub ended: Vec<ChangeId>,
 }
@@ -117,6 +120,7 @@ impl NewPoint {
             changes: vec![],
             segments: vec![],
             cancellations: vec![],
+            reads: vec![],
             ended: vec![],
         }
     }

@@ -30,6 +30,9 @@ pub struct SealedLedger {
     segments: Vec<Segment>,
     /// Path, change, by which change, whether it is taken back.
     cancellations: Vec<(i64, i64, i64, bool)>,
+    /// Path, by which change, and the point by which it was read.
+    #[serde(default)]
+    reads: Vec<(i64, i64, i64)>,
     /// The look that is recorded with the checkpoint itself, and has no number yet.
     pub next: Option<NewPoint>,
 }
@@ -110,7 +113,7 @@ fn gather(connection: &Connection, from: i64) -> Result<SealedLedger, CatalogErr
     // A change may have been open when the last seal was made: what has to do with later points is told again.
     let begun = sealed.points.first().map_or(Timestamp(i64::MAX), |point| point.at);
     let sql = "SELECT seq FROM changes WHERE ended_at IS NULL OR ended_at >= ?2
-               UNION SELECT change FROM segments WHERE point > ?1
+               UNION SELECT change FROM segments WHERE point > ?1 UNION SELECT change FROM reads WHERE point > ?1
                UNION SELECT by_change FROM cancellations WHERE by_change IN
                  (SELECT seq FROM changes WHERE ended_at IS NULL OR ended_at >= ?2) ORDER BY 1";
     let mut statement = connection.prepare_cached(sql)?;
@@ -128,8 +131,12 @@ fn gather(connection: &Connection, from: i64) -> Result<SealedLedger, CatalogErr
         let found = statement.query_map([seq.0], |row| Ok((row.get(0)?, row.get(1)?, seq.0, row.get(2)?)))?;
         sealed.cancellations.extend(found.collect::<Result<Vec<_>, _>>()?);
     }
+    let mut statement = connection.prepare_cached("SELECT path_id, change, point FROM reads WHERE point > ?1")?;
+    let reads = statement.query_map([from], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    sealed.reads = reads.collect::<Result<_, _>>()?;
     let mut paths: Vec<i64> = sealed.segments.iter().map(|segment| segment.path).collect();
     paths.extend(sealed.cancellations.iter().map(|one| one.0));
+    paths.extend(sealed.reads.iter().map(|one| one.0));
     paths.sort_unstable();
     paths.dedup();
     let mut statement = connection.prepare_cached("SELECT key, sealed FROM paths WHERE path_id = ?1")?;
@@ -173,6 +180,12 @@ fn put_back(connection: &Connection, sealed: &SealedLedger) -> Result<(), Catalo
                ON CONFLICT DO NOTHING";
     let mut statement = connection.prepare_cached(sql)?;
     for one in &sealed.cancellations {
+        statement.execute(*one)?;
+    }
+    let sql = "INSERT INTO reads (path_id, change, point) VALUES (?1, ?2, ?3)
+               ON CONFLICT DO UPDATE SET point = excluded.point";
+    let mut statement = connection.prepare_cached(sql)?;
+    for one in &sealed.reads {
         statement.execute(*one)?;
     }
     match &sealed.next {

@@ -38,6 +38,8 @@ pub struct PathChain {
     pub segments: Vec<SegmentRow>,
     /// What was said of changes at it, oldest first: which, by which change, and whether it was taken back.
     pub words: Vec<(ChangeSeq, ChangeSeq, bool)>,
+    /// Changes that read it, and the point by which they had.
+    pub reads: Vec<(ChangeSeq, PointSeq)>,
 }
 
 impl PathChain {
@@ -80,6 +82,12 @@ pub(super) fn insert(connection: &Connection, point: PointSeq, new: &NewPoint) -
     for one in &new.cancellations {
         let path = path_id(connection, &one.path)?;
         statement.execute((path, seq_of(&one.change)?, seq_of(&one.by)?, one.cancelled))?;
+    }
+    let sql = "INSERT INTO reads (path_id, change, point) VALUES (?1, ?2, ?3)
+               ON CONFLICT DO UPDATE SET point = excluded.point";
+    let mut statement = connection.prepare_cached(sql)?;
+    for (path, change) in &new.reads {
+        statement.execute((path_id(connection, path)?, seq_of(change)?, point.0))?;
     }
     Ok(())
 }
@@ -135,7 +143,8 @@ impl Catalog {
         })
     }
 
-    /// What a change did: each path with its segments of that change, and what was said of it there.
+    /// What a change did: each path with its segments of that change, and what was said of it there. Who read it is left
+    /// out.
     pub fn segments_of(&self, change: ChangeSeq) -> Result<Vec<PathChain>, CatalogError> {
         self.read(|transaction| {
             let sql =
@@ -157,7 +166,7 @@ impl Catalog {
                     Some((last, chain)) if *last == id => chain.segments.push(segment),
                     _ => {
                         let words = words(transaction, id, Some(change))?;
-                        chains.push((id, PathChain { path, segments: vec![segment], words }));
+                        chains.push((id, PathChain { path, segments: vec![segment], words, reads: vec![] }));
                     }
                 }
             }
@@ -217,7 +226,10 @@ fn chain(connection: &Connection, path: i64) -> Result<PathChain, CatalogError> 
         };
         segments.push(SegmentRow { before, ..segment });
     }
-    Ok(PathChain { path: found, segments, words: words(connection, path, None)? })
+    let mut statement = connection.prepare_cached("SELECT change, point FROM reads WHERE path_id = ?1")?;
+    let reads = statement.query_map([path], |row| Ok((ChangeSeq(row.get(0)?), PointSeq(row.get(1)?))))?;
+    let reads = reads.collect::<Result<_, _>>()?;
+    Ok(PathChain { path: found, segments, words: words(connection, path, None)?, reads })
 }
 
 /// What was said at a path of changes, or of one, oldest first.

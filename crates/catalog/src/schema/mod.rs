@@ -13,8 +13,13 @@ use crate::error::CatalogError;
 pub const APPLICATION_ID: i64 = 0x7766_7263;
 
 /// The migrations, oldest first.
-const MIGRATIONS: &[&str] =
-    &[include_str!("001.sql"), include_str!("002.sql"), include_str!("003.sql"), include_str!("004.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("001.sql"),
+    include_str!("002.sql"),
+    include_str!("003.sql"),
+    include_str!("004.sql"),
+    include_str!("005.sql"),
+];
 
 /// The format that this build writes; it reads no later one.
 pub const FORMAT_VERSION: i64 = MIGRATIONS.len() as i64;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathChain, PathId};
+use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathChain, PathId, PathKey};
 use wfr_model::change::{Actor, Segment};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::plan::EntrySummary;
@@ -46,6 +46,9 @@ fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succ
     if parameters.token.is_some() {
         return Err(Failure::new(Code::WrongArguments, "`change begin` takes no token: it gives one"));
     }
+    if !parameters.reads.0.is_empty() {
+        return Err(Failure::new(Code::WrongArguments, "`--reads` says what was read: it goes with `change end`"));
+    }
     let author = parameters.author();
     let turn = ledger::turn_between_recoveries(session, open)?;
     let declared = declared(open, parameters)?;
@@ -65,6 +68,12 @@ fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succ
 fn declared(open: &Open, parameters: &ChangeWork) -> Result<Vec<String>, Failure> {
     let veil = Veil::of(open)?;
     parameters.paths.0.iter().map(|path| veil.declared(path)).collect()
+}
+
+/// What was read, for the ledger.
+fn reads(open: &Open, parameters: &ChangeWork, change: &ChangeId) -> Result<Vec<(PathKey, ChangeId)>, Failure> {
+    let veil = Veil::of(open)?;
+    parameters.reads.0.iter().map(|path| Ok((veil.path(path)?, change.clone()))).collect()
 }
 
 fn success(done: ChangeDone, parameters: &ChangeWork) -> Success<ChangeDone> {
@@ -101,8 +110,10 @@ fn end(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succes
     let id = needed(parameters.token.clone(), "token")?;
     let turn = ledger::turn_between_recoveries(session, open)?;
     let row = opened_change(open, &id)?;
+    let reads = reads(open, parameters, &id)?;
     let point = ledger::look(session, open, &turn, None, |point, _| {
         point.ended.push(id.clone());
+        point.reads = reads;
         Ok(())
     })?;
     let paths = path_changes(open, row.seq)?;
@@ -113,9 +124,12 @@ fn end(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succes
 
 /// A change that was over before it was announced: what is found at its paths is its own, whoever else was at work.
 fn record(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Success<ChangeDone>, Failure> {
-    if parameters.paths.0.is_empty() {
-        return Err(Failure::new(Code::WrongArguments, "`change record` needs `--paths`: what was written")
-            .with_hint("where it is not known, use `change begin` before and `change end` after"));
+    if parameters.paths.0.is_empty() && parameters.reads.0.is_empty() {
+        return Err(Failure::new(
+            Code::WrongArguments,
+            "`change record` needs `--paths`: what was written, or `--reads`",
+        )
+        .with_hint("where it is not known, use `change begin` before and `change end` after"));
     }
     let turn = ledger::turn_between_recoveries(session, open)?;
     let now = session.now();
@@ -135,6 +149,7 @@ fn record(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Suc
         point.changes.retain(|new| segments.iter().any(|segment| segment.change == new.change.change_id));
         let declared = declared(open, parameters)?;
         point.changes.push(NewChange { change, declared, parent: None });
+        point.reads = reads(open, parameters, &id)?;
         Ok(())
     })?;
     let row = open.catalog.change(&id)?;

@@ -56,6 +56,8 @@ pub struct ChangeWork {
     pub tool_call: Option<String>,
     /// The only paths that will be written, or were.
     pub paths: OneOrMany<TreePath>,
+    /// Paths that were read, told at the end: who built on what is named where that is taken back.
+    pub reads: OneOrMany<TreePath>,
     /// The open change that this one is a part of.
     pub parent: Option<ChangeId>,
     /// What is done, in a few words, such as the command.
