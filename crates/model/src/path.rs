@@ -107,6 +107,11 @@ impl TreePath {
             || (self.0.starts_with(&ancestor.0) && self.0.get(ancestor.0.len()) == Some(&b'/'))
     }
 
+    /// Whether this path is meant where these are named: it is one of them or lies below one, or none is named.
+    pub fn is_meant_by(&self, named: &[Self]) -> bool {
+        named.is_empty() || named.iter().any(|one| self.is_within(one))
+    }
+
     /// How many components it has.
     pub fn depth(&self) -> usize {
         self.components().count()

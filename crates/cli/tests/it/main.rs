@@ -46,4 +46,6 @@ mod stopped;
 mod tampering;
 mod texts;
 mod tls;
+mod undoing;
+mod work;
 mod world;

@@ -2,14 +2,12 @@
 //!
 //! Owns its glue. Refuses to plan: that is [`crate::recovery`].
 
-use std::collections::HashSet;
 use std::time::Instant;
 
 use wfr_model::recovery::RecoveryKind;
 
 use super::checkpoint;
 use super::recoveries::{Asked, run};
-use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::params::{PartialRestore, ValidationLevel, patience};
 use crate::recovery::{Order, PARTS, Parts};
@@ -42,23 +40,15 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
     if let Some(told) = told.as_object_mut() {
         told.insert(PARTS.to_owned(), serde_json::json!(parts));
     }
+    let workflow = parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone());
     let order = Order {
-        kind: RecoveryKind::PartialRestore,
-        workflow: parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone()),
-        target,
-        selection: None,
         parts: Some(parts),
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
-        leave: HashSet::new(),
-        undoes: None,
-        over_edits: false,
-        functional_check: None,
-        time_limit: None,
-        needs: Validated::default(),
         wait: patience(parameters.wait),
         parameters: told,
+        ..Order::new(RecoveryKind::PartialRestore, workflow, target)
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     run(session, &open, &order, &asked, Verdict::Passed, begun)

@@ -65,17 +65,12 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
     };
     let limits = &open.config.recovery_configuration.validation_settings.timeout_limits;
     let check_limit = parameters.functional_check_timeout.unwrap_or(limits.validation_timeout);
+    let workflow = parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone());
     let order = Order {
-        kind: RecoveryKind::Restore,
-        workflow: parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone()),
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
         leave,
-        undoes: None,
-        selection: None,
-        parts: None,
-        over_edits: false,
         functional_check: parameters
             .functional_check
             .clone()
@@ -84,7 +79,7 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         needs,
         wait: patience(parameters.wait),
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
-        target,
+        ..Order::new(RecoveryKind::Restore, workflow, target)
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     match &parameters.to {
@@ -241,26 +236,17 @@ fn put_back(
     let target = open.catalog.resolve(None, ended.safety.as_str())?;
     let undoes = open.catalog.recovery(&ended.recovery)?;
     let back = Order {
-        selection: None,
-        parts: None,
-        kind: RecoveryKind::Undo,
-        workflow: order.workflow.clone(),
-        target,
         exact_mtime: true,
         allow_config: true,
         whole_tree: true,
-        leave: HashSet::new(),
         undoes,
         over_edits: true,
-        functional_check: None,
-        time_limit: None,
-        needs: Validated::default(),
-        wait: Duration::ZERO,
         parameters: json!({
             "recovery_id": ended.recovery,
             "because": BECAUSE_OF_CHECK,
             "notify_coordination_hub": order.parameters.get("notify_coordination_hub"),
         }),
+        ..Order::new(RecoveryKind::Undo, order.workflow.clone(), target)
     };
     let back = recovery::recover(session, open, &back, Consent::Yes)?;
     let before = ended.safety.clone();
@@ -448,28 +434,20 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
     let was_exact = record.parameters.get("exact_mtime").and_then(Value::as_bool).unwrap_or(false);
     let exact_mtime = was_exact && parameters.exact_mtime.0;
     let order = Order {
-        kind: RecoveryKind::Undo,
-        workflow: record.workflow_id.clone(),
-        target,
         exact_mtime,
         // What the recovery changed of configuration was agreed to then; its undo only takes that back.
         allow_config: parameters.allow_config || record.parameters.get("allow_config") == Some(&Value::Bool(true)),
         whole_tree: true,
-        functional_check: None,
-        time_limit: None,
+        partial: parameters.partial,
         parameters: json!({
             "recovery_id": record.recovery_id,
             "exact_mtime": exact_mtime,
             "allow_config": parameters.allow_config,
             "notify_coordination_hub": parameters.notify_coordination_hub,
         }),
-        needs: Validated::default(),
         wait: patience(parameters.wait),
-        leave: HashSet::new(),
-        undoes: Some(record),
-        selection: None,
-        parts: None,
-        over_edits: false,
+        undoes: Some(record.clone()),
+        ..Order::new(RecoveryKind::Undo, record.workflow_id.clone(), target)
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     // What an undo reads is checked while it is read, and the tree afterwards; a plan reads nothing.

@@ -2,7 +2,7 @@
 //!
 //! Owns which changes its parameters name. Refuses to plan: that is [`crate::recovery::selective`].
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
@@ -15,12 +15,12 @@ use wfr_model::{TaskId, TreePath, WorkflowId};
 
 use super::recoveries::{Asked, run};
 use super::{known, needed};
-use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Phase, Preserved, Rollback, RollbackScope, patience};
 use crate::recovery::Order;
-use crate::recovery::selective::{Selection, name_of};
+use crate::recovery::selective::{Decisions, Selection};
+use crate::recovery::telling::name_of;
 use crate::recovery::verdicts::{TAKEN, Taken};
 use crate::response::Success;
 use crate::results::{Recovered, Verdict};
@@ -48,26 +48,17 @@ fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
     if let Some(told) = told.as_object_mut() {
         told.insert(TAKEN.to_owned(), serde_json::json!(taken));
     }
+    let target = match given {
+        Some(row) => row,
+        None => oldest(&open)?,
+    };
     let order = Order {
-        kind: RecoveryKind::Rollback,
-        workflow,
-        target: match given {
-            Some(row) => row,
-            None => oldest(&open)?,
-        },
         selection: Some(selection),
-        parts: None,
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
-        whole_tree: false,
-        leave: HashSet::new(),
-        undoes: None,
-        over_edits: false,
-        functional_check: None,
-        time_limit: None,
-        needs: Validated::default(),
         wait: patience(parameters.wait),
         parameters: told,
+        ..Order::new(RecoveryKind::Rollback, workflow, target)
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     // What a rollback reads is checked while it is read, and the tree afterwards; a plan changes nothing.
@@ -119,11 +110,13 @@ fn selection(
         changes,
         after,
         files: parameters.file.0.clone(),
-        ours: parameters.ours.0.clone(),
-        theirs: parameters.theirs.0.clone(),
-        resolved: resolved(session, &parameters.resolve.0)?,
-        conflicts: parameters.conflict_resolution,
-        partial: parameters.partial,
+        decisions: Decisions {
+            ours: parameters.ours.0.clone(),
+            theirs: parameters.theirs.0.clone(),
+            resolved: resolved(session, &parameters.resolve.0)?,
+            conflicts: parameters.conflict_resolution,
+            partial: parameters.partial,
+        },
         dependents: parameters.dependents,
         tasks: if resets { tasks.into_iter().collect() } else { vec![] },
     })

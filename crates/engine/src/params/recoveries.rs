@@ -366,7 +366,9 @@ impl EmergencyRestore {
 
 /// Takes a recovery back: the workspace becomes what it was before it.
 ///
-/// Without an id it is the latest recovery that is not undone. An undo can be undone.
+/// Without an id it is the latest recovery that is not undone. An undo can be undone. What somebody edited since in the same
+/// file stays: of a rollback, and of a restore that merged, what comes back is merged with it line by line, and where that
+/// cannot be done nothing is done unless `--partial` leaves such a path as it is; of other restores such a path is left alone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Undo {
@@ -382,6 +384,8 @@ pub struct Undo {
     pub yes: bool,
     /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
     pub allow_config: bool,
+    /// Whether the rest is done where what was edited since cannot be merged with what comes back; such a path stays as it is.
+    pub partial: bool,
     /// Whether modification times are put back too.
     pub exact_mtime: On,
     /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in

@@ -5,11 +5,15 @@
 mod aim;
 mod check;
 mod finish;
+mod history;
+mod lifting;
 pub mod pace;
 mod parts;
 mod planning;
 mod record;
 pub mod selective;
+mod standing;
+pub mod telling;
 mod turn;
 pub mod verdicts;
 
@@ -71,6 +75,8 @@ pub struct Order {
     pub undoes: Option<RecoveryRecord>,
     /// Whether an undo goes over what was edited since, too.
     pub over_edits: bool,
+    /// Whether an undo does the rest where it cannot merge what was edited since.
+    pub partial: bool,
     /// What must succeed afterwards.
     pub functional_check: Option<FunctionalCheck>,
     /// How long it may take.
@@ -84,6 +90,29 @@ pub struct Order {
 }
 
 impl Order {
+    /// Of the whole of a target: nothing but what is in it is asked for, and nothing allowed.
+    pub fn new(kind: RecoveryKind, workflow: WorkflowId, target: CheckpointRow) -> Self {
+        Self {
+            kind,
+            workflow,
+            target,
+            selection: None,
+            parts: None,
+            exact_mtime: false,
+            allow_config: false,
+            whole_tree: false,
+            leave: HashSet::new(),
+            undoes: None,
+            over_edits: false,
+            partial: false,
+            functional_check: None,
+            time_limit: None,
+            needs: Validated::default(),
+            wait: Duration::ZERO,
+            parameters: Value::Null,
+        }
+    }
+
     /// What it does, for people.
     fn label(&self) -> String {
         format!("{} of {} to {}", self.kind.as_str(), self.workflow, self.target.name)

@@ -55,7 +55,7 @@ impl Parts {
             return;
         }
         let has_files = self.has(Component::FileSystem);
-        let is_meant = |path: &TreePath| has_files && self.files.iter().any(|named| path.is_within(named));
+        let is_meant = |path: &TreePath| has_files && path.is_meant_by(&self.files);
         let mut above: BTreeSet<TreePath> = BTreeSet::new();
         for step in plan.steps.iter().filter(|step| is_meant(&step.path) && step.after.is_some()) {
             let mut at = step.path.parent();

@@ -9,6 +9,7 @@ use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Plan, RootMeta};
+use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::apply;
 use wfr_recovery::plan::{Goal, LinkGroups, plan};
@@ -18,6 +19,7 @@ use wfr_store::tree::Finder;
 use wfr_store::{Objects, ReadError, Store, content, tree};
 
 use super::aim::Aim;
+use super::lifting::{self, Later};
 use super::verdicts::{self, Taken};
 use super::{Order, selective, tree_of, with_owner};
 use crate::error::{Code, Failure};
@@ -85,17 +87,15 @@ impl Planned {
 /// Makes the plan from the tree as it is now. Writes nothing.
 pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) -> Result<Planned, Failure> {
     // Edits that nobody has saved are merged with in a selective plan.
-    let dry = if order.selection.is_some() { Dry::keeping(store) } else { Dry::over(store) };
+    let is_merged = order.selection.is_some() || undoes_selective(open, order)?;
+    let dry = if is_merged { Dry::keeping(store) } else { Dry::over(store) };
     let present = if open.root().is_dir() {
         let scan = scanning::scan_workspace(open, &dry, session, Effort::default())?;
         Present {
             tree: scan.tree,
             links: links::of(&dry, scan.hard_links.as_ref())?,
             root: Some(RootMeta { mode: scan.root_meta.mode, mtime: Some(scan.root_meta.mtime) }),
-            unrecorded: match order.selection {
-                Some(_) => ledger::glance(open, &dry, &scan, session.now())?,
-                None => None,
-            },
+            unrecorded: if is_merged { ledger::glance(open, &dry, &scan, session.now())? } else { None },
             coverage: scan.coverage,
         }
     } else {
@@ -219,7 +219,18 @@ fn make_selective(
     let findings = order.needs.findings.clone();
     let whole = |(plan, links)| Planned { state, aim, findings, links: Some(links), ..Planned::of(plan) };
     match (undone, &order.selection) {
-        (Some(undone), _) => Ok(whole(selective::take_back(open, objects, &goal, undone)?)),
+        (Some(undone), _) => {
+            let later = match () {
+                () if order.over_edits => Later::Overwrite,
+                () if order.partial => Later::MergeOrKeep,
+                () => Later::Merge,
+            };
+            let lifted = lifting::lift(open, objects, &goal, undone, (later, present.unrecorded.as_ref()))?;
+            let mut planned = whole((lifted.plan, lifted.links));
+            planned.findings.extend(lifted.findings);
+            planned.texts = lifted.texts;
+            Ok(planned)
+        }
         (None, None) => Err(Failure::new(Code::Internal, "a selective plan without a selection")),
         (None, Some(selection)) => {
             let chosen = selective::choose(open, objects, &goal, selection, present.unrecorded.as_ref())?;
@@ -232,11 +243,14 @@ fn make_selective(
     }
 }
 
+/// Whether what is undone took chosen changes back, or is the undo of such a one.
+fn undoes_selective(open: &Open, order: &Order) -> Result<bool, Failure> {
+    order.undoes.as_ref().map_or(Ok(false), |record| verdicts::is_selective(open, record))
+}
+
 fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
     let undone = match &order.undoes {
-        Some(record) if verdicts::is_selective(open, record)? => {
-            open.catalog.change_of_recovery(&record.recovery_id)?
-        }
+        Some(record) if undoes_selective(open, order)? => open.catalog.change_of_recovery(&record.recovery_id)?,
         _ => None,
     };
     if order.selection.is_some() || undone.is_some() {
@@ -381,7 +395,7 @@ fn blast_radius(open: &Open, order: &Order) -> Result<Vec<String>, Failure> {
 pub(super) fn check(planned: &Planned, order: &Order, consent: Consent) -> Result<(), Failure> {
     check_consent(planned, consent)?;
     check_others(planned, order)?;
-    check_conflicts(planned)
+    check_conflicts(planned, order)
 }
 
 /// Refuses a plan that nobody has agreed to; the plan goes with the refusal.
@@ -414,7 +428,7 @@ fn stale(planned: &Planned) -> Failure {
 }
 
 /// Refuses a plan with conflicts.
-fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
+fn check_conflicts(planned: &Planned, order: &Order) -> Result<(), Failure> {
     let conflicts = &planned.plan.conflicts;
     let Some(first) = conflicts.first() else { return Ok(()) };
     let are_all = |code| conflicts.iter().all(|conflict| conflict.code == code);
@@ -430,6 +444,9 @@ fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
         Code::PermissionDenied => {
             failure.with_hint("mend that, or run it as the owner of the files, or restore beside with `--to DIR`")
         }
+        Code::Conflicts if order.kind == RecoveryKind::Undo => failure.with_hint(
+            "`--partial` leaves these paths as they are and takes back the rest; or edit them, and undo then",
+        ),
         _ => failure,
     })
 }

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use wfr_catalog::{ChangeSeq, PointSeq, SegmentRow};
+use wfr_catalog::{PointSeq, SegmentRow};
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord};
-use wfr_model::{ChangeId, TaskId, TreePath};
+use wfr_model::{ChangeId, RecoveryId, TaskId, TreePath};
 
+use super::lifting;
 use crate::error::Failure;
 use crate::ledger::{Veil, Verdicts};
 use crate::open::Open;
@@ -32,13 +33,6 @@ pub struct Taken {
     pub files: Vec<TreePath>,
 }
 
-impl Taken {
-    /// Whether a path is one of those that were meant.
-    pub fn means(&self, path: &TreePath) -> bool {
-        self.files.is_empty() || self.files.iter().any(|named| path.is_within(named))
-    }
-}
-
 /// The key of a record's parameters that holds it.
 pub const TAKEN: &str = "taken";
 
@@ -52,9 +46,8 @@ pub fn is_selective(open: &Open, record: &RecoveryRecord) -> Result<bool, Failur
     let mut at = record.clone();
     loop {
         let undone = match (at.kind, &at.undoes) {
-            (RecoveryKind::Rollback, _) => return Ok(true),
             (RecoveryKind::Undo, Some(undone)) => open.catalog.recovery(undone)?,
-            _ => return Ok(false),
+            _ => return Ok(at.kind == RecoveryKind::Rollback || taken(&at.parameters).is_some()),
         };
         match undone {
             Some(undone) => at = undone,
@@ -69,12 +62,9 @@ pub fn of(open: &Open, record: &RecoveryRecord, report: &ApplyReport) -> Result<
     let failed = report.failed.iter().map(|step| &step.path);
     let untouched: BTreeSet<TreePath> = kept.chain(failed).cloned().collect();
     match (record.kind, &record.undoes) {
-        (RecoveryKind::Rollback, _) => of_rollback(open, &taken(&record.parameters).unwrap_or_default(), untouched),
-        (RecoveryKind::Undo, Some(undone)) => match open.catalog.change_of_recovery(undone)? {
-            Some(row) => of_undo(open, row.seq, &untouched),
-            None => Ok(Verdicts::default()),
-        },
-        _ => Ok(Verdicts::default()),
+        (RecoveryKind::Undo, Some(undone)) => of_undo(open, record, undone, &untouched),
+        _ => taken(&record.parameters)
+            .map_or_else(|| Ok(Verdicts::default()), |taken| of_rollback(open, &taken, untouched)),
     }
 }
 
@@ -87,7 +77,7 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
         for chain in open.catalog.segments_of(row.seq)? {
             let path = veil.shown(&chain.path)?;
             let is_after = |segment: &SegmentRow| taken.after.is_none_or(|after| segment.point > PointSeq(after));
-            if taken.means(&path) && !untouched.contains(&path) && chain.segments.iter().all(is_after) {
+            if path.is_meant_by(&taken.files) && !untouched.contains(&path) && chain.segments.iter().all(is_after) {
                 verdicts.replayed.insert(path.clone());
                 verdicts.words.push((path, id.clone(), true));
             }
@@ -96,16 +86,14 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
     Ok(verdicts)
 }
 
-/// An undo brings back what was taken back, and takes back what was brought back.
-fn of_undo(open: &Open, undone: ChangeSeq, untouched: &BTreeSet<TreePath>) -> Result<Verdicts, Failure> {
-    let veil = Veil::of(open)?;
-    let mut verdicts = Verdicts::default();
-    for (path, id, cancelled) in open.catalog.cancellations_by(undone)? {
-        let path = veil.shown(&path)?;
-        if !untouched.contains(&path) {
-            verdicts.replayed.insert(path.clone());
-            verdicts.words.push((path, id, !cancelled));
-        }
-    }
-    Ok(verdicts)
+/// An undo brings back what was taken back, and takes back what was brought back or made by hand.
+fn of_undo(
+    open: &Open,
+    record: &RecoveryRecord,
+    undone: &RecoveryId,
+    untouched: &BTreeSet<TreePath>,
+) -> Result<Verdicts, Failure> {
+    let row = if is_selective(open, record)? { open.catalog.change_of_recovery(undone)? } else { None };
+    let words = row.map(|row| lifting::words(open, &row, untouched)).transpose()?.unwrap_or_default();
+    Ok(Verdicts { replayed: words.iter().map(|(path, ..)| path.clone()).collect(), words })
 }
