@@ -26,6 +26,7 @@ mod keys;
 mod live;
 mod loss;
 mod malformed;
+mod modes;
 mod mount;
 mod nested;
 mod odd_trees;

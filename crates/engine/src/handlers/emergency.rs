@@ -10,7 +10,8 @@ use wfr_model::recovery::RecoveryKind;
 use wfr_model::{CheckpointId, WorkflowId};
 use wfr_store::Store;
 
-use super::recoveries::{Asked, check_needs, run};
+use super::recoveries::{Asked, run};
+use super::restore::check_needs;
 use super::{known, needed};
 use crate::dependencies::Validated;
 use crate::error::{Code, Failure};

@@ -10,7 +10,7 @@ use super::checkpoint;
 use super::recoveries::{Asked, run};
 use crate::error::{Code, Failure};
 use crate::params::{PartialRestore, ValidationLevel, patience};
-use crate::recovery::{Order, PARTS, Parts};
+use crate::recovery::{Order, Parts};
 use crate::response::Success;
 use crate::results::{Recovered, Verdict};
 use crate::session::Session;
@@ -25,10 +25,9 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
     let begun = Instant::now();
     let open = session.open()?;
     let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
-    let parts = Parts::of(&parameters);
+    let parts = Parts::of(&parameters.components.0, &parameters.exclude_components.0, &parameters.file.0);
     if parts.is_nothing() {
-        return Err(Failure::new(Code::WrongArguments, "nothing is left to be restored")
-            .with_hint("name `--components`, or leave something out of `--exclude-components`"));
+        return Err(nothing_left());
     }
     let level = parameters.validation_level.unwrap_or(ValidationLevel::Standard);
     let report = verify::verify(&open, &open.store()?, &target, level, session)?;
@@ -36,10 +35,7 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
         let message = format!("checkpoint `{}` is damaged: {}", target.name, first.message);
         return Err(Failure::new(Code::CheckpointIntegrity, message));
     }
-    let mut told = serde_json::to_value(&parameters).unwrap_or_default();
-    if let Some(told) = told.as_object_mut() {
-        told.insert(PARTS.to_owned(), serde_json::json!(parts));
-    }
+    let told = parts.told(serde_json::to_value(&parameters).unwrap_or_default());
     let workflow = parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone());
     let order = Order {
         parts: Some(parts),
@@ -52,4 +48,10 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     run(session, &open, &order, &asked, Verdict::Passed, begun)
+}
+
+/// All that was named was left out again.
+pub(super) fn nothing_left() -> Failure {
+    Failure::new(Code::WrongArguments, "nothing is left to be restored")
+        .with_hint("name `--components`, or leave something out of `--exclude-components`")
 }

@@ -7,7 +7,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
-use wfr_catalog::{ChangeFilter, ChangeRow, CheckpointRow, ListQuery, PointSeq};
+use serde_json::Value;
+use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, CheckpointRow, ListQuery, PointSeq};
 use wfr_model::change::Actor;
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::workflow::{PhaseStatus, TaskStatus};
@@ -39,15 +40,7 @@ fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
     let given = parameters.checkpoint.as_deref().map(|reference| open.catalog.resolve(Some(&workflow), reference));
     let given = given.transpose()?;
     let selection = selection(session, &open, &workflow, &parameters, given.as_ref())?;
-    let taken = Taken {
-        changes: selection.changes.iter().map(|row| row.change.change_id.clone()).collect(),
-        tasks: selection.tasks.clone(),
-        ..Taken::default()
-    };
-    let mut told = serde_json::to_value(&parameters).unwrap_or_default();
-    if let Some(told) = told.as_object_mut() {
-        told.insert(TAKEN.to_owned(), serde_json::json!(taken));
-    }
+    let told = told(&selection, serde_json::to_value(&parameters).unwrap_or_default());
     let target = match given {
         Some(row) => row,
         None => oldest(&open)?,
@@ -66,6 +59,19 @@ fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
     run(session, &open, &order, &asked, checked, begun)
 }
 
+/// Parameters for a record that keeps what is to be taken back.
+pub(super) fn told(selection: &Selection, mut parameters: Value) -> Value {
+    let taken = Taken {
+        changes: selection.changes.iter().map(|row| row.change.change_id.clone()).collect(),
+        tasks: selection.tasks.clone(),
+        ..Taken::default()
+    };
+    if let Some(keys) = parameters.as_object_mut() {
+        keys.insert(TAKEN.to_owned(), serde_json::json!(taken));
+    }
+    parameters
+}
+
 /// The oldest checkpoint with files, which stays the same while others are taken: the ledger began with one at the latest.
 fn oldest(open: &Open) -> Result<CheckpointRow, Failure> {
     let found = open.catalog.list(&ListQuery::default())?.into_iter().find(|row| row.tree.is_some());
@@ -77,7 +83,8 @@ fn nothing_recorded() -> Failure {
         .with_hint("`wfr change begin` before and `wfr change end` after some work record whose it is")
 }
 
-fn selection(
+/// What the parameters choose, after a checkpoint where one is given.
+pub(super) fn selection(
     session: &Session,
     open: &Open,
     workflow: &WorkflowId,
@@ -86,6 +93,9 @@ fn selection(
 ) -> Result<Selection, Failure> {
     let after = checkpoint.map(|row| point_of(open, row)).transpose()?;
     let (mut changes, candidates) = changes(open, workflow, parameters)?;
+    if let Some(after) = after {
+        leave_earlier(open, after, &mut changes)?;
+    }
     leave_preserved(open, workflow, parameters, &mut changes)?;
     if let Some(row) = changes.iter().find(|row| row.change.ended_at.is_none()) {
         let message = format!("change {} of {} is still open", row.change.change_id, name_of(&row.change));
@@ -110,16 +120,30 @@ fn selection(
         changes,
         after,
         files: parameters.file.0.clone(),
-        decisions: Decisions {
-            ours: parameters.ours.0.clone(),
-            theirs: parameters.theirs.0.clone(),
-            resolved: resolved(session, &parameters.resolve.0)?,
-            conflicts: parameters.conflict_resolution,
-            partial: parameters.partial,
-        },
+        decisions: decisions(session, parameters)?,
         dependents: parameters.dependents,
         tasks: if resets { tasks.into_iter().collect() } else { vec![] },
     })
+}
+
+/// What the parameters decide beforehand.
+pub(super) fn decisions(session: &Session, parameters: &Rollback) -> Result<Decisions, Failure> {
+    Ok(Decisions {
+        ours: parameters.ours.0.clone(),
+        theirs: parameters.theirs.0.clone(),
+        resolved: resolved(session, &parameters.resolve.0)?,
+        conflicts: parameters.conflict_resolution,
+        partial: parameters.partial,
+    })
+}
+
+/// Takes out what had done all of its work at a point.
+fn leave_earlier(open: &Open, after: PointSeq, changes: &mut Vec<ChangeRow>) -> Result<(), Failure> {
+    let chains = open.catalog.chains_since(after)?;
+    let segments = chains.iter().flat_map(|chain| &chain.segments).filter(|segment| segment.point > after);
+    let later: BTreeSet<ChangeSeq> = segments.map(|segment| segment.change).collect();
+    changes.retain(|row| later.contains(&row.seq) || row.change.ended_at.is_none());
+    Ok(())
 }
 
 /// Takes out what is to stay: the work of tasks and phases that are completed.

@@ -53,7 +53,8 @@ define! {
          "cleanup-checkpoints wf --retention-policy last=10,daily=7,weekly=4"];
     Restore => Recovered, "restore", Recovers, [WORKFLOW, CHECKPOINT],
         ["restore wf base", "restore wf base --plan", "restore wf latest-valid --yes --exact-mtime",
-         "restore wf base --to /tmp/base"];
+         "restore wf base --to /tmp/base", "restore wf base --restoration-mode partial --file src",
+         "restore wf base --restoration-mode merge --plan"];
     EmergencyRestore => Recovered, "emergency-restore", Recovers,
         [WORKFLOW_NEEDED, Positional::optional("checkpoint", Slot::Checkpoint)],
         ["emergency-restore wf --yes"];

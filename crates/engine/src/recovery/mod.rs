@@ -3,9 +3,11 @@
 //! Owns the order of these and what is recorded when. Refuses to know parameters and results of operations.
 
 mod aim;
+mod ancestry;
 mod check;
 mod finish;
 mod history;
+pub mod joining;
 mod lifting;
 pub mod pace;
 mod parts;
@@ -46,7 +48,7 @@ use crate::{announce, ledger, links, manifests, mint, verify};
 use aim::Purpose;
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended};
-pub use parts::{PARTS, Parts};
+pub use parts::Parts;
 pub use planning::{Planned, check_consent, plan_beside, plan_dry};
 use record::{Begun, Ending};
 pub use turn::wait_for_turn;
@@ -61,6 +63,8 @@ pub struct Order {
     pub target: CheckpointRow,
     /// The changes that are to be taken back alone; `None`: the whole tree becomes the target's.
     pub selection: Option<selective::Selection>,
+    /// What of the target is merged with the present.
+    pub joining: Option<joining::Joining>,
     /// The parts of the target that are meant; `None`: all of it.
     pub parts: Option<Parts>,
     /// Whether modification times are part of the goal.
@@ -97,6 +101,7 @@ impl Order {
             workflow,
             target,
             selection: None,
+            joining: None,
             parts: None,
             exact_mtime: false,
             allow_config: false,
@@ -189,6 +194,12 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
             return Err(refused);
         }
     };
+    if order.joining.is_some() {
+        // Only there stands what a merge made of each path: its undo needs that.
+        ledger::keep(session, open).inspect_err(|_| {
+            let _ = forget(session, open, order, &safety, REFUSED);
+        })?;
+    }
     let deadline = order.time_limit.map(|limit| begun + limit);
     let begun = record::begin(session, open, order, &safety, (&planned, &mut held)).inspect_err(|_| {
         // Why it did not begin is what counts; a safety checkpoint that stays is a checkpoint.

@@ -18,7 +18,7 @@ use wfr_store::Objects;
 use wfr_store::object::hash;
 
 use super::history::{History, NO_TREE, UNRECORDED, histories, neutral, replayable, versions};
-use super::telling::{Sides, Teller, name_of};
+use super::telling::{Sides, Teller, WORK_CONFLICT, name_of};
 use super::verdicts::Taken;
 use crate::error::{Code, Failure};
 use crate::ledger::Veil;
@@ -126,7 +126,7 @@ pub fn choose(
 /// With what is clean done, what is not stays as it is, and what was taken back there stays, too.
 fn leave_conflicts(plan: &mut Plan, taken: &mut Taken) {
     let (guarded, left): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut plan.conflicts).into_iter().partition(|one| one.changes.is_empty());
+        std::mem::take(&mut plan.conflicts).into_iter().partition(|one| one.code != WORK_CONFLICT);
     plan.conflicts = guarded;
     taken.left.extend(left.into_iter().map(|conflict| conflict.path));
 }

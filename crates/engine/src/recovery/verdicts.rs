@@ -10,7 +10,7 @@ use wfr_catalog::{PointSeq, SegmentRow};
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord};
 use wfr_model::{ChangeId, RecoveryId, TaskId, TreePath};
 
-use super::lifting;
+use super::{joining, lifting};
 use crate::error::Failure;
 use crate::ledger::{Veil, Verdicts};
 use crate::open::Open;
@@ -41,13 +41,18 @@ pub fn taken(parameters: &Value) -> Option<Taken> {
     serde_json::from_value(parameters.get(TAKEN)?.clone()).ok()
 }
 
-/// Whether a recovery took chosen changes back, or took such a one back.
+/// Whether a recovery with these parameters went from the present, path by path, and not to a tree.
+fn went_by_path(parameters: &Value) -> bool {
+    taken(parameters).is_some() || joining::is_merge(parameters)
+}
+
+/// Whether a recovery took chosen changes back or merged a checkpoint in, or took such a one back.
 pub fn is_selective(open: &Open, record: &RecoveryRecord) -> Result<bool, Failure> {
     let mut at = record.clone();
     loop {
         let undone = match (at.kind, &at.undoes) {
             (RecoveryKind::Undo, Some(undone)) => open.catalog.recovery(undone)?,
-            _ => return Ok(at.kind == RecoveryKind::Rollback || taken(&at.parameters).is_some()),
+            _ => return Ok(at.kind == RecoveryKind::Rollback || went_by_path(&at.parameters)),
         };
         match undone {
             Some(undone) => at = undone,
