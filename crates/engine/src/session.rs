@@ -18,6 +18,7 @@ use crate::error::{Code, Failure};
 use crate::keyring::Keyring;
 use crate::mint;
 use crate::open::{Open, OpenError};
+use crate::picking::Picker;
 use crate::response::Answer;
 use crate::upkeep::Noted;
 use crate::workspace::{self, Directories};
@@ -83,6 +84,8 @@ pub struct Session {
     pub input: Box<dyn Read + Send + Sync>,
     /// Given what an operation that goes on has to show, piece by piece; an error ends it.
     pub on_news: OnNews,
+    /// Who chooses what is taken back, where somebody can be asked.
+    pub picker: Option<Box<dyn Picker>>,
     /// Told after each step of a recovery.
     pub on_step: Box<dyn Fn(usize, usize) + Send + Sync>,
     /// Whether a workspace is opened only where its configuration can be used.

@@ -196,6 +196,30 @@ fn an_undo_loses_nothing(seed: u64, turns: usize) -> Result<(), TestCaseError> {
     same("there and back, or refused", &before, &timeless(&world), &log)
 }
 
+/// A checkpoint merged into what an earlier one and the user's edits made: all that either has is there, or nothing changes.
+fn a_merge_has_both(seed: u64, turns: usize) -> Result<(), TestCaseError> {
+    let Story { world, mut log, .. } = tell(seed, turns, true);
+    world.checkpoint("then");
+    let then = timeless(&world);
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    let mut prng = Prng::new(seed ^ 1);
+    for _ in 0..prng.below(4) {
+        log.push(format!("later: {}", edit(&world, &mut prng, "later")));
+    }
+    let before = timeless(&world);
+    let merged = world.call(&["restore", "wf", "then", "--restoration-mode", "merge", "--yes"]);
+    if is_done(&merged, &log)? {
+        let now = timeless(&world);
+        for (path, _) in then.entries.iter().chain(&before.entries) {
+            prop_assert!(now.entries.contains_key(path), "{} after {log:#?}", path.escape_ascii());
+        }
+        if !merged.result("changed").as_array().unwrap().is_empty() {
+            world.ok(&["undo", "--yes"]);
+        }
+    }
+    same("there and back, or refused", &before, &timeless(&world), &log)
+}
+
 proptest! {
     #![proptest_config(Config { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..Config::default() })]
 
@@ -217,5 +241,10 @@ proptest! {
     #[test]
     fn an_undo_keeps_what_was_edited_since(seed: u64, turns in 1..8_usize) {
         an_undo_loses_nothing(seed, turns)?;
+    }
+
+    #[test]
+    fn a_merge_has_what_either_has(seed: u64, turns in 1..8_usize) {
+        a_merge_has_both(seed, turns)?;
     }
 }

@@ -22,6 +22,7 @@ use crate::params::{
     ConflictResolution, Dependents, On, OnDamage, PreservationRules, RestorationMode, Restore, Rollback, RollbackScope,
     ValidationLevel, patience,
 };
+use crate::picking;
 use crate::recovery::joining::Joining;
 use crate::recovery::selective::Selection;
 use crate::recovery::{FunctionalCheck, Order, Parts};
@@ -38,6 +39,7 @@ pub fn restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
 fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Recovered>, Failure> {
     let begun = Instant::now();
     refuse_misfits(&parameters)?;
+    picking::check(session, parameters.interactive)?;
     let open = session.open().map_err(|error| match Failure::from(error) {
         failure if failure.code == Code::InvalidConfiguration => failure.with_option(
             "`wfr emergency-restore WORKFLOW --checkpoint NAME` goes on with the defaults, since how strictly a restore \
@@ -55,7 +57,7 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
     let check_limit = parameters.functional_check_timeout.unwrap_or(limits.validation_timeout);
     let workflow = parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone());
     let aimed = aimed(session, &open, &parameters, (&workflow, &target))?;
-    let order = Order {
+    let mut order = Order {
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
@@ -73,6 +75,10 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         joining: aimed.joining,
         ..Order::new(RecoveryKind::Restore, workflow, target)
     };
+    order.keep_taken();
+    if parameters.interactive {
+        picking::narrow(session, &open, &mut order)?;
+    }
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     match &parameters.to {
         Some(dest) => {
@@ -88,11 +94,12 @@ fn refuse_misfits(parameters: &Restore) -> Result<(), Failure> {
     use RestorationMode::{Full, Merge, Partial, Selective};
     let has_rules = parameters.preservation_rules != PreservationRules::default();
     let decides = parameters.conflict_resolution != ConflictResolution::default() || parameters.partial;
-    let given: [(&str, bool, &[RestorationMode]); 12] = [
+    let given: [(&str, bool, &[RestorationMode]); 13] = [
         ("to", parameters.to.is_some(), &[Full]),
         ("file", !parameters.file.0.is_empty(), &[Partial, Selective, Merge]),
         ("components", !parameters.components.0.is_empty(), &[Partial]),
         ("exclude_components", !parameters.exclude_components.0.is_empty(), &[Partial]),
+        ("interactive", parameters.interactive, &[Selective]),
         ("base", parameters.base.is_some(), &[Merge]),
         ("conflict_resolution` and `partial", decides, &[Selective, Merge]),
         ("ours", !parameters.ours.0.is_empty(), &[Selective, Merge]),
@@ -135,7 +142,7 @@ fn aimed(
         RestorationMode::Selective => {
             let rollback = as_rollback(parameters);
             let selection = rollback::selection(session, open, workflow, &rollback, Some(target))?;
-            Ok(Aimed { told: rollback::told(&selection, told), selection: Some(selection), ..whole })
+            Ok(Aimed { told, selection: Some(selection), ..whole })
         }
         RestorationMode::Merge => {
             let decisions = rollback::decisions(session, &as_rollback(parameters))?;

@@ -7,7 +7,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
-use serde_json::Value;
 use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, CheckpointRow, ListQuery, PointSeq};
 use wfr_model::change::Actor;
 use wfr_model::recovery::RecoveryKind;
@@ -19,10 +18,10 @@ use super::{known, needed};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Phase, Preserved, Rollback, RollbackScope, patience};
+use crate::picking;
 use crate::recovery::Order;
 use crate::recovery::selective::{Decisions, Selection};
 use crate::recovery::telling::name_of;
-use crate::recovery::verdicts::{TAKEN, Taken};
 use crate::response::Success;
 use crate::results::{Recovered, Verdict};
 use crate::session::Session;
@@ -35,41 +34,32 @@ pub fn rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
 
 fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<Recovered>, Failure> {
     let begun = Instant::now();
+    picking::check(session, parameters.interactive)?;
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
     let given = parameters.checkpoint.as_deref().map(|reference| open.catalog.resolve(Some(&workflow), reference));
     let given = given.transpose()?;
     let selection = selection(session, &open, &workflow, &parameters, given.as_ref())?;
-    let told = told(&selection, serde_json::to_value(&parameters).unwrap_or_default());
     let target = match given {
         Some(row) => row,
         None => oldest(&open)?,
     };
-    let order = Order {
+    let mut order = Order {
         selection: Some(selection),
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         wait: patience(parameters.wait),
-        parameters: told,
+        parameters: serde_json::to_value(&parameters).unwrap_or_default(),
         ..Order::new(RecoveryKind::Rollback, workflow, target)
     };
+    order.keep_taken();
+    if parameters.interactive {
+        picking::narrow(session, &open, &mut order)?;
+    }
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     // What a rollback reads is checked while it is read, and the tree afterwards; a plan changes nothing.
     let checked = if parameters.plan { Verdict::Skipped } else { Verdict::Passed };
     run(session, &open, &order, &asked, checked, begun)
-}
-
-/// Parameters for a record that keeps what is to be taken back.
-pub(super) fn told(selection: &Selection, mut parameters: Value) -> Value {
-    let taken = Taken {
-        changes: selection.changes.iter().map(|row| row.change.change_id.clone()).collect(),
-        tasks: selection.tasks.clone(),
-        ..Taken::default()
-    };
-    if let Some(keys) = parameters.as_object_mut() {
-        keys.insert(TAKEN.to_owned(), serde_json::json!(taken));
-    }
-    parameters
 }
 
 /// The oldest checkpoint with files, which stays the same while others are taken: the ledger began with one at the latest.
@@ -121,6 +111,7 @@ pub(super) fn selection(
         after,
         files: parameters.file.0.clone(),
         decisions: decisions(session, parameters)?,
+        spared: BTreeSet::new(),
         dependents: parameters.dependents,
         tasks: if resets { tasks.into_iter().collect() } else { vec![] },
     })

@@ -200,6 +200,8 @@ pub struct Restore {
     pub preserve_components: OneOrMany<Preserved>,
     /// The same as a block, with what stays of others; in mode `selective`.
     pub preservation_rules: PreservationRules,
+    /// Whether somebody at a terminal chooses what is taken back, by change, file and piece; in mode `selective`.
+    pub interactive: bool,
     /// What becomes of later work of others on the same paths; in mode `selective`.
     pub dependents: Dependents,
     /// Whether tasks of what is taken back are to be done anew; in mode `selective`.

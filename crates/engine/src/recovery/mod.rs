@@ -118,6 +118,19 @@ impl Order {
         }
     }
 
+    /// Keeps in the parameters which changes are to be taken back.
+    pub fn keep_taken(&mut self) {
+        let Some(selection) = &self.selection else { return };
+        let taken = verdicts::Taken {
+            changes: selection.changes.iter().map(|row| row.change.change_id.clone()).collect(),
+            tasks: selection.tasks.clone(),
+            ..verdicts::Taken::default()
+        };
+        if let Some(keys) = self.parameters.as_object_mut() {
+            keys.insert(verdicts::TAKEN.to_owned(), serde_json::json!(taken));
+        }
+    }
+
     /// What it does, for people.
     fn label(&self) -> String {
         format!("{} of {} to {}", self.kind.as_str(), self.workflow, self.target.name)

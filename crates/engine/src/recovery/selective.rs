@@ -34,6 +34,8 @@ pub struct Selection {
     pub after: Option<PointSeq>,
     /// Only at these paths and below them; everywhere where there are none.
     pub files: Vec<TreePath>,
+    /// Changes that stay at single paths.
+    pub spared: BTreeSet<(ChangeSeq, TreePath)>,
     /// What somebody decided beforehand.
     pub decisions: Decisions,
     /// What becomes of later work of others on the same paths.
@@ -99,7 +101,7 @@ pub fn choose(
     let (mut plan, links) = plan_wishes(objects, goal, &chooser.wishes)?;
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;
-    let changes = chooser.ids(open)?;
+    let (changes, spared) = (chooser.ids(open)?, chooser.spared()?);
     plan.conflicts = chooser.teller.conflicts;
     plan.conflicts.extend(guarded);
     let mut taken = Taken {
@@ -109,6 +111,7 @@ pub fn choose(
         tasks: selection.tasks.clone(),
         after: selection.after.map(|point| point.0),
         files: selection.files.clone(),
+        spared,
     };
     if selection.decisions.partial {
         leave_conflicts(&mut plan, &mut taken);
@@ -142,20 +145,30 @@ fn histories_of(
     histories(open, veil, open.catalog.chains_of(&seqs)?, unrecorded)
 }
 
-/// Whether a segment is to go.
-fn goes(segment: &SegmentRow, selected: &BTreeSet<ChangeSeq>, selection: &Selection) -> bool {
-    selected.contains(&segment.change) && selection.after.is_none_or(|after| segment.point > after)
+/// Whether a path's segment is to go.
+fn goes(path: &TreePath, segment: &SegmentRow, selected: &BTreeSet<ChangeSeq>, selection: &Selection) -> bool {
+    selected.contains(&segment.change)
+        && selection.after.is_none_or(|after| segment.point > after)
+        && !is_spared(path, segment, selection)
+}
+
+/// Whether a change was left out of the selection at a path.
+fn is_spared(path: &TreePath, segment: &SegmentRow, selection: &Selection) -> bool {
+    !selection.spared.is_empty() && selection.spared.contains(&(segment.change, path.clone()))
 }
 
 /// Live changes that wrote where, and after, something that goes was written; recoveries and what was taken back left out.
 fn later(histories: &[History], selected: &BTreeSet<ChangeSeq>, selection: &Selection) -> Vec<ChangeSeq> {
     let mut found = BTreeSet::new();
     for history in histories.iter().filter(|history| history.path.is_meant_by(&selection.files)) {
-        let segments = &history.chain.segments;
-        let Some(first) = segments.iter().position(|segment| goes(segment, selected, selection)) else { continue };
+        let (path, segments) = (&history.path, &history.chain.segments);
+        let Some(first) = segments.iter().position(|segment| goes(path, segment, selected, selection)) else {
+            continue;
+        };
         let stays = |segment: &&SegmentRow| {
             !segment.replayed
-                && !goes(segment, selected, selection)
+                && !goes(path, segment, selected, selection)
+                && !is_spared(path, segment, selection)
                 && !history.chain.is_cancelled(segment.change, None)
                 && segment.change.0 < UNRECORDED
         };
@@ -218,11 +231,21 @@ impl<'c> Chooser<'c> {
         Ok(rows.collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect())
     }
 
+    /// What stays at single paths, by the changes' ids.
+    fn spared(&mut self) -> Result<Vec<(TreePath, ChangeId)>, Failure> {
+        let mut spared = Vec::new();
+        for (seq, path) in &self.selection.spared {
+            let id = self.teller.row(*seq)?.map(|row| row.change.change_id.clone());
+            spared.extend(id.map(|id| (path.clone(), id)));
+        }
+        Ok(spared)
+    }
+
     /// Decides on one path.
     fn consider(&mut self, veil: &Veil<'_>, history: &History) -> Result<(), Failure> {
         let History { path, chain } = history;
         let is_live = |segment: &SegmentRow| !chain.is_cancelled(segment.change, None);
-        let goes = |segment: &SegmentRow| goes(segment, self.selected, self.selection);
+        let goes = |segment: &SegmentRow| goes(path, segment, self.selected, self.selection);
         let Some(first) = chain.segments.iter().position(|segment| goes(segment) && is_live(segment)) else {
             return Ok(());
         };
@@ -251,7 +274,7 @@ impl<'c> Chooser<'c> {
             self.texts.push(text.clone());
             return Ok(());
         }
-        let marks = chain.segments.iter().map(|segment| self.mark(chain, segment)).collect();
+        let marks = chain.segments.iter().map(|segment| self.mark(history, segment)).collect();
         let replayable = replayable(versions, marks);
         let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
         self.teller.note(path, &notes);
@@ -275,11 +298,12 @@ impl<'c> Chooser<'c> {
     }
 
     /// What becomes of an edit: those that were taken back before stay so.
-    fn mark(&self, chain: &PathChain, segment: &SegmentRow) -> Mark {
+    fn mark(&self, history: &History, segment: &SegmentRow) -> Mark {
+        let History { path, chain } = history;
         if segment.replayed {
             return neutral(chain, segment);
         }
-        let is_gone = goes(segment, self.selected, self.selection) || chain.is_cancelled(segment.change, None);
+        let is_gone = goes(path, segment, self.selected, self.selection) || chain.is_cancelled(segment.change, None);
         if is_gone { Mark::Removed } else { Mark::Kept }
     }
 

@@ -31,6 +31,8 @@ pub struct Taken {
     pub after: Option<i64>,
     /// Only at these paths and below them; everywhere where there are none.
     pub files: Vec<TreePath>,
+    /// Changes that stay at single paths.
+    pub spared: Vec<(TreePath, ChangeId)>,
 }
 
 /// The key of a record's parameters that holds it.
@@ -76,13 +78,15 @@ pub fn of(open: &Open, record: &RecoveryRecord, report: &ApplyReport) -> Result<
 fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) -> Result<Verdicts, Failure> {
     let veil = Veil::of(open)?;
     untouched.extend(taken.left.iter().chain(&taken.decided).cloned());
+    let spared: BTreeSet<(&TreePath, &ChangeId)> = taken.spared.iter().map(|(path, id)| (path, id)).collect();
     let mut verdicts = Verdicts::default();
     for id in &taken.changes {
         let Some(row) = open.catalog.change(id)? else { continue };
         for chain in open.catalog.segments_of(row.seq)? {
             let path = veil.shown(&chain.path)?;
             let is_after = |segment: &SegmentRow| taken.after.is_none_or(|after| segment.point > PointSeq(after));
-            if path.is_meant_by(&taken.files) && !untouched.contains(&path) && chain.segments.iter().all(is_after) {
+            let is_meant = path.is_meant_by(&taken.files) && !spared.contains(&(&path, id));
+            if is_meant && !untouched.contains(&path) && chain.segments.iter().all(is_after) {
                 verdicts.replayed.insert(path.clone());
                 verdicts.words.push((path, id.clone(), true));
             }
