@@ -49,7 +49,7 @@ fn an_edit_of_the_same_lines_is_a_conflict_and_nothing_is_lost() {
     let planned = world.ok(&["undo", "--plan"]);
     let conflict = &planned.result("conflicts")[0];
     let message = conflict["message"].as_str().unwrap();
-    assert!(message.contains("a") && message.contains("not recorded yet"), "{message}");
+    assert!(message.contains("(a, the user)"), "{message}");
     let refused = world.refused(&["undo", "--yes"], 5, "CONFLICTS");
     let conflict = &refused.json["result"]["plan"]["conflicts"][0];
     assert_eq!((conflict["path"].as_str(), conflict["code"].as_str()), (Some("work/f.txt"), Some("WORK_CONFLICT")));
@@ -103,6 +103,59 @@ fn what_was_decided_by_hand_goes_with_its_rollback() {
         world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
         assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a")]), "{decided}");
     }
+}
+
+#[test]
+fn a_later_rollback_that_had_nothing_to_do_counts() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (11, "by b")])));
+    let first = world.ok(&["rollback", "wf", "--agent", "a", "--theirs", "work/f.txt", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]), "the decision took the work of `b`, too");
+    world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    world.ok(&["undo", first.result("recovery_id").as_str().unwrap(), "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a")]), "what `b` did stays taken back");
+}
+
+#[test]
+fn a_sealed_store_merges_as_well() {
+    let mut world = World::unprotected(wfr_testkit::TestTree::of_every_kind());
+    let key = world.data.path().join("pass");
+    fs::write(&key, "a long passphrase\n").unwrap();
+    world.variables.push(("WFR_PASSPHRASE_FILE", key));
+    world.ok(&["init", "--encrypt"]);
+    world.put("work/f.txt", &numbered(&[]));
+    world.checkpoint("base");
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.checkpoint("then");
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    world.put("work/f.txt", &numbered(&[(20, "by me")]));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (20, "by me")]));
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    world.put("work/f.txt", &numbered(&[(29, "by me")]));
+    world.ok(&["restore", "wf", "then", "--restoration-mode", "merge", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (29, "by me")]));
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn names_that_a_recovery_separated_are_one_file_again() {
+    let world = World::with_lines();
+    let (one, other) = (world.root().join("work/one"), world.root().join("work/other"));
+    world.put("work/one", "same");
+    fs::hard_link(&one, &other).unwrap();
+    world.checkpoint("joined");
+    fs::remove_file(&one).unwrap();
+    world.put("work/one", "by me");
+    world.checkpoint("apart");
+    world.ok(&["restore", "wf", "joined", "--yes"]);
+    let joined = world.timeless();
+    world.ok(&["restore", "wf", "apart", "--restoration-mode", "merge", "--yes"]);
+    assert_eq!((world.text("work/one"), world.text("work/other")), ("by me".to_owned(), "same".to_owned()));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.timeless().differences(&joined), [""; 0]);
 }
 
 #[test]

@@ -180,6 +180,9 @@ impl Narrowing<'_> {
         if !same_but_content(before, after) {
             return Ok(Err("its mode or attributes change, too"));
         }
+        if now.size.max(then.size) > wfr_recovery::merge::BYTES_MAX {
+            return Ok(Err("it is too large"));
+        }
         let now = self.present(&step.path, now.hash)?;
         let then = match texts.get(&then.hash) {
             Some(text) => (*text).clone(),

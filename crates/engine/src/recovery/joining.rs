@@ -75,7 +75,7 @@ pub fn join(
         damaged,
         look: &|| Ancestry::of(open, objects, (target, joining.base.as_ref()), unrecorded),
         ancestry: None,
-        teller: Teller::new(open, objects, SIDES),
+        teller: Teller::new(open, objects, SIDES, unrecorded),
         wishes: vec![],
         kept: vec![],
         on_top: vec![],

@@ -3,15 +3,16 @@
 //! Owns what comes back where somebody has worked since: the path is replayed as if the recovery had never been. Refuses
 //! to merge: that is [`wfr_recovery::replay`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_capture::slice::is_same;
 use wfr_catalog::{ChangeRow, ChangeSeq, NewPoint, PathChain, SegmentRow};
+use wfr_model::entry::Entry;
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Plan};
 use wfr_model::{ChangeId, TreePath};
 use wfr_recovery::merge::Labels;
-use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
+use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
 use wfr_recovery::replay::{Mark, Merged, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
@@ -52,12 +53,12 @@ pub struct Lifted {
     pub findings: Vec<Finding>,
 }
 
-/// Makes the plan. `unrecorded` is what a look at the present tree found that the ledger does not have yet.
+/// Makes the plan. `links` were the hard links before the recovery; `unrecorded` is what a look at the present tree found that the ledger does not have yet.
 pub fn lift(
     open: &Open,
     objects: &dyn Objects,
     goal: &Goal,
-    undone: &ChangeRow,
+    (undone, links): (&ChangeRow, &LinkGroups),
     (later, unrecorded): (Later, Option<&NewPoint>),
 ) -> Result<Lifted, Failure> {
     let veil = Veil::of(open)?;
@@ -69,15 +70,17 @@ pub fn lift(
         later,
         now: Finder::new(objects, goal.from),
         standing: Standing::of(open),
-        teller: Teller::new(open, objects, SIDES),
+        teller: Teller::new(open, objects, SIDES, unrecorded),
         wishes: vec![],
+        restored: BTreeMap::new(),
         kept: vec![],
         texts: vec![],
     };
     for history in &histories {
         lifter.consider(history)?;
     }
-    let (mut plan, links) = plan_wishes(objects, goal, &lifter.wishes)?;
+    let joined = lifter.joined(links)?;
+    let (mut plan, links) = plan_joined(objects, goal, &lifter.wishes, &joined)?;
     plan.to = NO_TREE;
     plan.kept.extend(lifter.kept);
     plan.conflicts.splice(0..0, lifter.teller.conflicts);
@@ -105,6 +108,8 @@ struct Lifter<'l> {
     standing: Standing<'l>,
     teller: Teller<'l>,
     wishes: Vec<Wish>,
+    /// Paths that become what they were before the recovery.
+    restored: BTreeMap<TreePath, Entry>,
     kept: Vec<Kept>,
     texts: Vec<Vec<u8>>,
 }
@@ -116,8 +121,11 @@ impl Lifter<'_> {
         let present = self.now.lookup(path)?;
         if let Some(own) = own {
             let left = ledger::entry_of(&self.veil, own.after.as_deref())?;
-            if self.later == Later::Overwrite || is_same(present.as_ref(), left.as_ref()) {
+            // A later recovery may have found nothing to do and yet have spoken of changes.
+            let is_last = !chain.words.iter().any(|(_, by, _)| *by > self.undone);
+            if self.later == Later::Overwrite || is_last && is_same(present.as_ref(), left.as_ref()) {
                 let entry = ledger::entry_of(&self.veil, own.before.as_deref())?;
+                self.restored.extend(entry.clone().map(|entry| (path.clone(), entry)));
                 self.wishes.push(Wish { path: path.clone(), entry });
                 return Ok(());
             }
@@ -153,6 +161,23 @@ impl Lifter<'_> {
             self.wishes.push(Wish { path: path.clone(), entry });
         }
         Ok(())
+    }
+
+    /// The groups of names that are one file again: each is as it was before the recovery.
+    fn joined(&mut self, links: &LinkGroups) -> Result<LinkGroups, Failure> {
+        let mut joined = Vec::new();
+        for group in links {
+            let Some(entry) = group.iter().find_map(|path| self.restored.get(path)).cloned() else { continue };
+            let mut are_all = true;
+            for path in group.iter().filter(|path| !self.restored.contains_key(*path)) {
+                let is_wished = self.wishes.iter().any(|wish| wish.path == *path);
+                are_all &= !is_wished && is_same(self.now.lookup(path)?.as_ref(), Some(&entry));
+            }
+            if are_all {
+                joined.push(group.clone());
+            }
+        }
+        Ok(joined)
     }
 
     /// Whether a change stands otherwise without the recovery.

@@ -234,7 +234,9 @@ fn make_selective(
                 () if order.partial => Later::MergeOrKeep,
                 () => Later::Merge,
             };
-            let lifted = lifting::lift(open, objects, &goal, undone, (later, present.unrecorded.as_ref()))?;
+            let links = links::of(objects, order.target.hard_links.as_ref())?;
+            let looked = (later, present.unrecorded.as_ref());
+            let lifted = lifting::lift(open, objects, &goal, (undone, &links), looked)?;
             let mut planned = whole((lifted.plan, lifted.links));
             planned.findings.extend(lifted.findings);
             planned.texts = lifted.texts;

@@ -93,7 +93,8 @@ pub fn choose(
         }
     }
     histories.retain(|history| history.path.is_meant_by(&selection.files));
-    let mut chooser = Chooser::new(open, objects, selection, &selected);
+    let teller = Teller::new(open, objects, SIDES, unrecorded);
+    let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
     for history in &histories {
         chooser.consider(&veil, history)?;
     }
@@ -207,6 +208,7 @@ struct Chooser<'c> {
 impl<'c> Chooser<'c> {
     fn new(
         open: &'c Open,
+        teller: Teller<'c>,
         objects: &'c dyn Objects,
         selection: &'c Selection,
         selected: &'c BTreeSet<ChangeSeq>,
@@ -217,7 +219,7 @@ impl<'c> Chooser<'c> {
             selection,
             selected,
             wishes: vec![],
-            teller: Teller::new(open, objects, SIDES),
+            teller,
             texts: vec![],
             left: vec![],
             decided: vec![],

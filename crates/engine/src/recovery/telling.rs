@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wfr_catalog::{ChangeRow, ChangeSeq};
+use wfr_catalog::{ChangeRow, ChangeSeq, NewPoint};
 use wfr_model::TreePath;
 use wfr_model::change::{Actor, Change};
 use wfr_model::finding::{Finding, Severity};
@@ -32,6 +32,8 @@ pub struct Teller<'o> {
     open: &'o Open,
     objects: &'o dyn Objects,
     sides: Sides,
+    /// Whose the edits are that a look found and the ledger does not have yet.
+    unrecorded: BTreeSet<String>,
     known: BTreeMap<ChangeSeq, Option<ChangeRow>>,
     /// What a person should know.
     pub findings: Vec<Finding>,
@@ -40,9 +42,11 @@ pub struct Teller<'o> {
 }
 
 impl<'o> Teller<'o> {
-    /// One that has nothing to tell yet.
-    pub fn new(open: &'o Open, objects: &'o dyn Objects, sides: Sides) -> Self {
-        Self { open, objects, sides, known: BTreeMap::new(), findings: vec![], conflicts: vec![] }
+    /// One that has nothing to tell yet. `unrecorded` is what a look found that the ledger does not have yet.
+    pub fn new(open: &'o Open, objects: &'o dyn Objects, sides: Sides, unrecorded: Option<&NewPoint>) -> Self {
+        let changes = unrecorded.map(|point| point.changes.as_slice()).unwrap_or_default();
+        let unrecorded = changes.iter().map(|one| name_of(&one.change)).collect();
+        Self { open, objects, sides, unrecorded, known: BTreeMap::new(), findings: vec![], conflicts: vec![] }
     }
 
     /// A change; `None` where the ledger does not have it yet.
@@ -85,12 +89,13 @@ impl<'o> Teller<'o> {
         let mut changes = Vec::new();
         let mut names = BTreeSet::new();
         for seq in seqs {
-            match self.row(seq)? {
+            let row = self.row(seq)?.cloned();
+            match &row {
                 Some(row) => {
                     changes.push(row.change.change_id.clone());
                     names.insert(name_of(&row.change));
                 }
-                None => drop(names.insert("an edit that is not recorded yet".to_owned())),
+                None => names.extend(self.unrecorded.iter().cloned()),
             }
         }
         let names: Vec<String> = names.into_iter().collect();
