@@ -214,6 +214,12 @@ impl Catalog {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The recovery that a checkpoint was taken for, to save the tree; `None` where it was taken for something else.
+    pub fn recovery_saved_by(&self, safety: &CheckpointId) -> Result<Option<RecoveryRecord>, CatalogError> {
+        let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE safety = ?1"))?;
+        Ok(statement.query_row([safety.as_str()], decode).optional()?)
+    }
+
     /// What `undo` would take: the newest recovery, of a workflow or of any, that ended done or partial, is not undone and
     /// changed something: a path, as its report tells, or what no report tells of, which is asked of `changed_else`. `None`
     /// where there is nothing to undo.

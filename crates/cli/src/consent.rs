@@ -33,7 +33,7 @@ pub fn ask(failure: &Failure, global: &Global, abort: &AtomicBool) -> Option<Val
 
 /// Waits until there is something to read; `None` where the caller gives up first. Reading itself goes on over a signal,
 /// waiting does not.
-fn wait_for_line(abort: &AtomicBool) -> Option<()> {
+pub fn wait_for_line(abort: &AtomicBool) -> Option<()> {
     let stdin = io::stdin();
     loop {
         match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None) {

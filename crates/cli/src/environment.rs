@@ -9,12 +9,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use wfr_engine::error::{Code, Failure};
 use wfr_engine::keyring::{Keyring, Passphrase, Purpose, Secrets};
+use wfr_engine::picking::Picker;
 use wfr_engine::session::{Meter, Session};
 use wfr_engine::upkeep::Noted;
 use wfr_engine::workspace::Directories;
 use wfr_model::Timestamp;
 
 use crate::arguments::Global;
+use crate::choosing::AtTerminal;
 use crate::content::Content;
 use crate::{answer, signals, terminal, upkeep};
 
@@ -44,12 +46,15 @@ pub fn session(
         unlocked: named("WFR_KEY_FILE"),
         ask: Box::new(|purpose| Ok(passphrase(purpose)?.map(Passphrase::new))),
     };
+    let (interactive, abort) = (!global.json && terminal::is_interactive(), signals::watch());
+    let picker = interactive.then(|| Box::new(AtTerminal::new(global.colour, abort.clone())) as Box<dyn Picker>);
     Ok(Session {
         keyring: Arc::new(Keyring::new(secrets, directories.data.clone())),
         directories,
-        interactive: !global.json && terminal::is_interactive(),
+        interactive,
         threads: global.threads.unwrap_or(cores).clamp(1, THREADS_MAX),
-        abort: signals::watch(),
+        abort,
+        picker,
         meter: Arc::new(Meter::default()),
         clock,
         variable: |name| std::env::var_os(name),

@@ -4,6 +4,7 @@
 
 mod answer;
 mod arguments;
+mod choosing;
 mod command;
 mod consent;
 mod content;
@@ -91,8 +92,10 @@ fn perform(
     mut parameters: Map<String, Value>,
 ) -> Result<Outcome, Failure> {
     let watched = |session: &mut Session, parameters: Map<String, Value>| {
-        let _progress =
-            operation::endless(operation.name, &parameters).is_none().then(|| Progress::watch(&session.meter, global));
+        // Where questions are asked, nothing else may write on the terminal.
+        let is_quiet = operation::endless(operation.name, &parameters).is_some()
+            || parameters.get("interactive") == Some(&Value::Bool(true));
+        let _progress = (!is_quiet).then(|| Progress::watch(&session.meter, global));
         (operation.run)(session, Value::Object(parameters))
     };
     let refused = match watched(session, parameters.clone()) {

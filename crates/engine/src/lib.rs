@@ -28,6 +28,7 @@ pub mod open;
 pub mod operation;
 pub mod outbox;
 pub mod params;
+pub mod picking;
 pub mod policy;
 pub mod rebuild;
 pub mod recovery;

@@ -19,6 +19,7 @@ use crate::error::{Code, Failure};
 use crate::keyring::Keyring;
 use crate::mint;
 use crate::open::{Open, OpenError};
+use crate::picking::Picker;
 use crate::response::Answer;
 use crate::upkeep::Noted;
 use crate::workspace::{self, Directories, Place};
@@ -87,6 +88,8 @@ pub struct Session {
     /// Starts this program in a process of its own that outlives this one, on a workspace, with further words. What it says
     /// of an error can be read from its standard error.
     pub detach: fn(&Place, &[&str]) -> io::Result<Child>,
+    /// Who chooses what is taken back, where somebody can be asked.
+    pub picker: Option<Box<dyn Picker>>,
     /// Told after each step of a recovery.
     pub on_step: Box<dyn Fn(usize, usize) + Send + Sync>,
     /// Whether a workspace is opened only where its configuration can be used.

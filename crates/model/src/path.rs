@@ -107,6 +107,16 @@ impl TreePath {
             || (self.0.starts_with(&ancestor.0) && self.0.get(ancestor.0.len()) == Some(&b'/'))
     }
 
+    /// Whether this path is one of these, or lies below one.
+    pub fn is_among(&self, named: &[Self]) -> bool {
+        named.iter().any(|one| self.is_within(one))
+    }
+
+    /// Whether this path is meant where these are named: it is among them, or none is named.
+    pub fn is_meant_by(&self, named: &[Self]) -> bool {
+        named.is_empty() || self.is_among(named)
+    }
+
     /// How many components it has.
     pub fn depth(&self) -> usize {
         self.components().count()

@@ -76,7 +76,21 @@ pub struct Wish {
 /// present tree. A directory stays as long as something in it does, and comes where something in it must be. With the hard
 /// links of the tree that it leads to.
 pub fn plan_wishes(objects: &dyn Objects, goal: &Goal, wishes: &[Wish]) -> Result<(Plan, LinkGroups), ReadError> {
-    let goal = Goal { to_links: links_after(&goal.from_links, wishes), ..goal.clone() };
+    plan_joined(objects, goal, wishes, &[])
+}
+
+/// The same, where these groups of paths become one file each, whatever they are now. Each of them must be wished for, or be
+/// what is wished for the others.
+pub fn plan_joined(
+    objects: &dyn Objects,
+    goal: &Goal,
+    wishes: &[Wish],
+    joined: &[Vec<TreePath>],
+) -> Result<(Plan, LinkGroups), ReadError> {
+    let mut to_links = links_after(&goal.from_links, wishes);
+    to_links.retain(|group| !group.iter().any(|path| joined.iter().any(|other| other.contains(path))));
+    to_links.extend(joined.iter().cloned());
+    let goal = Goal { to_links, ..goal.clone() };
     let mut planner = Planner { goal: &goal, steps: BTreeMap::new(), kept: BTreeMap::new(), conflicts: Vec::new() };
     let mut now = Finder::new(objects, goal.from);
     for wish in wishes {

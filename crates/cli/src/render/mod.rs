@@ -9,7 +9,7 @@ mod coordination;
 mod events;
 mod exchange;
 mod ledger;
-mod recoveries;
+pub mod recoveries;
 mod states;
 mod status;
 mod table;
@@ -127,7 +127,7 @@ fn visible_document(result: &dyn Answer) -> String {
 }
 
 /// A moment to the second, in UTC.
-fn moment(at: Timestamp) -> String {
+pub fn moment(at: Timestamp) -> String {
     let text = at.to_string();
     let whole = text.split(['.', 'Z']).next().unwrap_or_default();
     format!("{}Z", whole.replace('T', " "))
@@ -163,7 +163,7 @@ fn fact(name: &str, value: &str) -> String {
 }
 
 /// A place, made visible and coloured.
-fn place(text: &str) -> String {
+pub fn place(text: &str) -> String {
     styled(PLACE, &visible(text))
 }
 

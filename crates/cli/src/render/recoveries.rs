@@ -105,15 +105,17 @@ fn conflicts(conflicts: &[Conflict]) -> String {
     if conflicts.is_empty() {
         return String::new();
     }
-    let line = |conflict: &Conflict| {
-        let path = place(&conflict.path.to_string());
-        let mut shown = format!("  {path}  {} ({})\n", visible(&conflict.message), visible(&conflict.code));
-        if let Some(text) = &conflict.text {
-            shown.push_str(&marked(text));
-        }
-        shown
-    };
-    format!("{}\n{}", styled(BAD, "In the way:"), cut(conflicts.iter().map(line)))
+    format!("{}\n{}", styled(BAD, "In the way:"), cut(conflicts.iter().map(conflict)))
+}
+
+/// One conflict, with the lines concerned.
+pub fn conflict(conflict: &Conflict) -> String {
+    let path = place(&conflict.path.to_string());
+    let mut shown = format!("  {path}  {} ({})\n", visible(&conflict.message), visible(&conflict.code));
+    if let Some(text) = &conflict.text {
+        shown.push_str(&marked(text));
+    }
+    shown
 }
 
 /// The places of a merge that are in conflict, as they stand between their marks.

@@ -170,6 +170,56 @@ fn others_paths_stay(seed: u64, turns: usize) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// A line of the user's behind a rollback: the undo gives both, or is refused and changes nothing.
+fn an_undo_loses_nothing(seed: u64, turns: usize) -> Result<(), TestCaseError> {
+    const MINE: &str = "a line of mine";
+    let Story { world, log, .. } = tell(seed, turns, true);
+    let read = || fs::read_to_string(world.root().join(COMMON)).ok();
+    let Some(full) = read() else { return Ok(()) };
+    let ended = roll_back(&world, "a");
+    let has_changed = ended.json["result"]["changed"].as_array().is_some_and(|changed| !changed.is_empty());
+    let Some(without) = read().filter(|_| is_done(&ended, &log).is_ok_and(|done| done) && has_changed) else {
+        return Ok(());
+    };
+    let mut lines: Vec<&str> = without.lines().collect();
+    lines.insert(Prng::new(seed).below(lines.len() + 1), MINE);
+    fs::write(world.root().join(COMMON), lines.join("\n") + "\n").unwrap();
+    let before = timeless(&world);
+    let undone = world.call(&["undo", "--yes"]);
+    if is_done(&undone, &log)? {
+        let found = read().unwrap_or_default();
+        let others: String = found.split_inclusive('\n').filter(|line| line.trim_end() != MINE).collect();
+        prop_assert_eq!(found.matches(MINE).count(), 1, "{:#?}", &log);
+        prop_assert_eq!(others.trim_end(), full.trim_end(), "{:#?}", &log);
+        world.ok(&["undo", "--yes"]);
+    }
+    same("there and back, or refused", &before, &timeless(&world), &log)
+}
+
+/// A checkpoint merged into what an earlier one and the user's edits made: all that either has is there, or nothing changes.
+fn a_merge_has_both(seed: u64, turns: usize) -> Result<(), TestCaseError> {
+    let Story { world, mut log, .. } = tell(seed, turns, true);
+    world.checkpoint("then");
+    let then = timeless(&world);
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    let mut prng = Prng::new(seed ^ 1);
+    for _ in 0..prng.below(4) {
+        log.push(format!("later: {}", edit(&world, &mut prng, "later")));
+    }
+    let before = timeless(&world);
+    let merged = world.call(&["restore", "wf", "then", "--restoration-mode", "merge", "--yes"]);
+    if is_done(&merged, &log)? {
+        let now = timeless(&world);
+        for (path, _) in then.entries.iter().chain(&before.entries) {
+            prop_assert!(now.entries.contains_key(path), "{} after {log:#?}", path.escape_ascii());
+        }
+        if !merged.result("changed").as_array().unwrap().is_empty() {
+            world.ok(&["undo", "--yes"]);
+        }
+    }
+    same("there and back, or refused", &before, &timeless(&world), &log)
+}
+
 proptest! {
     #![proptest_config(Config { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..Config::default() })]
 
@@ -186,5 +236,15 @@ proptest! {
     #[test]
     fn work_on_other_paths_stays_as_it_is(seed: u64, turns in 1..8_usize) {
         others_paths_stay(seed, turns)?;
+    }
+
+    #[test]
+    fn an_undo_keeps_what_was_edited_since(seed: u64, turns in 1..8_usize) {
+        an_undo_loses_nothing(seed, turns)?;
+    }
+
+    #[test]
+    fn a_merge_has_what_either_has(seed: u64, turns in 1..8_usize) {
+        a_merge_has_both(seed, turns)?;
     }
 }

@@ -195,3 +195,21 @@ fn a_whole_checkpoint_stays_valid_where_one_before_it_is_lost() {
     assert_eq!(world.ok(&["validate-checkpoint", "latest-valid"]).result("name"), "whole");
     everything.assert_same(&world.written_out("whole"));
 }
+
+#[test]
+fn a_merge_leaves_out_what_is_damaged_and_names_it() {
+    let (world, noise) = with_noise();
+    world.checkpoint("base");
+    world.tree.remove("noise");
+    world.tree.remove("a.txt");
+    damage(&world, &noise);
+    let call = ["restore", "wf", "base", "--restoration-mode", "merge", "--yes"];
+    world.refused(
+        &[&call[..], &["--checksum-validation", "--strict-mode"]].concat(),
+        4,
+        "CHECKPOINT_INTEGRITY_FAILURE",
+    );
+    let done = world.ok(&[&call[..], &["--error-handling", "ignore"]].concat());
+    assert_eq!(done.result("kept")[0]["path"], "noise");
+    assert!(!world.root().join("noise").exists() && world.root().join("a.txt").exists());
+}

@@ -2,7 +2,6 @@
 //!
 //! Owns which one that is. Refuses to know how a recovery runs: that is [`crate::recovery`].
 
-use std::collections::HashSet;
 use std::time::Instant;
 
 use wfr_catalog::{CheckpointRow, ListQuery};
@@ -11,7 +10,8 @@ use wfr_model::recovery::RecoveryKind;
 use wfr_model::{CheckpointId, WorkflowId};
 use wfr_store::Store;
 
-use super::recoveries::{Asked, check_needs, run};
+use super::recoveries::{Asked, run};
+use super::restore::check_needs;
 use super::{known, needed};
 use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
@@ -41,22 +41,13 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         check_needs(session, &open, &target, depth)?
     };
     let order = Order {
-        kind: RecoveryKind::EmergencyRestore,
-        workflow,
-        target,
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
-        leave: HashSet::new(),
-        undoes: None,
-        selection: None,
-        parts: None,
-        over_edits: false,
-        functional_check: None,
-        time_limit: None,
         needs,
         wait: patience(parameters.wait),
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
+        ..Order::new(RecoveryKind::EmergencyRestore, workflow, target)
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     let mut success = run(session, &open, &order, &asked, checked, begun)?;

@@ -20,6 +20,7 @@ mod perform;
 pub mod recoveries;
 mod repairs;
 pub mod resources;
+mod restore;
 mod rollback;
 pub mod setup;
 mod states;

@@ -2,17 +2,15 @@
 //!
 //! Owns its glue. Refuses to plan: that is [`crate::recovery`].
 
-use std::collections::HashSet;
 use std::time::Instant;
 
 use wfr_model::recovery::RecoveryKind;
 
 use super::checkpoint;
 use super::recoveries::{Asked, run};
-use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::params::{PartialRestore, ValidationLevel, patience};
-use crate::recovery::{Order, PARTS, Parts};
+use crate::recovery::{Order, Parts};
 use crate::response::Success;
 use crate::results::{Recovered, Verdict};
 use crate::session::Session;
@@ -27,10 +25,9 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
     let begun = Instant::now();
     let open = session.open()?;
     let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
-    let parts = Parts::of(&parameters);
+    let parts = Parts::of(&parameters.components.0, &parameters.exclude_components.0, &parameters.file.0);
     if parts.is_nothing() {
-        return Err(Failure::new(Code::WrongArguments, "nothing is left to be restored")
-            .with_hint("name `--components`, or leave something out of `--exclude-components`"));
+        return Err(nothing_left());
     }
     let level = parameters.validation_level.unwrap_or(ValidationLevel::Standard);
     let report = verify::verify(&open, &open.store()?, &target, level, session)?;
@@ -38,28 +35,23 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
         let message = format!("checkpoint `{}` is damaged: {}", target.name, first.message);
         return Err(Failure::new(Code::CheckpointIntegrity, message));
     }
-    let mut told = serde_json::to_value(&parameters).unwrap_or_default();
-    if let Some(told) = told.as_object_mut() {
-        told.insert(PARTS.to_owned(), serde_json::json!(parts));
-    }
+    let told = parts.told(serde_json::to_value(&parameters).unwrap_or_default());
+    let workflow = parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone());
     let order = Order {
-        kind: RecoveryKind::PartialRestore,
-        workflow: parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone()),
-        target,
-        selection: None,
         parts: Some(parts),
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
-        leave: HashSet::new(),
-        undoes: None,
-        over_edits: false,
-        functional_check: None,
-        time_limit: None,
-        needs: Validated::default(),
         wait: patience(parameters.wait),
         parameters: told,
+        ..Order::new(RecoveryKind::PartialRestore, workflow, target)
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     run(session, &open, &order, &asked, Verdict::Passed, begun)
+}
+
+/// All that was named was left out again.
+pub(super) fn nothing_left() -> Failure {
+    Failure::new(Code::WrongArguments, "nothing is left to be restored")
+        .with_hint("name `--components`, or leave something out of `--exclude-components`")
 }

@@ -4,7 +4,7 @@
 
 use super::{
     care, changes, checkpoints, coordination, emergency, exchange, following, inspect, intake, lasting, merges,
-    partial, recoveries, repairs, resources, rollback, setup, states, updating, watching,
+    partial, recoveries, repairs, resources, restore, rollback, setup, states, updating, watching,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
@@ -41,7 +41,7 @@ perform! {
     Show by inspect::show;
     Cat by inspect::cat;
     Diff by inspect::diff;
-    Restore by recoveries::restore;
+    Restore by restore::restore;
     EmergencyRestore by emergency::emergency_restore;
     PartialRestore by partial::partial_restore;
     Rollback by rollback::rollback;

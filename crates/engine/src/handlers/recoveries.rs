@@ -1,167 +1,35 @@
-//! `restore`, `undo`, `resume`, `recoveries`.
+//! `undo`, `resume`, `recoveries`, and how every recovery is run and told of.
 //!
 //! Owns their glue: what is checked first, and what the results say. Refuses to know how a recovery runs: that is
 //! [`crate::recovery`].
 
-use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use wfr_catalog::{CheckpointRow, RecoveryFilter, Took};
-use wfr_model::config::{DependencyValidation, IntegrityChecking};
-use wfr_model::finding::Severity;
 use wfr_model::plan::{Kept, KeptReason, Step};
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
-use wfr_model::{Digest, RecoveryId, TreePath};
+use wfr_model::{RecoveryId, TreePath};
 use wfr_recovery::apply::GaveUp;
 
-use super::{beside, checkpoint, known, took};
-use crate::dependencies::{self, Validated};
+use super::{known, took};
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::{
-    Component, Consent, OnDamage, Recoveries, RestorationMode, Restore, Resume, Undo, ValidationLevel, patience,
-};
-use crate::recovery::{self, CheckEnd, Ended, FunctionalCheck, Order, Planned};
+use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
+use crate::recovery::{self, CheckEnd, Ended, Order, Planned};
 use crate::response::{Impact, Success};
 use crate::results::{
     HoldLine, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,
     ValidationResults, Verdict,
 };
 use crate::session::Session;
-use crate::verify;
 
 /// How far a recovery may go without being asked.
 pub(super) struct Asked {
     pub(super) consent: Consent,
     pub(super) plan_only: bool,
-}
-
-/// Brings the workspace back to a checkpoint.
-pub fn restore(session: &mut Session, parameters: Restore) -> Result<Success<Recovered>, Failure> {
-    session.with_reserve(|session| try_restore(session, parameters.clone()))
-}
-
-fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Recovered>, Failure> {
-    let begun = Instant::now();
-    if parameters.restoration_mode != RestorationMode::Full {
-        let message = "the restoration modes partial, selective and merge come with selective rollback";
-        return Err(Failure::new(Code::NotInThisVersion, message).with_hint("`wfr cat` gives single files back"));
-    }
-    let open = session.open().map_err(|error| match Failure::from(error) {
-        failure if failure.code == Code::InvalidConfiguration => failure.with_option(
-            "`wfr emergency-restore WORKFLOW --checkpoint NAME` goes on with the defaults, since how strictly a restore \
-             checks is configured",
-        ),
-        failure => failure,
-    })?;
-    let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
-    let (checked, leave) = check_target(session, &open, &target, &parameters)?;
-    let needs = match parameters.to {
-        Some(_) => Validated::default(),
-        None => check_needs(session, &open, &target, depth(&open, &parameters))?,
-    };
-    let limits = &open.config.recovery_configuration.validation_settings.timeout_limits;
-    let check_limit = parameters.functional_check_timeout.unwrap_or(limits.validation_timeout);
-    let order = Order {
-        kind: RecoveryKind::Restore,
-        workflow: parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone()),
-        exact_mtime: parameters.exact_mtime,
-        allow_config: parameters.allow_config,
-        whole_tree: parameters.whole_tree,
-        leave,
-        undoes: None,
-        selection: None,
-        parts: None,
-        over_edits: false,
-        functional_check: parameters
-            .functional_check
-            .clone()
-            .map(|command| FunctionalCheck { command, time_limit: check_limit.duration().unwrap_or(Duration::MAX) }),
-        time_limit: parameters.timeout.unwrap_or(limits.restoration_timeout).duration(),
-        needs,
-        wait: patience(parameters.wait),
-        parameters: serde_json::to_value(&parameters).unwrap_or_default(),
-        target,
-    };
-    let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
-    match &parameters.to {
-        Some(dest) => {
-            let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
-            beside::restore(session, &open, &order, &dest, &asked, (checked, begun))
-        }
-        None => run(session, &open, &order, &asked, checked, begun),
-    }
-}
-
-/// How hard a restore looks for what the workflow needs.
-fn depth(open: &Open, parameters: &Restore) -> DependencyValidation {
-    let configured = open.config.recovery_configuration.validation_settings.dependency_validation;
-    let strict = parameters.checks().strict.then_some(DependencyValidation::Strict);
-    parameters.dependency_validation.or(strict).unwrap_or(configured)
-}
-
-/// Looks whether what the workflow needs and had at the checkpoint is there. Strictly, what is missing refuses.
-pub(super) fn check_needs(
-    session: &Session,
-    open: &Open,
-    target: &CheckpointRow,
-    depth: DependencyValidation,
-) -> Result<Validated, Failure> {
-    let needs = dependencies::validate(open, session, &open.store()?, target, depth);
-    if depth == DependencyValidation::Strict && needs.verdict == Verdict::Failed {
-        let missing = needs.findings.iter().find(|finding| finding.severity > Severity::Info);
-        let message = missing.map(|finding| finding.message.clone()).unwrap_or_default();
-        return Err(Failure::new(Code::DependencyMissing, message).with_result(json!({"findings": needs.findings})));
-    }
-    Ok(needs)
-}
-
-/// Checks the checkpoint before anything is changed, as far as the parameters ask for it.
-fn check_target(
-    session: &Session,
-    open: &Open,
-    target: &CheckpointRow,
-    parameters: &Restore,
-) -> Result<(Verdict, HashSet<Digest>), Failure> {
-    let checks = parameters.checks();
-    let is_lenient =
-        open.config.recovery_configuration.validation_settings.integrity_checking == IntegrityChecking::Lenient;
-    let on_damage = checks.on_damage.unwrap_or(if is_lenient { OnDamage::Ignore } else { OnDamage::Abort });
-    let is_asked = checks.checksum || checks.structure || checks.semantic || checks.cross_reference;
-    // What is damaged can be left alone only where all of it is known.
-    let needs_all = checks.on_damage == Some(OnDamage::Ignore);
-    if !is_asked && !needs_all {
-        return Ok((Verdict::Skipped, HashSet::new()));
-    }
-    let level = if checks.strict || needs_all { ValidationLevel::Comprehensive } else { ValidationLevel::Standard };
-    let mut report = verify::verify(open, &open.store()?, target, level, session)?;
-    if on_damage == OnDamage::Ignore && level == ValidationLevel::Standard && !report.damages.is_empty() {
-        report = verify::verify(open, &open.store()?, target, ValidationLevel::Comprehensive, session)?;
-    }
-    if !report.damages.is_empty() && on_damage == OnDamage::Repair {
-        verify::repair(open, &report.damages)?;
-        report = verify::verify(open, &open.store()?, target, level, session)?;
-    }
-    if report.is_forged || checks.strict && report.chain == Verdict::Failed {
-        let message = format!("the catalog does not say of checkpoint `{}` what was recorded", target.name);
-        return Err(Failure::new(Code::CheckpointIntegrity, message)
-            .with_hint("run `wfr doctor --rebuild-catalog`: everything is read again from the packs"));
-    }
-    match report.damages.first() {
-        None => Ok((Verdict::Passed, HashSet::new())),
-        // Without its trees nothing is known of a checkpoint; files whose content is damaged can be left alone.
-        Some(_) if on_damage == OnDamage::Ignore && report.damages.iter().all(|one| one.kind != "tree") => {
-            Ok((Verdict::Failed, report.damages.iter().map(|one| one.object).collect()))
-        }
-        Some(first) => {
-            let message = format!("checkpoint `{}` is damaged: {}", target.name, first.message);
-            Err(Failure::new(Code::CheckpointIntegrity, message)
-                .with_option("`wfr emergency-restore` takes the newest checkpoint that is whole"))
-        }
-    }
 }
 
 /// Plans, or runs and says how it ended.
@@ -241,26 +109,17 @@ fn put_back(
     let target = open.catalog.resolve(None, ended.safety.as_str())?;
     let undoes = open.catalog.recovery(&ended.recovery)?;
     let back = Order {
-        selection: None,
-        parts: None,
-        kind: RecoveryKind::Undo,
-        workflow: order.workflow.clone(),
-        target,
         exact_mtime: true,
         allow_config: true,
         whole_tree: true,
-        leave: HashSet::new(),
         undoes,
         over_edits: true,
-        functional_check: None,
-        time_limit: None,
-        needs: Validated::default(),
-        wait: Duration::ZERO,
         parameters: json!({
             "recovery_id": ended.recovery,
             "because": BECAUSE_OF_CHECK,
             "notify_coordination_hub": order.parameters.get("notify_coordination_hub"),
         }),
+        ..Order::new(RecoveryKind::Undo, order.workflow.clone(), target)
     };
     let back = recovery::recover(session, open, &back, Consent::Yes)?;
     let before = ended.safety.clone();
@@ -448,28 +307,20 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
     let was_exact = record.parameters.get("exact_mtime").and_then(Value::as_bool).unwrap_or(false);
     let exact_mtime = was_exact && parameters.exact_mtime.0;
     let order = Order {
-        kind: RecoveryKind::Undo,
-        workflow: record.workflow_id.clone(),
-        target,
         exact_mtime,
         // What the recovery changed of configuration was agreed to then; its undo only takes that back.
         allow_config: parameters.allow_config || record.parameters.get("allow_config") == Some(&Value::Bool(true)),
         whole_tree: true,
-        functional_check: None,
-        time_limit: None,
+        partial: parameters.partial,
         parameters: json!({
             "recovery_id": record.recovery_id,
             "exact_mtime": exact_mtime,
             "allow_config": parameters.allow_config,
             "notify_coordination_hub": parameters.notify_coordination_hub,
         }),
-        needs: Validated::default(),
         wait: patience(parameters.wait),
-        leave: HashSet::new(),
-        undoes: Some(record),
-        selection: None,
-        parts: None,
-        over_edits: false,
+        undoes: Some(record.clone()),
+        ..Order::new(RecoveryKind::Undo, record.workflow_id.clone(), target)
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     // What an undo reads is checked while it is read, and the tree afterwards; a plan reads nothing.

@@ -2,12 +2,12 @@
 //!
 //! Owns which changes its parameters name. Refuses to plan: that is [`crate::recovery::selective`].
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
-use wfr_catalog::{ChangeFilter, ChangeRow, CheckpointRow, ListQuery, PointSeq};
+use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, CheckpointRow, ListQuery, PointSeq};
 use wfr_model::change::Actor;
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::workflow::{PhaseStatus, TaskStatus};
@@ -15,13 +15,13 @@ use wfr_model::{TaskId, TreePath, WorkflowId};
 
 use super::recoveries::{Asked, run};
 use super::{known, needed};
-use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Phase, Preserved, Rollback, RollbackScope, patience};
+use crate::picking;
 use crate::recovery::Order;
-use crate::recovery::selective::{Selection, name_of};
-use crate::recovery::verdicts::{TAKEN, Taken};
+use crate::recovery::selective::{Decisions, Selection};
+use crate::recovery::telling::name_of;
 use crate::response::Success;
 use crate::results::{Recovered, Verdict};
 use crate::session::Session;
@@ -34,41 +34,28 @@ pub fn rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
 
 fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<Recovered>, Failure> {
     let begun = Instant::now();
+    picking::check(session, parameters.interactive)?;
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
     let given = parameters.checkpoint.as_deref().map(|reference| open.catalog.resolve(Some(&workflow), reference));
     let given = given.transpose()?;
     let selection = selection(session, &open, &workflow, &parameters, given.as_ref())?;
-    let taken = Taken {
-        changes: selection.changes.iter().map(|row| row.change.change_id.clone()).collect(),
-        tasks: selection.tasks.clone(),
-        ..Taken::default()
+    let target = match given {
+        Some(row) => row,
+        None => oldest(&open)?,
     };
-    let mut told = serde_json::to_value(&parameters).unwrap_or_default();
-    if let Some(told) = told.as_object_mut() {
-        told.insert(TAKEN.to_owned(), serde_json::json!(taken));
-    }
-    let order = Order {
-        kind: RecoveryKind::Rollback,
-        workflow,
-        target: match given {
-            Some(row) => row,
-            None => oldest(&open)?,
-        },
+    let mut order = Order {
         selection: Some(selection),
-        parts: None,
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
-        whole_tree: false,
-        leave: HashSet::new(),
-        undoes: None,
-        over_edits: false,
-        functional_check: None,
-        time_limit: None,
-        needs: Validated::default(),
         wait: patience(parameters.wait),
-        parameters: told,
+        parameters: serde_json::to_value(&parameters).unwrap_or_default(),
+        ..Order::new(RecoveryKind::Rollback, workflow, target)
     };
+    order.keep_taken();
+    if parameters.interactive {
+        picking::narrow(session, &open, &mut order)?;
+    }
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     // What a rollback reads is checked while it is read, and the tree afterwards; a plan changes nothing.
     let checked = if parameters.plan { Verdict::Skipped } else { Verdict::Passed };
@@ -86,7 +73,8 @@ fn nothing_recorded() -> Failure {
         .with_hint("`wfr change begin` before and `wfr change end` after some work record whose it is")
 }
 
-fn selection(
+/// What the parameters choose, after a checkpoint where one is given.
+pub(super) fn selection(
     session: &Session,
     open: &Open,
     workflow: &WorkflowId,
@@ -95,6 +83,9 @@ fn selection(
 ) -> Result<Selection, Failure> {
     let after = checkpoint.map(|row| point_of(open, row)).transpose()?;
     let (mut changes, candidates) = changes(open, workflow, parameters)?;
+    if let Some(after) = after {
+        leave_earlier(open, after, &mut changes)?;
+    }
     leave_preserved(open, workflow, parameters, &mut changes)?;
     if let Some(row) = changes.iter().find(|row| row.change.ended_at.is_none()) {
         let message = format!("change {} of {} is still open", row.change.change_id, name_of(&row.change));
@@ -119,14 +110,31 @@ fn selection(
         changes,
         after,
         files: parameters.file.0.clone(),
+        decisions: decisions(session, parameters)?,
+        spared: BTreeSet::new(),
+        dependents: parameters.dependents,
+        tasks: if resets { tasks.into_iter().collect() } else { vec![] },
+    })
+}
+
+/// What the parameters decide beforehand.
+pub(super) fn decisions(session: &Session, parameters: &Rollback) -> Result<Decisions, Failure> {
+    Ok(Decisions {
         ours: parameters.ours.0.clone(),
         theirs: parameters.theirs.0.clone(),
         resolved: resolved(session, &parameters.resolve.0)?,
         conflicts: parameters.conflict_resolution,
         partial: parameters.partial,
-        dependents: parameters.dependents,
-        tasks: if resets { tasks.into_iter().collect() } else { vec![] },
     })
+}
+
+/// Takes out what had done all of its work at a point.
+fn leave_earlier(open: &Open, after: PointSeq, changes: &mut Vec<ChangeRow>) -> Result<(), Failure> {
+    let chains = open.catalog.chains_since(after)?;
+    let segments = chains.iter().flat_map(|chain| &chain.segments).filter(|segment| segment.point > after);
+    let later: BTreeSet<ChangeSeq> = segments.map(|segment| segment.change).collect();
+    changes.retain(|row| later.contains(&row.seq) || row.change.ended_at.is_none());
+    Ok(())
 }
 
 /// Takes out what is to stay: the work of tasks and phases that are completed.

@@ -53,7 +53,8 @@ define! {
          "cleanup-checkpoints wf --retention-policy last=10,daily=7,weekly=4"];
     Restore => Recovered, "restore", Recovers, [WORKFLOW, CHECKPOINT],
         ["restore wf base", "restore wf base --plan", "restore wf latest-valid --yes --exact-mtime",
-         "restore wf base --to /tmp/base"];
+         "restore wf base --to /tmp/base", "restore wf base --restoration-mode partial --file src",
+         "restore wf base --restoration-mode merge --plan"];
     EmergencyRestore => Recovered, "emergency-restore", Recovers,
         [WORKFLOW_NEEDED, Positional::optional("checkpoint", Slot::Checkpoint)],
         ["emergency-restore wf --yes"];
@@ -62,7 +63,7 @@ define! {
     Rollback => Recovered, "rollback", Recovers,
         [WORKFLOW_NEEDED, Positional::optional("checkpoint", Slot::Checkpoint)],
         ["rollback wf --agent a1 --plan", "rollback wf --task t3 --yes", "rollback wf base --phase 2",
-         "rollback wf --agent a1 --file src --dependents stop"];
+         "rollback wf --agent a1 --file src --dependents stop", "rollback wf --agent a1 --interactive"];
     ChangeWork => ChangeDone, "change", Writes,
         [Positional::needed("action", Slot::Text), Positional::optional("token", Slot::Text)],
         ["change begin --workflow wf --task t1 --agent a1", "change end chg_018f",

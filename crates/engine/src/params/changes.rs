@@ -197,7 +197,7 @@ pub struct PreservationRules {
 /// fit. With a checkpoint, only what was done after it. What others did since in the same files stays, merged line by
 /// line; where it cannot be separated the plan has a conflict, and nothing is done unless it is decided: `--ours PATH`
 /// keeps the file as it is, `--theirs PATH` makes it what it was before, `--resolve PATH=FILE` takes a content made by
-/// hand, `--partial` does the rest. What the user did stays in any case. The recovery can be undone.
+/// hand, `--partial` does the rest. `--interactive` asks for each change, file and piece of a file. What the user did stays in any case. The recovery can be undone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rollback {
@@ -223,6 +223,8 @@ pub struct Rollback {
     pub file: OneOrMany<TreePath>,
     /// Ended since then.
     pub since: Option<Timestamp>,
+    /// Whether somebody at a terminal chooses, of all that fits, by change, file and piece of a file; `?` lists the keys.
+    pub interactive: bool,
     /// What becomes of later work of others on the same paths.
     pub dependents: Dependents,
     /// Work that stays, though it would be taken back.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use wfr_model::config::DependencyValidation;
 use wfr_model::{Digest, RecoveryId, Span, Timestamp, TreePath, WorkflowId};
 
+use super::changes::{ConflictResolution, Dependents, PreservationRules, Preserved};
 use super::checkpoints::ValidationLevel;
 use super::values::{HostPath, On, OneOrMany};
 
@@ -45,12 +46,24 @@ pub enum RestorationMode {
     /// All of it.
     #[default]
     Full,
-    /// Some components; comes with selective rollback.
+    /// Chosen components or paths, whole; all else stays.
     Partial,
-    /// Some changes; comes with selective rollback.
+    /// All that was done since in the workflow is taken back, change by change; what the preservation rules keep stays.
     Selective,
-    /// Merged with what is there; comes with selective rollback.
+    /// Both: what only one has stays or comes, and what both made of their common version is merged.
     Merge,
+}
+
+impl RestorationMode {
+    /// Its name in parameters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Partial => "partial",
+            Self::Selective => "selective",
+            Self::Merge => "merge",
+        }
+    }
 }
 
 /// What is done about damage in a checkpoint.
@@ -145,6 +158,13 @@ pub struct Checks {
 
 /// Brings the workspace back to a checkpoint.
 ///
+/// With `--restoration-mode`: `full` is all of it. `partial` brings back what `--components` and `--file` name, and leaves all
+/// else as it is. `selective` takes back what was done in the workflow since, change by change, and leaves what the
+/// preservation rules keep, the user's work above all, merged line by line. `merge` joins the checkpoint with the present:
+/// what only one of them has is there afterwards, and where both have something else, what each made of the last version
+/// from which both come is merged; a path that was put back to an earlier version comes from that one. What cannot be
+/// merged is decided by `--conflict-resolution`, `--ours`, `--theirs` and `--resolve`, or nothing is done.
+///
 /// What is there now is saved first, so a restore can be undone. Without a terminal it needs `--yes`, or `--apply` with
 /// the digest that `--plan` printed; else it shows the plan, writes nothing and exits with 8. A crash at any point
 /// leaves a recovery that the next command, or `wfr resume`, completes.
@@ -157,6 +177,35 @@ pub struct Restore {
     pub checkpoint: Option<String>,
     /// How much is restored.
     pub restoration_mode: RestorationMode,
+    /// What is brought back; in mode `partial`.
+    pub components: OneOrMany<Component>,
+    /// What is not; in mode `partial`.
+    pub exclude_components: OneOrMany<Component>,
+    /// Only these paths and what is below them; in any mode but `full`.
+    pub file: OneOrMany<TreePath>,
+    /// The checkpoint from which both come, in mode `merge`: as each path's history tells where it is not given.
+    pub base: Option<String>,
+    /// What is done where work cannot be separated or merged; in the modes `selective` and `merge`.
+    pub conflict_resolution: ConflictResolution,
+    /// Whether what is clean is done where something else is not; in the modes `selective` and `merge`.
+    pub partial: bool,
+    /// Paths that stay as they are; in the modes `selective` and `merge`.
+    pub ours: OneOrMany<TreePath>,
+    /// Paths that become what they were before the first of the changes, or what the checkpoint has; in the modes
+    /// `selective` and `merge`.
+    pub theirs: OneOrMany<TreePath>,
+    /// Paths with the files that hold what they are to become: `PATH=FILE`; in the modes `selective` and `merge`.
+    pub resolve: OneOrMany<String>,
+    /// Work that stays, though it would be taken back; in mode `selective`.
+    pub preserve_components: OneOrMany<Preserved>,
+    /// The same as a block, with what stays of others; in mode `selective`.
+    pub preservation_rules: PreservationRules,
+    /// Whether somebody at a terminal chooses what is taken back, by change, file and piece; in mode `selective`.
+    pub interactive: bool,
+    /// What becomes of later work of others on the same paths; in mode `selective`.
+    pub dependents: Dependents,
+    /// Whether tasks of what is taken back are to be done anew; in mode `selective`.
+    pub reset_tasks: On,
     /// Whether the checkpoint is checked before and the tree after.
     pub validate_integrity: On,
     /// Whether progress recorded since the checkpoint is kept in the workflow's state.
@@ -281,27 +330,28 @@ pub struct PartialRestore {
     pub whole_tree: bool,
 }
 
-impl PartialRestore {
-    /// Whether it may change files.
-    pub fn consent(&self, interactive: bool) -> Consent {
-        Consent::of(self.yes, self.apply, interactive)
-    }
-
-    /// The components that are meant.
-    pub fn meant(&self) -> Vec<Component> {
+impl Component {
+    /// The components that are meant where these are named, these are left out, and paths are named or not.
+    pub fn meant(named: &[Self], left_out: &[Self], has_files: bool) -> Vec<Self> {
         const ALL: [Component; 4] = [
             Component::FileSystem,
             Component::WorkflowState,
             Component::AgentAssignments,
             Component::ResourceAllocations,
         ];
-        let named = &self.components.0;
-        let is_meant = |component: &Component| match (named.is_empty(), self.file.0.is_empty()) {
-            (false, _) => named.contains(component) || (*component == Component::FileSystem && !self.file.0.is_empty()),
-            (true, true) => true,
-            (true, false) => *component == Component::FileSystem,
+        let is_meant = |component: &Self| match (named.is_empty(), has_files) {
+            (false, _) => named.contains(component) || (*component == Self::FileSystem && has_files),
+            (true, false) => true,
+            (true, true) => *component == Self::FileSystem,
         };
-        ALL.into_iter().filter(|one| is_meant(one) && !self.exclude_components.0.contains(one)).collect()
+        ALL.into_iter().filter(|one| is_meant(one) && !left_out.contains(one)).collect()
+    }
+}
+
+impl PartialRestore {
+    /// Whether it may change files.
+    pub fn consent(&self, interactive: bool) -> Consent {
+        Consent::of(self.yes, self.apply, interactive)
     }
 }
 
@@ -366,7 +416,9 @@ impl EmergencyRestore {
 
 /// Takes a recovery back: the workspace becomes what it was before it.
 ///
-/// Without an id it is the latest recovery that is not undone. An undo can be undone.
+/// Without an id it is the latest recovery that is not undone. An undo can be undone. What somebody edited since in the same
+/// file stays: of a rollback, and of a restore that merged, what comes back is merged with it line by line, and where that
+/// cannot be done nothing is done unless `--partial` leaves such a path as it is; of other restores such a path is left alone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Undo {
@@ -382,6 +434,8 @@ pub struct Undo {
     pub yes: bool,
     /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
     pub allow_config: bool,
+    /// Whether the rest is done where what was edited since cannot be merged with what comes back; such a path stays as it is.
+    pub partial: bool,
     /// Whether modification times are put back too.
     pub exact_mtime: On,
     /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in

@@ -10,7 +10,7 @@ use wfr_model::workflow::Whole;
 use wfr_model::{Event, EventId, EventName, EventType, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
-use super::{Parts, verdicts};
+use super::{Parts, joining, verdicts};
 use crate::error::Failure;
 use crate::open::Open;
 use crate::results::{HoldLine, StateChanges};
@@ -27,6 +27,8 @@ pub struct Aim {
     restored: Option<Whole>,
     /// Whether what was completed since stays so.
     pub keeps_progress: bool,
+    /// Whether it is joined with the present one.
+    joins: bool,
     /// Tasks that are to be done anew, and nothing else.
     anew: Option<Vec<TaskId>>,
     /// The parts of the target that are meant; `None`: all of it.
@@ -43,8 +45,14 @@ impl Aim {
     ) -> Result<Option<Self>, Failure> {
         if let (None, Some(taken)) = (record.undoes, verdicts::taken(record.parameters)) {
             let present = state::present(&open.catalog, record.workflow)?.filter(|_| !taken.tasks.is_empty());
-            let aim =
-                |target| Self { target, restored: None, keeps_progress: false, anew: Some(taken.tasks), parts: None };
+            let aim = |target| Self {
+                target,
+                restored: None,
+                keeps_progress: false,
+                joins: false,
+                anew: Some(taken.tasks),
+                parts: None,
+            };
             return Ok(present.map(aim));
         }
         // A checkpoint of another workflow says nothing of this one.
@@ -58,14 +66,22 @@ impl Aim {
                 verdicts::taken(&undone.parameters).map(|taken| before.with_tasks_anew(&taken.tasks))
             }
             Some(undone) => match open.catalog.checkpoint(&undone.target)? {
-                Some(row) if row.state.is_some() => state::of_checkpoint(objects, &row)?,
+                Some(row) if row.state.is_some() => {
+                    let then = state::of_checkpoint(objects, &row)?;
+                    if joining::is_merge(&undone.parameters) {
+                        then.map(|then| then.joined_with(&before))
+                    } else {
+                        then
+                    }
+                }
                 // What it undoes had left the state alone.
                 _ => return Ok(None),
             },
         };
         let keeps_progress = record.parameters.get("preserve_progress") == Some(&Value::Bool(true));
         let parts = Parts::recorded(record.parameters);
-        Ok(Some(Self { target: before, restored, keeps_progress, anew: None, parts }))
+        let joins = record.undoes.is_none() && joining::is_merge(record.parameters);
+        Ok(Some(Self { target: before, restored, keeps_progress, joins, anew: None, parts }))
     }
 
     /// The goal, given the present state.
@@ -75,11 +91,12 @@ impl Aim {
         }
         match &self.restored {
             Some(restored) => self.target.taken_back(restored, present),
-            None if self.parts.is_some() => {
-                self.parts.as_ref().map_or_else(|| present.clone(), |parts| parts.goal(&self.target, present))
+            None if self.joins => self.target.joined_with(present),
+            None => {
+                let target =
+                    if self.keeps_progress { self.target.with_progress_of(present) } else { self.target.clone() };
+                self.parts.as_ref().map_or(target.clone(), |parts| parts.goal(&target, present))
             }
-            None if self.keeps_progress => self.target.with_progress_of(present),
-            None => self.target.clone(),
         }
     }
 

@@ -3,13 +3,19 @@
 //! Owns the order of these and what is recorded when. Refuses to know parameters and results of operations.
 
 mod aim;
+mod ancestry;
 mod check;
 mod finish;
+mod history;
+pub mod joining;
+mod lifting;
 pub mod pace;
 mod parts;
 mod planning;
 mod record;
 pub mod selective;
+mod standing;
+pub mod telling;
 mod turn;
 pub mod verdicts;
 
@@ -42,7 +48,7 @@ use crate::{announce, ledger, links, manifests, mint, verify};
 use aim::Purpose;
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended};
-pub use parts::{PARTS, Parts};
+pub use parts::Parts;
 pub use planning::{Planned, check_consent, plan_beside, plan_dry};
 use record::{Begun, Ending};
 pub use turn::wait_for_turn;
@@ -57,6 +63,8 @@ pub struct Order {
     pub target: CheckpointRow,
     /// The changes that are to be taken back alone; `None`: the whole tree becomes the target's.
     pub selection: Option<selective::Selection>,
+    /// What of the target is merged with the present.
+    pub joining: Option<joining::Joining>,
     /// The parts of the target that are meant; `None`: all of it.
     pub parts: Option<Parts>,
     /// Whether modification times are part of the goal.
@@ -71,6 +79,8 @@ pub struct Order {
     pub undoes: Option<RecoveryRecord>,
     /// Whether an undo goes over what was edited since, too.
     pub over_edits: bool,
+    /// Whether an undo does the rest where it cannot merge what was edited since.
+    pub partial: bool,
     /// What must succeed afterwards.
     pub functional_check: Option<FunctionalCheck>,
     /// How long it may take.
@@ -84,6 +94,43 @@ pub struct Order {
 }
 
 impl Order {
+    /// Of the whole of a target: nothing but what is in it is asked for, and nothing allowed.
+    pub fn new(kind: RecoveryKind, workflow: WorkflowId, target: CheckpointRow) -> Self {
+        Self {
+            kind,
+            workflow,
+            target,
+            selection: None,
+            joining: None,
+            parts: None,
+            exact_mtime: false,
+            allow_config: false,
+            whole_tree: false,
+            leave: HashSet::new(),
+            undoes: None,
+            over_edits: false,
+            partial: false,
+            functional_check: None,
+            time_limit: None,
+            needs: Validated::default(),
+            wait: Duration::ZERO,
+            parameters: Value::Null,
+        }
+    }
+
+    /// Keeps in the parameters which changes are to be taken back.
+    pub fn keep_taken(&mut self) {
+        let Some(selection) = &self.selection else { return };
+        let taken = verdicts::Taken {
+            changes: selection.changes.iter().map(|row| row.change.change_id.clone()).collect(),
+            tasks: selection.tasks.clone(),
+            ..verdicts::Taken::default()
+        };
+        if let Some(keys) = self.parameters.as_object_mut() {
+            keys.insert(verdicts::TAKEN.to_owned(), serde_json::json!(taken));
+        }
+    }
+
     /// What it does, for people.
     fn label(&self) -> String {
         format!("{} of {} to {}", self.kind.as_str(), self.workflow, self.target.name)
@@ -160,6 +207,12 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
             return Err(refused);
         }
     };
+    if order.joining.is_some() {
+        // Only there stands what a merge made of each path: its undo needs that.
+        ledger::keep(session, open).inspect_err(|_| {
+            let _ = forget(session, open, order, &safety, REFUSED);
+        })?;
+    }
     let deadline = order.time_limit.map(|limit| begun + limit);
     let begun = record::begin(session, open, order, &safety, (&planned, &mut held)).inspect_err(|_| {
         // Why it did not begin is what counts; a safety checkpoint that stays is a checkpoint.

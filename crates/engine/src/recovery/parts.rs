@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wfr_model::TreePath;
-use wfr_model::plan::{Action, Plan};
+use wfr_model::plan::{Action, Conflict, Plan, Step};
 use wfr_model::workflow::Whole;
 
-use crate::params::{Component, PartialRestore};
+use crate::params::Component;
 
 /// The key of a record's parameters that holds them.
-pub const PARTS: &str = "parts";
+const PARTS: &str = "parts";
 
 /// What is brought back.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -24,9 +24,17 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// As the parameters say.
-    pub fn of(parameters: &PartialRestore) -> Self {
-        Self { components: parameters.meant(), files: parameters.file.0.clone() }
+    /// As parameters say: these components without those, and only these paths.
+    pub fn of(named: &[Component], left_out: &[Component], files: &[TreePath]) -> Self {
+        Self { components: Component::meant(named, left_out, !files.is_empty()), files: files.to_vec() }
+    }
+
+    /// Parameters for a record that keeps them.
+    pub fn told(&self, mut parameters: Value) -> Value {
+        if let Some(keys) = parameters.as_object_mut() {
+            keys.insert(PARTS.to_owned(), serde_json::json!(self));
+        }
+        parameters
     }
 
     /// As a record keeps them; `None` where all is meant.
@@ -55,7 +63,7 @@ impl Parts {
             return;
         }
         let has_files = self.has(Component::FileSystem);
-        let is_meant = |path: &TreePath| has_files && self.files.iter().any(|named| path.is_within(named));
+        let is_meant = |path: &TreePath| has_files && path.is_meant_by(&self.files);
         let mut above: BTreeSet<TreePath> = BTreeSet::new();
         for step in plan.steps.iter().filter(|step| is_meant(&step.path) && step.after.is_some()) {
             let mut at = step.path.parent();
@@ -64,10 +72,15 @@ impl Parts {
                 above.insert(dir);
             }
         }
+        let is_in_the_way = |step: &&Step| !is_meant(&step.path) && above.contains(&step.path) && step.after.is_none();
+        let why = "something else stands where a directory must be: name it, too, and it goes";
+        let clashes: Vec<Conflict> =
+            plan.steps.iter().filter(is_in_the_way).map(|step| Conflict::new(&step.path, "KIND_CLASH", why)).collect();
         plan.steps
             .retain(|step| is_meant(&step.path) || (step.action == Action::MakeDir && above.contains(&step.path)));
         plan.kept.retain(|kept| is_meant(&kept.path));
         plan.conflicts.retain(|conflict| is_meant(&conflict.path));
+        plan.conflicts.extend(clashes);
         plan.root = None;
     }
 

@@ -9,17 +9,20 @@ use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Plan, RootMeta};
+use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::apply;
-use wfr_recovery::plan::{Goal, LinkGroups, plan};
+use wfr_recovery::plan::{Goal, LinkGroups, plan, plan_wishes};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
 use wfr_store::tree::Finder;
-use wfr_store::{Objects, ReadError, Store, content, tree};
+use wfr_store::{Objects, ReadError, Store, tree};
 
 use super::aim::Aim;
+use super::joining;
+use super::lifting::{self, Later};
 use super::verdicts::{self, Taken};
-use super::{Order, selective, tree_of, with_owner};
+use super::{Order, Parts, selective, tree_of, with_owner};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::Consent;
@@ -85,17 +88,15 @@ impl Planned {
 /// Makes the plan from the tree as it is now. Writes nothing.
 pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) -> Result<Planned, Failure> {
     // Edits that nobody has saved are merged with in a selective plan.
-    let dry = if order.selection.is_some() { Dry::keeping(store) } else { Dry::over(store) };
+    let is_merged = order.selection.is_some() || order.joining.is_some() || undoes_selective(open, order)?;
+    let dry = if is_merged { Dry::keeping(store) } else { Dry::over(store) };
     let present = if open.root().is_dir() {
         let scan = scanning::scan_workspace(open, &dry, session, Effort::default())?;
         Present {
             tree: scan.tree,
             links: links::of(&dry, scan.hard_links.as_ref())?,
             root: Some(RootMeta { mode: scan.root_meta.mode, mtime: Some(scan.root_meta.mtime) }),
-            unrecorded: match order.selection {
-                Some(_) => ledger::glance(open, &dry, &scan, session.now())?,
-                None => None,
-            },
+            unrecorded: if is_merged { ledger::glance(open, &dry, &scan, session.now())? } else { None },
             coverage: scan.coverage,
         }
     } else {
@@ -191,7 +192,7 @@ pub(super) fn plan_from(
     with_denials(open, make(open, store, order, present)?)
 }
 
-/// Makes the plan for chosen changes, or for the undo of such a one.
+/// Makes the plan for chosen changes, for a merge, or for the undo of such a one: path by path, from the present.
 fn make_selective(
     open: &Open,
     objects: &dyn Objects,
@@ -218,9 +219,31 @@ fn make_selective(
     let state = aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
     let findings = order.needs.findings.clone();
     let whole = |(plan, links)| Planned { state, aim, findings, links: Some(links), ..Planned::of(plan) };
+    if let Some(joining) = &order.joining {
+        let looked = (present.unrecorded.as_ref(), &order.leave);
+        let joined = joining::join(open, objects, &goal, (&order.target, joining), looked)?;
+        let mut planned = whole((joined.plan, joined.links));
+        planned.findings.extend(joined.findings);
+        (planned.texts, planned.moved_heads) = (joined.texts, moved_heads(open, objects, order));
+        return Ok(planned);
+    }
     match (undone, &order.selection) {
-        (Some(undone), _) => Ok(whole(selective::take_back(open, objects, &goal, undone)?)),
-        (None, None) => Err(Failure::new(Code::Internal, "a selective plan without a selection")),
+        (Some(undone), _) => {
+            let later = match () {
+                () if order.over_edits => Later::Overwrite,
+                () if order.partial => Later::MergeOrKeep,
+                () => Later::Merge,
+            };
+            let links = links::of(objects, order.target.hard_links.as_ref())?;
+            let looked = (later, present.unrecorded.as_ref());
+            let lifted = lifting::lift(open, objects, &goal, (undone, &links), looked)?;
+            let mut planned = whole((lifted.plan, lifted.links));
+            planned.findings.extend(lifted.findings);
+            planned.texts = lifted.texts;
+            Ok(planned)
+        }
+        // What is undone changed no path.
+        (None, None) => Ok(whole(plan_wishes(objects, &goal, &[])?)),
         (None, Some(selection)) => {
             let chosen = selective::choose(open, objects, &goal, selection, present.unrecorded.as_ref())?;
             let mut planned = whole((chosen.plan, chosen.links));
@@ -232,14 +255,17 @@ fn make_selective(
     }
 }
 
+/// Whether what is undone took chosen changes back, or is the undo of such a one.
+fn undoes_selective(open: &Open, order: &Order) -> Result<bool, Failure> {
+    order.undoes.as_ref().map_or(Ok(false), |record| verdicts::is_selective(open, record))
+}
+
 fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
     let undone = match &order.undoes {
-        Some(record) if verdicts::is_selective(open, record)? => {
-            open.catalog.change_of_recovery(&record.recovery_id)?
-        }
+        Some(record) if undoes_selective(open, order)? => open.catalog.change_of_recovery(&record.recovery_id)?,
         _ => None,
     };
-    if order.selection.is_some() || undone.is_some() {
+    if order.selection.is_some() || order.joining.is_some() || undoes_selective(open, order)? {
         return make_selective(open, objects, order, present, undone.as_ref());
     }
     // One of state alone leaves the files alone, and which of them share their bytes.
@@ -277,9 +303,7 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
         parts.narrow(&mut made);
     }
     leave_damaged(objects, order, &mut made)?;
-    let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
-    let then = files.map(|files| files.repositories).unwrap_or_default();
-    let moved_heads = repositories::moved(open, &then);
+    let moved_heads = moved_heads(open, objects, order);
     let blast_radius = match &order.parts {
         Some(parts) if !parts.has_all_files() => vec![],
         _ => blast_radius(open, order)?,
@@ -287,9 +311,19 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
     Ok(Planned { blast_radius, moved_heads, state, aim, findings, ..Planned::of(made) })
 }
 
+/// Git repositories whose HEAD moved since the target.
+fn moved_heads(open: &Open, objects: &dyn Objects, order: &Order) -> Vec<MovedHead> {
+    let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
+    repositories::moved(open, &files.map(|files| files.repositories).unwrap_or_default())
+}
+
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
 fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &mut Plan) -> Result<(), Failure> {
     let Some(undone) = &order.undoes else { return Ok(()) };
+    if let (Some(_), Some(report)) = (Parts::recorded(&undone.parameters), &undone.report) {
+        let changed: HashSet<&TreePath> = report.changed.iter().map(|step| &step.path).collect();
+        made.steps.retain(|step| changed.contains(&step.path));
+    }
     let row = open.catalog.checkpoint(&undone.target)?;
     if row.as_ref().is_some_and(|row| row.tree.is_none() && row.state.is_some()) {
         // It had set the state alone.
@@ -338,15 +372,7 @@ fn leave_damaged(objects: &dyn Objects, order: &Order, made: &mut Plan) -> Resul
         return Ok(());
     }
     for step in std::mem::take(&mut made.steps) {
-        let found = match step.after.as_ref().map(|entry| &entry.node) {
-            Some(Node::File(found)) => Some(found),
-            _ => None,
-        };
-        let is_damaged = found.is_some_and(|found| match content::chunks(objects, found) {
-            Ok(chunks) => chunks.iter().any(|(id, _)| order.leave.contains(id)),
-            Err(_) => true,
-        });
-        if is_damaged {
+        if step.after.as_ref().is_some_and(|after| joining::needs_any(objects, after, &order.leave)) {
             made.kept.push(Kept { path: step.path, reason: KeptReason::Damaged });
         } else {
             made.steps.push(step);
@@ -381,7 +407,7 @@ fn blast_radius(open: &Open, order: &Order) -> Result<Vec<String>, Failure> {
 pub(super) fn check(planned: &Planned, order: &Order, consent: Consent) -> Result<(), Failure> {
     check_consent(planned, consent)?;
     check_others(planned, order)?;
-    check_conflicts(planned)
+    check_conflicts(planned, order)
 }
 
 /// Refuses a plan that nobody has agreed to; the plan goes with the refusal.
@@ -414,7 +440,7 @@ fn stale(planned: &Planned) -> Failure {
 }
 
 /// Refuses a plan with conflicts.
-fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
+fn check_conflicts(planned: &Planned, order: &Order) -> Result<(), Failure> {
     let conflicts = &planned.plan.conflicts;
     let Some(first) = conflicts.first() else { return Ok(()) };
     let are_all = |code| conflicts.iter().all(|conflict| conflict.code == code);
@@ -430,6 +456,9 @@ fn check_conflicts(planned: &Planned) -> Result<(), Failure> {
         Code::PermissionDenied => {
             failure.with_hint("mend that, or run it as the owner of the files, or restore beside with `--to DIR`")
         }
+        Code::Conflicts if order.kind == RecoveryKind::Undo => failure.with_hint(
+            "`--partial` leaves these paths as they are and takes back the rest; or edit them, and undo then",
+        ),
         _ => failure,
     })
 }

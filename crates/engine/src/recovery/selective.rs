@@ -5,25 +5,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wfr_capture::slice::is_same;
 use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewPoint, PathChain, PointSeq, SegmentRow};
-use wfr_model::change::{Actor, Change};
-use wfr_model::entry::{Content, Entry, Node};
+use wfr_model::change::Actor;
+use wfr_model::entry::{Content, Entry, Meta, Node};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::plan::{Conflict as PlanConflict, Kept, KeptReason, Plan};
-use wfr_model::{ChangeId, Digest, TaskId, TreePath};
+use wfr_model::plan::Plan;
+use wfr_model::{ChangeId, TaskId, TreePath};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
-use wfr_recovery::replay::{
-    Chain, Conflict, ConflictKind, Edit, Mark, Merged, Note, Outcome, Replayed, from_store, replay_from,
-};
+use wfr_recovery::replay::{Chain, Conflict, Mark, Merged, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
 use wfr_store::object::hash;
-use wfr_store::tree::Finder;
 
+use super::history::{History, NO_TREE, UNRECORDED, histories, neutral, replayable, versions};
+use super::telling::{Sides, Teller, WORK_CONFLICT, name_of};
 use super::verdicts::Taken;
 use crate::error::{Code, Failure};
-use crate::ledger::{self, Veil};
+use crate::ledger::Veil;
 use crate::open::Open;
 use crate::params::{ConflictResolution, Dependents};
 
@@ -36,9 +34,22 @@ pub struct Selection {
     pub after: Option<PointSeq>,
     /// Only at these paths and below them; everywhere where there are none.
     pub files: Vec<TreePath>,
-    /// Paths at which nothing is taken back.
+    /// Changes that stay at single paths.
+    pub spared: BTreeSet<(ChangeSeq, TreePath)>,
+    /// What somebody decided beforehand.
+    pub decisions: Decisions,
+    /// What becomes of later work of others on the same paths.
+    pub dependents: Dependents,
+    /// Tasks that are to be done anew.
+    pub tasks: Vec<TaskId>,
+}
+
+/// What somebody decided of paths at which work may not be separable.
+#[derive(Clone, Debug, Default)]
+pub struct Decisions {
+    /// Paths that stay as they are.
     pub ours: Vec<TreePath>,
-    /// Paths that become what they were before the first of the changes, whatever others did since.
+    /// Paths that get the other side: what was there before the first of the changes, or what the checkpoint has.
     pub theirs: Vec<TreePath>,
     /// Paths that get a content made by hand.
     pub resolved: BTreeMap<TreePath, Vec<u8>>,
@@ -46,10 +57,6 @@ pub struct Selection {
     pub conflicts: ConflictResolution,
     /// Whether what is clean is done where something else is not.
     pub partial: bool,
-    /// What becomes of later work of others on the same paths.
-    pub dependents: Dependents,
-    /// Tasks that are to be done anew.
-    pub tasks: Vec<TaskId>,
 }
 
 /// A plan for a selection.
@@ -68,12 +75,6 @@ pub struct Chosen {
     pub findings: Vec<Finding>,
 }
 
-/// One path's history with what the tree shows beyond it.
-struct History {
-    path: TreePath,
-    chain: PathChain,
-}
-
 /// Makes the plan. `unrecorded` is what a look at the present tree found that the ledger does not have yet.
 pub fn choose(
     open: &Open,
@@ -84,15 +85,16 @@ pub fn choose(
 ) -> Result<Chosen, Failure> {
     let veil = Veil::of(open)?;
     let mut selected: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
-    let mut histories = histories(open, &veil, &selected, unrecorded)?;
+    let mut histories = histories_of(open, &veil, &selected, unrecorded)?;
     if selection.dependents == Dependents::Cascade {
         while let Some(more) = later(&histories, &selected, selection).first().copied() {
             selected.insert(more);
-            histories = self::histories(open, &veil, &selected, unrecorded)?;
+            histories = histories_of(open, &veil, &selected, unrecorded)?;
         }
     }
-    histories.retain(|history| is_meant(&history.path, selection));
-    let mut chooser = Chooser::new(open, objects, selection, &selected);
+    histories.retain(|history| history.path.is_meant_by(&selection.files));
+    let teller = Teller::new(open, objects, SIDES, unrecorded);
+    let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
     for history in &histories {
         chooser.consider(&veil, history)?;
     }
@@ -100,8 +102,8 @@ pub fn choose(
     let (mut plan, links) = plan_wishes(objects, goal, &chooser.wishes)?;
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;
-    let changes = chooser.ids(open)?;
-    plan.conflicts = chooser.conflicts;
+    let (changes, spared) = (chooser.ids(open)?, chooser.spared()?);
+    plan.conflicts = chooser.teller.conflicts;
     plan.conflicts.extend(guarded);
     let mut taken = Taken {
         changes,
@@ -110,8 +112,9 @@ pub fn choose(
         tasks: selection.tasks.clone(),
         after: selection.after.map(|point| point.0),
         files: selection.files.clone(),
+        spared,
     };
-    if selection.partial {
+    if selection.decisions.partial {
         leave_conflicts(&mut plan, &mut taken);
     }
     Ok(Chosen {
@@ -120,96 +123,53 @@ pub fn choose(
         texts: chooser.texts,
         taken,
         blast_radius: chooser.blast_radius,
-        findings: chooser.findings,
+        findings: chooser.teller.findings,
     })
-}
-
-/// The plan that takes a selective recovery back: its paths become what they were, but for those that somebody has edited
-/// since.
-pub fn take_back(
-    open: &Open,
-    objects: &dyn Objects,
-    goal: &Goal,
-    undone: &ChangeRow,
-) -> Result<(Plan, LinkGroups), Failure> {
-    let veil = Veil::of(open)?;
-    let mut now = Finder::new(objects, goal.from);
-    let (mut wishes, mut kept) = (Vec::new(), Vec::new());
-    for chain in open.catalog.segments_of(undone.seq)? {
-        let Some((segment, _)) = ledger::effect_of(&veil, &chain, undone.seq)? else { continue };
-        let present = now.lookup(&segment.path)?;
-        if is_same(present.as_ref(), segment.after.as_ref()) {
-            wishes.push(Wish { path: segment.path, entry: segment.before });
-        } else {
-            kept.push(Kept { path: segment.path, reason: KeptReason::Edited });
-        }
-    }
-    let (mut plan, links) = plan_wishes(objects, goal, &wishes)?;
-    plan.to = NO_TREE;
-    plan.kept.extend(kept);
-    Ok((plan, links))
-}
-
-fn is_meant(path: &TreePath, selection: &Selection) -> bool {
-    selection.files.is_empty() || selection.files.iter().any(|named| path.is_within(named))
 }
 
 /// With what is clean done, what is not stays as it is, and what was taken back there stays, too.
 fn leave_conflicts(plan: &mut Plan, taken: &mut Taken) {
     let (guarded, left): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut plan.conflicts).into_iter().partition(|one| one.changes.is_empty());
+        std::mem::take(&mut plan.conflicts).into_iter().partition(|one| one.code != WORK_CONFLICT);
     plan.conflicts = guarded;
     taken.left.extend(left.into_iter().map(|conflict| conflict.path));
 }
 
-/// The chains of all paths that the changes touched, with what a look found since.
-fn histories(
+/// The histories of all paths that the changes touched.
+fn histories_of(
     open: &Open,
     veil: &Veil<'_>,
     selected: &BTreeSet<ChangeSeq>,
     unrecorded: Option<&NewPoint>,
 ) -> Result<Vec<History>, Failure> {
     let seqs: Vec<ChangeSeq> = selected.iter().copied().filter(|seq| seq.0 < UNRECORDED).collect();
-    let mut chains = open.catalog.chains_of(&seqs)?;
-    if let Some(point) = unrecorded {
-        let place: BTreeMap<&[u8], usize> =
-            chains.iter().enumerate().map(|(at, chain)| (chain.path.key.as_slice(), at)).collect();
-        let mut news: Vec<(usize, SegmentRow)> = Vec::new();
-        for segment in &point.segments {
-            if let Some(at) = place.get(segment.path.key.as_slice()) {
-                let change = open.catalog.change(&segment.change)?.map_or(ChangeSeq(UNRECORDED), |row| row.seq);
-                let (before, after) = (segment.before.clone(), segment.after.clone());
-                news.push((*at, SegmentRow { point: PointSeq(i64::MAX), change, replayed: false, before, after }));
-            }
-        }
-        news.into_iter().for_each(|(at, row)| chains[at].segments.push(row));
-    }
-    let shown = |chain: PathChain| Ok(History { path: veil.shown(&chain.path)?, chain });
-    let mut histories: Vec<History> = chains.into_iter().map(shown).collect::<Result<_, Failure>>()?;
-    histories.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(histories)
+    histories(open, veil, open.catalog.chains_of(&seqs)?, unrecorded)
 }
 
-/// Such a plan leads to no tree that is known: its digest is that of its steps, whatever else happens in the workspace.
-const NO_TREE: Digest = Digest([0; 32]);
+/// Whether a path's segment is to go.
+fn goes(path: &TreePath, segment: &SegmentRow, selected: &BTreeSet<ChangeSeq>, selection: &Selection) -> bool {
+    selected.contains(&segment.change)
+        && selection.after.is_none_or(|after| segment.point > after)
+        && !is_spared(path, segment, selection)
+}
 
-/// The number of changes that no ledger has yet.
-const UNRECORDED: i64 = i64::MAX;
-
-/// Whether a segment is to go.
-fn goes(segment: &SegmentRow, selected: &BTreeSet<ChangeSeq>, selection: &Selection) -> bool {
-    selected.contains(&segment.change) && selection.after.is_none_or(|after| segment.point > after)
+/// Whether a change was left out of the selection at a path.
+fn is_spared(path: &TreePath, segment: &SegmentRow, selection: &Selection) -> bool {
+    !selection.spared.is_empty() && selection.spared.contains(&(segment.change, path.clone()))
 }
 
 /// Live changes that wrote where, and after, something that goes was written; recoveries and what was taken back left out.
 fn later(histories: &[History], selected: &BTreeSet<ChangeSeq>, selection: &Selection) -> Vec<ChangeSeq> {
     let mut found = BTreeSet::new();
-    for history in histories.iter().filter(|history| is_meant(&history.path, selection)) {
-        let segments = &history.chain.segments;
-        let Some(first) = segments.iter().position(|segment| goes(segment, selected, selection)) else { continue };
+    for history in histories.iter().filter(|history| history.path.is_meant_by(&selection.files)) {
+        let (path, segments) = (&history.path, &history.chain.segments);
+        let Some(first) = segments.iter().position(|segment| goes(path, segment, selected, selection)) else {
+            continue;
+        };
         let stays = |segment: &&SegmentRow| {
             !segment.replayed
-                && !goes(segment, selected, selection)
+                && !goes(path, segment, selected, selection)
+                && !is_spared(path, segment, selection)
                 && !history.chain.is_cancelled(segment.change, None)
                 && segment.change.0 < UNRECORDED
         };
@@ -218,24 +178,37 @@ fn later(histories: &[History], selected: &BTreeSet<ChangeSeq>, selection: &Sele
     found.into_iter().collect()
 }
 
+/// A file with a new content and the metadata of another one.
+pub fn with_text(path: &TreePath, like: Option<&Entry>, text: &[u8]) -> Entry {
+    let content = Content { size: text.len() as u64, hash: hash(text), chunks: None };
+    let meta = like.map_or_else(|| Meta { mode: 0o644, ..Default::default() }, |entry| entry.meta);
+    let xattrs = like.map(|entry| entry.xattrs.clone()).unwrap_or_default();
+    Entry { name: path.name().to_vec(), meta, node: Node::File(content), xattrs }
+}
+
+const SIDES: Sides = Sides {
+    kept: "kept work",
+    other: "work that goes",
+    labels: Labels { ours: "without it", base: "before", theirs: "kept work" },
+};
+
 struct Chooser<'c> {
     open: &'c Open,
     objects: &'c dyn Objects,
     selection: &'c Selection,
     selected: &'c BTreeSet<ChangeSeq>,
     wishes: Vec<Wish>,
-    conflicts: Vec<PlanConflict>,
+    teller: Teller<'c>,
     texts: Vec<Vec<u8>>,
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
     blast_radius: Vec<String>,
-    findings: Vec<Finding>,
-    known: BTreeMap<ChangeSeq, Option<ChangeRow>>,
 }
 
 impl<'c> Chooser<'c> {
     fn new(
         open: &'c Open,
+        teller: Teller<'c>,
         objects: &'c dyn Objects,
         selection: &'c Selection,
         selected: &'c BTreeSet<ChangeSeq>,
@@ -246,21 +219,12 @@ impl<'c> Chooser<'c> {
             selection,
             selected,
             wishes: vec![],
-            conflicts: vec![],
+            teller,
             texts: vec![],
             left: vec![],
             decided: vec![],
             blast_radius: vec![],
-            findings: vec![],
-            known: BTreeMap::new(),
         }
-    }
-
-    fn row(&mut self, seq: ChangeSeq) -> Result<Option<&ChangeRow>, Failure> {
-        if !self.known.contains_key(&seq) {
-            self.known.insert(seq, self.open.catalog.change_at(seq)?);
-        }
-        Ok(self.known.get(&seq).and_then(Option::as_ref))
     }
 
     fn ids(&mut self, open: &Open) -> Result<Vec<ChangeId>, Failure> {
@@ -269,15 +233,25 @@ impl<'c> Chooser<'c> {
         Ok(rows.collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect())
     }
 
+    /// What stays at single paths, by the changes' ids.
+    fn spared(&mut self) -> Result<Vec<(TreePath, ChangeId)>, Failure> {
+        let mut spared = Vec::new();
+        for (seq, path) in &self.selection.spared {
+            let id = self.teller.row(*seq)?.map(|row| row.change.change_id.clone());
+            spared.extend(id.map(|id| (path.clone(), id)));
+        }
+        Ok(spared)
+    }
+
     /// Decides on one path.
     fn consider(&mut self, veil: &Veil<'_>, history: &History) -> Result<(), Failure> {
         let History { path, chain } = history;
         let is_live = |segment: &SegmentRow| !chain.is_cancelled(segment.change, None);
-        let goes = |segment: &SegmentRow| goes(segment, self.selected, self.selection);
+        let goes = |segment: &SegmentRow| goes(path, segment, self.selected, self.selection);
         let Some(first) = chain.segments.iter().position(|segment| goes(segment) && is_live(segment)) else {
             return Ok(());
         };
-        if self.selection.ours.contains(path) {
+        if self.selection.decisions.ours.contains(path) {
             self.left.push(path.clone());
             return Ok(());
         }
@@ -290,26 +264,22 @@ impl<'c> Chooser<'c> {
         if chain.segments.iter().any(is_parted) {
             self.decided.push(path.clone());
         }
-        if self.selection.theirs.contains(path) {
+        if self.selection.decisions.theirs.contains(path) {
             self.decided.push(path.clone());
             self.wish(path, versions[first].clone());
             return Ok(());
         }
-        if let Some(text) = self.selection.resolved.get(path) {
+        if let Some(text) = self.selection.decisions.resolved.get(path) {
             self.decided.push(path.clone());
             let like = versions.iter().rev().flatten().find(|entry| matches!(entry.node, Node::File(_)));
-            let entry = self.of_text(path, like, text.clone());
-            self.wish(path, Some(entry));
+            self.wish(path, Some(with_text(path, like, text)));
+            self.texts.push(text.clone());
             return Ok(());
         }
-        let mut before = versions.into_iter();
-        let edits = chain.segments.iter().map(|segment| self.mark(chain, segment));
-        let replayable = Chain {
-            first: before.next().flatten(),
-            edits: edits.zip(before).map(|(mark, after)| Edit { mark, after }).collect(),
-        };
+        let marks = chain.segments.iter().map(|segment| self.mark(history, segment)).collect();
+        let replayable = replayable(versions, marks);
         let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
-        self.note(path, &notes);
+        self.teller.note(path, &notes);
         match outcome {
             Outcome::Absent => self.wish(path, None),
             Outcome::Version(number) => self.wish(path, replayable.version(number).clone()),
@@ -317,8 +287,8 @@ impl<'c> Chooser<'c> {
                 self.texts.extend(text);
                 self.wish(path, Some(entry));
             }
-            Outcome::Conflict(conflict) => match self.selection.conflicts {
-                ConflictResolution::ManualReview => self.conflict(path, chain, &replayable, &conflict)?,
+            Outcome::Conflict(conflict) => match self.selection.decisions.conflicts {
+                ConflictResolution::ManualReview => self.conflict(path, chain, (&replayable, &conflict))?,
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
                 ConflictResolution::CheckpointPriority => {
                     self.decided.push(path.clone());
@@ -330,15 +300,12 @@ impl<'c> Chooser<'c> {
     }
 
     /// What becomes of an edit: those that were taken back before stay so.
-    fn mark(&self, chain: &PathChain, segment: &SegmentRow) -> Mark {
+    fn mark(&self, history: &History, segment: &SegmentRow) -> Mark {
+        let History { path, chain } = history;
         if segment.replayed {
-            let is_gone = |one: &SegmentRow| {
-                !one.replayed && one.point < segment.point && chain.is_cancelled(one.change, Some(segment.change))
-            };
-            let gone = chain.segments.iter().enumerate().filter(|(_, one)| is_gone(one)).map(|(at, _)| at + 1);
-            return Mark::Neutral { gone: Some(gone.collect()) };
+            return neutral(chain, segment);
         }
-        let is_gone = goes(segment, self.selected, self.selection) || chain.is_cancelled(segment.change, None);
+        let is_gone = goes(path, segment, self.selected, self.selection) || chain.is_cancelled(segment.change, None);
         if is_gone { Mark::Removed } else { Mark::Kept }
     }
 
@@ -346,67 +313,17 @@ impl<'c> Chooser<'c> {
         self.wishes.push(Wish { path: path.clone(), entry });
     }
 
-    /// A file with a new content and the metadata of another one.
-    fn of_text(&mut self, path: &TreePath, like: Option<&Entry>, text: Vec<u8>) -> Entry {
-        let content = Content { size: text.len() as u64, hash: hash(&text), chunks: None };
-        self.texts.push(text);
-        let meta =
-            like.map_or_else(|| wfr_model::entry::Meta { mode: 0o644, ..Default::default() }, |entry| entry.meta);
-        let xattrs = like.map(|entry| entry.xattrs.clone()).unwrap_or_default();
-        Entry { name: path.name().to_vec(), meta, node: Node::File(content), xattrs }
-    }
-
-    fn note(&mut self, path: &TreePath, notes: &[Note]) {
-        for note in notes {
-            let (code, message) = match note {
-                Note::KeptDeletion { .. } => {
-                    ("KEPT_DELETION", "it stays deleted: somebody else deleted it since".to_owned())
-                }
-                Note::Incomplete { remaining, missing, count } => {
-                    let shown = remaining.iter().chain(missing).next();
-                    let line = shown
-                        .map(|line| format!(", such as `{}`", String::from_utf8_lossy(&line.text)))
-                        .unwrap_or_default();
-                    ("INCOMPLETE", format!("look it over: {count} lines are not where they should be{line}"))
-                }
-                Note::Unchecked => ("UNCHECKED", "it is too large to be looked over".to_owned()),
-                Note::NoSecondOpinion => ("NO_SECOND_OPINION", "it is too large for a second opinion".to_owned()),
-            };
-            let severity = if code == "INCOMPLETE" { Severity::Warning } else { Severity::Info };
-            self.findings.push(Finding::new(code, severity, format!("`{path}`: {message}"), "look at the plan"));
-        }
-    }
-
     fn conflict(
         &mut self,
         path: &TreePath,
         chain: &PathChain,
-        replayable: &Chain,
-        conflict: &Conflict,
+        (replayable, conflict): (&Chain, &Conflict),
     ) -> Result<(), Failure> {
-        let mut changes = Vec::new();
-        let mut names = BTreeSet::new();
         let concerned = chain.segments.iter().enumerate().filter(|(at, segment)| {
-            conflict.run.contains(&(at + 1)) || *replayable_mark(replayable, *at) == Mark::Removed && !segment.replayed
+            conflict.run.contains(&(at + 1)) || replayable.edits[*at].mark == Mark::Removed && !segment.replayed
         });
-        let seqs: BTreeSet<ChangeSeq> = concerned.map(|(_, segment)| segment.change).collect();
-        for seq in seqs {
-            match self.row(seq)? {
-                Some(row) => {
-                    changes.push(row.change.change_id.clone());
-                    names.insert(name_of(&row.change));
-                }
-                None => drop(names.insert("an edit that is not recorded yet".to_owned())),
-            }
-        }
-        let names: Vec<String> = names.into_iter().collect();
-        let labels = Labels { ours: "without it", base: "before", theirs: "kept work" };
-        let marked = conflict.marked(replayable, &from_store(self.objects), &labels)?;
-        let text = marked.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let message = format!("{} ({})", why(&conflict.kind), names.join(", "));
-        let code = "WORK_CONFLICT".to_owned();
-        self.conflicts.push(PlanConflict { path: path.clone(), code, message, changes, text });
-        Ok(())
+        let seqs = concerned.map(|(_, segment)| segment.change).collect();
+        self.teller.conflict(path, seqs, (replayable, conflict))
     }
 
     /// Says whose later work stands on what goes, and what may belong to the selection and is not in it.
@@ -418,7 +335,7 @@ impl<'c> Chooser<'c> {
             }
         }
         for (seq, paths) in paths {
-            let Some(row) = self.row(seq)? else { continue };
+            let Some(row) = self.teller.row(seq)? else { continue };
             let (name, id) = (name_of(&row.change), row.change.change_id.clone());
             let first = paths.first().map(ToString::to_string).unwrap_or_default();
             let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
@@ -448,53 +365,8 @@ impl<'c> Chooser<'c> {
                 candidates.join(" and "),
             );
             let fix = format!("`--change {}` takes them back, too", row.change.change_id);
-            self.findings.push(Finding::new("SHARED_CHANGE", Severity::Warning, message, fix));
+            self.teller.findings.push(Finding::new("SHARED_CHANGE", Severity::Warning, message, fix));
         }
         Ok(())
     }
-}
-
-fn replayable_mark(chain: &Chain, at: usize) -> &Mark {
-    &chain.edits[at].mark
-}
-
-/// Who made a change, for people.
-pub fn name_of(change: &Change) -> String {
-    match change.actor {
-        Actor::User => "the user".to_owned(),
-        Actor::Unknown => "somebody unknown".to_owned(),
-        Actor::Recovery => "a recovery".to_owned(),
-        Actor::Shared => {
-            let names: Vec<&str> = change.candidates.iter().map(|one| one.author.name()).collect();
-            names.join(" or ")
-        }
-        Actor::Agent => change.author.name().to_owned(),
-    }
-}
-
-fn why(kind: &ConflictKind) -> String {
-    match kind {
-        ConflictKind::Lines(hunks) => {
-            let plural = if hunks.len() == 1 { "place" } else { "places" };
-            format!("kept work and work that goes touch in {} {plural}", hunks.len())
-        }
-        ConflictKind::Binary => "kept work and work that goes are in one file that is no text".to_owned(),
-        ConflictKind::TooLarge => "the file is too large to be merged".to_owned(),
-        ConflictKind::TooDifferent => "the versions have too little in common to be merged".to_owned(),
-        ConflictKind::Kind => "kept work left another kind of thing here".to_owned(),
-        ConflictKind::LinkTarget => "kept work made the link lead elsewhere".to_owned(),
-        ConflictKind::Mode => "kept work set another mode".to_owned(),
-        ConflictKind::Owner => "kept work set another owner".to_owned(),
-        ConflictKind::Xattr(name) => format!("kept work set the attribute {}", String::from_utf8_lossy(name)),
-        ConflictKind::RemovedCreation => "kept work is in a file that would not be there".to_owned(),
-        ConflictKind::TwoCreations => "kept work made something where something else would still be".to_owned(),
-        ConflictKind::SecondOpinion => "two ways to merge it give different results".to_owned(),
-    }
-}
-
-/// All versions of a path, the first one before any segment.
-fn versions(veil: &Veil<'_>, chain: &PathChain) -> Result<Vec<Option<Entry>>, Failure> {
-    let first = chain.segments.first().and_then(|segment| segment.before.as_deref());
-    let all = std::iter::once(first).chain(chain.segments.iter().map(|segment| segment.after.as_deref()));
-    all.map(|kept| ledger::entry_of(veil, kept)).collect()
 }

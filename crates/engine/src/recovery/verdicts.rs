@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use wfr_catalog::{ChangeSeq, PointSeq, SegmentRow};
+use wfr_catalog::{PointSeq, SegmentRow};
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord};
-use wfr_model::{ChangeId, TaskId, TreePath};
+use wfr_model::{ChangeId, RecoveryId, TaskId, TreePath};
 
+use super::{joining, lifting};
 use crate::error::Failure;
 use crate::ledger::{Veil, Verdicts};
 use crate::open::Open;
@@ -30,13 +31,8 @@ pub struct Taken {
     pub after: Option<i64>,
     /// Only at these paths and below them; everywhere where there are none.
     pub files: Vec<TreePath>,
-}
-
-impl Taken {
-    /// Whether a path is one of those that were meant.
-    pub fn means(&self, path: &TreePath) -> bool {
-        self.files.is_empty() || self.files.iter().any(|named| path.is_within(named))
-    }
+    /// Changes that stay at single paths.
+    pub spared: Vec<(TreePath, ChangeId)>,
 }
 
 /// The key of a record's parameters that holds it.
@@ -47,14 +43,18 @@ pub fn taken(parameters: &Value) -> Option<Taken> {
     serde_json::from_value(parameters.get(TAKEN)?.clone()).ok()
 }
 
-/// Whether a recovery took chosen changes back, or took such a one back.
+/// Whether a recovery with these parameters went from the present, path by path, and not to a tree.
+fn went_by_path(parameters: &Value) -> bool {
+    taken(parameters).is_some() || joining::is_merge(parameters)
+}
+
+/// Whether a recovery took chosen changes back or merged a checkpoint in, or took such a one back.
 pub fn is_selective(open: &Open, record: &RecoveryRecord) -> Result<bool, Failure> {
     let mut at = record.clone();
     loop {
         let undone = match (at.kind, &at.undoes) {
-            (RecoveryKind::Rollback, _) => return Ok(true),
             (RecoveryKind::Undo, Some(undone)) => open.catalog.recovery(undone)?,
-            _ => return Ok(false),
+            _ => return Ok(at.kind == RecoveryKind::Rollback || went_by_path(&at.parameters)),
         };
         match undone {
             Some(undone) => at = undone,
@@ -69,25 +69,24 @@ pub fn of(open: &Open, record: &RecoveryRecord, report: &ApplyReport) -> Result<
     let failed = report.failed.iter().map(|step| &step.path);
     let untouched: BTreeSet<TreePath> = kept.chain(failed).cloned().collect();
     match (record.kind, &record.undoes) {
-        (RecoveryKind::Rollback, _) => of_rollback(open, &taken(&record.parameters).unwrap_or_default(), untouched),
-        (RecoveryKind::Undo, Some(undone)) => match open.catalog.change_of_recovery(undone)? {
-            Some(row) => of_undo(open, row.seq, &untouched),
-            None => Ok(Verdicts::default()),
-        },
-        _ => Ok(Verdicts::default()),
+        (RecoveryKind::Undo, Some(undone)) => of_undo(open, record, undone, &untouched),
+        _ => taken(&record.parameters)
+            .map_or_else(|| Ok(Verdicts::default()), |taken| of_rollback(open, &taken, untouched)),
     }
 }
 
 fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) -> Result<Verdicts, Failure> {
     let veil = Veil::of(open)?;
     untouched.extend(taken.left.iter().chain(&taken.decided).cloned());
+    let spared: BTreeSet<(&TreePath, &ChangeId)> = taken.spared.iter().map(|(path, id)| (path, id)).collect();
     let mut verdicts = Verdicts::default();
     for id in &taken.changes {
         let Some(row) = open.catalog.change(id)? else { continue };
         for chain in open.catalog.segments_of(row.seq)? {
             let path = veil.shown(&chain.path)?;
             let is_after = |segment: &SegmentRow| taken.after.is_none_or(|after| segment.point > PointSeq(after));
-            if taken.means(&path) && !untouched.contains(&path) && chain.segments.iter().all(is_after) {
+            let is_meant = path.is_meant_by(&taken.files) && !spared.contains(&(&path, id));
+            if is_meant && !untouched.contains(&path) && chain.segments.iter().all(is_after) {
                 verdicts.replayed.insert(path.clone());
                 verdicts.words.push((path, id.clone(), true));
             }
@@ -96,16 +95,14 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
     Ok(verdicts)
 }
 
-/// An undo brings back what was taken back, and takes back what was brought back.
-fn of_undo(open: &Open, undone: ChangeSeq, untouched: &BTreeSet<TreePath>) -> Result<Verdicts, Failure> {
-    let veil = Veil::of(open)?;
-    let mut verdicts = Verdicts::default();
-    for (path, id, cancelled) in open.catalog.cancellations_by(undone)? {
-        let path = veil.shown(&path)?;
-        if !untouched.contains(&path) {
-            verdicts.replayed.insert(path.clone());
-            verdicts.words.push((path, id, !cancelled));
-        }
-    }
-    Ok(verdicts)
+/// An undo brings back what was taken back, and takes back what was brought back or made by hand.
+fn of_undo(
+    open: &Open,
+    record: &RecoveryRecord,
+    undone: &RecoveryId,
+    untouched: &BTreeSet<TreePath>,
+) -> Result<Verdicts, Failure> {
+    let row = if is_selective(open, record)? { open.catalog.change_of_recovery(undone)? } else { None };
+    let words = row.map(|row| lifting::words(open, &row, untouched)).transpose()?.unwrap_or_default();
+    Ok(Verdicts { replayed: words.iter().map(|(path, ..)| path.clone()).collect(), words })
 }

@@ -45,6 +45,34 @@ impl Whole {
         aim.recounted_beside(told)
     }
 
+    /// The present state, joined with that of a checkpoint: parts that only the checkpoint has come back, and what was
+    /// completed there is completed. All else stays as it is.
+    pub fn joined_with(&self, present: &Self) -> Self {
+        let mut aim = present.clone();
+        for (id, task) in &self.tasks {
+            let is_ahead = |now: &Task| task.status == TaskStatus::Completed && now.status != TaskStatus::Completed;
+            if aim.tasks.get(id).is_none_or(is_ahead) {
+                aim.tasks.insert(id.clone(), task.clone());
+            }
+        }
+        let is_done = |status: PhaseStatus| matches!(status, PhaseStatus::Completed | PhaseStatus::Skipped);
+        for (id, phase) in &self.phases {
+            if aim.phases.get(id).is_none_or(|now| is_done(phase.status) && !is_done(now.status)) {
+                aim.phases.insert(id.clone(), phase.clone());
+            }
+        }
+        for (id, agent) in &self.agents {
+            aim.agents.entry(id.clone()).or_insert_with(|| agent.clone());
+        }
+        let tasks = &aim.tasks;
+        for agent in aim.agents.values_mut() {
+            let works_on = |id: &TaskId| tasks.get(id).is_some_and(|task| task.status != TaskStatus::Completed);
+            let is_idle = agent.current_task.as_ref().is_some_and(|task| !works_on(task));
+            free(agent, is_idle);
+        }
+        aim.recounted()
+    }
+
     /// The state in which tasks are to be done anew: pending, with their attempts kept and nobody's; agents that worked on
     /// them are free, and a phase or workflow that had ended with them goes on.
     pub fn with_tasks_anew(&self, tasks: &[TaskId]) -> Self {

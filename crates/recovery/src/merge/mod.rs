@@ -12,6 +12,7 @@
 mod compact;
 mod compare;
 mod lines;
+mod pieces;
 mod regions;
 mod scalar;
 mod search;
@@ -19,6 +20,7 @@ mod show;
 
 use std::ops::Range;
 
+pub use pieces::{Pieces, Shown};
 pub use scalar::{Scalar, scalar, xattrs};
 pub use show::{Labels, marked};
 

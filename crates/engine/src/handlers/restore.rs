@@ -1,0 +1,252 @@
+//! `restore`: a checkpoint's tree and state, whole, in part, change by change, or merged with the present.
+//!
+//! Owns what is checked first, and which parameters say something in which mode. Refuses to plan: that is
+//! [`crate::recovery`].
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use wfr_catalog::CheckpointRow;
+use wfr_model::config::{DependencyValidation, IntegrityChecking};
+use wfr_model::finding::Severity;
+use wfr_model::recovery::RecoveryKind;
+use wfr_model::{Digest, WorkflowId};
+
+use super::recoveries::{Asked, run};
+use super::{beside, checkpoint, partial, rollback};
+use crate::dependencies::{self, Validated};
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::{
+    ConflictResolution, Dependents, On, OnDamage, PreservationRules, RestorationMode, Restore, Rollback, RollbackScope,
+    ValidationLevel, patience,
+};
+use crate::picking;
+use crate::recovery::joining::Joining;
+use crate::recovery::selective::Selection;
+use crate::recovery::{FunctionalCheck, Order, Parts};
+use crate::response::Success;
+use crate::results::{Recovered, Verdict};
+use crate::session::Session;
+use crate::verify;
+
+/// Brings the workspace back to a checkpoint.
+pub fn restore(session: &mut Session, parameters: Restore) -> Result<Success<Recovered>, Failure> {
+    session.with_reserve(|session| try_restore(session, parameters.clone()))
+}
+
+fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Recovered>, Failure> {
+    let begun = Instant::now();
+    refuse_misfits(&parameters)?;
+    picking::check(session, parameters.interactive)?;
+    let open = session.open().map_err(|error| match Failure::from(error) {
+        failure if failure.code == Code::InvalidConfiguration => failure.with_option(
+            "`wfr emergency-restore WORKFLOW --checkpoint NAME` goes on with the defaults, since how strictly a restore \
+             checks is configured",
+        ),
+        failure => failure,
+    })?;
+    let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
+    let (checked, leave) = check_target(session, &open, &target, &parameters)?;
+    let needs = match parameters.to {
+        Some(_) => Validated::default(),
+        None => check_needs(session, &open, &target, depth(&open, &parameters))?,
+    };
+    let limits = &open.config.recovery_configuration.validation_settings.timeout_limits;
+    let check_limit = parameters.functional_check_timeout.unwrap_or(limits.validation_timeout);
+    let workflow = parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone());
+    let aimed = aimed(session, &open, &parameters, (&workflow, &target))?;
+    let mut order = Order {
+        exact_mtime: parameters.exact_mtime,
+        allow_config: parameters.allow_config,
+        whole_tree: parameters.whole_tree,
+        leave,
+        functional_check: parameters
+            .functional_check
+            .clone()
+            .map(|command| FunctionalCheck { command, time_limit: check_limit.duration().unwrap_or(Duration::MAX) }),
+        time_limit: parameters.timeout.unwrap_or(limits.restoration_timeout).duration(),
+        needs,
+        wait: patience(parameters.wait),
+        parameters: aimed.told,
+        selection: aimed.selection,
+        parts: aimed.parts,
+        joining: aimed.joining,
+        ..Order::new(RecoveryKind::Restore, workflow, target)
+    };
+    order.keep_taken();
+    if parameters.interactive {
+        picking::narrow(session, &open, &mut order)?;
+    }
+    let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
+    match &parameters.to {
+        Some(dest) => {
+            let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
+            beside::restore(session, &open, &order, &dest, &asked, (checked, begun))
+        }
+        None => run(session, &open, &order, &asked, checked, begun),
+    }
+}
+
+/// Refuses parameters that say nothing in the mode: who names paths must not get the whole tree.
+fn refuse_misfits(parameters: &Restore) -> Result<(), Failure> {
+    use RestorationMode::{Full, Merge, Partial, Selective};
+    let has_rules = parameters.preservation_rules != PreservationRules::default();
+    let decides = parameters.conflict_resolution != ConflictResolution::default() || parameters.partial;
+    let given: [(&str, bool, &[RestorationMode]); 13] = [
+        ("to", parameters.to.is_some(), &[Full]),
+        ("file", !parameters.file.0.is_empty(), &[Partial, Selective, Merge]),
+        ("components", !parameters.components.0.is_empty(), &[Partial]),
+        ("exclude_components", !parameters.exclude_components.0.is_empty(), &[Partial]),
+        ("interactive", parameters.interactive, &[Selective]),
+        ("base", parameters.base.is_some(), &[Merge]),
+        ("conflict_resolution` and `partial", decides, &[Selective, Merge]),
+        ("ours", !parameters.ours.0.is_empty(), &[Selective, Merge]),
+        ("theirs", !parameters.theirs.0.is_empty(), &[Selective, Merge]),
+        ("resolve", !parameters.resolve.0.is_empty(), &[Selective, Merge]),
+        ("preserve_components", !parameters.preserve_components.0.is_empty() || has_rules, &[Selective]),
+        ("dependents", parameters.dependents != Dependents::default(), &[Selective]),
+        ("reset_tasks", !parameters.reset_tasks.0, &[Selective]),
+    ];
+    let mode = parameters.restoration_mode;
+    let misfit = given.iter().find(|(_, is_given, modes)| *is_given && !modes.contains(&mode));
+    let Some((key, _, modes)) = misfit else { return Ok(()) };
+    let names: Vec<String> = modes.iter().map(|mode| format!("`--restoration-mode {}`", mode.as_str())).collect();
+    let message = format!("`{key}` says nothing in restoration mode `{}`", mode.as_str());
+    Err(Failure::new(Code::WrongArguments, message).with_hint(format!("it goes with {}", names.join(" or "))))
+}
+
+/// What a restore aims at, by its mode.
+struct Aimed {
+    selection: Option<Selection>,
+    parts: Option<Parts>,
+    joining: Option<Joining>,
+    told: Value,
+}
+
+fn aimed(
+    session: &Session,
+    open: &Open,
+    parameters: &Restore,
+    (workflow, target): (&WorkflowId, &CheckpointRow),
+) -> Result<Aimed, Failure> {
+    let told = serde_json::to_value(parameters).unwrap_or_default();
+    let whole = Aimed { selection: None, parts: None, joining: None, told: Value::Null };
+    match parameters.restoration_mode {
+        RestorationMode::Full => Ok(Aimed { told, ..whole }),
+        RestorationMode::Partial => {
+            let parts = chosen_parts(parameters)?;
+            Ok(Aimed { told: parts.told(told), parts: Some(parts), ..whole })
+        }
+        RestorationMode::Selective => {
+            let rollback = as_rollback(parameters);
+            let selection = rollback::selection(session, open, workflow, &rollback, Some(target))?;
+            Ok(Aimed { told, selection: Some(selection), ..whole })
+        }
+        RestorationMode::Merge => {
+            let decisions = rollback::decisions(session, &as_rollback(parameters))?;
+            let base = parameters.base.as_deref().map(|base| open.catalog.resolve(Some(workflow), base)).transpose()?;
+            let joining = Joining { files: parameters.file.0.clone(), base, decisions };
+            Ok(Aimed { told, joining: Some(joining), ..whole })
+        }
+    }
+}
+
+fn chosen_parts(parameters: &Restore) -> Result<Parts, Failure> {
+    let Restore { components, exclude_components, file, .. } = parameters;
+    if components.0.is_empty() && exclude_components.0.is_empty() && file.0.is_empty() {
+        return Err(Failure::new(Code::WrongArguments, "which part is to be restored is not said").with_hint(
+            "name paths with `--file`, or `--components` of `file_system`, `workflow_state`, `agent_assignments` and \
+             `resource_allocations`, or what stays with `--exclude-components`",
+        ));
+    }
+    let parts = Parts::of(&components.0, &exclude_components.0, &file.0);
+    if parts.is_nothing() { Err(partial::nothing_left()) } else { Ok(parts) }
+}
+
+/// Everything of the workflow since the checkpoint, as `rollback` takes it.
+fn as_rollback(parameters: &Restore) -> Rollback {
+    Rollback {
+        rollback_scope: RollbackScope::Full,
+        file: parameters.file.clone(),
+        dependents: parameters.dependents,
+        preserve_components: parameters.preserve_components.clone(),
+        preservation_rules: parameters.preservation_rules.clone(),
+        conflict_resolution: parameters.conflict_resolution,
+        partial: parameters.partial,
+        ours: parameters.ours.clone(),
+        theirs: parameters.theirs.clone(),
+        resolve: parameters.resolve.clone(),
+        reset_tasks: On(parameters.reset_tasks.0 && !parameters.preserve_progress),
+        ..Rollback::default()
+    }
+}
+
+/// How hard a restore looks for what the workflow needs.
+fn depth(open: &Open, parameters: &Restore) -> DependencyValidation {
+    let configured = open.config.recovery_configuration.validation_settings.dependency_validation;
+    let strict = parameters.checks().strict.then_some(DependencyValidation::Strict);
+    parameters.dependency_validation.or(strict).unwrap_or(configured)
+}
+
+/// Looks whether what the workflow needs and had at the checkpoint is there. Strictly, what is missing refuses.
+pub(super) fn check_needs(
+    session: &Session,
+    open: &Open,
+    target: &CheckpointRow,
+    depth: DependencyValidation,
+) -> Result<Validated, Failure> {
+    let needs = dependencies::validate(open, session, &open.store()?, target, depth);
+    if depth == DependencyValidation::Strict && needs.verdict == Verdict::Failed {
+        let missing = needs.findings.iter().find(|finding| finding.severity > Severity::Info);
+        let message = missing.map(|finding| finding.message.clone()).unwrap_or_default();
+        return Err(Failure::new(Code::DependencyMissing, message).with_result(json!({"findings": needs.findings})));
+    }
+    Ok(needs)
+}
+
+/// Checks the checkpoint before anything is changed, as far as the parameters ask for it.
+fn check_target(
+    session: &Session,
+    open: &Open,
+    target: &CheckpointRow,
+    parameters: &Restore,
+) -> Result<(Verdict, HashSet<Digest>), Failure> {
+    let checks = parameters.checks();
+    let is_lenient =
+        open.config.recovery_configuration.validation_settings.integrity_checking == IntegrityChecking::Lenient;
+    let on_damage = checks.on_damage.unwrap_or(if is_lenient { OnDamage::Ignore } else { OnDamage::Abort });
+    let is_asked = checks.checksum || checks.structure || checks.semantic || checks.cross_reference;
+    // What is damaged can be left alone only where all of it is known.
+    let needs_all = checks.on_damage == Some(OnDamage::Ignore);
+    if !is_asked && !needs_all {
+        return Ok((Verdict::Skipped, HashSet::new()));
+    }
+    let level = if checks.strict || needs_all { ValidationLevel::Comprehensive } else { ValidationLevel::Standard };
+    let mut report = verify::verify(open, &open.store()?, target, level, session)?;
+    if on_damage == OnDamage::Ignore && level == ValidationLevel::Standard && !report.damages.is_empty() {
+        report = verify::verify(open, &open.store()?, target, ValidationLevel::Comprehensive, session)?;
+    }
+    if !report.damages.is_empty() && on_damage == OnDamage::Repair {
+        verify::repair(open, &report.damages)?;
+        report = verify::verify(open, &open.store()?, target, level, session)?;
+    }
+    if report.is_forged || checks.strict && report.chain == Verdict::Failed {
+        let message = format!("the catalog does not say of checkpoint `{}` what was recorded", target.name);
+        return Err(Failure::new(Code::CheckpointIntegrity, message)
+            .with_hint("run `wfr doctor --rebuild-catalog`: everything is read again from the packs"));
+    }
+    match report.damages.first() {
+        None => Ok((Verdict::Passed, HashSet::new())),
+        // Without its trees nothing is known of a checkpoint; files whose content is damaged can be left alone.
+        Some(_) if on_damage == OnDamage::Ignore && report.damages.iter().all(|one| one.kind != "tree") => {
+            Ok((Verdict::Failed, report.damages.iter().map(|one| one.object).collect()))
+        }
+        Some(first) => {
+            let message = format!("checkpoint `{}` is damaged: {}", target.name, first.message);
+            Err(Failure::new(Code::CheckpointIntegrity, message)
+                .with_option("`wfr emergency-restore` takes the newest checkpoint that is whole"))
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Histories of paths as plans need them: what the ledger has, and what a look at the tree found since.
+//!
+//! Owns how the two are joined. Refuses to judge what should become of an edit.
+
+use std::collections::BTreeMap;
+
+use wfr_catalog::{ChangeSeq, NewPoint, PathChain, PointSeq, SegmentRow};
+use wfr_model::entry::Entry;
+use wfr_model::{Digest, TreePath};
+use wfr_recovery::replay::{Edit, Mark};
+
+use crate::error::Failure;
+use crate::ledger::{self, Veil};
+use crate::open::Open;
+
+/// The number of changes that no ledger has yet.
+pub const UNRECORDED: i64 = i64::MAX;
+
+/// A plan of single paths leads to no tree that is known: its digest is that of its steps, whatever else happens in the
+/// workspace.
+pub const NO_TREE: Digest = Digest([0; 32]);
+
+/// One path's history with what the tree shows beyond it.
+pub struct History {
+    /// The path.
+    pub path: TreePath,
+    /// What happened there.
+    pub chain: PathChain,
+}
+
+/// Chains with what a look found since, sorted by path.
+pub fn histories(
+    open: &Open,
+    veil: &Veil<'_>,
+    mut chains: Vec<PathChain>,
+    unrecorded: Option<&NewPoint>,
+) -> Result<Vec<History>, Failure> {
+    if let Some(point) = unrecorded {
+        let place: BTreeMap<&[u8], usize> =
+            chains.iter().enumerate().map(|(at, chain)| (chain.path.key.as_slice(), at)).collect();
+        let mut news: Vec<(usize, SegmentRow)> = Vec::new();
+        for segment in &point.segments {
+            if let Some(at) = place.get(segment.path.key.as_slice()) {
+                let change = open.catalog.change(&segment.change)?.map_or(ChangeSeq(UNRECORDED), |row| row.seq);
+                let (before, after) = (segment.before.clone(), segment.after.clone());
+                news.push((*at, SegmentRow { point: PointSeq(i64::MAX), change, replayed: false, before, after }));
+            }
+        }
+        news.into_iter().for_each(|(at, row)| chains[at].segments.push(row));
+    }
+    let shown = |chain: PathChain| Ok(History { path: veil.shown(&chain.path)?, chain });
+    let mut histories: Vec<History> = chains.into_iter().map(shown).collect::<Result<_, Failure>>()?;
+    histories.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(histories)
+}
+
+/// All versions of a path, the first one before any segment.
+pub fn versions(veil: &Veil<'_>, chain: &PathChain) -> Result<Vec<Option<Entry>>, Failure> {
+    let first = chain.segments.first().and_then(|segment| segment.before.as_deref());
+    let all = std::iter::once(first).chain(chain.segments.iter().map(|segment| segment.after.as_deref()));
+    all.map(|kept| ledger::entry_of(veil, kept)).collect()
+}
+
+/// A chain to be replayed: its versions, with a mark for each segment.
+pub fn replayable(versions: Vec<Option<Entry>>, marks: Vec<Mark>) -> wfr_recovery::replay::Chain {
+    let mut versions = versions.into_iter();
+    let first = versions.next().flatten();
+    let edits = marks.into_iter().zip(versions).map(|(mark, after)| Edit { mark, after }).collect();
+    wfr_recovery::replay::Chain { first, edits }
+}
+
+/// The mark of an earlier recovery's segment that is, by definition, what was live then.
+pub fn neutral(chain: &PathChain, segment: &SegmentRow) -> Mark {
+    let is_gone = |one: &SegmentRow| {
+        !one.replayed && one.point < segment.point && chain.is_cancelled(one.change, Some(segment.change))
+    };
+    let gone = chain.segments.iter().enumerate().filter(|(_, one)| is_gone(one)).map(|(at, _)| at + 1);
+    Mark::Neutral { gone: Some(gone.collect()) }
+}

@@ -1,0 +1,234 @@
+//! The undo of a recovery that took chosen changes back, or merged a checkpoint in.
+//!
+//! Owns what comes back where somebody has worked since: the path is replayed as if the recovery had never been. Refuses
+//! to merge: that is [`wfr_recovery::replay`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wfr_capture::slice::is_same;
+use wfr_catalog::{ChangeRow, ChangeSeq, NewPoint, PathChain, SegmentRow};
+use wfr_model::entry::Entry;
+use wfr_model::finding::Finding;
+use wfr_model::plan::{Kept, KeptReason, Plan};
+use wfr_model::{ChangeId, TreePath};
+use wfr_recovery::merge::Labels;
+use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
+use wfr_recovery::replay::{Mark, Merged, Outcome, Replayed, replay_from};
+use wfr_store::Objects;
+use wfr_store::tree::Finder;
+
+use super::history::{History, NO_TREE, histories, neutral, replayable, versions};
+use super::standing::Standing;
+use super::telling::{Sides, Teller};
+use crate::error::Failure;
+use crate::ledger::{self, Veil};
+use crate::open::Open;
+
+const SIDES: Sides = Sides {
+    kept: "later work",
+    other: "what would come back",
+    labels: Labels { ours: "with the undo", base: "before", theirs: "later work" },
+};
+
+/// What is done where somebody has worked since.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Later {
+    /// It is merged with what comes back; where that cannot be done, somebody decides.
+    Merge,
+    /// The same, but where it cannot be merged the path stays as it is.
+    MergeOrKeep,
+    /// It goes: the path becomes what it was before the recovery.
+    Overwrite,
+}
+
+/// A plan that takes a recovery back.
+pub struct Lifted {
+    /// The plan.
+    pub plan: Plan,
+    /// Hard links of the tree that it leads to.
+    pub links: LinkGroups,
+    /// Contents that no version has: they must be stored before the plan is applied.
+    pub texts: Vec<Vec<u8>>,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+}
+
+/// Makes the plan. `links` were the hard links before the recovery; `unrecorded` is what a look at the present tree found that the ledger does not have yet.
+pub fn lift(
+    open: &Open,
+    objects: &dyn Objects,
+    goal: &Goal,
+    (undone, links): (&ChangeRow, &LinkGroups),
+    (later, unrecorded): (Later, Option<&NewPoint>),
+) -> Result<Lifted, Failure> {
+    let veil = Veil::of(open)?;
+    let histories = histories(open, &veil, chains(open, undone.seq)?, unrecorded)?;
+    let mut lifter = Lifter {
+        veil,
+        objects,
+        undone: undone.seq,
+        later,
+        now: Finder::new(objects, goal.from),
+        standing: Standing::of(open),
+        teller: Teller::new(open, objects, SIDES, unrecorded),
+        wishes: vec![],
+        restored: BTreeMap::new(),
+        kept: vec![],
+        texts: vec![],
+    };
+    for history in &histories {
+        lifter.consider(history)?;
+    }
+    let joined = lifter.joined(links)?;
+    let (mut plan, links) = plan_joined(objects, goal, &lifter.wishes, &joined)?;
+    plan.to = NO_TREE;
+    plan.kept.extend(lifter.kept);
+    plan.conflicts.splice(0..0, lifter.teller.conflicts);
+    Ok(Lifted { plan, links, texts: lifter.texts, findings: lifter.teller.findings })
+}
+
+/// The chains of all paths that a recovery wrote at or spoke of.
+fn chains(open: &Open, undone: ChangeSeq) -> Result<Vec<PathChain>, Failure> {
+    let mut chains = open.catalog.chains_of(&[undone])?;
+    let mut known: BTreeSet<Vec<u8>> = chains.iter().map(|chain| chain.path.key.clone()).collect();
+    for (path, ..) in open.catalog.cancellations_by(undone)? {
+        if known.insert(path.key.clone()) {
+            chains.extend(open.catalog.chain_at(&path.key)?);
+        }
+    }
+    Ok(chains)
+}
+
+struct Lifter<'l> {
+    veil: Veil<'l>,
+    objects: &'l dyn Objects,
+    undone: ChangeSeq,
+    later: Later,
+    now: Finder<'l>,
+    standing: Standing<'l>,
+    teller: Teller<'l>,
+    wishes: Vec<Wish>,
+    /// Paths that become what they were before the recovery.
+    restored: BTreeMap<TreePath, Entry>,
+    kept: Vec<Kept>,
+    texts: Vec<Vec<u8>>,
+}
+
+impl Lifter<'_> {
+    fn consider(&mut self, history: &History) -> Result<(), Failure> {
+        let History { path, chain } = history;
+        let own = chain.segments.iter().find(|segment| segment.change == self.undone);
+        let present = self.now.lookup(path)?;
+        if let Some(own) = own {
+            let left = ledger::entry_of(&self.veil, own.after.as_deref())?;
+            // A later recovery may have found nothing to do and yet have spoken of changes.
+            let is_last = !chain.words.iter().any(|(_, by, _)| *by > self.undone);
+            if self.later == Later::Overwrite || is_last && is_same(present.as_ref(), left.as_ref()) {
+                let entry = ledger::entry_of(&self.veil, own.before.as_deref())?;
+                self.restored.extend(entry.clone().map(|entry| (path.clone(), entry)));
+                self.wishes.push(Wish { path: path.clone(), entry });
+                return Ok(());
+            }
+        }
+        // Where it only spoke of changes whose end another recovery settles, there is nothing to lift.
+        if own.is_none() && (self.later == Later::Overwrite || !self.moves_any(chain)?) {
+            return Ok(());
+        }
+        let marks = chain.segments.iter().map(|segment| self.mark(chain, segment)).collect::<Result<_, _>>()?;
+        let replayable = replayable(versions(&self.veil, chain)?, marks);
+        let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
+        let entry = match outcome {
+            Outcome::Absent => None,
+            Outcome::Version(number) => replayable.version(number).clone(),
+            Outcome::Merged(Merged { entry, text }) => {
+                self.texts.extend(text);
+                Some(entry)
+            }
+            Outcome::Conflict(_) if self.later == Later::MergeOrKeep => {
+                self.kept.push(Kept { path: path.clone(), reason: KeptReason::Edited });
+                return Ok(());
+            }
+            Outcome::Conflict(conflict) => {
+                let run = chain.segments.iter().enumerate().filter(|(at, _)| conflict.run.contains(&(at + 1)));
+                let mut seqs: BTreeSet<ChangeSeq> = run.map(|(_, segment)| segment.change).collect();
+                seqs.extend(spoken_of(chain, self.undone));
+                seqs.extend(own.filter(|own| !own.replayed).map(|own| own.change));
+                return self.teller.conflict(path, seqs, (&replayable, &conflict));
+            }
+        };
+        self.teller.note(path, &notes);
+        if !is_same(present.as_ref(), entry.as_ref()) {
+            self.wishes.push(Wish { path: path.clone(), entry });
+        }
+        Ok(())
+    }
+
+    /// The groups of names that are one file again: each is as it was before the recovery.
+    fn joined(&mut self, links: &LinkGroups) -> Result<LinkGroups, Failure> {
+        let mut joined = Vec::new();
+        for group in links {
+            let Some(entry) = group.iter().find_map(|path| self.restored.get(path)).cloned() else { continue };
+            let mut are_all = true;
+            for path in group.iter().filter(|path| !self.restored.contains_key(*path)) {
+                let is_wished = self.wishes.iter().any(|wish| wish.path == *path);
+                are_all &= !is_wished && is_same(self.now.lookup(path)?.as_ref(), Some(&entry));
+            }
+            if are_all {
+                joined.push(group.clone());
+            }
+        }
+        Ok(joined)
+    }
+
+    /// Whether a change stands otherwise without the recovery.
+    fn moves_any(&mut self, chain: &PathChain) -> Result<bool, Failure> {
+        for change in spoken_of(chain, self.undone) {
+            let without = self.standing.is_cancelled_without(chain, change, self.undone)?;
+            if without != chain.is_cancelled(change, None) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn mark(&mut self, chain: &PathChain, segment: &SegmentRow) -> Result<Mark, Failure> {
+        if segment.replayed {
+            return Ok(neutral(chain, segment));
+        }
+        let is_gone =
+            segment.change == self.undone || self.standing.is_cancelled_without(chain, segment.change, self.undone)?;
+        Ok(if is_gone { Mark::Removed } else { Mark::Kept })
+    }
+}
+
+/// The changes that a recovery took back or brought back at a path.
+fn spoken_of(chain: &PathChain, by: ChangeSeq) -> BTreeSet<ChangeSeq> {
+    chain.words.iter().filter(|word| word.1 == by).map(|word| word.0).collect()
+}
+
+/// What an undo says of changes: each stands as if the recovery had never been, and what that did by hand is taken back.
+pub fn words(
+    open: &Open,
+    undone: &ChangeRow,
+    untouched: &BTreeSet<TreePath>,
+) -> Result<Vec<(TreePath, ChangeId, bool)>, Failure> {
+    let veil = Veil::of(open)?;
+    let mut standing = Standing::of(open);
+    let mut words = Vec::new();
+    for chain in chains(open, undone.seq)? {
+        let path = veil.shown(&chain.path)?;
+        if untouched.contains(&path) {
+            continue;
+        }
+        for change in spoken_of(&chain, undone.seq) {
+            let Some(row) = open.catalog.change_at(change)? else { continue };
+            let is_cancelled = standing.is_cancelled_without(&chain, change, undone.seq)?;
+            words.push((path.clone(), row.change.change_id, is_cancelled));
+        }
+        let by_hand = |segment: &SegmentRow| segment.change == undone.seq && !segment.replayed;
+        if chain.segments.iter().any(by_hand) {
+            words.push((path, undone.change.change_id.clone(), true));
+        }
+    }
+    Ok(words)
+}

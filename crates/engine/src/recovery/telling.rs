@@ -1,0 +1,153 @@
+//! What a plan says of paths at which work cannot be separated, or should be looked over.
+//!
+//! Owns the words, and whose work is named. Refuses to replay anything: that is [`wfr_recovery::replay`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wfr_catalog::{ChangeRow, ChangeSeq, NewPoint};
+use wfr_model::TreePath;
+use wfr_model::change::{Actor, Change};
+use wfr_model::finding::{Finding, Severity};
+use wfr_model::plan::Conflict as PlanConflict;
+use wfr_recovery::merge::Labels;
+use wfr_recovery::replay::{Chain, Conflict, ConflictKind, Note, from_store};
+use wfr_store::Objects;
+
+use crate::error::Failure;
+use crate::open::Open;
+
+/// What the two sides of a conflict are called.
+#[derive(Clone, Copy, Debug)]
+pub struct Sides {
+    /// The work that stays.
+    pub kept: &'static str,
+    /// The other.
+    pub other: &'static str,
+    /// The same between the marks of a merge.
+    pub labels: Labels<'static>,
+}
+
+/// Gathers what is to be told, and knows the changes that are named.
+pub struct Teller<'o> {
+    open: &'o Open,
+    objects: &'o dyn Objects,
+    sides: Sides,
+    /// Whose the edits are that a look found and the ledger does not have yet.
+    unrecorded: BTreeSet<String>,
+    known: BTreeMap<ChangeSeq, Option<ChangeRow>>,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+    /// What stands in the way.
+    pub conflicts: Vec<PlanConflict>,
+}
+
+impl<'o> Teller<'o> {
+    /// One that has nothing to tell yet. `unrecorded` is what a look found that the ledger does not have yet.
+    pub fn new(open: &'o Open, objects: &'o dyn Objects, sides: Sides, unrecorded: Option<&NewPoint>) -> Self {
+        let changes = unrecorded.map(|point| point.changes.as_slice()).unwrap_or_default();
+        let unrecorded = changes.iter().map(|one| name_of(&one.change)).collect();
+        Self { open, objects, sides, unrecorded, known: BTreeMap::new(), findings: vec![], conflicts: vec![] }
+    }
+
+    /// A change; `None` where the ledger does not have it yet.
+    pub fn row(&mut self, seq: ChangeSeq) -> Result<Option<&ChangeRow>, Failure> {
+        if !self.known.contains_key(&seq) {
+            self.known.insert(seq, self.open.catalog.change_at(seq)?);
+        }
+        Ok(self.known.get(&seq).and_then(Option::as_ref))
+    }
+
+    /// Tells what should be known of a result.
+    pub fn note(&mut self, path: &TreePath, notes: &[Note]) {
+        for note in notes {
+            let (code, message) = match note {
+                Note::KeptDeletion { .. } => {
+                    ("KEPT_DELETION", "it stays deleted: somebody else deleted it since".to_owned())
+                }
+                Note::Incomplete { remaining, missing, count } => {
+                    let shown = remaining.iter().chain(missing).next();
+                    let line = shown
+                        .map(|line| format!(", such as `{}`", String::from_utf8_lossy(&line.text)))
+                        .unwrap_or_default();
+                    ("INCOMPLETE", format!("look it over: {count} lines are not where they should be{line}"))
+                }
+                Note::Unchecked => ("UNCHECKED", "it is too large to be looked over".to_owned()),
+                Note::NoSecondOpinion => ("NO_SECOND_OPINION", "it is too large for a second opinion".to_owned()),
+            };
+            let severity = if code == "INCOMPLETE" { Severity::Warning } else { Severity::Info };
+            self.findings.push(Finding::new(code, severity, format!("`{path}`: {message}"), "look at the plan"));
+        }
+    }
+
+    /// Tells of a conflict, with all whose work is in it.
+    pub fn conflict(
+        &mut self,
+        path: &TreePath,
+        seqs: BTreeSet<ChangeSeq>,
+        (chain, conflict): (&Chain, &Conflict),
+    ) -> Result<(), Failure> {
+        let mut changes = Vec::new();
+        let mut names = BTreeSet::new();
+        for seq in seqs {
+            let row = self.row(seq)?.cloned();
+            match &row {
+                Some(row) => {
+                    changes.push(row.change.change_id.clone());
+                    names.insert(name_of(&row.change));
+                }
+                None => names.extend(self.unrecorded.iter().cloned()),
+            }
+        }
+        let names: Vec<String> = names.into_iter().collect();
+        let marked = conflict.marked(chain, &from_store(self.objects), &self.sides.labels)?;
+        let text = marked.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let why = why(&conflict.kind, &self.sides);
+        let message = if names.is_empty() { why } else { format!("{why} ({})", names.join(", ")) };
+        self.conflicts.push(PlanConflict {
+            path: path.clone(),
+            code: WORK_CONFLICT.to_owned(),
+            message,
+            changes,
+            text,
+        });
+        Ok(())
+    }
+}
+
+/// The code of what cannot be separated.
+pub const WORK_CONFLICT: &str = "WORK_CONFLICT";
+
+/// Who made a change, for people.
+pub fn name_of(change: &Change) -> String {
+    match change.actor {
+        Actor::User => "the user".to_owned(),
+        Actor::Unknown => "somebody unknown".to_owned(),
+        Actor::Recovery => "a recovery".to_owned(),
+        Actor::Shared => {
+            let names: Vec<&str> = change.candidates.iter().map(|one| one.author.name()).collect();
+            names.join(" or ")
+        }
+        Actor::Agent => change.author.name().to_owned(),
+    }
+}
+
+fn why(kind: &ConflictKind, sides: &Sides) -> String {
+    let Sides { kept, other, .. } = sides;
+    match kind {
+        ConflictKind::Lines(hunks) => {
+            let plural = if hunks.len() == 1 { "place" } else { "places" };
+            format!("{kept} and {other} touch in {} {plural}", hunks.len())
+        }
+        ConflictKind::Binary => format!("{kept} and {other} are in one file that is no text"),
+        ConflictKind::TooLarge => "the file is too large to be merged".to_owned(),
+        ConflictKind::TooDifferent => "the versions have too little in common to be merged".to_owned(),
+        ConflictKind::Kind => format!("{kept} left another kind of thing here"),
+        ConflictKind::LinkTarget => format!("{kept} made the link lead elsewhere"),
+        ConflictKind::Mode => format!("{kept} set another mode"),
+        ConflictKind::Owner => format!("{kept} set another owner"),
+        ConflictKind::Xattr(name) => format!("{kept} set the attribute {}", String::from_utf8_lossy(name)),
+        ConflictKind::RemovedCreation => format!("{kept} is in a file that would not be there"),
+        ConflictKind::TwoCreations => format!("{kept} made something where something else would still be"),
+        ConflictKind::SecondOpinion => "two ways to merge it give different results".to_owned(),
+    }
+}
