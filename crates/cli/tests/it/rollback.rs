@@ -407,3 +407,46 @@ fn chosen_parts_of_a_checkpoint_come_back_alone() {
     let nothing = r#"{"components":["file_system"],"exclude_components":["file_system"],"yes":true}"#;
     world.refused(&["partial-restore", "wf", "then", nothing], 2, "WRONG_ARGUMENTS");
 }
+
+#[test]
+fn who_read_what_goes_is_named_and_may_go_too() {
+    let world = World::with_lines();
+    world.ok(&[
+        "initialize",
+        "wf",
+        r#"{"phases": [{"phase_id": 1, "tasks": [{"task_id": "early"}, {"task_id": "a"}, {"task_id": "b"}]}]}"#,
+    ]);
+    let work = |agent: &str, reads: &[&str], file: &str| {
+        let token = world.begin(agent, &[]);
+        world.put(file, agent);
+        let mut words = vec!["change", "end", &token];
+        words.extend(reads);
+        world.ok(&words);
+        world.ok(&["update-state", "wf", &format!(r#"{{"tasks": {{"{agent}": {{"status": "completed"}}}}}}"#)]);
+    };
+    work("early", &["--reads", "work/of_a", "work/f.txt"], "work/of_early");
+    work("a", &[], "work/of_a");
+    work("b", &["--reads", "work/of_a", "work/f.txt"], "work/of_b");
+    world.checkpoint("after");
+    let radius = |world: &World| {
+        let plan = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+        let lines = plan.result("plan")["blast_radius"].as_array().unwrap().clone();
+        lines.into_iter().map(|line| line.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let told = radius(&world);
+    assert_eq!(told.len(), 1, "who read before it was written did not read it: {told:?}");
+    assert!(told[0].starts_with('b') && told[0].contains(" read work/of_a since"), "{told:?}");
+    world.refused(&["rollback", "wf", "--agent", "a", "--dependents", "stop", "--yes"], 5, "OTHERS_ACTIVE");
+    // The readers are sealed with checkpoints.
+    std::fs::remove_file(world.vault().join("catalog.db")).unwrap();
+    world.call(&["doctor", "--rebuild-catalog"]);
+    assert_eq!(radius(&world), told);
+    world.ok(&["rollback", "wf", "--agent", "a", "--dependents", "cascade", "--yes"]);
+    assert!(!world.has("work/of_a") && !world.has("work/of_b") && world.has("work/of_early"));
+    let state = world.ok(&["get-state", "wf"]);
+    let counts = &state.result("workflow_state");
+    assert_eq!((&counts["completed_tasks"], &counts["pending_tasks"]), (&1.into(), &2.into()), "{counts}");
+    world.ok(&["undo", "--yes"]);
+    assert!(world.has("work/of_a") && world.has("work/of_b"));
+    world.refused(&["change", "begin", "--agent", "a", "--reads", "x"], 2, "WRONG_ARGUMENTS");
+}

@@ -114,6 +114,7 @@ pub(super) fn selection(
         spared: BTreeSet::new(),
         dependents: parameters.dependents,
         tasks: if resets { tasks.into_iter().collect() } else { vec![] },
+        resets,
     })
 }
 

@@ -126,9 +126,7 @@ impl Order {
             tasks: selection.tasks.clone(),
             ..verdicts::Taken::default()
         };
-        if let Some(keys) = self.parameters.as_object_mut() {
-            keys.insert(verdicts::TAKEN.to_owned(), serde_json::json!(taken));
-        }
+        self.parameters = verdicts::with_taken(&self.parameters, &taken);
     }
 
     /// What it does, for people.

@@ -18,7 +18,7 @@ use wfr_store::scan::Dry;
 use wfr_store::tree::Finder;
 use wfr_store::{Objects, ReadError, Store, tree};
 
-use super::aim::Aim;
+use super::aim::{Aim, Purpose};
 use super::joining;
 use super::lifting::{self, Later};
 use super::verdicts::{self, Taken};
@@ -249,6 +249,11 @@ fn make_selective(
             let mut planned = whole((chosen.plan, chosen.links));
             planned.findings.extend(chosen.findings);
             (planned.blast_radius, planned.texts) = (chosen.blast_radius, chosen.texts);
+            // Later work that goes with it may be of further tasks.
+            let parameters = verdicts::with_taken(&order.parameters, &chosen.taken);
+            let purpose = Purpose { parameters: &parameters, ..order.purpose() };
+            planned.aim = Aim::of(open, objects, &order.target, &purpose)?;
+            planned.state = planned.aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
             planned.taken = Some(chosen.taken);
             Ok(planned)
         }

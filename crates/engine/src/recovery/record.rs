@@ -99,10 +99,10 @@ pub(super) fn begin(
 }
 
 fn record(session: &Session, order: &Order, safety: &CheckpointRow, planned: &Planned) -> RecoveryRecord {
-    let mut parameters = order.parameters.clone();
-    if let (Some(taken), Some(parameters)) = (&planned.taken, parameters.as_object_mut()) {
-        parameters.insert(verdicts::TAKEN.to_owned(), json!(taken));
-    }
+    let parameters = match &planned.taken {
+        Some(taken) => verdicts::with_taken(&order.parameters, taken),
+        None => order.parameters.clone(),
+    };
     // What begins at the present aims at nothing else.
     let target = if planned.taken.is_some() { safety } else { &order.target };
     RecoveryRecord {

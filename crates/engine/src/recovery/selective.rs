@@ -10,7 +10,7 @@ use wfr_model::change::Actor;
 use wfr_model::entry::{Content, Entry, Meta, Node};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::Plan;
-use wfr_model::{ChangeId, TaskId, TreePath};
+use wfr_model::{ChangeId, TaskId, TreePath, WorkflowId};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
 use wfr_recovery::replay::{Chain, Conflict, Mark, Merged, Outcome, Replayed, replay_from};
@@ -42,6 +42,8 @@ pub struct Selection {
     pub dependents: Dependents,
     /// Tasks that are to be done anew.
     pub tasks: Vec<TaskId>,
+    /// Whether those of later work that goes, too, are as well.
+    pub resets: bool,
 }
 
 /// What somebody decided of paths at which work may not be separable.
@@ -87,8 +89,12 @@ pub fn choose(
     let mut selected: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
     let mut histories = histories_of(open, &veil, &selected, unrecorded)?;
     if selection.dependents == Dependents::Cascade {
-        while let Some(more) = later(&histories, &selected, selection).first().copied() {
-            selected.insert(more);
+        loop {
+            let (writers, readers) = dependents(&histories, &selected, selection);
+            if writers.is_empty() && readers.is_empty() {
+                break;
+            }
+            selected.extend(writers.into_keys().chain(readers.into_keys()));
             histories = histories_of(open, &veil, &selected, unrecorded)?;
         }
     }
@@ -102,14 +108,14 @@ pub fn choose(
     let (mut plan, links) = plan_wishes(objects, goal, &chooser.wishes)?;
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;
-    let (changes, spared) = (chooser.ids(open)?, chooser.spared()?);
+    let (changes, spared, tasks) = (chooser.ids(open)?, chooser.spared()?, chooser.tasks(&goal.workflow)?);
     plan.conflicts = chooser.teller.conflicts;
     plan.conflicts.extend(guarded);
     let mut taken = Taken {
         changes,
         left: chooser.left,
         decided: chooser.decided,
-        tasks: selection.tasks.clone(),
+        tasks,
         after: selection.after.map(|point| point.0),
         files: selection.files.clone(),
         spared,
@@ -158,24 +164,38 @@ fn is_spared(path: &TreePath, segment: &SegmentRow, selection: &Selection) -> bo
     !selection.spared.is_empty() && selection.spared.contains(&(segment.change, path.clone()))
 }
 
-/// Live changes that wrote where, and after, something that goes was written; recoveries and what was taken back left out.
-fn later(histories: &[History], selected: &BTreeSet<ChangeSeq>, selection: &Selection) -> Vec<ChangeSeq> {
-    let mut found = BTreeSet::new();
+/// Changes by the paths at which they depend on others.
+type ByChange<'h> = BTreeMap<ChangeSeq, BTreeSet<&'h TreePath>>;
+
+/// Live changes that wrote where, and after, something that goes was written, and changes that read there; recoveries and
+/// what was taken back left out.
+fn dependents<'h>(
+    histories: &'h [History],
+    selected: &BTreeSet<ChangeSeq>,
+    selection: &Selection,
+) -> (ByChange<'h>, ByChange<'h>) {
+    let (mut writers, mut readers) = (ByChange::new(), ByChange::new());
     for history in histories.iter().filter(|history| history.path.is_meant_by(&selection.files)) {
-        let (path, segments) = (&history.path, &history.chain.segments);
-        let Some(first) = segments.iter().position(|segment| goes(path, segment, selected, selection)) else {
-            continue;
-        };
+        let (path, chain) = (&history.path, &history.chain);
+        let is_live = |change: ChangeSeq| !chain.is_cancelled(change, None);
+        let first = |one: &SegmentRow| goes(path, one, selected, selection) && is_live(one.change);
+        let Some(first) = chain.segments.iter().position(first) else { continue };
         let stays = |segment: &&SegmentRow| {
             !segment.replayed
                 && !goes(path, segment, selected, selection)
                 && !is_spared(path, segment, selection)
-                && !history.chain.is_cancelled(segment.change, None)
+                && is_live(segment.change)
                 && segment.change.0 < UNRECORDED
         };
-        found.extend(segments[first..].iter().filter(stays).map(|segment| segment.change));
+        for segment in chain.segments[first..].iter().filter(stays) {
+            writers.entry(segment.change).or_default().insert(path);
+        }
+        let from = chain.segments[first].point;
+        for (change, _) in chain.reads.iter().filter(|(change, by)| *by >= from && !selected.contains(change)) {
+            readers.entry(*change).or_default().insert(path);
+        }
     }
-    found.into_iter().collect()
+    (writers, readers)
 }
 
 /// A file with a new content and the metadata of another one.
@@ -326,23 +346,31 @@ impl<'c> Chooser<'c> {
         self.teller.conflict(path, seqs, (replayable, conflict))
     }
 
+    /// Tasks that are to be done anew, those of work that goes with the selection among them.
+    fn tasks(&mut self, workflow: &WorkflowId) -> Result<Vec<TaskId>, Failure> {
+        let mut tasks: BTreeSet<TaskId> = self.selection.tasks.iter().cloned().collect();
+        let named: BTreeSet<ChangeSeq> = self.selection.changes.iter().map(|row| row.seq).collect();
+        for seq in self.selected.difference(&named).filter(|_| self.selection.resets) {
+            let author = self.teller.row(*seq)?.map(|row| row.change.author.clone()).unwrap_or_default();
+            tasks.extend(author.task_id.filter(|_| author.workflow_id.as_ref() == Some(workflow)));
+        }
+        Ok(tasks.into_iter().collect())
+    }
+
     /// Says whose later work stands on what goes, and what may belong to the selection and is not in it.
     fn name_dependents(&mut self, histories: &[History]) -> Result<(), Failure> {
-        let mut paths: BTreeMap<ChangeSeq, BTreeSet<&TreePath>> = BTreeMap::new();
-        for history in histories {
-            for seq in later(std::slice::from_ref(history), self.selected, self.selection) {
-                paths.entry(seq).or_default().insert(&history.path);
+        let (writers, readers) = dependents(histories, self.selected, self.selection);
+        for (verb, dependents) in [("wrote in", writers), ("read", readers)] {
+            for (seq, paths) in dependents {
+                let Some(row) = self.teller.row(seq)? else { continue };
+                let (name, id) = (name_of(&row.change), row.change.change_id.clone());
+                let first = paths.first().map(ToString::to_string).unwrap_or_default();
+                let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
+                self.blast_radius.push(format!("{name} {verb} {first}{more} since ({id}); it stays"));
             }
         }
-        for (seq, paths) in paths {
-            let Some(row) = self.teller.row(seq)? else { continue };
-            let (name, id) = (name_of(&row.change), row.change.change_id.clone());
-            let first = paths.first().map(ToString::to_string).unwrap_or_default();
-            let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
-            self.blast_radius.push(format!("{name} wrote in {first}{more} since ({id}); it stays"));
-        }
         if self.selection.dependents == Dependents::Stop && !self.blast_radius.is_empty() {
-            let message = format!("others have worked on the same files since: {}", self.blast_radius[0]);
+            let message = format!("others have built on the same files since: {}", self.blast_radius[0]);
             return Err(Failure::new(Code::OthersActive, message)
                 .with_hint("`--dependents keep` keeps their work, `--dependents cascade` takes it back, too"));
         }

@@ -43,6 +43,15 @@ pub fn taken(parameters: &Value) -> Option<Taken> {
     serde_json::from_value(parameters.get(TAKEN)?.clone()).ok()
 }
 
+/// Parameters with what a rollback takes back.
+pub fn with_taken(parameters: &Value, taken: &Taken) -> Value {
+    let mut parameters = parameters.clone();
+    if let Some(keys) = parameters.as_object_mut() {
+        keys.insert(TAKEN.to_owned(), serde_json::json!(taken));
+    }
+    parameters
+}
+
 /// Whether a recovery with these parameters went from the present, path by path, and not to a tree.
 fn went_by_path(parameters: &Value) -> bool {
     taken(parameters).is_some() || joining::is_merge(parameters)
