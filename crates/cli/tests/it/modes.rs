@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::catch::{catch, caught, kill};
 use crate::work::{numbered, paths};
 use crate::world::{Ended, World};
 
@@ -213,6 +214,7 @@ fn a_merge_brings_the_checkpoint_back_and_loses_nothing_of_the_present() {
         assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (11, "by a"), (20, "by me")]));
         assert!(world.has("work/of_a.txt") && world.has("work/mine.txt"));
         assert_eq!(["t1", "t2"].map(|task| world.status(task)), ["completed", "completed"]);
+        world.ok(&["validate-state", "wf"]);
         let again = world.restored("then", "merge", &["--yes"]);
         assert!(again.result("changed").as_array().unwrap().is_empty(), "there is nothing left to do");
         // What is edited behind it is merged with its undo.
@@ -287,7 +289,9 @@ fn what_cannot_be_merged_is_shown_and_decided() {
             (&["--resolve", &resolve], "by hand\n"),
         ];
         for (way, wanted) in ways {
-            world.restored("then", "merge", &[&["--yes"], way].concat());
+            let done = world.restored("then", "merge", &[&["--yes"], way].concat());
+            let is_named = done.result("findings").to_string().contains("LEFT_AS_IT_IS");
+            assert_eq!(is_named, way == ["--partial"], "{done:?}");
             assert_eq!((world.text("work/f.txt").as_str(), world.has("work/of_a.txt")), (wanted, true), "{way:?}");
             world.ok(&["undo", "--yes"]);
             world.is_as(&full);
@@ -324,4 +328,42 @@ fn a_merge_that_fails_its_check_is_put_back() {
         assert!(!is_idle || mode == "selective");
         world.is_as(&full);
     }
+}
+
+#[test]
+fn a_killed_merge_is_completed_with_its_state_and_can_be_undone() {
+    const FILES: usize = 200;
+    let name = |number: usize| format!("work/many/{number}");
+    let all = |world: &World, text: &str| (0..FILES).for_each(|number| world.put(&name(number), text));
+    let (world, before, child) = caught(|| {
+        let world = World::with_lines();
+        all(&world, "old");
+        world.tell("TASK_STARTED", "t1");
+        world.checkpoint("start");
+        all(&world, "new");
+        world.put("work/f.txt", &numbered(&[(3, "by a")]));
+        world.tell("TASK_COMPLETED", "t1");
+        world.checkpoint("then");
+        by_restore(&world);
+        world.put("work/f.txt", &numbered(&[(20, "by me")]));
+        let before = world.timeless();
+        let call = ["restore", "wf", "then", "--restoration-mode", "merge", "--yes"];
+        let is_under_way = || (0..FILES).filter(|number| world.text(&name(*number)) == "new").count() > FILES / 4;
+        let child = catch(&world, &call, &[&world.root().join("work/many")], is_under_way)?;
+        let is_over = (0..FILES).all(|number| world.text(&name(number)) == "new");
+        if is_over {
+            kill(child);
+            return None;
+        }
+        Some((world, before, child))
+    });
+    kill(child);
+    let resumed = world.ok(&["resume"]);
+    assert_eq!(resumed.result("resumed")[0]["recovery_status"], "done", "{resumed:?}");
+    assert!((0..FILES).all(|number| world.text(&name(number)) == "new"));
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (20, "by me")]));
+    assert_eq!(world.status("t1"), "completed");
+    world.ok(&["undo", "--yes"]);
+    world.is_as(&before);
+    assert_eq!(world.status("t1"), "active");
 }

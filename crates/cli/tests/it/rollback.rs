@@ -141,7 +141,11 @@ fn what_cannot_be_separated_is_shown_and_decided() {
     assert!(conflict["text"].as_str().unwrap().contains("<<<<<<<"), "{conflict}");
     let checkpoints = world.names().len();
     assert_eq!(checkpoints, 1, "a refused one leaves no safety checkpoint");
-    world.ok(&["rollback", "wf", "--agent", "a", "--yes", "--partial"]);
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--yes", "--partial"]);
+    assert!(
+        done.result("findings")[0]["message"].as_str().unwrap().contains("`work/f.txt` stays as it is"),
+        "{done:?}"
+    );
     assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a and b")]));
     assert!(!world.has("work/clean.txt"));
     world.ok(&["undo", "--yes"]);

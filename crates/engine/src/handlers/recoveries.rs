@@ -52,9 +52,12 @@ pub(super) fn run(
     let Some(ended) = recovery::recover(session, open, order, asked.consent)? else {
         let mut result = Recovered { recovery_successful: true, ..empty(&order.target, begun, checked) };
         result.validation_results.dependency_validation = order.needs.verdict;
-        let done = match order.selection {
-            Some(_) => "nothing is to be done: all of it is taken back already, or was undone by others",
-            None => "nothing is to be done: all is as the checkpoint has it",
+        let done = match (&order.selection, &order.joining) {
+            (Some(_), _) => "nothing is to be done: all of it is taken back already, or was undone by others",
+            (None, Some(_)) => {
+                "nothing is to be done: all that the checkpoint has is here, or was changed on top of it"
+            }
+            (None, None) => "nothing is to be done: all is as the checkpoint has it",
         };
         return Ok(Success::new(result).about(&order.workflow).with_next_step(done));
     };

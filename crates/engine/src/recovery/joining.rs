@@ -20,7 +20,7 @@ use wfr_store::{Objects, content, tree};
 use super::ancestry::{Ancestry, Common};
 use super::history::NO_TREE;
 use super::selective::{Decisions, with_text};
-use super::telling::{Sides, Teller, WORK_CONFLICT};
+use super::telling::{Sides, Teller, leave};
 use super::tree_of;
 use crate::error::Failure;
 use crate::open::Open;
@@ -28,7 +28,7 @@ use crate::params::ConflictResolution;
 
 const SIDES: Sides = Sides {
     kept: "present work",
-    other: "the checkpoint's",
+    other: "the checkpoint's work",
     labels: Labels { ours: "the checkpoint", base: "their common version", theirs: "the present" },
 };
 
@@ -92,11 +92,12 @@ pub fn join(
     plan.to = NO_TREE;
     plan.kept.extend(joiner.kept);
     let mut conflicts = joiner.teller.conflicts;
+    let mut findings = joiner.teller.findings;
     if joining.decisions.partial {
-        conflicts.retain(|conflict| conflict.code != WORK_CONFLICT);
+        findings.extend(leave(&mut conflicts));
     }
     plan.conflicts.splice(0..0, conflicts);
-    Ok(Joined { plan, links, texts: joiner.texts, findings: joiner.teller.findings })
+    Ok(Joined { plan, links, texts: joiner.texts, findings })
 }
 
 struct Joiner<'j> {

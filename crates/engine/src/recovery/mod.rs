@@ -218,7 +218,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     })?;
     let mut ended = run(session, open, &store, order, &planned, (&safety, begun), deadline)?;
     ended.findings.extend(finished.findings);
-    ended.findings.splice(0..0, order.needs.findings.iter().cloned());
+    ended.findings.splice(0..0, planned.findings);
     Ok(Some(ended))
 }
 

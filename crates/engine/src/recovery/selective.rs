@@ -9,7 +9,7 @@ use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewPoint, PathChain, Point
 use wfr_model::change::Actor;
 use wfr_model::entry::{Content, Entry, Meta, Node};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::plan::Plan;
+use wfr_model::plan::{Conflict as PlanConflict, Plan};
 use wfr_model::{ChangeId, TaskId, TreePath, WorkflowId};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
@@ -18,7 +18,7 @@ use wfr_store::Objects;
 use wfr_store::object::hash;
 
 use super::history::{History, NO_TREE, UNRECORDED, histories, neutral, replayable, versions};
-use super::telling::{Sides, Teller, WORK_CONFLICT, name_of};
+use super::telling::{Sides, Teller, WORK_CONFLICT, leave, name_of};
 use super::verdicts::Taken;
 use crate::error::{Code, Failure};
 use crate::ledger::Veil;
@@ -120,25 +120,14 @@ pub fn choose(
         files: selection.files.clone(),
         spared,
     };
+    let mut findings = chooser.teller.findings;
     if selection.decisions.partial {
-        leave_conflicts(&mut plan, &mut taken);
+        // What is not clean stays as it is, and what was taken back there stays, too.
+        let is_left = |conflict: &&PlanConflict| conflict.code == WORK_CONFLICT;
+        taken.left.extend(plan.conflicts.iter().filter(is_left).map(|conflict| conflict.path.clone()));
+        findings.extend(leave(&mut plan.conflicts));
     }
-    Ok(Chosen {
-        plan,
-        links,
-        texts: chooser.texts,
-        taken,
-        blast_radius: chooser.blast_radius,
-        findings: chooser.teller.findings,
-    })
-}
-
-/// With what is clean done, what is not stays as it is, and what was taken back there stays, too.
-fn leave_conflicts(plan: &mut Plan, taken: &mut Taken) {
-    let (guarded, left): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut plan.conflicts).into_iter().partition(|one| one.code != WORK_CONFLICT);
-    plan.conflicts = guarded;
-    taken.left.extend(left.into_iter().map(|conflict| conflict.path));
+    Ok(Chosen { plan, links, texts: chooser.texts, taken, blast_radius: chooser.blast_radius, findings })
 }
 
 /// The histories of all paths that the changes touched.

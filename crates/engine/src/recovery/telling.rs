@@ -117,6 +117,18 @@ impl<'o> Teller<'o> {
 /// The code of what cannot be separated.
 pub const WORK_CONFLICT: &str = "WORK_CONFLICT";
 
+/// Takes out what cannot be separated, where the rest is done all the same: each such path stays as it is, and is named.
+pub fn leave(conflicts: &mut Vec<PlanConflict>) -> Vec<Finding> {
+    let (left, others): (Vec<_>, Vec<_>) =
+        std::mem::take(conflicts).into_iter().partition(|one| one.code == WORK_CONFLICT);
+    *conflicts = others;
+    let named = |one: PlanConflict| {
+        let message = format!("`{}` stays as it is: {}", one.path, one.message);
+        Finding::new("LEFT_AS_IT_IS", Severity::Warning, message, "decide it: `--ours`, `--theirs` or `--resolve`")
+    };
+    left.into_iter().map(named).collect()
+}
+
 /// Who made a change, for people.
 pub fn name_of(change: &Change) -> String {
     match change.actor {

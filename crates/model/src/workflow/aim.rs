@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::parts::{Head, Task};
+use super::parts::{Head, Phase, Task};
 use super::status::{AgentStatus, PhaseStatus, TaskStatus};
 use super::whole::same_but_for_counts;
 use super::{Agent, Whole};
@@ -46,7 +46,7 @@ impl Whole {
     }
 
     /// The present state, joined with that of a checkpoint: parts that only the checkpoint has come back, and what was
-    /// completed there is completed. All else stays as it is.
+    /// completed there is completed; a phase only where nothing in it is left to be done. All else stays as it is.
     pub fn joined_with(&self, present: &Self) -> Self {
         let mut aim = present.clone();
         for (id, task) in &self.tasks {
@@ -55,10 +55,17 @@ impl Whole {
                 aim.tasks.insert(id.clone(), task.clone());
             }
         }
-        let is_done = |status: PhaseStatus| matches!(status, PhaseStatus::Completed | PhaseStatus::Skipped);
         for (id, phase) in &self.phases {
-            if aim.phases.get(id).is_none_or(|now| is_done(phase.status) && !is_done(now.status)) {
+            let is_ahead = |now: &Phase| phase.status == PhaseStatus::Completed && now.status != PhaseStatus::Skipped;
+            if aim.phases.get(id).is_none_or(is_ahead) {
                 aim.phases.insert(id.clone(), phase.clone());
+            }
+        }
+        for (id, phase) in &mut aim.phases {
+            let is_open = |task: &Task| matches!(task.status, TaskStatus::Pending | TaskStatus::Active);
+            let has_open = aim.tasks.values().any(|task| task.phase_id.as_ref() == Some(id) && is_open(task));
+            if phase.status == PhaseStatus::Completed && has_open {
+                (phase.status, phase.completed_at) = (PhaseStatus::InProgress, None);
             }
         }
         for (id, agent) in &self.agents {
@@ -168,4 +175,42 @@ fn head(before: &Head, restored: &Head, present: &Head) -> Head {
         }
     }
     serde_json::from_value(Value::Object(now)).unwrap_or_else(|_| present.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state of tasks in phase 1, each by its name and status, with how the phase stands.
+    fn state(phase: PhaseStatus, tasks: &[(&str, TaskStatus)]) -> Whole {
+        let mut whole = Whole::new("wf".parse().expect("a valid id"));
+        let id: crate::PhaseId = "1".parse().expect("a valid id");
+        whole.phases.insert(id.clone(), Phase { status: phase, ..Phase::new(id.clone()) });
+        for (name, status) in tasks {
+            let task = Task::new(name.parse().expect("a valid id"));
+            whole.tasks.insert(task.task_id.clone(), Task { status: *status, phase_id: Some(id.clone()), ..task });
+        }
+        whole
+    }
+
+    fn shown(whole: &Whole) -> (PhaseStatus, Vec<(&str, TaskStatus)>) {
+        let phase = whole.phases.values().next().expect("there is one").status;
+        (phase, whole.tasks.values().map(|task| (task.task_id.as_str(), task.status)).collect())
+    }
+
+    #[test]
+    fn what_either_has_completed_is_completed() {
+        use TaskStatus::{Active, Completed, Pending};
+        let then = state(PhaseStatus::Completed, &[("a", Completed), ("b", Completed), ("gone", Completed)]);
+        let now = state(PhaseStatus::InProgress, &[("a", Pending), ("b", Completed)]);
+        let all = vec![("a", Completed), ("b", Completed), ("gone", Completed)];
+        assert_eq!(shown(&then.joined_with(&now)), (PhaseStatus::Completed, all));
+        let now = state(PhaseStatus::InProgress, &[("a", Active), ("new", Active)]);
+        let all = vec![("a", Completed), ("b", Completed), ("gone", Completed), ("new", Active)];
+        assert_eq!(shown(&then.joined_with(&now)), (PhaseStatus::InProgress, all), "something is left to be done");
+        let then = state(PhaseStatus::InProgress, &[("a", Active), ("back", Pending)]);
+        let now = state(PhaseStatus::Completed, &[("a", Completed)]);
+        let all = vec![("a", Completed), ("back", Pending)];
+        assert_eq!(shown(&then.joined_with(&now)), (PhaseStatus::InProgress, all));
+    }
 }
