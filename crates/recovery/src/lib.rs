@@ -26,3 +26,4 @@ pub mod replay;
 mod room;
 mod stage;
 mod step;
+mod times;

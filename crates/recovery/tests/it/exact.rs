@@ -118,3 +118,22 @@ fn a_checkout_that_fails_leaves_the_directory_empty() {
     assert!(matches!(checkout(&ground, &store, &state, "kept"), Err(CheckoutError::NotEmpty(_))));
     assert_eq!(std::fs::read(kept.join("mine")).unwrap(), b"1");
 }
+
+#[test]
+fn one_that_never_began_leaves_the_workspaces_own_time() {
+    let ground = Ground::new(TestTree::new());
+    ground.tree.dir("d");
+    ground.tree.write("d/a", b"one");
+    let to = ground.capture();
+    ground.tree.write("d/a", b"two");
+    ground.tree.set_mtime("", 1_000_000_000, 7);
+    let from = ground.capture();
+    let store = ground.store();
+    let environment = ground.environment(&store, &|_, _| {});
+    let committed = ground.prepare(&environment, &ground.plan(&from, &to), &to).unwrap();
+    // As where its process died just before the record was written.
+    wfr_recovery::apply::forget(environment.journal, committed.recovery()).unwrap();
+    drop(committed);
+    wfr_recovery::leftovers::clean(ground.tree.path(), &|_| false).unwrap();
+    assert_eq!(ground.root(), from.root);
+}
