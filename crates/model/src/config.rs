@@ -137,7 +137,9 @@ pub struct RecoveryConfiguration {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointPolicy {
-    /// Time between automatic checkpoints of a workflow that runs; none are taken where it is 0 or `permanent`.
+    /// Time between automatic checkpoints of a workflow that runs, one minute (`1m`) or more; none are taken where it is 0
+    /// or `permanent`.
+    #[serde(deserialize_with = "a_minute_or_never")]
     pub automatic_checkpoint_interval: Span,
     /// Whether a phase's end takes one.
     pub phase_completion_checkpoints: bool,
@@ -151,6 +153,21 @@ pub struct CheckpointPolicy {
     /// Whether objects are compressed.
     pub compression_enabled: bool,
 }
+
+/// Checkpoints by time are tried once a minute at most: a shorter interval would promise what is not kept.
+fn a_minute_or_never<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    if span.duration().is_some_and(|length| !length.is_zero() && length < INTERVAL_MIN) {
+        return Err(serde::de::Error::custom(format!(
+            "an automatic checkpoint is taken once a minute at most, so an interval of {span} cannot be kept: use 1m or \
+             more, or 0s for none"
+        )));
+    }
+    Ok(span)
+}
+
+/// The least time between automatic checkpoints.
+pub const INTERVAL_MIN: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Keeping nothing is an oversight more often than a wish, and what it costs does not come back.
 fn longer_than_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
