@@ -118,7 +118,7 @@ pub fn bring_in(open: &Open, reading: Reading, source: &str, now: Timestamp, dry
         for ended in open.catalog.append_events(&batch, now)? {
             match ended {
                 Appended::New { .. } => brought.appended += 1,
-                Appended::Known => brought.known += 1,
+                Appended::Known { .. } => brought.known += 1,
             }
         }
     }

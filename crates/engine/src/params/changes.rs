@@ -92,7 +92,7 @@ pub struct Log {
     pub actor: OneOrMany<Actor>,
     /// At this path or below it only.
     pub path: Option<TreePath>,
-    /// Ended since then, or open.
+    /// Ended since then, or open: a time, or how long ago, such as `5m`.
     pub since: Option<Timestamp>,
     /// Whether what was done is shown as differences.
     pub patch: bool,
@@ -219,7 +219,7 @@ pub struct Rollback {
     pub change: OneOrMany<ChangeId>,
     /// At these paths and below them only.
     pub file: OneOrMany<TreePath>,
-    /// Ended since then.
+    /// Ended since then: a time, or how long ago, such as `5m`.
     pub since: Option<Timestamp>,
     /// What becomes of later work of others on the same paths.
     pub dependents: Dependents,

@@ -409,7 +409,7 @@ impl Undo {
 pub struct Recoveries {
     /// Of this workflow only.
     pub workflow_id: Option<WorkflowId>,
-    /// Begun at this time or later.
+    /// Begun at this time or later, such as 2025-01-15T11:30:00Z, or `5m` for five minutes ago.
     pub since: Option<Timestamp>,
     /// At most so many; 100 where it is not given.
     pub limit: Option<NonZeroU32>,
