@@ -193,6 +193,9 @@ impl From<InitError> for Failure {
             }
             InitError::NotADirectory(_) => Self::of(Code::FileNotFound, &error).with_hint("make the directory first"),
             InitError::Refused(..) => Self::of(Code::UnsuitablePlace, &error),
+            InitError::Away { .. } => Self::of(Code::StoreNotFound, &error).with_hint(
+                "mount its disk or put its directory back, and all is there again; `wfr init --new-store` makes a new, empty one",
+            ),
             InitError::Already(..) => Self::of(Code::AlreadyProtected, &error),
             InitError::Taken { .. } => Self::of(Code::AlreadyProtected, &error).with_hint(
                 "leave `--store` out, or name a directory that is not there yet: it gets a store of its own",

@@ -145,7 +145,7 @@ codes! {
     /// No protected directory here or above.
     WorkspaceNotFound = "WORKSPACE_NOT_FOUND", NotFound, Low, "run `wfr init` there first, or name it with `--workspace DIR`";
     /// No store where it should be.
-    StoreNotFound = "STORE_NOT_FOUND", NotFound, High, "name the store with `--store DIR`, or run `wfr init` for a new one";
+    StoreNotFound = "STORE_NOT_FOUND", NotFound, High, "mount its disk or put its directory back, or name where it is with `--store DIR`; `wfr init --new-store` makes a new, empty one";
     /// No such workflow.
     WorkflowNotFound = "WORKFLOW_NOT_FOUND", NotFound, Low, "run `wfr list-checkpoints` to see which workflows have checkpoints";
     /// No such checkpoint.

@@ -212,6 +212,7 @@ fn run<P: Perform>(session: &mut Session, parameters: Value) -> Result<Outcome, 
     if ended.is_ok() && P::EFFECT != Effect::Reads && P::NAME != "doctor" {
         session.refill();
     }
+    session.adopt();
     Ok(ended?.erase())
 }
 

@@ -439,3 +439,39 @@ fn a_plain_user_gets_files_back_that_nobody_may_read() {
     assert_eq!(world.tree.at("shut").metadata().unwrap().permissions().mode() & 0o777, 0);
     assert_eq!(world.tree.at("write-only").metadata().unwrap().permissions().mode() & 0o777, 0o200);
 }
+
+/// Gives a whole tree to a user who is not root.
+fn give_all_away(path: &Path) {
+    assert!(std::process::Command::new("chown").args(["-R", "12345:23456"]).arg(path).status().unwrap().success());
+}
+
+/// Whatever is root's below a directory.
+fn of_root(path: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let found = std::process::Command::new("find").arg(path).args(["-user", "root"]).output().unwrap();
+    String::from_utf8(found.stdout).unwrap().lines().map(Into::into).collect()
+}
+
+#[test]
+fn what_root_leaves_in_somebody_elses_store_becomes_theirs() {
+    if !rustix::process::geteuid().is_root() {
+        return wfr_testkit::skip("only root leaves files that others cannot read");
+    }
+    let world = World::new();
+    give_all_away(world.data.path());
+    give_all_away(world.root());
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    world.ok(&["doctor"]);
+    assert_eq!(of_root(&world.vault()), Vec::<std::path::PathBuf>::new());
+    assert_eq!(of_root(&world.root().join(".claude/recovery")), Vec::<std::path::PathBuf>::new());
+    // A second name may stand anywhere: such a file stays whose it is.
+    let secret = world.data.path().join("secret");
+    std::fs::write(&secret, b"of root").unwrap();
+    std::fs::hard_link(&secret, world.vault().join("link")).unwrap();
+    std::os::unix::fs::symlink(&secret, world.vault().join("symbolic")).unwrap();
+    world.checkpoint("next");
+    let left: Vec<String> =
+        of_root(&world.vault()).iter().map(|path| path.file_name().unwrap().to_string_lossy().into()).collect();
+    assert_eq!(left.iter().filter(|name| *name != "symbolic").collect::<Vec<_>>(), ["link"]);
+}
