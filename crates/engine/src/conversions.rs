@@ -133,6 +133,12 @@ impl From<ReadError> for Failure {
     }
 }
 
+/// The same with the file that needs it.
+fn of_path(path: &wfr_model::TreePath, error: ReadError) -> Failure {
+    let failure = Failure::from(error);
+    Failure { message: format!("`{path}` cannot be brought back: {}", failure.message), ..failure }
+}
+
 impl From<WriteError> for Failure {
     fn from(error: WriteError) -> Self {
         match &error {
@@ -265,6 +271,7 @@ impl From<PrepareError> for Failure {
     fn from(error: PrepareError) -> Self {
         match error {
             PrepareError::Read(error) => error.into(),
+            PrepareError::ReadOf { path, source } => of_path(&path, source),
             PrepareError::Conflicts(_) => Self::of(Code::Conflicts, &error),
             PrepareError::Denied { .. } => Self::of(Code::PermissionDenied, &error)
                 .with_hint("run it as the owner of the files, or restore beside with `--to DIR`"),
@@ -283,6 +290,7 @@ impl From<CheckoutError> for Failure {
     fn from(error: CheckoutError) -> Self {
         match error {
             CheckoutError::Read(error) => error.into(),
+            CheckoutError::ReadOf { path, source } => of_path(&path, source),
             CheckoutError::NotEmpty(_) => Self::of(Code::TargetNotEmpty, &error),
             CheckoutError::Interrupted => Self::of(Code::Interrupted, &error),
             CheckoutError::Io { ref source, .. } => io(&error, source),

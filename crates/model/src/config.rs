@@ -98,7 +98,8 @@ impl Dependencies {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capture {
-    /// Names of entries that are skipped wherever they stand.
+    /// Names of entries that are skipped wherever they stand: neither paths nor patterns.
+    #[serde(deserialize_with = "names")]
     pub exclude: Vec<String>,
     /// Whether directories with a CACHEDIR.TAG are skipped.
     pub skip_cachedir_tag: bool,
@@ -152,6 +153,23 @@ pub struct CheckpointPolicy {
     pub retention_period: Span,
     /// Whether objects are compressed.
     pub compression_enabled: bool,
+}
+
+/// What no entry is called would skip nothing, and nobody would notice.
+fn names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let is_none = |name: &&String| matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\0']);
+    match names.iter().find(is_none) {
+        None => Ok(names),
+        Some(name) => {
+            let last = name.rsplit('/').find(|part| !matches!(*part, "" | "." | ".."));
+            let instead =
+                last.map_or_else(String::new, |last| format!(": write `{last}`, which is skipped wherever it stands"));
+            Err(serde::de::Error::custom(format!(
+                "no entry is called `{name}`, since names are meant and no paths{instead}"
+            )))
+        }
+    }
 }
 
 /// Checkpoints by time are tried once a minute at most: a shorter interval would promise what is not kept.

@@ -141,6 +141,14 @@ pub enum PrepareError {
     /// The store could not be read, or is damaged.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// What a file needs of the store could not be read, or is damaged.
+    #[error("`{path}` cannot be brought back: {source}")]
+    ReadOf {
+        /// Which file.
+        path: TreePath,
+        /// Why not.
+        source: ReadError,
+    },
     /// A file could not be staged.
     #[error("cannot stage {name}")]
     Stage {

@@ -110,7 +110,8 @@ fn a_checkout_that_fails_leaves_the_directory_empty() {
     let store = ground.store();
     let missing = wfr_store::object::hash(b"this one is missing");
     let failed = checkout(&ground, &Damaged(&store, missing), &state, "out");
-    assert!(matches!(failed, Err(CheckoutError::Read(ReadError::Missing(id))) if id == missing));
+    assert!(matches!(failed, Err(CheckoutError::ReadOf { ref path, source: ReadError::Missing(id) })
+        if id == missing && path.to_string() == "zz/last"));
     assert_eq!(std::fs::read_dir(ground.beside().join("out")).unwrap().count(), 0);
     let kept = ground.beside().join("kept");
     std::fs::create_dir_all(&kept).unwrap();
