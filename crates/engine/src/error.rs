@@ -224,6 +224,8 @@ codes! {
     QuotaExceeded = "QUOTA_EXCEEDED", Io, Medium, "run `wfr cleanup-checkpoints`, or raise `capture.quota_bytes`";
     /// A file that would change cannot be read, so it cannot be saved first.
     NotSaved = "NOT_SAVED", Io, High, "make it readable, stop whoever keeps writing it, or restore beside with `--to DIR`";
+    /// What was on a file system of its own would be restored into the bare directory.
+    MountMissing = "MOUNT_MISSING", Conflict, High, "mount it first; `--allow-unmounted` restores into the bare directory, `--to DIR` elsewhere";
     /// No permission.
     PermissionDenied = "PERMISSION_DENIED", Io, Medium, "run it as the owner of the files, or mend their permissions";
     /// The file system cannot do what a safe restore needs.

@@ -2,7 +2,6 @@
 //!
 //! Owns the order of a recovery and what a failure leads to. Refuses to plan and to record: the caller does.
 
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use wfr_store::{Objects, ReadError, disk};
 
 use crate::leftovers;
 use crate::mounts::{Mounts, Staging};
+pub use crate::outcome::{Check, GaveUp, Outcome};
 use crate::plan::LinkGroups;
 pub use crate::redo::RedoError;
 use crate::redo::{self, Head, Note, Redo, RedoStep};
@@ -56,27 +56,6 @@ impl Environment<'_> {
             Some(GaveUp::Interrupted) => Err(PrepareError::Interrupted),
             Some(_) => Err(PrepareError::TimedOut),
             None => Ok(()),
-        }
-    }
-}
-
-/// Why a recovery was taken back.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum GaveUp {
-    /// The caller asked for it.
-    Interrupted,
-    /// Its time was over.
-    TimedOut,
-    /// A step could not be done: where, and what the system said.
-    Failed(String),
-}
-
-impl fmt::Display for GaveUp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Interrupted => f.write_str("interrupted"),
-            Self::TimedOut => f.write_str("the time limit was reached"),
-            Self::Failed(why) => f.write_str(why),
         }
     }
 }
@@ -181,22 +160,6 @@ pub struct Committed {
     pub(crate) redo: Redo,
     journal: PathBuf,
 }
-
-/// How a recovery ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Outcome {
-    /// Done, partial, or taken back.
-    pub status: RecoveryStatus,
-    /// Step by step.
-    pub report: ApplyReport,
-    /// Why it was taken back, where it was.
-    pub reason: Option<GaveUp>,
-    /// Whether its check failed. The tree is as the plan has it all the same.
-    pub check_failed: bool,
-}
-
-/// What decides whether a recovery may stand, given the paths that it changed.
-pub type Check<'c> = &'c dyn Fn(&[TreePath]) -> bool;
 
 /// Stages a plan's files and writes the redo record. Until this returns, no user's file is touched.
 pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> Result<Committed, PrepareError> {

@@ -18,6 +18,7 @@ pub mod leftovers;
 pub mod merge;
 mod metadata;
 mod mounts;
+mod outcome;
 mod permissions;
 pub mod plan;
 pub mod probe;

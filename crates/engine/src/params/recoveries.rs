@@ -174,6 +174,8 @@ pub struct Restore {
     pub yes: bool,
     /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
     pub allow_config: bool,
+    /// Whether what was on a file system of its own may go into the bare directory where that is not mounted now.
+    pub allow_unmounted: bool,
     /// Writes the checkpoint's tree into this empty directory instead.
     pub to: Option<HostPath>,
     /// Whether modification times are those of the checkpoint; else changed files get the present.

@@ -23,9 +23,10 @@ use wfr_catalog::{CheckpointRow, Hold, NewOperation};
 use wfr_model::change::Segment;
 use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger};
 use wfr_model::finding::Finding;
+use wfr_model::plan::Plan;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, RecoveryId, TreePath, WorkflowId};
-use wfr_recovery::apply::{self, Environment, GaveUp, OnFailure, Options, Outcome};
+use wfr_recovery::apply::{self, Committed, Environment, GaveUp, OnFailure, Options, Outcome};
 use wfr_recovery::checkout::{Checkout, Written};
 use wfr_store::Store;
 
@@ -169,7 +170,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     })?;
     let mut ended = run(session, open, &store, order, &planned, (&safety, begun), deadline)?;
     ended.findings.extend(finished.findings);
-    ended.findings.splice(0..0, order.needs.findings.iter().cloned());
+    ended.findings.splice(0..0, planned.findings.iter().cloned());
     Ok(Some(ended))
 }
 
@@ -285,19 +286,7 @@ fn run(
             return Err(error.into());
         }
     };
-    let seen = RefCell::new(None);
-    let judge = |functional: &FunctionalCheck, changed: &[TreePath]| {
-        let looked = check::look((open, &session.abort), plan, (functional, deadline), changed);
-        let passed = matches!(looked, Ok(Seen { end: CheckEnd::Passed, .. }));
-        *seen.borrow_mut() = Some(looked);
-        passed
-    };
-    let outcome = or_with_reserve(open, || {
-        Ok(match &order.functional_check {
-            Some(functional) => committed.run_checked(&environment, Some(&|changed| judge(functional, changed)))?,
-            None => committed.run(&environment)?,
-        })
-    })?;
+    let (outcome, seen) = run_checked(session, open, (order, plan), &committed, &environment)?;
     let effects = committed.effects(&outcome.report);
     let ending = ending(&outcome, planned.aim.as_ref(), effects);
     or_with_reserve(open, || record::end(session, open, (&record, &announced), &ending))?;
@@ -305,7 +294,7 @@ fn run(
     let _ = committed.finish(open.root(), outcome.status);
     let length = u64::try_from(session.now().0.saturating_sub(record.started_at.0)).unwrap_or(0);
     let Outcome { status, report, reason, .. } = outcome;
-    let seen = seen.into_inner().transpose()?;
+    let seen = seen.transpose()?;
     let checked = seen.as_ref().map_or(Duration::ZERO, |seen| seen.took);
     let functional = seen.as_ref().map(|seen| seen.end);
     let edited = match seen {
@@ -326,6 +315,32 @@ fn run(
         preempted,
         findings: announced.ended(),
     })
+}
+
+type Looked = Option<Result<Seen, Failure>>;
+
+/// Does all steps, and makes the functional check where one is asked for, before anything goes that the way back needs.
+fn run_checked(
+    session: &Session,
+    open: &Open,
+    (order, plan): (&Order, &Plan),
+    committed: &Committed,
+    environment: &Environment<'_>,
+) -> Result<(Outcome, Looked), Failure> {
+    let seen = RefCell::new(None);
+    let judge = |functional: &FunctionalCheck, changed: &[TreePath]| {
+        let looked = check::look((open, &session.abort), plan, (functional, environment.deadline), changed);
+        let passed = matches!(looked, Ok(Seen { end: CheckEnd::Passed, .. }));
+        *seen.borrow_mut() = Some(looked);
+        passed
+    };
+    let outcome = or_with_reserve(open, || {
+        Ok(match &order.functional_check {
+            Some(functional) => committed.run_checked(environment, Some(&|changed| judge(functional, changed)))?,
+            None => committed.run(environment)?,
+        })
+    })?;
+    Ok((outcome, seen.into_inner()))
 }
 
 /// How a plan is applied.
