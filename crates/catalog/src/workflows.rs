@@ -39,6 +39,25 @@ impl Catalog {
         Ok(statement.query_row([workflow.as_str()], |_| Ok(())).optional()?.is_some())
     }
 
+    /// Whether something is there of a workflow, registered or not: events, a state, checkpoints, recoveries.
+    pub fn has_traces(&self, workflow: &WorkflowId) -> Result<bool, CatalogError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM events WHERE workflow_id = ?1)
+                     OR EXISTS (SELECT 1 FROM states WHERE workflow_id = ?1)
+                     OR EXISTS (SELECT 1 FROM checkpoints WHERE workflow_id = ?1)
+                     OR EXISTS (SELECT 1 FROM recoveries WHERE workflow_id = ?1)";
+        Ok(self.connection.prepare_cached(sql)?.query_row([workflow.as_str()], |row| row.get(0))?)
+    }
+
+    /// Workflows of which something is there and that are not registered, by name.
+    pub fn unregistered_workflows(&self) -> Result<Vec<WorkflowId>, CatalogError> {
+        let sql = "SELECT workflow_id FROM events WHERE workflow_id IS NOT NULL UNION SELECT workflow_id FROM states
+                   UNION SELECT workflow_id FROM checkpoints UNION SELECT workflow_id FROM recoveries
+                   EXCEPT SELECT workflow_id FROM workflows ORDER BY 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| columns::id(row, 0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// All workflows, oldest first.
     pub fn workflows(&self) -> Result<Vec<WorkflowRow>, CatalogError> {
         let sql = "SELECT workflow_id, registered_at,

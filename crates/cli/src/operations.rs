@@ -33,7 +33,8 @@ pub fn find(name: &str) -> Option<&'static Operation> {
 }
 
 fn read<P: serde::de::DeserializeOwned>(parameters: Value) -> Result<P, Failure> {
-    serde_json::from_value(parameters).map_err(|error| Failure::new(Code::InvalidParameter, error.to_string()))
+    serde_json::from_value(parameters)
+        .map_err(|error| Failure::new(Code::InvalidParameter, operation::plain::plain(&error.to_string())))
 }
 
 fn schemas_of(operation: &Operation) -> OperationSchemas {

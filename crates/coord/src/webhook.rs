@@ -54,7 +54,7 @@ impl Webhook {
             let value = secret(file).map_err(|error| Refusal(format!("{}: {error}", file.display())))?;
             request = request.header("Authorization", value);
         }
-        let answer = request.send(cloudevent::of(item, &self.source)).map_err(|error| Refusal(error.to_string()))?;
+        let answer = request.send(cloudevent::of(item, &self.source)).map_err(|error| unanswered(&error))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -66,6 +66,18 @@ impl Webhook {
         let said = said.trim();
         Err(Refusal(if said.is_empty() { format!("answered {status}") } else { format!("answered {status}: {said}") }))
     }
+}
+
+/// Why there is no answer, and what to look at.
+fn unanswered(error: &ureq::Error) -> Refusal {
+    let look = match error {
+        ureq::Error::HostNotFound => "its host's name is not known: check `url`",
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => "the address cannot be used: check `url`",
+        ureq::Error::Timeout(_) => "it took too long: `timeout` says how long is waited",
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => "the connection cannot be trusted: check its certificate",
+        _ => "check that it listens at `url`",
+    };
+    Refusal(format!("the webhook did not answer ({error}); {look}"))
 }
 
 /// The first line of a file that holds a secret; it is read each time, so that it can be changed.

@@ -146,11 +146,13 @@ impl Announced {
     /// The messages of its end: how, why where it was not well, and what came of it.
     pub fn closing(&self, status: RecoveryStatus, why: Option<&str>, summary: &Map<String, Value>) -> Vec<NewMessage> {
         let shared = &self.shared;
-        let word = if status == RecoveryStatus::Done { "completed" } else { "failed" };
+        // One whose check failed is whole, and about to be taken back.
+        let is_well = status == RecoveryStatus::Done && why.is_none();
+        let word = if is_well { "completed" } else { "failed" };
         let told = is_told(&shared.record).then(|| {
             let mut told = shared.standing();
             told.insert("summary".to_owned(), Value::Object(summary.clone()));
-            if status != RecoveryStatus::Done {
+            if !is_well {
                 let why = why.map_or_else(|| format!("it is {}", status.as_str().replace('_', " ")), str::to_owned);
                 told.extend(shared.trouble(&why));
             }

@@ -133,6 +133,12 @@ impl From<ReadError> for Failure {
     }
 }
 
+/// The same with the file that needs it.
+fn of_path(path: &wfr_model::TreePath, error: ReadError) -> Failure {
+    let failure = Failure::from(error);
+    Failure { message: format!("`{path}` cannot be brought back: {}", failure.message), ..failure }
+}
+
 impl From<WriteError> for Failure {
     fn from(error: WriteError) -> Self {
         match &error {
@@ -193,6 +199,9 @@ impl From<InitError> for Failure {
             }
             InitError::NotADirectory(_) => Self::of(Code::FileNotFound, &error).with_hint("make the directory first"),
             InitError::Refused(..) => Self::of(Code::UnsuitablePlace, &error),
+            InitError::Away { .. } => Self::of(Code::StoreNotFound, &error).with_hint(
+                "mount its disk or put its directory back, and all is there again; `wfr init --new-store` makes a new, empty one",
+            ),
             InitError::Already(..) => Self::of(Code::AlreadyProtected, &error),
             InitError::Taken { .. } => Self::of(Code::AlreadyProtected, &error).with_hint(
                 "leave `--store` out, or name a directory that is not there yet: it gets a store of its own",
@@ -262,6 +271,7 @@ impl From<PrepareError> for Failure {
     fn from(error: PrepareError) -> Self {
         match error {
             PrepareError::Read(error) => error.into(),
+            PrepareError::ReadOf { path, source } => of_path(&path, source),
             PrepareError::Conflicts(_) => Self::of(Code::Conflicts, &error),
             PrepareError::Denied { .. } => Self::of(Code::PermissionDenied, &error)
                 .with_hint("run it as the owner of the files, or restore beside with `--to DIR`"),
@@ -280,6 +290,7 @@ impl From<CheckoutError> for Failure {
     fn from(error: CheckoutError) -> Self {
         match error {
             CheckoutError::Read(error) => error.into(),
+            CheckoutError::ReadOf { path, source } => of_path(&path, source),
             CheckoutError::NotEmpty(_) => Self::of(Code::TargetNotEmpty, &error),
             CheckoutError::Interrupted => Self::of(Code::Interrupted, &error),
             CheckoutError::Io { ref source, .. } => io(&error, source),

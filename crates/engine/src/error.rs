@@ -145,7 +145,7 @@ codes! {
     /// No protected directory here or above.
     WorkspaceNotFound = "WORKSPACE_NOT_FOUND", NotFound, Low, "run `wfr init` there first, or name it with `--workspace DIR`";
     /// No store where it should be.
-    StoreNotFound = "STORE_NOT_FOUND", NotFound, High, "name the store with `--store DIR`, or run `wfr init` for a new one";
+    StoreNotFound = "STORE_NOT_FOUND", NotFound, High, "mount its disk or put its directory back, or name where it is with `--store DIR`; `wfr init --new-store` makes a new, empty one";
     /// No such workflow.
     WorkflowNotFound = "WORKFLOW_NOT_FOUND", NotFound, Low, "run `wfr list-checkpoints` to see which workflows have checkpoints";
     /// No such checkpoint.
@@ -224,6 +224,8 @@ codes! {
     QuotaExceeded = "QUOTA_EXCEEDED", Io, Medium, "run `wfr cleanup-checkpoints`, or raise `capture.quota_bytes`";
     /// A file that would change cannot be read, so it cannot be saved first.
     NotSaved = "NOT_SAVED", Io, High, "make it readable, stop whoever keeps writing it, or restore beside with `--to DIR`";
+    /// What was on a file system of its own would be restored into the bare directory.
+    MountMissing = "MOUNT_MISSING", Conflict, High, "mount it first; `--allow-unmounted` restores into the bare directory, `--to DIR` elsewhere";
     /// No permission.
     PermissionDenied = "PERMISSION_DENIED", Io, Medium, "run it as the owner of the files, or mend their permissions";
     /// The workspace cannot be watched.

@@ -14,7 +14,7 @@ use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
 use crate::keyring::{self, KeyError, Keyring, NewKey};
 use crate::mint;
 use crate::view;
-use crate::workspace::{self, Directories, Place};
+use crate::workspace::{self, Directories, LocateError, Place};
 
 /// Why a directory could not be put under protection.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,14 @@ pub enum InitError {
     /// It is protected already, by another store or another kind of store.
     #[error("{0} is protected already, with the store at {1}")]
     Already(PathBuf, PathBuf),
+    /// Its store is not where it was.
+    #[error("{root} has its store at {store}, and there is none now")]
+    Away {
+        /// The directory.
+        root: PathBuf,
+        /// Where its store was.
+        store: PathBuf,
+    },
     /// The store that was named is another workspace's.
     #[error("the store at {store} serves the workspace {owner}: a store serves one workspace")]
     Taken {
@@ -104,12 +112,13 @@ impl Encryption<'_> {
     }
 }
 
-/// Puts `root` under protection; does nothing where it is already, but mends what is missing.
+/// Puts `root` under protection; does nothing where it is already, but mends what is missing. One whose store is away gets a
+/// new one only where that is wanted: it may come back, with everything in it.
 pub fn init(
     directories: &Directories,
     root: &Path,
     encryption: &Encryption<'_>,
-    now: Timestamp,
+    (now, new_store): (Timestamp, bool),
 ) -> Result<Initialised, InitError> {
     let root = workspace::absolute(&directories.current, root);
     check_root(&root, directories)?;
@@ -117,7 +126,16 @@ pub fn init(
     view::load_config(&root)?;
     let vault_dir = choose_vault(directories, &root)?;
     let place = Place { root: root.clone(), vault: vault_dir };
-    let known = if view::exists(&root) { view::store(&root)? } else { None };
+    let known = workspace::known_vault(&root, directories.data.as_deref()).map_err(|error| match error {
+        LocateError::Config(error) => InitError::Config(error),
+        _ => InitError::NotADirectory(root.clone()),
+    })?;
+    let is_away = |store: &PathBuf| matches!(Vault::open(store), Err(VaultError::Absent(_)));
+    let known = match known {
+        Some(store) if is_away(&store) && !new_store => return Err(InitError::Away { root, store }),
+        known => known.filter(|store| !is_away(store)),
+    };
+    let known = known.filter(|_| view::exists(&root));
     if let Some(other) = known.filter(|store| *store != place.vault) {
         if directories.store.is_some() {
             return Err(InitError::Already(root, other));

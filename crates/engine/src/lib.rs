@@ -3,6 +3,7 @@
 //! Owns what an operation is, and the order in which the layers below are called. Refuses to know the terminal, the
 //! environment and the clock: the edge passes them in.
 
+pub mod adopt;
 pub mod announce;
 pub mod checkpoint;
 pub mod cleanup;

@@ -6,7 +6,7 @@
 mod definitions;
 pub mod json;
 pub mod keys;
-pub mod plain;
+pub use wfr_model::plain;
 mod schema;
 pub mod words;
 
@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use wfr_model::Span;
 
 use crate::error::{Code, Failure};
 use crate::params::WatchTree;
@@ -166,6 +167,7 @@ impl Operation {
         words: &[OsString],
         parameters: Map<String, Value>,
     ) -> Result<Map<String, Value>, Failure> {
+        let parameters = with_moments(session, parameters);
         (self.check)(&parameters)?;
         let parameters = words::bind(self, words, parameters, session)?;
         (self.check)(&parameters)?;
@@ -178,10 +180,31 @@ impl Operation {
     }
 }
 
+/// Keys whose values may say how long ago something was: `5m` is five minutes before now.
+const MOMENTS: [&str; 2] = ["since", "until"];
+
+/// Parameters with lengths of time as the moments that they mean.
+fn with_moments(session: &Session, mut parameters: Map<String, Value>) -> Map<String, Value> {
+    for key in MOMENTS {
+        let length = |text: &str| text.parse::<Span>().ok()?.duration();
+        if let Some(length) = parameters.get(key).and_then(Value::as_str).and_then(length) {
+            parameters.insert(key.to_owned(), session.now().before(length).to_string().into());
+        }
+    }
+    parameters
+}
+
+fn moments(session: &Session, parameters: Value) -> Value {
+    match parameters {
+        Value::Object(parameters) => Value::Object(with_moments(session, parameters)),
+        other => other,
+    }
+}
+
 /// Reads the parameters, does it, and forgets the result's type.
 fn run<P: Perform>(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
-    let refuse = |error: serde_json::Error| Failure::new(Code::InvalidParameter, error.to_string());
-    let parameters: P = serde_json::from_value(parameters).map_err(refuse)?;
+    let refuse = |error: serde_json::Error| Failure::new(Code::InvalidParameter, plain::plain(&error.to_string()));
+    let parameters: P = serde_json::from_value(moments(session, parameters)).map_err(refuse)?;
     let needs_configuration = !goes_on_without_configuration(P::NAME, P::EFFECT);
     let outer = std::mem::replace(&mut session.needs_configuration, needs_configuration);
     let ended = parameters.perform(session);
@@ -190,6 +213,7 @@ fn run<P: Perform>(session: &mut Session, parameters: Value) -> Result<Outcome, 
     if ended.is_ok() && P::EFFECT != Effect::Reads && P::NAME != "doctor" {
         session.refill();
     }
+    session.adopt();
     Ok(ended?.erase())
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use wfr_catalog::{CatalogError, ListQuery, PartKind};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
+use wfr_model::config::INTERVAL_MIN;
 use wfr_model::coverage::{Skip, SkipReason};
 use wfr_model::workflow::{Phase, PhaseStatus, State, WorkflowStatus};
 use wfr_model::{Event, EventType, PhaseId, Timestamp, WorkflowId};
@@ -33,7 +34,7 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 const FAILURES_APART: Duration = Duration::from_secs(60);
 
 /// An interval's checkpoint that cannot be taken is not tried again before.
-const TRIES_APART: Duration = Duration::from_secs(60);
+const TRIES_APART: Duration = INTERVAL_MIN;
 
 /// Events of more workflows than this at once are history, of which the tree shows nothing.
 const WORKFLOWS_MAX: usize = 16;
@@ -106,6 +107,8 @@ impl Wishes {
                 left -= 1;
                 let mut request = Request::new(workflow.clone(), CheckpointType::Emergency, &session.actor);
                 request.trigger = Some(Trigger::FailurePrevention);
+                // It tells where the workflow was; without that it is a checkpoint all the same.
+                request.phase = current_phase(open, &workflow).unwrap_or_default();
                 answers.push(answer(session, open, request));
             }
             if is_overdue(open, &workflow, session.now()).unwrap_or(false) {
@@ -205,7 +208,9 @@ pub fn take_overdue(session: &Session, open: &Open) -> Result<Vec<PolicyCheckpoi
         if is_overdue(open, &row.workflow_id, now)? {
             // Only keeps tries apart: where it cannot be written, the next command tries again.
             let _ = fs::write(tried(&open.place), now.0.to_string());
-            let request = Request::new(row.workflow_id, CheckpointType::Incremental, &session.actor);
+            let phase = current_phase(open, &row.workflow_id)?;
+            let request =
+                Request { phase, ..Request::new(row.workflow_id, CheckpointType::Incremental, &session.actor) };
             answers.push(taken(&request, take(session, open, &request, None)));
         }
     }

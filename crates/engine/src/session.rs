@@ -179,6 +179,13 @@ impl Session {
         }
     }
 
+    /// Gives what root has made in somebody else's store and view to their owner.
+    pub fn adopt(&self) {
+        if let Ok(place) = workspace::locate(&self.directories) {
+            crate::adopt::adopt(&place);
+        }
+    }
+
     /// Makes the reserve again where it was given up and there is room for it now.
     pub fn refill(&self) {
         if let Ok(place) = workspace::locate(&self.directories) {

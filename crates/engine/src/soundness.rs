@@ -103,7 +103,8 @@ pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth)
     };
     let (log, back) = if folds { whole_log(open, session, workflow)? } else { (None, vec![]) };
     let mut sight = Sight { kept, log, back, findings: Vec::new() };
-    let mut findings = of_rows(&sight);
+    let mut findings: Vec<StateFinding> = registration(open, workflow)?.into_iter().collect();
+    findings.extend(of_rows(&sight));
     findings.extend(of_log(&sight));
     if depth == Depth::Comprehensive {
         let problems = open.catalog.integrity_check(IntegrityLevel::Full)?;
@@ -116,6 +117,16 @@ pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth)
     }
     sight.findings = findings;
     Ok(sight)
+}
+
+/// What is wrong where a workflow is not among those that are registered.
+pub fn registration(open: &Open, workflow: &WorkflowId) -> Result<Option<StateFinding>, Failure> {
+    if open.catalog.has_workflow(workflow)? {
+        return Ok(None);
+    }
+    let message = "it is not among the workflows that are known, and what is kept of it is there".to_owned();
+    let repair = Repair::safe(Mend::Register);
+    Ok(Some(found("WORKFLOW_UNREGISTERED", "workflow", Severity::Error, message, repair)))
 }
 
 /// Folds the log, with the events that can come back to it, and these.
@@ -243,7 +254,7 @@ pub fn places(difference: &Map<String, Value>) -> Vec<String> {
 }
 
 /// What mends a state: a plan.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Mending {
     /// Events that come back to the log; then the state is folded again.
     pub back: Vec<RecoveredEvent>,

@@ -39,6 +39,20 @@ pub fn packed(open: &Open, store: &Store) -> Result<Vec<Manifest>, CatalogError>
     Ok(found.into_iter().filter(|manifest| !known.contains(&manifest.checkpoint_id)).collect())
 }
 
+/// How many packs have bytes that no commit covers, and how many bytes. Those that are being written now count, too.
+pub fn tails(open: &Open) -> Result<(u64, u64), CatalogError> {
+    let (mut count, mut bytes) = (0, 0);
+    for entry in std::fs::read_dir(open.vault.packs()).into_iter().flatten().flatten() {
+        let Some(pack) = entry.file_name().to_str().and_then(pack::id_of) else { continue };
+        // First the length, then the catalog: what is committed meanwhile is none.
+        let Ok(length) = entry.metadata().map(|meta| meta.len()) else { continue };
+        let beyond = length.saturating_sub(open.catalog.pack_committed(&pack)?.unwrap_or(0));
+        count += u64::from(beyond > 0);
+        bytes += beyond;
+    }
+    Ok((count, bytes))
+}
+
 fn uncommitted(open: &Open, store: &Store, extent: &Extent) -> Option<Vec<Manifest>> {
     let file = File::open(pack::path(&open.vault.packs(), &extent.pack)).ok()?;
     let length = file.metadata().ok()?.len();

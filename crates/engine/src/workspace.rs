@@ -152,7 +152,7 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
 }
 
 /// The vault that a directory's view or a signpost names; `None` where the directory is not known.
-fn known_vault(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>, LocateError> {
+pub fn known_vault(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>, LocateError> {
     let named = if view::exists(root) { view::store(root) } else { Ok(None) };
     match named {
         Ok(None) => Ok(signposted(root, data)),

@@ -242,6 +242,9 @@ pub struct FileSystemState {
     /// The git repositories in it, whose `.git` is not captured: where each stood.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repositories: Vec<Repository>,
+    /// Directories in it at which other file systems were mounted, sorted; earlier versions did not note them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<TreePath>,
 }
 
 /// Where a git repository stood.

@@ -98,7 +98,8 @@ impl Dependencies {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capture {
-    /// Names of entries that are skipped wherever they stand.
+    /// Names of entries that are skipped wherever they stand: neither paths nor patterns.
+    #[serde(deserialize_with = "names")]
     pub exclude: Vec<String>,
     /// Whether directories with a CACHEDIR.TAG are skipped.
     pub skip_cachedir_tag: bool,
@@ -137,7 +138,9 @@ pub struct RecoveryConfiguration {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointPolicy {
-    /// Time between automatic checkpoints of a workflow that runs; none are taken where it is 0 or `permanent`.
+    /// Time between automatic checkpoints of a workflow that runs, one minute (`1m`) or more; none are taken where it is 0
+    /// or `permanent`.
+    #[serde(deserialize_with = "a_minute_or_never")]
     pub automatic_checkpoint_interval: Span,
     /// Whether a phase's end takes one.
     pub phase_completion_checkpoints: bool,
@@ -151,6 +154,38 @@ pub struct CheckpointPolicy {
     /// Whether objects are compressed.
     pub compression_enabled: bool,
 }
+
+/// What no entry is called would skip nothing, and nobody would notice.
+fn names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let is_none = |name: &&String| matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\0']);
+    match names.iter().find(is_none) {
+        None => Ok(names),
+        Some(name) => {
+            let last = name.rsplit('/').find(|part| !matches!(*part, "" | "." | ".."));
+            let instead =
+                last.map_or_else(String::new, |last| format!(": write `{last}`, which is skipped wherever it stands"));
+            Err(serde::de::Error::custom(format!(
+                "no entry is called `{name}`, since names are meant and no paths{instead}"
+            )))
+        }
+    }
+}
+
+/// Checkpoints by time are tried once a minute at most: a shorter interval would promise what is not kept.
+fn a_minute_or_never<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    if span.duration().is_some_and(|length| !length.is_zero() && length < INTERVAL_MIN) {
+        return Err(serde::de::Error::custom(format!(
+            "an automatic checkpoint is taken once a minute at most, so an interval of {span} cannot be kept: use 1m or \
+             more, or 0s for none"
+        )));
+    }
+    Ok(span)
+}
+
+/// The least time between automatic checkpoints.
+pub const INTERVAL_MIN: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Keeping nothing is an oversight more often than a wish, and what it costs does not come back.
 fn longer_than_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {

@@ -17,6 +17,7 @@ pub mod json;
 pub mod message;
 pub mod path;
 pub mod phase;
+pub mod plain;
 pub mod plan;
 pub mod recovery;
 pub mod retention;

@@ -53,17 +53,35 @@ impl fmt::Display for Timestamp {
 
 /// A text that is not a moment in RFC 3339.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not a time: RFC 3339 is expected, such as 2025-01-15T11:30:00Z")]
-pub struct ParseTimestampError(String);
+pub enum ParseTimestampError {
+    /// It has another form.
+    #[error("`{0}` is not a time: RFC 3339 is expected, such as 2025-01-15T11:30:00Z")]
+    Form(String),
+    /// It is a time that does not fit into the nanoseconds that are kept.
+    #[error("`{0}` is beyond the times that can be kept, which are those from 1677-09-22 to 2262-04-11")]
+    Beyond(String),
+}
 
 impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || ParseTimestampError(text.to_owned());
-        let moment: jiff::Timestamp = text.parse().map_err(|_| refuse())?;
-        i64::try_from(moment.as_nanosecond()).map(Self).map_err(|_| refuse())
+        let beyond = || ParseTimestampError::Beyond(text.to_owned());
+        let moment: jiff::Timestamp = text.parse().map_err(|_| match has_long_year(text) {
+            true => beyond(),
+            false => ParseTimestampError::Form(text.to_owned()),
+        })?;
+        i64::try_from(moment.as_nanosecond()).map(Self).map_err(|_| beyond())
     }
+}
+
+/// Whether a text begins like a date, with a year of more than four digits.
+fn has_long_year(text: &str) -> bool {
+    let text = text.trim_start_matches(['+', '-']);
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let is_date =
+        text[digits..].strip_prefix('-').is_some_and(|rest| rest.starts_with(|one: char| one.is_ascii_digit()));
+    digits > 4 && is_date
 }
 
 impl Serialize for Timestamp {

@@ -2,8 +2,6 @@
 //!
 //! Owns the order of a recovery and what a failure leads to. Refuses to plan and to record: the caller does.
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -18,12 +16,13 @@ use wfr_store::{Objects, ReadError, disk};
 
 use crate::leftovers;
 use crate::mounts::{Mounts, Staging};
+pub use crate::outcome::{Check, GaveUp, Outcome};
 use crate::plan::LinkGroups;
 pub use crate::redo::RedoError;
-use crate::redo::{self, Head, Redo, RedoStep};
+use crate::redo::{self, Head, Note, Redo, RedoStep};
 use crate::stage::{self, Manner};
 use crate::step::{self, Ended, Ground};
-use crate::{beneath, displaced, metadata, permissions, probe, room};
+use crate::{beneath, displaced, metadata, permissions, probe, room, times};
 
 /// What a recovery works with.
 pub struct Environment<'e> {
@@ -61,27 +60,6 @@ impl Environment<'_> {
     }
 }
 
-/// Why a recovery was taken back.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum GaveUp {
-    /// The caller asked for it.
-    Interrupted,
-    /// Its time was over.
-    TimedOut,
-    /// A step could not be done: where, and what the system said.
-    Failed(String),
-}
-
-impl fmt::Display for GaveUp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Interrupted => f.write_str("interrupted"),
-            Self::TimedOut => f.write_str("the time limit was reached"),
-            Self::Failed(why) => f.write_str(why),
-        }
-    }
-}
-
 /// What to do when a step fails after the commit point.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnFailure {
@@ -101,6 +79,8 @@ pub struct Options {
     pub with_owner: bool,
     /// Hard links of the tree aimed at.
     pub links: LinkGroups,
+    /// Whether it stands only once a check has passed: see [`Committed::run_checked`].
+    pub provisional: bool,
 }
 
 /// Why a recovery did not begin. No user's file was touched, and nothing is left behind.
@@ -140,6 +120,14 @@ pub enum PrepareError {
     /// The store could not be read, or is damaged.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// What a file needs of the store could not be read, or is damaged.
+    #[error("`{path}` cannot be brought back: {source}")]
+    ReadOf {
+        /// Which file.
+        path: TreePath,
+        /// Why not.
+        source: ReadError,
+    },
     /// A file could not be staged.
     #[error("cannot stage {name}")]
     Stage {
@@ -173,17 +161,6 @@ pub struct Committed {
     journal: PathBuf,
 }
 
-/// How a recovery ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Outcome {
-    /// Done, partial, or taken back.
-    pub status: RecoveryStatus,
-    /// Step by step.
-    pub report: ApplyReport,
-    /// Why it was taken back, where it was.
-    pub reason: Option<GaveUp>,
-}
-
 /// Stages a plan's files and writes the redo record. Until this returns, no user's file is touched.
 pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> Result<Committed, PrepareError> {
     if !plan.conflicts.is_empty() {
@@ -210,12 +187,12 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     room::check(environment.objects, &root, &roots, &steps)?;
     let manner = Manner { exact_mtime: plan.exact_mtime, with_owner: options.with_owner };
     let id = options.recovery.clone();
-    let times = times_of(&root, &roots, &steps);
+    let times = times::of(&root, &roots, &steps);
     let staging = open_staging(&root, &roots, &id).map_err(|error| {
         for mount in &roots {
             let _ = leftovers::clean_mount(&root, mount, &|other| *other != id, &mut vec![]);
         }
-        set_times(&root, times.iter().filter(|(path, _)| roots.contains(path)));
+        times::set(&root, times.iter().filter(|(path, _)| roots.contains(path)));
         failed(error)
     })?;
     let staged = check_abilities(&staging)
@@ -232,6 +209,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
         root_change: plan.root,
         kept: plan.kept.clone(),
         times,
+        provisional: options.provisional,
     };
     let redo = Redo { head, steps };
     match staged.and_then(|()| redo::write(environment.journal, &redo).map_err(PrepareError::Journal)) {
@@ -288,28 +266,6 @@ fn ordered(steps: &[Step]) -> Vec<RedoStep> {
     first
 }
 
-/// The times of the directories that will be written in: what is put back there later must not show.
-fn times_of(root: &OwnedFd, mounts: &[TreePath], steps: &[RedoStep]) -> Vec<(TreePath, FileTime)> {
-    let parents = steps.iter().filter_map(|step| step.path.parent());
-    let touched: BTreeSet<TreePath> = mounts.iter().cloned().chain(parents).collect();
-    let time = |path: TreePath| {
-        let dir = beneath::directory(root, &path).ok()?;
-        Some((path, beneath::look_at(&dir).ok()?.mtime))
-    };
-    // One that is not there yet has no time; one that cannot be looked at cannot be written in either.
-    touched.into_iter().filter_map(time).collect()
-}
-
-/// Gives directories their times back, as far as they are there.
-fn set_times<'t>(root: &OwnedFd, times: impl Iterator<Item = &'t (TreePath, FileTime)>) {
-    for (path, time) in times {
-        if let Ok(dir) = beneath::directory(root, path) {
-            // A time is all that is at stake: nobody is to be stopped by it.
-            let _ = metadata::set_time(&dir, Path::new("."), metadata::Time::Exact(*time));
-        }
-    }
-}
-
 /// A file with several names is never given new metadata in place: one of the names may lie outside.
 fn break_outside_links(root: &OwnedFd, steps: &mut [RedoStep]) -> io::Result<()> {
     for step in steps.iter_mut().filter(|step| step.action == Action::SetMeta) {
@@ -354,7 +310,7 @@ fn discard(root: &OwnedFd, staging: Vec<Staging>, redo: &Redo) {
         let _ = staging.close(root.as_fd(), &redo.head.recovery);
     }
     let is_mount = |(path, _): &&(TreePath, FileTime)| redo.head.mounts.contains(path);
-    set_times(root, redo.head.times.iter().filter(is_mount));
+    times::set(root, redo.head.times.iter().filter(is_mount));
 }
 
 /// The recoveries that passed their commit point and have not ended, oldest first.
@@ -384,10 +340,20 @@ impl Committed {
         beneath::os(&bytes).to_owned()
     }
 
-    /// Does all steps, or finds them done; takes them back where that is the policy and one failed, and where an earlier
-    /// process has begun to drop what they need.
+    /// Does all steps, or finds them done; takes them back where that is the policy and one failed, where an earlier
+    /// process has begun to drop what they need, and where one died before its check had ended.
     pub fn run(&self, environment: &Environment<'_>) -> io::Result<Outcome> {
-        if redo::is_back(&self.journal, self.recovery()) {
+        if self.redo.head.provisional && !self.is_noted(Note::Passed) && !self.is_noted(Note::Failed) {
+            let why = "its process ended before the functional check had passed".to_owned();
+            return Ok(Outcome { reason: Some(GaveUp::Failed(why)), ..self.take_back(environment)? });
+        }
+        self.run_checked(environment, None)
+    }
+
+    /// The same; when all steps are done, and before anything goes that the way back needs, a check is made. Where this process
+    /// dies before it has ended, [`Self::run`] takes the recovery back; from then on it completes it.
+    pub fn run_checked(&self, environment: &Environment<'_>, check: Option<Check<'_>>) -> io::Result<Outcome> {
+        if self.is_noted(Note::Back) {
             return self.take_back(environment);
         }
         let root = disk::open_dir(environment.root)?;
@@ -407,14 +373,34 @@ impl Committed {
             self.sync(&staging)?;
             self.note_back();
             let report = self.settle(&staging, &[], false)?;
-            return Ok(Outcome { status: RecoveryStatus::TakenBack, report, reason: Some(reason) });
+            return Ok(Outcome {
+                status: RecoveryStatus::TakenBack,
+                report,
+                reason: Some(reason),
+                check_failed: false,
+            });
         }
         self.lift(&root, false)?;
         self.set_root_mode(&root, false)?;
         self.sync(&staging)?;
+        if let Some(check) = check.filter(|_| !ends.iter().any(|end| matches!(end, Ended::Failed(_)))) {
+            self.judge(check, &ends)?;
+        }
         let report = self.settle(&staging, &ends, false)?;
         let status = if report.failed.is_empty() { RecoveryStatus::Done } else { RecoveryStatus::Partial };
-        Ok(Outcome { status, report, reason: None })
+        Ok(Outcome { status, report, reason: None, check_failed: self.is_noted(Note::Failed) })
+    }
+
+    /// Makes the check and notes how it ended.
+    fn judge(&self, check: Check<'_>, ends: &[Ended]) -> io::Result<()> {
+        let done = self.redo.steps.iter().zip(ends).filter(|(_, end)| **end == Ended::Done);
+        let changed: Vec<TreePath> = done.map(|(step, _)| step.path.clone()).collect();
+        let note = if check(&changed) { Note::Passed } else { Note::Failed };
+        redo::note(&self.journal, self.recovery(), note)
+    }
+
+    fn is_noted(&self, note: Note) -> bool {
+        redo::is_noted(&self.journal, self.recovery(), note)
     }
 
     /// Takes everything back, however far it came: the tree is as it was before. What this process has no permission to take
@@ -447,13 +433,13 @@ impl Committed {
             })
             .collect();
         let status = if stuck.is_empty() { RecoveryStatus::TakenBack } else { RecoveryStatus::Partial };
-        Ok(Outcome { status, report, reason: None })
+        Ok(Outcome { status, report, reason: None, check_failed: false })
     }
 
     /// Notes that the way is back. Where that cannot be written all is tidied up all the same, since the tree is as it was: it
     /// would be missed only where the process dies just then.
     fn note_back(&self) {
-        let _ = redo::set_back(&self.journal, self.recovery());
+        let _ = redo::note(&self.journal, self.recovery(), Note::Back);
     }
 
     /// The ends of all steps, or why everything must be taken back.
@@ -537,20 +523,26 @@ impl Committed {
         Ok(report)
     }
 
-    /// Ends the recovery: the redo record goes, then the staging directories. To be called once the end is recorded.
+    /// Ends the recovery: the staging directories go, then the redo record. To be called once the end is recorded; where a
+    /// process dies in it, it can be called again.
     pub fn finish(self, root: &Path, status: RecoveryStatus) -> io::Result<()> {
-        redo::remove(&self.journal, self.recovery())?;
-        let Ok(root) = disk::open_dir(root) else { return Ok(()) };
-        for staging in open_staging(&root, &self.redo.head.mounts, self.recovery())? {
-            staging.close(root.as_fd(), self.recovery())?;
+        if let Ok(root) = disk::open_dir(root) {
+            for staging in open_staging(&root, &self.redo.head.mounts, self.recovery())? {
+                staging.close(root.as_fd(), self.recovery())?;
+            }
+            self.set_last_times(&root, status)?;
         }
-        // Last of all: staging gave the directory another time.
+        redo::remove(&self.journal, self.recovery())
+    }
+
+    /// Last of all, since the steps gave the directories other times.
+    fn set_last_times(&self, root: &OwnedFd, status: RecoveryStatus) -> io::Result<()> {
         if status == RecoveryStatus::TakenBack {
-            set_times(&root, self.redo.head.times.iter());
+            times::set(root, self.redo.head.times.iter());
             return Ok(());
         }
         match self.redo.head.root_change.and_then(|change| change.after.mtime) {
-            Some(time) => metadata::set_time(&root, Path::new("."), metadata::Time::Exact(time)),
+            Some(time) => metadata::set_time(root, Path::new("."), metadata::Time::Exact(time)),
             None => Ok(()),
         }
     }

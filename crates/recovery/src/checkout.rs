@@ -33,6 +33,14 @@ pub enum CheckoutError {
     /// The store could not be read, or is damaged.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// What a file needs of the store could not be read, or is damaged.
+    #[error("`{path}` cannot be brought back: {source}")]
+    ReadOf {
+        /// Which file.
+        path: TreePath,
+        /// Why not.
+        source: ReadError,
+    },
     /// The system refused.
     #[error("cannot write {place}")]
     Io {
@@ -231,7 +239,7 @@ impl Checkout<'_> {
                 let file =
                     disk::open_at(dir, name, flags, Mode::from_raw_mode(0o600)).map(File::from).map_err(failed)?;
                 content::copy_to(self.objects, found, &mut Fresh::new(&file)).map_err(|error| match error {
-                    CopyError::Read(error) => CheckoutError::Read(error),
+                    CopyError::Read(source) => CheckoutError::ReadOf { path: path.join(&entry.name), source },
                     CopyError::Write(source) => failed(source),
                 })?;
                 dress(&file, entry, Some(time), self.with_owner).map_err(failed)?;

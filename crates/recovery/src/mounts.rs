@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use wfr_model::{RecoveryId, TreePath};
 use wfr_store::disk;
 
-use crate::beneath;
+use crate::{beneath, times};
 
 /// The directory at the root of a mount that holds staged and displaced files.
 pub(crate) const STAGING: &str = ".wfr-staging";
@@ -116,7 +116,7 @@ pub(crate) fn remove_if_unused(base: &OwnedFd, parent: &OwnedFd) -> io::Result<(
     let mut entries = rustix::fs::Dir::read_from(base)?.filter_map(Result::ok);
     if !entries.any(|entry| is_others(entry.file_name().to_bytes())) {
         let _ = disk::unlink(base, Path::new(".gitignore"));
-        let _ = disk::remove_dir(parent, Path::new(STAGING));
+        let _ = times::keeping(parent, || disk::remove_dir(parent, Path::new(STAGING)));
     }
     Ok(())
 }
@@ -124,7 +124,9 @@ pub(crate) fn remove_if_unused(base: &OwnedFd, parent: &OwnedFd) -> io::Result<(
 /// The staging base of a mount, hidden from git.
 pub(crate) fn open_base(root: BorrowedFd<'_>, mount: &TreePath) -> io::Result<OwnedFd> {
     let parent = beneath::directory(root, mount)?;
-    let base = ensure_dir(&parent, Path::new(STAGING)).map_err(|error| match Errno::from_io_error(&error) {
+    // A process that dies before it has changed anything leaves no other time behind, either.
+    let made = times::keeping(&parent, || ensure_dir(&parent, Path::new(STAGING)));
+    let base = made.map_err(|error| match Errno::from_io_error(&error) {
         Some(Errno::NOTDIR | Errno::LOOP) => {
             let message = format!("`{STAGING}` is no directory: it stands where files are staged, so rename it");
             io::Error::new(error.kind(), message)

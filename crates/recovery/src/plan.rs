@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wfr_model::coverage::{Coverage, Skip, SkipReason};
 use wfr_model::entry::{Entry, Meta, Node};
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, RootChange, RootMeta, Step};
-use wfr_model::{CheckpointId, Digest, TreePath, WorkflowId};
+use wfr_model::{CheckpointId, Digest, FileTime, TreePath, WorkflowId};
 use wfr_store::tree::{self, Difference, Finder};
 use wfr_store::{Objects, ReadError};
 
@@ -276,7 +276,7 @@ impl Planner<'_> {
                     return Ok(());
                 }
                 _ => {
-                    let meta = Meta { mode: 0o755, ..Meta::default() };
+                    let meta = self.like_above(path, &dir, now)?;
                     let node = Node::Dir(Digest([0; 32]));
                     let entry = Entry { name: dir.name().to_vec(), meta, node, xattrs: vec![] };
                     let step = Step { path: dir.clone(), action: Action::MakeDir, before: None, after: Some(entry) };
@@ -285,6 +285,22 @@ impl Planner<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Metadata for a directory that nobody tells of: those of the nearest one above that is there. Of the workspace's own
+    /// directory no owner is known; then it is that of what comes back.
+    fn like_above(&self, path: &TreePath, dir: &TreePath, now: &mut Finder<'_>) -> Result<Meta, ReadError> {
+        const BUT_STICKY: u32 = 0o2777;
+        let mut at = dir.parent();
+        while let Some(above) = at.filter(|above| !above.is_root()) {
+            if let Some(Entry { meta, node: Node::Dir(_), .. }) = now.lookup(&above)? {
+                return Ok(Meta { mode: meta.mode & BUT_STICKY, mtime: FileTime::default(), ..meta });
+            }
+            at = above.parent();
+        }
+        let comes = self.steps.get(path).and_then(|steps| steps.iter().find_map(|step| step.after.as_ref()));
+        let mode = self.goal.from_root.map_or(0o755, |root| root.mode & BUT_STICKY);
+        Ok(Meta { mode, mtime: FileTime::default(), ..comes.map(|entry| entry.meta).unwrap_or_default() })
     }
 
     /// A directory that holds something that stays is not removed; where something else should stand there, that is

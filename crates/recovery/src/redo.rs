@@ -39,6 +39,9 @@ pub(crate) struct Head {
     /// Directories that are written in, and the times that they get back where the recovery is taken back.
     #[serde(default)]
     pub(crate) times: Vec<(TreePath, FileTime)>,
+    /// Whether it stands only once a check has passed.
+    #[serde(default)]
+    pub(crate) provisional: bool,
 }
 
 /// One step in the order of execution; its place in that order names its slots.
@@ -184,31 +187,51 @@ pub(crate) fn read(journal: &Path, id: &RecoveryId) -> Result<Redo, RedoError> {
     Redo::decode(&bytes).map_err(|why| RedoError::Damaged(file, why))
 }
 
-fn back_name(id: &RecoveryId) -> String {
-    format!("{id}.back")
+/// What is noted beside a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Note {
+    /// The recovery is taken back: what it staged may go, and nobody may do its steps again.
+    Back,
+    /// Its check has passed: it stands, and what was displaced may go.
+    Passed,
+    /// Its check has failed: what was displaced may go all the same, since it is taken back from its safety checkpoint.
+    Failed,
 }
 
-/// Notes durably that a recovery is taken back: from now on what it staged may go, and nobody may do its steps again.
-pub(crate) fn set_back(journal: &Path, id: &RecoveryId) -> io::Result<()> {
+impl Note {
+    const ALL: [Self; 3] = [Self::Back, Self::Passed, Self::Failed];
+
+    fn file(self, id: &RecoveryId) -> String {
+        let word = match self {
+            Self::Back => "back",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+        };
+        format!("{id}.{word}")
+    }
+}
+
+/// Notes something of a recovery durably.
+pub(crate) fn note(journal: &Path, id: &RecoveryId, note: Note) -> io::Result<()> {
     let dir = wfr_store::disk::open_dir(journal)?;
     let flags = OFlags::WRONLY | OFlags::CREATE;
     // It holds nothing, so it needs no rename to be whole.
-    let file = wfr_store::disk::open_at(&dir, Path::new(&back_name(id)), flags, Mode::from_raw_mode(0o600))?;
+    let file = wfr_store::disk::open_at(&dir, Path::new(&note.file(id)), flags, Mode::from_raw_mode(0o600))?;
     wfr_store::disk::sync_all(file)?;
     wfr_store::disk::sync_all(&dir)
 }
 
 /// Whether that is noted.
-pub(crate) fn is_back(journal: &Path, id: &RecoveryId) -> bool {
-    journal.join(back_name(id)).exists()
+pub(crate) fn is_noted(journal: &Path, id: &RecoveryId, note: Note) -> bool {
+    journal.join(note.file(id)).exists()
 }
 
 /// Removes a record whose recovery has ended, durably.
 pub(crate) fn remove(journal: &Path, id: &RecoveryId) -> io::Result<()> {
     let dir = wfr_store::disk::open_dir(journal)?;
-    let back = is_back(journal, id).then(|| back_name(id));
-    // The note goes last: without the record it means nothing.
-    for file in std::iter::once(name(id)).chain(back) {
+    let notes = Note::ALL.into_iter().filter(|note| is_noted(journal, id, *note)).map(|note| note.file(id));
+    // The notes go last: without the record they mean nothing.
+    for file in std::iter::once(name(id)).chain(notes) {
         match wfr_store::disk::unlink(&dir, Path::new(&file)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -258,6 +281,7 @@ mod tests {
             root_change: None,
             kept: vec![Kept { path: "c".parse().unwrap(), reason: KeptReason::Special }],
             times: vec![("d".parse().unwrap(), FileTime { secs: 7, nanos: 8 })],
+            provisional: true,
         };
         let away = RedoStep { action: Action::Delete, after: None, staged: None, ..step.clone() };
         Redo { head, steps: vec![step, away] }

@@ -132,7 +132,11 @@ fn stage_parallel(
             let Some(entry) = &step.after else { continue };
             let dir = staging[usize::from(step.mount)].new.as_fd();
             let name = number.to_string();
-            let identity = stage_one(environment.objects, dir, Path::new(&name), step.before.as_ref(), entry, manner)?;
+            let identity = stage_one(environment.objects, dir, Path::new(&name), step.before.as_ref(), entry, manner)
+                .map_err(|error| match error {
+                PrepareError::Read(source) => PrepareError::ReadOf { path: step.path.clone(), source },
+                other => other,
+            })?;
             own.push((*number, identity));
         }
         done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(own);

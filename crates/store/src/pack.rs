@@ -171,6 +171,23 @@ impl Drop for Appender {
     }
 }
 
+/// Drops what lies beyond a pack's committed end, unless another process has the pack; returns how many bytes that were.
+/// Whoever calls knows that no session is to commit them.
+pub fn cut(packs: &Path, extent: &Extent) -> io::Result<u64> {
+    let file = OpenOptions::new().read(true).write(true).open(path(packs, &extent.pack))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(0),
+        Err(error) => return Err(error.into()),
+    }
+    let beyond = file.metadata()?.len().saturating_sub(extent.committed);
+    if beyond > 0 {
+        disk::truncate(&file, extent.committed)?;
+        disk::sync_all(&file)?;
+    }
+    Ok(beyond)
+}
+
 /// A record found by a scan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Found {

@@ -11,6 +11,7 @@ pub(crate) mod snapshots;
 mod states;
 
 use rusqlite::Connection;
+use serde_json::{Map, Value};
 use wfr_model::workflow::State;
 use wfr_model::workflow::fold::Anomaly;
 use wfr_model::{Event, EventId, PhaseId, Timestamp, WorkflowId};
@@ -56,7 +57,10 @@ pub enum Appended {
         odd: Vec<Anomaly>,
     },
     /// One of this id was recorded before: nothing changed.
-    Known,
+    Known {
+        /// Whether what was recorded says something else.
+        differs: bool,
+    },
 }
 
 impl Catalog {
@@ -123,14 +127,34 @@ fn is_known(connection: &Connection, id: &EventId) -> Result<bool, CatalogError>
     Ok(statement.exists([id.as_str()])?)
 }
 
+/// The answer where an event's id is known; `None` where it is not. Time and sender are not compared: where a sender gave
+/// none, they are ours. Of one that cannot be read nobody can say what it was.
+fn known_as(connection: &Connection, event: &Event) -> Result<Option<Appended>, CatalogError> {
+    let sql = "SELECT event_type, workflow_id, phase, data FROM events WHERE event_id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([event.event_id.as_str()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let text = |column| row.get_ref(column).ok().and_then(|value| value.as_str_or_null().ok().flatten());
+    let same = |column, ours: Option<&str>| text(column) == ours;
+    let says_the_same = || {
+        let there = serde_json::from_str::<Map<String, Value>>(text(3).unwrap_or_default());
+        there.map_or(true, |there| there == event.data)
+    };
+    let is_same = same(0, Some(event.event_type.as_str()))
+        && same(1, event.workflow_id.as_ref().map(WorkflowId::as_str))
+        && same(2, event.phase.as_ref().map(PhaseId::as_str))
+        && (same(3, Some(&columns::json_text(&event.data))) || says_the_same());
+    Ok(Some(Appended::Known { differs: !is_same }))
+}
+
 /// Appends events within the caller's transaction.
 pub(crate) fn append(connection: &Connection, events: &[Event], now: Timestamp) -> Result<Vec<Appended>, CatalogError> {
     let mut books = states::Books::new(connection);
     let mut answers = Vec::with_capacity(events.len());
     let mut known: Option<&WorkflowId> = None;
     for event in events {
-        if is_known(connection, &event.event_id)? {
-            answers.push(Appended::Known);
+        if let Some(known) = known_as(connection, event)? {
+            answers.push(known);
             continue;
         }
         if let Some(workflow) = &event.workflow_id
@@ -151,7 +175,10 @@ fn append_one(
     event: &Event,
     now: Timestamp,
 ) -> Result<Appended, CatalogError> {
-    if is_known(connection, &event.event_id)? { Ok(Appended::Known) } else { append_new(connection, books, event, now) }
+    match known_as(connection, event)? {
+        Some(known) => Ok(known),
+        None => append_new(connection, books, event, now),
+    }
 }
 
 /// Appends an event of an id that is not known, of a workflow that is registered.

@@ -11,8 +11,8 @@ use wfr_model::coverage::SkipReason;
 use wfr_model::retention::Decision;
 
 use super::table::table;
-use super::{count, cut, fact, moment, place, size, word};
-use crate::terminal::{BAD, FAINT, GOOD, HEADING, WARN, styled, visible};
+use super::{count, cut, fact, fitted, moment, place, size, word};
+use crate::terminal::{BAD, FAINT, GOOD, HEADING, PLACE, WARN, styled, visible};
 
 /// A checkpoint that was taken.
 pub fn created(created: &CheckpointCreated) -> String {
@@ -66,7 +66,8 @@ fn coverage(coverage: &CoverageResult, with_paths: bool) -> String {
         let paths: Vec<_> = coverage.paths.iter().filter(|skip| skip.reason != SkipReason::OwnFiles).collect();
         shown.push_str(&cut(paths.iter().map(|skip| {
             let detail = skip.detail.as_deref().map_or_else(String::new, |detail| format!(" ({})", visible(detail)));
-            format!("  {}  {}{detail}\n", place(&skip.path.to_string()), word(&skip.reason))
+            let reason = format!("{}{detail}", word(&skip.reason));
+            format!("  {}  {reason}\n", styled(PLACE, &fitted(&skip.path.to_string(), 4 + reason.len())))
         })));
     }
     shown
@@ -137,7 +138,8 @@ pub fn shown(result: &CheckpointShown) -> String {
         let lists = kinds.iter().flat_map(|(sign, paths)| paths.iter().map(move |path| (*sign, path)));
         let modified = state.modified_files.iter().map(|file| ("~", &file.path));
         let lines: Vec<(&str, String)> = lists.chain(modified).map(|(sign, path)| (sign, path.to_string())).collect();
-        shown.push_str(&cut(lines.iter().map(|(sign, path)| format!("  {sign} {}\n", place(path)))));
+        let line = |(sign, path): &(&str, String)| format!("  {sign} {}\n", styled(PLACE, &fitted(path, 4)));
+        shown.push_str(&cut(lines.iter().map(line)));
         for repository in &state.repositories {
             shown.push_str(&fact("Git", &stood(repository)));
         }
@@ -148,12 +150,15 @@ pub fn shown(result: &CheckpointShown) -> String {
     for file in result.files.iter().flatten() {
         let entry = &file.entry;
         let size = entry.size.map_or_else(String::new, |bytes| bytes.to_string());
-        let path = place(&file.path.to_string());
+        let path = styled(PLACE, &fitted(&file.path.to_string(), SHOWN_BESIDE));
         let target = entry.target.as_deref().map_or_else(String::new, |target| format!(" -> {}", visible(target)));
         shown.push_str(&format!("{} {:<8} {size:>12}  {path}{target}\n", entry.mode, word(&entry.kind)));
     }
     shown
 }
+
+/// Columns before the path of a file: mode, kind, size and the gaps between.
+const SHOWN_BESIDE: usize = 34;
 
 fn stood(repository: &Repository) -> String {
     let dir = if repository.path.is_root() { ".".to_owned() } else { repository.path.to_string() };

@@ -17,6 +17,7 @@ mod workspace;
 
 use std::any::Any;
 
+use console::measure_text_width;
 use serde_json::Value;
 use wfr_engine::response::{Answer, Response};
 use wfr_engine::results::{Refused, Text};
@@ -167,6 +168,33 @@ pub fn place(text: &str) -> String {
     styled(PLACE, &visible(text))
 }
 
+/// A path that shares its line with so many other columns: where it does not fit a terminal its middle goes, since both
+/// ends tell more.
+fn fitted(path: &str, beside: usize) -> String {
+    shortened(&visible(path), crate::terminal::width().map(|width| usize::from(width).saturating_sub(beside)))
+}
+
+/// A text of at most so many columns, or of [`PATH_MIN`].
+fn shortened(text: &str, room: Option<usize>) -> String {
+    let Some(room) = room.map(|room| room.max(PATH_MIN)).filter(|room| measure_text_width(text) > *room) else {
+        return text.to_owned();
+    };
+    let fits = |letters: &mut dyn Iterator<Item = char>, room: usize| {
+        let mut taken = 0;
+        let is_in = |letter: &char| {
+            taken += measure_text_width(letter.encode_utf8(&mut [0; 4]));
+            taken <= room
+        };
+        letters.take_while(is_in).collect::<String>()
+    };
+    let head = fits(&mut text.chars(), (room - 3) / 3);
+    let tail = fits(&mut text.chars().rev(), room - 3 - measure_text_width(&head));
+    format!("{head}...{}", tail.chars().rev().collect::<String>())
+}
+
+/// Columns that stay of a path in any case.
+const PATH_MIN: usize = 24;
+
 /// The first lines of a list, and how many more there are.
 fn cut(lines: impl ExactSizeIterator<Item = String>) -> String {
     let all = lines.len();
@@ -192,6 +220,19 @@ fn word(value: &impl serde::Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_paths_lose_their_middle_on_a_terminal_only() {
+        let path = format!("src/{}the_file.rs", "deep/".repeat(20));
+        assert_eq!(shortened(&path, None), path);
+        assert_eq!(shortened("src/a.rs", Some(30)), "src/a.rs");
+        let short = shortened(&path, Some(40));
+        assert_eq!((measure_text_width(&short), short.starts_with("src/deep")), (40, true), "{short}");
+        assert!(short.contains("...") && short.ends_with("/the_file.rs"), "{short}");
+        // Wide letters are not cut in two, and a narrow terminal leaves something.
+        assert!(measure_text_width(&shortened(&"読".repeat(40), Some(30))) <= 30);
+        assert_eq!(measure_text_width(&shortened(&path, Some(0))), PATH_MIN);
+    }
 
     #[test]
     fn sizes_have_three_digits() {

@@ -9,8 +9,8 @@ use wfr_model::recovery::{Displaced, RecoveryStatus, StepEnd, StepReport};
 use super::checkpoints::verdict;
 use super::table::table;
 use super::workspace::finding;
-use super::{count, cut, fact, moment, place, word};
-use crate::terminal::{BAD, FAINT, GOOD, HEADING, WARN, styled, visible};
+use super::{count, cut, fact, fitted, moment, place, word};
+use crate::terminal::{BAD, FAINT, GOOD, HEADING, PLACE, WARN, styled, visible};
 
 /// Lines in conflict that are shown of one file.
 const MARKED_MAX: usize = 24;
@@ -86,14 +86,17 @@ fn step(step: &StepSummary) -> String {
         Action::Replace | Action::SetMeta => (WARN, "~"),
     };
     let slash = if matches!(step.kind, wfr_model::entry::Kind::Dir) { "/" } else { "" };
-    format!("  {} {}{slash}\n", styled(style, sign), visible(&step.path.to_string()))
+    format!("  {} {}{slash}\n", styled(style, sign), fitted(&step.path.to_string(), 4 + slash.len()))
 }
 
 fn kept(kept: &[Kept]) -> String {
     if kept.is_empty() {
         return String::new();
     }
-    let line = |kept: &&Kept| format!("  {}  {}\n", place(&kept.path.to_string()), word(&kept.reason));
+    let line = |kept: &&Kept| {
+        let reason = word(&kept.reason);
+        format!("  {}  {reason}\n", styled(PLACE, &fitted(&kept.path.to_string(), 4 + reason.len())))
+    };
     // What a rule leaves out is no news: it comes last.
     let is_rule = |kept: &&Kept| matches!(kept.reason, KeptReason::Uncovered(reason) if !reason.is_gap());
     let (rules, news): (Vec<&Kept>, Vec<&Kept>) = kept.iter().partition(is_rule);
@@ -110,7 +113,7 @@ fn conflicts(conflicts: &[Conflict]) -> String {
 
 /// One conflict, with the lines concerned.
 pub fn conflict(conflict: &Conflict) -> String {
-    let path = place(&conflict.path.to_string());
+    let path = styled(PLACE, &fitted(&conflict.path.to_string(), 4));
     let mut shown = format!("  {path}  {} ({})\n", visible(&conflict.message), visible(&conflict.code));
     if let Some(text) = &conflict.text {
         shown.push_str(&marked(text));

@@ -277,3 +277,18 @@ fn a_configuration_that_is_no_file_is_refused_and_never_waited_for() {
         assert_eq!(world.names(), ["base"], "who looks goes on with the defaults");
     }
 }
+
+#[test]
+fn names_that_no_entry_has_are_refused_as_exclusions() {
+    let world = World::new();
+    for (name, instead) in [("/tmp/cache", "`cache`"), ("build/", "`build`"), ("..", ""), ("", ""), ("a/../b", "`b`")] {
+        let list = serde_json::json!([name]).to_string();
+        let told = world.refused(&["config", "capture.exclude", &list], 2, "INVALID_PARAMETER");
+        let message = told.json["error"]["message"].as_str().unwrap();
+        assert!(message.contains("no entry is called") && message.contains(instead), "{message}");
+    }
+    // A name may have such letters; whoever means a pattern is told.
+    world.ok(&["config", "capture.exclude", r#"["*.log"]"#]);
+    let findings = world.ok(&["doctor"]).result("findings").to_string();
+    assert!(findings.contains("EXCLUDE_IS_NO_PATTERN") && findings.contains("*.log"), "{findings}");
+}

@@ -228,3 +228,27 @@ fn where_nothing_is_left_to_give_up_cleanup_says_what_to_do() {
     world.ok(&["validate-checkpoint", "two", "--validation-level", "comprehensive"]);
     world.ok(&["doctor"]);
 }
+
+#[test]
+fn what_a_killed_writer_left_in_a_pack_is_named_and_dropped() {
+    use std::io::Write;
+    let world = World::new();
+    world.checkpoint("base");
+    let packs = || std::fs::read_dir(world.vault().join("packs")).unwrap().map(|entry| entry.unwrap().path());
+    let length = || packs().map(|pack| pack.metadata().unwrap().len()).sum::<u64>();
+    let before = length();
+    let mut pack = std::fs::OpenOptions::new().append(true).open(packs().next().unwrap()).unwrap();
+    pack.write_all(&[7; 10_000]).unwrap();
+    drop(pack);
+    let tails = || {
+        let findings = world.ok(&["doctor"]).result("findings").as_array().unwrap().clone();
+        findings.into_iter().filter(|one| one["code"] == "PACK_TAILS").collect::<Vec<_>>()
+    };
+    let told = tails();
+    assert!(told[0]["message"].as_str().unwrap().contains("10000 bytes") && told[0]["severity"] == "info", "{told:?}");
+    world.ok(&["cleanup-checkpoints", "wf", "--yes"]);
+    assert_eq!((tails().len(), length()), (0, before));
+    world.tree.write("a.txt", b"more");
+    world.checkpoint("next");
+    world.ok(&["validate-checkpoint", "next", "--validation-level", "comprehensive"]);
+}

@@ -315,3 +315,58 @@ fn a_version_beyond_counting_is_refused() {
     world.ok(&["event", "WORKFLOW_PAUSED:wf:global:"]);
     assert_eq!(version(&world), (1 << 53) + 1);
 }
+
+#[test]
+fn an_id_that_is_used_again_for_something_else_is_named() {
+    let world = World::new();
+    let event = |task: &str| {
+        format!(
+            r#"{{"event_type":"TASK_STARTED","workflow_id":"wf","event_id":"evt_1","data":{{"task_id":"{task}"}}}}"#
+        )
+    };
+    world.ok(&["event", &event("t1")]);
+    let same = world.ok(&["event", &event("t1")]);
+    assert_eq!((same.result("known"), same.result("odd")), (&json!(1), &json!([])));
+    let other = world.ok(&["event", &event("t2")]);
+    assert_eq!((other.result("recorded"), other.result("known")), (&json!(0), &json!(1)));
+    let odd = &other.result("odd")[0];
+    assert_eq!((&odd["code"], &odd["event_id"]), (&json!("EVENT_ID_REUSED"), &json!("evt_1")));
+    let shown = String::from_utf8(world.command(&["event", &event("t2")]).output().unwrap().stdout).unwrap();
+    assert!(shown.contains("evt_1") && shown.contains("EVENT_ID_REUSED"), "{shown}");
+}
+
+#[test]
+fn what_cannot_be_is_said_of_an_update_in_plain_words() {
+    let world = World::new();
+    world.ok(&["initialize", "wf", r#"{"phases": [{"phase_id": 1, "tasks": [{"task_id": "t1"}]}]}"#]);
+    for (update, told) in [
+        (r#"{"status": "flying"}"#, "`flying` is not allowed: write one of these: `created`"),
+        (r#"{"total_phases": -1}"#, "`-1` is not allowed: write a whole number from 0 on"),
+        (r#"{"progress_percentage": -5}"#, "a number from 0 to 100"),
+        (r#"{"current_phase": {"phase_id": 1, "tasks_completed": 5, "tasks_total": 2}}"#, "5 of 2 tasks"),
+        (r#"{"phases": {"1": {"completed_tasks": 5, "total_tasks": 2}}}"#, "phase 1: 5 of 2 tasks"),
+        (r#"{"agents": {"a": {"tasks_completed": -1}}}"#, "agent a: `tasks_completed`"),
+    ] {
+        let odd = world.ok(&["update-state", "wf", update]).result("odd").to_string();
+        assert!(odd.contains(told), "{update}: {odd}");
+    }
+    let state = world.ok(&["get-state", "wf", "--format", "hub"]).result("workflow_state").clone();
+    assert_eq!((&state["status"], &state["agent_assignments"]["a"]["tasks_completed"]), (&json!("created"), &json!(0)));
+}
+
+#[test]
+fn times_may_be_lengths_and_those_beyond_are_told() {
+    let world = World::new();
+    world.checkpoint("base");
+    let total = |arguments: &[&str]| world.ok(arguments).result("total").clone();
+    assert_eq!(total(&["list-checkpoints", "--since", "1h"]), 1);
+    assert_eq!(total(&["list-checkpoints", "--until", "1h"]), 0);
+    assert_eq!(total(&["list-checkpoints", r#"{"since": "2 days"}"#]), 1);
+    for operation in ["events", "recoveries", "log"] {
+        world.ok(&[operation, "--since", "5m"]);
+    }
+    for beyond in ["12000-01-01T00:00:00Z", "9000-01-01T00:00:00Z"] {
+        let told = world.refused(&["list-checkpoints", "--since", beyond], 2, "INVALID_PARAMETER");
+        assert!(told.json["error"]["message"].as_str().unwrap().contains("beyond the times"), "{told:?}");
+    }
+}

@@ -159,3 +159,26 @@ fn graphs_have_the_resolvers_shape_and_say_what_is_wrong() {
     let codes = world.ok(&["graph", "wf"]).result("findings").to_string();
     assert!(codes.contains("DEPENDENCY_CYCLE") && codes.contains("DEPENDENCY_DANGLING"), "{codes}");
 }
+
+#[test]
+fn phases_to_come_count_and_a_checkpoint_says_which_one_it_is_in() {
+    let world = World::new();
+    world.ok(&[
+        "initialize",
+        "wf",
+        r#"{"phases": [{"phase_id": 1, "name": "Research", "tasks": [{"task_id": "t1"}]}]}"#,
+    ]);
+    world.ok(&[
+        "update-state",
+        "wf",
+        r#"{"total_phases": 4, "current_phase": 1, "tasks": {"t1": {"status": "completed"}}}"#,
+    ]);
+    assert_eq!(world.ok(&["status", "wf"]).result("workflow_status")["overall_progress"], 25.0);
+    world.checkpoint("base");
+    let shown = world.ok(&["show", "base"]).json["result"].to_string();
+    assert!(shown.contains(r#""phase_id":1"#) && shown.contains(r#""phase_name":"Research""#), "{shown}");
+    // Whoever names another one means it.
+    world.ok(&["create-checkpoint", "wf", "--name", "other", "--phase-id", "3"]);
+    let shown = world.ok(&["show", "other"]).json["result"].to_string();
+    assert!(shown.contains(r#""phase_id":3"#) && !shown.contains("Research"), "{shown}");
+}

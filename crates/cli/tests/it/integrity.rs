@@ -47,13 +47,18 @@ fn a_flipped_bit_is_found_and_nothing_damaged_is_restored() {
         "CHECKPOINT_INTEGRITY_FAILURE",
     );
     assert_eq!(found.json["error"]["severity"], "high");
-    world.refused(&["restore", "wf", "base", "--yes", "--strict-mode"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
-    edited.assert_same(&world.snapshot());
+    for checks in [&["--strict-mode"][..], &[]] {
+        let restore = [&["restore", "wf", "base", "--yes"], checks].concat();
+        let told = world.refused(&restore, 4, "CHECKPOINT_INTEGRITY_FAILURE");
+        assert!(told.json["error"]["message"].as_str().unwrap().contains("`noise`"), "the file is named: {told:?}");
+        edited.assert_same(&world.snapshot());
+    }
     let diagnosis = world.refused(&["doctor"], 1, "UNHEALTHY");
     assert!(diagnosis.result("findings").to_string().contains("CHECKPOINT_DAMAGED"), "{diagnosis:?}");
     let out = world.data.path().join("out");
     let to = out.to_str().unwrap();
-    world.refused(&["restore", "wf", "base", "--to", to, "--yes"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
+    let told = world.refused(&["restore", "wf", "base", "--to", to, "--yes"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
+    assert!(told.json["error"]["message"].as_str().unwrap().contains("`noise`"), "{told:?}");
     assert_eq!(std::fs::read_dir(&out).map_or(0, Iterator::count), 0, "nothing half written stays");
 }
 

@@ -305,3 +305,27 @@ fn init_writes_a_view_that_is_gone_again_with_its_manifests() {
     world.ok(&["init"]);
     assert_eq!(count(), before);
 }
+
+#[test]
+fn a_store_that_is_away_is_not_made_anew_unless_that_is_wanted() {
+    let (world, states) = with_history();
+    let (vault, elsewhere) = (world.vault(), world.data.path().join("elsewhere"));
+    std::fs::rename(&vault, &elsewhere).unwrap();
+    for mount_point_stays in [false, true] {
+        if mount_point_stays {
+            std::fs::create_dir(&vault).unwrap();
+        }
+        for command in [&["init"][..], &["list-checkpoints"], &["create-checkpoint", "wf"]] {
+            let told = world.refused(command, 3, "STORE_NOT_FOUND");
+            assert!(told.json["recovery_options"].to_string().contains("--new-store"), "{told:?}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(&vault).unwrap().count(), 0, "nothing was made");
+    std::fs::remove_dir(&vault).unwrap();
+    std::fs::rename(&elsewhere, &vault).unwrap();
+    assert_eq!(world.ok(&["init"]).result("existed"), true);
+    check(&world, &states);
+    std::fs::rename(&vault, &elsewhere).unwrap();
+    world.ok(&["init", "--new-store"]);
+    assert_eq!(world.ok(&["list-checkpoints"]).result("total"), 0);
+}

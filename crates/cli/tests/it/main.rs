@@ -10,6 +10,7 @@ mod answers;
 mod bad_input;
 mod beside;
 mod catch;
+mod checks;
 mod choosing;
 mod cleanup;
 mod contract;

@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat,
 use serde_json::Value;
 use wfr_testkit::{TestTree, skip};
 
+use crate::mount::Mount;
 use crate::world::{Ended, World};
 
 /// The reason for which a path is not covered; empty where it is.
@@ -438,4 +439,67 @@ fn a_plain_user_gets_files_back_that_nobody_may_read() {
     assert_eq!(world.tree.read("shut"), b"nobody may read it");
     assert_eq!(world.tree.at("shut").metadata().unwrap().permissions().mode() & 0o777, 0);
     assert_eq!(world.tree.at("write-only").metadata().unwrap().permissions().mode() & 0o777, 0o200);
+}
+
+/// Gives a whole tree to a user who is not root.
+fn give_all_away(path: &Path) {
+    assert!(std::process::Command::new("chown").args(["-R", "12345:23456"]).arg(path).status().unwrap().success());
+}
+
+/// Whatever is root's below a directory.
+fn of_root(path: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let found = std::process::Command::new("find").arg(path).args(["-user", "root"]).output().unwrap();
+    String::from_utf8(found.stdout).unwrap().lines().map(Into::into).collect()
+}
+
+#[test]
+fn what_root_leaves_in_somebody_elses_store_becomes_theirs() {
+    if !rustix::process::geteuid().is_root() {
+        return wfr_testkit::skip("only root leaves files that others cannot read");
+    }
+    let world = World::new();
+    give_all_away(world.data.path());
+    give_all_away(world.root());
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    world.ok(&["doctor"]);
+    assert_eq!(of_root(&world.vault()), Vec::<std::path::PathBuf>::new());
+    assert_eq!(of_root(&world.root().join(".claude/recovery")), Vec::<std::path::PathBuf>::new());
+    // A second name may stand anywhere: such a file stays whose it is.
+    let secret = world.data.path().join("secret");
+    std::fs::write(&secret, b"of root").unwrap();
+    std::fs::hard_link(&secret, world.vault().join("link")).unwrap();
+    std::os::unix::fs::symlink(&secret, world.vault().join("symbolic")).unwrap();
+    world.checkpoint("next");
+    let left: Vec<String> =
+        of_root(&world.vault()).iter().map(|path| path.file_name().unwrap().to_string_lossy().into()).collect();
+    assert_eq!(left.iter().filter(|name| *name != "symbolic").collect::<Vec<_>>(), ["link"]);
+}
+
+#[test]
+fn nothing_is_restored_into_a_mount_point_at_which_nothing_is_mounted() {
+    let world = World::new();
+    let Some(mount) = Mount::new(&world.root().join("mnt"), "1m") else {
+        return wfr_testkit::skip("this process may not mount");
+    };
+    std::fs::write(mount.at("inside"), b"on its own disk").unwrap();
+    world.checkpoint("base");
+    let state = world.ok(&["show", "base"]).result("checkpoint")["file_system_state"].clone();
+    assert_eq!(state["mounts"], serde_json::json!(["mnt"]));
+    drop(mount);
+    world.tree.write("a.txt", b"edited");
+    let planned = world.ok(&["restore", "wf", "base", "--plan"]);
+    assert_eq!(planned.result("plan")["conflicts"][0]["code"], "MOUNT_MISSING", "{planned:?}");
+    world.refused(&["restore", "wf", "base", "--yes"], 5, "MOUNT_MISSING");
+    assert_eq!(std::fs::read_dir(world.root().join("mnt")).unwrap().count(), 0);
+    // With the file system back there is nothing in the way; without it, one may mean it.
+    let mount = Mount::new(&world.root().join("mnt"), "1m").unwrap();
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(std::fs::read(mount.at("inside")).unwrap(), b"on its own disk");
+    drop(mount);
+    world.tree.write("a.txt", b"edited");
+    let meant = world.ok(&["restore", "wf", "base", "--yes", "--allow-unmounted"]);
+    assert!(meant.result("findings").to_string().contains("MOUNT_MISSING"), "{meant:?}");
+    assert_eq!(world.tree.read("mnt/inside"), b"on its own disk");
 }

@@ -169,8 +169,15 @@ fn a_checkpoint_that_cannot_be_taken_does_not_lose_the_event() {
 #[test]
 fn an_interval_that_is_over_takes_one_beside_the_next_command() {
     let world = World::new();
-    world.ok(&["config", &format!("{POLICY}.automatic_checkpoint_interval"), "1s"]);
-    world.ok(&["event", "WORKFLOW_STARTED:wf:1:{}"]);
+    let interval = format!("{POLICY}.automatic_checkpoint_interval");
+    // Shorter than what is kept: refused, not taken for something else.
+    let refused = world.refused(&["config", &interval, "59s"], 2, "INVALID_PARAMETER");
+    assert!(refused.json["error"]["message"].as_str().unwrap().contains("once a minute"), "{refused:?}");
+    world.ok(&["config", &interval, "0s"]);
+    world.ok(&["config", &interval, "1m"]);
+    // It began long ago.
+    let started = json!({"event_type": "WORKFLOW_STARTED", "workflow_id": "wf", "timestamp": "2020-01-01T00:00:00Z"});
+    world.ok(&["event", &started.to_string()]);
     let begun = Instant::now();
     while lines(&world).is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(60), "nobody took it");

@@ -454,3 +454,30 @@ fn who_read_what_goes_is_named_and_may_go_too() {
     assert!(world.has("work/of_a") && world.has("work/of_b"));
     world.refused(&["change", "begin", "--agent", "a", "--reads", "x"], 2, "WRONG_ARGUMENTS");
 }
+
+#[test]
+fn a_directory_that_a_rollback_makes_is_like_the_one_that_it_is_in() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let world = World::with_lines();
+    world.put("shared/sub/x", "x");
+    world.put("shared/sub/y", "y");
+    let shared = world.root().join("shared");
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o2770)).unwrap();
+    fs::set_permissions(shared.join("sub"), fs::Permissions::from_mode(0o700)).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(&shared, Some(12_345), Some(23_456)).unwrap();
+    }
+    // `chown` takes the bit away.
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o2770)).unwrap();
+    world.checkpoint("shared");
+    world.work("a", || fs::remove_file(shared.join("sub/x")).unwrap());
+    fs::remove_dir_all(shared.join("sub")).unwrap();
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(world.text("shared/sub/x"), "x");
+    let made = fs::metadata(shared.join("sub")).unwrap();
+    assert_eq!(made.mode() & 0o7777, 0o2770);
+    if is_root {
+        assert_eq!((made.uid(), made.gid()), (12_345, 23_456));
+    }
+}

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use wfr_model::event::Draft;
+use wfr_model::workflow::document::note_order;
 use wfr_model::{Timestamp, WorkflowId, json as text};
 
 use super::{Reading, Update, event_id, text_of};
@@ -143,13 +144,7 @@ impl Directory {
         Ok(())
     }
 
-    fn workflow(
-        &self,
-        path: &Path,
-        status: &str,
-        pools: &Map<String, Value>,
-        reading: &mut Reading,
-    ) -> Result<(), Failure> {
+    fn workflow(&self, path: &Path, status: &str, pools: &Pools, reading: &mut Reading) -> Result<(), Failure> {
         let read = document(path).and_then(|doc| of_workflow(doc, None, path));
         let (workflow, mut fields) = match read {
             Ok(read) => read,
@@ -162,30 +157,61 @@ impl Directory {
         for key in ["agent_assignments", "agents"] {
             let Some(Value::Object(agents)) = fields.get_mut(key) else { continue };
             for (id, agent) in agents {
-                let (Some(pool), Value::Object(agent)) = (pools.get(id), agent) else { continue };
+                let (Some(pool), Value::Object(agent)) = (pools.agents.get(id), agent) else { continue };
                 let role = pool.get("specialization").filter(|_| !agent.contains_key("role"));
                 agent.extend(role.map(|role| ("role".to_owned(), role.clone())));
                 agent.insert("pool".to_owned(), pool.clone());
             }
         }
+        let figures = pools.of(&fields);
+        if !figures.is_empty() {
+            fields.insert("agent_pools".to_owned(), figures.into());
+        }
         reading.said(workflow).updates.push(Update::Fields(fields));
         Ok(())
     }
 
-    /// What the pools say of each agent.
-    fn pools(&self, reading: &mut Reading) -> Result<Map<String, Value>, Failure> {
-        let mut agents = Map::new();
+    /// What the pools say of each agent, and their own figures.
+    fn pools(&self, reading: &mut Reading) -> Result<Pools, Failure> {
+        let mut pools = Pools::default();
         for file in self.files("agent_pools", "json", reading)? {
             match document(&file) {
-                Ok(doc) => {
-                    let pool = doc.get("agent_pool").unwrap_or(&Value::Null);
-                    let metrics = doc.get("performance_metrics").or_else(|| pool.get("performance_metrics"));
-                    agents.extend(metrics.and_then(Value::as_object).cloned().unwrap_or_default());
-                }
+                Ok(doc) => pools.add(&file, doc),
                 Err(failure) => self.pass_over(&file, failure, reading)?,
             }
         }
-        Ok(agents)
+        Ok(pools)
+    }
+}
+
+/// The pools of agents that a hub keeps.
+#[derive(Default)]
+struct Pools {
+    /// What is measured of each agent.
+    agents: Map<String, Value>,
+    /// Each pool's name, the rest of its document, and whose measures stand in it.
+    figures: Vec<(String, Map<String, Value>, Vec<String>)>,
+}
+
+impl Pools {
+    fn add(&mut self, file: &Path, mut doc: Map<String, Value>) {
+        const MEASURES: &str = "performance_metrics";
+        let outer = doc.shift_remove(MEASURES);
+        let inner =
+            doc.get_mut("agent_pool").and_then(Value::as_object_mut).and_then(|pool| pool.shift_remove(MEASURES));
+        let Some(Value::Object(measures)) = outer.or(inner).or_else(|| Some(json!({}))) else { return };
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        self.figures.push((name, doc, measures.keys().cloned().collect()));
+        self.agents.extend(measures);
+    }
+
+    /// The figures of the pools that have agents of a workflow, or name none.
+    fn of(&self, fields: &Map<String, Value>) -> Map<String, Value> {
+        let agents = ["agent_assignments", "agents"].iter().filter_map(|key| fields.get(*key)?.as_object());
+        let ours: Vec<&String> = agents.flat_map(Map::keys).collect();
+        let concern = |of: &[String]| of.is_empty() || of.iter().any(|id| ours.contains(&id));
+        let figures = self.figures.iter().filter(|(_, doc, of)| !doc.is_empty() && concern(of));
+        figures.map(|(name, doc, _)| (name.clone(), doc.clone().into())).collect()
     }
 }
 
@@ -264,5 +290,6 @@ pub fn of_workflow(
             .with_hint("name it with `--workflow-id ID`")
     })?;
     doc.insert("id".to_owned(), json!(workflow));
+    note_order(&mut doc);
     Ok((workflow, doc))
 }

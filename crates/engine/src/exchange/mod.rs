@@ -110,14 +110,15 @@ pub fn bring_in(open: &Open, reading: Reading, source: &str, now: Timestamp, dry
             data.insert("imported_from".to_owned(), source.into());
             data.insert("state_version".to_owned(), goal.head.state_version.into());
             data.insert(since::SAID.to_owned(), to_value(&saying.says)?);
-            batch.push(update_event(&workflow, data, source, now)?);
+            let at = if existed { now } else { saying.time_of_new(&log_says) };
+            batch.push(update_event(&workflow, data, source, at)?);
         }
     }
     if !dry {
         for ended in open.catalog.append_events(&batch, now)? {
             match ended {
                 Appended::New { .. } => brought.appended += 1,
-                Appended::Known => brought.known += 1,
+                Appended::Known { .. } => brought.known += 1,
             }
         }
     }

@@ -107,6 +107,13 @@ impl<'s> Saying<'s> {
         Ok(())
     }
 
+    /// When a workflow last changed of which nothing was known before its document said so: the document's own time, unless
+    /// that cannot be, or what its log says came later.
+    pub(super) fn time_of_new(&self, log_says: &Whole) -> Timestamp {
+        let is_possible = |at: &Timestamp| *at <= self.now && log_says.head.updated_at.is_none_or(|last| last <= *at);
+        self.at.filter(is_possible).unwrap_or(self.now)
+    }
+
     /// By its time, else by its version.
     fn is_older_than(&self, state: &Whole) -> bool {
         match (self.at, state.head.updated_at) {

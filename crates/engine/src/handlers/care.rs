@@ -44,6 +44,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     configuration(&open, &mut findings);
     catalog(&open, &mut findings)?;
     packs(&open, &mut findings)?;
+    tails(&open, &mut findings)?;
     unheard_of(&open, &mut findings)?;
     places(&open, &mut findings);
     unfinished(&open, &mut findings)?;
@@ -164,6 +165,11 @@ fn unsealed_lost(rebuilt: &Rebuilt) -> Option<Finding> {
 }
 
 fn configuration(open: &Open, findings: &mut Vec<Finding>) {
+    for name in open.config.capture.exclude.iter().filter(|name| name.contains(['*', '?', '['])) {
+        let message = format!("`capture.exclude` has `{name}`, which is taken as a name, not as a pattern");
+        let fix = "write the names themselves; `capture.file_bytes_max` leaves large files out";
+        findings.push(Finding::new("EXCLUDE_IS_NO_PATTERN", Severity::Warning, message, fix));
+    }
     let Some(error) = &open.broken else { return };
     let fix = match error {
         ConfigError::Malformed { file, .. } => conversions::mending(file),
@@ -194,6 +200,20 @@ fn packs(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
             findings.push(Finding::new("PACK_DAMAGED", Severity::Critical, message, fix));
         }
     });
+    Ok(())
+}
+
+/// What no commit covers of the packs, as a process leaves it that was killed while it wrote.
+fn tails(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let (count, bytes) = unknown::tails(open)?;
+    if count > 0 {
+        let packs = if count == 1 { "a pack has".to_owned() } else { format!("{count} packs have") };
+        let message = format!(
+            "{packs} {bytes} bytes that no commit covers: a killed process left them, or another command is writing now"
+        );
+        let fix = "nothing reads them, and `wfr cleanup-checkpoints` drops them";
+        findings.push(Finding::new("PACK_TAILS", Severity::Info, message, fix));
+    }
     Ok(())
 }
 

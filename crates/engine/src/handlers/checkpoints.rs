@@ -34,9 +34,12 @@ pub(super) fn coverage_result(coverage: Coverage, with_paths: bool) -> CoverageR
 /// Takes a checkpoint.
 pub fn create(session: &mut Session, parameters: CreateCheckpoint) -> Result<Success<CheckpointCreated>, Failure> {
     let begun = Instant::now();
-    let request = request(session, &parameters)?;
+    let mut request = request(session, &parameters)?;
     let open = session.open()?;
     recovery::finish_unfinished(session, &open)?;
+    if request.phase == (None, None) {
+        request.phase = policy::current_phase(&open, &request.workflow)?;
+    }
     let deadline = parameters.deadline.and_then(Span::duration).map(|length| begun + length);
     let created = taking::create(
         &open,

@@ -40,6 +40,12 @@ pub(super) fn check(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Fail
 
 /// Looks at every row that is kept of states: whether it can be used, and whether a state is there for the events.
 pub(super) fn check_states(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    findings.extend(open.catalog.unregistered_workflows()?.iter().map(|workflow| {
+        let message =
+            format!("workflow `{workflow}` is not among those that are known, and what is kept of it is there");
+        let fix = format!("run `wfr repair-state {workflow}`: it is entered again");
+        Finding::new("WORKFLOW_UNREGISTERED", Severity::Error, message, fix)
+    }));
     for row in open.catalog.workflows()? {
         let workflow = &row.workflow_id;
         let kept = open.catalog.kept_state(workflow)?;

@@ -48,6 +48,12 @@ fn known(open: &Open, workflow: WorkflowId) -> Result<WorkflowId, Failure> {
     if open.catalog.has_workflow(&workflow)? {
         return Ok(workflow);
     }
+    if open.catalog.has_traces(&workflow)? {
+        let message =
+            format!("workflow `{workflow}` is not among those that are known, and what is kept of it is there");
+        let hint = format!("run `wfr repair-state {workflow}`: it is entered again");
+        return Err(Failure::new(Code::WorkflowNotFound, message).with_hint(hint));
+    }
     let near = open.catalog.near_workflows(workflow.as_str())?;
     let failure = Failure::new(Code::WorkflowNotFound, format!("no workflow `{workflow}`"));
     Err(if near.is_empty() { failure } else { failure.with_hint(format!("did you mean {}?", near.join(", "))) })

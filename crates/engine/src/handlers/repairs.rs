@@ -29,14 +29,19 @@ use crate::{recovery, view};
 pub(super) fn repair(session: &mut Session, parameters: RepairState) -> Result<Success<StateRepair>, Failure> {
     let open = session.open()?;
     let workflow = one_workflow(&open, parameters.workflow_id.clone())?;
+    let entered = enter(session, &open, &parameters, &workflow)?;
     let sight = soundness::look(&open, session, &workflow, ValidationLevel::Comprehensive)?;
-    let mending = soundness::mending(&sight, parameters.repair_strategy).ok_or_else(|| no_state(&open, &workflow))?;
-    let plan = planned(&workflow, &sight, &mending)?;
+    let mending = soundness::mending(&sight, parameters.repair_strategy);
+    // Of a workflow with checkpoints alone no more is known than that it is there.
+    let mending = mending.or_else(|| entered.is_some().then(Mending::default));
+    let mending = mending.ok_or_else(|| no_state(&open, &workflow))?;
+    let mut plan = planned(&workflow, &sight, &mending)?;
+    plan.repairs.splice(0..0, entered.clone());
     let mut result = StateRepair {
         workflow_id: workflow.clone(),
         repair_strategy: parameters.repair_strategy,
         plan,
-        applied: false,
+        applied: entered.is_some(),
         backup: None,
         event_id: None,
         validation: Verdict::Skipped,
@@ -69,6 +74,21 @@ pub(super) fn repair(session: &mut Session, parameters: RepairState) -> Result<S
     let impact = Impact { tasks_affected: Some(tasks), ..Impact::default() };
     let success = Success::new(short(result, &parameters)).about(&workflow).with_impact(impact).with_verdict(verdict);
     Ok(success)
+}
+
+/// Registers a workflow that is not registered, as the foundation of all else. Nothing is lost by it, so nobody is asked; a
+/// plan only names it.
+fn enter(
+    session: &Session,
+    open: &Open,
+    parameters: &RepairState,
+    workflow: &WorkflowId,
+) -> Result<Option<StateFinding>, Failure> {
+    let missing = soundness::registration(open, workflow)?.filter(|_| !parameters.plan);
+    if missing.is_some() {
+        open.catalog.register_workflow(workflow, session.now())?;
+    }
+    Ok(missing)
 }
 
 /// Without `report_repairs` the findings that are mended are not listed.

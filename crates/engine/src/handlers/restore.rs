@@ -244,7 +244,8 @@ fn check_target(
             Ok((Verdict::Failed, report.damages.iter().map(|one| one.object).collect()))
         }
         Some(first) => {
-            let message = format!("checkpoint `{}` is damaged: {}", target.name, first.message);
+            let whose = if first.path.is_root() { String::new() } else { format!("`{}`: ", first.path) };
+            let message = format!("checkpoint `{}` is damaged: {whose}{}", target.name, first.message);
             Err(Failure::new(Code::CheckpointIntegrity, message)
                 .with_option("`wfr emergency-restore` takes the newest checkpoint that is whole"))
         }

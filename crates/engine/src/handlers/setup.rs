@@ -31,7 +31,7 @@ pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialis
         keyring: &session.keyring,
     };
     let had_view = view::exists(&workspace::absolute(&session.directories.current, &dir));
-    let made = making::init(&session.directories, &dir, &encryption, session.now())?;
+    let made = making::init(&session.directories, &dir, &encryption, (session.now(), parameters.new_store))?;
     if made.existed && !had_view {
         // Derived: what cannot be written now, the next checkpoint writes or `doctor` names.
         let opened = Open::at(made.place.clone(), &session.keyring);

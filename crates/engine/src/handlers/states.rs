@@ -80,10 +80,12 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
     Ok(Success::new(result).about(&workflow).with_verdict(verdict))
 }
 
-/// The workflow that is named, else the only one.
+/// The workflow that is named, else the only one. One that is not registered is known by what is there of it.
 pub(super) fn one_workflow(open: &Open, named: Option<WorkflowId>) -> Result<WorkflowId, Failure> {
-    if let Some(workflow) = named {
-        return known(open, workflow);
+    match named {
+        Some(workflow) if open.catalog.has_traces(&workflow)? => return Ok(workflow),
+        Some(workflow) => return known(open, workflow),
+        None => {}
     }
     let all = open.catalog.workflows()?;
     if let [one] = all.as_slice() {

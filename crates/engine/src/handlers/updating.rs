@@ -50,7 +50,7 @@ fn append(
         Guarded::Appended(answers) => {
             let odd = answers.into_iter().next().map(|answer| match answer {
                 Appended::New { odd, .. } => odd,
-                Appended::Known => vec![],
+                Appended::Known { .. } => vec![],
             });
             Ok(Change { event_id: event.event_id.clone(), odd: odd.unwrap_or_default() })
         }

@@ -99,9 +99,13 @@ impl Tally {
     fn add(&mut self, events: Vec<Event>, answers: Vec<Appended>, now: wfr_model::Timestamp) -> Vec<New> {
         let mut new = Vec::with_capacity(events.len());
         for (event, answer) in events.into_iter().zip(answers) {
-            let Appended::New { seq, odd } = answer else {
-                self.result.known += 1;
-                continue;
+            let (seq, odd) = match answer {
+                Appended::New { seq, odd } => (seq, odd),
+                Appended::Known { differs } => {
+                    self.result.known += 1;
+                    self.reused(&event.event_id, differs);
+                    continue;
+                }
             };
             self.result.recorded += 1;
             self.result.first_seq.get_or_insert(seq.0);
@@ -123,6 +127,15 @@ impl Tally {
     fn note(&mut self, event_id: &EventId, code: String, message: String) {
         if self.result.odd.len() < LISTED_MAX {
             self.result.odd.push(OddEvent { event_id: event_id.clone(), code, message });
+        }
+    }
+
+    /// An id that was used for something else: which of the two is meant, its sender knows.
+    fn reused(&mut self, event_id: &EventId, differs: bool) {
+        if differs {
+            self.result.odd_total += 1;
+            let message = "an event of this id is recorded and says something else: this one is passed over";
+            self.note(event_id, "EVENT_ID_REUSED".to_owned(), message.to_owned());
         }
     }
 

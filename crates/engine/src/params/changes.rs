@@ -94,7 +94,7 @@ pub struct Log {
     pub actor: OneOrMany<Actor>,
     /// At this path or below it only.
     pub path: Option<TreePath>,
-    /// Ended since then, or open.
+    /// Ended since then, or open: a time, or how long ago, such as `5m`.
     pub since: Option<Timestamp>,
     /// Whether what was done is shown as differences.
     pub patch: bool,
@@ -221,7 +221,7 @@ pub struct Rollback {
     pub change: OneOrMany<ChangeId>,
     /// At these paths and below them only.
     pub file: OneOrMany<TreePath>,
-    /// Ended since then.
+    /// Ended since then: a time, or how long ago, such as `5m`.
     pub since: Option<Timestamp>,
     /// Whether somebody at a terminal chooses, of all that fits, by change, file and piece of a file; `?` lists the keys.
     pub interactive: bool,

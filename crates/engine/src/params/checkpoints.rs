@@ -120,7 +120,7 @@ pub struct ListCheckpoints {
     pub include_integrity_status: bool,
     /// With all of these tags only.
     pub tags: Vec<String>,
-    /// Taken at this time or later, such as 2025-01-15T11:30:00Z.
+    /// Taken at this time or later, such as 2025-01-15T11:30:00Z, or `5m` for five minutes ago.
     pub since: Option<Timestamp>,
     /// Taken at this time or earlier.
     pub until: Option<Timestamp>,

@@ -33,7 +33,7 @@ pub struct ListEvents {
     /// Of these types only, in any spelling.
     #[serde(rename = "type")]
     pub types: OneOrMany<String>,
-    /// Recorded at this time or later, such as 2025-01-15T11:30:00Z.
+    /// Recorded at this time or later, such as 2025-01-15T11:30:00Z, or `5m` for five minutes ago.
     pub since: Option<Timestamp>,
     /// At most so many; 50 where it is not given.
     pub limit: Option<u32>,

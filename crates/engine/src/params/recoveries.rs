@@ -223,6 +223,8 @@ pub struct Restore {
     pub yes: bool,
     /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
     pub allow_config: bool,
+    /// Whether what was on a file system of its own may go into the bare directory where that is not mounted now.
+    pub allow_unmounted: bool,
     /// Writes the checkpoint's tree into this empty directory instead.
     pub to: Option<HostPath>,
     /// Whether modification times are those of the checkpoint; else changed files get the present.
@@ -463,7 +465,7 @@ impl Undo {
 pub struct Recoveries {
     /// Of this workflow only.
     pub workflow_id: Option<WorkflowId>,
-    /// Begun at this time or later.
+    /// Begun at this time or later, such as 2025-01-15T11:30:00Z, or `5m` for five minutes ago.
     pub since: Option<Timestamp>,
     /// At most so many; 100 where it is not given.
     pub limit: Option<NonZeroU32>,

@@ -10,6 +10,7 @@ use wfr_model::workflow::Whole;
 use wfr_model::{Event, EventId, EventName, EventType, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
+use super::record::Ending;
 use super::{Parts, joining, verdicts};
 use crate::error::Failure;
 use crate::open::Open;
@@ -155,11 +156,11 @@ pub fn initiated(record: &RecoveryRecord, preempted: Option<&Hold>) -> Event {
 pub fn ended(
     open: &Open,
     record: &RecoveryRecord,
-    aim: Option<&Aim>,
-    status: RecoveryStatus,
-    report: Option<&ApplyReport>,
+    ending: &Ending<'_>,
     now: Timestamp,
 ) -> Result<Vec<Event>, CatalogError> {
+    let (aim, status, report) = (ending.aim, ending.status, ending.report.as_ref());
+    let is_well = status == RecoveryStatus::Done && ending.why.is_none();
     let is_applied = matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial);
     let mut events = Vec::new();
     let mut changed = None;
@@ -177,8 +178,9 @@ pub fn ended(
     let data = json!({
         "recovery_id": record.recovery_id,
         "recovery_type": record.kind,
-        "success": status == RecoveryStatus::Done,
+        "success": is_well,
         "status": status,
+        "reason": ending.why,
         "restored_checkpoint": record.target,
         "safety_checkpoint": record.safety_checkpoint,
         "files_restored": count(|report| report.changed.len()),
@@ -187,7 +189,7 @@ pub fn ended(
         "state_changes": changed,
         "coordinator": COORDINATOR,
     });
-    let kind = if status == RecoveryStatus::Done { EventType::RecoveryCompleted } else { EventType::RecoveryFailed };
+    let kind = if is_well { EventType::RecoveryCompleted } else { EventType::RecoveryFailed };
     events.push(event(record, "ended", kind, now, data));
     Ok(events)
 }

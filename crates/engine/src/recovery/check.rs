@@ -19,7 +19,6 @@ use rustix::io::Errno;
 use wfr_model::TreePath;
 use wfr_model::entry::{Entry, Node};
 use wfr_model::plan::Plan;
-use wfr_model::recovery::ApplyReport;
 use wfr_store::disk;
 use wfr_store::object::hash_reader;
 use wfr_store::sparse::Sparse;
@@ -29,13 +28,17 @@ use crate::open::Open;
 
 /// The changed paths that do not hold what the plan aimed at any more: kind, mode, size, and each byte; the root where
 /// the workspace's own directory has another mode.
-pub(super) fn edited_since(open: &Open, plan: &Plan, report: &ApplyReport) -> Result<Vec<TreePath>, Failure> {
+pub(super) fn edited_since<'p>(
+    open: &Open,
+    plan: &Plan,
+    changed: impl Iterator<Item = &'p TreePath>,
+) -> Result<Vec<TreePath>, Failure> {
     let root = disk::open_dir(open.root())?;
     let mut edited = Vec::new();
     // Of two steps of a path the second one puts something there.
     let wanted: BTreeMap<&TreePath, Option<&Entry>> =
         plan.steps.iter().map(|step| (&step.path, step.after.as_ref())).collect();
-    for path in report.changed.iter().map(|step| &step.path) {
+    for path in changed {
         if !holds(&root, path, wanted.get(path).copied().flatten())? {
             edited.push(path.clone());
         }
@@ -95,7 +98,11 @@ pub struct FunctionalCheck {
 impl FunctionalCheck {
     /// How the command ended in its time, its own or what is left of the recovery's. What it says goes to this process's
     /// standard error.
-    pub fn run(&self, root: &Path, left: Duration, abort: &AtomicBool) -> Result<CheckEnd, Failure> {
+    pub fn run(&self, root: &Path, left: Duration, abort: &AtomicBool) -> CheckEnd {
+        self.try_run(root, left, abort).unwrap_or_else(|error| CheckEnd::NotBegun(error.kind()))
+    }
+
+    fn try_run(&self, root: &Path, left: Duration, abort: &AtomicBool) -> io::Result<CheckEnd> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(&self.command).current_dir(root).stdin(Stdio::null());
         // Standard output is for the result alone.
@@ -129,6 +136,8 @@ pub enum CheckEnd {
     TimedOut,
     /// The caller gave up.
     Interrupted,
+    /// It could not be begun.
+    NotBegun(io::ErrorKind),
 }
 
 impl fmt::Display for CheckEnd {
@@ -138,6 +147,7 @@ impl fmt::Display for CheckEnd {
             Self::Failed(status) => write!(f, "it ended with {status}"),
             Self::TimedOut => f.write_str("it was still running when its time was over"),
             Self::Interrupted => f.write_str("it was interrupted"),
+            Self::NotBegun(why) => write!(f, "it could not be begun: {why}"),
         }
     }
 }
@@ -161,4 +171,28 @@ fn watch(
         }
     }
     None
+}
+
+/// What was seen when all steps of a recovery were done, and before its end was recorded.
+pub(super) struct Seen {
+    /// The paths that did not hold any more what they were given.
+    pub edited: Vec<TreePath>,
+    /// How the functional check ended.
+    pub end: CheckEnd,
+    /// How long it ran.
+    pub took: Duration,
+}
+
+/// Looks at the paths that were changed, then makes the functional check: what it writes itself is no edit of a user's.
+pub(super) fn look(
+    (open, abort): (&Open, &AtomicBool),
+    plan: &Plan,
+    (check, deadline): (&FunctionalCheck, Option<Instant>),
+    changed: &[TreePath],
+) -> Result<Seen, Failure> {
+    let edited = edited_since(open, plan, changed.iter())?;
+    let begun = Instant::now();
+    let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(begun));
+    let end = check.run(open.root(), left, abort);
+    Ok(Seen { edited, end, took: begun.elapsed() })
 }

@@ -4,7 +4,7 @@
 
 use wfr_catalog::CatalogError;
 use wfr_model::RecoveryId;
-use wfr_model::finding::Finding;
+use wfr_model::finding::{Finding, Severity};
 use wfr_model::recovery::{RecoveryRecord, RecoveryStatus};
 use wfr_recovery::apply::{self, Environment, Outcome};
 use wfr_recovery::leftovers;
@@ -52,8 +52,8 @@ pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>, take_bac
     let journal = open.vault.journal();
     for id in apply::unfinished(&journal)? {
         // What has ended is not done again: the files are the users' since.
-        if has_ended(open, &id)? {
-            apply::forget(&journal, &id)?;
+        if let Some(status) = end_of(open, &id)? {
+            tidy_up(open, &id, status)?;
             continue;
         }
         let (outcome, findings) = complete(session, open, &id, take_back)?;
@@ -72,7 +72,23 @@ pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>, take_bac
 
 /// Whether an end of this recovery is recorded. A rebuilt catalog knows of none: then what the journal holds is done.
 pub fn has_ended(open: &Open, id: &RecoveryId) -> Result<bool, CatalogError> {
-    Ok(open.catalog.recovery(id)?.is_some_and(|record| record.status != RecoveryStatus::Started))
+    Ok(end_of(open, id)?.is_some())
+}
+
+/// With which status its end is recorded, if it is.
+fn end_of(open: &Open, id: &RecoveryId) -> Result<Option<RecoveryStatus>, CatalogError> {
+    let status = open.catalog.recovery(id)?.map(|record| record.status);
+    Ok(status.filter(|status| *status != RecoveryStatus::Started))
+}
+
+/// Does what is left behind a recorded end: its process died just then.
+fn tidy_up(open: &Open, id: &RecoveryId, status: RecoveryStatus) -> Result<(), Failure> {
+    let journal = open.vault.journal();
+    match apply::reopen(&journal, id) {
+        Ok(committed) if status != RecoveryStatus::Aborted => Ok(committed.finish(open.root(), status)?),
+        // One that was called off is none; of one that cannot be read nothing is needed any more.
+        _ => Ok(apply::forget(&journal, id)?),
+    }
 }
 
 /// Records the end of a recovery that another process began, and tells those that were told of its beginning.
@@ -113,6 +129,11 @@ fn complete(
         let aim = aim_of(open, &store, &record)?;
         findings =
             tell_end(session, open, &record, &ending(&outcome, aim.as_ref(), committed.effects(&outcome.report)))?;
+    }
+    if outcome.check_failed {
+        let message = format!("the functional check of recovery {id} had failed when its process ended");
+        let fix = format!("`wfr undo {id}` takes it back");
+        findings.push(Finding::new("FUNCTIONAL_CHECK_FAILED", Severity::Warning, message, fix));
     }
     committed.finish(open.root(), outcome.status)?;
     Ok((outcome, findings))

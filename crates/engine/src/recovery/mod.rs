@@ -19,6 +19,7 @@ pub mod telling;
 mod turn;
 pub mod verdicts;
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,9 +29,10 @@ use wfr_catalog::{CheckpointRow, Hold, NewOperation};
 use wfr_model::change::Segment;
 use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger};
 use wfr_model::finding::Finding;
+use wfr_model::plan::Plan;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, RecoveryId, TreePath, WorkflowId};
-use wfr_recovery::apply::{self, Environment, GaveUp, OnFailure, Options, Outcome};
+use wfr_recovery::apply::{self, Committed, Environment, GaveUp, OnFailure, Options, Outcome};
 use wfr_recovery::checkout::{Checkout, Written};
 use wfr_store::Store;
 
@@ -46,6 +48,7 @@ use crate::session::Session;
 use crate::{announce, ledger, links, manifests, mint, verify};
 
 use aim::Purpose;
+use check::Seen;
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended};
 pub use parts::Parts;
@@ -218,7 +221,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     })?;
     let mut ended = run(session, open, &store, order, &planned, (&safety, begun), deadline)?;
     ended.findings.extend(finished.findings);
-    ended.findings.splice(0..0, planned.findings);
+    ended.findings.splice(0..0, planned.findings.iter().cloned());
     Ok(Some(ended))
 }
 
@@ -334,17 +337,23 @@ fn run(
             return Err(error.into());
         }
     };
-    let outcome = or_with_reserve(open, || Ok(committed.run(&environment)?))?;
+    let (outcome, seen) = run_checked(session, open, (order, plan), &committed, &environment)?;
     let effects = committed.effects(&outcome.report);
     let ending = ending(&outcome, planned.aim.as_ref(), effects);
     or_with_reserve(open, || record::end(session, open, (&record, &announced), &ending))?;
     // The end is recorded: what cannot be tidied up now, the next command does.
     let _ = committed.finish(open.root(), outcome.status);
     let length = u64::try_from(session.now().0.saturating_sub(record.started_at.0)).unwrap_or(0);
-    let Outcome { status, report, reason } = outcome;
-    let is_back = status == RecoveryStatus::TakenBack;
-    let edited = if is_back { vec![] } else { check::edited_since(open, plan, &report)? };
-    let mut ended = Ended {
+    let Outcome { status, report, reason, .. } = outcome;
+    let seen = seen.transpose()?;
+    let checked = seen.as_ref().map_or(Duration::ZERO, |seen| seen.took);
+    let functional = seen.as_ref().map(|seen| seen.end);
+    let edited = match seen {
+        Some(seen) => seen.edited,
+        None if status == RecoveryStatus::TakenBack => vec![],
+        None => check::edited_since(open, plan, report.changed.iter().map(|step| &step.path))?,
+    };
+    Ok(Ended {
         recovery: id,
         status,
         safety: safety.checkpoint_id.clone(),
@@ -352,17 +361,37 @@ fn run(
         state: planned.state.filter(|_| matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial)),
         reason,
         edited,
-        functional: None,
-        length: Duration::from_nanos(length),
+        functional,
+        length: Duration::from_nanos(length).saturating_sub(checked),
         preempted,
         findings: announced.ended(),
+    })
+}
+
+type Looked = Option<Result<Seen, Failure>>;
+
+/// Does all steps, and makes the functional check where one is asked for, before anything goes that the way back needs.
+fn run_checked(
+    session: &Session,
+    open: &Open,
+    (order, plan): (&Order, &Plan),
+    committed: &Committed,
+    environment: &Environment<'_>,
+) -> Result<(Outcome, Looked), Failure> {
+    let seen = RefCell::new(None);
+    let judge = |functional: &FunctionalCheck, changed: &[TreePath]| {
+        let looked = check::look((open, &session.abort), plan, (functional, environment.deadline), changed);
+        let passed = matches!(looked, Ok(Seen { end: CheckEnd::Passed, .. }));
+        *seen.borrow_mut() = Some(looked);
+        passed
     };
-    if let (Some(check), RecoveryStatus::Done) = (&order.functional_check, status) {
-        let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-        let passed = check.run(open.root(), left, &session.abort)?;
-        ended.functional = Some(passed);
-    }
-    Ok(ended)
+    let outcome = or_with_reserve(open, || {
+        Ok(match &order.functional_check {
+            Some(functional) => committed.run_checked(environment, Some(&|changed| judge(functional, changed)))?,
+            None => committed.run(environment)?,
+        })
+    })?;
+    Ok((outcome, seen.into_inner()))
 }
 
 /// How a plan is applied.
@@ -371,6 +400,7 @@ fn options(store: &Store, order: &Order, planned: &Planned, id: &RecoveryId) -> 
         recovery: id.clone(),
         on_failure: OnFailure::TakeBack,
         with_owner: with_owner(),
+        provisional: order.functional_check.is_some(),
         links: match &planned.links {
             Some(links) => links.clone(),
             None => links::of(store, order.target.hard_links.as_ref())?,
@@ -385,6 +415,7 @@ fn ending<'a>(outcome: &Outcome, aim: Option<&'a aim::Aim>, effects: Vec<Segment
         let failed = outcome.report.failed.len();
         first.map(|step| format!("`{}` could not be done ({failed} in all)", step.path))
     });
+    let why = if outcome.check_failed { Some("the functional check failed".to_owned()) } else { why };
     Ending { status: outcome.status, why, report: Some(outcome.report.clone()), aim, effects }
 }
 

@@ -7,12 +7,12 @@ use std::collections::HashSet;
 use wfr_catalog::{ChangeRow, CheckpointRow, ListQuery, NewPoint};
 use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
-use wfr_model::finding::Finding;
-use wfr_model::plan::{Kept, KeptReason, Plan, RootMeta};
+use wfr_model::finding::{Finding, Severity};
+use wfr_model::plan::{Conflict, Kept, KeptReason, Plan, RootMeta, Step};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, TreePath};
-use wfr_recovery::apply;
 use wfr_recovery::plan::{Goal, LinkGroups, plan, plan_wishes};
+use wfr_recovery::{apply, probe};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
 use wfr_store::tree::Finder;
@@ -224,7 +224,9 @@ fn make_selective(
         let joined = joining::join(open, objects, &goal, (&order.target, joining), looked)?;
         let mut planned = whole((joined.plan, joined.links));
         planned.findings.extend(joined.findings);
-        (planned.texts, planned.moved_heads) = (joined.texts, moved_heads(open, objects, order));
+        let (moved_heads, missing) = beside_files(open, objects, order, &mut planned.plan);
+        planned.findings.extend(missing);
+        (planned.texts, planned.moved_heads) = (joined.texts, moved_heads);
         return Ok(planned);
     }
     match (undone, &order.selection) {
@@ -308,7 +310,8 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
         parts.narrow(&mut made);
     }
     leave_damaged(objects, order, &mut made)?;
-    let moved_heads = moved_heads(open, objects, order);
+    let (moved_heads, missing) = beside_files(open, objects, order, &mut made);
+    let findings = [findings, missing].concat();
     let blast_radius = match &order.parts {
         Some(parts) if !parts.has_all_files() => vec![],
         _ => blast_radius(open, order)?,
@@ -316,10 +319,11 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
     Ok(Planned { blast_radius, moved_heads, state, aim, findings, ..Planned::of(made) })
 }
 
-/// Git repositories whose HEAD moved since the target.
-fn moved_heads(open: &Open, objects: &dyn Objects, order: &Order) -> Vec<MovedHead> {
+/// What the target knows beside its files: git repositories whose HEAD moved since, and mounts that are missing now.
+fn beside_files(open: &Open, objects: &dyn Objects, order: &Order, made: &mut Plan) -> (Vec<MovedHead>, Vec<Finding>) {
     let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
-    repositories::moved(open, &files.map(|files| files.repositories).unwrap_or_default())
+    let (then, mounts) = files.map(|files| (files.repositories, files.mounts)).unwrap_or_default();
+    (repositories::moved(open, &then), unmounted(open, order, &mounts, made))
 }
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
@@ -370,6 +374,36 @@ fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &m
     });
     Ok(())
 }
+
+/// What would go below directories at which something was mounted and nothing is now: it would be written onto another disk, and
+/// be hidden by the next mount. In need that is said, else it is in the way until somebody says that it is meant.
+fn unmounted(open: &Open, order: &Order, then: &[TreePath], made: &mut Plan) -> Vec<Finding> {
+    if then.is_empty() {
+        return vec![];
+    }
+    let now = probe::mounts(open.root());
+    let is_meant = order.parameters.get("allow_unmounted") == Some(&serde_json::Value::Bool(true));
+    let mut findings = Vec::new();
+    for mount in then.iter().filter(|mount| !now.contains(mount)) {
+        let below = |step: &&Step| step.path.is_within(mount);
+        let count = made.steps.iter().filter(below).count();
+        if count == 0 {
+            continue;
+        }
+        let message = format!("a file system was mounted here at the checkpoint and none is now ({count} paths below)");
+        if is_meant || order.kind == RecoveryKind::EmergencyRestore {
+            let message = format!("`{mount}`: {message}: they go into the bare directory");
+            let fix = "mount it and restore again to have them there";
+            findings.push(Finding::new(UNMOUNTED, Severity::Warning, message, fix));
+        } else {
+            made.conflicts.push(Conflict::new(mount, UNMOUNTED, &message));
+        }
+    }
+    findings
+}
+
+/// The code of conflicts about mounts that are missing.
+const UNMOUNTED: &str = "MOUNT_MISSING";
 
 /// Files whose content is known to be damaged are left as they are.
 fn leave_damaged(objects: &dyn Objects, order: &Order, made: &mut Plan) -> Result<(), Failure> {
@@ -452,6 +486,7 @@ fn check_conflicts(planned: &Planned, order: &Order) -> Result<(), Failure> {
     let code = match () {
         () if are_all("AGENT_CONFIGURATION") => Code::ConfigurationGuarded,
         () if are_all("NOT_SAVED") => Code::NotSaved,
+        () if are_all(UNMOUNTED) => Code::MountMissing,
         () if are_all(apply::DENIED) => Code::PermissionDenied,
         () => Code::Conflicts,
     };

@@ -177,7 +177,7 @@ pub(super) fn end(
     announced.stop();
     told_or_not(announced, |is_told| {
         let beside = || {
-            let events = aim::ended(open, record, ending.aim, status, end.report.as_ref(), now)?;
+            let events = aim::ended(open, record, ending, now)?;
             let closing = || announced.closing(status, ending.why.as_deref(), &summary(&events));
             let messages = if is_told { closing() } else { vec![] };
             let after = open.catalog.last_point()?;

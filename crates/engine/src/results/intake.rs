@@ -67,9 +67,9 @@ pub struct EventsRecorded {
     pub ignored: Vec<IgnoredMessage>,
     /// How many change nothing.
     pub ignored_total: u64,
-    /// The first oddities of recorded events.
+    /// The first oddities of recorded events, and of those whose id is known with other content.
     pub odd: Vec<OddEvent>,
-    /// How many recorded events have something odd about them.
+    /// How many events have something odd about them.
     pub odd_total: u64,
     /// The place of the first one; `null` where none was recorded.
     pub first_seq: Option<i64>,
@@ -126,7 +126,7 @@ pub struct StateUpdated {
     pub state_version: u64,
     /// The event that changed it; `null` where nothing was to be changed.
     pub event_id: Option<EventId>,
-    /// What was odd about the change, and so was left out.
+    /// What was odd about the change; what cannot be was left out.
     pub odd: Vec<Anomaly>,
     /// Checkpoints that the configuration's policy asks for because of it.
     pub checkpoints: Vec<PolicyCheckpoint>,

@@ -20,6 +20,35 @@ use crate::time::Timestamp;
 /// The key of a hub's document with what only this product understands.
 pub const OWN: &str = "wfr";
 
+/// What a phase is noted to have besides, where its tasks stand in another order than that of their ids: all their ids.
+const ORDER: &str = "task_order";
+
+/// Notes the order of tasks that a document's phases list, which tables do not keep.
+pub fn note_order(doc: &mut Map<String, Value>) {
+    for phase in phases_of(doc) {
+        let Some(Value::Array(tasks)) = phase.get("tasks") else { continue };
+        let id = |task: &Value| ["task_id", "id"].iter().find_map(|key| task.get(*key).cloned());
+        let ids: Vec<Value> = tasks.iter().filter_map(id).collect();
+        if !ids.is_sorted_by(|a, b| a.as_str() <= b.as_str()) {
+            phase.insert(ORDER.to_owned(), ids.into());
+        }
+    }
+}
+
+fn phases_of(doc: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<String, Value>> {
+    let phases = doc.get_mut("phases").and_then(Value::as_array_mut);
+    phases.into_iter().flatten().filter_map(Value::as_object_mut)
+}
+
+/// Puts tasks in the order that is noted of their phase; others stand behind, by their ids.
+fn in_order(phase: &Phase, tasks: &mut [Value]) {
+    let Some(Value::Array(order)) = phase.extra.get(ORDER) else { return };
+    let places: BTreeMap<&str, usize> =
+        order.iter().enumerate().filter_map(|(place, id)| Some((id.as_str()?, place))).collect();
+    let place = |task: &Value| task["task_id"].as_str().and_then(|id| places.get(id).copied()).unwrap_or(usize::MAX);
+    tasks.sort_by_key(place);
+}
+
 /// Keys of a document that an update gives a meaning of their own, besides the fields of the head.
 const MEANT: &[&str] = &[
     "id",
@@ -57,7 +86,10 @@ pub fn to_hub(whole: &Whole) -> Value {
         own.insert("computed".to_owned(), Value::Object(computed));
         doc.insert(OWN.to_owned(), Value::Object(own.clone()));
     }
+    note_order(&mut doc);
     let (read, mut doc) = read_back(&whole.head.workflow_id, doc);
+    // The order of the list says it.
+    phases_of(&mut doc).for_each(|phase| drop(phase.shift_remove(ORDER)));
     if let Some(rest) = read.difference(whole) {
         own.extend(rest);
         doc.insert(OWN.to_owned(), Value::Object(own));
@@ -147,7 +179,11 @@ fn readable(whole: &Whole) -> (Map<String, Value>, Map<String, Value>) {
     for (phase, task) in whole.tasks.values().filter_map(|task| Some((task.phase_id.as_ref()?, task))) {
         tasks.entry(phase).or_default().push(of_task(task, false));
     }
-    let mut with_tasks = |phase: &Phase| of_phase(phase, tasks.remove(&phase.phase_id).unwrap_or_default());
+    let mut with_tasks = |phase: &Phase| {
+        let mut tasks = tasks.remove(&phase.phase_id).unwrap_or_default();
+        in_order(phase, &mut tasks);
+        of_phase(phase, tasks)
+    };
     doc.insert("phases".to_owned(), whole.phases.values().map(&mut with_tasks).collect());
     let homeless = |task: &&Task| task.phase_id.as_ref().is_none_or(|phase| !whole.phases.contains_key(phase));
     let homeless: Vec<Value> = whole.tasks.values().filter(homeless).map(|task| of_task(task, true)).collect();
@@ -185,7 +221,7 @@ fn of_phase(phase: &Phase, tasks: Vec<Value>) -> Value {
     let mut fields = fields(phase, &["phase_id", "name", "status", "started_at", "completed_at"]);
     fields.shift_remove("counts");
     let is_taken =
-        |key: &str| PHASE.contains(&key) || ["phase_id", "id", "phase_number", "tasks", "counts"].contains(&key);
+        |key: &str| PHASE.contains(&key) || ["phase_id", "id", "phase_number", "tasks", "counts", ORDER].contains(&key);
     fields.extend(extra(&phase.extra, is_taken));
     fields.insert("tasks".to_owned(), tasks.into());
     Value::Object(fields)

@@ -100,12 +100,23 @@ impl State {
         }
         let tasks = self.head.counts;
         if tasks.total() > 0 {
-            return percent(tasks.completed, tasks.total());
+            return percent(tasks.completed, tasks.total()) * self.known_share();
         }
         let ended = |phase: &&Phase| matches!(phase.status, PhaseStatus::Completed | PhaseStatus::Skipped);
         let known = self.phases.values().count() as u64;
         let total = self.head.total_phases.unwrap_or(0).max(known);
         percent(self.phases.values().filter(ended).count() as u64, total)
+    }
+
+    /// How much of the workflow its known phases are: those still to come have tasks that nobody has told yet. Where no phase
+    /// is known, or the workflow is completed, what is known is all.
+    fn known_share(&self) -> f64 {
+        let known = self.phases.values().count() as u64;
+        let total = self.head.total_phases.unwrap_or(0);
+        if known == 0 || known >= total || self.head.status == WorkflowStatus::Completed {
+            return 1.0;
+        }
+        known as f64 / total as f64
     }
 
     /// The phase that an id names: one of that id, else one whose name reads like it, else a phase to come.

@@ -14,6 +14,7 @@ use super::{Source, TaskCounts};
 use crate::event::STATE_VERSION_MAX;
 use crate::ids::{AgentId, AllocationId, TaskId};
 use crate::phase::PhaseId;
+use crate::plain::plain;
 
 /// Keys of the data that belong to the event, not to the state.
 const NOT_STATE: &[&str] = &[
@@ -124,6 +125,9 @@ pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>
     for (key, value) in COUNTS.iter().filter_map(|key| Some((key, data.get(*key)?))) {
         said_counts(fold, key, value);
     }
+    for (place, why) in impossible_counts(data) {
+        fold.note(FIELD_INVALID, format!("{place}: {why}"));
+    }
     // A document of our own: first what only we understand, then what its reader may have changed.
     let own = data.get(OWN).and_then(Value::as_object);
     // It says by itself what is counted besides its tasks.
@@ -198,7 +202,7 @@ fn merged<T: Serialize + DeserializeOwned>(part: &T, fields: Map<String, Value>,
         }
     }
     doc.insert("extra".to_owned(), Value::Object(extra));
-    serde_json::from_value(Value::Object(doc)).map_err(|error| error.to_string())
+    serde_json::from_value(Value::Object(doc)).map_err(|error| plain(&error.to_string()))
 }
 
 /// Phases are named by numbers, too: in a list of dependencies they are words like the others.
@@ -324,10 +328,21 @@ fn tasks<S: Source>(fold: &mut Fold<'_, S>, value: &Value, phase: Option<&PhaseI
 fn agents<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
     each(fold, value, &["agent_id", "id"], read_id::<AgentId>, |fold, id, fields| {
         let agent: &mut Agent = fold.load_agent(&id)?;
+        let is_impossible = |one: &Value| one.as_f64().is_some_and(|count| count < 0.0);
+        let wrong = ["tasks_completed", "tasks_failed"]
+            .into_iter()
+            .find(|key| fields.as_ref().and_then(|fields| fields.get(*key)).is_some_and(is_impossible));
+        let fields = fields.map(|mut fields| {
+            wrong.map(|key| fields.shift_remove(key));
+            fields
+        });
         match fields.map(|fields| merged(agent, fields, AGENT)) {
             None => drop(fold.state.agents.remove(&id)),
             Some(Ok(merged)) => *agent = merged,
             Some(Err(why)) => fold.note(FIELD_INVALID, format!("agent {id}: {why}")),
+        }
+        if let Some(key) = wrong {
+            fold.note(FIELD_INVALID, format!("agent {id}: `{key}`: a number from 0 on is expected"));
         }
         Ok(())
     })
@@ -398,6 +413,22 @@ fn said_counts<S: Source>(fold: &mut Fold<'_, S>, key: &str, value: &Value) {
         "completed_tasks" => *completed = count,
         _ => *failed = count,
     }
+}
+
+/// Where an update says that more tasks are completed than there are.
+fn impossible_counts(data: &Map<String, Value>) -> Vec<(String, String)> {
+    const PAIRS: [(&str, &str); 2] = [("tasks_completed", "tasks_total"), ("completed_tasks", "total_tasks")];
+    let phases = data.get("phases").and_then(|phases| parts(phases, &["phase_id", "id", "phase_number"]).ok());
+    let phases =
+        phases.unwrap_or_default().into_iter().map(|(id, phase)| (format!("phase {id}").replace('"', ""), phase));
+    let named = ["current_phase", "metrics"].iter().filter_map(|key| Some(((*key).to_owned(), data.get(*key)?)));
+    let counts = |fields: &Map<String, Value>, (done, all): (&str, &str)| {
+        let (done, all) = (fields.get(done)?.as_f64()?, fields.get(all)?.as_f64()?);
+        (done > all).then(|| format!("{done} of {all} tasks cannot be completed"))
+    };
+    let below = phases.chain(named).filter_map(|(place, part)| Some((place, part.as_object()?)));
+    let all = below.chain([("the workflow".to_owned(), data)]);
+    all.flat_map(|(place, fields)| PAIRS.map(|pair| Some((place.clone(), counts(fields, pair)?)))).flatten().collect()
 }
 
 /// A version that is higher than the state's own becomes the state's.

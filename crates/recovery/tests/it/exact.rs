@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use proptest::prelude::*;
+use wfr_model::recovery::RecoveryStatus;
+use wfr_recovery::apply::{OnFailure, Options, prepare};
 use wfr_recovery::checkout::{Checkout, CheckoutError};
 use wfr_store::object::{ObjectKind, Objects, ReadError};
 use wfr_testkit::{Prng, Snapshot, TestTree, TreeShape, edit_at_random, grow};
 
-use crate::ground::{Ground, NEVER, State, root_of};
+use crate::ground::{Ground, NEVER, State, id, root_of};
 
 fn checkout(ground: &Ground, objects: &dyn Objects, state: &State, name: &str) -> Result<Snapshot, CheckoutError> {
     let dest = ground.beside().join(name);
@@ -114,11 +116,73 @@ fn a_checkout_that_fails_leaves_the_directory_empty() {
     let store = ground.store();
     let missing = wfr_store::object::hash(b"this one is missing");
     let failed = checkout(&ground, &Damaged(&store, missing), &state, "out");
-    assert!(matches!(failed, Err(CheckoutError::Read(ReadError::Missing(id))) if id == missing));
+    assert!(matches!(failed, Err(CheckoutError::ReadOf { ref path, source: ReadError::Missing(id) })
+        if id == missing && path.to_string() == "zz/last"));
     assert_eq!(std::fs::read_dir(ground.beside().join("out")).unwrap().count(), 0);
     let kept = ground.beside().join("kept");
     std::fs::create_dir_all(&kept).unwrap();
     std::fs::write(kept.join("mine"), b"1").unwrap();
     assert!(matches!(checkout(&ground, &store, &state, "kept"), Err(CheckoutError::NotEmpty(_))));
     assert_eq!(std::fs::read(kept.join("mine")).unwrap(), b"1");
+}
+
+#[test]
+fn one_that_never_began_leaves_the_workspaces_own_time() {
+    let ground = Ground::new(TestTree::new());
+    ground.tree.dir("d");
+    ground.tree.write("d/a", b"one");
+    let to = ground.capture();
+    ground.tree.write("d/a", b"two");
+    ground.tree.set_mtime("", 1_000_000_000, 7);
+    let from = ground.capture();
+    let store = ground.store();
+    let environment = ground.environment(&store, &|_, _| {});
+    let committed = ground.prepare(&environment, &ground.plan(&from, &to), &to).unwrap();
+    // As where its process died just before the record was written.
+    wfr_recovery::apply::forget(environment.journal, committed.recovery()).unwrap();
+    drop(committed);
+    wfr_recovery::leftovers::clean(ground.tree.path(), &|_| false).unwrap();
+    assert_eq!(ground.root(), from.root);
+}
+
+#[test]
+fn one_with_a_check_stands_only_once_that_has_ended() {
+    let ground = Ground::new(TestTree::of_every_kind());
+    let to = ground.capture();
+    ground.tree.write("a.txt", b"edited");
+    ground.tree.remove("sub");
+    let from = ground.capture();
+    let store = ground.store();
+    let environment = ground.environment(&store, &|_, _| {});
+    let options = || Options {
+        recovery: id(),
+        on_failure: OnFailure::TakeBack,
+        with_owner: false,
+        links: to.links.clone(),
+        provisional: true,
+    };
+    let begin = || prepare(&environment, &ground.plan(&from, &to), options()).unwrap();
+    // Its process dies in the check: nothing that the way back needs has gone.
+    let dies = std::panic::AssertUnwindSafe(|| {
+        let check = |changed: &[wfr_model::TreePath]| {
+            assert!(changed.iter().any(|path| path.to_string() == "a.txt"));
+            assert_eq!(differences(&to.snapshot, &ground.snapshot().only(|path| path != b".wfr-staging")), [""; 0]);
+            std::panic::resume_unwind(Box::new("killed"))
+        };
+        begin().run_checked(&environment, Some(&check))
+    });
+    assert!(std::panic::catch_unwind(dies).is_err());
+    assert_eq!(ground.settle(false)[0].status, RecoveryStatus::TakenBack);
+    assert_eq!(differences(&from.snapshot, &ground.snapshot()), [""; 0]);
+    // It dies right behind the check: how that ended is known.
+    for passes in [true, false] {
+        let outcome = begin().run_checked(&environment, Some(&|_| passes)).unwrap();
+        assert_eq!((outcome.status, outcome.check_failed), (RecoveryStatus::Done, !passes));
+        let later = &ground.settle(false)[0];
+        assert_eq!((later.status, later.check_failed), (RecoveryStatus::Done, !passes));
+        assert_eq!(differences(&to.snapshot, &ground.snapshot()), [""; 0]);
+        ground.recover(&to, &from);
+    }
+    assert!(!ground.is_committed(), "no note stays behind");
+    assert_eq!(std::fs::read_dir(environment.journal).unwrap().count(), 0);
 }

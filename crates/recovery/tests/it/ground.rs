@@ -126,8 +126,13 @@ impl Ground {
     }
 
     pub fn prepare(&self, environment: &Environment<'_>, plan: &Plan, to: &State) -> Result<Committed, PrepareError> {
-        let options =
-            Options { recovery: id(), on_failure: OnFailure::TakeBack, with_owner: false, links: to.links.clone() };
+        let options = Options {
+            recovery: id(),
+            on_failure: OnFailure::TakeBack,
+            with_owner: false,
+            links: to.links.clone(),
+            provisional: false,
+        };
         apply::prepare(environment, plan, options)
     }
 

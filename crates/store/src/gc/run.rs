@@ -2,7 +2,7 @@
 //!
 //! Owns the order. Refuses to know the catalog: it is told what it must answer as [`Ledger`].
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::error::Error;
 use std::fs::File;
 use std::path::PathBuf;
@@ -190,29 +190,43 @@ impl Cleanup<'_> {
         Ok(marked)
     }
 
-    /// Removes packs that the catalog does not know and that no session is writing: their sessions died before the catalog
-    /// was told. Where one of them holds a manifest, it may be the catalog that is too old, and all of them stay.
+    /// Removes packs that the catalog does not know and that no session is writing, and what lies beyond the committed end
+    /// of the others: their sessions died before the catalog was told. Where a manifest is in any of it, it may be the
+    /// catalog that is too old, and all of it stays.
     fn strays(&mut self, _alone: &leases::Alone) -> Result<(), GcError> {
         let at = |source| GcError::Io { place: self.vault.packs().display().to_string(), source };
-        let known: HashSet<PackId> = self.ledger.packs()?.into_iter().map(|fact| fact.extent.pack).collect();
-        let mut strays = Vec::new();
+        let known: HashMap<PackId, u64> =
+            self.ledger.packs()?.into_iter().map(|fact| (fact.extent.pack, fact.extent.committed)).collect();
+        let (mut strays, mut tails) = (Vec::new(), Vec::new());
+        let mut with_manifests = false;
         for entry in std::fs::read_dir(self.vault.packs()).map_err(at)? {
             let entry = entry.map_err(at)?;
-            let id = entry.file_name().to_str().and_then(pack::id_of);
-            strays.extend(id.filter(|id| !known.contains(id)));
-        }
-        let mut with_manifests = false;
-        for id in &strays {
-            let file = File::open(pack::path(&self.vault.packs(), id)).map_err(at)?;
+            let Some(id) = entry.file_name().to_str().and_then(pack::id_of) else { continue };
+            let committed = known.get(&id).copied();
+            let file = File::open(pack::path(&self.vault.packs(), &id)).map_err(at)?;
             let length = file.metadata().map_err(at)?.len();
-            let (found, _) = pack::scan(&file, 0, length).map_err(at)?;
+            if committed.is_some_and(|committed| length <= committed) {
+                continue;
+            }
+            let (found, _) = pack::scan(&file, committed.unwrap_or(0), length).map_err(at)?;
             with_manifests |= found.iter().any(|record| record.header.kind == ObjectKind::Manifest);
+            match committed {
+                Some(committed) => tails.push(Extent { pack: id, committed }),
+                None => strays.push(id),
+            }
         }
         if with_manifests {
             self.report.unknown = strays;
-        } else if !strays.is_empty() {
+            return Ok(());
+        }
+        if !strays.is_empty() {
             let (gone, bytes) = delete(&self.vault.packs(), &strays)?;
             self.report.leftovers += gone.len() as u64;
+            self.report.freed_bytes += bytes;
+        }
+        for tail in tails {
+            let bytes = pack::cut(&self.vault.packs(), &tail).map_err(at)?;
+            self.report.leftovers += u64::from(bytes > 0);
             self.report.freed_bytes += bytes;
         }
         Ok(())

@@ -36,7 +36,7 @@ pub fn events_are_kept_in_one_order(make: Make<'_>) {
         .into_iter()
         .map(|appended| match appended {
             Appended::New { seq, .. } => seq,
-            Appended::Known => panic!("it is new"),
+            Appended::Known { .. } => panic!("it is new"),
         })
         .collect();
     assert!(seqs.windows(2).all(|pair| pair[0] < pair[1]));
@@ -61,13 +61,18 @@ pub fn a_repeated_event_changes_nothing(make: Make<'_>) {
     told(&catalog, 1, STORY);
     let before = catalog.state(&wf("one")).unwrap().unwrap().head;
     let answers = told(&catalog, 1, STORY);
-    assert!(answers.iter().all(|answer| *answer == Appended::Known));
+    assert!(answers.iter().all(|answer| *answer == Appended::Known { differs: false }));
     assert_eq!(catalog.state(&wf("one")).unwrap().unwrap().head, before);
     assert!(catalog.has_event(&"evt_0001".parse().unwrap()).unwrap());
     // Within one call, too.
     let twice = [event(90, STORY[1]), event(90, STORY[1])];
     let answers = catalog.append_events(&twice, at(1)).unwrap();
-    assert!(matches!(answers[..], [Appended::New { .. }, Appended::Known]));
+    assert!(matches!(answers[..], [Appended::New { .. }, Appended::Known { differs: false }]));
+    // The id is what counts; that it was used for something else is said.
+    for other in [r#"TASK_STARTED:one:1:{"task_id":"t2"}"#, r#"TASK_STARTED:two:1:{"task_id":"t1","agent_id":"a1"}"#] {
+        let answers = catalog.append_events(&[event(3, other)], at(2)).unwrap();
+        assert_eq!(answers, [Appended::Known { differs: true }], "{other}");
+    }
 }
 
 pub fn a_state_is_what_its_events_make_of_it(make: Make<'_>) {

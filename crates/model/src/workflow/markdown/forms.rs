@@ -2,6 +2,8 @@
 //!
 //! Owns how each is written, and which lines are code, comment or front matter. Refuses to know what stands where.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::super::{PhaseStatus, TaskStatus};
@@ -28,7 +30,7 @@ pub enum Style {
 
 impl Style {
     /// The style of a plan.
-    pub fn of(lines: &[(usize, &str)]) -> Self {
+    pub fn of(lines: &[(usize, Cow<'_, str>)]) -> Self {
         let headings = || lines.iter().filter_map(|(_, line)| heading(line));
         if let Some(word) = WORDS.into_iter().find(|word| headings().any(|(_, text)| phase_in(text, word).is_some())) {
             return Self::Word(word);
@@ -50,6 +52,12 @@ impl Style {
         }
     }
 
+    /// Whether a heading begins with the word of the plan's phases.
+    pub fn has_word(self, text: &str) -> bool {
+        let bare = text.trim_start_matches(|letter: char| !letter.is_alphanumeric());
+        matches!(self, Self::Word(word) if behind(bare, word).is_some_and(|rest| rest.starts_with([' ', ':', '-'])))
+    }
+
     /// The phase of a line that is no heading.
     pub fn phase_of_line(self, line: &str) -> Option<(PhaseId, Heading)> {
         match self {
@@ -61,8 +69,8 @@ impl Style {
 
 /// The lines that are no code, no comment and no front matter.
 pub struct Lines<'t> {
-    /// Each with its number, from 1.
-    pub kept: Vec<(usize, &'t str)>,
+    /// Each with its number, from 1. Headings that are underlined stand as those with `#` do.
+    pub kept: Vec<(usize, Cow<'t, str>)>,
     /// What the front matter says.
     pub front: Map<String, Value>,
 }
@@ -89,11 +97,41 @@ impl<'t> Lines<'t> {
                 let mark = &bare[..1];
                 fence = Some(&bare[..bare.len() - bare.trim_start_matches(mark).len()]);
             } else {
-                lines.kept.push((index + 1, line));
+                lines.keep(index + 1, line);
             }
         }
         lines
     }
+
+    fn keep(&mut self, number: usize, line: &'t str) {
+        let is_above = |index: usize| self.kept.len().checked_sub(index).and_then(|at| self.kept.get(at));
+        let is_alone = is_above(2).is_none_or(|(_, line)| line.trim().is_empty() || heading(line).is_some());
+        let title = is_above(1).filter(|(above, line)| is_alone && above + 1 == number && may_be_underlined(line));
+        match (underline(line), title) {
+            (Some(level), Some((at, text))) => {
+                let heading = (*at, Cow::from(format!("{} {}", "#".repeat(level), text.trim())));
+                self.kept.pop();
+                // The underline is a line, so that numbers stay as they are.
+                self.kept.extend([heading, (number, Cow::from(""))]);
+            }
+            _ => self.kept.push((number, Cow::from(line))),
+        }
+    }
+}
+
+/// The level of the heading that a line makes of the line above (`Text` and `====`, or `----`).
+fn underline(line: &str) -> Option<usize> {
+    let bare = line.trim_end();
+    let of = |mark: &str| bare.len() > 1 && bare.trim_start_matches(mark).is_empty();
+    if of("=") { Some(1) } else { of("-").then_some(2) }
+}
+
+/// Whether a line is text: neither an item, a table, a quotation or a heading, nor `key: value`, below which `---` divides.
+fn may_be_underlined(line: &str) -> bool {
+    let is_text = !line.trim().is_empty() && !line.starts_with([' ', '\t', '|', '>']);
+    let is_other = heading(line).is_some() || Item::of(line).is_some();
+    let is_phase = || WORDS.into_iter().any(|word| phase_in(line, word).is_some());
+    is_text && !is_other && (key_value(line).is_none() || is_phase())
 }
 
 /// Level and text of a heading (`## Text`).
@@ -106,17 +144,52 @@ pub fn heading(line: &str) -> Option<(usize, &str)> {
 /// The phase of a heading such as `Phase 2: Implementation [COMPLETED]`, its name and how it stands.
 fn phase_in(text: &str, word: &str) -> Option<(PhaseId, Heading)> {
     let (text, status) = marked(text);
-    let (number, after) = after_word(&text, word)?;
-    Some((PhaseId::numbered(number), (name_of(after), status)))
+    let (id, after) = after_word(&text, word)?;
+    Some((id, (name_of(after), status)))
 }
 
-/// The number behind a word, and what follows. `Phase 2b` and `Phased` have none.
-fn after_word<'t>(text: &'t str, word: &str) -> Option<(i64, &'t str)> {
-    let text = text.trim_start_matches(|letter: char| !letter.is_alphanumeric());
+/// What stands behind a word.
+fn behind<'t>(text: &'t str, word: &str) -> Option<&'t str> {
     let begins = text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
-    let rest = text.get(word.len()..).filter(|_| begins)?.trim_start_matches([' ', '_', '-', '#']);
-    let (number, after) = number(rest)?;
-    (!after.starts_with(char::is_alphanumeric)).then_some((number, after))
+    text.get(word.len()..).filter(|_| begins)
+}
+
+/// The phase behind a word, and what follows: `Phase 2`, `Phase 2b`, `Phase 2.1`, `Phase Two`, `Phase II`. `Phased` has none.
+fn after_word<'t>(text: &'t str, word: &str) -> Option<(PhaseId, &'t str)> {
+    let text = text.trim_start_matches(|letter: char| !letter.is_alphanumeric());
+    let rest = behind(text, word)?.trim_start_matches([' ', '_', '-', '#']);
+    let spelled = || spelled_number(rest).map(|(number, after)| (PhaseId::numbered(number), after));
+    let (id, after) = numeral(rest).or_else(spelled)?;
+    (!after.starts_with(char::is_alphanumeric)).then_some((id, after))
+}
+
+/// A number in digits, with a letter or a part behind it where there is one.
+fn numeral(text: &str) -> Option<(PhaseId, &str)> {
+    let (plain, after) = number(text)?;
+    let part = after.strip_prefix('.').map_or(0, |part| part.bytes().take_while(u8::is_ascii_digit).count());
+    let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let more = match (part, letters) {
+        (0, 1) => 1,
+        (1.., _) => part + 1,
+        _ => return Some((PhaseId::numbered(plain), after)),
+    };
+    let length = text.len() - after.len() + more;
+    Some((PhaseId::named(&text[..length]).ok()??, &text[length..]))
+}
+
+/// Numbers as words, from one on.
+const SPELLED: [&str; 12] =
+    ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
+
+/// Roman numbers, from one on.
+const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
+
+/// A number in letters where nothing follows but a name: `Phase I/O` has none.
+fn spelled_number(text: &str) -> Option<(i64, &str)> {
+    let (word, after) = text.split_at(text.bytes().take_while(u8::is_ascii_alphabetic).count());
+    let spelled = SPELLED.iter().position(|name| word.eq_ignore_ascii_case(name));
+    let place = spelled.or_else(|| ROMAN.iter().position(|name| word == *name))?;
+    ends_like_a_heading(after.trim_start_matches(['*', '_'])).then_some((place as i64 + 1, after))
 }
 
 fn number(text: &str) -> Option<(i64, &str)> {
@@ -263,8 +336,9 @@ pub fn key_value(line: &str) -> Option<(String, Value)> {
     (fits && !value.is_empty()).then(|| (key, Value::from(value)))
 }
 
-/// The phases that a text such as `Phase 1, Phase 2` or `[1, 2]` names.
+/// The phases that a text such as `Phase 1, Phase 2b` or `[1, 2]` names.
 pub fn phases_in(text: &str) -> Vec<String> {
-    let numbers = text.split(|letter: char| !letter.is_ascii_digit()).filter(|digits| !digits.is_empty());
-    numbers.filter_map(|digits| digits.parse::<i64>().ok()).map(|number| number.to_string()).collect()
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.');
+    let phases = words.filter_map(|word| numeral(word).filter(|(_, after)| after.trim_matches('.').is_empty()));
+    phases.map(|(id, _)| id.to_string()).collect()
 }

@@ -20,7 +20,7 @@ pub fn read(text: &str) -> Plan {
     let mut reader = Reader { style, plan: Plan::default(), ids: BTreeMap::new(), at: Place::default(), level: 0 };
     reader.plan.metadata = lines.front;
     for (number, line) in lines.kept {
-        reader.line(number, line);
+        reader.line(number, &line);
     }
     reader.go_to(Place::default());
     reader.plan.ignored.sort_by_key(|(number, _)| *number);
@@ -126,8 +126,11 @@ impl Reader {
         } else if self.style != Style::Any {
             // What is said of the plan may stand in a section of its own.
             self.go_to(Place { is_below: slug(text) != "metadata", ..Place::default() });
-            if text.contains(|letter: char| letter.is_ascii_digit()) {
-                self.ignore(number, "a heading with a number that is no phase, as the others of this plan are written");
+            if text.contains(|letter: char| letter.is_ascii_digit()) || self.style.has_word(text) {
+                self.ignore(
+                    number,
+                    "a heading that reads like a phase and is none, as the others of this plan are written",
+                );
             }
         } else {
             let (name, status) = forms::marked(text);

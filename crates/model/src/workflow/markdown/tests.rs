@@ -123,6 +123,11 @@ fn phases_are_read_in_the_forms_that_people_give_them() {
         ("__Phase 2__: Name", Some("Name")),
         ("## Stage 2: Name", Some("Name")),
         ("## **Phase 2:** Name", Some("Name")),
+        ("Phase 2: Name\n=============", Some("Name")),
+        ("Phase 2: Name\n---", Some("Name")),
+        ("## Phase Two", None),
+        ("## Phase two: Name", Some("Name")),
+        ("## Phase II - Name", Some("Name")),
     ] {
         for list in ["- [x] a\n* [ ] b\n", "1. [x] a\n2. [ ] b\n"] {
             let plan = read(&format!("# Plan\n\n{heading}\n\n{list}"));
@@ -133,6 +138,19 @@ fn phases_are_read_in_the_forms_that_people_give_them() {
             assert_eq!(plan.ignored, [], "{heading}");
         }
     }
+}
+
+#[test]
+fn phases_with_letters_and_parts_are_phases_of_their_own() {
+    let text = "Port\n====\n\nNames\n---\n## Phase 1A: A\n- [ ] x\n## Phase 1B\nDependencies: Phase 1A, 1\n- [ ] y\n## Phase 1.5 - C\n- [ ] z\n";
+    let plan = read(text);
+    let phases: Vec<_> = plan.phases.iter().map(|phase| (phase.phase_id.as_str(), phase.name.as_deref())).collect();
+    assert_eq!(phases, [("1A", Some("A")), ("1B", None), ("1.5", Some("C"))]);
+    assert_eq!(plan.phases[1].dependencies, ["1A", "1"]);
+    assert_eq!((plan.title.as_deref(), plan.tasks.len(), plan.ignored.len()), (Some("Port"), 3, 0));
+    // A rule below `key: value` or a list makes no heading, and what has no number is named.
+    let plan = read("**Date**: 2025-01-15\n---\n## Phase 1: A\n- [ ] x\n---\n## Phase Alpha: B\n- [ ] y\n");
+    assert_eq!((plan.phases.len(), plan.metadata.len(), plan.ignored[0].0), (1, 1, 6), "{plan:?}");
 }
 
 #[test]

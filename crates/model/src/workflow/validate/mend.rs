@@ -23,6 +23,8 @@ pub enum Mend {
     BringBack,
     /// The state as it is kept is said again in one event, so that it follows from the log whatever the log lost.
     SealLog,
+    /// The workflow is entered again among those that are known.
+    Register,
     /// A phase that something names is entered, as one that has not begun.
     AddPhase {
         /// Which.
@@ -148,7 +150,7 @@ pub fn repaired(whole: &Whole, context: Context, strategy: Strategy) -> (Whole, 
 /// Makes a change; `false` where there is nothing to change, or where only who keeps the state can make it.
 pub fn apply(whole: &mut Whole, mend: &Mend) -> bool {
     match mend {
-        Mend::FoldAgain | Mend::BringBack | Mend::SealLog | Mend::StoreAgain { .. } => false,
+        Mend::FoldAgain | Mend::BringBack | Mend::SealLog | Mend::Register | Mend::StoreAgain { .. } => false,
         Mend::AddPhase { phase_id } => add_phase(whole, phase_id),
         Mend::FreeAgent { agent_id } => whole.agents.get_mut(agent_id).is_some_and(|agent| {
             let had_task = agent.current_task.take().is_some();

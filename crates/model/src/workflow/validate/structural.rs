@@ -92,7 +92,8 @@ fn phases(whole: &Whole, findings: &mut Findings) {
         && !whole.phases.contains_key(phase)
     {
         let message = format!("the current phase is {phase}, which is not there");
-        let repair = Repair::safe(Mend::AddPhase { phase_id: phase.clone() });
+        // Nothing else tells of it: it may as well be a slip.
+        let repair = Repair::bold(Mend::AddPhase { phase_id: phase.clone() });
         findings.error("CURRENT_PHASE_UNKNOWN", "current_phase", message, repair);
     }
 }
