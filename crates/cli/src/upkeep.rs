@@ -27,16 +27,16 @@ pub fn start_where_due(operation: &Operation, session: &Session) {
     let _ = start(&place, &[NAME, "--detached", "--quiet"], Stdio::null());
 }
 
-/// Starts this program on a workspace with further words, in a process that outlives this one.
+/// Starts this program on a workspace with further words, in a process that outlives this one; its output can be read.
 pub fn detached(place: &Place, words: &[&str]) -> io::Result<Child> {
     start(place, words, Stdio::piped())
 }
 
-fn start(place: &Place, words: &[&str], errors: Stdio) -> io::Result<Child> {
+fn start(place: &Place, words: &[&str], output: Stdio) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--workspace").arg(&place.root).arg("--store").arg(&place.vault).args(words);
     // Nothing of the caller's is kept: neither its streams, whose ends it waits for, nor its directory.
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).current_dir("/").spawn()
+    command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null()).current_dir("/").spawn()
 }
 
 /// Leaves the session of the terminal, where this process was started by another to outlive it.

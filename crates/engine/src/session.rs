@@ -85,8 +85,8 @@ pub struct Session {
     pub input: Box<dyn Read + Send + Sync>,
     /// Given what an operation that goes on has to show, piece by piece; an error ends it.
     pub on_news: OnNews,
-    /// Starts this program in a process of its own that outlives this one, on a workspace, with further words. What it says
-    /// of an error can be read from its standard error.
+    /// Starts this program in a process of its own that outlives this one, on a workspace, with further words. What it prints
+    /// can be read from its standard output.
     pub detach: fn(&Place, &[&str]) -> io::Result<Child>,
     /// Who chooses what is taken back, where somebody can be asked.
     pub picker: Option<Box<dyn Picker>>,

@@ -1,11 +1,11 @@
 //! `watch`: starting, ending and showing it.
 //!
-//! Owns the glue, and waiting until a watch that was started answers. Refuses to watch: that is [`crate::watch`].
+//! Owns the glue, and waiting until a watch that was started says so. Refuses to watch: that is [`crate::watch`].
 
-use std::io::Read;
-use std::process::Child;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::io::{BufRead, BufReader};
+use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -15,14 +15,8 @@ use crate::results::WatchView;
 use crate::session::Session;
 use crate::{outbox, watch as watching};
 
-/// A watch that was started answers within this, or does not at all.
-const START: Duration = Duration::from_secs(60);
-
 /// A watch that was asked to end has ended by then.
 const END: Duration = Duration::from_secs(10);
-
-/// Time between two looks.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// Watches, starts, stops or shows the watch.
 pub fn watch(session: &mut Session, parameters: WatchTree) -> Result<Success<WatchView>, Failure> {
@@ -56,26 +50,24 @@ fn start(session: &Session, open: &Open) -> Result<Success<WatchView>, Failure> 
     if let Some(view) = watching::state(open.vault.dir()) {
         return Ok(Success::new(view).with_next_step("somebody watches already: `wfr watch stop` ends it"));
     }
-    let mut child = (session.detach)(&open.place, &["watch", "run", "--detached", "--quiet"])?;
-    let begun = Instant::now();
-    while begun.elapsed() < START && !session.abort.load(Ordering::Relaxed) {
-        if let Some(view) = watching::state(open.vault.dir()) {
-            return Ok(Success::new(view));
-        }
-        if child.try_wait()?.is_some() {
-            return Err(refused(&mut child));
-        }
-        std::thread::sleep(PAUSE);
+    let mut child = (session.detach)(&open.place, &["watch", "run", "--detached", "--json"])?;
+    // It tells that it has begun, or why not.
+    let mut line = String::new();
+    if let Some(stream) = child.stdout.take() {
+        BufReader::new(stream).read_line(&mut line)?;
     }
-    Err(Failure::new(Code::Unwatchable, "the process that was started to watch does not answer"))
+    let told: Value = serde_json::from_str(&line).unwrap_or_default();
+    match serde_json::from_value::<WatchView>(told.clone()) {
+        Ok(view) => Ok(Success::new(view)),
+        Err(_) => Err(refused(&told)),
+    }
 }
 
 /// What the process said before it ended.
-fn refused(child: &mut Child) -> Failure {
-    let mut said = String::new();
-    if let Some(mut stream) = child.stderr.take() {
-        // Where it cannot be read, it ended all the same.
-        let _ = stream.read_to_string(&mut said);
-    }
-    Failure::new(Code::Unwatchable, "the process that was started to watch has ended").with_details(said.trim())
+fn refused(told: &Value) -> Failure {
+    let said = |key: &str| told["error"][key].as_str().unwrap_or_default().to_owned();
+    let message =
+        if said("message").is_empty() { "the process that was to watch has ended".to_owned() } else { said("message") };
+    let hint = told["recovery_options"][0].as_str().unwrap_or_default().to_owned();
+    Failure::new(Code::Unwatchable, message).with_details(said("details")).with_hint(hint)
 }
