@@ -45,7 +45,7 @@ fn worked_on() -> World {
     world
 }
 
-const CALL: [&str; 5] = ["rollback", "wf", "--rollback-scope", "full", "--interactive"];
+const CALL: [&str; 3] = ["rollback", "wf", "--interactive"];
 
 #[test]
 fn a_piece_that_is_left_out_stays_and_the_others_go() {
@@ -90,6 +90,8 @@ fn a_file_that_is_left_out_stays_with_all_that_it_has() {
     assert_eq!(cancelled, [false, true]);
     world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[(29, "by me")]));
+    let Some((said, code)) = at_terminal(&world, &CALL, &[]) else { return };
+    assert!(code == 3 && said.contains("nothing is left to choose"), "{said}");
 }
 
 #[test]

@@ -481,3 +481,25 @@ fn a_directory_that_a_rollback_makes_is_like_the_one_that_it_is_in() {
         assert_eq!((made.uid(), made.gid()), (12_345, 23_456));
     }
 }
+
+#[test]
+fn a_directory_goes_with_the_last_that_is_in_it() {
+    for order in [["a", "b"], ["b", "a"]] {
+        let world = World::with_lines();
+        let before = world.timeless();
+        world.work("a", || world.put("work/new/deep/of_a.txt", "a"));
+        world.work("b", || world.put("work/new/deep/of_b.txt", "b"));
+        let full = world.timeless();
+        for agent in order {
+            world.ok(&["rollback", "wf", "--agent", agent, "--yes"]);
+        }
+        assert_eq!(world.timeless().differences(&before), [""; 0], "{order:?}");
+        for _ in order {
+            let newest = world.ok(&["recoveries", "wf"]);
+            let undoable = newest.result("recoveries").as_array().unwrap().iter();
+            let mut undoable = undoable.filter(|one| one["kind"] == "rollback" && one["undone_by"].is_null());
+            world.ok(&["undo", undoable.next().unwrap()["recovery_id"].as_str().unwrap(), "--yes"]);
+        }
+        assert_eq!(world.timeless().differences(&full), [""; 0], "{order:?}");
+    }
+}

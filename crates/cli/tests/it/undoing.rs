@@ -183,3 +183,27 @@ fn an_undo_lifts_its_own_rollback_alone() {
     world.ok(&["undo", &of_b, "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (11, "by b"), (29, "by me")]));
 }
+
+#[test]
+fn after_a_rebuild_what_was_undone_before_stays_so() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (11, "by b")])));
+    for agent in ["a", "b"] {
+        world.ok(&["rollback", "wf", "--agent", agent, "--yes"]);
+        if agent == "a" {
+            world.ok(&["undo", "--yes"]);
+        }
+    }
+    world.checkpoint("last");
+    for file in fs::read_dir(world.vault()).unwrap().map(Result::unwrap) {
+        if file.file_name().to_string_lossy().starts_with("catalog.db") {
+            fs::remove_file(file.path()).unwrap();
+        }
+    }
+    world.ok(&["doctor", "--rebuild-catalog"]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    world.put("work/f.txt", &numbered(&[(20, "by me")]));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (20, "by me")]), "`b` stays taken back");
+}

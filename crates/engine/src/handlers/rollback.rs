@@ -192,11 +192,12 @@ fn changes(
         || parameters.since.is_some()
         || !parameters.file.0.is_empty()
         || parameters.checkpoint.is_some()
+        || parameters.interactive
         || parameters.rollback_scope == RollbackScope::Full;
     if !is_named && !chooses {
         return Err(Failure::new(Code::WrongArguments, "whose work is to be taken back is not said").with_hint(
             "name it: `--agent A`, `--task T`, `--phase N`, `--change ID`, `--since TIME`, a checkpoint, or all of the \
-             workflow with `--rollback-scope full`",
+             workflow with `--rollback-scope full`, or choose with `--interactive`",
         ));
     }
     let mut named = Vec::new();

@@ -63,7 +63,7 @@ define! {
     Rollback => Recovered, "rollback", Recovers,
         [WORKFLOW_NEEDED, Positional::optional("checkpoint", Slot::Checkpoint)],
         ["rollback wf --agent a1 --plan", "rollback wf --task t3 --yes", "rollback wf base --phase 2",
-         "rollback wf --agent a1 --file src --dependents stop", "rollback wf --agent a1 --interactive"];
+         "rollback wf --agent a1 --file src --dependents stop", "rollback wf --interactive"];
     ChangeWork => ChangeDone, "change", Writes,
         [Positional::needed("action", Slot::Text), Positional::optional("token", Slot::Text)],
         ["change begin --workflow wf --task t1 --agent a1", "change end chg_018f",

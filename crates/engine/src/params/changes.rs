@@ -223,7 +223,8 @@ pub struct Rollback {
     pub file: OneOrMany<TreePath>,
     /// Ended since then: a time, or how long ago, such as `5m`.
     pub since: Option<Timestamp>,
-    /// Whether somebody at a terminal chooses, of all that fits, by change, file and piece of a file; `?` lists the keys.
+    /// Whether somebody at a terminal chooses, of all that fits or else of all that the workflow's agents did, by change, file
+    /// and piece of a file; `?` lists the keys.
     pub interactive: bool,
     /// What becomes of later work of others on the same paths.
     pub dependents: Dependents,

@@ -90,6 +90,12 @@ impl Narrowing<'_> {
     fn run(&mut self, order: &mut Order) -> Result<(), Failure> {
         let Some(selection) = &mut order.selection else { return Ok(()) };
         let offer = offer::of(self.open, selection)?;
+        if offer.changes.is_empty() {
+            return Err(Failure::new(
+                Code::NothingSelected,
+                "all that fits is taken back already: nothing is left to choose",
+            ));
+        }
         let picks = self.picker.changes(&offer).ok_or_else(given_up)?;
         let by_piece = apply_picks(selection, &offer, &picks);
         if selection.changes.is_empty() {

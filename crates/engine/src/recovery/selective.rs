@@ -104,6 +104,7 @@ pub fn choose(
     for history in &histories {
         chooser.consider(&veil, history)?;
     }
+    chooser.consider_parents(&veil, &histories, unrecorded)?;
     chooser.name_dependents(&histories)?;
     let (mut plan, links) = plan_wishes(objects, goal, &chooser.wishes)?;
     let guarded = std::mem::take(&mut plan.conflicts);
@@ -304,6 +305,34 @@ impl<'c> Chooser<'c> {
                     self.wish(path, replayable.version(first).clone());
                 }
             },
+        }
+        Ok(())
+    }
+
+    /// Directories in which something goes, and that stay only because something was in them: whoever made them was taken
+    /// back before.
+    fn consider_parents(
+        &mut self,
+        veil: &Veil<'_>,
+        histories: &[History],
+        unrecorded: Option<&NewPoint>,
+    ) -> Result<(), Failure> {
+        let mut seen: BTreeSet<TreePath> = histories.iter().map(|history| history.path.clone()).collect();
+        let going: Vec<TreePath> =
+            self.wishes.iter().filter(|wish| wish.entry.is_none()).map(|wish| wish.path.clone()).collect();
+        for path in going {
+            let mut at = path.parent().filter(|dir| !dir.is_root());
+            while let Some(dir) = at.take_if(|dir| seen.insert(dir.clone())) {
+                let chain = self.open.catalog.chain_at(&veil.path(&dir)?.key)?;
+                for history in self::histories(self.open, veil, chain.into_iter().collect(), unrecorded)? {
+                    let marks = history.chain.segments.iter().map(|segment| self.mark(&history, segment)).collect();
+                    let replayable = replayable(versions(veil, &history.chain)?, marks);
+                    if replay_from(&replayable, self.objects)?.outcome == Outcome::Absent {
+                        self.wish(&dir, None);
+                        at = dir.parent().filter(|dir| !dir.is_root());
+                    }
+                }
+            }
         }
         Ok(())
     }

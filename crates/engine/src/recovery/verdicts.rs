@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wfr_catalog::{PointSeq, SegmentRow};
+use wfr_model::plan::KeptReason;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord};
 use wfr_model::{ChangeId, RecoveryId, TaskId, TreePath};
 
@@ -74,7 +75,8 @@ pub fn is_selective(open: &Open, record: &RecoveryRecord) -> Result<bool, Failur
 
 /// What a recovery says of the changes of others.
 pub fn of(open: &Open, record: &RecoveryRecord, report: &ApplyReport) -> Result<Verdicts, Failure> {
-    let kept = report.kept.iter().map(|kept| &kept.path);
+    // A directory that is not empty stays for the sake of what is in it: whose it was, counts no more.
+    let kept = report.kept.iter().filter(|kept| kept.reason != KeptReason::NotEmpty).map(|kept| &kept.path);
     let failed = report.failed.iter().map(|step| &step.path);
     let untouched: BTreeSet<TreePath> = kept.chain(failed).cloned().collect();
     match (record.kind, &record.undoes) {
