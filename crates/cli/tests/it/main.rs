@@ -31,6 +31,7 @@ mod malformed;
 mod modes;
 mod mount;
 mod nested;
+mod odd_contents;
 mod odd_trees;
 mod outbox;
 mod parameters;

@@ -456,6 +456,37 @@ fn who_read_what_goes_is_named_and_may_go_too() {
 }
 
 #[test]
+fn tasks_that_need_what_goes_are_named_and_may_go_too() {
+    let world = World::with_lines();
+    let tasks =
+        r#"[{"task_id": "a"}, {"task_id": "b", "dependencies": ["a"]}, {"task_id": "c", "dependencies": ["b"]}]"#;
+    world.ok(&["initialize", "wf", &format!(r#"{{"phases": [{{"phase_id": 1, "tasks": {tasks}}}]}}"#)]);
+    for agent in ["a", "b", "c"] {
+        world.work(agent, || world.put(&format!("work/of_{agent}"), agent));
+        world.ok(&["update-state", "wf", &format!(r#"{{"tasks": {{"{agent}": {{"status": "completed"}}}}}}"#)]);
+    }
+    let plan = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    let told = plan.result("plan")["blast_radius"].as_array().unwrap();
+    assert!(told.len() == 1 && told[0].as_str().unwrap().starts_with("task b needs"), "{told:?}");
+    world.refused(&["rollback", "wf", "--agent", "a", "--dependents", "stop", "--yes"], 5, "OTHERS_ACTIVE");
+    let counts = |world: &World| {
+        let state = world.ok(&["get-state", "wf"]);
+        let counts = &state.result("workflow_state");
+        (counts["completed_tasks"].as_u64().unwrap(), counts["pending_tasks"].as_u64().unwrap())
+    };
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(counts(&world), (2, 1));
+    assert!(!world.has("work/of_a") && world.has("work/of_b") && world.has("work/of_c"));
+    world.ok(&["undo", "--yes"]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--dependents", "cascade", "--yes"]);
+    assert_eq!(counts(&world), (0, 3), "c needs b, which needs a");
+    assert!(!world.has("work/of_a") && !world.has("work/of_b") && !world.has("work/of_c"));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(counts(&world), (3, 0));
+    assert!(world.has("work/of_a") && world.has("work/of_b") && world.has("work/of_c"));
+}
+
+#[test]
 fn a_directory_that_a_rollback_makes_is_like_the_one_that_it_is_in() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let world = World::with_lines();

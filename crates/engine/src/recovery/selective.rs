@@ -10,6 +10,7 @@ use wfr_model::change::Actor;
 use wfr_model::entry::{Content, Entry, Meta, Node};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::{Conflict as PlanConflict, Plan};
+use wfr_model::workflow::Whole;
 use wfr_model::{ChangeId, TaskId, TreePath, WorkflowId};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
@@ -24,6 +25,7 @@ use crate::error::{Code, Failure};
 use crate::ledger::Veil;
 use crate::open::Open;
 use crate::params::{ConflictResolution, Dependents};
+use crate::state;
 
 /// What is to be taken back.
 #[derive(Clone, Debug, Default)]
@@ -88,15 +90,21 @@ pub fn choose(
     let veil = Veil::of(open)?;
     let mut selected: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
     let mut histories = histories_of(open, &veil, &selected, unrecorded)?;
-    if selection.dependents == Dependents::Cascade {
-        loop {
-            let (writers, readers) = dependents(&histories, &selected, selection);
-            if writers.is_empty() && readers.is_empty() {
-                break;
-            }
-            selected.extend(writers.into_keys().chain(readers.into_keys()));
-            histories = histories_of(open, &veil, &selected, unrecorded)?;
+    let state = if selection.resets { state::present(&open.catalog, &goal.workflow)? } else { None };
+    let mut tasks = tasks_of(open, &goal.workflow, selection, &selected)?;
+    while selection.dependents == Dependents::Cascade {
+        let (writers, readers) = dependents(&histories, &selected, selection);
+        let needing = state.as_ref().map_or_else(Vec::new, |state| state.tasks_needing(&tasks));
+        if writers.is_empty() && readers.is_empty() && needing.is_empty() {
+            break;
         }
+        selected.extend(writers.into_keys().chain(readers.into_keys()));
+        for task in needing {
+            selected.extend(changes_of(open, &goal.workflow, &task)?);
+            tasks.insert(task);
+        }
+        tasks.extend(tasks_of(open, &goal.workflow, selection, &selected)?);
+        histories = histories_of(open, &veil, &selected, unrecorded)?;
     }
     histories.retain(|history| history.path.is_meant_by(&selection.files));
     let teller = Teller::new(open, objects, SIDES, unrecorded);
@@ -105,18 +113,19 @@ pub fn choose(
         chooser.consider(&veil, history)?;
     }
     chooser.consider_parents(&veil, &histories, unrecorded)?;
+    chooser.name_needing(state.as_ref(), &tasks);
     chooser.name_dependents(&histories)?;
     let (mut plan, links) = plan_wishes(objects, goal, &chooser.wishes)?;
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;
-    let (changes, spared, tasks) = (chooser.ids(open)?, chooser.spared()?, chooser.tasks(&goal.workflow)?);
+    let (changes, spared) = (chooser.ids(open)?, chooser.spared()?);
     plan.conflicts = chooser.teller.conflicts;
     plan.conflicts.extend(guarded);
     let mut taken = Taken {
         changes,
         left: chooser.left,
         decided: chooser.decided,
-        tasks,
+        tasks: tasks.into_iter().collect(),
         after: selection.after.map(|point| point.0),
         files: selection.files.clone(),
         spared,
@@ -152,6 +161,29 @@ fn goes(path: &TreePath, segment: &SegmentRow, selected: &BTreeSet<ChangeSeq>, s
 /// Whether a change was left out of the selection at a path.
 fn is_spared(path: &TreePath, segment: &SegmentRow, selection: &Selection) -> bool {
     !selection.spared.is_empty() && selection.spared.contains(&(segment.change, path.clone()))
+}
+
+/// Tasks that are to be done anew, those of work that goes with the selection among them.
+fn tasks_of(
+    open: &Open,
+    workflow: &WorkflowId,
+    selection: &Selection,
+    selected: &BTreeSet<ChangeSeq>,
+) -> Result<BTreeSet<TaskId>, Failure> {
+    let mut tasks: BTreeSet<TaskId> = selection.tasks.iter().cloned().collect();
+    let named: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
+    for seq in selected.difference(&named).filter(|_| selection.resets) {
+        let author = open.catalog.change_at(*seq)?.map(|row| row.change.author).unwrap_or_default();
+        tasks.extend(author.task_id.filter(|_| author.workflow_id.as_ref() == Some(workflow)));
+    }
+    Ok(tasks)
+}
+
+/// The changes of a task that have ended.
+fn changes_of(open: &Open, workflow: &WorkflowId, task: &TaskId) -> Result<Vec<ChangeSeq>, Failure> {
+    let (workflow, task) = (Some(workflow.clone()), Some(task.clone()));
+    let rows = open.catalog.changes(&ChangeFilter { workflow, task, ..ChangeFilter::default() })?;
+    Ok(rows.into_iter().filter(|row| row.change.ended_at.is_some()).map(|row| row.seq).collect())
 }
 
 /// Changes by the paths at which they depend on others.
@@ -364,15 +396,11 @@ impl<'c> Chooser<'c> {
         self.teller.conflict(path, seqs, (replayable, conflict))
     }
 
-    /// Tasks that are to be done anew, those of work that goes with the selection among them.
-    fn tasks(&mut self, workflow: &WorkflowId) -> Result<Vec<TaskId>, Failure> {
-        let mut tasks: BTreeSet<TaskId> = self.selection.tasks.iter().cloned().collect();
-        let named: BTreeSet<ChangeSeq> = self.selection.changes.iter().map(|row| row.seq).collect();
-        for seq in self.selected.difference(&named).filter(|_| self.selection.resets) {
-            let author = self.teller.row(*seq)?.map(|row| row.change.author.clone()).unwrap_or_default();
-            tasks.extend(author.task_id.filter(|_| author.workflow_id.as_ref() == Some(workflow)));
+    /// Says which tasks stand on those that are to be done anew.
+    fn name_needing(&mut self, state: Option<&Whole>, tasks: &BTreeSet<TaskId>) {
+        for task in state.map_or_else(Vec::new, |state| state.tasks_needing(tasks)) {
+            self.blast_radius.push(format!("task {task} needs one that is to be done anew, and has begun; it stays"));
         }
-        Ok(tasks.into_iter().collect())
     }
 
     /// Says whose later work stands on what goes, and what may belong to the selection and is not in it.

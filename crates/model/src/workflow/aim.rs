@@ -114,6 +114,15 @@ impl Whole {
         aim.recounted()
     }
 
+    /// Tasks that are done, or under way, and need one of these, which are not done any more; those that need them in turn
+    /// left out.
+    pub fn tasks_needing(&self, tasks: &BTreeSet<TaskId>) -> Vec<TaskId> {
+        let is_needed = |name: &String| tasks.iter().any(|task| task.as_str() == name);
+        let has_begun = |task: &Task| matches!(task.status, TaskStatus::Active | TaskStatus::Completed);
+        let needing = self.tasks.values().filter(|task| has_begun(task) && task.dependencies.iter().any(is_needed));
+        needing.map(|task| task.task_id.clone()).filter(|id| !tasks.contains(id)).collect()
+    }
+
     /// The state that taking a recovery back aims at: the recovery made the state `restored`, and it was `self` before.
     /// What somebody changed since stays.
     pub fn taken_back(&self, restored: &Self, present: &Self) -> Self {
