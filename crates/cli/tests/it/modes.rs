@@ -367,3 +367,27 @@ fn a_killed_merge_is_completed_with_its_state_and_can_be_undone() {
     world.is_as(&before);
     assert_eq!(world.status("t1"), "active");
 }
+
+#[test]
+fn a_checkpoint_from_elsewhere_was_never_this_tree() {
+    let elsewhere = World::with_lines();
+    elsewhere.put("work/theirs.txt", "theirs");
+    elsewhere.put("work/f.txt", "of theirs\n");
+    elsewhere.checkpoint("older");
+    elsewhere.checkpoint("theirs");
+    let archive = elsewhere.data.path().join("archive").to_str().unwrap().to_owned();
+    elsewhere.ok(&["backup-state", "wf", "--output", &archive]);
+    let world = World::with_lines();
+    world.ok(&["import", &archive, "--from", "archive"]);
+    let before = world.timeless();
+    // It stands behind `base` in the list, and `base` is what is here: that does not make it put back.
+    let refused = world.restore("theirs", "merge", &["--yes"]);
+    assert_eq!((refused.code, refused.error()), (5, "CONFLICTS"), "{refused:?}");
+    let conflict = &refused.json["result"]["plan"]["conflicts"][0];
+    assert!(conflict["path"] == "work/f.txt" && conflict["message"].as_str().unwrap().contains("--base"), "{conflict}");
+    world.is_as(&before);
+    world.restored("theirs", "merge", &["--yes", "--partial"]);
+    assert_eq!((world.text("work/f.txt"), world.text("work/theirs.txt")), (numbered(&[]), "theirs".to_owned()));
+    world.restored("theirs", "merge", &["--yes", "--base", "base"]);
+    assert_eq!(world.text("work/f.txt"), "of theirs\n");
+}

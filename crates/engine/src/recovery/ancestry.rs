@@ -3,14 +3,14 @@
 //! Owns what counts as coming from what: a version from the one before it, and a path that was put back to an earlier
 //! version (by a restore, by git, by hand) from that one. Refuses to merge.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use wfr_capture::slice::{bare, is_same};
 use wfr_catalog::{ChangeSeq, CheckpointRow, ListQuery, NewPoint, PointSeq};
-use wfr_model::TreePath;
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::Entry;
 use wfr_model::recovery::RecoveryStatus;
+use wfr_model::{CheckpointId, TreePath};
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
@@ -75,7 +75,8 @@ pub struct Common {
 }
 
 impl<'a> Ancestry<'a> {
-    /// Of the present and a checkpoint, and of another one from which both are said to come. `unrecorded` is what a look at the tree found that the ledger does not have.
+    /// Of the present and a checkpoint, and of another one from which both are said to come. `unrecorded` is what a look
+    /// at the tree found that the ledger does not have.
     pub fn of(
         open: &'a Open,
         objects: &'a dyn Objects,
@@ -90,8 +91,9 @@ impl<'a> Ancestry<'a> {
             }
         };
         let (mut before, mut place) = (Vec::new(), open.catalog.point_of(&target.checkpoint_id)?.map(Place::Point));
+        let foreign = foreign(open)?;
         let rows = open.catalog.list(&ListQuery::default())?;
-        for row in rows.into_iter().filter(|row| row.tree.is_some()) {
+        for row in rows.into_iter().filter(|row| row.tree.is_some() && !foreign.contains(&row.checkpoint_id)) {
             if open.catalog.point_of(&row.checkpoint_id)?.is_some() {
                 break;
             }
@@ -153,6 +155,20 @@ impl<'a> Ancestry<'a> {
         let segments = histories.iter().flat_map(|history| &history.chain.segments);
         Ok(segments.filter(|one| point.is_none_or(|point| one.point > point)).map(|one| one.change).collect())
     }
+}
+
+/// Checkpoints that an import brought: they fit to none of the chain before them, and this tree never was one of theirs. Of a
+/// catalog that was built again with gaps, what lies behind a gap counts as such, too, since nothing tells.
+fn foreign(open: &Open) -> Result<HashSet<CheckpointId>, Failure> {
+    let (mut foreign, mut before) = (HashSet::new(), None);
+    for link in open.catalog.chain()? {
+        let follows = link.predecessor == before && before.as_ref().is_none_or(|before| !foreign.contains(before));
+        if link.recovered && !follows {
+            foreign.insert(link.checkpoint_id.clone());
+        }
+        before = Some(link.checkpoint_id);
+    }
+    Ok(foreign)
 }
 
 /// What the recovery that a checkpoint was taken for left at the paths that it changed.

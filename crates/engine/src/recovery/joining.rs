@@ -29,6 +29,7 @@ use crate::params::ConflictResolution;
 const SIDES: Sides = Sides {
     kept: "present work",
     other: "the checkpoint's work",
+    creations: "no version is known from which both come; `--base CHECKPOINT` names one",
     labels: Labels { ours: "the checkpoint", base: "their common version", theirs: "the present" },
 };
 

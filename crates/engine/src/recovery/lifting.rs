@@ -27,6 +27,7 @@ use crate::open::Open;
 const SIDES: Sides = Sides {
     kept: "later work",
     other: "what would come back",
+    creations: "later work made something where something else would be again",
     labels: Labels { ours: "with the undo", base: "before", theirs: "later work" },
 };
 

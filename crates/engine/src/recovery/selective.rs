@@ -231,6 +231,7 @@ pub fn with_text(path: &TreePath, like: Option<&Entry>, text: &[u8]) -> Entry {
 const SIDES: Sides = Sides {
     kept: "kept work",
     other: "work that goes",
+    creations: "kept work made something where something else would still be",
     labels: Labels { ours: "without it", base: "before", theirs: "kept work" },
 };
 

@@ -23,8 +23,10 @@ pub struct Sides {
     pub kept: &'static str,
     /// The other.
     pub other: &'static str,
-    /// The same between the marks of a merge.
+    /// What both are called between the marks of a merge.
     pub labels: Labels<'static>,
+    /// What is said where each side made something that the other does not know.
+    pub creations: &'static str,
 }
 
 /// Gathers what is to be told, and knows the changes that are named.
@@ -144,7 +146,7 @@ pub fn name_of(change: &Change) -> String {
 }
 
 fn why(kind: &ConflictKind, sides: &Sides) -> String {
-    let Sides { kept, other, .. } = sides;
+    let Sides { kept, other, creations, .. } = sides;
     match kind {
         ConflictKind::Lines(hunks) => {
             let plural = if hunks.len() == 1 { "place" } else { "places" };
@@ -159,7 +161,7 @@ fn why(kind: &ConflictKind, sides: &Sides) -> String {
         ConflictKind::Owner => format!("{kept} set another owner"),
         ConflictKind::Xattr(name) => format!("{kept} set the attribute {}", String::from_utf8_lossy(name)),
         ConflictKind::RemovedCreation => format!("{kept} is in a file that would not be there"),
-        ConflictKind::TwoCreations => format!("{kept} made something where something else would still be"),
+        ConflictKind::TwoCreations => (*creations).to_owned(),
         ConflictKind::SecondOpinion => "two ways to merge it give different results".to_owned(),
     }
 }
