@@ -3,6 +3,8 @@
 //! Owns the events around a recovery. Refuses to change a state but by appending them, in the transaction that records how
 //! the recovery ended: state and files agree, or neither has changed.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, CheckpointRow, Hold};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
@@ -70,17 +72,16 @@ impl Aim {
     }
 
     /// The goal, given the present state.
-    fn goal(&self, present: &Whole) -> Whole {
+    fn goal<'g>(&'g self, present: &'g Whole) -> Cow<'g, Whole> {
         if let Some(tasks) = &self.anew {
-            return present.with_tasks_anew(tasks);
+            return Cow::Owned(present.with_tasks_anew(tasks));
         }
-        match &self.restored {
-            Some(restored) => self.target.taken_back(restored, present),
-            None if self.parts.is_some() => {
-                self.parts.as_ref().map_or_else(|| present.clone(), |parts| parts.goal(&self.target, present))
-            }
-            None if self.keeps_progress => self.target.with_progress_of(present),
-            None => self.target.clone(),
+        match (&self.restored, &self.parts) {
+            (Some(restored), _) => Cow::Owned(self.target.taken_back(restored, present)),
+            (None, Some(parts)) => Cow::Owned(parts.goal(&self.target, present)),
+            (None, None) if self.keeps_progress => Cow::Owned(self.target.with_progress_of(present)),
+            // It may have many tasks: there is no need for a second one.
+            (None, None) => Cow::Borrowed(&self.target),
         }
     }
 
