@@ -74,3 +74,14 @@ fn the_next_command_that_changes_anything_takes_it_back_too() {
     assert_eq!(world.tree.read("a.txt"), b"edited");
     world.refused(&["undo", "--yes"], 3, "RECOVERY_NOT_FOUND");
 }
+
+#[test]
+fn a_check_may_ask_wfr_whether_all_is_well() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    let check = format!("{} doctor --json > of_doctor", env!("CARGO_BIN_EXE_wfr"));
+    world.ok(&["restore", "wf", "base", "--functional-check", &check, "--yes"]);
+    let told = String::from_utf8(world.tree.read("of_doctor")).unwrap();
+    assert!(told.contains("RECOVERY_RUNNING") && !told.contains("RECOVERY_UNFINISHED"), "{told}");
+}

@@ -64,7 +64,7 @@ fn nobody_there_is_a_refusal() {
     drop(listener);
     let world = World::new(json!([{"name": "web", "kind": "webhook", "url": url}]));
     world.tell([1]);
-    assert_refused(&world.flush_one(), "");
+    assert_refused(&world.flush_one(), "did not answer");
 }
 
 #[test]

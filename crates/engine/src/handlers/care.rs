@@ -25,7 +25,7 @@ use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
 use crate::view::ConfigError;
-use crate::{conversions, graph, keyring, mint, state, unknown, view, workspace};
+use crate::{conversions, graph, holding, keyring, mint, state, unknown, view, workspace};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
@@ -274,6 +274,17 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
 }
 
 fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    // One at work has ended what others left before it began.
+    if let Some(hold) = holding::recovering(open)? {
+        let message = format!("a recovery is at work: {}", hold.owner.label);
+        findings.push(Finding::new(
+            "RECOVERY_RUNNING",
+            Severity::Info,
+            message,
+            "nothing is to be done: it ends by itself",
+        ));
+        return Ok(());
+    }
     let committed = apply::unfinished(&open.vault.journal())?;
     for id in &committed {
         findings.push(if recovery::has_ended(open, id)? {

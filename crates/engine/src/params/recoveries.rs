@@ -231,7 +231,8 @@ pub struct Restore {
     pub exact_mtime: bool,
     /// Whether later work of other active workflows may go back too.
     pub whole_tree: bool,
-    /// A command that must succeed in the restored tree, run by `sh -c`; else the tree as it was is put back.
+    /// A command that must succeed in the restored tree, run by `sh -c`; else the tree as it was is put back. The restore
+    /// counts as done only then; where it dies in the command, the next one that changes anything takes it back.
     pub functional_check: Option<String>,
     /// How long that command may take; 5m where it is not given.
     pub functional_check_timeout: Option<Span>,

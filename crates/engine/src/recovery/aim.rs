@@ -3,6 +3,8 @@
 //! Owns the events around a recovery. Refuses to change a state but by appending them, in the transaction that records how
 //! the recovery ended: state and files agree, or neither has changed.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, CheckpointRow, Hold};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
@@ -86,17 +88,23 @@ impl Aim {
     }
 
     /// The goal, given the present state.
-    fn goal(&self, present: &Whole) -> Whole {
+    fn goal<'g>(&'g self, present: &'g Whole) -> Cow<'g, Whole> {
         if let Some(tasks) = &self.anew {
-            return present.with_tasks_anew(tasks);
+            return Cow::Owned(present.with_tasks_anew(tasks));
         }
         match &self.restored {
-            Some(restored) => self.target.taken_back(restored, present),
-            None if self.joins => self.target.joined_with(present),
+            Some(restored) => Cow::Owned(self.target.taken_back(restored, present)),
+            None if self.joins => Cow::Owned(self.target.joined_with(present)),
             None => {
-                let target =
-                    if self.keeps_progress { self.target.with_progress_of(present) } else { self.target.clone() };
-                self.parts.as_ref().map_or(target.clone(), |parts| parts.goal(&target, present))
+                // It may have many tasks: where there is no need for a second one, none is made.
+                let target = match self.keeps_progress {
+                    true => Cow::Owned(self.target.with_progress_of(present)),
+                    false => Cow::Borrowed(&self.target),
+                };
+                match &self.parts {
+                    Some(parts) => Cow::Owned(parts.goal(&target, present)),
+                    None => target,
+                }
             }
         }
     }
