@@ -1,6 +1,6 @@
 //! `watch`: starting, ending and showing it.
 //!
-//! Owns the glue, and waiting until a watch that was started says so. Refuses to watch: that is [`crate::watch`].
+//! Owns the glue, and waiting until a watch that was started says so. Refuses to watch itself.
 
 use std::io::{BufRead, BufReader};
 use std::time::Duration;

@@ -92,19 +92,21 @@ pub fn choose(
     let mut histories = histories_of(open, &veil, &selected, unrecorded)?;
     let state = if selection.resets { state::present(&open.catalog, &goal.workflow)? } else { None };
     let mut tasks = tasks_of(open, &goal.workflow, selection, &selected)?;
-    while selection.dependents == Dependents::Cascade {
-        let (writers, readers) = dependents(&histories, &selected, selection);
-        let needing = state.as_ref().map_or_else(Vec::new, |state| state.tasks_needing(&tasks));
-        if writers.is_empty() && readers.is_empty() && needing.is_empty() {
-            break;
+    if selection.dependents == Dependents::Cascade {
+        loop {
+            let (writers, readers) = dependents(&histories, &selected, selection);
+            let needing = state.as_ref().map_or_else(Vec::new, |state| state.tasks_needing(&tasks));
+            if writers.is_empty() && readers.is_empty() && needing.is_empty() {
+                break;
+            }
+            selected.extend(writers.into_keys().chain(readers.into_keys()));
+            for task in needing {
+                selected.extend(changes_of(open, &goal.workflow, &task)?);
+                tasks.insert(task);
+            }
+            tasks.extend(tasks_of(open, &goal.workflow, selection, &selected)?);
+            histories = histories_of(open, &veil, &selected, unrecorded)?;
         }
-        selected.extend(writers.into_keys().chain(readers.into_keys()));
-        for task in needing {
-            selected.extend(changes_of(open, &goal.workflow, &task)?);
-            tasks.insert(task);
-        }
-        tasks.extend(tasks_of(open, &goal.workflow, selection, &selected)?);
-        histories = histories_of(open, &veil, &selected, unrecorded)?;
     }
     histories.retain(|history| history.path.is_meant_by(&selection.files));
     let teller = Teller::new(open, objects, SIDES, unrecorded);
@@ -204,7 +206,7 @@ fn dependents<'h>(
         let Some(first) = chain.segments.iter().position(first) else { continue };
         let stays = |segment: &&SegmentRow| {
             !segment.replayed
-                && !goes(path, segment, selected, selection)
+                && !selected.contains(&segment.change)
                 && !is_spared(path, segment, selection)
                 && is_live(segment.change)
                 && segment.change.0 < UNRECORDED

@@ -97,6 +97,16 @@ pub fn is_binary(bytes: &[u8]) -> bool {
     bytes[..bytes.len().min(PROBE_BYTES)].contains(&0)
 }
 
+/// Whether texts can be compared line by line.
+fn check(texts: &[&[u8]]) -> Result<(), Whole> {
+    let is_large = |text: &&[u8]| text.len() as u64 > BYTES_MAX || lines::count(text) > LINES_MAX;
+    match () {
+        () if texts.iter().any(|text| is_binary(text)) => Err(Whole::Binary),
+        () if texts.iter().any(is_large) => Err(Whole::TooLarge),
+        () => Ok(()),
+    }
+}
+
 /// Base, ours and theirs by lines, and how the two differ from the first.
 struct Texts<'a> {
     lines: [Vec<&'a [u8]>; 3],
@@ -105,12 +115,7 @@ struct Texts<'a> {
 
 impl<'a> Texts<'a> {
     fn new(texts: [&'a [u8]; 3]) -> Result<Self, Whole> {
-        if texts.iter().any(|text| is_binary(text)) {
-            return Err(Whole::Binary);
-        }
-        if texts.iter().any(|text| text.len() as u64 > BYTES_MAX || lines::count(text) > LINES_MAX) {
-            return Err(Whole::TooLarge);
-        }
+        check(&texts)?;
         let lines = texts.map(lines::split);
         let mut interner = Interner::default();
         let [base, ours, theirs] = lines.each_ref().map(|lines| interner.ids(lines));

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::compare::{Hunk, hunks};
 use super::lines::{self, Interner};
-use super::{BYTES_MAX, LINES_MAX, STEPS_MAX, Whole, is_binary};
+use super::{STEPS_MAX, Whole, check};
 
 /// A line of a piece as it is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,12 +31,7 @@ impl Pieces {
     /// Compares two texts. Errors: why they cannot be compared line by line.
     pub fn of(before: &[u8], after: &[u8]) -> Result<Self, Whole> {
         let texts = [before, after];
-        if texts.iter().any(|text| is_binary(text)) {
-            return Err(Whole::Binary);
-        }
-        if texts.iter().any(|text| text.len() as u64 > BYTES_MAX || lines::count(text) > LINES_MAX) {
-            return Err(Whole::TooLarge);
-        }
+        check(&texts)?;
         let lines = texts.map(lines::split);
         let mut interner = Interner::default();
         let [left, right] = lines.each_ref().map(|lines| interner.ids(lines));
