@@ -22,7 +22,7 @@ impl Digest {
 
     /// The 64 lower-case hexadecimal digits.
     pub fn to_hex(self) -> String {
-        self.0.iter().map(|b| format!("{b:02x}")).collect()
+        hex(&self.0)
     }
 
     /// The first 12 hexadecimal digits, for showing to people.
@@ -60,6 +60,18 @@ impl FromStr for Digest {
         }
         Ok(Self(out))
     }
+}
+
+/// Bytes as lower-case hexadecimal digits, two each.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes that hexadecimal digits stand for; `None` where they do not.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let byte = |[high, low]: &[u8; 2]| Some(hex_value(*high)? << 4 | hex_value(*low)?);
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
 }
 
 /// The value of one hexadecimal digit, or `None`.
@@ -100,6 +112,8 @@ mod tests {
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert_eq!(digest.to_hex().parse(), Ok(digest));
         assert!("sha256:xyz".parse::<Digest>().is_err());
+        assert_eq!(unhex(&hex(&[0, 1, 254, 255])), Some(vec![0, 1, 254, 255]));
+        assert_eq!([unhex("0"), unhex("0g"), unhex("é")], [None, None, None]);
         assert!("é".repeat(32).parse::<Digest>().is_err());
     }
 }

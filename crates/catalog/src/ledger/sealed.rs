@@ -198,19 +198,15 @@ fn put_back(connection: &Connection, sealed: &SealedLedger) -> Result<(), Catalo
 /// Bytes as hexadecimal digits.
 pub(super) mod bytes {
     use serde::{Deserialize, Deserializer, Serializer};
+    use wfr_model::digest::{hex, unhex};
 
     pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        serializer.serialize_str(&hex(bytes))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        read(&String::deserialize(deserializer)?)
+        unhex(&String::deserialize(deserializer)?)
             .ok_or_else(|| serde::de::Error::custom("hexadecimal digits are expected"))
-    }
-
-    pub(super) fn read(text: &str) -> Option<Vec<u8>> {
-        let pair = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-        (0..text.len()).step_by(2).map(pair).collect()
     }
 }
 
@@ -227,8 +223,9 @@ pub(super) mod maybe {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
-        let read =
-            |text: String| super::bytes::read(&text).ok_or_else(|| serde::de::Error::custom("hexadecimal digits"));
+        let read = |text: String| {
+            wfr_model::digest::unhex(&text).ok_or_else(|| serde::de::Error::custom("hexadecimal digits"))
+        };
         text.map(read).transpose()
     }
 }

@@ -3,6 +3,8 @@
 //! Owns that looks come one after another, and what each is compared with. Refuses to judge: whose a change is, `capture`
 //! says.
 
+mod veil;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,8 +16,8 @@ use rustix::io::Errno;
 use wfr_capture::attribute::{Opened, Owner, owner};
 use wfr_capture::slice::{Known, bare, is_same, slice};
 use wfr_catalog::{
-    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, ListQuery, NewChange, NewPoint, NewSegment, PathChain, PathKey,
-    PointSeq, SealedLedger,
+    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, ListQuery, NewChange, NewPoint, NewSegment, PathChain, PointSeq,
+    SealedLedger,
 };
 use wfr_model::change::{Actor, Author, Candidate, Change, Segment, Source};
 use wfr_model::checkpoint::{CheckpointType, SealedChanges};
@@ -23,9 +25,8 @@ use wfr_model::coverage::Coverage;
 use wfr_model::entry::Entry;
 use wfr_model::recovery::RecoveryRecord;
 use wfr_model::{ChangeId, Digest, PackId, Timestamp, TreePath, WorkflowId};
-use wfr_store::object::hash;
 use wfr_store::scan::{Scan, Sketch};
-use wfr_store::tree::{Finder, Part, decode, encode};
+use wfr_store::tree::Finder;
 use wfr_store::writer::{Sealed, Writer};
 use wfr_store::{ObjectKind, Objects, ReadError, Sink};
 
@@ -34,6 +35,8 @@ use crate::open::Open;
 use crate::scanning::{self, Effort};
 use crate::session::Session;
 use crate::{checkpoint, holding, mint};
+
+pub use veil::Veil;
 
 /// After so many segments the tree is stored whole again: what a look costs follows what changed since.
 const SINCE_MAX: u64 = 512;
@@ -90,93 +93,7 @@ pub fn is_kept(open: &Open) -> Result<bool, Failure> {
     Ok(open.catalog.last_point()?.is_some())
 }
 
-/// How paths and entries stand in the catalog: as they are, or sealed.
-pub struct Veil<'o> {
-    open: &'o Open,
-}
-
-impl<'o> Veil<'o> {
-    /// Of a workspace that is unlocked.
-    pub fn of(open: &'o Open) -> Result<Self, Failure> {
-        open.unlock()?;
-        Ok(Self { open })
-    }
-
-    /// A path as the catalog keeps it.
-    pub fn path(&self, path: &TreePath) -> Result<PathKey, Failure> {
-        let Some(cipher) = self.open.cipher() else {
-            return Ok(PathKey { key: path.as_bytes().to_vec(), sealed: None });
-        };
-        let id = hash(path.as_bytes());
-        let sealed = cipher.seal(ObjectKind::Seal, &id, path.as_bytes())?;
-        Ok(PathKey { key: cipher.disk_id(&id).0.to_vec(), sealed: Some(sealed) })
-    }
-
-    /// The path that the catalog keeps.
-    pub fn shown(&self, path: &PathKey) -> Result<TreePath, Failure> {
-        let bytes = match (&path.sealed, self.open.cipher()) {
-            (None, _) => path.key.clone(),
-            (Some(sealed), Some(cipher)) => {
-                let key = path.key.first_chunk().ok_or_else(|| damaged("a path's key is too short"))?;
-                cipher
-                    .open_on_disk(ObjectKind::Seal, &Digest(*key), sealed)
-                    .map_err(|error| damaged(&error.to_string()))?
-            }
-            (Some(_), None) => return Err(damaged("a path is sealed, and the store is not encrypted")),
-        };
-        TreePath::from_bytes(&bytes).map_err(|error| damaged(&error.to_string()))
-    }
-
-    /// A declared path as the catalog keeps it, as text.
-    pub fn declared(&self, path: &TreePath) -> Result<String, Failure> {
-        let PathKey { key, sealed } = self.path(path)?;
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        Ok(sealed.map_or_else(|| path.to_string(), |sealed| format!("{}.{}", hex(&key), hex(&sealed))))
-    }
-
-    /// The declared path that the catalog keeps.
-    fn of_declared(&self, text: &str) -> Result<TreePath, Failure> {
-        if self.open.cipher().is_none() {
-            return text.parse().map_err(|_| damaged("a declared path is none"));
-        }
-        let bytes = |hex: &str| -> Option<Vec<u8>> {
-            let pair = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-            (0..hex.len()).step_by(2).map(pair).collect()
-        };
-        let parts = text.split_once('.').and_then(|(key, sealed)| Some((bytes(key)?, bytes(sealed)?)));
-        let (key, sealed) = parts.ok_or_else(|| damaged("a declared path is none"))?;
-        self.shown(&PathKey { key, sealed: Some(sealed) })
-    }
-
-    /// An entry as the catalog keeps it.
-    pub fn entry(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
-        let bytes = encode(&Part::Leaf(vec![entry.clone()]));
-        let Some(cipher) = self.open.cipher() else { return Ok(bytes) };
-        let id = hash(&bytes);
-        let mut kept = cipher.disk_id(&id).0.to_vec();
-        kept.extend(cipher.seal(ObjectKind::Seal, &id, &bytes)?);
-        Ok(kept)
-    }
-
-    /// The entry that the catalog keeps.
-    pub fn opened(&self, kept: &[u8]) -> Result<Entry, Failure> {
-        let bytes = match self.open.cipher() {
-            None => kept.to_vec(),
-            Some(cipher) => {
-                let (id, sealed) = kept.split_first_chunk().ok_or_else(|| damaged("an entry is too short"))?;
-                cipher
-                    .open_on_disk(ObjectKind::Seal, &Digest(*id), sealed)
-                    .map_err(|error| damaged(&error.to_string()))?
-            }
-        };
-        match decode(&bytes) {
-            Ok(Part::Leaf(mut entries)) if entries.len() == 1 => Ok(entries.remove(0)),
-            Ok(_) => Err(damaged("an entry is no single one")),
-            Err(error) => Err(damaged(&error.to_string())),
-        }
-    }
-}
-
+/// Why the ledger cannot be read.
 fn damaged(why: &str) -> Failure {
     Failure::new(Code::CatalogDamaged, format!("the ledger is damaged: {why}"))
 }
