@@ -30,6 +30,7 @@ mod loss;
 mod malformed;
 mod modes;
 mod mount;
+mod moving;
 mod nested;
 mod odd_contents;
 mod odd_trees;

@@ -133,7 +133,7 @@ impl<'a> Ancestry<'a> {
             if let Place::Point(point) = self.target {
                 at_target = Some(line.len() + seen(point));
             }
-            line.extend(versions(&self.veil, &history.chain)?);
+            line.extend(versions(&self.veil, &history)?);
             changes = vec![None; line.len() - segments.len()];
             changes.extend(segments.iter().map(|segment| Some(segment.change)));
         }

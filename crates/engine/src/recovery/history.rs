@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use wfr_catalog::{ChangeSeq, NewPoint, PathChain, PointSeq, SegmentRow};
 use wfr_model::entry::Entry;
 use wfr_model::{Digest, TreePath};
-use wfr_recovery::replay::{Edit, Mark};
+use wfr_recovery::replay::{By, Edit, Mark};
 
 use crate::error::Failure;
 use crate::ledger::{self, Veil};
@@ -24,8 +24,17 @@ pub const NO_TREE: Digest = Digest([0; 32]);
 pub struct History {
     /// The path.
     pub path: TreePath,
-    /// What happened there.
+    /// What happened there, or at the names that its file had before.
     pub chain: PathChain,
+    /// These names, oldest first.
+    pub names: Vec<TreePath>,
+}
+
+impl History {
+    /// Whether any of these paths is it, or one of its names, or above them.
+    pub fn is_meant_by(&self, files: &[TreePath]) -> bool {
+        self.path.is_meant_by(files) || self.names.iter().any(|name| name.is_meant_by(files))
+    }
 }
 
 /// Chains with what a look found since, sorted by path.
@@ -48,24 +57,26 @@ pub fn histories(
         }
         news.into_iter().for_each(|(at, row)| chains[at].segments.push(row));
     }
-    let shown = |chain: PathChain| Ok(History { path: veil.shown(&chain.path)?, chain });
+    let shown = |chain: PathChain| Ok(History { path: veil.shown(&chain.path)?, chain, names: vec![] });
     let mut histories: Vec<History> = chains.into_iter().map(shown).collect::<Result<_, Failure>>()?;
     histories.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(histories)
 }
 
-/// All versions of a path, the first one before any segment.
-pub fn versions(veil: &Veil<'_>, chain: &PathChain) -> Result<Vec<Option<Entry>>, Failure> {
-    let first = chain.segments.first().and_then(|segment| segment.before.as_deref());
-    let all = std::iter::once(first).chain(chain.segments.iter().map(|segment| segment.after.as_deref()));
-    all.map(|kept| ledger::entry_of(veil, kept)).collect()
+/// All versions of a path, the first one before any segment, under its last name.
+pub fn versions(veil: &Veil<'_>, history: &History) -> Result<Vec<Option<Entry>>, Failure> {
+    let segments = &history.chain.segments;
+    let first = segments.first().and_then(|segment| segment.before.as_deref());
+    let all = std::iter::once(first).chain(segments.iter().map(|segment| segment.after.as_deref()));
+    let named = |entry: Entry| Entry { name: history.path.name().to_vec(), ..entry };
+    all.map(|kept| Ok(ledger::entry_of(veil, kept)?.map(named))).collect()
 }
 
-/// A chain to be replayed: its versions, with a mark for each segment.
-pub fn replayable(versions: Vec<Option<Entry>>, marks: Vec<Mark>) -> wfr_recovery::replay::Chain {
+/// A chain to be replayed: its versions, with a mark for each segment, and whose it is.
+pub fn replayable(versions: Vec<Option<Entry>>, marks: Vec<(Mark, By)>) -> wfr_recovery::replay::Chain {
     let mut versions = versions.into_iter();
     let first = versions.next().flatten();
-    let edits = marks.into_iter().zip(versions).map(|(mark, after)| Edit { mark, after }).collect();
+    let edits = marks.into_iter().zip(versions).map(|((mark, by), after)| Edit { mark, by, after }).collect();
     wfr_recovery::replay::Chain { first, edits }
 }
 

@@ -14,7 +14,7 @@ use wfr_model::plan::{Kept, KeptReason, Plan};
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
-use wfr_recovery::replay::{Chain, Edit, Mark, Merged, Outcome, Replayed, replay_from};
+use wfr_recovery::replay::{By, Chain, Edit, Mark, Merged, Outcome, Replayed, replay_from};
 use wfr_store::{Objects, content, tree};
 
 use super::ancestry::{Ancestry, Common};
@@ -177,8 +177,9 @@ impl Joiner<'_> {
             return Ok(());
         }
         // What the checkpoint made of the common version stays; what the present made of it is done to that.
-        let edits =
-            vec![Edit { mark: Mark::Removed, after: base }, Edit { mark: Mark::Kept, after: Some(bare(now.clone())) }];
+        let edits = [(Mark::Removed, base), (Mark::Kept, Some(bare(now.clone())))]
+            .map(|(mark, after)| Edit { mark, by: By::Recovery, after })
+            .to_vec();
         let chain = Chain { first: Some(bare(then.clone())), edits };
         let Replayed { outcome, notes } = replay_from(&chain, self.objects)?;
         let entry = match outcome {

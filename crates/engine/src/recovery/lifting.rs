@@ -18,6 +18,7 @@ use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
 use super::history::{History, NO_TREE, histories, neutral, replayable, versions};
+use super::moves;
 use super::standing::Standing;
 use super::telling::{Sides, Teller};
 use crate::error::Failure;
@@ -64,6 +65,10 @@ pub fn lift(
 ) -> Result<Lifted, Failure> {
     let veil = Veil::of(open)?;
     let histories = histories(open, &veil, chains(open, undone.seq)?, unrecorded)?;
+    let stays = |chain: &PathChain, segment: &SegmentRow| {
+        !segment.replayed && segment.change != undone.seq && !chain.is_cancelled(segment.change, None)
+    };
+    let histories = moves::follow(open, &veil, histories, unrecorded, &stays)?;
     let mut lifter = Lifter {
         veil,
         objects,
@@ -117,7 +122,7 @@ struct Lifter<'l> {
 
 impl Lifter<'_> {
     fn consider(&mut self, history: &History) -> Result<(), Failure> {
-        let History { path, chain } = history;
+        let History { path, chain, names } = history;
         let own = chain.segments.iter().find(|segment| segment.change == self.undone);
         let present = self.now.lookup(path)?;
         if let Some(own) = own {
@@ -135,8 +140,11 @@ impl Lifter<'_> {
         if own.is_none() && (self.later == Later::Overwrite || !self.moves_any(chain)?) {
             return Ok(());
         }
-        let marks = chain.segments.iter().map(|segment| self.mark(chain, segment)).collect::<Result<_, _>>()?;
-        let replayable = replayable(versions(&self.veil, chain)?, marks);
+        let mut marks = Vec::with_capacity(chain.segments.len());
+        for segment in &chain.segments {
+            marks.push((self.mark(chain, segment)?, self.teller.by(segment.change)?));
+        }
+        let replayable = replayable(versions(&self.veil, history)?, marks);
         let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
         let entry = match outcome {
             Outcome::Absent => None,
@@ -158,6 +166,7 @@ impl Lifter<'_> {
             }
         };
         self.teller.note(path, &notes);
+        self.teller.moved(path, names);
         if !is_same(present.as_ref(), entry.as_ref()) {
             self.wishes.push(Wish { path: path.clone(), entry });
         }

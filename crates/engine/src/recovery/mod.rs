@@ -9,6 +9,7 @@ mod finish;
 mod history;
 pub mod joining;
 mod lifting;
+mod moves;
 pub mod pace;
 mod parts;
 mod planning;

@@ -14,11 +14,12 @@ use wfr_model::workflow::Whole;
 use wfr_model::{ChangeId, TaskId, TreePath, WorkflowId};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
-use wfr_recovery::replay::{Chain, Conflict, Mark, Merged, Outcome, Replayed, replay_from};
+use wfr_recovery::replay::{By, Chain, Conflict, Mark, Merged, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
 use wfr_store::object::hash;
 
 use super::history::{History, NO_TREE, UNRECORDED, histories, neutral, replayable, versions};
+use super::moves;
 use super::telling::{Sides, Teller, WORK_CONFLICT, leave, name_of};
 use super::verdicts::Taken;
 use crate::error::{Code, Failure};
@@ -108,7 +109,7 @@ pub fn choose(
             histories = histories_of(open, &veil, &selected, unrecorded)?;
         }
     }
-    histories.retain(|history| history.path.is_meant_by(&selection.files));
+    let histories = follow_moves(open, &veil, (histories, unrecorded), selection, &selected)?;
     let teller = Teller::new(open, objects, SIDES, unrecorded);
     let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
     for history in &histories {
@@ -121,6 +122,10 @@ pub fn choose(
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;
     let (changes, spared) = (chooser.ids(open)?, chooser.spared()?);
+    let renamed = |history: &History| {
+        let now = history.path.clone();
+        history.names.iter().map(move |name| (name.clone(), now.clone())).collect::<Vec<_>>()
+    };
     plan.conflicts = chooser.teller.conflicts;
     plan.conflicts.extend(guarded);
     let mut taken = Taken {
@@ -131,6 +136,7 @@ pub fn choose(
         after: selection.after.map(|point| point.0),
         files: selection.files.clone(),
         spared,
+        moved: histories.iter().flat_map(renamed).collect(),
     };
     let mut findings = chooser.teller.findings;
     if selection.decisions.partial {
@@ -140,6 +146,34 @@ pub fn choose(
         findings.extend(leave(&mut plan.conflicts));
     }
     Ok(Chosen { plan, links, texts: chooser.texts, taken, blast_radius: chooser.blast_radius, findings })
+}
+
+/// The histories that are meant, each of a file under its last name, but where something was decided for one of its names:
+/// that is meant for this one.
+fn follow_moves(
+    open: &Open,
+    veil: &Veil<'_>,
+    (histories, unrecorded): (Vec<History>, Option<&NewPoint>),
+    selection: &Selection,
+    selected: &BTreeSet<ChangeSeq>,
+) -> Result<Vec<History>, Failure> {
+    let Decisions { ours, theirs, resolved, .. } = &selection.decisions;
+    let is_decided = |history: &History| {
+        let path = &history.path;
+        ours.contains(path)
+            || theirs.contains(path)
+            || resolved.contains_key(path)
+            || selection.spared.iter().any(|(_, spared)| spared == path)
+    };
+    let (decided, free): (Vec<History>, Vec<History>) = histories.into_iter().partition(is_decided);
+    let stays = |chain: &PathChain, segment: &SegmentRow| {
+        !segment.replayed && !selected.contains(&segment.change) && !chain.is_cancelled(segment.change, None)
+    };
+    let mut histories = moves::follow(open, veil, free, unrecorded, &stays)?;
+    histories.extend(decided);
+    histories.retain(|history| history.is_meant_by(&selection.files));
+    histories.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(histories)
 }
 
 /// The histories of all paths that the changes touched.
@@ -290,7 +324,7 @@ impl<'c> Chooser<'c> {
 
     /// Decides on one path.
     fn consider(&mut self, veil: &Veil<'_>, history: &History) -> Result<(), Failure> {
-        let History { path, chain } = history;
+        let History { path, chain, names } = history;
         let is_live = |segment: &SegmentRow| !chain.is_cancelled(segment.change, None);
         let goes = |segment: &SegmentRow| goes(path, segment, self.selected, self.selection);
         let Some(first) = chain.segments.iter().position(|segment| goes(segment) && is_live(segment)) else {
@@ -300,7 +334,8 @@ impl<'c> Chooser<'c> {
             self.left.push(path.clone());
             return Ok(());
         }
-        let versions = versions(veil, chain)?;
+        self.teller.moved(path, names);
+        let versions = versions(veil, history)?;
         // A change that goes in part is not taken back there: the rollback is an edit like any other.
         let is_parted = |one: &SegmentRow| {
             let goes_too = |other: &SegmentRow| other.change == one.change && !goes(other);
@@ -321,8 +356,7 @@ impl<'c> Chooser<'c> {
             self.texts.push(text.clone());
             return Ok(());
         }
-        let marks = chain.segments.iter().map(|segment| self.mark(history, segment)).collect();
-        let replayable = replayable(versions, marks);
+        let replayable = replayable(versions, self.marks(history)?);
         let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
         self.teller.note(path, &notes);
         match outcome {
@@ -360,8 +394,7 @@ impl<'c> Chooser<'c> {
             while let Some(dir) = at.take_if(|dir| seen.insert(dir.clone())) {
                 let chain = self.open.catalog.chain_at(&veil.path(&dir)?.key)?;
                 for history in self::histories(self.open, veil, chain.into_iter().collect(), unrecorded)? {
-                    let marks = history.chain.segments.iter().map(|segment| self.mark(&history, segment)).collect();
-                    let replayable = replayable(versions(veil, &history.chain)?, marks);
+                    let replayable = replayable(versions(veil, &history)?, self.marks(&history)?);
                     if replay_from(&replayable, self.objects)?.outcome == Outcome::Absent {
                         self.wish(&dir, None);
                         at = dir.parent().filter(|dir| !dir.is_root());
@@ -372,9 +405,15 @@ impl<'c> Chooser<'c> {
         Ok(())
     }
 
+    /// What becomes of the edits of a history, and whose they are.
+    fn marks(&mut self, history: &History) -> Result<Vec<(Mark, By)>, Failure> {
+        let segments = &history.chain.segments;
+        segments.iter().map(|segment| Ok((self.mark(history, segment), self.teller.by(segment.change)?))).collect()
+    }
+
     /// What becomes of an edit: those that were taken back before stay so.
     fn mark(&self, history: &History, segment: &SegmentRow) -> Mark {
-        let History { path, chain } = history;
+        let History { path, chain, .. } = history;
         if segment.replayed {
             return neutral(chain, segment);
         }

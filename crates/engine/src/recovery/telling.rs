@@ -10,7 +10,7 @@ use wfr_model::change::{Actor, Change};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::Conflict as PlanConflict;
 use wfr_recovery::merge::Labels;
-use wfr_recovery::replay::{Chain, Conflict, ConflictKind, Note, from_store};
+use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Note, from_store};
 use wfr_store::Objects;
 
 use crate::error::Failure;
@@ -37,6 +37,8 @@ pub struct Teller<'o> {
     /// Whose the edits are that a look found and the ledger does not have yet.
     unrecorded: BTreeSet<String>,
     known: BTreeMap<ChangeSeq, Option<ChangeRow>>,
+    /// Everybody by name, with a number.
+    numbers: BTreeMap<String, u32>,
     /// What a person should know.
     pub findings: Vec<Finding>,
     /// What stands in the way.
@@ -48,7 +50,16 @@ impl<'o> Teller<'o> {
     pub fn new(open: &'o Open, objects: &'o dyn Objects, sides: Sides, unrecorded: Option<&NewPoint>) -> Self {
         let changes = unrecorded.map(|point| point.changes.as_slice()).unwrap_or_default();
         let unrecorded = changes.iter().map(|one| name_of(&one.change)).collect();
-        Self { open, objects, sides, unrecorded, known: BTreeMap::new(), findings: vec![], conflicts: vec![] }
+        Self {
+            open,
+            objects,
+            sides,
+            unrecorded,
+            known: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            findings: vec![],
+            conflicts: vec![],
+        }
     }
 
     /// A change; `None` where the ledger does not have it yet.
@@ -57,6 +68,25 @@ impl<'o> Teller<'o> {
             self.known.insert(seq, self.open.catalog.change_at(seq)?);
         }
         Ok(self.known.get(&seq).and_then(Option::as_ref))
+    }
+
+    /// Whose the edit of a change is, as a replay wants to know it.
+    pub fn by(&mut self, seq: ChangeSeq) -> Result<By, Failure> {
+        let name = match self.row(seq)?.map(|row| &row.change) {
+            Some(change) if change.actor == Actor::Recovery => return Ok(By::Recovery),
+            Some(change) => format!("{} in {:?}", name_of(change), change.author.workflow_id),
+            // What a look found, and nobody announced.
+            None => "the user in None".to_owned(),
+        };
+        let next = self.numbers.len() as u32;
+        Ok(By::Somebody(*self.numbers.entry(name).or_insert(next)))
+    }
+
+    /// Tells that a file has another name now, under which work is taken out of it.
+    pub fn moved(&mut self, path: &TreePath, names: &[TreePath]) {
+        let Some(name) = names.first() else { return };
+        let message = format!("`{name}` is `{path}` now: what belongs to it is looked for there");
+        self.findings.push(Finding::new("MOVED", Severity::Info, message, format!("see `wfr log --path {path}`")));
     }
 
     /// Tells what should be known of a result.

@@ -2,7 +2,7 @@
 //!
 //! Owns which changes are taken back or brought back where. Refuses to know how: the plan did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,6 +34,8 @@ pub struct Taken {
     pub files: Vec<TreePath>,
     /// Changes that stay at single paths.
     pub spared: Vec<(TreePath, ChangeId)>,
+    /// Names that files had, and those that they have: what goes at the one is taken out at the other.
+    pub moved: Vec<(TreePath, TreePath)>,
 }
 
 /// The key of a record's parameters that holds it.
@@ -89,6 +91,7 @@ pub fn of(open: &Open, record: &RecoveryRecord, report: &ApplyReport) -> Result<
 fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) -> Result<Verdicts, Failure> {
     let veil = Veil::of(open)?;
     untouched.extend(taken.left.iter().chain(&taken.decided).cloned());
+    let moved: BTreeMap<&TreePath, &TreePath> = taken.moved.iter().map(|(name, path)| (name, path)).collect();
     let spared: BTreeSet<(&TreePath, &ChangeId)> = taken.spared.iter().map(|(path, id)| (path, id)).collect();
     let mut verdicts = Verdicts::default();
     for id in &taken.changes {
@@ -96,14 +99,29 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
         for chain in open.catalog.segments_of(row.seq)? {
             let path = veil.shown(&chain.path)?;
             let is_after = |segment: &SegmentRow| taken.after.is_none_or(|after| segment.point > PointSeq(after));
-            let is_meant = path.is_meant_by(&taken.files) && !spared.contains(&(&path, id));
-            if is_meant && !untouched.contains(&path) && chain.segments.iter().all(is_after) {
-                verdicts.replayed.insert(path.clone());
+            let now = moved.get(&path).copied().unwrap_or(&path);
+            let is_meant = path.is_meant_by(&taken.files) || now.is_meant_by(&taken.files);
+            let is_left = spared.contains(&(&path, id)) || untouched.contains(&path) || untouched.contains(now);
+            if is_meant && !is_left && chain.segments.iter().all(is_after) {
+                verdicts.replayed.extend([path.clone(), now.clone()]);
                 verdicts.words.push((path, id.clone(), true));
             }
         }
     }
     Ok(verdicts)
+}
+
+/// Names that files had when a recovery, or the one that it undoes, took work out of them, with those that they have.
+fn moved(open: &Open, recovery: &RecoveryId) -> Result<Vec<(TreePath, TreePath)>, Failure> {
+    let mut at = Some(recovery.clone());
+    while let Some(id) = at {
+        let Some(record) = open.catalog.recovery(&id)? else { break };
+        if let Some(taken) = taken(&record.parameters) {
+            return Ok(taken.moved);
+        }
+        at = record.undoes;
+    }
+    Ok(vec![])
 }
 
 /// An undo brings back what was taken back, and takes back what was brought back or made by hand.
@@ -114,6 +132,15 @@ fn of_undo(
     untouched: &BTreeSet<TreePath>,
 ) -> Result<Verdicts, Failure> {
     let row = if is_selective(open, record)? { open.catalog.change_of_recovery(undone)? } else { None };
-    let words = row.map(|row| lifting::words(open, &row, untouched)).transpose()?.unwrap_or_default();
-    Ok(Verdicts { replayed: words.iter().map(|(path, ..)| path.clone()).collect(), words })
+    let moved = moved(open, undone)?;
+    let mut untouched = untouched.clone();
+    let stays: Vec<TreePath> =
+        moved.iter().filter(|(_, now)| untouched.contains(now)).map(|(name, _)| name.clone()).collect();
+    untouched.extend(stays);
+    let words = row.map(|row| lifting::words(open, &row, &untouched)).transpose()?.unwrap_or_default();
+    let mut replayed: BTreeSet<TreePath> = words.iter().map(|(path, ..)| path.clone()).collect();
+    let renamed = moved.into_iter().filter(|(name, now)| replayed.contains(name) && !untouched.contains(now));
+    let renamed: Vec<TreePath> = renamed.map(|(_, now)| now).collect();
+    replayed.extend(renamed);
+    Ok(Verdicts { replayed, words })
 }

@@ -33,7 +33,7 @@ struct Story {
     is_twice: bool,
     /// A kept edit took it away.
     taken_by_kept: bool,
-    /// A kept edit brought it again after a recovery had taken it away.
+    /// A kept edit brought it again after a recovery had taken it away, or after somebody else had.
     made_anew: bool,
 }
 
@@ -48,7 +48,8 @@ impl Story {
         if self.last + 1 < number {
             self.end(chain);
             let by_recovery = matches!(chain.mark(self.last + 1), Mark::Neutral { .. });
-            self.made_anew |= by_recovery && *chain.mark(number) == Mark::Kept;
+            let is_new = by_recovery || !chain.puts_back(self.last + 1, number);
+            self.made_anew |= is_new && *chain.mark(number) == Mark::Kept;
         }
         self.last = number;
     }

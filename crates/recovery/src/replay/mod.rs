@@ -8,11 +8,15 @@
 //! - Each longest run of kept edits is merged once: base is the version before the run, ours the result so far, theirs
 //!   the version behind it. Where nothing went before, that is the version itself, and nothing is merged.
 //! - A kept edit that led back to an earlier version, over a removed edit, leads back to that version's result; a run
-//!   ends there. It does so only if no recovery lies between: what was made anew behind one is new.
+//!   ends there. It does so only if no recovery lies between: what was made anew behind one is new. Where that version
+//!   had something of a removed edit, only whoever had led away from it can have put it back (a stash, and its pop), or a
+//!   recovery that goes to a tree: of anybody else it is work of their own.
 //! - A neutral edit is an earlier recovery. It is never replayed. If exactly those edits go that were gone then, its
 //!   version is the result, with all that was resolved by hand in it.
 //! - The same is done edit by edit as a second opinion. Where both are clean and differ, it is a conflict.
-//! - Afterwards the result is looked over ([`Note::Incomplete`]).
+//! - Afterwards the result is looked over ([`Note::Incomplete`]). Where something of removed edits remains, these are taken
+//!   out of the last version instead, the last first, as `git revert` does; if that is clean and nothing is wrong with it, it
+//!   counts.
 
 mod entries;
 mod lines;
@@ -53,11 +57,22 @@ pub enum Mark {
     },
 }
 
+/// Whose an edit is, as far as it matters here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    /// Somebody's, by a number of their own.
+    Somebody(u32),
+    /// A recovery's that went to a tree of before: what it leads back to, it puts back.
+    Recovery,
+}
+
 /// One edit of a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Edit {
     /// What becomes of it.
     pub mark: Mark,
+    /// Whose it is.
+    pub by: By,
     /// What it left.
     pub after: Version,
 }
@@ -88,6 +103,12 @@ impl Chain {
     /// The mark of edit `number`, from 1.
     fn mark(&self, number: usize) -> &Mark {
         &self.edits[number - 1].mark
+    }
+
+    /// Whether what a kept edit has in common with an earlier version, from which edit `away` led, was put back by it.
+    fn puts_back(&self, away: usize, number: usize) -> bool {
+        let by = |number: usize| self.edits[number - 1].by;
+        by(number) == By::Recovery || by(number) == by(away)
     }
 
     /// The removed edits with numbers below `end`.
@@ -221,7 +242,15 @@ pub fn replay(chain: &Chain, read: &Read<'_>) -> Result<Replayed, ReadError> {
             }
         }
     }
-    notes.extend(lines::look_over(chain, start, &state.entry, &mut texts)?);
+    let mut state = state;
+    if let Some(note) = lines::look_over(chain, start, &state.entry, &mut texts)? {
+        match walk::taken_out(chain, &mut texts)? {
+            Some(entry) if lines::look_over(chain, start, &entry, &mut texts)?.is_none() => {
+                state = State { entry, version: None };
+            }
+            _ => notes.push(note),
+        }
+    }
     Ok(Replayed { outcome: outcome(chain, state, &texts), notes })
 }
 

@@ -40,20 +40,25 @@ fn version(word: &str, shelf: &mut HashMap<Digest, Vec<u8>>) -> Version {
 }
 
 /// A chain from `first mark version mark version ...`: `k` kept, `r` removed, `n` neutral, `n1,2` neutral with 1 and 2
-/// gone.
+/// gone. A digit behind `k` and `r` says whose the edit is, `*` that it is a recovery's that goes to a tree.
 fn chain(words: &str) -> (Chain, HashMap<Digest, Vec<u8>>) {
     let mut shelf = HashMap::new();
     let mut words = words.split_whitespace();
     let first = version(words.next().unwrap(), &mut shelf);
     let mut edits = Vec::new();
     while let Some(mark) = words.next() {
+        let by = match mark.split_at(1) {
+            ("k" | "r", "*") => By::Recovery,
+            ("k" | "r", digit) => By::Somebody(digit.parse().unwrap_or(0)),
+            _ => By::Recovery,
+        };
         let mark = match mark.split_at(1) {
             ("k", _) => Mark::Kept,
             ("r", _) => Mark::Removed,
             (_, "") => Mark::Neutral { gone: None },
             (_, gone) => Mark::Neutral { gone: Some(gone.split(',').flat_map(str::parse).collect()) },
         };
-        edits.push(Edit { mark, after: version(words.next().unwrap(), &mut shelf) });
+        edits.push(Edit { mark, by, after: version(words.next().unwrap(), &mut shelf) });
     }
     (Chain { first, edits }, shelf)
 }
@@ -111,6 +116,26 @@ fn everything_from_some_point_on_is_that_version() {
     assert_eq!(said("abc k abcd r xbcd r xbd"), "version 1");
     assert_eq!(said("!a k !b r !c"), "version 1");
     assert_eq!(said("- r abc"), "absent");
+}
+
+#[test]
+fn what_others_make_again_is_theirs() {
+    // A file that its maker removed, and that somebody else makes with the same content.
+    assert_eq!(said("- r1 same r1 - k2 same"), "version 3");
+    // A line that the user takes away, and somebody else writes.
+    assert_eq!(said("abc r1 aXbc k2 abc k3 aXbc"), "version 3");
+    // Put away and back by one and the same it is still whose it was.
+    assert_eq!(said("abc r1 aXbc k2 abc k2 aXbc"), "version 0");
+    // So it is where a recovery goes back to a tree that had it.
+    assert_eq!(said("abc r1 aXbc k2 abc k* aXbc"), "version 0");
+    assert_eq!(said("abcdefg r1 aXbcdefg k2 aXbcdefYg n1 abcdefYg n aXbcdefYg k* abcdefg k* aXbcdefYg"), "version 3");
+}
+
+#[test]
+fn what_was_put_back_beside_other_work_is_taken_out() {
+    // A, a stash, an edit elsewhere, the stash popped.
+    assert_eq!(said("abcdefgh r1 aXbcdefgh k2 abcdefgh k2 abcdefgYh k2 aXbcdefgYh"), "version 3");
+    assert_eq!(said("abcdefgh r1 aXbcdefgh k2 abcdefgh k2 abcdefgYh k2 aXbcdefgYhZ"), "abcdefgYhZ");
 }
 
 #[test]
@@ -194,9 +219,11 @@ fn undo_of_undo_then_roll_back_has_nothing_of_it() {
 }
 
 #[test]
-fn a_pop_with_an_edit_between_is_shown() {
+fn a_pop_with_an_edit_between_is_known() {
     // A; another stashes; a user's edit; the pop: it brings A's line again, in an edit that stays.
-    let (said, notes) = told("abc r aBc k abc k abck k aBck");
+    assert_eq!(said("abc r aBc k abc k abck k aBck"), "version 3");
+    // Where that cannot be taken out it is shown.
+    let (said, notes) = told("abc r aBc k abc k aQc k aBQc");
     assert_eq!(said, "version 4");
     assert_eq!(notes, [Note::Incomplete { remaining: vec![line(1, "B")], missing: vec![], count: 1 }]);
     // Where the stash was A's own it was A that took the line away.
@@ -251,7 +278,7 @@ fn absent_is_not_empty() {
     let read = |content: &Content| Ok(shelf.get(&content.hash).cloned().unwrap_or_default());
     assert_eq!(replay(&chain, &read).unwrap().outcome, Outcome::Version(1));
     chain.first = empty;
-    chain.edits[0] = Edit { mark: Mark::Removed, after: None };
+    chain.edits[0] = Edit { mark: Mark::Removed, by: By::Somebody(0), after: None };
     assert_eq!(replay(&chain, &read).unwrap().outcome, Outcome::Version(0));
 }
 
@@ -323,7 +350,8 @@ fn without(words: &[&str], goes: impl Fn(usize) -> bool) -> (Replayed, Chain, Ha
     let mut versions = words.iter().map(|word| version(if word.is_empty() { "e" } else { word }, &mut shelf));
     let first = versions.next().unwrap();
     let mark = |number| if goes(number) { Mark::Removed } else { Mark::Kept };
-    let edits = versions.enumerate().map(|(at, after)| Edit { mark: mark(at + 1), after }).collect();
+    let edits =
+        versions.enumerate().map(|(at, after)| Edit { mark: mark(at + 1), by: By::Somebody(0), after }).collect();
     let chain = Chain { first, edits };
     let replayed = replay(&chain, &|content| Ok(shelf[&content.hash].clone())).unwrap();
     (replayed, chain, shelf)
@@ -376,7 +404,7 @@ proptest! {
         };
         let Some(after) = after else { return Ok(()) };
         let gone = chain.removed(chain.last() + 1).collect();
-        chain.edits.push(Edit { mark: Mark::Neutral { gone: Some(gone) }, after });
+        chain.edits.push(Edit { mark: Mark::Neutral { gone: Some(gone) }, by: By::Recovery, after });
         let read = |content: &Content| Ok(shelf[&content.hash].clone());
         // Nothing more goes: what the recovery left.
         let again = replay(&chain, &read).unwrap();

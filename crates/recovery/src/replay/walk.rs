@@ -58,8 +58,13 @@ fn sources(chain: &Chain, grouping: Grouping) -> Vec<Source> {
                 if is_as_then { Source::Version } else { Source::Result(number - 1) }
             }
             Mark::Kept => match seen.get(&key) {
-                // Within a run there is nothing to lead over.
-                Some(earlier) if earlier + 1 < from => Source::Result(*earlier),
+                // Within a run there is nothing to lead over, but where its edits are taken one by one.
+                Some(earlier)
+                    if (earlier + 1 < from || grouping == Grouping::Edits && earlier + 1 < number)
+                        && (chain.removed(earlier + 1).next().is_none() || chain.puts_back(earlier + 1, number)) =>
+                {
+                    Source::Result(*earlier)
+                }
                 _ => Source::Merge { from },
             },
         };
@@ -88,6 +93,22 @@ pub(super) fn worth_a_second_opinion(chain: &Chain) -> Option<RangeInclusive<usi
         _ => None,
     });
     runs.into_iter().next()
+}
+
+/// The last version without the removed edits, each run of which is taken out of it, the last one first; `None` where that
+/// is not clean.
+pub(super) fn taken_out(chain: &Chain, texts: &mut Texts<'_>) -> Result<Option<Version>, ReadError> {
+    let mut entry = chain.version(chain.last()).clone();
+    let mut end = chain.last();
+    while let Some(last) = (1..=end).rev().find(|number| *chain.mark(*number) == Mark::Removed) {
+        let first = (1..=last).rev().find(|number| *chain.mark(*number) != Mark::Removed).map_or(1, |kept| kept + 1);
+        match entries::merge(chain.version(last), &entry, chain.version(first - 1), texts)? {
+            Merged::Clean(without) => entry = without,
+            Merged::Deleted | Merged::Conflict(_) => return Ok(None),
+        }
+        end = first - 1;
+    }
+    Ok(Some(entry))
 }
 
 /// What a walk came to.

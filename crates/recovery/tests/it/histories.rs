@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use wfr_model::Digest;
 use wfr_model::entry::{Content, Entry, Meta, Node};
-use wfr_recovery::replay::{Chain, Conflict, ConflictKind, Edit, Mark, Note, Outcome, Version, replay};
+use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Edit, Mark, Note, Outcome, Version, replay};
 use wfr_store::object::hash;
 use wfr_testkit::Prng;
 
@@ -37,8 +37,9 @@ fn chain(history: &History, removed: usize, last: usize, shelf: &mut Shelf) -> (
     };
     let first = version(&history[start]);
     let mark = |number: usize| if number == removed { Mark::Removed } else { Mark::Kept };
+    let by = By::Somebody(0);
     let edits =
-        (start + 1..=last).map(|number| Edit { mark: mark(number), after: version(&history[number]) }).collect();
+        (start + 1..=last).map(|number| Edit { mark: mark(number), by, after: version(&history[number]) }).collect();
     (Chain { first, edits }, start)
 }
 
