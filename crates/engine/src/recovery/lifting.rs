@@ -3,6 +3,7 @@
 //! Owns what comes back where somebody has worked since: the path is replayed as if the recovery had never been. Refuses
 //! to merge: that is [`wfr_recovery::replay`].
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_capture::slice::is_same;
@@ -65,8 +66,13 @@ pub fn lift(
 ) -> Result<Lifted, Failure> {
     let veil = Veil::of(open)?;
     let histories = histories(open, &veil, chains(open, undone.seq)?, unrecorded)?;
+    let standing = RefCell::new(Standing::of(open));
+    let is_cancelled = |chain: &PathChain, change: ChangeSeq| {
+        // Where that cannot be read, it is told when the path is considered.
+        standing.borrow_mut().is_cancelled_without(chain, change, undone.seq).unwrap_or(true)
+    };
     let stays = |chain: &PathChain, segment: &SegmentRow| {
-        !segment.replayed && segment.change != undone.seq && !chain.is_cancelled(segment.change, None)
+        !segment.replayed && segment.change != undone.seq && !is_cancelled(chain, segment.change)
     };
     let histories = moves::follow(open, &veil, histories, unrecorded, &stays)?;
     let mut lifter = Lifter {

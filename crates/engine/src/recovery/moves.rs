@@ -67,26 +67,31 @@ impl Moves<'_> {
     /// A history with those of its file's other names.
     fn whole(&mut self, history: History, seen: &mut BTreeSet<Vec<u8>>) -> Result<History, Failure> {
         let mut parts = vec![history];
-        while let Some(earlier) = self.before(&mut parts[0])? {
-            if !parts.iter().all(|part| part.path != earlier.path) {
+        let mut whole = vec![parts[0].chain.path.key.clone()];
+        while let Some((earlier, is_all)) = self.before(&mut parts[0])? {
+            if parts.iter().any(|part| part.path == earlier.path) {
                 break;
             }
+            // A name at which something came later has a history of its own besides.
+            whole.extend(is_all.then(|| earlier.chain.path.key.clone()));
             parts.insert(0, earlier);
         }
         while let Some(later) = parts.last_mut().map(|last| self.after(last)).transpose()?.flatten() {
-            if !parts.iter().all(|part| part.path != later.path) {
+            if parts.iter().any(|part| part.path == later.path) {
                 break;
             }
+            whole.push(later.chain.path.key.clone());
             parts.push(later);
         }
-        seen.extend(parts.iter().map(|part| part.chain.path.key.clone()));
+        seen.extend(whole);
         let mut parts = parts.into_iter();
         let first = parts.next().expect("there is one to begin with");
         Ok(parts.fold(first, join))
     }
 
-    /// The history under the name before, where a file's history begins with a move; the later one begins there then.
-    fn before(&mut self, history: &mut History) -> Result<Option<History>, Failure> {
+    /// The history under the name before, where a file's history begins with a move, and whether that is all that happened
+    /// at that name; the later one begins there then.
+    fn before(&mut self, history: &mut History) -> Result<Option<(History, bool)>, Failure> {
         for at in (0..history.chain.segments.len()).rev() {
             let segment = history.chain.segments[at].clone();
             if segment.before.is_some() || segment.after.is_none() || !(self.stays)(&history.chain, &segment) {
@@ -99,9 +104,10 @@ impl Moves<'_> {
             let Some(mut earlier) = self.load(&found.from)? else { return Ok(None) };
             let is_end = |one: &SegmentRow| one.change == segment.change && one.point == segment.point;
             let Some(end) = earlier.chain.segments.iter().position(is_end) else { return Ok(None) };
+            let is_all = end + 1 == earlier.chain.segments.len();
             earlier.chain.segments.truncate(end);
             history.chain.segments.drain(..at);
-            return Ok(Some(earlier));
+            return Ok(Some((earlier, is_all)));
         }
         Ok(None)
     }
