@@ -1,6 +1,6 @@
 //! What it costs to say who works, and to ask a long ledger.
 //!
-//! Owns the edits between. Refuses to make changes by another way than users do.
+//! Owns the edits between, and how a ledger gets long. Refuses to make what is measured by another way than users do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,15 @@ use serde_json::Value;
 
 use super::Options;
 use super::measure::{flush, median_wall};
-use super::site::{Site, megabytes};
+use super::site::Site;
 use super::table::{Target, print_targets};
 
 /// Files that each of the many changes writes.
 const PATHS: usize = 10;
 /// Files that the changes write in turns.
 const FILES: usize = 2_000;
+/// Changes that are made; the others are copies of them.
+const MADE: usize = 800;
 /// Files of the work that is taken back.
 const TARGET: usize = 1_000;
 
@@ -123,8 +125,9 @@ fn long(options: &Options) -> Result<(), String> {
     site.init()?;
     site.run(&["create-checkpoint", "wf", "--json"])?;
     site.run(&["watch", "start"])?;
-    fill(&site, &tree, 0..options.changes / 2)?;
-    let before = megabytes(&site.vault())?;
+    fill(&site, &tree)?;
+    let (before, made) = (overhead(&site)?, MADE * PATHS);
+    copy(&site, options.changes / 2)?;
     let token = answer(&site, &["change", "begin", "--workflow", "wf", "--agent", "target", "--json"])?;
     for number in 0..TARGET {
         write(&target(number), &text(number, "the target was here\n", ""))?;
@@ -135,9 +138,15 @@ fn long(options: &Options) -> Result<(), String> {
         write(&target(number), &text(number, "the target was here\n", "and another one later\n"))?;
     }
     site.run(&["change", "end", token["token"].as_str().ok_or("no token")?])?;
-    fill(&site, &tree, options.changes / 2..options.changes)?;
+    copy(&site, options.changes / 2)?;
+    // What is asked next does not find the ledger just grown.
+    site.run(&["change", "record", "--workflow", "wf", "--agent", "last", "--paths", "none"])?;
     let ledger = overhead(&site)?;
-    println!("ledger of {} changes of {PATHS} paths; the vault took {before:.0} MB at half of it", options.changes);
+    println!(
+        "ledger of {} changes of {PATHS} paths; {MADE} of them took {:.0} bytes a path",
+        options.changes,
+        before / made as f64
+    );
     ask(options, &site, &tree, ledger)?;
     site.run(&["watch", "stop"])?;
     site.clear()
@@ -148,12 +157,11 @@ fn filler(number: usize) -> String {
     format!("d{}/f{number}.txt", number % 50)
 }
 
-fn fill(site: &Site, tree: &Path, numbers: std::ops::Range<usize>) -> Result<(), String> {
+/// Makes changes as users do, each of ten files, in turns by five agents. After four rounds over all files each is as it was
+/// after two.
+fn fill(site: &Site, tree: &Path) -> Result<(), String> {
     let agents = ["a", "b", "c", "d", "e"];
-    for number in numbers {
-        if number % 1_000 == 0 {
-            eprintln!("{number} changes");
-        }
+    for number in 0..MADE {
         // Contents come again, so that the ledger grows and the store of contents does not.
         let line = if (number * PATHS / FILES).is_multiple_of(2) { "one\n" } else { "two\n" };
         let mut words =
@@ -169,6 +177,37 @@ fn fill(site: &Site, tree: &Path, numbers: std::ops::Range<usize>) -> Result<(),
         site.run(&words)?;
     }
     Ok(())
+}
+
+/// Copies those changes behind the newest one until there are so many more: the same rows under the next numbers. To make
+/// all of them one by one takes an hour and gives the same rows.
+fn copy(site: &Site, changes: usize) -> Result<(), String> {
+    let failed = |error: rusqlite::Error| format!("cannot copy changes: {error}");
+    let catalog = rusqlite::Connection::open(site.vault().join("catalog.db")).map_err(failed)?;
+    let number = |sql: &str| catalog.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
+    let first = "SELECT min(seq) FROM changes WHERE agent_id IN ('a', 'b', 'c', 'd', 'e')";
+    let (change, point) =
+        (number(first)?, number(&format!("SELECT min(point) FROM segments WHERE change = ({first})"))?);
+    catalog.execute_batch("BEGIN").map_err(failed)?;
+    for _ in 0..changes / MADE {
+        let (by, to) = (number("SELECT max(seq) FROM changes")?, number("SELECT max(seq) FROM points")?);
+        let (by, to) = (by + 1 - change, to + 1 - point);
+        let sql = format!(
+            "INSERT INTO points (seq, at, tree, checkpoint_id)
+               SELECT seq + {to}, at + {to}, NULL, NULL FROM points WHERE seq BETWEEN {point} AND {point} + {MADE} - 1;
+             INSERT INTO changes (seq, change_id, workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id, actor,
+                                  source, confidence, candidates, started_at, ended_at, note, recovery_id, declared, parent)
+               SELECT seq + {by}, printf('chg_%032x', seq + {by}), workflow_id, phase_id, task_id, agent_id, session_id,
+                      tool_call_id, actor, source, confidence, candidates, started_at + {to}, ended_at + {to}, note, NULL,
+                      declared, NULL
+               FROM changes WHERE seq BETWEEN {change} AND {change} + {MADE} - 1;
+             INSERT INTO segments (path_id, point, change, replayed, before, after)
+               SELECT path_id, point + {to}, change + {by}, replayed, before, after
+               FROM segments WHERE point BETWEEN {point} AND {point} + {MADE} - 1;"
+        );
+        catalog.execute_batch(&sql).map_err(failed)?;
+    }
+    catalog.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").map_err(failed)
 }
 
 /// A text of forty lines with one in its upper and one in its lower half.
