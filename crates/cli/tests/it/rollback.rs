@@ -478,7 +478,8 @@ fn tasks_that_need_what_goes_are_named_and_may_go_too() {
     assert_eq!(counts(&world), (2, 1));
     assert!(!world.has("work/of_a") && world.has("work/of_b") && world.has("work/of_c"));
     world.ok(&["undo", "--yes"]);
-    world.ok(&["rollback", "wf", "--agent", "a", "--dependents", "cascade", "--yes"]);
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--dependents", "cascade", "--yes"]);
+    assert_eq!(done.result("rolled_back"), 3, "all that went are counted");
     assert_eq!(counts(&world), (0, 3), "c needs b, which needs a");
     assert!(!world.has("work/of_a") && !world.has("work/of_b") && !world.has("work/of_c"));
     world.ok(&["undo", "--yes"]);

@@ -49,6 +49,10 @@ pub struct Planned {
     pub texts: Vec<Vec<u8>>,
     /// What a rollback takes back.
     pub taken: Option<Taken>,
+    /// How many changes a rollback takes back.
+    pub rolled_back: u64,
+    /// Whether what a rollback is about is taken back already.
+    pub is_done: bool,
     /// Hard links of the tree that it leads to; `None`: the target's.
     pub links: Option<LinkGroups>,
 }
@@ -65,6 +69,8 @@ impl Planned {
             findings: vec![],
             texts: vec![],
             taken: None,
+            rolled_back: 0,
+            is_done: false,
             links: None,
         }
     }
@@ -251,10 +257,11 @@ fn make_selective(
             let mut planned = whole((chosen.plan, chosen.links));
             planned.findings.extend(chosen.findings);
             (planned.blast_radius, planned.texts) = (chosen.blast_radius, chosen.texts);
+            (planned.rolled_back, planned.is_done) = (chosen.count, chosen.is_done);
             // Later work that goes with it may be of further tasks.
             let parameters = verdicts::with_taken(&order.parameters, &chosen.taken);
             let purpose = Purpose { parameters: &parameters, ..order.purpose() };
-            planned.aim = Aim::of(open, objects, &order.target, &purpose)?;
+            planned.aim = if chosen.is_done { None } else { Aim::of(open, objects, &order.target, &purpose)? };
             planned.state = planned.aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
             planned.taken = Some(chosen.taken);
             Ok(planned)

@@ -18,6 +18,7 @@ use wfr_recovery::replay::{Chain, Conflict, Mark, Merged, Outcome, Replayed, rep
 use wfr_store::Objects;
 use wfr_store::object::hash;
 
+use super::already::Already;
 use super::history::{History, NO_TREE, UNRECORDED, histories, neutral, replayable, versions};
 use super::telling::{Sides, Teller, WORK_CONFLICT, leave, name_of};
 use super::verdicts::Taken;
@@ -77,6 +78,10 @@ pub struct Chosen {
     pub blast_radius: Vec<String>,
     /// What a person should know.
     pub findings: Vec<Finding>,
+    /// How many changes it takes back.
+    pub count: u64,
+    /// Whether all of it is taken back already: then nothing is to be done, of the state either.
+    pub is_done: bool,
 }
 
 /// Makes the plan. `unrecorded` is what a look at the present tree found that the ledger does not have yet.
@@ -139,7 +144,13 @@ pub fn choose(
         taken.left.extend(plan.conflicts.iter().filter(is_left).map(|conflict| conflict.path.clone()));
         findings.extend(leave(&mut plan.conflicts));
     }
-    Ok(Chosen { plan, links, texts: chooser.texts, taken, blast_radius: chooser.blast_radius, findings })
+    let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
+    let is_done = gone.is_empty() && !chooser.already.is_empty() && plan.conflicts.is_empty();
+    if is_done {
+        findings.push(chooser.already.finding(open)?);
+    }
+    let (texts, blast_radius, count) = (chooser.texts, chooser.blast_radius, gone.len() as u64);
+    Ok(Chosen { plan, links, texts, taken, blast_radius, findings, count, is_done })
 }
 
 /// The histories of all paths that the changes touched.
@@ -248,6 +259,9 @@ struct Chooser<'c> {
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
     blast_radius: Vec<String>,
+    /// Live changes that go, by path.
+    gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
+    already: Already,
 }
 
 impl<'c> Chooser<'c> {
@@ -269,6 +283,8 @@ impl<'c> Chooser<'c> {
             left: vec![],
             decided: vec![],
             blast_radius: vec![],
+            gone: BTreeMap::new(),
+            already: Already::default(),
         }
     }
 
@@ -293,9 +309,12 @@ impl<'c> Chooser<'c> {
         let History { path, chain } = history;
         let is_live = |segment: &SegmentRow| !chain.is_cancelled(segment.change, None);
         let goes = |segment: &SegmentRow| goes(path, segment, self.selected, self.selection);
+        chain.segments.iter().filter(|one| goes(one)).for_each(|one| self.already.note(chain, one.change));
         let Some(first) = chain.segments.iter().position(|segment| goes(segment) && is_live(segment)) else {
             return Ok(());
         };
+        let gone = chain.segments.iter().filter(|segment| goes(segment) && is_live(segment)).map(|one| one.change);
+        let gone: BTreeSet<ChangeSeq> = gone.collect();
         if self.selection.decisions.ours.contains(path) {
             self.left.push(path.clone());
             return Ok(());
@@ -311,13 +330,13 @@ impl<'c> Chooser<'c> {
         }
         if self.selection.decisions.theirs.contains(path) {
             self.decided.push(path.clone());
-            self.wish(path, versions[first].clone());
+            self.take(path, gone, versions[first].clone());
             return Ok(());
         }
         if let Some(text) = self.selection.decisions.resolved.get(path) {
             self.decided.push(path.clone());
             let like = versions.iter().rev().flatten().find(|entry| matches!(entry.node, Node::File(_)));
-            self.wish(path, Some(with_text(path, like, text)));
+            self.take(path, gone, Some(with_text(path, like, text)));
             self.texts.push(text.clone());
             return Ok(());
         }
@@ -326,18 +345,18 @@ impl<'c> Chooser<'c> {
         let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
         self.teller.note(path, &notes);
         match outcome {
-            Outcome::Absent => self.wish(path, None),
-            Outcome::Version(number) => self.wish(path, replayable.version(number).clone()),
+            Outcome::Absent => self.take(path, gone, None),
+            Outcome::Version(number) => self.take(path, gone, replayable.version(number).clone()),
             Outcome::Merged(Merged { entry, text }) => {
                 self.texts.extend(text);
-                self.wish(path, Some(entry));
+                self.take(path, gone, Some(entry));
             }
             Outcome::Conflict(conflict) => match self.selection.decisions.conflicts {
                 ConflictResolution::ManualReview => self.conflict(path, chain, (&replayable, &conflict))?,
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
                 ConflictResolution::CheckpointPriority => {
                     self.decided.push(path.clone());
-                    self.wish(path, replayable.version(first).clone());
+                    self.take(path, gone, replayable.version(first).clone());
                 }
             },
         }
@@ -380,6 +399,12 @@ impl<'c> Chooser<'c> {
         }
         let is_gone = goes(path, segment, self.selected, self.selection) || chain.is_cancelled(segment.change, None);
         if is_gone { Mark::Removed } else { Mark::Kept }
+    }
+
+    /// Wishes for what a path is without the changes that go there.
+    fn take(&mut self, path: &TreePath, gone: BTreeSet<ChangeSeq>, entry: Option<Entry>) {
+        self.gone.insert(path.clone(), gone);
+        self.wish(path, entry);
     }
 
     fn wish(&mut self, path: &TreePath, entry: Option<Entry>) {
