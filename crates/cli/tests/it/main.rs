@@ -12,6 +12,7 @@ mod beside;
 mod catch;
 mod checks;
 mod choosing;
+mod clashes;
 mod cleanup;
 mod contract;
 mod dependencies;

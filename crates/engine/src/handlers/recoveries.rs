@@ -20,6 +20,7 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
 use crate::recovery::already::TAKEN_BACK_ALREADY;
+use crate::recovery::telling::LEFT_AS_IT_IS;
 use crate::recovery::{self, CheckEnd, Ended, Order, Planned, Run};
 use crate::response::{Impact, Success};
 use crate::results::{
@@ -89,8 +90,10 @@ pub(super) fn run(
 /// Why nothing was to be done.
 fn idle(order: &Order, findings: &[Finding]) -> String {
     let is_taken = findings.iter().find(|finding| finding.code == TAKEN_BACK_ALREADY);
+    let is_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
     let why = match (is_taken, &order.selection, &order.joining) {
         (Some(taken), _, _) => &format!("{}; {}", taken.message, taken.fix),
+        (None, Some(_), _) if is_left => "what is left cannot be taken back: see `findings`",
         (None, Some(_), _) => "all of it is taken back already, or was undone by others",
         (None, None, Some(_)) => "all that the checkpoint has is here, or was changed on top of it",
         (None, None, None) => "all is as the checkpoint has it",

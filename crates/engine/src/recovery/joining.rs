@@ -18,6 +18,7 @@ use wfr_recovery::replay::{Chain, Edit, Mark, Merged, Outcome, Replayed, replay_
 use wfr_store::{Objects, content, tree};
 
 use super::ancestry::{Ancestry, Common};
+use super::clearing::{Cleared, Clearing, tell_ways};
 use super::history::NO_TREE;
 use super::selective::{Decisions, with_text};
 use super::telling::{Sides, Teller, leave};
@@ -89,11 +90,15 @@ pub fn join(
         }
     }
     joiner.name_changed();
-    let (mut plan, links) = plan_wishes(objects, goal, &joiner.wishes)?;
+    let clearing = Clearing { open, objects, from: goal.from, decisions: &joining.decisions };
+    let Cleared { mut plan, links, findings: cleared, .. } =
+        clearing.run(&mut joiner.wishes, &|wishes| plan_wishes(objects, goal, wishes))?;
+    tell_ways(&mut plan, &joiner.wishes);
     plan.to = NO_TREE;
     plan.kept.extend(joiner.kept);
     let mut conflicts = joiner.teller.conflicts;
     let mut findings = joiner.teller.findings;
+    findings.extend(cleared);
     if joining.decisions.partial {
         findings.extend(leave(&mut conflicts));
     }

@@ -6,6 +6,7 @@ mod aim;
 pub mod already;
 mod ancestry;
 mod check;
+mod clearing;
 mod finish;
 mod history;
 pub mod joining;

@@ -19,8 +19,9 @@ use wfr_store::Objects;
 use wfr_store::object::hash;
 
 use super::already::Already;
+use super::clearing::{Cleared, Clearing, tell_ways};
 use super::history::{History, NO_TREE, UNRECORDED, histories, neutral, replayable, versions};
-use super::telling::{Sides, Teller, WORK_CONFLICT, leave, name_of};
+use super::telling::{LEFT_AS_IT_IS, Sides, Teller, WORK_CONFLICT, leave, name_of};
 use super::verdicts::Taken;
 use crate::error::{Code, Failure};
 use crate::ledger::Veil;
@@ -93,26 +94,9 @@ pub fn choose(
     unrecorded: Option<&NewPoint>,
 ) -> Result<Chosen, Failure> {
     let veil = Veil::of(open)?;
-    let mut selected: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
-    let mut histories = histories_of(open, &veil, &selected, unrecorded)?;
     let state = if selection.resets { state::present(&open.catalog, &goal.workflow)? } else { None };
-    let mut tasks = tasks_of(open, &goal.workflow, selection, &selected)?;
-    if selection.dependents == Dependents::Cascade {
-        loop {
-            let (writers, readers) = dependents(&histories, &selected, selection);
-            let needing = state.as_ref().map_or_else(Vec::new, |state| state.tasks_needing(&tasks));
-            if writers.is_empty() && readers.is_empty() && needing.is_empty() {
-                break;
-            }
-            selected.extend(writers.into_keys().chain(readers.into_keys()));
-            for task in needing {
-                selected.extend(changes_of(open, &goal.workflow, &task)?);
-                tasks.insert(task);
-            }
-            tasks.extend(tasks_of(open, &goal.workflow, selection, &selected)?);
-            histories = histories_of(open, &veil, &selected, unrecorded)?;
-        }
-    }
+    let Reach { selected, tasks, mut histories } =
+        Reach::of(open, &veil, (&goal.workflow, selection), state.as_ref(), unrecorded)?;
     histories.retain(|history| history.path.is_meant_by(&selection.files));
     let teller = Teller::new(open, objects, SIDES, unrecorded);
     let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
@@ -122,7 +106,13 @@ pub fn choose(
     chooser.consider_parents(&veil, &histories, unrecorded)?;
     chooser.name_needing(state.as_ref(), &tasks);
     chooser.name_dependents(&histories)?;
-    let (mut plan, links) = plan_wishes(objects, goal, &chooser.wishes)?;
+    let clearing = Clearing { open, objects, from: goal.from, decisions: &selection.decisions };
+    let Cleared { mut plan, links, dropped, findings: cleared } =
+        clearing.run(&mut chooser.wishes, &|wishes| plan_wishes(objects, goal, wishes))?;
+    tell_ways(&mut plan, &chooser.wishes);
+    chooser.teller.findings.extend(cleared);
+    chooser.gone.retain(|path, _| !dropped.contains(path));
+    chooser.left.extend(dropped);
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;
     let (changes, spared) = (chooser.ids(open)?, chooser.spared()?);
@@ -145,12 +135,53 @@ pub fn choose(
         findings.extend(leave(&mut plan.conflicts));
     }
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
-    let is_done = gone.is_empty() && !chooser.already.is_empty() && plan.conflicts.is_empty();
-    if is_done {
+    let has_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
+    let is_done =
+        gone.is_empty() && plan.is_empty() && plan.conflicts.is_empty() && (has_left || !chooser.already.is_empty());
+    if is_done && !has_left {
         findings.push(chooser.already.finding(open)?);
     }
     let (texts, blast_radius, count) = (chooser.texts, chooser.blast_radius, gone.len() as u64);
     Ok(Chosen { plan, links, texts, taken, blast_radius, findings, count, is_done })
+}
+
+/// How far a selection goes.
+struct Reach {
+    /// The changes, those that go with it among them.
+    selected: BTreeSet<ChangeSeq>,
+    /// Tasks that are to be done anew.
+    tasks: BTreeSet<TaskId>,
+    /// What happened at all paths that the changes touched.
+    histories: Vec<History>,
+}
+
+impl Reach {
+    fn of(
+        open: &Open,
+        veil: &Veil<'_>,
+        (workflow, selection): (&WorkflowId, &Selection),
+        state: Option<&Whole>,
+        unrecorded: Option<&NewPoint>,
+    ) -> Result<Self, Failure> {
+        let mut selected: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
+        let mut tasks = tasks_of(open, workflow, selection, &selected)?;
+        let mut histories = histories_of(open, veil, &selected, unrecorded)?;
+        while selection.dependents == Dependents::Cascade {
+            let (writers, readers) = dependents(&histories, &selected, selection);
+            let needing = state.map_or_else(Vec::new, |state| state.tasks_needing(&tasks));
+            if writers.is_empty() && readers.is_empty() && needing.is_empty() {
+                break;
+            }
+            selected.extend(writers.into_keys().chain(readers.into_keys()));
+            for task in needing {
+                selected.extend(changes_of(open, workflow, &task)?);
+                tasks.insert(task);
+            }
+            tasks.extend(tasks_of(open, workflow, selection, &selected)?);
+            histories = histories_of(open, veil, &selected, unrecorded)?;
+        }
+        Ok(Self { selected, tasks, histories })
+    }
 }
 
 /// The histories of all paths that the changes touched.
