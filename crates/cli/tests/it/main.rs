@@ -7,6 +7,7 @@
 mod algebra;
 mod announcements;
 mod answers;
+mod authorship;
 mod bad_input;
 mod beside;
 mod catch;

@@ -297,29 +297,6 @@ fn tasks_of_what_is_taken_back_are_to_be_done_anew() {
 }
 
 #[test]
-fn lines_and_paths_know_who_wrote_them() {
-    let world = World::with_lines();
-    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
-    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (30, "by b")])));
-    let blame = world.ok(&["blame", "work/f.txt"]);
-    let lines: Vec<(u64, Option<&str>)> = blame
-        .result("lines")
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|block| (block["first_line"].as_u64().unwrap(), block["agent_id"].as_str()))
-        .collect();
-    assert_eq!(lines, [(1, None), (3, Some("a")), (4, None), (30, Some("b"))]);
-    let who = world.ok(&["who", "work/f.txt"]);
-    let agents: Vec<&str> =
-        who.result("changes").as_array().unwrap().iter().map(|one| one["agent_id"].as_str().unwrap()).collect();
-    assert_eq!(agents, ["b", "a"]);
-    world.refused(&["who", "no/such"], 3, "NOTHING_SELECTED");
-    let patch = world.ok(&["log", "--agent", "b", "--patch"]);
-    assert!(patch.result("changes")[0]["paths"][0]["patch"].as_str().unwrap().contains("+by b"));
-}
-
-#[test]
 fn a_lost_catalog_comes_back_with_whose_work_it_was() {
     let world = World::with_lines();
     world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));

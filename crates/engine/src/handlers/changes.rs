@@ -1,4 +1,4 @@
-//! `change`, `log`, `blame`, `who`: the ledger's own operations.
+//! `change`, `log`, `who`: the ledger's own operations.
 //!
 //! Owns their glue. Refuses to attribute anything: that is [`crate::ledger`].
 
@@ -16,10 +16,10 @@ use super::{known, needed};
 use crate::error::{Code, Failure};
 use crate::ledger::{self, Veil};
 use crate::open::Open;
-use crate::params::{Blame, ChangeAction, ChangeWork, DiffFormat, Log, Who};
+use crate::params::{ChangeAction, ChangeWork, DiffFormat, Log, Who};
 use crate::recovery::finish_unfinished;
 use crate::response::Success;
-use crate::results::{Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory};
+use crate::results::{ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory};
 use crate::session::Session;
 use crate::textdiff;
 
@@ -275,7 +275,7 @@ fn patch(objects: &dyn Objects, segment: &Segment) -> Result<Option<String>, Fai
 }
 
 /// A version as text; empty where nothing is, `None` where it is no text or too long.
-fn text_of(objects: &dyn Objects, entry: Option<&Entry>) -> Result<Option<String>, Failure> {
+pub(super) fn text_of(objects: &dyn Objects, entry: Option<&Entry>) -> Result<Option<String>, Failure> {
     match entry.map(|entry| &entry.node) {
         None => Ok(Some(String::new())),
         Some(Node::File(found)) if found.size <= textdiff::BYTES_MAX => {
@@ -292,7 +292,7 @@ fn bytes_of(objects: &dyn Objects, found: &Content) -> Result<Vec<u8>, Failure> 
 }
 
 /// The chain of a path, which somebody must have changed.
-fn chain_at(open: &Open, path: &TreePath) -> Result<PathChain, Failure> {
+pub(super) fn chain_at(open: &Open, path: &TreePath) -> Result<PathChain, Failure> {
     let veil = Veil::of(open)?;
     let chain = open.catalog.chain_at(&veil.path(path)?.key)?;
     chain.ok_or_else(|| {
@@ -319,58 +319,4 @@ pub fn who(session: &mut Session, parameters: Who) -> Result<Success<PathHistory
         changes.push(ChangeLine { paths_total: paths.len() as u64, change: row.change, paths, overlaps: vec![] });
     }
     Ok(Success::new(PathHistory { path, changes }))
-}
-
-/// Shows who wrote which line of a file.
-pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>, Failure> {
-    let open = session.open()?;
-    let path = needed(parameters.path, "path")?;
-    let chain = chain_at(&open, &path)?;
-    let veil = Veil::of(&open)?;
-    let store = open.store()?;
-    let mut versions =
-        vec![(None, ledger::entry_of(&veil, chain.segments.first().and_then(|one| one.before.as_deref()))?)];
-    for segment in &chain.segments {
-        versions.push((Some(segment.change), ledger::entry_of(&veil, segment.after.as_deref())?));
-    }
-    let no_text =
-        || Failure::new(Code::InvalidParameter, format!("`{path}` is no text file that can be shown by lines"));
-    let mut lines: Vec<(Option<ChangeSeq>, String)> = Vec::new();
-    let mut before = String::new();
-    for (change, entry) in &versions {
-        // What is no text in between is as if nothing were there.
-        let text = text_of(&store, entry.as_ref())?.unwrap_or_default();
-        lines = textdiff::carried(&before, &text, &lines, *change);
-        before = text;
-    }
-    if text_of(&store, versions.last().and_then(|(_, entry)| entry.as_ref()))?.is_none() {
-        return Err(no_text());
-    }
-    let mut rows: BTreeMap<ChangeSeq, ChangeRow> = BTreeMap::new();
-    for seq in lines.iter().filter_map(|(change, _)| *change) {
-        if !rows.contains_key(&seq)
-            && let Some(row) = open.catalog.change_at(seq)?
-        {
-            rows.insert(seq, row);
-        }
-    }
-    let mut blamed: Vec<(Option<ChangeSeq>, BlamedLines)> = Vec::new();
-    for (number, (change, text)) in lines.into_iter().enumerate() {
-        match blamed.last_mut() {
-            Some((last, block)) if *last == change => block.lines.push(text),
-            _ => {
-                let row = change.and_then(|change| rows.get(&change)).map(|row| &row.change);
-                let block = BlamedLines {
-                    first_line: number as u64 + 1,
-                    lines: vec![text],
-                    change_id: row.map(|change| change.change_id.clone()),
-                    actor: row.map(|change| change.actor),
-                    author: row.map(|change| change.author.clone()).unwrap_or_default(),
-                    at: row.and_then(|change| change.ended_at),
-                };
-                blamed.push((change, block));
-            }
-        }
-    }
-    Ok(Success::new(Blamed { path, lines: blamed.into_iter().map(|(_, block)| block).collect() }))
 }
