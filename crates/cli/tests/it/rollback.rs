@@ -297,6 +297,32 @@ fn tasks_of_what_is_taken_back_are_to_be_done_anew() {
 }
 
 #[test]
+fn edits_that_no_command_has_seen_are_the_users_where_these_go_too() {
+    for is_seen in [true, false] {
+        let world = World::with_lines();
+        let before = world.timeless();
+        world.work("a", || world.put("work/f.txt", &numbered(&[(10, "by a")])));
+        world.put("work/f.txt", &numbered(&[(10, "by a and me"), (20, "by me")]));
+        world.put("work/mine.txt", "mine");
+        if is_seen {
+            world.checkpoint("seen");
+        }
+        let full = world.timeless();
+        world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 5, "CONFLICTS");
+        let rules = r#"{"preserve_external_changes":false}"#;
+        let call = ["rollback", "wf", "--agent", "a", "--preservation-rules", rules];
+        let planned = world.ok(&[&call[..], &["--plan"]].concat());
+        assert!(planned.result("conflicts").as_array().unwrap().is_empty(), "{planned:?}");
+        assert_eq!(paths(&planned.result("plan")["steps"]), ["work/f.txt", "work/mine.txt"]);
+        let digest = planned.result("plan")["digest"].as_str().unwrap();
+        world.ok(&[&call[..], &["--apply", digest]].concat());
+        assert_eq!(world.timeless().differences(&before), [""; 0]);
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.timeless().differences(&full), [""; 0]);
+    }
+}
+
+#[test]
 fn a_lost_catalog_comes_back_with_whose_work_it_was() {
     let world = World::with_lines();
     world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));

@@ -97,7 +97,12 @@ pub(super) fn selection(
     if changes.is_empty() || did_nothing {
         return Err(nothing_fits(open, workflow, parameters, &candidates)?);
     }
+    let mut external_after = None;
     if !parameters.preserves(Preserved::ExternalChanges) {
+        // Edits that no look has seen yet go, too; where somebody chooses, only what was offered does.
+        let newest = ChangeFilter { limit: Some(1), ..ChangeFilter::default() };
+        let newest = open.catalog.changes(&newest)?.pop().map(|row| row.seq);
+        external_after = newest.filter(|_| !parameters.interactive);
         changes.extend(external(open, &changes)?);
     }
     let tasks: BTreeSet<TaskId> = changes
@@ -108,6 +113,7 @@ pub(super) fn selection(
     let resets = parameters.reset_tasks.0 && parameters.file.0.is_empty();
     Ok(Selection {
         changes,
+        external_after,
         after,
         files: parameters.file.0.clone(),
         decisions: decisions(session, parameters)?,

@@ -20,7 +20,7 @@ use wfr_store::object::hash;
 
 use super::already::Already;
 use super::clearing::{Cleared, Clearing, tell_ways};
-use super::history::{History, NO_TREE, UNRECORDED, histories, neutral, replayable, versions};
+use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
 use super::telling::{LEFT_AS_IT_IS, Sides, Teller, WORK_CONFLICT, leave, name_of};
 use super::verdicts::Taken;
 use crate::error::{Code, Failure};
@@ -34,6 +34,8 @@ use crate::state;
 pub struct Selection {
     /// The changes.
     pub changes: Vec<ChangeRow>,
+    /// Whether what the user and unknown programs did goes, too, that was recorded after this change, or is not yet.
+    pub external_after: Option<ChangeSeq>,
     /// Only what they did after this point.
     pub after: Option<PointSeq>,
     /// Only at these paths and below them; everywhere where there are none.
@@ -164,6 +166,12 @@ impl Reach {
         unrecorded: Option<&NewPoint>,
     ) -> Result<Self, Failure> {
         let mut selected: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
+        if let Some(after) = selection.external_after {
+            let filter = ChangeFilter { actors: vec![Actor::User, Actor::Unknown], ..ChangeFilter::default() };
+            let found = open.catalog.changes(&filter)?.into_iter().map(|row| row.seq);
+            selected.extend(found.take_while(|seq| *seq > after));
+            selected.insert(UNRECORDED_EXTERNAL);
+        }
         let mut tasks = tasks_of(open, workflow, selection, &selected)?;
         let mut histories = histories_of(open, veil, &selected, unrecorded)?;
         while selection.dependents == Dependents::Cascade {
@@ -191,8 +199,16 @@ fn histories_of(
     selected: &BTreeSet<ChangeSeq>,
     unrecorded: Option<&NewPoint>,
 ) -> Result<Vec<History>, Failure> {
-    let seqs: Vec<ChangeSeq> = selected.iter().copied().filter(|seq| seq.0 < UNRECORDED).collect();
-    histories(open, veil, open.catalog.chains_of(&seqs)?, unrecorded)
+    let seqs: Vec<ChangeSeq> = selected.iter().copied().filter(|seq| is_recorded(*seq)).collect();
+    let mut chains = open.catalog.chains_of(&seqs)?;
+    if let Some(point) = unrecorded.filter(|_| selected.contains(&UNRECORDED_EXTERNAL)) {
+        let known: BTreeSet<Vec<u8>> = chains.iter().map(|chain| chain.path.key.clone()).collect();
+        for path in point.segments.iter().map(|one| &one.path).filter(|path| !known.contains(&path.key)) {
+            let fresh = || PathChain { path: path.clone(), segments: vec![], words: vec![], reads: vec![] };
+            chains.push(open.catalog.chain_at(&path.key)?.unwrap_or_else(fresh));
+        }
+    }
+    histories(open, veil, chains, unrecorded)
 }
 
 /// Whether a path's segment is to go.
@@ -251,7 +267,7 @@ fn dependents<'h>(
                 && !selected.contains(&segment.change)
                 && !is_spared(path, segment, selection)
                 && is_live(segment.change)
-                && segment.change.0 < UNRECORDED
+                && is_recorded(segment.change)
         };
         for segment in chain.segments[first..].iter().filter(stays) {
             writers.entry(segment.change).or_default().insert(path);
