@@ -480,9 +480,11 @@ fn refused(planned: &Planned) -> Refused<PlanResult> {
     Refused { plan: crate::handlers::recoveries::plan_result(planned) }
 }
 
-/// The tree is not the one that the digest's plan was made for.
+/// The plan is not the one with the digest.
 fn stale(planned: &Planned) -> Failure {
-    Failure::new(Code::StalePlan, "the tree changed after the plan was made").with_result(refused(planned))
+    let message =
+        "the plan is another one than that with the digest: the tree changed since, or something else is asked for";
+    Failure::new(Code::StalePlan, message).with_result(refused(planned))
 }
 
 /// Refuses a plan with conflicts.
