@@ -32,6 +32,7 @@ mod loss;
 mod malformed;
 mod modes;
 mod mount;
+mod naming;
 mod nested;
 mod odd_contents;
 mod odd_trees;

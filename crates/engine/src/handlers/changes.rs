@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathChain, PathId, PathKey};
-use wfr_model::change::{Actor, Segment};
+use wfr_model::change::{Change, Segment};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::plan::EntrySummary;
 use wfr_model::{ChangeId, TreePath};
@@ -59,8 +59,12 @@ fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succ
         point.changes.push(NewChange { change, declared, parent });
         Ok(())
     })?;
-    let done =
-        ChangeDone { token: Some(id.clone()), change_id: id.clone(), paths: vec![], others: others(&point, &id) };
+    let done = ChangeDone {
+        token: Some(id.clone()),
+        change_id: id.clone(),
+        paths: vec![],
+        others: others(open, &point, &id)?,
+    };
     Ok(success(done, parameters))
 }
 
@@ -117,7 +121,7 @@ fn end(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succes
         Ok(())
     })?;
     let paths = path_changes(open, row.seq)?;
-    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(&point, &id) };
+    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(open, &point, &id)? };
     let workflow_id = row.change.author.workflow_id;
     Ok(Success { workflow_id, ..Success::new(done) })
 }
@@ -154,26 +158,34 @@ fn record(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Suc
     })?;
     let row = open.catalog.change(&id)?;
     let paths = row.map_or(Ok(vec![]), |row| path_changes(open, row.seq))?;
-    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(&point, &id) };
-    Ok(success(done, parameters))
+    let is_found = |named: &TreePath| paths.iter().any(|one| one.path.is_within(named));
+    let missing: Vec<String> =
+        parameters.paths.0.iter().filter(|named| !is_found(named)).map(|named| format!("`{named}`")).collect();
+    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(open, &point, &id)? };
+    let success = success(done, parameters);
+    if missing.is_empty() {
+        return Ok(success);
+    }
+    let step = format!(
+        "nothing new was found at {}: it is no path that changed, or a look before this one found it (`wfr who PATH`)",
+        missing.join(", ")
+    );
+    Ok(success.with_next_step(step))
 }
 
 /// What was found with a change and belongs to others.
-fn others(point: &NewPoint, own: &ChangeId) -> Vec<OthersPaths> {
+fn others(open: &Open, point: &NewPoint, own: &ChangeId) -> Result<Vec<OthersPaths>, Failure> {
     let mut counts: BTreeMap<&ChangeId, u64> = BTreeMap::new();
     for segment in point.segments.iter().filter(|segment| segment.change != *own) {
         *counts.entry(&segment.change).or_default() += 1;
     }
-    let line = |(id, paths): (&ChangeId, u64)| {
-        let new = point.changes.iter().find(|new| new.change.change_id == *id).map(|new| &new.change);
-        OthersPaths {
-            change_id: id.clone(),
-            actor: new.map_or(Actor::Agent, |change| change.actor),
-            author: new.map(|change| change.author.clone()).unwrap_or_default(),
-            paths,
-        }
-    };
-    counts.into_iter().map(line).collect()
+    let mut others = Vec::with_capacity(counts.len());
+    for (id, paths) in counts {
+        let Some(row) = open.catalog.change(id)? else { continue };
+        let Change { actor, author, candidates, .. } = row.change;
+        others.push(OthersPaths { change_id: id.clone(), actor, author, candidates, paths });
+    }
+    Ok(others)
 }
 
 /// What a change did, by path, and whether it is taken back there.

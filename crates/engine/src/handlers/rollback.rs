@@ -110,7 +110,7 @@ pub(super) fn selection(
         .filter(|row| row.change.author.workflow_id.as_ref() == Some(workflow))
         .filter_map(|row| row.change.author.task_id.clone())
         .collect();
-    let resets = parameters.reset_tasks.0 && parameters.file.0.is_empty();
+    let resets = parameters.reset_tasks.0 && parameters.file.0.iter().all(TreePath::is_root);
     Ok(Selection {
         changes,
         external_after,
@@ -126,10 +126,18 @@ pub(super) fn selection(
 
 /// What the parameters decide beforehand.
 pub(super) fn decisions(session: &Session, parameters: &Rollback) -> Result<Decisions, Failure> {
+    let resolved = resolved(session, &parameters.resolve.0)?;
+    let (ours, theirs) = (&parameters.ours.0, &parameters.theirs.0);
+    let both = ours.iter().find(|path| theirs.contains(path)).map(|path| ("`ours` and `theirs`", path));
+    let also = resolved.keys().find(|path| ours.contains(path) || theirs.contains(path));
+    if let Some((keys, path)) = both.or(also.map(|path| ("`resolve` and `ours` or `theirs`", path))) {
+        return Err(Failure::new(Code::WrongArguments, format!("{keys} contradict each other at `{path}`"))
+            .with_hint("name each path with one of them"));
+    }
     Ok(Decisions {
-        ours: parameters.ours.0.clone(),
-        theirs: parameters.theirs.0.clone(),
-        resolved: resolved(session, &parameters.resolve.0)?,
+        ours: ours.clone(),
+        theirs: theirs.clone(),
+        resolved,
         conflicts: parameters.conflict_resolution,
         partial: parameters.partial,
     })
@@ -292,7 +300,9 @@ fn resolved(session: &Session, given: &[String]) -> Result<BTreeMap<TreePath, Ve
             Failure::new(code, format!("the content for `{path}` cannot be read from {}", place.display()))
                 .with_details(error.to_string())
         })?;
-        found.insert(path, bytes);
+        if found.insert(path, bytes).is_some() {
+            return Err(Failure::new(Code::WrongArguments, format!("`resolve` names a path twice: `{text}`")));
+        }
     }
     Ok(found)
 }

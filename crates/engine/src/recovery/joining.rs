@@ -19,6 +19,7 @@ use wfr_store::{Objects, content, tree};
 
 use super::ancestry::{Ancestry, Common};
 use super::clearing::{Cleared, Clearing, tell_ways};
+use super::concern;
 use super::history::NO_TREE;
 use super::selective::{Decisions, with_text};
 use super::telling::{Sides, Teller, leave};
@@ -83,12 +84,17 @@ pub fn join(
         on_top: vec![],
         texts: vec![],
     };
-    for difference in tree::diff(objects, &goal.from, &tree_of(target)?)? {
+    let to = tree_of(target)?;
+    concern::of_trees(objects, [goal.from, to], &joining.files)?;
+    let mut differing = Vec::new();
+    for difference in tree::diff(objects, &goal.from, &to)? {
         let tree::Difference { path, before, after } = difference;
+        differing.push(path.clone());
         if path.is_meant_by(&joining.files) && !path.is_among(&joining.decisions.ours) {
             joiner.consider(path, before, after, goal.exact_mtime)?;
         }
     }
+    concern::of_merge(&joining.decisions, &differing)?;
     joiner.name_changed();
     let clearing = Clearing { open, objects, from: goal.from, decisions: &joining.decisions };
     let Cleared { mut plan, links, findings: cleared, .. } =

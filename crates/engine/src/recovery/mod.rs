@@ -7,6 +7,7 @@ pub mod already;
 mod ancestry;
 mod check;
 mod clearing;
+mod concern;
 mod finish;
 mod history;
 pub mod joining;

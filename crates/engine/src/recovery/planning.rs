@@ -19,6 +19,7 @@ use wfr_store::tree::Finder;
 use wfr_store::{Objects, ReadError, Store, tree};
 
 use super::aim::{Aim, Purpose};
+use super::concern;
 use super::joining;
 use super::lifting::{self, Later};
 use super::verdicts::{self, Taken};
@@ -314,6 +315,7 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
         return Ok(Planned { state, aim, findings, ..Planned::of(made) });
     }
     if let Some(parts) = &order.parts {
+        concern::of_trees(objects, [goal.from, goal.to], parts.files())?;
         parts.narrow(&mut made);
     }
     leave_damaged(objects, order, &mut made)?;

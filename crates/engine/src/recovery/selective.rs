@@ -20,6 +20,7 @@ use wfr_store::object::hash;
 
 use super::already::Already;
 use super::clearing::{Cleared, Clearing, tell_ways};
+use super::concern;
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
 use super::telling::{LEFT_AS_IT_IS, Sides, Teller, WORK_CONFLICT, leave, name_of};
 use super::verdicts::Taken;
@@ -111,6 +112,7 @@ pub fn choose(
     let clearing = Clearing { open, objects, from: goal.from, decisions: &selection.decisions };
     let Cleared { mut plan, links, dropped, findings: cleared } =
         clearing.run(&mut chooser.wishes, &|wishes| plan_wishes(objects, goal, wishes))?;
+    concern::of_selection(selection, &histories, &plan, &dropped)?;
     tell_ways(&mut plan, &chooser.wishes);
     chooser.teller.findings.extend(cleared);
     chooser.gone.retain(|path, _| !dropped.contains(path));
