@@ -176,11 +176,14 @@ impl Reach {
         }
         let mut tasks = tasks_of(open, workflow, selection, &selected)?;
         let mut histories = histories_of(open, veil, &selected, unrecorded)?;
-        while selection.dependents == Dependents::Cascade {
+        if selection.dependents != Dependents::Cascade {
+            return Ok(Self { selected, tasks, histories });
+        }
+        loop {
             let (writers, readers) = dependents(&histories, &selected, selection);
             let needing = state.map_or_else(Vec::new, |state| state.tasks_needing(&tasks));
             if writers.is_empty() && readers.is_empty() && needing.is_empty() {
-                break;
+                return Ok(Self { selected, tasks, histories });
             }
             selected.extend(writers.into_keys().chain(readers.into_keys()));
             for task in needing {
@@ -190,7 +193,6 @@ impl Reach {
             tasks.extend(tasks_of(open, workflow, selection, &selected)?);
             histories = histories_of(open, veil, &selected, unrecorded)?;
         }
-        Ok(Self { selected, tasks, histories })
     }
 }
 
