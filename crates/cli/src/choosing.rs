@@ -27,12 +27,20 @@ pub struct AtTerminal {
     changes: Option<(Offer, Vec<Vec<Pick>>)>,
     conflicts: Option<(Vec<Conflict>, Vec<Side>)>,
     pieces: Option<(Vec<FilePieces>, Vec<Vec<bool>>)>,
+    /// Whether everything was answered once.
+    is_again: bool,
 }
 
 impl AtTerminal {
     /// Nobody has answered anything yet.
     pub fn new(colour: Colour, abort: Arc<AtomicBool>) -> Self {
-        Self { colour, abort, changes: None, conflicts: None, pieces: None }
+        Self { colour, abort, changes: None, conflicts: None, pieces: None, is_again: false }
+    }
+
+    /// Says why something is asked that was answered, or that did not come up.
+    fn say_why_again(&self) -> Option<()> {
+        let why = "\nSomething changed since you chose: what is different now is asked again.\n";
+        if self.is_again { self.say(why) } else { Some(()) }
     }
 
     fn say(&self, text: &str) -> Option<()> {
@@ -63,9 +71,11 @@ impl AtTerminal {
 
 impl Picker for AtTerminal {
     fn changes(&mut self, offer: &Offer) -> Option<Vec<Vec<Pick>>> {
+        self.is_again = self.changes.is_some();
         if let Some((_, picks)) = self.changes.as_ref().filter(|(asked, _)| asked == offer) {
             return Some(picks.clone());
         }
+        self.say_why_again()?;
         let mut walk = ChangeWalk::new(offer);
         while let Some(question) = walk.question() {
             let answer = self.ask(&question)?;
@@ -80,6 +90,7 @@ impl Picker for AtTerminal {
         if let Some((_, sides)) = self.conflicts.as_ref().filter(|(asked, _)| asked == conflicts) {
             return Some(sides.clone());
         }
+        self.say_why_again()?;
         let mut walk = ConflictWalk::new(conflicts);
         while let Some(question) = walk.question() {
             let answer = self.ask(&question)?;
@@ -94,6 +105,7 @@ impl Picker for AtTerminal {
         if let Some((_, taken)) = self.pieces.as_ref().filter(|(asked, _)| asked == files) {
             return Some(taken.clone());
         }
+        self.say_why_again()?;
         let mut walk = PieceWalk::new(files);
         while let Some(question) = walk.question() {
             let answer = self.ask(&question)?;

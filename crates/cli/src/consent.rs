@@ -13,9 +13,21 @@ use wfr_engine::error::{Code, Failure};
 use crate::arguments::Global;
 use crate::{render, terminal};
 
-/// Whether nothing but a yes is missing, and the plan is there to be shown.
-pub fn is_missing(failure: &Failure) -> bool {
-    failure.code == Code::ConsentNeeded && digest(failure).is_some()
+/// Whether nothing but a yes is missing, and the plan is there to be shown. Where somebody chose and has agreed to a plan
+/// that is stale since, the choices stand, and a yes to the new plan is what is missing.
+pub fn is_missing(failure: &Failure, has_chosen: bool) -> bool {
+    let is_stale = has_chosen && failure.code == Code::StalePlan;
+    (failure.code == Code::ConsentNeeded || is_stale) && digest(failure).is_some()
+}
+
+/// A refusal for want of a yes, with what can be done: a digest alone does not bring back what somebody chose.
+pub fn advised(refused: Failure, is_chosen: bool) -> Failure {
+    if !is_chosen {
+        return refused;
+    }
+    let message = format!("{}: nothing was changed", refused.message);
+    let hint = "what was chosen is not kept: call it again with `--interactive`, and choose again";
+    Failure { message, ..refused }.with_hint(hint)
 }
 
 /// Shows the plan and asks; the digest of the plan where the answer is yes. What is applied is what was shown.
@@ -23,7 +35,11 @@ pub fn ask(failure: &Failure, global: &Global, abort: &AtomicBool) -> Option<Val
     let digest = digest(failure)?;
     let plan = failure.result.as_deref().and_then(render::plan).unwrap_or_default();
     let mut err = terminal::err(global.colour);
-    let question = format!("{plan}\nApply this plan? [y/N] ");
+    let why = match failure.code {
+        Code::StalePlan => "\nSomething changed since the plan was shown; this is the plan now.\n",
+        _ => "",
+    };
+    let question = format!("{why}{plan}\nApply this plan? [y/N] ");
     err.write_all(question.as_bytes()).and_then(|()| err.flush()).ok()?;
     wait_for_line(abort)?;
     let mut answer = String::new();
@@ -57,8 +73,9 @@ mod tests {
     fn only_a_missing_yes_is_asked_for() {
         let plan = json!({"plan": {"digest": "sha256:00"}});
         let failure = |code| Failure::new(code, "x").with_result(plan.clone());
-        assert!(is_missing(&failure(Code::ConsentNeeded)));
-        assert!(!is_missing(&failure(Code::Conflicts)));
-        assert!(!is_missing(&Failure::new(Code::ConsentNeeded, "x")));
+        assert!(is_missing(&failure(Code::ConsentNeeded), false));
+        assert!(!is_missing(&failure(Code::Conflicts), true));
+        assert!(!is_missing(&Failure::new(Code::ConsentNeeded, "x"), true));
+        assert!(is_missing(&failure(Code::StalePlan), true) && !is_missing(&failure(Code::StalePlan), false));
     }
 }

@@ -98,20 +98,22 @@ fn perform(
         let _progress = (!is_quiet).then(|| Progress::watch(&session.meter, global));
         (operation.run)(session, Value::Object(parameters))
     };
-    let refused = match watched(session, parameters.clone()) {
-        Err(failure) if session.interactive && consent::is_missing(&failure) => failure,
-        ended => return ended,
-    };
-    match consent::ask(&refused, global, &session.abort) {
-        Some(digest) => {
-            parameters.insert("apply".to_owned(), digest);
-            watched(session, parameters)
-        }
-        // The plan has been seen.
-        None if session.abort.load(Ordering::Relaxed) => {
-            Err(Failure::new(Code::Interrupted, "interrupted: nothing was changed"))
-        }
-        None => Err(Failure { result: None, ..refused }),
+    let is_chosen = parameters.get("interactive") == Some(&Value::Bool(true));
+    let mut was_asked = false;
+    loop {
+        let refused = match watched(session, parameters.clone()) {
+            Err(failure) if session.interactive && consent::is_missing(&failure, is_chosen && was_asked) => failure,
+            ended => return ended,
+        };
+        let Some(digest) = consent::ask(&refused, global, &session.abort) else {
+            return Err(match session.abort.load(Ordering::Relaxed) {
+                true => Failure::new(Code::Interrupted, "interrupted: nothing was changed"),
+                // The plan has been seen.
+                false => Failure { result: None, ..consent::advised(refused, is_chosen) },
+            });
+        };
+        parameters.insert("apply".to_owned(), digest);
+        was_asked = true;
     }
 }
 

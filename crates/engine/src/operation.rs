@@ -6,6 +6,7 @@
 mod definitions;
 pub mod json;
 pub mod keys;
+mod places;
 pub use wfr_model::plain;
 mod schema;
 pub mod words;
@@ -168,6 +169,7 @@ impl Operation {
         parameters: Map<String, Value>,
     ) -> Result<Map<String, Value>, Failure> {
         let parameters = with_moments(session, parameters);
+        let parameters = places::resolved(self.parameters, parameters, session)?;
         (self.check)(&parameters)?;
         let parameters = words::bind(self, words, parameters, session)?;
         (self.check)(&parameters)?;

@@ -213,6 +213,10 @@ impl crate::operation::words::Known for Session {
         Ok(workspace::locate(&self.directories)?.root)
     }
 
+    fn named_root(&self) -> Option<PathBuf> {
+        self.directories.workspace.as_ref().map(|named| self.directories.current.join(named))
+    }
+
     fn current(&self) -> &Path {
         &self.directories.current
     }

@@ -35,23 +35,21 @@ pub fn compare(left: &str, right: &str, format: DiffFormat, context: usize, name
     Compared { insertions: diff.count_additions().into(), deletions: diff.count_removals().into(), patch }
 }
 
-/// The lines of a text, each with whom it is from: those that the text before had too keep theirs, others are from
-/// `newcomer`. `origins` are the lines of the text before.
-pub fn carried<T: Copy>(before: &str, after: &str, origins: &[(T, String)], newcomer: T) -> Vec<(T, String)> {
+/// Whom each line of a text is from: those that the text before had too keep theirs, others are from `newcomer`.
+/// `origins` are those of the text before.
+pub fn carried<T: Copy>(before: &str, after: &str, origins: &[T], newcomer: T) -> Vec<T> {
     let input = InternedInput::new(before, after);
     let mut diff = Diff::compute(Algorithm::Histogram, &input);
     diff.postprocess_lines(&input);
     let mut old = (0..).filter(|at| !diff.is_removed(*at));
-    let line = |(at, token): (usize, &Token)| {
-        let text = input.interner[*token].to_owned();
-        let at = u32::try_from(at).unwrap_or(u32::MAX);
-        if diff.is_added(at) {
-            return (newcomer, text);
+    let line = |at: usize| {
+        if diff.is_added(u32::try_from(at).unwrap_or(u32::MAX)) {
+            return newcomer;
         }
         let from = old.next().and_then(|at: u32| origins.get(at as usize));
-        (from.map_or(newcomer, |(origin, _)| *origin), text)
+        from.copied().unwrap_or(newcomer)
     };
-    input.after.iter().enumerate().map(line).collect()
+    (0..input.after.len()).map(line).collect()
 }
 
 /// The text of tokens, each after a prefix. What does not end its line is followed by the mark that says so.

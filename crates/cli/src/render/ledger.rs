@@ -25,7 +25,7 @@ pub fn done(result: &ChangeDone) -> String {
     };
     shown.push_str(&cut(result.paths.iter().map(path)));
     let other = |other: &OthersPaths| {
-        let name = whose(other.actor, &other.author, &[]);
+        let name = whose(other.actor, &other.author, &other.candidates);
         format!("  {} of {name} ({})\n", count(other.paths, "path"), other.change_id)
     };
     if !result.others.is_empty() {

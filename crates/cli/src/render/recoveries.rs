@@ -148,6 +148,7 @@ pub fn recovered(result: &Recovered) -> String {
     let verb = match &result.undone {
         Some(undone) => format!("Undid {undone}"),
         None => match result.recovery_status {
+            None if result.recovery_successful && result.restored_to.is_none() => "Nothing was to be done".to_owned(),
             _ if result.rolled_back > 0 => format!("Rolled back {}", count(result.rolled_back, "change")),
             Some(RecoveryStatus::TakenBack) => format!("Taken back: {target}"),
             Some(RecoveryStatus::Partial) => format!("Partly restored {target}"),

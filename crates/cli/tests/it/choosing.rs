@@ -1,6 +1,6 @@
 //! A person at a terminal chooses what a rollback takes back: by change, by file, by piece.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use crate::work::numbered;
@@ -9,6 +9,18 @@ use crate::world::World;
 /// Calls `wfr` on a pseudo-terminal at which somebody types these lines. What it said, and its exit code; `None` where there
 /// is no program that makes such a terminal.
 fn at_terminal(world: &World, arguments: &[&str], typed: &[&str]) -> Option<(String, i32)> {
+    at_terminal_meanwhile(world, arguments, typed, None)
+}
+
+/// What is done when the plan is shown, and what is typed then.
+type Meanwhile<'m> = (&'m dyn Fn(), &'m [&'m str]);
+
+fn at_terminal_meanwhile(
+    world: &World,
+    arguments: &[&str],
+    typed: &[&str],
+    meanwhile: Option<Meanwhile<'_>>,
+) -> Option<(String, i32)> {
     let inner = world.command(arguments);
     let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', r"'\''"));
     let words: Vec<String> = std::iter::once(inner.get_program()).chain(inner.get_args()).map(quoted).collect();
@@ -26,11 +38,21 @@ fn at_terminal(world: &World, arguments: &[&str], typed: &[&str]) -> Option<(Str
         wfr_testkit::skip("`script` of util-linux is not here");
         return None;
     };
-    let mut lines = typed.join("\n");
-    lines.push('\n');
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    Some((String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code().unwrap()))
+    let lines = |typed: &[&str]| typed.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut said = Vec::new();
+    stdin.write_all(if typed.is_empty() { "\n".to_owned() } else { lines(typed) }.as_bytes()).unwrap();
+    if let Some((what, then)) = meanwhile {
+        let mut byte = [0];
+        while !said.ends_with(b"Apply this plan?") && stdout.read(&mut byte).unwrap() > 0 {
+            said.extend(byte);
+        }
+        what();
+        stdin.write_all(lines(then).as_bytes()).unwrap();
+    }
+    drop(stdin);
+    stdout.read_to_end(&mut said).unwrap();
+    Some((String::from_utf8_lossy(&said).into_owned(), child.wait().unwrap().code().unwrap()))
 }
 
 /// `a` has changed two places of a file and made another one, `b` has made one, and the user has edited.
@@ -107,6 +129,45 @@ fn nobody_is_asked_without_a_terminal_and_nothing_is_done_without_a_yes() {
         assert_eq!(world.timeless().differences(&full), [""; 0]);
     }
     assert!(world.ok(&["recoveries"]).result("recoveries").as_array().unwrap().is_empty());
+    // The choices go with the call: a digest of their plan is of no use without them.
+    let Some((said, code)) = at_terminal(&world, &CALL, &["n", "f", "n", "y"]) else { return };
+    let advice = said.split("Apply this plan?").nth(1).unwrap();
+    assert!(code == 8 && advice.contains("nothing was changed") && advice.contains("`--interactive`"), "{said}");
+    assert!(!advice.contains("--apply") && !advice.contains("`--yes`"), "{said}");
+}
+
+#[test]
+fn what_changed_since_somebody_chose_is_asked_again_and_said() {
+    let world = worked_on();
+    let edited = [(3, "by a"), (5, "by a, near"), (20, "by a, far"), (27, "since"), (29, "by me")];
+    let edit = || world.put("work/f.txt", &numbered(&edited));
+    let typed = ["n", "f", "h", "y", "n", "y"];
+    // The pieces again; then a yes to the new plan.
+    let then: Meanwhile<'_> = (&edit, &["y", "y", "n", "y"]);
+    let Some((said, code)) = at_terminal_meanwhile(&world, &CALL, &typed, Some(then)) else { return };
+    assert_eq!(code, 0, "{said}");
+    for part in ["Something changed since you chose", "this is the plan now"] {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+    assert_eq!(world.text("work/f.txt"), numbered(&edited[2..]));
+    assert!(!world.has("work/of_a.txt") && world.has("work/of_b.txt"));
+    // An edit elsewhere changes nothing that was asked for.
+    let other = || world.put("elsewhere.txt", "1");
+    let call = ["rollback", "wf", "--agent", "b", "--interactive"];
+    let Some((said, code)) = at_terminal_meanwhile(&world, &call, &["y"], Some((&other, &["y"]))) else { return };
+    assert!(code == 0 && !said.contains("Something changed"), "{said}");
+    assert!(!world.has("work/of_b.txt"));
+}
+
+#[test]
+fn a_file_in_conflict_goes_as_a_whole_and_that_is_said() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a"), (20, "by a, far")])));
+    world.put("work/f.txt", &numbered(&[(3, "by a and me"), (20, "by a, far")]));
+    let Some((said, code)) = at_terminal(&world, &CALL, &["f", "h", "n", "y"]) else { return };
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("goes as a whole: one of its pieces") && said.contains("--resolve"), "{said}");
+    assert!(world.text("work/f.txt").contains("by a and me"));
 }
 
 #[test]

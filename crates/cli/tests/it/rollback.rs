@@ -297,26 +297,29 @@ fn tasks_of_what_is_taken_back_are_to_be_done_anew() {
 }
 
 #[test]
-fn lines_and_paths_know_who_wrote_them() {
-    let world = World::with_lines();
-    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
-    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (30, "by b")])));
-    let blame = world.ok(&["blame", "work/f.txt"]);
-    let lines: Vec<(u64, Option<&str>)> = blame
-        .result("lines")
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|block| (block["first_line"].as_u64().unwrap(), block["agent_id"].as_str()))
-        .collect();
-    assert_eq!(lines, [(1, None), (3, Some("a")), (4, None), (30, Some("b"))]);
-    let who = world.ok(&["who", "work/f.txt"]);
-    let agents: Vec<&str> =
-        who.result("changes").as_array().unwrap().iter().map(|one| one["agent_id"].as_str().unwrap()).collect();
-    assert_eq!(agents, ["b", "a"]);
-    world.refused(&["who", "no/such"], 3, "NOTHING_SELECTED");
-    let patch = world.ok(&["log", "--agent", "b", "--patch"]);
-    assert!(patch.result("changes")[0]["paths"][0]["patch"].as_str().unwrap().contains("+by b"));
+fn edits_that_no_command_has_seen_are_the_users_where_these_go_too() {
+    for is_seen in [true, false] {
+        let world = World::with_lines();
+        let before = world.timeless();
+        world.work("a", || world.put("work/f.txt", &numbered(&[(10, "by a")])));
+        world.put("work/f.txt", &numbered(&[(10, "by a and me"), (20, "by me")]));
+        world.put("work/mine.txt", "mine");
+        if is_seen {
+            world.checkpoint("seen");
+        }
+        let full = world.timeless();
+        world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 5, "CONFLICTS");
+        let rules = r#"{"preserve_external_changes":false}"#;
+        let call = ["rollback", "wf", "--agent", "a", "--preservation-rules", rules];
+        let planned = world.ok(&[&call[..], &["--plan"]].concat());
+        assert!(planned.result("conflicts").as_array().unwrap().is_empty(), "{planned:?}");
+        assert_eq!(paths(&planned.result("plan")["steps"]), ["work/f.txt", "work/mine.txt"]);
+        let digest = planned.result("plan")["digest"].as_str().unwrap();
+        world.ok(&[&call[..], &["--apply", digest]].concat());
+        assert_eq!(world.timeless().differences(&before), [""; 0]);
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.timeless().differences(&full), [""; 0]);
+    }
 }
 
 #[test]
@@ -478,7 +481,8 @@ fn tasks_that_need_what_goes_are_named_and_may_go_too() {
     assert_eq!(counts(&world), (2, 1));
     assert!(!world.has("work/of_a") && world.has("work/of_b") && world.has("work/of_c"));
     world.ok(&["undo", "--yes"]);
-    world.ok(&["rollback", "wf", "--agent", "a", "--dependents", "cascade", "--yes"]);
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--dependents", "cascade", "--yes"]);
+    assert_eq!(done.result("rolled_back"), 3, "all that went are counted");
     assert_eq!(counts(&world), (0, 3), "c needs b, which needs a");
     assert!(!world.has("work/of_a") && !world.has("work/of_b") && !world.has("work/of_c"));
     world.ok(&["undo", "--yes"]);

@@ -175,13 +175,52 @@ fn an_undo_lifts_its_own_rollback_alone() {
     // Taken back twice, by two recoveries: as long as one of them stands, it is.
     let again = back("a");
     world.put("work/f.txt", &numbered(&[(29, "by me")]));
-    let third = back("a");
+    world.work("c", || world.put("work/of_c.txt", "c"));
+    let third = world.ok(&["rollback", "wf", "--rollback-scope", "full", "--yes"]);
+    assert_eq!(third.result("rolled_back"), 1, "`b` and `a` are taken back already");
+    let third = third.result("recovery_id").as_str().unwrap().to_owned();
     world.ok(&["undo", &again, "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[(29, "by me")]));
     world.ok(&["undo", &third, "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (29, "by me")]));
     world.ok(&["undo", &of_b, "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (11, "by b"), (29, "by me")]));
+}
+
+#[test]
+fn what_is_taken_back_already_is_not_taken_back_again() {
+    let world = World::with_lines();
+    let call = ["rollback", "wf", "--agent", "a", "--yes"];
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"a","agent_id":"a"}"#]);
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"a","agent_id":"a"}"#]);
+    let full = world.timeless();
+    let first = world.ok(&call);
+    let id = first.result("recovery_id").as_str().unwrap();
+    world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"a","agent_id":"a"}"#]);
+    let done = |world: &World| {
+        let state = world.ok(&["get-state", "wf"]);
+        state.result("workflow_state")["completed_tasks"].as_u64().unwrap()
+    };
+    assert_eq!(done(&world), 1);
+    for more in [&[][..], &["--plan"], &["--partial"], &["--ours", "work/f.txt"], &["--dependents", "cascade"]] {
+        let again = world.ok(&[&call[..], more].concat());
+        assert!(again.result("recovery_id").is_null(), "{again:?}");
+        let told = again.json.to_string();
+        assert!(told.contains("TAKEN_BACK_ALREADY") && told.contains(id), "{told}");
+        assert_eq!((again.result("rolled_back"), done(&world)), (&0.into(), 1), "the task stays as it is");
+    }
+    let by_step = world.ok(&call).json["next_steps"].to_string();
+    assert!(by_step.contains("nothing is to be done") && by_step.contains(id), "{by_step}");
+    assert_eq!(world.ok(&["recoveries"]).result("recoveries").as_array().unwrap().len(), 1);
+    assert_eq!(world.names().len(), 2, "nothing was saved in vain");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
+    // What was done since is taken back alone, and counted alone.
+    world.ok(&call);
+    world.work("a", || world.put("work/more.txt", "a"));
+    assert_eq!(world.ok(&call).result("rolled_back"), 1);
+    assert_eq!((world.has("work/more.txt"), world.text("work/f.txt")), (false, numbered(&[])));
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! `change`, `log`, `blame`, `who`: the ledger's own operations.
+//! `change`, `log`, `who`: the ledger's own operations.
 //!
 //! Owns their glue. Refuses to attribute anything: that is [`crate::ledger`].
 
 use std::collections::BTreeMap;
 
 use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathChain, PathId, PathKey};
-use wfr_model::change::{Actor, Segment};
+use wfr_model::change::{Change, Segment};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::plan::EntrySummary;
 use wfr_model::{ChangeId, TreePath};
@@ -16,10 +16,10 @@ use super::{known, needed};
 use crate::error::{Code, Failure};
 use crate::ledger::{self, Veil};
 use crate::open::Open;
-use crate::params::{Blame, ChangeAction, ChangeWork, DiffFormat, Log, Who};
+use crate::params::{ChangeAction, ChangeWork, DiffFormat, Log, Who};
 use crate::recovery::finish_unfinished;
 use crate::response::Success;
-use crate::results::{Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory};
+use crate::results::{ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory};
 use crate::session::Session;
 use crate::textdiff;
 
@@ -59,8 +59,12 @@ fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succ
         point.changes.push(NewChange { change, declared, parent });
         Ok(())
     })?;
-    let done =
-        ChangeDone { token: Some(id.clone()), change_id: id.clone(), paths: vec![], others: others(&point, &id) };
+    let done = ChangeDone {
+        token: Some(id.clone()),
+        change_id: id.clone(),
+        paths: vec![],
+        others: others(open, &point, &id)?,
+    };
     Ok(success(done, parameters))
 }
 
@@ -117,7 +121,7 @@ fn end(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succes
         Ok(())
     })?;
     let paths = path_changes(open, row.seq)?;
-    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(&point, &id) };
+    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(open, &point, &id)? };
     let workflow_id = row.change.author.workflow_id;
     Ok(Success { workflow_id, ..Success::new(done) })
 }
@@ -154,26 +158,34 @@ fn record(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Suc
     })?;
     let row = open.catalog.change(&id)?;
     let paths = row.map_or(Ok(vec![]), |row| path_changes(open, row.seq))?;
-    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(&point, &id) };
-    Ok(success(done, parameters))
+    let is_found = |named: &TreePath| paths.iter().any(|one| one.path.is_within(named));
+    let missing: Vec<String> =
+        parameters.paths.0.iter().filter(|named| !is_found(named)).map(|named| format!("`{named}`")).collect();
+    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(open, &point, &id)? };
+    let success = success(done, parameters);
+    if missing.is_empty() {
+        return Ok(success);
+    }
+    let step = format!(
+        "nothing new was found at {}: it is no path that changed, or a look before this one found it (`wfr who PATH`)",
+        missing.join(", ")
+    );
+    Ok(success.with_next_step(step))
 }
 
 /// What was found with a change and belongs to others.
-fn others(point: &NewPoint, own: &ChangeId) -> Vec<OthersPaths> {
+fn others(open: &Open, point: &NewPoint, own: &ChangeId) -> Result<Vec<OthersPaths>, Failure> {
     let mut counts: BTreeMap<&ChangeId, u64> = BTreeMap::new();
     for segment in point.segments.iter().filter(|segment| segment.change != *own) {
         *counts.entry(&segment.change).or_default() += 1;
     }
-    let line = |(id, paths): (&ChangeId, u64)| {
-        let new = point.changes.iter().find(|new| new.change.change_id == *id).map(|new| &new.change);
-        OthersPaths {
-            change_id: id.clone(),
-            actor: new.map_or(Actor::Agent, |change| change.actor),
-            author: new.map(|change| change.author.clone()).unwrap_or_default(),
-            paths,
-        }
-    };
-    counts.into_iter().map(line).collect()
+    let mut others = Vec::with_capacity(counts.len());
+    for (id, paths) in counts {
+        let Some(row) = open.catalog.change(id)? else { continue };
+        let Change { actor, author, candidates, .. } = row.change;
+        others.push(OthersPaths { change_id: id.clone(), actor, author, candidates, paths });
+    }
+    Ok(others)
 }
 
 /// What a change did, by path, and whether it is taken back there.
@@ -275,7 +287,7 @@ fn patch(objects: &dyn Objects, segment: &Segment) -> Result<Option<String>, Fai
 }
 
 /// A version as text; empty where nothing is, `None` where it is no text or too long.
-fn text_of(objects: &dyn Objects, entry: Option<&Entry>) -> Result<Option<String>, Failure> {
+pub(super) fn text_of(objects: &dyn Objects, entry: Option<&Entry>) -> Result<Option<String>, Failure> {
     match entry.map(|entry| &entry.node) {
         None => Ok(Some(String::new())),
         Some(Node::File(found)) if found.size <= textdiff::BYTES_MAX => {
@@ -292,7 +304,7 @@ fn bytes_of(objects: &dyn Objects, found: &Content) -> Result<Vec<u8>, Failure> 
 }
 
 /// The chain of a path, which somebody must have changed.
-fn chain_at(open: &Open, path: &TreePath) -> Result<PathChain, Failure> {
+pub(super) fn chain_at(open: &Open, path: &TreePath) -> Result<PathChain, Failure> {
     let veil = Veil::of(open)?;
     let chain = open.catalog.chain_at(&veil.path(path)?.key)?;
     chain.ok_or_else(|| {
@@ -319,58 +331,4 @@ pub fn who(session: &mut Session, parameters: Who) -> Result<Success<PathHistory
         changes.push(ChangeLine { paths_total: paths.len() as u64, change: row.change, paths, overlaps: vec![] });
     }
     Ok(Success::new(PathHistory { path, changes }))
-}
-
-/// Shows who wrote which line of a file.
-pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>, Failure> {
-    let open = session.open()?;
-    let path = needed(parameters.path, "path")?;
-    let chain = chain_at(&open, &path)?;
-    let veil = Veil::of(&open)?;
-    let store = open.store()?;
-    let mut versions =
-        vec![(None, ledger::entry_of(&veil, chain.segments.first().and_then(|one| one.before.as_deref()))?)];
-    for segment in &chain.segments {
-        versions.push((Some(segment.change), ledger::entry_of(&veil, segment.after.as_deref())?));
-    }
-    let no_text =
-        || Failure::new(Code::InvalidParameter, format!("`{path}` is no text file that can be shown by lines"));
-    let mut lines: Vec<(Option<ChangeSeq>, String)> = Vec::new();
-    let mut before = String::new();
-    for (change, entry) in &versions {
-        // What is no text in between is as if nothing were there.
-        let text = text_of(&store, entry.as_ref())?.unwrap_or_default();
-        lines = textdiff::carried(&before, &text, &lines, *change);
-        before = text;
-    }
-    if text_of(&store, versions.last().and_then(|(_, entry)| entry.as_ref()))?.is_none() {
-        return Err(no_text());
-    }
-    let mut rows: BTreeMap<ChangeSeq, ChangeRow> = BTreeMap::new();
-    for seq in lines.iter().filter_map(|(change, _)| *change) {
-        if !rows.contains_key(&seq)
-            && let Some(row) = open.catalog.change_at(seq)?
-        {
-            rows.insert(seq, row);
-        }
-    }
-    let mut blamed: Vec<(Option<ChangeSeq>, BlamedLines)> = Vec::new();
-    for (number, (change, text)) in lines.into_iter().enumerate() {
-        match blamed.last_mut() {
-            Some((last, block)) if *last == change => block.lines.push(text),
-            _ => {
-                let row = change.and_then(|change| rows.get(&change)).map(|row| &row.change);
-                let block = BlamedLines {
-                    first_line: number as u64 + 1,
-                    lines: vec![text],
-                    change_id: row.map(|change| change.change_id.clone()),
-                    actor: row.map(|change| change.actor),
-                    author: row.map(|change| change.author.clone()).unwrap_or_default(),
-                    at: row.and_then(|change| change.ended_at),
-                };
-                blamed.push((change, block));
-            }
-        }
-    }
-    Ok(Success::new(Blamed { path, lines: blamed.into_iter().map(|(_, block)| block).collect() }))
 }

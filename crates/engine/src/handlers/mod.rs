@@ -3,6 +3,7 @@
 //! Owns the glue between the definitions and the use cases. Refuses to render anything.
 
 mod beside;
+pub mod blame;
 pub mod care;
 pub mod changes;
 pub mod checkpoints;

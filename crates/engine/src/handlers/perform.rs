@@ -3,7 +3,7 @@
 //! Owns the binding. Refuses to do anything itself.
 
 use super::{
-    care, changes, checkpoints, coordination, emergency, exchange, following, inspect, intake, lasting, merges,
+    blame, care, changes, checkpoints, coordination, emergency, exchange, following, inspect, intake, lasting, merges,
     partial, recoveries, repairs, resources, restore, rollback, setup, states, updating, watching,
 };
 use crate::error::Failure;
@@ -54,7 +54,7 @@ perform! {
     Graph by following::graph;
     ChangeWork by changes::change;
     Log by changes::log;
-    Blame by changes::blame;
+    Blame by blame::blame;
     Who by changes::who;
     WatchTree by watching::watch;
     RecordEvent by intake::event;

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use wfr_catalog::{CheckpointRow, RecoveryFilter, Took};
+use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Step};
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{RecoveryId, TreePath};
@@ -18,7 +19,9 @@ use super::{known, took};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
-use crate::recovery::{self, CheckEnd, Ended, Order, Planned};
+use crate::recovery::already::TAKEN_BACK_ALREADY;
+use crate::recovery::telling::LEFT_AS_IT_IS;
+use crate::recovery::{self, CheckEnd, Ended, Order, Planned, Run};
 use crate::response::{Impact, Success};
 use crate::results::{
     HoldLine, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,
@@ -49,17 +52,14 @@ pub(super) fn run(
         result.conflicts = planned.plan.conflicts.clone();
         return Ok(Success::new(result).about(&order.workflow));
     }
-    let Some(ended) = recovery::recover(session, open, order, asked.consent)? else {
-        let mut result = Recovered { recovery_successful: true, ..empty(&order.target, begun, checked) };
-        result.validation_results.dependency_validation = order.needs.verdict;
-        let done = match (&order.selection, &order.joining) {
-            (Some(_), _) => "nothing is to be done: all of it is taken back already, or was undone by others",
-            (None, Some(_)) => {
-                "nothing is to be done: all that the checkpoint has is here, or was changed on top of it"
-            }
-            (None, None) => "nothing is to be done: all is as the checkpoint has it",
-        };
-        return Ok(Success::new(result).about(&order.workflow).with_next_step(done));
+    let ended = match recovery::recover(session, open, order, asked.consent)? {
+        Run::Ended(ended) => *ended,
+        Run::Idle(findings) => {
+            let done = idle(order, &findings);
+            let mut result = Recovered { recovery_successful: true, findings, ..empty(&order.target, begun, checked) };
+            result.validation_results.dependency_validation = order.needs.verdict;
+            return Ok(Success::new(result).about(&order.workflow).with_next_step(done));
+        }
     };
     let ended = match ended.functional {
         None | Some(CheckEnd::Passed) => ended,
@@ -85,6 +85,20 @@ pub(super) fn run(
     }
     let success = name_kept(success, KeptReason::Damaged, "damaged in the store and left as they were");
     Ok(name_kept(success, KeptReason::Edited, "edited meanwhile, and the edits were kept"))
+}
+
+/// Why nothing was to be done.
+fn idle(order: &Order, findings: &[Finding]) -> String {
+    let is_taken = findings.iter().find(|finding| finding.code == TAKEN_BACK_ALREADY);
+    let is_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
+    let why = match (is_taken, &order.selection, &order.joining) {
+        (Some(taken), _, _) => &format!("{}; {}", taken.message, taken.fix),
+        (None, Some(_), _) if is_left => "what is left cannot be taken back: see `findings`",
+        (None, Some(_), _) => "all of it is taken back already, or was undone by others",
+        (None, None, Some(_)) => "all that the checkpoint has is here, or was changed on top of it",
+        (None, None, None) => "all is as the checkpoint has it",
+    };
+    format!("nothing is to be done: {why}")
 }
 
 /// Measures a recovery that ended well against earlier ones. What cannot be measured is no failure of the recovery.
@@ -124,7 +138,10 @@ fn put_back(
         }),
         ..Order::new(RecoveryKind::Undo, order.workflow.clone(), target)
     };
-    let back = recovery::recover(session, open, &back, Consent::Yes)?;
+    let back = match recovery::recover(session, open, &back, Consent::Yes)? {
+        Run::Ended(back) => Some(back),
+        Run::Idle(_) => None,
+    };
     let before = ended.safety.clone();
     let mut result = recovered(order, ended, checked, begun);
     result.recovery_successful = false;
@@ -220,7 +237,7 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
         recovery_status: Some(ended.status),
         safety_checkpoint: Some(ended.safety),
         undone: order.undoes.as_ref().map(|record| record.recovery_id.clone()),
-        rolled_back: order.selection.as_ref().map_or(0, |selection| selection.changes.len() as u64),
+        rolled_back: ended.rolled_back,
         components_restored: components(order, ended.state.as_ref()),
         state_changes: ended.state,
         validation_results,

@@ -97,7 +97,12 @@ pub(super) fn selection(
     if changes.is_empty() || did_nothing {
         return Err(nothing_fits(open, workflow, parameters, &candidates)?);
     }
+    let mut external_after = None;
     if !parameters.preserves(Preserved::ExternalChanges) {
+        // Edits that no look has seen yet go, too; where somebody chooses, only what was offered does.
+        let newest = ChangeFilter { limit: Some(1), ..ChangeFilter::default() };
+        let newest = open.catalog.changes(&newest)?.pop().map(|row| row.seq);
+        external_after = newest.filter(|_| !parameters.interactive);
         changes.extend(external(open, &changes)?);
     }
     let tasks: BTreeSet<TaskId> = changes
@@ -105,9 +110,10 @@ pub(super) fn selection(
         .filter(|row| row.change.author.workflow_id.as_ref() == Some(workflow))
         .filter_map(|row| row.change.author.task_id.clone())
         .collect();
-    let resets = parameters.reset_tasks.0 && parameters.file.0.is_empty();
+    let resets = parameters.reset_tasks.0 && parameters.file.0.iter().all(TreePath::is_root);
     Ok(Selection {
         changes,
+        external_after,
         after,
         files: parameters.file.0.clone(),
         decisions: decisions(session, parameters)?,
@@ -120,10 +126,18 @@ pub(super) fn selection(
 
 /// What the parameters decide beforehand.
 pub(super) fn decisions(session: &Session, parameters: &Rollback) -> Result<Decisions, Failure> {
+    let resolved = resolved(session, &parameters.resolve.0)?;
+    let (ours, theirs) = (&parameters.ours.0, &parameters.theirs.0);
+    let both = ours.iter().find(|path| theirs.contains(path)).map(|path| ("`ours` and `theirs`", path));
+    let also = resolved.keys().find(|path| ours.contains(path) || theirs.contains(path));
+    if let Some((keys, path)) = both.or(also.map(|path| ("`resolve` and `ours` or `theirs`", path))) {
+        return Err(Failure::new(Code::WrongArguments, format!("{keys} contradict each other at `{path}`"))
+            .with_hint("name each path with one of them"));
+    }
     Ok(Decisions {
-        ours: parameters.ours.0.clone(),
-        theirs: parameters.theirs.0.clone(),
-        resolved: resolved(session, &parameters.resolve.0)?,
+        ours: ours.clone(),
+        theirs: theirs.clone(),
+        resolved,
         conflicts: parameters.conflict_resolution,
         partial: parameters.partial,
     })
@@ -286,7 +300,9 @@ fn resolved(session: &Session, given: &[String]) -> Result<BTreeMap<TreePath, Ve
             Failure::new(code, format!("the content for `{path}` cannot be read from {}", place.display()))
                 .with_details(error.to_string())
         })?;
-        found.insert(path, bytes);
+        if found.insert(path, bytes).is_some() {
+            return Err(Failure::new(Code::WrongArguments, format!("`resolve` names a path twice: `{text}`")));
+        }
     }
     Ok(found)
 }

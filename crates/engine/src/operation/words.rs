@@ -5,12 +5,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use wfr_model::path::{escape, unescape};
 use wfr_model::{CheckpointId, RecoveryId, TreePath};
 
+use super::places::normal;
 use super::{Operation, Positional, Slot};
 use crate::error::{Code, Failure};
 use crate::params::HostPath;
@@ -25,6 +26,11 @@ pub trait Known {
 
     /// The workspace's root, absolute and without symbolic links.
     fn root(&mut self) -> Result<PathBuf, Failure>;
+
+    /// The root as it was named, absolute, where that is another way to it.
+    fn named_root(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// The directory that relative paths begin at.
     fn current(&self) -> &Path;
@@ -256,19 +262,6 @@ fn tree_path(word: &OsStr, known: &mut dyn Known) -> Result<TreePath, Failure> {
         Ok(below) => TreePath::from_bytes(below.as_os_str().as_bytes()).map_err(|error| refuse(error.why.to_owned())),
         Err(_) => Err(refuse(format!("it is not below {}", root.display()))),
     }
-}
-
-/// The path without `.` and `..`, by text alone.
-fn normal(path: &Path) -> PathBuf {
-    let mut whole = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(whole.pop()),
-            part => whole.push(part),
-        }
-    }
-    whole
 }
 
 #[cfg(test)]

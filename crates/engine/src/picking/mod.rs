@@ -104,7 +104,7 @@ impl Narrowing<'_> {
         }
         let store = self.open.store()?;
         let planned = recovery::plan_dry(self.session, self.open, &store, order)?;
-        self.choose_sides(order, &planned)?;
+        self.choose_sides(order, &planned, &by_piece)?;
         if !by_piece.is_empty() {
             self.choose_pieces(order, (&store, &planned), &by_piece)?;
         }
@@ -112,10 +112,18 @@ impl Narrowing<'_> {
         Ok(())
     }
 
-    fn choose_sides(&mut self, order: &mut Order, planned: &Planned) -> Result<(), Failure> {
+    fn choose_sides(
+        &mut self,
+        order: &mut Order,
+        planned: &Planned,
+        by_piece: &BTreeSet<TreePath>,
+    ) -> Result<(), Failure> {
         let is_asked = |conflict: &&Conflict| conflict.code == WORK_CONFLICT;
         let conflicts: Vec<Conflict> = planned.plan.conflicts.iter().filter(is_asked).cloned().collect();
         let Some(selection) = order.selection.as_mut().filter(|_| !conflicts.is_empty()) else { return Ok(()) };
+        for conflict in conflicts.iter().filter(|conflict| by_piece.contains(&conflict.path)) {
+            self.picker.whole(&conflict.path, UNSEPARATED);
+        }
         let sides = self.picker.conflicts(&conflicts).ok_or_else(given_up)?;
         if sides.contains(&Side::Neither) && !selection.decisions.partial {
             let left = sides.iter().filter(|side| **side == Side::Neither).count();
@@ -215,6 +223,10 @@ impl Narrowing<'_> {
             .with_hint("call it again, and choose again"))
     }
 }
+
+/// Why the clean pieces of a file in conflict are not offered.
+const UNSEPARATED: &str = "one of its pieces cannot be separated from what others did there, so one side of the whole file \
+                           wins; to have single pieces, leave it out and make it by hand with `--resolve PATH=FILE`";
 
 fn given_up() -> Failure {
     Failure::new(Code::Interrupted, "given up: nothing was changed").with_hint("call it again when you want to choose")

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use wfr_catalog::{ChangeSeq, NewPoint, PathChain, PointSeq, SegmentRow};
+use wfr_model::change::Actor;
 use wfr_model::entry::Entry;
-use wfr_model::{Digest, TreePath};
+use wfr_model::{ChangeId, Digest, TreePath};
 use wfr_recovery::replay::{By, Edit, Mark};
 
 use crate::error::Failure;
@@ -14,7 +15,25 @@ use crate::ledger::{self, Veil};
 use crate::open::Open;
 
 /// The number of changes that no ledger has yet.
-pub const UNRECORDED: i64 = i64::MAX;
+pub const UNRECORDED: ChangeSeq = ChangeSeq(i64::MAX);
+
+/// The same of those that are the user's, or of somebody unknown.
+pub const UNRECORDED_EXTERNAL: ChangeSeq = ChangeSeq(i64::MAX - 1);
+
+/// Whether the ledger has a change.
+pub fn is_recorded(change: ChangeSeq) -> bool {
+    change < UNRECORDED_EXTERNAL
+}
+
+/// The number of a change that a look found.
+pub fn seq_of(open: &Open, point: &NewPoint, id: &ChangeId) -> Result<ChangeSeq, Failure> {
+    if let Some(row) = open.catalog.change(id)? {
+        return Ok(row.seq);
+    }
+    let new = point.changes.iter().find(|new| new.change.change_id == *id);
+    let is_external = new.is_some_and(|new| matches!(new.change.actor, Actor::User | Actor::Unknown));
+    Ok(if is_external { UNRECORDED_EXTERNAL } else { UNRECORDED })
+}
 
 /// A plan of single paths leads to no tree that is known: its digest is that of its steps, whatever else happens in the
 /// workspace.
@@ -50,7 +69,7 @@ pub fn histories(
         let mut news: Vec<(usize, SegmentRow)> = Vec::new();
         for segment in &point.segments {
             if let Some(at) = place.get(segment.path.key.as_slice()) {
-                let change = open.catalog.change(&segment.change)?.map_or(ChangeSeq(UNRECORDED), |row| row.seq);
+                let change = seq_of(open, point, &segment.change)?;
                 let (before, after) = (segment.before.clone(), segment.after.clone());
                 news.push((*at, SegmentRow { point: PointSeq(i64::MAX), change, replayed: false, before, after }));
             }

@@ -18,6 +18,8 @@ use wfr_recovery::replay::{By, Chain, Edit, Mark, Merged, Outcome, Replayed, rep
 use wfr_store::{Objects, content, tree};
 
 use super::ancestry::{Ancestry, Common};
+use super::clearing::{Cleared, Clearing, tell_ways};
+use super::concern;
 use super::history::NO_TREE;
 use super::selective::{Decisions, with_text};
 use super::telling::{Sides, Teller, leave};
@@ -82,18 +84,27 @@ pub fn join(
         on_top: vec![],
         texts: vec![],
     };
-    for difference in tree::diff(objects, &goal.from, &tree_of(target)?)? {
+    let to = tree_of(target)?;
+    concern::of_trees(objects, [goal.from, to], &joining.files)?;
+    let mut differing = Vec::new();
+    for difference in tree::diff(objects, &goal.from, &to)? {
         let tree::Difference { path, before, after } = difference;
+        differing.push(path.clone());
         if path.is_meant_by(&joining.files) && !path.is_among(&joining.decisions.ours) {
             joiner.consider(path, before, after, goal.exact_mtime)?;
         }
     }
+    concern::of_merge(&joining.decisions, &differing)?;
     joiner.name_changed();
-    let (mut plan, links) = plan_wishes(objects, goal, &joiner.wishes)?;
+    let clearing = Clearing { open, objects, from: goal.from, decisions: &joining.decisions };
+    let Cleared { mut plan, links, findings: cleared, .. } =
+        clearing.run(&mut joiner.wishes, &|wishes| plan_wishes(objects, goal, wishes))?;
+    tell_ways(&mut plan, &joiner.wishes);
     plan.to = NO_TREE;
     plan.kept.extend(joiner.kept);
     let mut conflicts = joiner.teller.conflicts;
     let mut findings = joiner.teller.findings;
+    findings.extend(cleared);
     if joining.decisions.partial {
         findings.extend(leave(&mut conflicts));
     }

@@ -18,13 +18,16 @@ use wfr_recovery::replay::{Mark, Merged, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
+use super::clearing::{Cleared, Clearing};
 use super::history::{History, NO_TREE, histories, neutral, replayable, versions};
 use super::moves;
+use super::selective::Decisions;
 use super::standing::Standing;
 use super::telling::{Sides, Teller};
 use crate::error::Failure;
 use crate::ledger::{self, Veil};
 use crate::open::Open;
+use crate::params::ConflictResolution;
 
 const SIDES: Sides = Sides {
     kept: "later work",
@@ -92,9 +95,16 @@ pub fn lift(
         lifter.consider(history)?;
     }
     let joined = lifter.joined(links)?;
-    let (mut plan, links) = plan_joined(objects, goal, &lifter.wishes, &joined)?;
+    let decisions = match later {
+        Later::MergeOrKeep => Decisions { conflicts: ConflictResolution::CurrentPriority, ..Decisions::default() },
+        _ => Decisions::default(),
+    };
+    let clearing = Clearing { open, objects, from: goal.from, decisions: &decisions };
+    let Cleared { mut plan, links, dropped, .. } =
+        clearing.run(&mut lifter.wishes, &|wishes| plan_joined(objects, goal, wishes, &joined))?;
     plan.to = NO_TREE;
     plan.kept.extend(lifter.kept);
+    plan.kept.extend(dropped.into_iter().map(|path| Kept { path, reason: KeptReason::Edited }));
     plan.conflicts.splice(0..0, lifter.teller.conflicts);
     Ok(Lifted { plan, links, texts: lifter.texts, findings: lifter.teller.findings })
 }

@@ -3,8 +3,11 @@
 //! Owns the order of these and what is recorded when. Refuses to know parameters and results of operations.
 
 mod aim;
+pub mod already;
 mod ancestry;
 mod check;
+mod clearing;
+mod concern;
 mod finish;
 mod history;
 pub mod joining;
@@ -144,6 +147,14 @@ impl Order {
     }
 }
 
+/// What became of a recovery that was asked for.
+pub enum Run {
+    /// It ran to an end.
+    Ended(Box<Ended>),
+    /// Nothing was to be done, and nothing was recorded; with what a person should know.
+    Idle(Vec<Finding>),
+}
+
 /// A recovery that has ended.
 pub struct Ended {
     /// Its id.
@@ -154,6 +165,8 @@ pub struct Ended {
     pub safety: CheckpointId,
     /// Step by step.
     pub report: ApplyReport,
+    /// How many changes a rollback took back.
+    pub rolled_back: u64,
     /// What became of the workflow's state; `None` where nothing did.
     pub state: Option<StateChanges>,
     /// Why it was taken back, where it was.
@@ -171,12 +184,11 @@ pub struct Ended {
 }
 
 /// Runs a recovery. The caller has checked the target. With [`Consent::None`] or a stale digest nothing is changed.
-/// `None`: nothing was to be done, and nobody had agreed to more.
-pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) -> Result<Option<Ended>, Failure> {
+pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) -> Result<Run, Failure> {
     wait_for_turn(session, order.wait, || try_recover(session, open, order, consent))
 }
 
-fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) -> Result<Option<Ended>, Failure> {
+fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) -> Result<Run, Failure> {
     let begun = Instant::now();
     make_root(open.root())?;
     let mut held = holding::hold(open, &order.label(), session.now())?;
@@ -184,7 +196,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     if !matches!(consent, Consent::Yes | Consent::Digest(_)) {
         let planned = planning::plan_dry(session, open, &open.store()?, order)?;
         planning::check_consent(&planned, consent)?;
-        return Ok(None);
+        return Ok(Run::Idle(planned.findings));
     }
     // Whoever would be refused in the end is refused before anything is saved.
     let priority = announce::urgency(order.kind, &order.parameters);
@@ -201,7 +213,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
         // Nothing would be changed: nothing is recorded either, or `undo` would have to pass it over.
         Ok(planned) if is_idle(order, &planned) => {
             forget(session, open, order, &safety, "recovery not needed")?;
-            return Ok(None);
+            return Ok(Run::Idle(planned.findings));
         }
         Ok(planned) => planned,
         Err(refused) => {
@@ -223,7 +235,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     let mut ended = run(session, open, &store, order, &planned, (&safety, begun), deadline)?;
     ended.findings.extend(finished.findings);
     ended.findings.splice(0..0, planned.findings.iter().cloned());
-    Ok(Some(ended))
+    Ok(Run::Ended(Box::new(ended)))
 }
 
 /// Stores contents that no version has, before anything is changed.
@@ -249,9 +261,10 @@ fn make_root(root: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(root).map_err(|error| Failure::of(crate::error::code_of_io(&error), &error))
 }
 
-/// Whether a restore has nothing to do, and nothing is asked for afterwards either.
+/// Whether a restore, or a rollback of what is taken back already, has nothing to do, and nothing is asked for afterwards either.
 fn is_idle(order: &Order, planned: &Planned) -> bool {
-    order.kind == RecoveryKind::Restore && order.functional_check.is_none() && planned.is_empty()
+    let may_be = order.kind == RecoveryKind::Restore || planned.is_done;
+    may_be && order.functional_check.is_none() && planned.is_empty()
 }
 
 /// Whether a recovery whose report names no changed path changed something else: the workflow's state, or the workspace's
@@ -359,6 +372,7 @@ fn run(
         status,
         safety: safety.checkpoint_id.clone(),
         report,
+        rolled_back: planned.rolled_back,
         state: planned.state.filter(|_| matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial)),
         reason,
         edited,

@@ -11,7 +11,7 @@ use wfr_model::change::Actor;
 use wfr_model::entry::Node;
 use wfr_model::{ChangeId, Digest};
 
-use super::history::{History, UNRECORDED, histories};
+use super::history::{History, histories, is_recorded, seq_of};
 use crate::error::Failure;
 use crate::ledger::{self, Veil};
 use crate::open::Open;
@@ -151,12 +151,12 @@ impl Moves<'_> {
     }
 
     fn find(&self, change: ChangeSeq) -> Result<Vec<Move>, Failure> {
-        let row = if change.0 == UNRECORDED { None } else { self.open.catalog.change_at(change)? };
-        if row.as_ref().is_some_and(|row| row.change.actor == Actor::Recovery) {
-            return Ok(vec![]);
-        }
         let (mut gone, mut come) = (Vec::new(), Vec::new());
-        if row.is_some() {
+        if is_recorded(change) {
+            let row = self.open.catalog.change_at(change)?;
+            if row.is_none_or(|row| row.change.actor == Actor::Recovery) {
+                return Ok(vec![]);
+            }
             for chain in self.open.catalog.segments_of(change)? {
                 for segment in &chain.segments {
                     let sides = (segment.before.as_deref(), segment.after.as_deref());
@@ -164,20 +164,17 @@ impl Moves<'_> {
                 }
             }
         }
-        let mut is_known: HashMap<&ChangeId, bool> = HashMap::new();
-        let latest = self.unrecorded.map(|point| point.segments.as_slice()).unwrap_or_default();
-        for NewSegment { path, change: id, before, after, .. } in latest {
-            let is_its = match (&row, is_known.get(id)) {
-                (Some(row), _) => row.change.change_id == *id,
-                (None, Some(known)) => !known,
-                (None, None) => {
-                    let known = self.open.catalog.change(id)?.is_some();
-                    is_known.insert(id, known);
-                    !known
+        if let Some(point) = self.unrecorded {
+            let mut seqs: HashMap<&ChangeId, ChangeSeq> = HashMap::new();
+            for NewSegment { path, change: id, before, after, .. } in &point.segments {
+                let seq = match seqs.get(id) {
+                    Some(seq) => *seq,
+                    None => seq_of(self.open, point, id)?,
+                };
+                seqs.insert(id, seq);
+                if seq == change {
+                    self.sort(path, PointSeq(i64::MAX), (before.as_deref(), after.as_deref()), &mut gone, &mut come)?;
                 }
-            };
-            if is_its {
-                self.sort(path, PointSeq(i64::MAX), (before.as_deref(), after.as_deref()), &mut gone, &mut come)?;
             }
         }
         Ok(matched(&gone, &come))

@@ -42,6 +42,11 @@ impl Parts {
         serde_json::from_value(parameters.get(PARTS)?.clone()).ok()
     }
 
+    /// Only these paths and what is below them; all where there are none.
+    pub fn files(&self) -> &[TreePath] {
+        &self.files
+    }
+
     /// Whether nothing is meant.
     pub fn is_nothing(&self) -> bool {
         self.components.is_empty()

@@ -19,6 +19,7 @@ use wfr_store::tree::Finder;
 use wfr_store::{Objects, ReadError, Store, tree};
 
 use super::aim::{Aim, Purpose};
+use super::concern;
 use super::joining;
 use super::lifting::{self, Later};
 use super::verdicts::{self, Taken};
@@ -49,6 +50,10 @@ pub struct Planned {
     pub texts: Vec<Vec<u8>>,
     /// What a rollback takes back.
     pub taken: Option<Taken>,
+    /// How many changes a rollback takes back.
+    pub rolled_back: u64,
+    /// Whether what a rollback is about is taken back already.
+    pub is_done: bool,
     /// Hard links of the tree that it leads to; `None`: the target's.
     pub links: Option<LinkGroups>,
 }
@@ -65,6 +70,8 @@ impl Planned {
             findings: vec![],
             texts: vec![],
             taken: None,
+            rolled_back: 0,
+            is_done: false,
             links: None,
         }
     }
@@ -251,10 +258,11 @@ fn make_selective(
             let mut planned = whole((chosen.plan, chosen.links));
             planned.findings.extend(chosen.findings);
             (planned.blast_radius, planned.texts) = (chosen.blast_radius, chosen.texts);
+            (planned.rolled_back, planned.is_done) = (chosen.count, chosen.is_done);
             // Later work that goes with it may be of further tasks.
             let parameters = verdicts::with_taken(&order.parameters, &chosen.taken);
             let purpose = Purpose { parameters: &parameters, ..order.purpose() };
-            planned.aim = Aim::of(open, objects, &order.target, &purpose)?;
+            planned.aim = if chosen.is_done { None } else { Aim::of(open, objects, &order.target, &purpose)? };
             planned.state = planned.aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
             planned.taken = Some(chosen.taken);
             Ok(planned)
@@ -307,6 +315,7 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
         return Ok(Planned { state, aim, findings, ..Planned::of(made) });
     }
     if let Some(parts) = &order.parts {
+        concern::of_trees(objects, [goal.from, goal.to], parts.files())?;
         parts.narrow(&mut made);
     }
     leave_damaged(objects, order, &mut made)?;
@@ -473,9 +482,11 @@ fn refused(planned: &Planned) -> Refused<PlanResult> {
     Refused { plan: crate::handlers::recoveries::plan_result(planned) }
 }
 
-/// The tree is not the one that the digest's plan was made for.
+/// The plan is not the one with the digest.
 fn stale(planned: &Planned) -> Failure {
-    Failure::new(Code::StalePlan, "the tree changed after the plan was made").with_result(refused(planned))
+    let message =
+        "the plan is another one than that with the digest: the tree changed since, or something else is asked for";
+    Failure::new(Code::StalePlan, message).with_result(refused(planned))
 }
 
 /// Refuses a plan with conflicts.

@@ -18,9 +18,12 @@ use wfr_recovery::replay::{By, Chain, Conflict, Mark, Merged, Outcome, Replayed,
 use wfr_store::Objects;
 use wfr_store::object::hash;
 
-use super::history::{History, NO_TREE, UNRECORDED, histories, neutral, replayable, versions};
+use super::already::Already;
+use super::clearing::{Cleared, Clearing, tell_ways};
+use super::concern;
+use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
 use super::moves;
-use super::telling::{Sides, Teller, WORK_CONFLICT, leave, name_of};
+use super::telling::{LEFT_AS_IT_IS, Sides, Teller, WORK_CONFLICT, leave, name_of};
 use super::verdicts::Taken;
 use crate::error::{Code, Failure};
 use crate::ledger::Veil;
@@ -33,6 +36,8 @@ use crate::state;
 pub struct Selection {
     /// The changes.
     pub changes: Vec<ChangeRow>,
+    /// Whether what the user and unknown programs did goes, too, that was recorded after this change, or is not yet.
+    pub external_after: Option<ChangeSeq>,
     /// Only what they did after this point.
     pub after: Option<PointSeq>,
     /// Only at these paths and below them; everywhere where there are none.
@@ -78,6 +83,10 @@ pub struct Chosen {
     pub blast_radius: Vec<String>,
     /// What a person should know.
     pub findings: Vec<Finding>,
+    /// How many changes it takes back.
+    pub count: u64,
+    /// Whether all of it is taken back already: then nothing is to be done, of the state either.
+    pub is_done: bool,
 }
 
 /// Makes the plan. `unrecorded` is what a look at the present tree found that the ledger does not have yet.
@@ -89,26 +98,9 @@ pub fn choose(
     unrecorded: Option<&NewPoint>,
 ) -> Result<Chosen, Failure> {
     let veil = Veil::of(open)?;
-    let mut selected: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
-    let mut histories = histories_of(open, &veil, &selected, unrecorded)?;
     let state = if selection.resets { state::present(&open.catalog, &goal.workflow)? } else { None };
-    let mut tasks = tasks_of(open, &goal.workflow, selection, &selected)?;
-    if selection.dependents == Dependents::Cascade {
-        loop {
-            let (writers, readers) = dependents(&histories, &selected, selection);
-            let needing = state.as_ref().map_or_else(Vec::new, |state| state.tasks_needing(&tasks));
-            if writers.is_empty() && readers.is_empty() && needing.is_empty() {
-                break;
-            }
-            selected.extend(writers.into_keys().chain(readers.into_keys()));
-            for task in needing {
-                selected.extend(changes_of(open, &goal.workflow, &task)?);
-                tasks.insert(task);
-            }
-            tasks.extend(tasks_of(open, &goal.workflow, selection, &selected)?);
-            histories = histories_of(open, &veil, &selected, unrecorded)?;
-        }
-    }
+    let Reach { selected, tasks, histories } =
+        Reach::of(open, &veil, (&goal.workflow, selection), state.as_ref(), unrecorded)?;
     let histories = follow_moves(open, &veil, (histories, unrecorded), selection, &selected)?;
     let teller = Teller::new(open, objects, SIDES, unrecorded);
     let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
@@ -118,7 +110,14 @@ pub fn choose(
     chooser.consider_parents(&veil, &histories, unrecorded)?;
     chooser.name_needing(state.as_ref(), &tasks);
     chooser.name_dependents(&histories)?;
-    let (mut plan, links) = plan_wishes(objects, goal, &chooser.wishes)?;
+    let clearing = Clearing { open, objects, from: goal.from, decisions: &selection.decisions };
+    let Cleared { mut plan, links, dropped, findings: cleared } =
+        clearing.run(&mut chooser.wishes, &|wishes| plan_wishes(objects, goal, wishes))?;
+    concern::of_selection(selection, &histories, &plan, &dropped)?;
+    tell_ways(&mut plan, &chooser.wishes);
+    chooser.teller.findings.extend(cleared);
+    chooser.gone.retain(|path, _| !dropped.contains(path));
+    chooser.left.extend(dropped);
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;
     let (changes, spared) = (chooser.ids(open)?, chooser.spared()?);
@@ -145,7 +144,62 @@ pub fn choose(
         taken.left.extend(plan.conflicts.iter().filter(is_left).map(|conflict| conflict.path.clone()));
         findings.extend(leave(&mut plan.conflicts));
     }
-    Ok(Chosen { plan, links, texts: chooser.texts, taken, blast_radius: chooser.blast_radius, findings })
+    let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
+    let has_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
+    let is_done =
+        gone.is_empty() && plan.is_empty() && plan.conflicts.is_empty() && (has_left || !chooser.already.is_empty());
+    if is_done && !has_left {
+        findings.push(chooser.already.finding(open)?);
+    }
+    let (texts, blast_radius, count) = (chooser.texts, chooser.blast_radius, gone.len() as u64);
+    Ok(Chosen { plan, links, texts, taken, blast_radius, findings, count, is_done })
+}
+
+/// How far a selection goes.
+struct Reach {
+    /// The changes, those that go with it among them.
+    selected: BTreeSet<ChangeSeq>,
+    /// Tasks that are to be done anew.
+    tasks: BTreeSet<TaskId>,
+    /// What happened at all paths that the changes touched.
+    histories: Vec<History>,
+}
+
+impl Reach {
+    fn of(
+        open: &Open,
+        veil: &Veil<'_>,
+        (workflow, selection): (&WorkflowId, &Selection),
+        state: Option<&Whole>,
+        unrecorded: Option<&NewPoint>,
+    ) -> Result<Self, Failure> {
+        let mut selected: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
+        if let Some(after) = selection.external_after {
+            let filter = ChangeFilter { actors: vec![Actor::User, Actor::Unknown], ..ChangeFilter::default() };
+            let found = open.catalog.changes(&filter)?.into_iter().map(|row| row.seq);
+            selected.extend(found.take_while(|seq| *seq > after));
+            selected.insert(UNRECORDED_EXTERNAL);
+        }
+        let mut tasks = tasks_of(open, workflow, selection, &selected)?;
+        let mut histories = histories_of(open, veil, &selected, unrecorded)?;
+        if selection.dependents != Dependents::Cascade {
+            return Ok(Self { selected, tasks, histories });
+        }
+        loop {
+            let (writers, readers) = dependents(&histories, &selected, selection);
+            let needing = state.map_or_else(Vec::new, |state| state.tasks_needing(&tasks));
+            if writers.is_empty() && readers.is_empty() && needing.is_empty() {
+                return Ok(Self { selected, tasks, histories });
+            }
+            selected.extend(writers.into_keys().chain(readers.into_keys()));
+            for task in needing {
+                selected.extend(changes_of(open, workflow, &task)?);
+                tasks.insert(task);
+            }
+            tasks.extend(tasks_of(open, workflow, selection, &selected)?);
+            histories = histories_of(open, veil, &selected, unrecorded)?;
+        }
+    }
 }
 
 /// The histories that are meant, each of a file under its last name, but where something was decided for one of its names:
@@ -183,8 +237,16 @@ fn histories_of(
     selected: &BTreeSet<ChangeSeq>,
     unrecorded: Option<&NewPoint>,
 ) -> Result<Vec<History>, Failure> {
-    let seqs: Vec<ChangeSeq> = selected.iter().copied().filter(|seq| seq.0 < UNRECORDED).collect();
-    histories(open, veil, open.catalog.chains_of(&seqs)?, unrecorded)
+    let seqs: Vec<ChangeSeq> = selected.iter().copied().filter(|seq| is_recorded(*seq)).collect();
+    let mut chains = open.catalog.chains_of(&seqs)?;
+    if let Some(point) = unrecorded.filter(|_| selected.contains(&UNRECORDED_EXTERNAL)) {
+        let known: BTreeSet<Vec<u8>> = chains.iter().map(|chain| chain.path.key.clone()).collect();
+        for path in point.segments.iter().map(|one| &one.path).filter(|path| !known.contains(&path.key)) {
+            let fresh = || PathChain { path: path.clone(), segments: vec![], words: vec![], reads: vec![] };
+            chains.push(open.catalog.chain_at(&path.key)?.unwrap_or_else(fresh));
+        }
+    }
+    histories(open, veil, chains, unrecorded)
 }
 
 /// Whether a path's segment is to go.
@@ -243,7 +305,7 @@ fn dependents<'h>(
                 && !selected.contains(&segment.change)
                 && !is_spared(path, segment, selection)
                 && is_live(segment.change)
-                && segment.change.0 < UNRECORDED
+                && is_recorded(segment.change)
         };
         for segment in chain.segments[first..].iter().filter(stays) {
             writers.entry(segment.change).or_default().insert(path);
@@ -282,6 +344,9 @@ struct Chooser<'c> {
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
     blast_radius: Vec<String>,
+    /// Live changes that go, by path.
+    gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
+    already: Already,
 }
 
 impl<'c> Chooser<'c> {
@@ -303,6 +368,8 @@ impl<'c> Chooser<'c> {
             left: vec![],
             decided: vec![],
             blast_radius: vec![],
+            gone: BTreeMap::new(),
+            already: Already::default(),
         }
     }
 
@@ -327,9 +394,12 @@ impl<'c> Chooser<'c> {
         let History { path, chain, names } = history;
         let is_live = |segment: &SegmentRow| !chain.is_cancelled(segment.change, None);
         let goes = |segment: &SegmentRow| goes(path, segment, self.selected, self.selection);
+        chain.segments.iter().filter(|one| goes(one)).for_each(|one| self.already.note(chain, one.change));
         let Some(first) = chain.segments.iter().position(|segment| goes(segment) && is_live(segment)) else {
             return Ok(());
         };
+        let gone = chain.segments.iter().filter(|segment| goes(segment) && is_live(segment)).map(|one| one.change);
+        let gone: BTreeSet<ChangeSeq> = gone.collect();
         if self.selection.decisions.ours.contains(path) {
             self.left.push(path.clone());
             return Ok(());
@@ -346,13 +416,13 @@ impl<'c> Chooser<'c> {
         }
         if self.selection.decisions.theirs.contains(path) {
             self.decided.push(path.clone());
-            self.wish(path, versions[first].clone());
+            self.take(path, gone, versions[first].clone());
             return Ok(());
         }
         if let Some(text) = self.selection.decisions.resolved.get(path) {
             self.decided.push(path.clone());
             let like = versions.iter().rev().flatten().find(|entry| matches!(entry.node, Node::File(_)));
-            self.wish(path, Some(with_text(path, like, text)));
+            self.take(path, gone, Some(with_text(path, like, text)));
             self.texts.push(text.clone());
             return Ok(());
         }
@@ -360,18 +430,18 @@ impl<'c> Chooser<'c> {
         let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
         self.teller.note(path, &notes);
         match outcome {
-            Outcome::Absent => self.wish(path, None),
-            Outcome::Version(number) => self.wish(path, replayable.version(number).clone()),
+            Outcome::Absent => self.take(path, gone, None),
+            Outcome::Version(number) => self.take(path, gone, replayable.version(number).clone()),
             Outcome::Merged(Merged { entry, text }) => {
                 self.texts.extend(text);
-                self.wish(path, Some(entry));
+                self.take(path, gone, Some(entry));
             }
             Outcome::Conflict(conflict) => match self.selection.decisions.conflicts {
                 ConflictResolution::ManualReview => self.conflict(path, chain, (&replayable, &conflict))?,
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
                 ConflictResolution::CheckpointPriority => {
                     self.decided.push(path.clone());
-                    self.wish(path, replayable.version(first).clone());
+                    self.take(path, gone, replayable.version(first).clone());
                 }
             },
         }
@@ -419,6 +489,12 @@ impl<'c> Chooser<'c> {
         }
         let is_gone = goes(path, segment, self.selected, self.selection) || chain.is_cancelled(segment.change, None);
         if is_gone { Mark::Removed } else { Mark::Kept }
+    }
+
+    /// Wishes for what a path is without the changes that go there.
+    fn take(&mut self, path: &TreePath, gone: BTreeSet<ChangeSeq>, entry: Option<Entry>) {
+        self.gone.insert(path.clone(), gone);
+        self.wish(path, entry);
     }
 
     fn wish(&mut self, path: &TreePath, entry: Option<Entry>) {

@@ -154,11 +154,22 @@ pub fn leave(conflicts: &mut Vec<PlanConflict>) -> Vec<Finding> {
     let (left, others): (Vec<_>, Vec<_>) =
         std::mem::take(conflicts).into_iter().partition(|one| one.code == WORK_CONFLICT);
     *conflicts = others;
-    let named = |one: PlanConflict| {
-        let message = format!("`{}` stays as it is: {}", one.path, one.message);
-        Finding::new("LEFT_AS_IT_IS", Severity::Warning, message, "decide it: `--ours`, `--theirs` or `--resolve`")
+    left.iter().map(self::left).collect()
+}
+
+/// The code of the finding that a path stays as it is.
+pub const LEFT_AS_IT_IS: &str = "LEFT_AS_IT_IS";
+
+/// Says that a path stays as it is for the sake of a conflict.
+pub fn left(conflict: &PlanConflict) -> Finding {
+    let message = format!("`{}` stays as it is: {}", conflict.path, conflict.message);
+    let fix = match conflict.code.as_str() {
+        "AGENT_CONFIGURATION" => "`--allow-config` allows it",
+        "NOT_SAVED" => "see to it that it can be saved, then call it again",
+        "PERMISSION_DENIED" => "mend that, or run it as the owner of the files",
+        _ => "decide it: `--ours`, `--theirs` or `--resolve`",
     };
-    left.into_iter().map(named).collect()
+    Finding::new(LEFT_AS_IT_IS, Severity::Warning, message, fix)
 }
 
 /// Who made a change, for people.

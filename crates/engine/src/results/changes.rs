@@ -4,7 +4,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wfr_model::change::{Actor, Author, Change, Effect};
+use wfr_model::change::{Actor, Author, Candidate, Change, Effect};
 use wfr_model::plan::EntrySummary;
 use wfr_model::{ChangeId, Timestamp, TreePath};
 
@@ -50,6 +50,9 @@ pub struct OthersPaths {
     /// On whose behalf.
     #[serde(flatten)]
     pub author: Author,
+    /// Who else may have made it, or who may have where it is nobody's in particular.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Candidate>,
     /// How many paths.
     pub paths: u64,
 }

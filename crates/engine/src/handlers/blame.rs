@@ -1,0 +1,173 @@
+//! `blame`: who wrote which line of a file.
+//!
+//! Owns whose a line is that a recovery put back: whoever wrote it first. Refuses to know why it was put back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use wfr_catalog::{ChangeRow, ChangeSeq, PathChain};
+use wfr_model::change::Actor;
+use wfr_model::entry::{Entry, Node};
+use wfr_model::{Digest, TreePath};
+use wfr_store::{Store, disk};
+
+use super::changes::{chain_at, text_of};
+use super::needed;
+use crate::error::{Code, Failure};
+use crate::ledger::{self, Veil};
+use crate::open::Open;
+use crate::params::Blame;
+use crate::response::Success;
+use crate::results::{Blamed, BlamedLines};
+use crate::session::Session;
+use crate::textdiff;
+
+/// With which change each line of a text came; `None`: it was there before the ledger.
+type Origins = Vec<Option<ChangeSeq>>;
+
+/// Shows who wrote which line of a file.
+pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>, Failure> {
+    let open = session.open()?;
+    let path = needed(parameters.path, "path")?;
+    refuse_directory(&open, &path)?;
+    let chain = chain_at(&open, &path)?;
+    let mut rows: BTreeMap<ChangeSeq, ChangeRow> = BTreeMap::new();
+    for seq in chain.segments.iter().map(|segment| segment.change).collect::<BTreeSet<_>>() {
+        rows.extend(open.catalog.change_at(seq)?.map(|row| (seq, row)));
+    }
+    let store = open.store()?;
+    let entries = entries(&open, &chain)?;
+    let last = entries.last().and_then(Option::as_ref);
+    if last.is_some_and(|entry| matches!(entry.node, Node::Dir(_))) {
+        return Err(no_lines(&path));
+    }
+    let Some(text) = text_of(&store, last)? else {
+        let message = format!("`{path}` is no text file that can be shown by lines");
+        return Err(Failure::new(Code::InvalidParameter, message));
+    };
+    let is_recovery = |seq: &ChangeSeq| rows.get(seq).is_some_and(|row| row.change.actor == Actor::Recovery);
+    let mut history = History { store: &store, entries: &entries, known: vec![] };
+    for (number, change) in std::iter::once(None).chain(chain.segments.iter().map(|one| Some(one.change))).enumerate() {
+        history.enter(number, change, change.as_ref().is_some_and(is_recovery))?;
+    }
+    let origins = history.known.pop().unwrap_or_default();
+    Ok(Success::new(Blamed { path, lines: blocks(&text, &origins, &rows) }))
+}
+
+/// What stood at the path at each time, before the first change first.
+fn entries(open: &Open, chain: &PathChain) -> Result<Vec<Option<Entry>>, Failure> {
+    let veil = Veil::of(open)?;
+    let first = chain.segments.first().and_then(|one| one.before.as_deref());
+    let all = std::iter::once(first).chain(chain.segments.iter().map(|segment| segment.after.as_deref()));
+    all.map(|kept| ledger::entry_of(&veil, kept)).collect()
+}
+
+/// The versions of a path, and whose their lines are.
+struct History<'h> {
+    store: &'h Store,
+    entries: &'h [Option<Entry>],
+    /// Of the versions that were entered.
+    known: Vec<Origins>,
+}
+
+impl History<'_> {
+    /// A version as text; what is no text is as if nothing were there.
+    fn text(&self, number: usize) -> Result<String, Failure> {
+        Ok(text_of(self.store, self.entries[number].as_ref())?.unwrap_or_default())
+    }
+
+    fn content(&self, number: usize) -> Option<Digest> {
+        match &self.entries[number].as_ref()?.node {
+            Node::File(content) => Some(content.hash),
+            _ => None,
+        }
+    }
+
+    /// Finds out whose the lines of the next version are.
+    fn enter(&mut self, number: usize, change: Option<ChangeSeq>, is_recovery: bool) -> Result<(), Failure> {
+        let same = |other: &usize| self.content(number).is_some() && self.content(*other) == self.content(number);
+        if let Some(same) = (0..number).rev().find(same).filter(|_| is_recovery) {
+            // It was put back as it was.
+            self.known.push(self.known[same].clone());
+            return Ok(());
+        }
+        let text = self.text(number)?;
+        let mut origins = match number.checked_sub(1) {
+            Some(before) => textdiff::carried(&self.text(before)?, &text, &self.known[before], change),
+            None => textdiff::carried("", &text, &[], change),
+        };
+        if is_recovery {
+            self.trace(number - 1, (&text, change), &mut origins)?;
+        }
+        self.known.push(origins);
+        Ok(())
+    }
+
+    /// Lines that a recovery merged in are of the newest version that had them at this place.
+    fn trace(
+        &self,
+        before: usize,
+        (text, recovery): (&str, Option<ChangeSeq>),
+        origins: &mut Origins,
+    ) -> Result<(), Failure> {
+        let mut seen: BTreeSet<Digest> = self.content(before).into_iter().collect();
+        for number in (0..before).rev() {
+            if !origins.contains(&recovery) {
+                break;
+            }
+            if self.content(number).is_none_or(|content| !seen.insert(content)) {
+                continue;
+            }
+            let older = textdiff::carried(&self.text(number)?, text, &self.known[number], recovery);
+            origins.iter_mut().zip(older).filter(|(now, _)| **now == recovery).for_each(|(now, then)| *now = then);
+        }
+        Ok(())
+    }
+}
+
+/// Lines by whose they are.
+fn blocks(text: &str, origins: &Origins, rows: &BTreeMap<ChangeSeq, ChangeRow>) -> Vec<BlamedLines> {
+    let mut blocks: Vec<BlamedLines> = Vec::new();
+    let mut last = None;
+    for (number, (line, change)) in text.split_inclusive('\n').zip(origins).enumerate() {
+        if last == Some(change)
+            && let Some(block) = blocks.last_mut()
+        {
+            block.lines.push(line.to_owned());
+            continue;
+        }
+        last = Some(change);
+        let row = change.and_then(|change| rows.get(&change)).map(|row| &row.change);
+        blocks.push(BlamedLines {
+            first_line: number as u64 + 1,
+            lines: vec![line.to_owned()],
+            change_id: row.map(|change| change.change_id.clone()),
+            actor: row.map(|change| change.actor),
+            author: row.map(|change| change.author.clone()).unwrap_or_default(),
+            at: row.and_then(|change| change.ended_at),
+        });
+    }
+    blocks
+}
+
+/// Refuses what is a directory now.
+fn refuse_directory(open: &Open, path: &TreePath) -> Result<(), Failure> {
+    if path.is_root() {
+        return Err(no_lines(path));
+    }
+    let Ok(root) = disk::open_dir(open.root()) else { return Ok(()) };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    match disk::open_beneath(&root, Path::new(OsStr::from_bytes(path.as_bytes())), flags, Mode::empty()) {
+        Ok(_) => Err(no_lines(path)),
+        Err(_) => Ok(()),
+    }
+}
+
+fn no_lines(path: &TreePath) -> Failure {
+    let shown = if path.is_root() { ".".to_owned() } else { path.to_string() };
+    Failure::new(Code::InvalidParameter, format!("`{shown}` is a directory, which has no lines"))
+        .with_hint(format!("`wfr log --path {shown}` shows who changed what in it"))
+}

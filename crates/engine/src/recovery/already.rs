@@ -1,0 +1,62 @@
+//! What of a selection is taken back already, and by which recoveries.
+//!
+//! Owns how that is told. Refuses to judge whether anything else is to be done.
+
+use std::collections::BTreeSet;
+
+use wfr_catalog::{ChangeSeq, PathChain};
+use wfr_model::RecoveryId;
+use wfr_model::finding::{Finding, Severity};
+
+use crate::error::Failure;
+use crate::open::Open;
+
+/// The code of the finding.
+pub const TAKEN_BACK_ALREADY: &str = "TAKEN_BACK_ALREADY";
+
+/// Recoveries that are named, at most.
+const NAMED_MAX: usize = 3;
+
+/// Gathers changes that are taken back at some path.
+#[derive(Default)]
+pub struct Already {
+    changes: BTreeSet<ChangeSeq>,
+    by: BTreeSet<ChangeSeq>,
+}
+
+impl Already {
+    /// Notes a change that is taken back at a path.
+    pub fn note(&mut self, chain: &PathChain, change: ChangeSeq) {
+        let last = chain.words.iter().rfind(|(of, _, _)| *of == change);
+        if let Some((_, by, true)) = last {
+            self.changes.insert(change);
+            self.by.insert(*by);
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// That nothing else is left, with the recoveries that did it, the newest first.
+    pub fn finding(&self, open: &Open) -> Result<Finding, Failure> {
+        let mut ids: Vec<RecoveryId> = Vec::new();
+        for by in self.by.iter().rev() {
+            ids.extend(open.catalog.change_at(*by)?.and_then(|row| row.change.recovery_id));
+        }
+        let shown: Vec<&str> = ids.iter().take(NAMED_MAX).map(RecoveryId::as_str).collect();
+        let more = if ids.len() > NAMED_MAX { format!(" and {} more", ids.len() - NAMED_MAX) } else { String::new() };
+        let count = self.changes.len();
+        let what = if count == 1 { "the change is".to_owned() } else { format!("all {count} changes are") };
+        let (by, fix) = match ids.first() {
+            Some(newest) => {
+                (format!(", by {}{more}", shown.join(", ")), format!("`wfr undo {newest}` brings back what it took"))
+            }
+            // A change that is known from a checkpoint's seal alone may have lost its record.
+            None => (String::new(), "`wfr log` shows what counts".to_owned()),
+        };
+        let message = format!("{what} taken back already{by}");
+        Ok(Finding::new(TAKEN_BACK_ALREADY, Severity::Info, message, fix))
+    }
+}
