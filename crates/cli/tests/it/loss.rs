@@ -284,6 +284,34 @@ fn a_store_that_serves_a_workspace_is_not_given_to_another() {
 }
 
 #[test]
+fn a_rebuild_gives_a_name_to_whom_it_was_last_acknowledged_for() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    let is_of = |world: &World, name: &str, text: &str| {
+        let got = world.command(&["cat", name, "a.txt"]).output().unwrap().stdout;
+        assert_eq!(String::from_utf8_lossy(&got), text, "{name}");
+    };
+    world.tree.write("a.txt", b"OLD");
+    world.checkpoint("rel");
+    world.checkpoint("mid");
+    world.ok(&["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=1","preserve_critical":false}"#]);
+    world.tree.write("a.txt", b"NEW");
+    world.checkpoint("rel");
+    for is_lost in [true, false] {
+        if is_lost {
+            std::fs::remove_file(world.vault().join("catalog.db")).unwrap();
+            let _ = std::fs::remove_file(world.vault().join("catalog.db-wal"));
+        }
+        let told = world.ok(&["doctor", "--rebuild-catalog"]);
+        let findings = told.result("findings").to_string();
+        assert_eq!(findings.contains("CHECKPOINTS_RENAMED"), is_lost, "named once, then that is its name: {findings}");
+        assert!(!is_lost || findings.contains("(rel) is now rel_2"), "{findings}");
+        is_of(&world, "rel", "NEW");
+        is_of(&world, "rel_2", "OLD");
+    }
+}
+
+#[test]
 fn every_rebuild_keeps_the_catalog_of_before() {
     let world = World::new();
     world.checkpoint("base");

@@ -37,6 +37,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     }
     let mut findings = Vec::new();
     findings.extend(rebuilt.as_ref().and_then(lost));
+    findings.extend(rebuilt.as_ref().and_then(renamed));
     findings.extend(rebuilt.as_ref().and_then(seals_lost));
     findings.extend(rebuilt.as_ref().and_then(events_left));
     findings.extend(rebuilt.as_ref().and_then(ledgers_lost));
@@ -108,6 +109,21 @@ pub(super) fn named(names: &[String]) -> String {
     const NAMED_MAX: usize = 5;
     let more = if names.len() > NAMED_MAX { ", ..." } else { "" };
     format!("{}{more}", names[..names.len().min(NAMED_MAX)].join(", "))
+}
+
+/// What a rebuild brought back under another name.
+fn renamed(rebuilt: &Rebuilt) -> Option<Finding> {
+    let each = |one: &rebuild::Renamed| format!("{} ({}) is now {}", one.checkpoint_id, one.from, one.to);
+    let names: Vec<String> = rebuilt.renamed.iter().map(each).collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    let message = format!(
+        "{} checkpoint{plural} came back under another name, since a later one has it: {}",
+        names.len(),
+        named(&names)
+    );
+    let fix = "nothing is to be done: such were deleted before, or never acknowledged; `wfr cleanup-checkpoints` removes \
+               what no rule keeps";
+    (!names.is_empty()).then(|| Finding::new("CHECKPOINTS_RENAMED", Severity::Warning, message, fix))
 }
 
 /// Events that a rebuild did not find again.
