@@ -2,6 +2,7 @@
 //!
 //! Owns what is looked at and what each finding says. Refuses to change anything but the derived files it is asked for.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -342,9 +343,15 @@ fn left_behind(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> 
 
 /// Whether each checkpoint follows the one before it, as far as the catalog tells.
 fn chain(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
-    let mut before = None;
+    let (mut before, mut imported) = (None, HashSet::new());
     for link in open.catalog.chain()? {
-        if !link.recovered && link.predecessor != before {
+        if link.is_imported() {
+            imported.insert(Some(link.checkpoint_id));
+            continue;
+        }
+        // The first one here may have followed one that was imported before it.
+        let follows = link.predecessor == before || before.is_none() && imported.contains(&link.predecessor);
+        if !link.recovered && !follows {
             let message = format!("checkpoint {} does not follow the one before it", link.checkpoint_id);
             let fix = "run `wfr validate-checkpoint latest --validation-level comprehensive`";
             findings.push(Finding::new("CHAIN_BROKEN", Severity::Critical, message, fix));
