@@ -250,6 +250,11 @@ fn a_directory_at_the_old_path_of_a_moved_workspace_gets_a_store_of_its_own() {
     call(&old, &["create-checkpoint", "wf", "--name", "moved"]);
     std::fs::rename(&old, &new).unwrap();
     assert_eq!(call(&new, &["list-checkpoints"])["result"]["total"], 1);
+    // It keeps its store where its view goes, too.
+    std::fs::remove_dir_all(new.join(".claude")).unwrap();
+    let mended = call(&new, &["init"]);
+    assert_eq!((&mended["result"]["existed"], &mended["result"]["store"]), (&true.into(), &made["result"]["store"]));
+    assert_eq!(call(&new, &["list-checkpoints"])["result"]["total"], 1);
     std::fs::create_dir(&old).unwrap();
     for round in 0..2 {
         let again = call(&old, &["init"]);
@@ -353,7 +358,18 @@ fn a_store_that_is_away_is_not_made_anew_unless_that_is_wanted() {
     std::fs::rename(&elsewhere, &vault).unwrap();
     assert_eq!(world.ok(&["init"]).result("existed"), true);
     check(&world, &states);
+    // Where it was moved is said with `--store`.
+    for (from, to) in [(&vault, &elsewhere), (&elsewhere, &vault)] {
+        std::fs::rename(from, to).unwrap();
+        world.refused(&["init"], 3, "STORE_NOT_FOUND");
+        assert_eq!(world.ok(&["init", "--store", to.to_str().unwrap()]).result("existed"), true);
+        world.ok(&["doctor"]);
+    }
     std::fs::rename(&vault, &elsewhere).unwrap();
     world.ok(&["init", "--new-store"]);
     assert_eq!(world.ok(&["list-checkpoints"]).result("total"), 0);
+    for arguments in [&["doctor"][..], &["doctor", "--rebuild-catalog"], &["doctor"]] {
+        let told = world.ok(arguments).result("findings").to_string();
+        assert!(!told.contains("CHECKPOINTS_"), "they are in the store of before: {told}");
+    }
 }
