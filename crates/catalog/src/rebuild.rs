@@ -1,14 +1,16 @@
 //! Bringing back what a lost catalog knew, from the manifests that the packs hold; and importing from archives.
 //!
 //! Owns the rules for rows whose commit can't be proved: they are marked `recovered`, and a clash of names gives the
-//! later one a number. Refuses to read manifests: the caller hands them in, in the order of their chain.
+//! later one a number. What an archive brings stands before all that is there, so that nothing of it is ever newer than what
+//! was taken here. Refuses to read manifests: the caller hands them in, in the order of their chain.
 
 use rusqlite::{Connection, OptionalExtension};
+use wfr_model::checkpoint::VerificationStatus;
 use wfr_model::recovery::RecoveryRecord;
-use wfr_model::{Digest, PackId};
+use wfr_model::{CheckpointId, Digest, PackId};
 
 use crate::catalog::Catalog;
-use crate::checkpoints::{self, NewCheckpoint, Seq};
+use crate::checkpoints::{self, NewCheckpoint, Origin, Seq};
 use crate::columns;
 use crate::error::CatalogError;
 use crate::events::snapshots;
@@ -18,6 +20,8 @@ use crate::{packs, recoveries, workflows};
 /// A checkpoint that was brought back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recovered {
+    /// Which.
+    pub checkpoint_id: CheckpointId,
     /// Its place in the order.
     pub seq: Seq,
     /// Its name in the catalog: the manifest's, with a number where that one was taken.
@@ -68,7 +72,32 @@ impl Catalog {
             packs::advance(transaction, extents)?;
             let mut inserted = Vec::new();
             for checkpoint in found {
-                inserted.extend(insert_one(transaction, checkpoint, audit)?);
+                inserted.extend(insert_one(transaction, checkpoint, Origin::Recovered, audit)?);
+            }
+            operations::insert(transaction, audit)?;
+            Ok(inserted)
+        })
+    }
+
+    /// Inserts checkpoints of an archive in the same way, but before all that are there. One that was deleted here stands
+    /// again at its own place, under a free name, and is among those returned.
+    pub fn insert_imported(
+        &self,
+        found: &[NewCheckpoint],
+        extents: &[(PackId, u64)],
+        audit: &NewOperation,
+    ) -> Result<Vec<Recovered>, CatalogError> {
+        self.write(|transaction| {
+            packs::advance(transaction, extents)?;
+            let sql = "SELECT min(0, coalesce(min(seq), 0)) FROM checkpoints";
+            let mut place: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
+            place -= i64::try_from(found.len()).unwrap_or(i64::MAX);
+            let mut inserted = Vec::new();
+            for (place, checkpoint) in (place..).zip(found) {
+                inserted.extend(match revive(transaction, checkpoint)? {
+                    Some(revived) => Some(revived),
+                    None => insert_one(transaction, checkpoint, Origin::Imported(Seq(place)), audit)?,
+                });
             }
             operations::insert(transaction, audit)?;
             Ok(inserted)
@@ -89,9 +118,26 @@ impl Catalog {
     }
 }
 
+/// Lets a checkpoint that was deleted stand again, where its manifest is the same; `None` where there is none.
+fn revive(connection: &Connection, checkpoint: &NewCheckpoint) -> Result<Option<Recovered>, CatalogError> {
+    let sql = "SELECT seq FROM checkpoints WHERE checkpoint_id = ?1 AND manifest = ?2 AND deleted_at IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let deleted = (checkpoint.checkpoint_id.as_str(), checkpoint.manifest.0);
+    let Some(seq) = statement.query_row(deleted, |row| row.get(0)).optional()? else { return Ok(None) };
+    let name = checkpoints::free_name(connection, &checkpoint.workflow_id, &checkpoint.name)?;
+    // What a validation found before it went says nothing of the objects that came now.
+    let sql =
+        "UPDATE checkpoints SET deleted_at = NULL, recovered = 1, name = ?2, verification = ?3, verified_at = NULL
+               WHERE seq = ?1";
+    let unknown = VerificationStatus::Unknown.as_str();
+    connection.prepare_cached(sql)?.execute((seq, &name, unknown))?;
+    Ok(Some(Recovered { checkpoint_id: checkpoint.checkpoint_id.clone(), seq: Seq(seq), name }))
+}
+
 fn insert_one(
     connection: &Connection,
     checkpoint: &NewCheckpoint,
+    origin: Origin,
     audit: &NewOperation,
 ) -> Result<Option<Recovered>, CatalogError> {
     match known_manifest(connection, checkpoint)? {
@@ -103,12 +149,12 @@ fn insert_one(
     }
     workflows::insert(connection, &checkpoint.workflow_id, audit.at)?;
     let name = checkpoints::free_name(connection, &checkpoint.workflow_id, &checkpoint.name)?;
-    let seq = checkpoints::insert(connection, checkpoint, &name, true)?;
+    let seq = checkpoints::insert(connection, checkpoint, &name, origin)?;
     snapshots::seal(connection, &checkpoint.seals)?;
     if let Some(seal) = &checkpoint.ledger_seal {
         crate::ledger::put_seal(connection, seal)?;
     }
-    Ok(Some(Recovered { seq, name }))
+    Ok(Some(Recovered { checkpoint_id: checkpoint.checkpoint_id.clone(), seq, name }))
 }
 
 fn known_manifest(connection: &Connection, checkpoint: &NewCheckpoint) -> Result<Option<Digest>, CatalogError> {

@@ -70,13 +70,14 @@ pub fn failure(operation: &str, workflow: Option<String>, global: &Global, failu
 
 /// Tells what an operation went on without: with `--json` in the document, else on standard error, since standard output
 /// may be a file's bytes.
-pub fn warned(ended: Result<Outcome, Failure>, warning: Option<String>, global: &Global) -> Result<Outcome, Failure> {
-    let Some(warning) = warning else { return ended };
+pub fn warned(ended: Result<Outcome, Failure>, warning: String, global: &Global) -> Result<Outcome, Failure> {
     match ended {
         Err(failure) if failure.code == Code::InvalidConfiguration => Err(failure),
         Err(failure) => Err(failure.with_option(warning)),
-        // Its findings say it.
-        Ok(outcome) if outcome.verdict.is_some() => Ok(outcome),
+        Ok(mut outcome) if outcome.verdict.is_some() => {
+            outcome.verdict = outcome.verdict.map(|failure| failure.with_option(warning));
+            Ok(outcome)
+        }
         Ok(outcome) if global.json => Ok(outcome.with_next_step(warning)),
         Ok(outcome) => {
             let line = format!("{} {}\n", styled(WARN, "Warning:"), visible(&warning));

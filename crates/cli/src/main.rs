@@ -72,7 +72,7 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
     upkeep::leave_terminal(&parameters);
     let goes_on = operation::endless(operation.name, &parameters).is_some();
     let ended = perform(operation, &mut session, &global, parameters);
-    let ended = answer::warned(ended, session.warning(), &global);
+    let ended = session.warnings().into_iter().fold(ended, |ended, warning| answer::warned(ended, warning, &global));
     upkeep::start_where_due(operation, &session);
     match ended {
         // All of it has been shown, piece by piece: it ended because nobody listened any more, or by a signal.

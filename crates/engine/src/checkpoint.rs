@@ -193,7 +193,7 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
         sealed_ledger: if keeps_ledger { ledger::seal(open, &writer, point.as_ref())? } else { None },
         point,
         tree: captured.as_ref(),
-        state: state::capture(&open.catalog, &writer, &request.workflow)?,
+        state: state::capture(&open.catalog, &writer, &request.workflow, &|told| session.noted.tell(told))?,
         seals: state::seal(&open.catalog, &writer)?,
         needs: probing.map(|probing| dependencies::kept(how, probing.finish(), session.now())),
     };

@@ -132,10 +132,14 @@ pub fn init(
     })?;
     let is_away = |store: &PathBuf| matches!(Vault::open(store), Err(VaultError::Absent(_)));
     let known = match known {
-        Some(store) if is_away(&store) && !new_store => return Err(InitError::Away { root, store }),
+        Some(store) if is_away(&store) && !new_store && !is_moved_to(directories, &place) => {
+            return Err(InitError::Away { root, store });
+        }
         known => known.filter(|store| !is_away(store)),
     };
-    let known = known.filter(|_| view::exists(&root));
+    // Without a view what leads to a store may be somebody's who was at this path before.
+    let is_ours = |store: &PathBuf| directories.store.is_none() && workspace::other_owner(store, &root).is_none();
+    let known = known.filter(|store| view::exists(&root) || is_ours(store));
     if let Some(other) = known.filter(|store| *store != place.vault) {
         if directories.store.is_some() {
             return Err(InitError::Already(root, other));
@@ -149,6 +153,16 @@ pub fn init(
         return Err(InitError::Taken { store: place.vault, owner });
     }
     finish(directories, place, encryption, now)
+}
+
+/// Whether the store that is named is the directory's own, which was moved there.
+fn is_moved_to(directories: &Directories, place: &Place) -> bool {
+    let own = || {
+        let vault = Vault::open(&place.vault).ok()?;
+        let known = Catalog::open_read_only(&vault.catalog()).ok()?.identity().ok()?.workspace;
+        Some(known == place.root || workspace::is_same(&known, &place.root))
+    };
+    directories.store.is_some() && own().unwrap_or(false)
 }
 
 fn check_root(root: &Path, directories: &Directories) -> Result<(), InitError> {

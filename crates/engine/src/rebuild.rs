@@ -3,6 +3,8 @@
 //! Owns what can be known without a catalog: every manifest that lies in a pack, in the order of the chain. Refuses to
 //! throw the old catalog away: it is put aside.
 
+mod naming;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
@@ -11,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wfr_catalog::{
-    Catalog, CatalogError, ChangeFilter, EventQuery, EventRow, EventSeq, ListQuery, NewCheckpoint, NewOperation,
-    RecoveredEvent, Unsealed, VaultIdentity,
+    Catalog, CatalogError, ChangeFilter, EventQuery, EventRow, EventSeq, NewCheckpoint, NewOperation, RecoveredEvent,
+    Unsealed, VaultIdentity,
 };
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
 use wfr_model::{CheckpointId, Digest, Timestamp};
@@ -23,7 +25,10 @@ use wfr_store::reach::{self, Roots, Seen};
 use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
 use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 
-use crate::{ledger, missing, state, view};
+use naming::Before;
+pub use naming::Renamed;
+
+use crate::{ledger, missing, state};
 
 /// Why the catalog was not built again. The old one is where it was, or beside it under another name.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +89,8 @@ pub struct Rebuilt {
     pub incomplete: u64,
     /// Names of checkpoints that were known before, by the old catalog or else by the view, and are in no pack any more.
     pub lost: Vec<String>,
+    /// Checkpoints that came back under another name: another one has theirs.
+    pub renamed: Vec<Renamed>,
     /// Where the old catalog is now.
     pub put_aside: Option<PathBuf>,
     /// Events that came back: those that checkpoints hold, and from the old catalog those that can be read there.
@@ -135,10 +142,12 @@ pub fn rebuild(
     let store = Store::open(vault, extents.clone(), cipher.cloned()).map_err(at(vault.dir()))?;
     let mut ordered = in_order(manifests);
     let mut seen = Seen::new();
-    let gone: Vec<CheckpointId> =
+    let gone: HashSet<CheckpointId> =
         ordered.iter().filter(|new| !is_whole(&store, new, &mut seen)).map(|new| new.checkpoint_id.clone()).collect();
     let unsealed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.count_unsealed()).ok();
-    let mut lost = known_before(vault, workspace);
+    let before = Before::read(vault, workspace);
+    let renamed = naming::settle(&mut ordered, &before, &gone);
+    let mut lost = before.standing();
     ordered.iter().filter(|new| !gone.contains(&new.checkpoint_id)).for_each(|new| {
         lost.remove(&new.checkpoint_id);
     });
@@ -152,6 +161,7 @@ pub fn rebuild(
     let (changes, ledgers_lost) = bring_changes_back(&store, &catalog, &mut ordered)?;
     catalog.insert_recovered(&ordered, &lengths, &audit("rebuild-catalog"))?;
     if !gone.is_empty() {
+        let gone: Vec<CheckpointId> = gone.iter().cloned().collect();
         catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
     }
     let incomplete = gone.len() as u64;
@@ -161,6 +171,7 @@ pub fn rebuild(
         checkpoints,
         incomplete,
         lost,
+        renamed,
         put_aside,
         events,
         events_left,
@@ -265,18 +276,6 @@ fn bring_changes_back(
         }
     }
     Ok((catalog.changes(&ChangeFilter::default())?.len() as u64, lost))
-}
-
-/// The checkpoints that stood before, with their names, as the old catalog knows; the view knows those that it does not.
-fn known_before(vault: &Vault, workspace: &Path) -> BTreeMap<CheckpointId, String> {
-    let everything = ListQuery { include_deleted: true, ..ListQuery::default() };
-    let listed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.list(&everything));
-    let rows = listed.unwrap_or_default();
-    let heard_of: HashSet<&CheckpointId> = rows.iter().map(|row| &row.checkpoint_id).collect();
-    let exported = view::exported(workspace).into_iter().filter(|one| !heard_of.contains(&one.checkpoint_id));
-    let exported = exported.map(|one| (one.checkpoint_id, one.name)).collect::<Vec<_>>();
-    let standing = rows.into_iter().filter(|row| row.deleted_at.is_none());
-    standing.map(|row| (row.checkpoint_id, row.name)).chain(exported).collect()
 }
 
 /// The manifest in a record; `None` where it is damaged or not one that this version knows.

@@ -104,10 +104,13 @@ impl Session {
         (self.clock)()
     }
 
-    /// What is to be told where the configuration cannot be used and the operation went on without it.
-    pub fn warning(&self) -> Option<String> {
-        let why = self.noted.broken()?;
-        Some(format!("{why}; until it is mended the defaults hold, also in what a safety checkpoint leaves out"))
+    /// What is to be told beside the result: that the configuration cannot be used and the operation went on without it, and
+    /// what else was noted.
+    pub fn warnings(&self) -> Vec<String> {
+        let broken = self.noted.broken().map(|why| {
+            format!("{why}; until it is mended the defaults hold, also in what a safety checkpoint leaves out")
+        });
+        broken.into_iter().chain(self.noted.told()).collect()
     }
 
     /// Opens the workspace that the directories point to. On a full disk not even reading works (SQLite needs room for

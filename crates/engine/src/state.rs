@@ -47,20 +47,60 @@ pub struct Captured {
     pub summary: serde_json::Value,
 }
 
-/// Writes a workflow's state, as far as no checkpoint holds it yet; `None` where nothing was ever said of it.
-pub fn capture(catalog: &Catalog, writer: &Writer<'_>, workflow: &WorkflowId) -> Result<Option<Captured>, CreateError> {
+/// Writes a workflow's state, as far as no checkpoint holds it yet; `None` where nothing was ever said of it. One that no
+/// restore could read is left out, and that is told.
+pub fn capture(
+    catalog: &Catalog,
+    writer: &Writer<'_>,
+    workflow: &WorkflowId,
+    tell: &dyn Fn(String),
+) -> Result<Option<Captured>, CreateError> {
     let Some(unstored) = catalog.unstored_state(workflow, true)? else { return Ok(None) };
+    let left_out = |why: String| {
+        tell(format!(
+            "the checkpoint that was taken holds the files and the events, but not the state of `{workflow}`, which is damaged ({why}): \
+             `wfr repair-state {workflow}` mends it"
+        ));
+    };
+    if let Err(why) = check(&unstored) {
+        left_out(why.to_string());
+        return Ok(None);
+    }
     let (root, unstored) = match store(writer, &unstored) {
         Ok(root) => (root, unstored),
         // What an earlier checkpoint lost cannot keep a new one from being taken: all is written again.
         Err(StateError::Read(_)) => {
             let Some(unstored) = catalog.unstored_state(workflow, false)? else { return Ok(None) };
+            if let Err(why) = check(&unstored) {
+                left_out(why.to_string());
+                return Ok(None);
+            }
             (store(writer, &unstored)?, unstored)
         }
         Err(error) => return Err(error.into()),
     };
-    let snapshot = Snapshot { state: root, upto: unstored.upto };
-    Ok(Some(Captured { snapshot, summary: summary::of(catalog, workflow, &unstored.head)? }))
+    let summary = match summary::of(catalog, workflow, &unstored.head) {
+        Err(error @ CatalogError::StateDamaged { .. }) => {
+            left_out(error.to_string());
+            return Ok(None);
+        }
+        summary => summary?,
+    };
+    Ok(Some(Captured { snapshot: Snapshot { state: root, upto: unstored.upto }, summary }))
+}
+
+/// Whether what is to be stored can be read again.
+fn check(unstored: &Unstored) -> serde_json::Result<()> {
+    serde_json::from_str::<Head>(&unstored.head)?;
+    for leaf in unstored.leaves.iter().filter(|leaf| !leaf.parts.is_empty()) {
+        match leaf.kind {
+            PartKind::Phase => drop(serde_json::from_str::<Vec<Phase>>(&leaf.parts)?),
+            PartKind::Task => drop(serde_json::from_str::<Vec<Task>>(&leaf.parts)?),
+            PartKind::Agent => drop(serde_json::from_str::<Vec<Agent>>(&leaf.parts)?),
+            PartKind::Allocation => drop(serde_json::from_str::<Vec<Allocation>>(&leaf.parts)?),
+        }
+    }
+    Ok(())
 }
 
 fn store(writer: &Writer<'_>, unstored: &Unstored) -> Result<Digest, StateError> {

@@ -2,8 +2,8 @@
 //!
 //! Owns whether anything is due, and doing it, one process at a time. Refuses to start a process: the edge does.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use wfr_catalog::Catalog;
 use wfr_coord::Lock;
@@ -25,6 +25,7 @@ pub struct Noted {
     workspace: OnceLock<(Place, Coordination)>,
     overdue: AtomicBool,
     broken: OnceLock<String>,
+    told: Mutex<Vec<String>>,
 }
 
 impl Noted {
@@ -41,6 +42,19 @@ impl Noted {
     /// Why the workspace's configuration cannot be used, where a call went on without it.
     pub fn broken(&self) -> Option<&str> {
         self.broken.get().map(String::as_str)
+    }
+
+    /// Notes something that whoever called must be told, whatever the call was about. Once is enough.
+    pub fn tell(&self, line: String) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if !told.contains(&line) {
+            told.push(line);
+        }
+    }
+
+    /// What was noted so.
+    pub fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes that a workflow's checkpoint is due by time.

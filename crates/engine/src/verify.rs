@@ -23,6 +23,7 @@ use crate::open::Open;
 use crate::params::ValidationLevel as Level;
 use crate::results::{Damage, Verdict};
 use crate::session::Session;
+use crate::state;
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -123,7 +124,7 @@ impl Checker<'_> {
 
     /// Reads a state: at the basic level its root only.
     fn state(&mut self, root: Digest, level: Level) -> Result<(), Failure> {
-        let mut waiting = vec![root];
+        let (mut waiting, noted) = (vec![root], self.report.damages.len());
         while let Some(id) = waiting.pop() {
             if self.seen.contains(&(ObjectKind::State, id)) {
                 continue;
@@ -139,7 +140,13 @@ impl Checker<'_> {
                 Err(error) => self.note(ObjectKind::State, &id, &TreePath::ROOT, Err(error))?,
             }
         }
-        Ok(())
+        // Objects that are as they were written may hold what is no state.
+        let is_sound = self.report.damages.len() == noted;
+        if !is_sound || level != Level::Comprehensive {
+            return Ok(());
+        }
+        let read = state::read(self.store, &root).map(drop);
+        self.note(ObjectKind::State, &root, &TreePath::ROOT, read)
     }
 
     fn note(
@@ -346,19 +353,26 @@ fn manifest_at(store: &Store, id: &Digest) -> Option<Manifest> {
 /// lost is the gap. Those that an import or a rebuild brought need not: their place is not proved.
 fn is_chain_consistent(open: &Open, store: &Store, gap: &mut Option<CheckpointId>) -> Result<bool, Failure> {
     let mut before: Option<ChainLink> = None;
+    let mut imported = HashSet::new();
     for link in open.catalog.chain()? {
-        let expected = before.map(|before| (before.checkpoint_id, before.manifest));
+        let expected = before.as_ref().map(|before| (before.checkpoint_id.clone(), before.manifest));
         match manifest_at(store, &link.manifest) {
             None => drop(gap.get_or_insert_with(|| link.checkpoint_id.clone())),
             Some(manifest) if manifest.checkpoint_id != link.checkpoint_id => return Ok(false),
             Some(manifest) => {
                 let named = manifest.integrity.predecessor.map(|named| (named.checkpoint_id, named.manifest_hash));
-                if !link.recovered && named != expected {
+                // The first one here may have followed one that was imported before it.
+                let follows = named == expected || expected.is_none() && imported.contains(&named);
+                if !link.recovered && !follows {
                     return Ok(false);
                 }
             }
         }
-        before = Some(link);
+        if link.is_imported() {
+            imported.insert(Some((link.checkpoint_id, link.manifest)));
+        } else {
+            before = Some(link);
+        }
     }
     Ok(true)
 }

@@ -366,13 +366,14 @@ impl Committed {
         self.lift(&root, true)?;
         let (ends, reason) = self.forward(environment, &ground);
         if let Some(reason) = reason {
-            let failed = self.back(&ground);
+            let (failed, kept) = self.back(&ground);
             self.lift(&root, false)?;
             self.set_root_mode(&root, true)?;
             all_back(failed)?;
             self.sync(&staging)?;
             self.note_back();
-            let report = self.settle(&staging, &[], false)?;
+            let mut report = self.settle(&staging, &[], false)?;
+            report.kept.extend(kept);
             return Ok(Outcome {
                 status: RecoveryStatus::TakenBack,
                 report,
@@ -403,7 +404,8 @@ impl Committed {
         redo::is_noted(&self.journal, self.recovery(), note)
     }
 
-    /// Takes everything back, however far it came: the tree is as it was before. What this process has no permission to take
+    /// Takes everything back, however far it came: the tree is as it was before, but for what somebody edited since: that
+    /// stands, and is named. What this process has no permission to take
     /// back, or the disk cannot, is reported, and the recovery ends `partial`: nobody is shut out for good by a file of
     /// somebody else's or by a bad block. What stood there is kept aside.
     pub fn take_back(&self, environment: &Environment<'_>) -> io::Result<Outcome> {
@@ -415,7 +417,9 @@ impl Committed {
         let objects = environment.objects;
         let ground = Ground { root: root.as_fd(), staging: &staging, objects, manner, ours: &ours };
         self.lift(&root, true)?;
-        let failed = self.back(&ground);
+        // Where the way back was behind it already, what is not its own came later.
+        let is_again = self.is_noted(Note::Back);
+        let (failed, kept) = self.back(&ground);
         self.lift(&root, false)?;
         self.set_root_mode(&root, true)?;
         let (stuck, other): (Vec<_>, Vec<_>) =
@@ -424,6 +428,7 @@ impl Committed {
         self.sync(&staging)?;
         self.note_back();
         let mut report = self.settle(&staging, &[], !stuck.is_empty())?;
+        report.kept.extend(kept.into_iter().filter(|_| !is_again));
         report.failed = stuck
             .iter()
             .map(|(step, error)| StepReport {
@@ -460,13 +465,19 @@ impl Committed {
         (ends, None)
     }
 
-    /// Takes all steps back that can be; the others with what the system said.
-    fn back(&self, ground: &Ground<'_>) -> Vec<(&RedoStep, io::Error)> {
-        let steps = self.redo.steps.iter().enumerate().rev();
-        // One step that cannot be taken back must not keep the others from it.
-        steps
-            .filter_map(|(number, step)| step::take_back(ground, number, step).err().map(|error| (step, error)))
-            .collect()
+    /// Takes all steps back that can be; the others with what the system said, and what was left to whoever edited it.
+    fn back(&self, ground: &Ground<'_>) -> (Vec<(&RedoStep, io::Error)>, Vec<Kept>) {
+        let (mut failed, mut kept) = (Vec::new(), Vec::new());
+        for (number, step) in self.redo.steps.iter().enumerate().rev() {
+            // One step that cannot be taken back must not keep the others from it.
+            match step::take_back(ground, number, step) {
+                Ok(Ended::KeptEdit) => kept.push(Kept { path: step.path.clone(), reason: KeptReason::Edited }),
+                Ok(Ended::NotEmpty) => kept.push(Kept { path: step.path.clone(), reason: KeptReason::NotEmpty }),
+                Ok(Ended::Done | Ended::Failed(_)) => {}
+                Err(error) => failed.push((step, error)),
+            }
+        }
+        (failed, kept)
     }
 
     /// Makes directories writable for the time, or gives them their modes back. One that belongs to somebody else stays as

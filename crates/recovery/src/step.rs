@@ -74,10 +74,10 @@ pub(crate) fn run(ground: &Ground<'_>, number: usize, step: &RedoStep) -> Ended 
     }
 }
 
-/// Takes a step back as far as it was done and nobody has edited the path since.
-pub(crate) fn take_back(ground: &Ground<'_>, number: usize, step: &RedoStep) -> io::Result<()> {
+/// Takes a step back as far as it was done and nobody has edited the path since: an edit stands.
+pub(crate) fn take_back(ground: &Ground<'_>, number: usize, step: &RedoStep) -> io::Result<Ended> {
     match with_site(ground, number, step, backward) {
-        Err(error) if is_moved_away(&error) => Ok(()),
+        Err(error) if is_moved_away(&error) => Ok(Ended::Done),
         other => other,
     }
 }
@@ -251,11 +251,13 @@ fn delete(site: &Site<'_>, before: &Entry) -> io::Result<Ended> {
     Ok(Ended::KeptEdit)
 }
 
-/// Moves a displaced file back where nothing has taken its place; else it stays displaced, and is kept.
-fn put_back(site: &Site<'_>, dir: &OwnedFd) -> io::Result<()> {
+/// Moves a displaced file back where nothing has taken its place; else it stays displaced.
+fn put_back(site: &Site<'_>, dir: &OwnedFd) -> io::Result<Ended> {
     match disk::rename(dir, &site.slot, &site.parent, site.name, RenameFlags::NOREPLACE) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists || is_moved_away(&error) => Ok(()),
-        other => other,
+        Ok(()) => Ok(Ended::Done),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Ended::KeptEdit),
+        Err(error) if is_moved_away(&error) => Ok(Ended::Done),
+        Err(error) => Err(error),
     }
 }
 
@@ -308,32 +310,52 @@ fn set_meta(site: &Site<'_>, entry: &Entry) -> io::Result<Ended> {
     Ok(Ended::Done)
 }
 
-fn backward(site: &Site<'_>) -> io::Result<()> {
+fn backward(site: &Site<'_>) -> io::Result<Ended> {
     match site.step.action {
-        Action::Replace => {
-            let slot = look(site.new_dir(), &site.slot)?;
-            if site.is_ours(site.target()?) && slot.is_some() && !site.is_ours(slot) {
-                site.exchange()?;
-            }
-            Ok(())
-        }
-        Action::Create => {
-            if site.is_ours(site.target()?) && look(site.new_dir(), &site.slot)?.is_none() {
-                disk::rename(&site.parent, site.name, site.new_dir(), &site.slot, RenameFlags::NOREPLACE)?;
-            }
-            Ok(())
-        }
+        Action::Replace => unreplace(site),
+        Action::Create => uncreate(site),
         Action::Delete => match look(site.old_dir(), &site.slot)? {
             Some(_) => put_back(site, site.old_dir()),
-            None => Ok(()),
+            None => Ok(Ended::Done),
         },
-        Action::MakeDir => remove_dir(site).map(drop),
+        Action::MakeDir => remove_dir(site),
         Action::RemoveDir => {
-            make_dir(site)?;
-            restore_directory(site)
+            let ended = make_dir(site)?;
+            restore_directory(site).map(|()| ended)
         }
-        Action::SetMeta => restore_directory(site),
+        Action::SetMeta => restore_directory(site).map(|()| Ended::Done),
     }
+}
+
+fn unreplace(site: &Site<'_>) -> io::Result<Ended> {
+    let slot = look(site.new_dir(), &site.slot)?;
+    // Without the file of before in its slot the step was not done, or is taken back already.
+    if slot.is_none() || site.is_ours(slot) {
+        return Ok(Ended::Done);
+    }
+    if !site.is_ours(site.target()?) || is_edited(site) {
+        return Ok(Ended::KeptEdit);
+    }
+    site.exchange()?;
+    Ok(Ended::Done)
+}
+
+fn uncreate(site: &Site<'_>) -> io::Result<Ended> {
+    let target = site.target()?;
+    if target.is_none() || look(site.new_dir(), &site.slot)?.is_some() {
+        return Ok(Ended::Done);
+    }
+    if !site.is_ours(target) || is_edited(site) {
+        return Ok(Ended::KeptEdit);
+    }
+    disk::rename(&site.parent, site.name, site.new_dir(), &site.slot, RenameFlags::NOREPLACE)?;
+    Ok(Ended::Done)
+}
+
+/// Whether somebody wrote into what the step put in place. Of what cannot be read that is not known; it is kept aside.
+fn is_edited(site: &Site<'_>) -> bool {
+    let after = site.step.after.as_ref();
+    after.is_some_and(|after| matches!(holds(&site.parent, site.name, after), Ok(false)))
 }
 
 /// Gives a directory, or a file whose time was set, the metadata of before.

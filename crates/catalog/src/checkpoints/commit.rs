@@ -37,7 +37,7 @@ impl Catalog {
             check_head(transaction, new.predecessor.as_ref())?;
             workflows::insert(transaction, &new.workflow_id, audit.at)?;
             packs::advance(transaction, extents)?;
-            let seq = insert(transaction, new, &new.name, false)?;
+            let seq = insert(transaction, new, &new.name, Origin::Committed)?;
             if let (Some(state), Some(upto)) = (new.state, new.state_upto) {
                 snapshots::settle(transaction, &new.workflow_id, &new.checkpoint_id, &Snapshot { state, upto })?;
             }
@@ -83,23 +83,40 @@ pub(super) fn check_name_free(connection: &Connection, workflow: &WorkflowId, na
     }
 }
 
+/// Where a row comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// It was committed here.
+    Committed,
+    /// The packs tell of it.
+    Recovered,
+    /// An archive brought it: it has this place.
+    Imported(Seq),
+}
+
 /// Inserts the row and its tags, within the caller's transaction, under the given name.
 pub(crate) fn insert(
     connection: &Connection,
     new: &NewCheckpoint,
     name: &str,
-    recovered: bool,
+    origin: Origin,
 ) -> Result<Seq, CatalogError> {
+    let recovered = origin != Origin::Committed;
+    let place = match origin {
+        Origin::Imported(seq) => Some(seq.0),
+        Origin::Committed | Origin::Recovered => None,
+    };
     let sql = "INSERT INTO checkpoints
-      (checkpoint_id, workflow_id, name, checkpoint_type, trigger_kind, created_at, phase_id, phase_name,
+      (seq, checkpoint_id, workflow_id, name, checkpoint_type, trigger_kind, created_at, phase_id, phase_name,
        tree, hard_links, coverage, manifest, predecessor, tags, retention, complete, has_files, verification, verified_at,
        total, directories, bytes, added, changed, removed, size_bytes, recovered, head_tag, state)
       VALUES
-      (:checkpoint_id, :workflow_id, :name, :checkpoint_type, :trigger_kind, :created_at, :phase_id, :phase_name,
+      (:seq, :checkpoint_id, :workflow_id, :name, :checkpoint_type, :trigger_kind, :created_at, :phase_id, :phase_name,
        :tree, :hard_links, :coverage, :manifest, :predecessor, :tags, :retention, :complete, :has_files, :verification,
        :verified_at, :total, :directories, :bytes, :added, :changed, :removed, :size_bytes, :recovered, :head_tag, :state)";
     let tags = distinct(&new.tags);
     connection.prepare_cached(sql)?.execute(named_params! {
+        ":seq": place,
         ":checkpoint_id": new.checkpoint_id.as_str(),
         ":workflow_id": new.workflow_id.as_str(),
         ":name": name,

@@ -49,6 +49,13 @@ pub struct ChainLink {
     pub recovered: bool,
 }
 
+impl ChainLink {
+    /// Whether an import brought it: those stand before the chain, and are none of its links.
+    pub fn is_imported(&self) -> bool {
+        self.seq < Seq(0)
+    }
+}
+
 impl Catalog {
     /// The objects to keep: of undeleted checkpoints all, of deleted ones the manifest, and all where an
     /// unfinished recovery needs it (see [`Catalog::pinned_checkpoints`]). In the catalog's order, one for every checkpoint.

@@ -76,6 +76,67 @@ fn the_next_command_that_changes_anything_takes_it_back_too() {
 }
 
 #[test]
+fn an_edit_after_a_kill_in_the_check_stands_and_is_named_by_whatever_takes_it_back() {
+    let settle: [(&[&str], i32); 4] = [
+        (&["create-checkpoint", "wf", "--name", "next"], 0),
+        (&["undo", "--yes"], 3),
+        (&["guard", "wf", "--", "true"], 0),
+        (&["resume"], 0),
+    ];
+    for (command, code) in settle {
+        let world = World::new();
+        world.tree.write("b.txt", b"base");
+        world.checkpoint("base");
+        world.tree.write("a.txt", b"edited");
+        world.tree.write("b.txt", b"edited");
+        killed_in_its_check(&world);
+        world.tree.write("b.txt", b"base and IMPORTANT");
+        for looks in [&["restore", "wf", "base", "--plan"][..], &["diff", "base"]] {
+            let told = world.ok(looks).json.to_string();
+            assert!(told.contains("is unfinished") && told.contains("wfr resume"), "{told}");
+        }
+        let ended = world.command(command).output().unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+        let told = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+        assert!(told.contains("b.txt"), "{command:?}: {told}");
+        assert_eq!(
+            (world.tree.read("a.txt"), world.tree.read("b.txt")),
+            (b"edited".to_vec(), b"base and IMPORTANT".to_vec())
+        );
+        world.ok(&["doctor"]);
+    }
+}
+
+#[test]
+fn what_is_recorded_while_a_check_runs_stays() {
+    for (end, code) in [("true", 0), ("false", 1)] {
+        let world = World::new();
+        world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t1"}"#]);
+        world.checkpoint("base");
+        world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t1"}"#]);
+        world.tree.write("a.txt", b"edited");
+        let wfr = env!("CARGO_BIN_EXE_wfr");
+        let event = |kind: &str| format!(r#"{wfr} event '{kind}:wf:1:{{"task_id":"t2"}}' >&2"#);
+        let check = format!("{} && {}; {end}", event("TASK_STARTED"), event("TASK_COMPLETED"));
+        let restored = world.call(&["restore", "wf", "base", "--yes", "--functional-check", &check]);
+        assert_eq!(restored.code, code, "{restored:?}");
+        let status = |task: &str| {
+            let state = world.ok(&["get-state", "wf", "--format", "hub"]);
+            let phases = state.result("workflow_state")["phases"].as_array().cloned().unwrap_or_default();
+            let mut tasks = phases.iter().flat_map(|phase| phase["tasks"].as_array().cloned().unwrap_or_default());
+            let found = tasks.find(|one| one["task_id"] == task);
+            found.map_or("none".to_owned(), |one| one["status"].as_str().unwrap().to_owned())
+        };
+        let first = if code == 0 { "active" } else { "completed" };
+        assert_eq!((status("t1"), status("t2")), (first.to_owned(), "completed".to_owned()));
+        if code == 0 {
+            world.ok(&["undo", "--yes"]);
+            assert_eq!((status("t1"), status("t2")), ("completed".to_owned(), "completed".to_owned()));
+        }
+    }
+}
+
+#[test]
 fn a_check_may_ask_wfr_whether_all_is_well() {
     let world = World::new();
     world.checkpoint("base");

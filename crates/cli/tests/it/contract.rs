@@ -323,6 +323,35 @@ fn archives_carry_checkpoints_to_another_workspace() {
     assert_eq!(imported.result("imported").as_array().unwrap().len(), 2);
     assert_eq!(other.ok(&["import", archive]).result("present").as_array().unwrap().len(), 2);
     world.written_out("one").assert_same(&other.written_out("one"));
+    // What is cleaned up comes back from it, under another name where its own is taken.
+    world.checkpoint("three");
+    world.ok(&["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=1","preserve_critical":false}"#]);
+    world.tree.write("a.txt", b"fourth");
+    world.checkpoint("two");
+    let again = world.ok(&["import", archive]);
+    assert_eq!((again.result("imported"), again.result("present")), (imported.result("imported"), &json!([])));
+    assert_eq!(world.names(), ["one", "two_2", "three", "two"]);
+    for (here, there) in [("one", "one"), ("two_2", "two")] {
+        world.written_out(here).assert_same(&other.written_out(there));
+        world.ok(&["validate-checkpoint", here, "--validation-level", "comprehensive"]);
+    }
+    world.ok(&["doctor"]);
+    // What was taken here is newer than anything of an archive, whenever it was taken and imported.
+    let third = World::new();
+    for (name, is_before) in [("mine", true), ("next", false)] {
+        if !is_before {
+            third.ok(&["import", archive]);
+        }
+        third.tree.write("a.txt", name.as_bytes());
+        third.checkpoint(name);
+        third.ok(&["import", archive]);
+        assert_eq!(third.ok(&["show", "wf", "latest"]).result("checkpoint")["name"], name);
+        third.tree.write("a.txt", b"lost");
+        third.ok(&["emergency-restore", "wf", "--yes"]);
+        assert_eq!(third.tree.read("a.txt"), name.as_bytes());
+        third.ok(&["validate-checkpoint", name, "--validation-level", "comprehensive"]);
+        third.ok(&["doctor"]);
+    }
     let mut bytes = std::fs::read(archive).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

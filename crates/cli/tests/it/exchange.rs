@@ -141,6 +141,31 @@ fn a_hub_that_is_older_than_what_is_known_takes_nothing_back() {
 }
 
 #[test]
+fn what_cannot_come_in_of_a_hub_is_named_and_all_else_comes_in() {
+    let world = World::new();
+    let doc = json!({"workflow_state": {
+        "id": "port_1", "status": "running",
+        "phases": [{"phase_id": 1, "status": "in_progress", "tasks": [
+            {"task_id": "a/1", "status": "active"}, {"task_id": "odd", "status": "levitating"}, {"status": "active"},
+            {"task_id": "twice", "description": "one"}, {"task_id": "twice", "status": "active"},
+            {"task_id": "good", "status": "completed"}]}],
+        "agent_assignments": {"a/1": {"current_task": "good"}, "a2": {"current_task": "good"}},
+    }});
+    world.tree.write("hub.json", doc.to_string().as_bytes());
+    let made = world.ok(&["import", "hub.json", "--from", "hub"]);
+    let ignored: Vec<String> =
+        made.result("ignored").as_array().unwrap().iter().map(|one| one["why"].as_str().unwrap().to_owned()).collect();
+    let named = ["phase 1: task `a/1`", "task odd: ", "phase 1: task number 3", "phase 1: task `twice`", "agent `a/1`"];
+    assert!(named.iter().all(|what| ignored.iter().any(|why| why.starts_with(what))), "{ignored:?}");
+    assert_eq!(ignored.len(), named.len(), "{ignored:?}");
+    let doc = document(&world, "port_1");
+    let ids: Vec<&str> =
+        doc["phases"][0]["tasks"].as_array().unwrap().iter().map(|task| task["task_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["twice", "good"]);
+    assert_eq!(doc["agent_assignments"].as_object().unwrap().keys().collect::<Vec<_>>(), ["a2"]);
+}
+
+#[test]
 fn an_export_is_imported_into_an_empty_store_as_it_was() {
     let (here, there) = (World::new(), World::new());
     hub(&here);

@@ -250,6 +250,11 @@ fn a_directory_at_the_old_path_of_a_moved_workspace_gets_a_store_of_its_own() {
     call(&old, &["create-checkpoint", "wf", "--name", "moved"]);
     std::fs::rename(&old, &new).unwrap();
     assert_eq!(call(&new, &["list-checkpoints"])["result"]["total"], 1);
+    // It keeps its store where its view goes, too.
+    std::fs::remove_dir_all(new.join(".claude")).unwrap();
+    let mended = call(&new, &["init"]);
+    assert_eq!((&mended["result"]["existed"], &mended["result"]["store"]), (&true.into(), &made["result"]["store"]));
+    assert_eq!(call(&new, &["list-checkpoints"])["result"]["total"], 1);
     std::fs::create_dir(&old).unwrap();
     for round in 0..2 {
         let again = call(&old, &["init"]);
@@ -281,6 +286,34 @@ fn a_store_that_serves_a_workspace_is_not_given_to_another() {
     std::fs::copy(world.root().join(".claude/recovery/config.toml"), view.join("config.toml")).unwrap();
     world.refused(&asked[..2], 5, "WORKSPACE_COPIED");
     assert_eq!(world.names(), ["base"]);
+}
+
+#[test]
+fn a_rebuild_gives_a_name_to_whom_it_was_last_acknowledged_for() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    let is_of = |world: &World, name: &str, text: &str| {
+        let got = world.command(&["cat", name, "a.txt"]).output().unwrap().stdout;
+        assert_eq!(String::from_utf8_lossy(&got), text, "{name}");
+    };
+    world.tree.write("a.txt", b"OLD");
+    world.checkpoint("rel");
+    world.checkpoint("mid");
+    world.ok(&["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=1","preserve_critical":false}"#]);
+    world.tree.write("a.txt", b"NEW");
+    world.checkpoint("rel");
+    for is_lost in [true, false] {
+        if is_lost {
+            std::fs::remove_file(world.vault().join("catalog.db")).unwrap();
+            let _ = std::fs::remove_file(world.vault().join("catalog.db-wal"));
+        }
+        let told = world.ok(&["doctor", "--rebuild-catalog"]);
+        let findings = told.result("findings").to_string();
+        assert_eq!(findings.contains("CHECKPOINTS_RENAMED"), is_lost, "named once, then that is its name: {findings}");
+        assert!(!is_lost || findings.contains("(rel) is now rel_2"), "{findings}");
+        is_of(&world, "rel", "NEW");
+        is_of(&world, "rel_2", "OLD");
+    }
 }
 
 #[test]
@@ -325,7 +358,18 @@ fn a_store_that_is_away_is_not_made_anew_unless_that_is_wanted() {
     std::fs::rename(&elsewhere, &vault).unwrap();
     assert_eq!(world.ok(&["init"]).result("existed"), true);
     check(&world, &states);
+    // Where it was moved is said with `--store`.
+    for (from, to) in [(&vault, &elsewhere), (&elsewhere, &vault)] {
+        std::fs::rename(from, to).unwrap();
+        world.refused(&["init"], 3, "STORE_NOT_FOUND");
+        assert_eq!(world.ok(&["init", "--store", to.to_str().unwrap()]).result("existed"), true);
+        world.ok(&["doctor"]);
+    }
     std::fs::rename(&vault, &elsewhere).unwrap();
     world.ok(&["init", "--new-store"]);
     assert_eq!(world.ok(&["list-checkpoints"]).result("total"), 0);
+    for arguments in [&["doctor"][..], &["doctor", "--rebuild-catalog"], &["doctor"]] {
+        let told = world.ok(arguments).result("findings").to_string();
+        assert!(!told.contains("CHECKPOINTS_"), "they are in the store of before: {told}");
+    }
 }

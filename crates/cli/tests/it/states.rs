@@ -224,6 +224,60 @@ fn damaged_rows_are_told_as_the_states_damage_not_the_catalogs() {
     world.ok(&["doctor"]);
 }
 
+/// Flips a bit of the stored object that has a checkpoint's state.
+fn damage_state(world: &World, checkpoint: &str) {
+    let connection = Connection::open(world.vault().join("catalog.db")).unwrap();
+    let sql = "SELECT state FROM checkpoints WHERE name = ?1";
+    let id: Vec<u8> = connection.query_row(sql, [checkpoint], |row| row.get(0)).unwrap();
+    let packs = std::fs::read_dir(world.vault().join("packs")).unwrap().map(|entry| entry.unwrap().path());
+    for pack in packs {
+        let mut bytes = std::fs::read(&pack).unwrap();
+        if let Some(at) = bytes.windows(id.len()).position(|window| window == id) {
+            // The id stands in the record's header; the content begins 48 bytes behind its beginning.
+            bytes[at + 52] ^= 4;
+            return std::fs::write(&pack, bytes).unwrap();
+        }
+    }
+    panic!("the state is in no pack");
+}
+
+#[test]
+fn a_damaged_state_keeps_no_file_from_coming_back() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    by_hand(&world, "DELETE FROM snapshots; UPDATE parts SET doc = '{' WHERE id = 't1'");
+    let told = world.checkpoint("left-out").json["next_steps"].to_string();
+    assert!(told.contains("but not the state of `wf`") && told.contains("wfr repair-state wf"), "{told}");
+    let base = world.tree.read("a.txt");
+    let edited = |arguments: &[&str]| {
+        world.tree.write("a.txt", b"edited");
+        let ended = world.ok(arguments);
+        assert_eq!(world.tree.read("a.txt"), base, "{arguments:?}");
+        ended
+    };
+    edited(&["restore", "wf", "left-out", "--yes"]);
+    let told = world.ok(&["repair-state", "wf", "--yes"]).json["next_steps"].to_string();
+    assert!(told.contains("no checkpoint was taken as a backup"), "{told}");
+    world.ok(&["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=1","preserve_critical":false,"undoable":0}"#]);
+    world.checkpoint("of-old");
+    damage_state(&world, "of-old");
+    world.tree.write("a.txt", b"edited");
+    world.refused(&["restore", "wf", "of-old", "--yes"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
+    let level = ["--validation-level", "comprehensive"];
+    let sick = [&["validate-checkpoint", "of-old"], &level[..]].concat();
+    world.refused(&sick, 4, "CHECKPOINT_INTEGRITY_FAILURE");
+    let out = world.data.path().join("out");
+    world.ok(&["restore", "wf", "of-old", "--to", out.to_str().unwrap(), "--yes"]);
+    edited(&["partial-restore", "wf", "of-old", "--components", "file_system", "--yes"]);
+    let spared = edited(&["restore", "wf", "of-old", "--yes", "--error-handling", "ignore"]);
+    assert!(spared.result("findings").to_string().contains("STATE_LEFT"), "{spared:?}");
+    let spared = edited(&["emergency-restore", "wf", "--checkpoint", "of-old", "--yes"]);
+    assert_eq!(spared.result("validation_results")["integrity_check"], "passed", "an older one is whole");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.tree.read("a.txt"), b"edited");
+}
+
 #[test]
 fn a_rebuild_takes_over_what_the_old_log_still_says() {
     let world = World::new();

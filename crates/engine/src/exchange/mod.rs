@@ -13,8 +13,9 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use wfr_catalog::{Appended, CatalogError};
 use wfr_model::event::{Event, EventName, EventType};
+use wfr_model::workflow::fold::{self, Anomaly};
 use wfr_model::workflow::markdown::Plan;
-use wfr_model::workflow::{Nowhere, Whole, fold};
+use wfr_model::workflow::{Nowhere, Whole};
 use wfr_model::{EventId, Timestamp, WorkflowId};
 use wfr_store::object::hash;
 
@@ -150,17 +151,19 @@ pub(crate) fn state_of(workflow: &WorkflowId, data: Map<String, Value>, now: Tim
     Ok(whole)
 }
 
-/// Folds events into a state that is all in memory.
-pub(crate) fn fold_into(whole: &mut Whole, events: &[Event]) {
+/// Folds events into a state that is all in memory; what is odd about them comes back.
+pub(crate) fn fold_into(whole: &mut Whole, events: &[Event]) -> Vec<Anomaly> {
     let empty = Whole::new(whole.head.workflow_id.clone());
     let mut state = std::mem::replace(whole, empty).into_state();
+    let mut odd = Vec::new();
     for event in events {
         match fold::apply(&mut state, &mut Nowhere, event) {
-            Ok(_) => {}
+            Ok(noted) => odd.extend(noted),
             Err(never) => match never {},
         }
     }
     *whole = Whole::from(state);
+    odd
 }
 
 fn update_event(

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use wfr_catalog::{CatalogError, EventQuery, EventSeq};
 use wfr_model::event::{EventName, EventType};
 use wfr_model::workflow::Whole;
+use wfr_model::workflow::fold::FIELD_INVALID;
 use wfr_model::workflow::markdown::Plan;
 use wfr_model::workflow::merge::{ConflictResolution, MergeConflict, MergeStrategy, Side, merge};
 use wfr_model::{Timestamp, WorkflowId};
@@ -100,7 +101,10 @@ impl<'s> Saying<'s> {
         // The fold takes an event's time where nobody says another, which is another one each time.
         let created_at = self.says.head.created_at;
         let is_dated = data.contains_key("created_at");
-        fold_into(&mut self.says, &[update_event(self.workflow, data, self.source, self.now)?]);
+        let odd = fold_into(&mut self.says, &[update_event(self.workflow, data, self.source, self.now)?]);
+        let named = odd.into_iter().filter(|one| one.code == FIELD_INVALID);
+        let place = self.workflow.to_string();
+        self.notes.extend(named.map(|one| IgnoredPart { place: place.clone(), why: one.message }));
         if !is_dated {
             self.says.head.created_at = created_at;
         }

@@ -2,6 +2,7 @@
 //!
 //! Owns what is looked at and what each finding says. Refuses to change anything but the derived files it is asked for.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     }
     let mut findings = Vec::new();
     findings.extend(rebuilt.as_ref().and_then(lost));
+    findings.extend(rebuilt.as_ref().and_then(renamed));
     findings.extend(rebuilt.as_ref().and_then(seals_lost));
     findings.extend(rebuilt.as_ref().and_then(events_left));
     findings.extend(rebuilt.as_ref().and_then(ledgers_lost));
@@ -108,6 +110,21 @@ pub(super) fn named(names: &[String]) -> String {
     const NAMED_MAX: usize = 5;
     let more = if names.len() > NAMED_MAX { ", ..." } else { "" };
     format!("{}{more}", names[..names.len().min(NAMED_MAX)].join(", "))
+}
+
+/// What a rebuild brought back under another name.
+fn renamed(rebuilt: &Rebuilt) -> Option<Finding> {
+    let each = |one: &rebuild::Renamed| format!("{} ({}) is now {}", one.checkpoint_id, one.from, one.to);
+    let names: Vec<String> = rebuilt.renamed.iter().map(each).collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    let message = format!(
+        "{} checkpoint{plural} came back under another name, since a later one has it: {}",
+        names.len(),
+        named(&names)
+    );
+    let fix = "nothing is to be done: such were deleted before, or never acknowledged; `wfr cleanup-checkpoints` removes \
+               what no rule keeps";
+    (!names.is_empty()).then(|| Finding::new("CHECKPOINTS_RENAMED", Severity::Warning, message, fix))
 }
 
 /// Events that a rebuild did not find again.
@@ -326,9 +343,15 @@ fn left_behind(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> 
 
 /// Whether each checkpoint follows the one before it, as far as the catalog tells.
 fn chain(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
-    let mut before = None;
+    let (mut before, mut imported) = (None, HashSet::new());
     for link in open.catalog.chain()? {
-        if !link.recovered && link.predecessor != before {
+        if link.is_imported() {
+            imported.insert(Some(link.checkpoint_id));
+            continue;
+        }
+        // The first one here may have followed one that was imported before it.
+        let follows = link.predecessor == before || before.is_none() && imported.contains(&link.predecessor);
+        if !link.recovered && !follows {
             let message = format!("checkpoint {} does not follow the one before it", link.checkpoint_id);
             let fix = "run `wfr validate-checkpoint latest --validation-level comprehensive`";
             findings.push(Finding::new("CHAIN_BROKEN", Severity::Critical, message, fix));

@@ -44,6 +44,7 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
+        spares_state: true,
         needs,
         wait: patience(parameters.wait),
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
@@ -62,7 +63,8 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
 type Whole = (CheckpointRow, Vec<CheckpointId>, Verdict);
 
 /// Walks back from the newest checkpoint, or from the one named, to one that validates. Where none is complete, the newest
-/// will do in which nothing is missing but what could not be read: a restore leaves that alone.
+/// will do in which nothing is missing but what could not be read, or in which the state alone is damaged: a restore leaves
+/// that alone.
 fn newest_whole(
     session: &Session,
     open: &Open,
@@ -77,29 +79,32 @@ fn newest_whole(
     }
     let (mut passed_over, mut spare) = (Vec::new(), None);
     let store = open.store()?;
-    let is_whole = |row: &CheckpointRow| -> Result<bool, Failure> {
+    // Whether all of it is whole, and whether its files are.
+    let look = |row: &CheckpointRow| -> Result<(bool, bool), Failure> {
         let report = verify::verify(open, &store, row, ValidationLevel::Comprehensive, session)?;
         open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
-        Ok(report.is_whole())
+        Ok((report.is_whole(), report.damages.iter().all(|one| one.kind == "state") && !report.is_forged))
     };
     for row in candidates.into_iter().filter(|row| row.has_files && !row.is_safety()) {
         if parameters.skip_validation {
             return Ok((row, passed_over, Verdict::Skipped));
         }
-        if row.complete && is_whole(&row)? {
+        let may_serve = row.complete || spare.is_none() && was_not_cut_off(&store, &row);
+        let (is_whole, has_files) = if may_serve { look(&row)? } else { (false, false) };
+        if row.complete && is_whole {
             return Ok((row, passed_over, Verdict::Passed));
         }
         passed_over.push(row.checkpoint_id.clone());
-        if spare.is_none() && !row.complete && was_not_cut_off(&store, &row) && is_whole(&row)? {
-            spare = Some(row);
+        if spare.is_none() && has_files {
+            spare = Some((row, Verdict::of(is_whole)));
         }
         if !parameters.use_latest_valid_checkpoint.0 {
             break;
         }
     }
-    if let Some(row) = spare {
+    if let Some((row, verdict)) = spare {
         passed_over.retain(|id| *id != row.checkpoint_id);
-        return Ok((row, passed_over, Verdict::Passed));
+        return Ok((row, passed_over, verdict));
     }
     let message = format!("workflow {workflow} has no checkpoint that is whole ({} were looked at)", passed_over.len());
     Err(Failure::new(Code::NoValidCheckpoint, message))

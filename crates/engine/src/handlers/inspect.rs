@@ -21,7 +21,7 @@ use crate::response::Success;
 use crate::results::{Change, ChangeKind, CheckpointShown, Differences, FileContent, Listed, Side};
 use crate::scanning::{self, Effort};
 use crate::session::Session;
-use crate::{links, manifests, textdiff};
+use crate::{links, manifests, recovery, textdiff};
 
 /// Shows a checkpoint.
 pub fn show(session: &mut Session, parameters: Show) -> Result<Success<CheckpointShown>, Failure> {
@@ -92,6 +92,7 @@ pub fn diff(session: &mut Session, parameters: Diff) -> Result<Success<Differenc
     let (to, right_links) = match right {
         Some(right) => right,
         None => {
+            recovery::tell_unfinished(session, &open)?;
             let scan = scanning::scan_workspace(&open, &dry, session, Effort::default())?;
             (Side { tree: scan.tree, name: "tree".to_owned(), checkpoint_id: None }, scan.hard_links)
         }

@@ -320,20 +320,16 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
     let extents: Vec<_> = sealed.extents().iter().map(|extent| (extent.pack.clone(), extent.committed)).collect();
     let news: Vec<NewCheckpoint> = found.iter().map(|(new, _)| new.clone()).collect();
     let audit = audit(session, "import", None, json!({"path": shown(&path)}));
-    let mut present = Vec::new();
-    for new in &news {
-        if open.catalog.checkpoint(&new.checkpoint_id)?.is_some() {
-            present.push(new.checkpoint_id.clone());
-        }
-    }
-    open.catalog.insert_recovered(&news, &extents, &audit)?;
+    let inserted = open.catalog.insert_imported(&news, &extents, &audit)?;
+    let is_new = |id: &CheckpointId| inserted.iter().any(|one| one.checkpoint_id == *id);
+    let present = news.iter().map(|new| new.checkpoint_id.clone()).filter(|id| !is_new(id)).collect();
     let objects = sealed.added().objects;
     sealed.publish();
     let all = events.len() as u64;
     let appended = open.catalog.append_events(&events, session.now())?;
     let events = appended.iter().filter(|one| matches!(one, Appended::New { .. })).count() as u64;
     let mut imported = Vec::new();
-    for (new, manifest) in found.into_iter().filter(|(new, _)| !present.contains(&new.checkpoint_id)) {
+    for (new, manifest) in found.into_iter().filter(|(new, _)| is_new(&new.checkpoint_id)) {
         imported.push(new.checkpoint_id);
         // Derived: `wfr` writes it again where it is missing.
         let _ = view::export(open.root(), &manifest);

@@ -12,7 +12,7 @@ use crate::error::{Code, Failure};
 use crate::params::{PartialRestore, ValidationLevel, patience};
 use crate::recovery::{Order, Parts};
 use crate::response::Success;
-use crate::results::{Recovered, Verdict};
+use crate::results::{Damage, Recovered, Verdict};
 use crate::session::Session;
 use crate::verify;
 
@@ -31,7 +31,8 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
     }
     let level = parameters.validation_level.unwrap_or(ValidationLevel::Standard);
     let report = verify::verify(&open, &open.store()?, &target, level, session)?;
-    if let Some(first) = report.damages.first() {
+    let matters = |one: &&Damage| parts.has_state() || one.kind != "state";
+    if let Some(first) = report.damages.iter().find(matters) {
         let message = format!("checkpoint `{}` is damaged: {}", target.name, first.message);
         return Err(Failure::new(Code::CheckpointIntegrity, message));
     }

@@ -45,6 +45,7 @@ pub(super) fn run(
     begun: Instant,
 ) -> Result<Success<Recovered>, Failure> {
     if asked.plan_only {
+        recovery::tell_unfinished(session, open)?;
         let planned = recovery::plan_dry(session, open, &open.store()?, order)?;
         let mut result = empty(&order.target, begun, checked);
         result.validation_results.dependency_validation = order.needs.verdict;
@@ -131,6 +132,7 @@ fn put_back(
         whole_tree: true,
         undoes,
         over_edits: true,
+        spares_state: true,
         parameters: json!({
             "recovery_id": ended.recovery,
             "because": BECAUSE_OF_CHECK,
@@ -171,7 +173,10 @@ const BECAUSE_OF_CHECK: &str = "functional_check";
 fn failure_of(ended: &Ended) -> Option<Failure> {
     match ended.status {
         RecoveryStatus::TakenBack if ended.reason == Some(GaveUp::Interrupted) => {
-            let failure = Failure::new(Code::Interrupted, "interrupted: the tree is as it was before");
+            let kept = ended.report.kept.iter().find(|kept| kept.reason == KeptReason::Edited);
+            let but = kept.map(|kept| format!(", but for edits made meanwhile, see `kept`: `{}`", kept.path));
+            let message = format!("interrupted: the tree is as it was before{}", but.unwrap_or_default());
+            let failure = Failure::new(Code::Interrupted, message);
             Some(failure.with_hint("nothing is left to be done: call it again when it may go on to its end"))
         }
         RecoveryStatus::TakenBack => {

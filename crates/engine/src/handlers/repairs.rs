@@ -183,6 +183,10 @@ fn backup(
     sight: &Sight,
 ) -> Result<Option<CheckpointId>, Failure> {
     if !sight.kept.damaged.is_empty() {
+        session.noted.tell(format!(
+            "no checkpoint was taken as a backup, since the state of `{workflow}` is too damaged for one: what stood there is in \
+             the repair's log"
+        ));
         return Ok(None);
     }
     let request = Request {

@@ -61,6 +61,7 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
+        spares_state: parameters.to.is_some() || parameters.checks().on_damage == Some(OnDamage::Ignore),
         leave,
         functional_check: parameters
             .functional_check
@@ -231,6 +232,10 @@ fn check_target(
     if !report.damages.is_empty() && on_damage == OnDamage::Repair {
         verify::repair(open, &report.damages)?;
         report = verify::verify(open, &open.store()?, target, level, session)?;
+    }
+    if parameters.to.is_some() {
+        // No state is written beside.
+        report.damages.retain(|one| one.kind != "state");
     }
     if report.is_forged || checks.strict && report.chain == Verdict::Failed {
         let message = format!("the catalog does not say of checkpoint `{}` what was recorded", target.name);

@@ -32,6 +32,11 @@ pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialis
     };
     let had_view = view::exists(&workspace::absolute(&session.directories.current, &dir));
     let made = making::init(&session.directories, &dir, &encryption, (session.now(), parameters.new_store))?;
+    if !made.existed && parameters.new_store {
+        // What they tell of is in the store of before: nobody must miss it in this one.
+        let exported = view::exported_files(&made.place.root);
+        exported.iter().for_each(|(file, _)| drop(view::put_aside(&made.place.root, file)));
+    }
     if made.existed && !had_view {
         // Derived: what cannot be written now, the next checkpoint writes or `doctor` names.
         let opened = Open::at(made.place.clone(), &session.keyring);

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
-use wfr_catalog::{CatalogError, CheckpointRow, Hold};
+use wfr_catalog::{CatalogError, CheckpointRow, EventQuery, Hold};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
 use wfr_model::workflow::Whole;
 use wfr_model::{Event, EventId, EventName, EventType, TaskId, Timestamp, WorkflowId};
@@ -14,7 +14,7 @@ use wfr_store::Objects;
 
 use super::record::Ending;
 use super::{Parts, joining, verdicts};
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::results::{HoldLine, StateChanges};
 use crate::{announce, state};
@@ -62,6 +62,10 @@ impl Aim {
         if target.workflow_id != *record.workflow {
             return Ok(None);
         }
+        let parts = Parts::recorded(record.parameters);
+        if parts.as_ref().is_some_and(|parts| !parts.has_state()) {
+            return Ok(None);
+        }
         let Some(before) = state::of_checkpoint(objects, target)? else { return Ok(None) };
         let restored = match record.undoes {
             None => None,
@@ -82,7 +86,6 @@ impl Aim {
             },
         };
         let keeps_progress = record.parameters.get("preserve_progress") == Some(&Value::Bool(true));
-        let parts = Parts::recorded(record.parameters);
         let joins = record.undoes.is_none() && joining::is_merge(record.parameters);
         Ok(Some(Self { target: before, restored, keeps_progress, joins, anew: None, parts }))
     }
@@ -114,6 +117,16 @@ impl Aim {
         let nothing = Whole::new(self.target.head.workflow_id.clone());
         let present = present.unwrap_or(&nothing);
         present.difference(&self.goal(present))
+    }
+
+    /// The same, with what somebody recorded since the recovery began: that stays.
+    fn difference_since(&self, began: &Whole, present: &Whole) -> Option<Map<String, Value>> {
+        present.difference(&self.goal(present).taken_back(began, present))
+    }
+
+    /// Whether it says of each part what becomes of it, whatever somebody recorded since the recovery began.
+    fn is_blind(&self) -> bool {
+        self.restored.is_none() && self.anew.is_none() && !self.joins
     }
 
     /// What would become of the present state; `None` where nothing.
@@ -174,7 +187,12 @@ pub fn ended(
     let mut changed = None;
     if let Some(aim) = aim.filter(|_| is_applied) {
         let present = state::present(&open.catalog, &record.workflow_id)?;
-        if let Some(mut data) = aim.difference(present.as_ref()) {
+        let began = if aim.is_blind() { began(open, record)? } else { None };
+        let difference = match (&began, &present) {
+            (Some(began), Some(present)) => aim.difference_since(began, present),
+            _ => aim.difference(present.as_ref()),
+        };
+        if let Some(mut data) = difference {
             changed = Some(changes(&data));
             data.insert("restored_from".to_owned(), json!(record.target));
             data.insert("reason".to_owned(), json!(record.kind));
@@ -200,6 +218,32 @@ pub fn ended(
     let kind = if is_well { EventType::RecoveryCompleted } else { EventType::RecoveryFailed };
     events.push(event(record, "ended", kind, now, data));
     Ok(events)
+}
+
+/// The state in which a recovery began, where anybody has recorded something of the workflow since. Where its safety
+/// checkpoint cannot be read nothing tells what is new.
+fn began(open: &Open, record: &RecoveryRecord) -> Result<Option<Whole>, CatalogError> {
+    // A recovery and its checkpoint record fewer by far: among so many there is something of somebody's.
+    const LOOKED_AT: u32 = 64;
+    let Some(safety) = &record.safety_checkpoint else { return Ok(None) };
+    let Some(row) = open.catalog.checkpoint(safety)? else { return Ok(None) };
+    let query = EventQuery {
+        workflow: Some(record.workflow_id.clone()),
+        since: Some(row.created_at),
+        descending: true,
+        limit: Some(LOOKED_AT),
+        ..EventQuery::default()
+    };
+    let rows = open.catalog.events(&query)?;
+    if rows.iter().all(|row| row.event.source_component == COORDINATOR) {
+        return Ok(None);
+    }
+    Ok(open.store().ok().and_then(|store| state::of_checkpoint(&store, &row).ok()).flatten())
+}
+
+/// Whether a state could not be read because of what it holds, rather than because the system refused.
+pub fn is_damage(failure: &Failure) -> bool {
+    matches!(failure.code, Code::CheckpointIntegrity | Code::StateInvalid)
 }
 
 /// Whether a recovery set the workflow's state.

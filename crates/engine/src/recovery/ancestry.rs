@@ -162,6 +162,10 @@ impl<'a> Ancestry<'a> {
 fn foreign(open: &Open) -> Result<HashSet<CheckpointId>, Failure> {
     let (mut foreign, mut before) = (HashSet::new(), None);
     for link in open.catalog.chain()? {
+        if link.is_imported() {
+            foreign.insert(link.checkpoint_id);
+            continue;
+        }
         let follows = link.predecessor == before && before.as_ref().is_none_or(|before| !foreign.contains(before));
         if link.recovered && !follows {
             foreign.insert(link.checkpoint_id.clone());

@@ -5,12 +5,13 @@
 use wfr_catalog::CatalogError;
 use wfr_model::RecoveryId;
 use wfr_model::finding::{Finding, Severity};
+use wfr_model::plan::KeptReason;
 use wfr_model::recovery::{RecoveryRecord, RecoveryStatus};
 use wfr_recovery::apply::{self, Environment, Outcome};
 use wfr_recovery::leftovers;
 use wfr_store::Store;
 
-use super::aim::{Aim, Purpose};
+use super::aim::{self, Aim, Purpose};
 use super::ending;
 use super::record::{Ending, end};
 use crate::announce;
@@ -30,12 +31,55 @@ pub struct Finished {
     pub findings: Vec<Finding>,
 }
 
+impl Finished {
+    /// Names what was ended beside what the call was for: files changed by that, and what was kept.
+    pub(super) fn tell(&self, session: &Session) {
+        for (id, outcome) in &self.resumed {
+            let how = match outcome.status {
+                RecoveryStatus::TakenBack => "was taken back",
+                _ => "was completed",
+            };
+            let mut line = format!("recovery {id}, whose process had ended before it did, {how} first");
+            let edited = outcome.report.kept.iter().filter(|kept| kept.reason == KeptReason::Edited);
+            line.push_str(&listed("; edited since, and left as it is: ", edited.map(|kept| kept.path.to_string())));
+            let aside = outcome.report.displaced.iter().map(|one| format!("{} ({})", one.kept_at, one.path));
+            line.push_str(&listed("; kept aside: ", aside));
+            session.noted.tell(line);
+        }
+    }
+}
+
+/// The first few of many, behind what they are; nothing where there are none.
+fn listed(what: &str, names: impl Iterator<Item = String>) -> String {
+    const NAMED_MAX: usize = 5;
+    let names: Vec<String> = names.collect();
+    let more = if names.len() > NAMED_MAX { format!(" and {} more", names.len() - NAMED_MAX) } else { String::new() };
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("{what}{}{more}", names[..names.len().min(NAMED_MAX)].join(", "))
+}
+
+/// Tells of a recovery that is unfinished, where something is only looked at: what is seen is the tree as it stands.
+pub fn tell_unfinished(session: &Session, open: &Open) -> Result<(), Failure> {
+    for id in apply::unfinished(&open.vault.journal())? {
+        if !has_ended(open, &id)? && holding::recovering(open)?.is_none() {
+            session.noted.tell(format!(
+                "recovery {id} is unfinished: the next command that changes anything ends it first, as `wfr resume` does"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Ends what is unfinished; quick where nothing is.
 pub fn finish_unfinished(session: &Session, open: &Open) -> Result<Finished, Failure> {
     if apply::unfinished(&open.vault.journal())?.is_empty() && open.catalog.unfinished()?.is_empty() {
         return Ok(Finished::default());
     }
-    finish_and_clean(session, open, false)
+    let finished = finish_and_clean(session, open, false)?;
+    finished.tell(session);
+    Ok(finished)
 }
 
 /// The same, and removes what a dead process staged in vain even where nothing is unfinished.
@@ -147,5 +191,9 @@ fn aim_of(open: &Open, store: &Store, record: &RecoveryRecord) -> Result<Option<
         None => None,
     };
     let purpose = Purpose { workflow: &record.workflow_id, undoes: undoes.as_ref(), parameters: &record.parameters };
-    Aim::of(open, store, &target, &purpose)
+    match Aim::of(open, store, &target, &purpose) {
+        // Its files are where it wanted them: nobody is shut out for good by a state that cannot be read.
+        Err(failure) if aim::is_damage(&failure) => Ok(None),
+        aimed => aimed,
+    }
 }

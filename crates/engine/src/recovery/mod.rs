@@ -54,7 +54,7 @@ use crate::{announce, ledger, links, manifests, mint, verify};
 use aim::Purpose;
 use check::Seen;
 pub use check::{CheckEnd, FunctionalCheck};
-pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended};
+pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, tell_unfinished};
 pub use parts::Parts;
 pub use planning::{Planned, check_consent, plan_beside, plan_dry};
 use record::{Begun, Ending};
@@ -82,6 +82,9 @@ pub struct Order {
     pub whole_tree: bool,
     /// Objects that are damaged: files that need them are left as they are.
     pub leave: HashSet<Digest>,
+    /// Whether the workflow's state is left as it is where the target's cannot be read, or nothing can be told of the present
+    /// one.
+    pub spares_state: bool,
     /// The recovery that this one undoes.
     pub undoes: Option<RecoveryRecord>,
     /// Whether an undo goes over what was edited since, too.
@@ -114,6 +117,7 @@ impl Order {
             allow_config: false,
             whole_tree: false,
             leave: HashSet::new(),
+            spares_state: false,
             undoes: None,
             over_edits: false,
             partial: false,
@@ -193,6 +197,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     make_root(open.root())?;
     let mut held = holding::hold(open, &order.label(), session.now())?;
     let finished = finish::finish_held(session, open, &held, false)?;
+    finished.tell(session);
     if !matches!(consent, Consent::Yes | Consent::Digest(_)) {
         let planned = planning::plan_dry(session, open, &open.store()?, order)?;
         planning::check_consent(&planned, consent)?;

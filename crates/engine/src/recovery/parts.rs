@@ -57,6 +57,11 @@ impl Parts {
         self.components.contains(&component)
     }
 
+    /// Whether anything of the workflow's state is meant.
+    pub fn has_state(&self) -> bool {
+        self.components.iter().any(|component| *component != Component::FileSystem)
+    }
+
     /// Whether the whole of the files is meant.
     pub fn has_all_files(&self) -> bool {
         self.has(Component::FileSystem) && self.files.is_empty()

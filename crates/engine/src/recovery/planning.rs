@@ -18,7 +18,7 @@ use wfr_store::scan::Dry;
 use wfr_store::tree::Finder;
 use wfr_store::{Objects, ReadError, Store, tree};
 
-use super::aim::{Aim, Purpose};
+use super::aim::{self, Aim, Purpose};
 use super::concern;
 use super::joining;
 use super::lifting::{self, Later};
@@ -140,6 +140,8 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     };
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
+    // No state is written beside.
+    planned.findings.retain(|finding| finding.code != STATE_LEFT);
     let bare = bare(&store, &order.target, &planned.plan.to)?;
     planned.plan.steps.retain(|step| !bare.contains(&step.path));
     // What is not covered will not be there.
@@ -222,9 +224,8 @@ fn make_selective(
         with_owner: with_owner(),
         allow_config: order.allow_config,
     };
-    let aim = Aim::of(open, objects, &order.target, &order.purpose())?;
-    let state = aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
-    let findings = order.needs.findings.clone();
+    let (aim, state, unread) = aimed(open, objects, order, &order.purpose())?;
+    let findings: Vec<Finding> = order.needs.findings.iter().cloned().chain(unread).collect();
     let whole = |(plan, links)| Planned { state, aim, findings, links: Some(links), ..Planned::of(plan) };
     if let Some(joining) = &order.joining {
         let looked = (present.unrecorded.as_ref(), &order.leave);
@@ -262,13 +263,42 @@ fn make_selective(
             // Later work that goes with it may be of further tasks.
             let parameters = verdicts::with_taken(&order.parameters, &chosen.taken);
             let purpose = Purpose { parameters: &parameters, ..order.purpose() };
-            planned.aim = if chosen.is_done { None } else { Aim::of(open, objects, &order.target, &purpose)? };
-            planned.state = planned.aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
+            if !chosen.is_done {
+                (planned.aim, planned.state, _) = aimed(open, objects, order, &purpose)?;
+            } else {
+                (planned.aim, planned.state) = (None, None);
+            }
             planned.taken = Some(chosen.taken);
             Ok(planned)
         }
     }
 }
+
+type Aimed = (Option<Aim>, Option<StateChanges>, Option<Finding>);
+
+/// The state that an order aims at and what becomes of the present one; where it spares the state, what keeps it from either
+/// is told instead.
+fn aimed(open: &Open, objects: &dyn Objects, order: &Order, purpose: &Purpose<'_>) -> Result<Aimed, Failure> {
+    let aim = Aim::of(open, objects, &order.target, purpose).and_then(|aim| {
+        let state = aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
+        Ok((aim, state, None))
+    });
+    match aim {
+        Err(failure) if order.spares_state && aim::is_damage(&failure) => {
+            let message = format!("the workflow's state is left as it is: {failure}");
+            let fix = format!("`wfr repair-state {} --plan` shows what mends it", order.workflow);
+            Ok((None, None, Some(Finding::new(STATE_LEFT, Severity::Warning, message, fix))))
+        }
+        Err(failure) if aim::is_damage(&failure) => Err(failure.with_option(
+            "`--error-handling ignore`, or `wfr partial-restore` with `--components file_system`, restores the files without the \
+             state",
+        )),
+        ended => ended,
+    }
+}
+
+/// The code of what keeps a state from being restored.
+const STATE_LEFT: &str = "STATE_LEFT";
 
 /// Whether what is undone took chosen changes back, or is the undo of such a one.
 fn undoes_selective(open: &Open, order: &Order) -> Result<bool, Failure> {
@@ -305,9 +335,8 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
         allow_config: order.allow_config,
     };
     let mut made = plan(objects, &goal)?;
-    let aim = Aim::of(open, objects, &order.target, &order.purpose())?;
-    let state = aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
-    let findings = order.needs.findings.clone();
+    let (aim, state, unread) = aimed(open, objects, order, &order.purpose())?;
+    let findings: Vec<Finding> = order.needs.findings.iter().cloned().chain(unread).collect();
     if order.undoes.is_some() {
         if !order.over_edits {
             leave_later_edits(open, objects, order, &mut made)?;

@@ -3,6 +3,8 @@
 //! Owns which keys are understood, in the reference's and the hub's shape; others are kept as they are. What a value
 //! cannot be is noted, and the part that it belongs to stays as it was. Refuses to know events but as carriers.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -219,25 +221,32 @@ fn as_words(value: Value) -> Value {
     }
 }
 
-/// The parts of a map by id, or of a list whose parts say their id.
-fn parts<'v>(value: &'v Value, keys: &[&str]) -> Result<Vec<(Value, &'v Value)>, String> {
+/// The parts of a map by id, or of a list whose parts say their id: one that says none is an error by itself.
+fn parts<'v>(value: &'v Value, keys: &[&str]) -> Result<Vec<(Result<Value, String>, &'v Value)>, String> {
     match value {
         Value::Null => Ok(vec![]),
-        Value::Object(map) => Ok(map.iter().map(|(id, part)| (Value::String(id.clone()), part)).collect()),
-        Value::Array(list) => list.iter().map(|part| Ok((own_id(part, keys)?.clone(), part))).collect(),
+        Value::Object(map) => Ok(map.iter().map(|(id, part)| (Ok(Value::String(id.clone())), part)).collect()),
+        Value::Array(list) => {
+            Ok(list.iter().zip(1..).map(|(part, number)| (own_id(part, number, keys), part)).collect())
+        }
         _ => Err("a list or an object is expected".to_owned()),
     }
 }
 
-fn own_id<'v>(part: &'v Value, keys: &[&str]) -> Result<&'v Value, String> {
-    let id = keys.iter().find_map(|key| part.get(*key));
-    id.ok_or_else(|| format!("a part has no `{}`", keys.first().copied().unwrap_or_default()))
+fn own_id(part: &Value, number: usize, keys: &[&str]) -> Result<Value, String> {
+    let id = keys.iter().find_map(|key| part.get(*key)).cloned();
+    id.ok_or_else(|| format!("number {number} has no `{}`", keys.first().copied().unwrap_or_default()))
 }
 
-/// Calls `set` for each part that is an object with an id; what is none is noted.
+/// An id for people.
+fn shown(id: &Value) -> String {
+    id.as_str().map_or_else(|| id.to_string(), |text| format!("`{text}`"))
+}
+
+/// Calls `set` for each part that is an object with an id; what is none is noted as `what` it should be.
 fn each<S: Source, I>(
     fold: &mut Fold<'_, S>,
-    value: &Value,
+    (what, value): (&str, &Value),
     keys: &[&str],
     read: impl Fn(&Value) -> Result<I, String>,
     mut set: impl FnMut(&mut Fold<'_, S>, I, Option<Map<String, Value>>) -> Result<(), S::Error>,
@@ -245,11 +254,19 @@ fn each<S: Source, I>(
     let listed = match parts(value, keys) {
         Ok(listed) => listed,
         Err(why) => {
-            fold.note(FIELD_INVALID, why);
+            fold.note(FIELD_INVALID, format!("{what}: {why}"));
             return Ok(());
         }
     };
+    let mut met = HashSet::new();
     for (id, part) in listed {
+        let id = match id {
+            Ok(id) => id,
+            Err(why) => {
+                fold.note(FIELD_INVALID, format!("{what} {why}"));
+                continue;
+            }
+        };
         let fields = match part {
             Value::Object(fields) => {
                 let mut fields = fields.iter().filter(|(key, _)| !keys.contains(&key.as_str())).map(own).collect();
@@ -257,11 +274,15 @@ fn each<S: Source, I>(
                 Ok(Some(fields))
             }
             Value::Null => Ok(None),
-            _ => Err(format!("{id}: an object is expected")),
+            _ => Err("an object is expected".to_owned()),
         };
+        if !met.insert(id.to_string()) {
+            let why = "it is there more than once: what is said last holds, field by field";
+            fold.note(FIELD_INVALID, format!("{what} {}: {why}", shown(&id)));
+        }
         match (read(&id), fields) {
             (Ok(id), Ok(fields)) => set(fold, id, fields)?,
-            (Err(why), _) | (_, Err(why)) => fold.note(FIELD_INVALID, why),
+            (Err(why), _) | (_, Err(why)) => fold.note(FIELD_INVALID, format!("{what} {}: {why}", shown(&id))),
         }
     }
     Ok(())
@@ -288,7 +309,7 @@ fn read_phase(id: &Value) -> Result<PhaseId, String> {
 }
 
 fn phases<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
-    each(fold, value, &["phase_id", "id", "phase_number"], read_phase, |fold, id, fields| {
+    each(fold, ("phase", value), &["phase_id", "id", "phase_number"], read_phase, |fold, id, fields| {
         let Some(mut fields) = fields else {
             remove_phase(fold, &id);
             return Ok(());
@@ -312,7 +333,8 @@ fn remove_phase<S: Source>(fold: &mut Fold<'_, S>, id: &PhaseId) {
 }
 
 fn tasks<S: Source>(fold: &mut Fold<'_, S>, value: &Value, phase: Option<&PhaseId>) -> Result<(), S::Error> {
-    each(fold, value, &["task_id", "id"], read_id::<TaskId>, |fold, id, fields| {
+    let what = phase.map_or("task".to_owned(), |phase| format!("phase {phase}: task"));
+    each(fold, (&what, value), &["task_id", "id"], read_id::<TaskId>, |fold, id, fields| {
         let Some(fields) = fields else { return fold.remove_task(&id) };
         let task = fold.load_task(&id)?.unwrap_or_else(|| Task::new(id.clone()));
         match merged(&task, fields, TASK) {
@@ -326,7 +348,7 @@ fn tasks<S: Source>(fold: &mut Fold<'_, S>, value: &Value, phase: Option<&PhaseI
 }
 
 fn agents<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
-    each(fold, value, &["agent_id", "id"], read_id::<AgentId>, |fold, id, fields| {
+    each(fold, ("agent", value), &["agent_id", "id"], read_id::<AgentId>, |fold, id, fields| {
         let agent: &mut Agent = fold.load_agent(&id)?;
         let is_impossible = |one: &Value| one.as_f64().is_some_and(|count| count < 0.0);
         let wrong = ["tasks_completed", "tasks_failed"]
@@ -349,7 +371,7 @@ fn agents<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Err
 }
 
 fn allocations<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
-    each(fold, value, &["allocation_id", "id"], read_id::<AllocationId>, |fold, id, fields| {
+    each(fold, ("allocation", value), &["allocation_id", "id"], read_id::<AllocationId>, |fold, id, fields| {
         let Some(fields) = fields else {
             fold.load_allocation(&id)?;
             fold.state.allocations.remove(&id);
@@ -419,8 +441,8 @@ fn said_counts<S: Source>(fold: &mut Fold<'_, S>, key: &str, value: &Value) {
 fn impossible_counts(data: &Map<String, Value>) -> Vec<(String, String)> {
     const PAIRS: [(&str, &str); 2] = [("tasks_completed", "tasks_total"), ("completed_tasks", "total_tasks")];
     let phases = data.get("phases").and_then(|phases| parts(phases, &["phase_id", "id", "phase_number"]).ok());
-    let phases =
-        phases.unwrap_or_default().into_iter().map(|(id, phase)| (format!("phase {id}").replace('"', ""), phase));
+    let phases = phases.unwrap_or_default().into_iter().filter_map(|(id, phase)| Some((id.ok()?, phase)));
+    let phases = phases.map(|(id, phase)| (format!("phase {id}").replace('"', ""), phase));
     let named = ["current_phase", "metrics"].iter().filter_map(|key| Some(((*key).to_owned(), data.get(*key)?)));
     let counts = |fields: &Map<String, Value>, (done, all): (&str, &str)| {
         let (done, all) = (fields.get(done)?.as_f64()?, fields.get(all)?.as_f64()?);

@@ -1,0 +1,118 @@
+//! Which of several checkpoints in the packs has a name that all of them had at some time.
+//!
+//! Owns what was known of each before, and the order that decides: a checkpoint that the old catalog had, then one that
+//! the view exports, then any other; of equals the newest, and last of all what was deleted or is not whole. Refuses to read
+//! packs.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use wfr_catalog::{Catalog, ListQuery, NewCheckpoint};
+use wfr_model::{CheckpointId, WorkflowId};
+use wfr_store::Vault;
+
+use crate::view;
+
+/// How sure it is that a checkpoint has its name still.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// It was deleted, or its files are not all there.
+    Gone,
+    /// Nobody knows of it.
+    Unknown,
+    /// The view exports it: it was acknowledged.
+    Exported,
+    /// The old catalog had it.
+    Kept,
+}
+
+/// The checkpoints that were known before, with their names.
+pub struct Before {
+    /// Those that the old catalog had.
+    kept: BTreeMap<CheckpointId, String>,
+    /// Those that it knew to be deleted.
+    deleted: HashSet<CheckpointId>,
+    /// Those that the view exports and the old catalog never heard of.
+    exported: BTreeMap<CheckpointId, String>,
+}
+
+impl Before {
+    /// Reads the old catalog and the view. Where the former cannot be read, the view alone tells.
+    pub fn read(vault: &Vault, workspace: &Path) -> Self {
+        let everything = ListQuery { include_deleted: true, ..ListQuery::default() };
+        let listed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.list(&everything));
+        let (deleted, kept): (Vec<_>, Vec<_>) =
+            listed.unwrap_or_default().into_iter().partition(|row| row.deleted_at.is_some());
+        let deleted: HashSet<_> = deleted.into_iter().map(|row| row.checkpoint_id).collect();
+        let kept: BTreeMap<_, _> = kept.into_iter().map(|row| (row.checkpoint_id, row.name)).collect();
+        let is_new = |id: &CheckpointId| !deleted.contains(id) && !kept.contains_key(id);
+        let exported = view::exported(workspace).into_iter().filter(|one| is_new(&one.checkpoint_id));
+        let exported = exported.map(|one| (one.checkpoint_id, one.name)).collect();
+        Self { kept, deleted, exported }
+    }
+
+    /// All that stood, with their names.
+    pub fn standing(&self) -> BTreeMap<CheckpointId, String> {
+        self.kept.iter().chain(&self.exported).map(|(id, name)| (id.clone(), name.clone())).collect()
+    }
+
+    fn of(&self, id: &CheckpointId) -> Standing {
+        match id {
+            id if self.kept.contains_key(id) => Standing::Kept,
+            id if self.exported.contains_key(id) => Standing::Exported,
+            id if self.deleted.contains(id) => Standing::Gone,
+            _ => Standing::Unknown,
+        }
+    }
+
+    /// The name that a checkpoint had last.
+    fn name<'b>(&'b self, new: &'b NewCheckpoint) -> &'b str {
+        self.kept.get(&new.checkpoint_id).unwrap_or(&new.name)
+    }
+}
+
+/// A checkpoint that comes back under another name than it had.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Renamed {
+    /// Its id.
+    pub checkpoint_id: CheckpointId,
+    /// What it was called.
+    pub from: String,
+    /// What it is called now.
+    pub to: String,
+}
+
+/// Gives each its name, no two of a workflow the same, and returns those that got another one than they had. Those that are
+/// `gone` are not among them: nobody can name them.
+pub fn settle(found: &mut [NewCheckpoint], before: &Before, gone: &HashSet<CheckpointId>) -> Vec<Renamed> {
+    let standing = |new: &NewCheckpoint| match gone.contains(&new.checkpoint_id) {
+        true => Standing::Gone,
+        false => before.of(&new.checkpoint_id),
+    };
+    let mut by_right: Vec<usize> = (0..found.len()).collect();
+    by_right.sort_by_key(|place| Reverse((standing(&found[*place]), *place)));
+    let mut taken: HashMap<WorkflowId, HashSet<String>> = HashMap::new();
+    let mut late = Vec::new();
+    for place in by_right {
+        let name = before.name(&found[place]).to_owned();
+        if taken.entry(found[place].workflow_id.clone()).or_default().insert(name.clone()) {
+            found[place].name = name;
+        } else {
+            late.push((place, name));
+        }
+    }
+    let mut renamed = Vec::new();
+    for (place, from) in late {
+        let new = &mut found[place];
+        let taken = taken.entry(new.workflow_id.clone()).or_default();
+        let mut numbered = (2u64..).map(|number| format!("{from}_{number}"));
+        let Some(to) = numbered.find(|name| !taken.contains(name)) else { continue };
+        taken.insert(to.clone());
+        new.name.clone_from(&to);
+        if !gone.contains(&new.checkpoint_id) {
+            renamed.push(Renamed { checkpoint_id: new.checkpoint_id.clone(), from, to });
+        }
+    }
+    renamed
+}
