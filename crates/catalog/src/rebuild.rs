@@ -151,7 +151,7 @@ fn insert_one(
     let name = checkpoints::free_name(connection, &checkpoint.workflow_id, &checkpoint.name)?;
     let seq = checkpoints::insert(connection, checkpoint, &name, origin)?;
     snapshots::seal(connection, &checkpoint.seals)?;
-    if let Some(seal) = &checkpoint.ledger_seal {
+    for seal in &checkpoint.ledger_seals {
         crate::ledger::put_seal(connection, seal)?;
     }
     Ok(Some(Recovered { checkpoint_id: checkpoint.checkpoint_id.clone(), seq, name }))

@@ -164,7 +164,7 @@ struct Stored<'s> {
     /// The look that it is, where the ledger is kept.
     point: Option<NewPoint>,
     /// The ledger since the last seal, with that look.
-    sealed_ledger: Option<SealedChanges>,
+    sealed_ledger: Vec<SealedChanges>,
 }
 
 /// Takes a checkpoint.
@@ -190,7 +190,7 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
         _ => None,
     };
     let stored = Stored {
-        sealed_ledger: if keeps_ledger { ledger::seal(open, &writer, point.as_ref())? } else { None },
+        sealed_ledger: if keeps_ledger { ledger::seal(open, &writer, point.as_ref())? } else { vec![] },
         point,
         tree: captured.as_ref(),
         state: state::capture(&open.catalog, &writer, &request.workflow, &|told| session.noted.tell(told))?,
@@ -368,7 +368,7 @@ fn draft(
             predecessor: predecessor(open)?,
         },
         sealed_events: stored.seals.clone(),
-        sealed_ledger: stored.sealed_ledger,
+        sealed_ledger: stored.sealed_ledger.clone(),
         metadata: Metadata {
             size_bytes: writer.stored_bytes(),
             compression: open.coding().level.map_or("none".to_owned(), |level| format!("zstd-{level}")),

@@ -264,15 +264,16 @@ fn bring_changes_back(
 ) -> Result<(u64, u64), CatalogError> {
     let mut lost = 0;
     for new in ordered.iter_mut() {
-        let Some(seal) = new.ledger_seal else { continue };
-        match ledger::unseal(store, &seal.object) {
-            Ok(mut sealed) => {
-                if let Some(next) = &mut sealed.next {
-                    next.checkpoint_id = Some(new.checkpoint_id.clone());
-                }
-                catalog.insert_sealed_ledger(&sealed)?;
+        for seal in std::mem::take(&mut new.ledger_seals) {
+            let Ok(mut sealed) = ledger::unseal(store, &seal.object) else {
+                lost += 1;
+                continue;
+            };
+            if let Some(next) = &mut sealed.next {
+                next.checkpoint_id = Some(new.checkpoint_id.clone());
             }
-            Err(_) => (lost, new.ledger_seal) = (lost + 1, None),
+            catalog.insert_sealed_ledger(&sealed)?;
+            new.ledger_seals.push(seal);
         }
     }
     Ok((catalog.changes(&ChangeFilter::default())?.len() as u64, lost))

@@ -151,14 +151,14 @@ pub struct Manifest {
     /// The events of the vault since the checkpoint before, for when the catalog is lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sealed_events: Vec<SealedEvents>,
-    /// The ledger since the checkpoint before; `None` where nobody keeps one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sealed_ledger: Option<SealedChanges>,
+    /// The ledger since the checkpoint before, in parts; empty where nobody keeps one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed_ledger: Vec<SealedChanges>,
     /// The rest.
     pub metadata: Metadata,
 }
 
-/// The part of the ledger that a checkpoint holds: changes, and what they did to which path.
+/// A part of the ledger that a checkpoint holds: changes, and what they did to which path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SealedChanges {
     /// The object.

@@ -42,7 +42,7 @@ impl Catalog {
                 snapshots::settle(transaction, &new.workflow_id, &new.checkpoint_id, &Snapshot { state, upto })?;
             }
             snapshots::seal(transaction, &new.seals)?;
-            if let Some(seal) = &new.ledger_seal {
+            for seal in &new.ledger_seals {
                 crate::ledger::put_seal(transaction, seal)?;
             }
             if let Some(point) = &new.point {
@@ -207,7 +207,7 @@ mod tests {
             state: None,
             state_upto: None,
             seals: vec![],
-            ledger_seal: None,
+            ledger_seals: vec![],
             point: None,
         }
     }

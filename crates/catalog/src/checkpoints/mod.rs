@@ -100,8 +100,8 @@ pub struct NewCheckpoint {
     pub state_upto: Option<EventSeq>,
     /// The events that it seals.
     pub seals: Vec<Seal>,
-    /// The part of the ledger that it seals; `None` where there is nothing new of it.
-    pub ledger_seal: Option<LedgerSeal>,
+    /// The parts of the ledger that it seals; none where there is nothing new of it.
+    pub ledger_seals: Vec<LedgerSeal>,
     /// The look at the tree that it is; `None` where nobody keeps the ledger.
     pub point: Option<NewPoint>,
 }
@@ -140,9 +140,11 @@ impl NewCheckpoint {
                 .iter()
                 .map(|seal| Seal { object: seal.object, upto: EventSeq(seal.upto) })
                 .collect(),
-            ledger_seal: manifest
+            ledger_seals: manifest
                 .sealed_ledger
-                .map(|seal| LedgerSeal { object: seal.object, upto: PointSeq(seal.upto) }),
+                .iter()
+                .map(|seal| LedgerSeal { object: seal.object, upto: PointSeq(seal.upto) })
+                .collect(),
             point: None,
         }
     }

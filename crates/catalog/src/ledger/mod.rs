@@ -19,7 +19,7 @@ use crate::error::CatalogError;
 pub use changes::{ChangeFilter, ChangeRow, ChangeSeq};
 pub use points::Present;
 pub(crate) use sealed::put_seal;
-pub use sealed::{LedgerSeal, SealedLedger};
+pub use sealed::{LedgerPart, LedgerSeal, SealedLedger};
 pub use segments::{PathChain, SegmentRow};
 
 /// A point's place in the order.

@@ -21,6 +21,20 @@ pub struct LedgerSeal {
     pub upto: PointSeq,
 }
 
+/// So many segments are in one part, about, so that an object stays of bearable size.
+const SEGMENTS_MAX: i64 = if cfg!(test) { 1_000 } else { 100_000 };
+
+/// A part of what no seal holds yet.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LedgerPart {
+    /// The rows.
+    pub sealed: SealedLedger,
+    /// The last point in it.
+    pub upto: PointSeq,
+    /// Whether there is no more.
+    pub is_last: bool,
+}
+
 /// The ledger's rows since a point, under the numbers that they have.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct SealedLedger {
@@ -64,13 +78,27 @@ struct Segment {
 }
 
 impl Catalog {
-    /// What no seal holds yet of the ledger; `None` where nobody keeps one.
-    pub fn unsealed_ledger(&self) -> Result<Option<(SealedLedger, PointSeq)>, CatalogError> {
+    /// The next part of what no seal holds yet of the ledger, behind a point where one is given; `None` where nobody keeps
+    /// one.
+    pub fn unsealed_ledger(&self, from: Option<PointSeq>) -> Result<Option<LedgerPart>, CatalogError> {
         self.read(|transaction| {
             let Some(last) = super::points::last(transaction)? else { return Ok(None) };
-            let sql = "SELECT coalesce(max(upto_point), 0) FROM ledger_seals";
-            let from: i64 = transaction.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-            Ok(Some((gather(transaction, from)?, last)))
+            let from = match from {
+                Some(from) => from.0,
+                None => transaction
+                    .prepare_cached("SELECT coalesce(max(upto_point), 0) FROM ledger_seals")?
+                    .query_row([], |row| row.get(0))?,
+            };
+            let sql = "SELECT point FROM segments WHERE point > ?1 ORDER BY point LIMIT 1 OFFSET ?2";
+            let beyond =
+                transaction.prepare_cached(sql)?.query_row((from, SEGMENTS_MAX), |row| row.get(0)).optional()?;
+            // One look may have found more by itself.
+            let upto = beyond.map_or(last, |beyond: i64| PointSeq((beyond - 1).max(from + 1)));
+            Ok(Some(LedgerPart {
+                sealed: gather(transaction, from, upto.0, upto == last)?,
+                upto,
+                is_last: upto == last,
+            }))
         })
     }
 
@@ -93,31 +121,35 @@ pub(crate) fn put_seal(connection: &Connection, seal: &LedgerSeal) -> Result<(),
     Ok(())
 }
 
-fn gather(connection: &Connection, from: i64) -> Result<SealedLedger, CatalogError> {
+fn gather(connection: &Connection, from: i64, upto: i64, is_last: bool) -> Result<SealedLedger, CatalogError> {
     let mut sealed = SealedLedger::default();
-    let mut statement =
-        connection.prepare_cached("SELECT seq, at, tree, checkpoint_id FROM points WHERE seq > ?1 ORDER BY seq")?;
-    let points = statement.query_map([from], |row| {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, at, tree, checkpoint_id FROM points WHERE seq > ?1 AND seq <= ?2 ORDER BY seq")?;
+    let points = statement.query_map([from, upto], |row| {
         let (seq, at) = (row.get(0)?, columns::time(row, 1)?);
         Ok(Point { seq, at, tree: columns::digest_or_null(row, 2)?, checkpoint_id: columns::id_or_null(row, 3)? })
     })?;
     sealed.points = points.collect::<Result<_, _>>()?;
     let mut statement = connection.prepare_cached(
-        "SELECT path_id, point, change, replayed, before, after FROM segments WHERE point > ?1 ORDER BY point, path_id",
+        "SELECT path_id, point, change, replayed, before, after FROM segments WHERE point > ?1 AND point <= ?2 ORDER BY point, path_id",
     )?;
-    let segments = statement.query_map([from], |row| {
+    let segments = statement.query_map([from, upto], |row| {
         let (path, point, change) = (row.get(0)?, row.get(1)?, row.get(2)?);
         Ok(Segment { path, point, change, replayed: row.get(3)?, before: row.get(4)?, after: row.get(5)? })
     })?;
     sealed.segments = segments.collect::<Result<_, _>>()?;
     // A change may have been open when the last seal was made: what has to do with later points is told again.
     let begun = sealed.points.first().map_or(Timestamp(i64::MAX), |point| point.at);
-    let sql = "SELECT seq FROM changes WHERE ended_at IS NULL OR ended_at >= ?2
-               UNION SELECT change FROM segments WHERE point > ?1 UNION SELECT change FROM reads WHERE point > ?1
-               UNION SELECT by_change FROM cancellations WHERE by_change IN
-                 (SELECT seq FROM changes WHERE ended_at IS NULL OR ended_at >= ?2) ORDER BY 1";
+    // Later parts have those that began later.
+    let ended = sealed.points.last().filter(|_| !is_last).map_or(Timestamp(i64::MAX), |point| point.at);
+    let sql = "WITH meant (seq) AS
+                 (SELECT seq FROM changes WHERE (ended_at IS NULL OR ended_at >= ?3) AND started_at <= ?4)
+               SELECT seq FROM meant
+               UNION SELECT change FROM segments WHERE point > ?1 AND point <= ?2
+               UNION SELECT change FROM reads WHERE point > ?1 AND point <= ?2
+               UNION SELECT by_change FROM cancellations WHERE by_change IN (SELECT seq FROM meant) ORDER BY 1";
     let mut statement = connection.prepare_cached(sql)?;
-    let seqs = statement.query_map((from, begun.0), |row| row.get(0).map(ChangeSeq))?;
+    let seqs = statement.query_map((from, upto, begun.0, ended.0), |row| row.get(0).map(ChangeSeq))?;
     let seqs: Vec<ChangeSeq> = seqs.collect::<Result<_, _>>()?;
     for seq in &seqs {
         let Some(ChangeRow { change, declared, parent, .. }) = changes::at(connection, *seq)? else { continue };
@@ -131,8 +163,9 @@ fn gather(connection: &Connection, from: i64) -> Result<SealedLedger, CatalogErr
         let found = statement.query_map([seq.0], |row| Ok((row.get(0)?, row.get(1)?, seq.0, row.get(2)?)))?;
         sealed.cancellations.extend(found.collect::<Result<Vec<_>, _>>()?);
     }
-    let mut statement = connection.prepare_cached("SELECT path_id, change, point FROM reads WHERE point > ?1")?;
-    let reads = statement.query_map([from], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let mut statement =
+        connection.prepare_cached("SELECT path_id, change, point FROM reads WHERE point > ?1 AND point <= ?2")?;
+    let reads = statement.query_map([from, upto], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     sealed.reads = reads.collect::<Result<_, _>>()?;
     let mut paths: Vec<i64> = sealed.segments.iter().map(|segment| segment.path).collect();
     paths.extend(sealed.cancellations.iter().map(|one| one.0));
@@ -227,5 +260,79 @@ pub(super) mod maybe {
             wfr_model::digest::unhex(&text).ok_or_else(|| serde::de::Error::custom("hexadecimal digits"))
         };
         text.map(read).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wfr_model::ChangeId;
+    use wfr_model::change::{Actor, Author, Change, Source};
+
+    use super::super::NewSegment;
+    use super::*;
+    use crate::catalog::VaultIdentity;
+
+    fn change(number: i64) -> Change {
+        Change {
+            change_id: format!("chg_{number:032x}").parse().unwrap(),
+            author: Author::default(),
+            actor: Actor::Agent,
+            source: Source::Observed,
+            confidence: 0.9,
+            candidates: vec![],
+            started_at: Timestamp(number),
+            ended_at: Some(Timestamp(number)),
+            note: None,
+            recovery_id: None,
+        }
+    }
+
+    /// A catalog with points of which each finds something at so many paths.
+    fn catalog(points: &[usize]) -> (tempfile::TempDir, Catalog) {
+        let dir = tempfile::tempdir().unwrap();
+        let (vault_id, workspace) = ("0".repeat(32), dir.path().to_owned());
+        let identity = VaultIdentity { vault_id, encrypted: false, created_at: Timestamp(0), workspace };
+        let catalog = Catalog::create(&dir.path().join("catalog.db"), &identity).unwrap();
+        let mut last = None;
+        for (number, paths) in points.iter().enumerate() {
+            let at = number as i64 + 1;
+            let change = change(at);
+            let id: ChangeId = change.change_id.clone();
+            let path = |path: usize| PathKey { key: format!("p{path}").into_bytes(), sealed: None };
+            let segment = |number: usize| NewSegment {
+                path: path(number),
+                change: id.clone(),
+                replayed: false,
+                before: None,
+                after: Some(at.to_le_bytes().to_vec()),
+            };
+            let segments = (0..*paths).map(segment).collect();
+            let changes = vec![NewChange { change, declared: vec![], parent: None }];
+            let new = NewPoint { changes, segments, ..NewPoint::new(last, Timestamp(at)) };
+            last = Some(catalog.commit_point(&new, &[]).unwrap());
+        }
+        (dir, catalog)
+    }
+
+    #[test]
+    fn a_long_ledger_is_sealed_in_parts_and_comes_back_whole() {
+        let most = SEGMENTS_MAX as usize;
+        let (_dir, catalog) = catalog(&[10, most / 2, most / 2, most + 7, 3, most / 2]);
+        let (mut parts, mut from) = (Vec::new(), None);
+        loop {
+            let part = catalog.unsealed_ledger(from).unwrap().unwrap();
+            from = Some(part.upto);
+            parts.push(part);
+            if parts.last().unwrap().is_last {
+                break;
+            }
+        }
+        assert!(parts.len() >= 3, "{}", parts.len());
+        let alone = parts.iter().filter(|part| part.sealed.segments.len() > most).count();
+        assert_eq!(alone, 1, "one look found more by itself");
+        let (_other, back) = self::catalog(&[]);
+        parts.iter().for_each(|part| back.insert_sealed_ledger(&part.sealed).unwrap());
+        let whole = |catalog: &Catalog| gather(&catalog.connection, 0, i64::MAX, true).unwrap();
+        assert_eq!(whole(&back), whole(&catalog));
     }
 }

@@ -10,3 +10,4 @@ CREATE TABLE reads (
 
 CREATE INDEX reads_of_points ON reads (point);
 CREATE INDEX changes_of_agents ON changes (agent_id, seq) WHERE agent_id IS NOT NULL;
+CREATE INDEX changes_by_end ON changes (ended_at);

@@ -91,7 +91,7 @@ pub fn checkpoint(number: u64) -> NewCheckpoint {
         state: None,
         state_upto: None,
         seals: vec![],
-        ledger_seal: None,
+        ledger_seals: vec![],
         point: None,
     }
 }

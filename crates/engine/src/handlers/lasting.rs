@@ -368,7 +368,7 @@ fn from_roots(objects: &dyn Objects, roots: &Roots) -> Result<(NewCheckpoint, Ma
     let manifest: Manifest =
         serde_json::from_slice(&bytes).map_err(|error| damaged(&format!("a manifest is malformed: {error}")))?;
     // The ledger of another store is not this one's.
-    let new = NewCheckpoint { seals: vec![], ledger_seal: None, ..NewCheckpoint::of(&manifest, id) };
+    let new = NewCheckpoint { seals: vec![], ledger_seals: vec![], ..NewCheckpoint::of(&manifest, id) };
     if (new.tree, new.hard_links, new.coverage, new.state) != (roots.tree, roots.links, roots.coverage, roots.state) {
         return Err(damaged("a manifest names other objects than the archive's head"));
     }

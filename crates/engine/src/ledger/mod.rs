@@ -222,12 +222,21 @@ pub fn joined(open: &Open, writer: &Writer<'_>, scan: &Scan, now: Timestamp) -> 
     Ok(Some(point))
 }
 
-/// Writes what no checkpoint holds yet of the ledger, with the look that is recorded with the next one.
-pub fn seal(open: &Open, sink: &dyn Sink, next: Option<&NewPoint>) -> Result<Option<SealedChanges>, Failure> {
-    let Some((mut sealed, upto)) = open.catalog.unsealed_ledger()? else { return Ok(None) };
-    sealed.next = next.cloned();
-    let bytes = serde_json::to_vec(&sealed).expect("a ledger has string keys and finite numbers only");
-    Ok(Some(SealedChanges { object: sink.put_new(ObjectKind::Seal, &bytes)?, upto: upto.0 }))
+/// Writes what no checkpoint holds yet of the ledger, in parts of bounded size, with the look that is recorded with the next
+/// one.
+pub fn seal(open: &Open, sink: &dyn Sink, next: Option<&NewPoint>) -> Result<Vec<SealedChanges>, Failure> {
+    let (mut parts, mut from) = (Vec::new(), None);
+    while let Some(part) = open.catalog.unsealed_ledger(from)? {
+        let mut sealed = part.sealed;
+        sealed.next = next.filter(|_| part.is_last).cloned();
+        let bytes = serde_json::to_vec(&sealed).expect("a ledger has string keys and finite numbers only");
+        parts.push(SealedChanges { object: sink.put_new(ObjectKind::Seal, &bytes)?, upto: part.upto.0 });
+        if part.is_last {
+            break;
+        }
+        from = Some(part.upto);
+    }
+    Ok(parts)
 }
 
 /// The ledger that an object holds.
