@@ -1,6 +1,9 @@
 //! What stands in the way of a rollback or a merge and is no matter of lines: another kind of thing, a guarded file.
 
 use std::fs;
+use std::process::Command;
+
+use wfr_testkit::skip;
 
 use crate::work::{numbered, paths};
 use crate::world::World;
@@ -128,4 +131,45 @@ fn the_undo_of_a_rollback_leaves_another_kind_of_thing() {
     world.refused(&["undo", "--yes"], 5, "CONFLICTS");
     world.ok(&["undo", "--yes", "--partial"]);
     assert_eq!((world.text("work/new").as_str(), world.text("work/other").as_str()), ("mine", "o"));
+}
+
+#[test]
+fn what_nobody_may_change_stays_and_the_rest_is_done() {
+    let world = World::with_lines();
+    world.put("work/fixed", "before");
+    world.checkpoint("fixed");
+    world.work("a", || {
+        world.put("work/fixed", "by a");
+        world.put("work/other", "o");
+    });
+    let chattr = |flag: &str| {
+        let done = Command::new("chattr").arg(flag).arg(world.root().join("work/fixed")).output();
+        done.is_ok_and(|output| output.status.success())
+    };
+    if !chattr("+i") {
+        return skip("no file can be made immutable here");
+    }
+    let (refused, done) = (world.call(&call(&[])), world.call(&call(&["--partial"])));
+    assert!(chattr("-i"));
+    assert_eq!((refused.code, refused.error()), (7, "PERMISSION_DENIED"), "{refused:?}");
+    assert_eq!((done.code, world.has("work/other"), world.text("work/fixed").as_str()), (0, false, "by a"), "{done:?}");
+    assert!(done.result("findings").to_string().contains("`work/fixed` stays as it is"), "{done:?}");
+    // It is not taken back there, so it can be later.
+    world.ok(&call(&[]));
+    assert_eq!(world.text("work/fixed"), "before");
+}
+
+#[test]
+fn what_cannot_be_saved_stays_and_is_not_counted() {
+    let world = World::with_lines();
+    world.put("work/large", &"7".repeat(500));
+    world.checkpoint("large");
+    world.work("a", || world.put("work/large", &"8".repeat(900)));
+    world.work("a", || world.put("work/other", "o"));
+    world.ok(&["config", "capture.file_bytes_max", "400"]);
+    let done = world.ok(&call(&[]));
+    assert_eq!((done.result("rolled_back"), paths(done.result("kept"))), (&1.into(), vec!["work/large"]));
+    world.ok(&["config", "capture.file_bytes_max", "4000"]);
+    world.ok(&call(&[]));
+    assert_eq!(world.text("work/large").len(), 500);
 }

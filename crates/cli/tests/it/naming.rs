@@ -61,6 +61,12 @@ fn a_path_may_be_written_in_every_way_that_leads_into_the_workspace() {
         let text = refused.json.to_string();
         assert!(text.contains("outside the workspace") && text.contains(root.to_str().unwrap()), "{text}");
     }
+    // Whoever names the workspace by another way may name what is in it so.
+    let way = world.data.path().join("way");
+    std::os::unix::fs::symlink(&root, &way).unwrap();
+    let (workspace, file) = (way.to_str().unwrap(), way.join("other"));
+    let planned = plan(&world, &["--workspace", workspace, "--file", file.to_str().unwrap()]);
+    assert!(paths(&planned.result("plan")["steps"]).contains(&"other/of_a.txt"));
     // A link is a path like any other: it is not followed, wherever it leads.
     std::os::unix::fs::symlink("/etc", root.join("leads_out")).unwrap();
     let token = world.begin("c", &["--paths", "."]);

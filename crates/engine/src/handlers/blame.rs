@@ -49,9 +49,14 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
         return Err(Failure::new(Code::InvalidParameter, message));
     };
     let is_recovery = |seq: &ChangeSeq| rows.get(seq).is_some_and(|row| row.change.actor == Actor::Recovery);
-    let mut history = History { store: &store, entries: &entries, known: vec![] };
+    let last_recovery = chain.segments.iter().rposition(|one| is_recovery(&one.change)).map_or(0, |at| at + 1);
+    let mut history = History { store: &store, entries: &entries, known: vec![], last: None };
     for (number, change) in std::iter::once(None).chain(chain.segments.iter().map(|one| Some(one.change))).enumerate() {
         history.enter(number, change, change.as_ref().is_some_and(is_recovery))?;
+        if number > last_recovery {
+            // Nobody comes back to it.
+            history.known[number - 1] = vec![];
+        }
     }
     let origins = history.known.pop().unwrap_or_default();
     Ok(Success::new(Blamed { path, lines: blocks(&text, &origins, &rows) }))
@@ -71,6 +76,8 @@ struct History<'h> {
     entries: &'h [Option<Entry>],
     /// Of the versions that were entered.
     known: Vec<Origins>,
+    /// The text of the last one, where it was read.
+    last: Option<String>,
 }
 
 impl History<'_> {
@@ -92,17 +99,20 @@ impl History<'_> {
         if let Some(same) = (0..number).rev().find(same).filter(|_| is_recovery) {
             // It was put back as it was.
             self.known.push(self.known[same].clone());
+            self.last = None;
             return Ok(());
         }
         let text = self.text(number)?;
-        let mut origins = match number.checked_sub(1) {
-            Some(before) => textdiff::carried(&self.text(before)?, &text, &self.known[before], change),
-            None => textdiff::carried("", &text, &[], change),
+        let mut origins = match (number.checked_sub(1), self.last.take()) {
+            (Some(before), Some(last)) => textdiff::carried(&last, &text, &self.known[before], change),
+            (Some(before), None) => textdiff::carried(&self.text(before)?, &text, &self.known[before], change),
+            (None, _) => textdiff::carried("", &text, &[], change),
         };
         if is_recovery {
             self.trace(number - 1, (&text, change), &mut origins)?;
         }
         self.known.push(origins);
+        self.last = Some(text);
         Ok(())
     }
 

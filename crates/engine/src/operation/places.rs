@@ -73,7 +73,7 @@ fn from_root(text: &str, known: &mut dyn Known) -> Result<String, Failure> {
         return Ok(escape(&whole));
     }
     let (whole, root) = (normal(Path::new(OsStr::from_bytes(&bytes))), known.root()?);
-    let roots = std::iter::once(root.clone()).chain(known.named_root());
+    let roots = std::iter::once(root.clone()).chain(known.named_root().map(|root| normal(&root)));
     let below = roots.into_iter().find_map(|root| whole.strip_prefix(root).map(Path::to_owned).ok());
     below.map(|below| escape(below.as_os_str().as_bytes())).ok_or_else(|| {
         let message = format!("`{text}` lies outside the workspace");

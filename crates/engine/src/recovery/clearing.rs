@@ -24,7 +24,7 @@ use crate::params::ConflictResolution;
 pub const KIND_CLASH: &str = "KIND_CLASH";
 
 /// Conflicts that `--partial` leaves as they are: of single paths, each of which can stay without the others.
-const LEFT: [&str; 4] = [KIND_CLASH, "AGENT_CONFIGURATION", "NOT_SAVED", apply::DENIED];
+const LEFT: [&str; 3] = [KIND_CLASH, "AGENT_CONFIGURATION", apply::DENIED];
 
 /// Makes the plan of wishes.
 type Plans<'c> = dyn Fn(&[Wish]) -> Result<(Plan, LinkGroups), ReadError> + 'c;

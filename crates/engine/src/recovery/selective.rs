@@ -9,7 +9,7 @@ use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewPoint, PathChain, Point
 use wfr_model::change::Actor;
 use wfr_model::entry::{Content, Entry, Meta, Node};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::plan::{Conflict as PlanConflict, Plan};
+use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
 use wfr_model::workflow::Whole;
 use wfr_model::{ChangeId, TaskId, TreePath, WorkflowId};
 use wfr_recovery::merge::Labels;
@@ -116,7 +116,9 @@ pub fn choose(
     concern::of_selection(selection, &histories, &plan, &dropped)?;
     tell_ways(&mut plan, &chooser.wishes);
     chooser.teller.findings.extend(cleared);
-    chooser.gone.retain(|path, _| !dropped.contains(path));
+    let is_kept =
+        |path: &TreePath| plan.kept.iter().any(|kept| kept.path == *path && kept.reason != KeptReason::NotEmpty);
+    chooser.gone.retain(|path, _| !dropped.contains(path) && !is_kept(path));
     chooser.left.extend(dropped);
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;

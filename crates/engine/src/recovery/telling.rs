@@ -165,7 +165,6 @@ pub fn left(conflict: &PlanConflict) -> Finding {
     let message = format!("`{}` stays as it is: {}", conflict.path, conflict.message);
     let fix = match conflict.code.as_str() {
         "AGENT_CONFIGURATION" => "`--allow-config` allows it",
-        "NOT_SAVED" => "see to it that it can be saved, then call it again",
         "PERMISSION_DENIED" => "mend that, or run it as the owner of the files",
         _ => "decide it: `--ours`, `--theirs` or `--resolve`",
     };
