@@ -147,10 +147,7 @@ pub fn rebuild(
     let unsealed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.count_unsealed()).ok();
     let before = Before::read(vault, workspace);
     let renamed = naming::settle(&mut ordered, &before, &gone);
-    let mut lost = before.standing();
-    ordered.iter().filter(|new| !gone.contains(&new.checkpoint_id)).for_each(|new| {
-        lost.remove(&new.checkpoint_id);
-    });
+    let lost = before.lost(&ordered, &gone);
     let old = OldEvents::read(vault, &ordered);
     let put_aside = put_aside(vault, now).map_err(at(&vault.catalog()))?;
     let catalog = make(vault, workspace, now)?;
@@ -165,7 +162,6 @@ pub fn rebuild(
         catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
     }
     let incomplete = gone.len() as u64;
-    let lost = lost.into_values().collect();
     let checkpoints = ordered.len() as u64 - incomplete;
     Ok(Rebuilt {
         checkpoints,
