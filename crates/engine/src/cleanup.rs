@@ -124,7 +124,8 @@ fn candidate(row: &CheckpointRow, pinned: &HashSet<CheckpointId>) -> Candidate {
         trigger: row.trigger,
         tags: row.tags.clone(),
         own: row.retention.as_deref().and_then(|text| text.parse().ok()),
-        sound: row.is_sound(),
+        sound: row.is_sound() || !row.has_files && row.complete && !row.is_damaged(),
+        state_only: !row.has_files,
         pinned: pinned.contains(&row.checkpoint_id),
         safety: row.is_safety(),
     }

@@ -115,30 +115,11 @@ pub fn rebuild(
     now: Timestamp,
     audit: &dyn Fn(&str) -> NewOperation,
 ) -> Result<Rebuilt, RebuildError> {
-    let at = |place: &Path| {
-        let place = place.to_owned();
-        move |source| RebuildError::Io { place, source }
-    };
     let leases = vault.leases();
     // Whoever has the old catalog open would go on writing into it.
     let _book = leases::book_alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
     let _alone = leases::alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
-    let mut extents = Vec::new();
-    let mut manifests: HashMap<CheckpointId, (NewCheckpoint, Manifest)> = HashMap::new();
-    for entry in std::fs::read_dir(vault.packs()).map_err(at(&vault.packs()))? {
-        let path = entry.map_err(at(&vault.packs()))?.path();
-        let Some(id) = path.file_name().and_then(|name| name.to_str()).and_then(pack::id_of) else { continue };
-        let file = File::open(&path).map_err(at(&path))?;
-        let length = file.metadata().map_err(at(&path))?.len();
-        let (found, _) = pack::scan(&file, 0, length).map_err(at(&path))?;
-        let end = found.iter().map(|found| found.offset + found.header.record_len()).max();
-        for found in found.iter().filter(|found| found.header.kind == ObjectKind::Manifest) {
-            if let Some((new, manifest)) = read_manifest(&file, found, cipher.map(AsRef::as_ref)) {
-                manifests.insert(manifest.checkpoint_id.clone(), (new, manifest));
-            }
-        }
-        extents.extend(end.map(|committed| Extent { pack: id, committed }));
-    }
+    let (extents, manifests) = read_packs(vault, cipher)?;
     let store = Store::open(vault, extents.clone(), cipher.cloned()).map_err(at(vault.dir()))?;
     let mut ordered = in_order(manifests);
     let mut seen = Seen::new();
@@ -147,10 +128,7 @@ pub fn rebuild(
     let unsealed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.count_unsealed()).ok();
     let before = Before::read(vault, workspace);
     let renamed = naming::settle(&mut ordered, &before, &gone);
-    let mut lost = before.standing();
-    ordered.iter().filter(|new| !gone.contains(&new.checkpoint_id)).for_each(|new| {
-        lost.remove(&new.checkpoint_id);
-    });
+    let lost = before.lost(&ordered, &gone);
     let old = OldEvents::read(vault, &ordered);
     let put_aside = put_aside(vault, now).map_err(at(&vault.catalog()))?;
     let catalog = make(vault, workspace, now)?;
@@ -165,7 +143,6 @@ pub fn rebuild(
         catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
     }
     let incomplete = gone.len() as u64;
-    let lost = lost.into_values().collect();
     let checkpoints = ordered.len() as u64 - incomplete;
     Ok(Rebuilt {
         checkpoints,
@@ -180,6 +157,34 @@ pub fn rebuild(
         ledgers_lost,
         unsealed,
     })
+}
+
+/// The error of a place.
+fn at(place: &Path) -> impl FnOnce(io::Error) -> RebuildError {
+    let place = place.to_owned();
+    move |source| RebuildError::Io { place, source }
+}
+
+type Manifests = HashMap<CheckpointId, (NewCheckpoint, Manifest)>;
+
+/// How far the packs go, and the manifests in them.
+fn read_packs(vault: &Vault, cipher: Option<&Arc<Cipher>>) -> Result<(Vec<Extent>, Manifests), RebuildError> {
+    let (mut extents, mut manifests) = (Vec::new(), Manifests::new());
+    for entry in std::fs::read_dir(vault.packs()).map_err(at(&vault.packs()))? {
+        let path = entry.map_err(at(&vault.packs()))?.path();
+        let Some(id) = path.file_name().and_then(|name| name.to_str()).and_then(pack::id_of) else { continue };
+        let file = File::open(&path).map_err(at(&path))?;
+        let length = file.metadata().map_err(at(&path))?.len();
+        let (found, _) = pack::scan(&file, 0, length).map_err(at(&path))?;
+        let end = found.iter().map(|found| found.offset + found.header.record_len()).max();
+        for found in found.iter().filter(|found| found.header.kind == ObjectKind::Manifest) {
+            if let Some((new, manifest)) = read_manifest(&file, found, cipher.map(AsRef::as_ref)) {
+                manifests.insert(manifest.checkpoint_id.clone(), (new, manifest));
+            }
+        }
+        extents.extend(end.map(|committed| Extent { pack: id, committed }));
+    }
+    Ok((extents, manifests))
 }
 
 /// An empty catalog.

@@ -129,13 +129,14 @@ pub fn rules(open: &Open, session: &Session, keep: Vec<TreePath>) -> Rules {
     let data = session.directories.data.as_deref().map(workspace::own_data);
     let own = [open.vault.dir().to_owned(), view::dir(open.root())].into_iter().chain(data);
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
-    Rules {
-        exclude: capture.exclude.iter().map(|name| name.clone().into_bytes()).collect(),
+    let rules = Rules {
         skip_cachedir_tag: capture.skip_cachedir_tag,
         file_bytes_max: (capture.file_bytes_max > 0).then_some(capture.file_bytes_max),
         own: own.filter_map(|path| identity(&path)).collect(),
         keep,
-    }
+        ..Rules::default()
+    };
+    rules.excluding(capture.exclude.iter().map(|name| name.clone().into_bytes()))
 }
 
 /// Keeps the stat cache for the next scan, once what this one stored is committed. It is derived: errors cost a scan.

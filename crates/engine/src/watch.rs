@@ -96,7 +96,7 @@ pub struct Heard {
 
 /// Asks the watch what was touched since a mark. `None` where nobody watches, or does not answer in time.
 pub fn since(open: &Open, mark: Option<Mark>, rules: &Rules) -> Option<Heard> {
-    let exclude = rules.exclude.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+    let exclude = rules.excluded().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     let (skip_cachedir_tag, keep) = (rules.skip_cachedir_tag, rules.keep.clone());
     let question = Question::Since { since: mark.map(MarkSent::from), exclude, skip_cachedir_tag, keep };
     let told: Told = ask(open.vault.dir(), &question)?;
@@ -270,8 +270,8 @@ impl Server<'_> {
                 serde_json::to_vec(&WatchView { running: false, ..self.view() })?
             }
             Question::Since { since, exclude, skip_cachedir_tag, keep } => {
-                let exclude = exclude.into_iter().map(String::into_bytes).collect();
-                let rules = Rules { exclude, skip_cachedir_tag, keep, ..self.watch.rules().clone() };
+                let rules = Rules { skip_cachedir_tag, keep, ..self.watch.rules().clone() };
+                let rules = rules.excluding(exclude.into_iter().map(String::into_bytes));
                 serde_json::to_vec(&self.told(since.map(Mark::from), rules)?)?
             }
         };
@@ -280,8 +280,8 @@ impl Server<'_> {
 
     fn told(&mut self, since: Option<Mark>, rules: Rules) -> io::Result<Told> {
         let known = self.watch.rules();
-        let is_same = (&known.exclude, known.skip_cachedir_tag, &known.keep)
-            == (&rules.exclude, rules.skip_cachedir_tag, &rules.keep);
+        let is_same = known.excluded().eq(rules.excluded())
+            && (known.skip_cachedir_tag, &known.keep) == (rules.skip_cachedir_tag, &rules.keep);
         if !is_same {
             self.watch.begin_anew(Some(rules), id())?;
         }

@@ -98,7 +98,7 @@ impl Dependencies {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capture {
-    /// Names of entries that are skipped wherever they stand: neither paths nor patterns.
+    /// Names of entries that are skipped wherever they stand, no paths; `*` in one stands for any letters, `?` for one.
     #[serde(deserialize_with = "names")]
     pub exclude: Vec<String>,
     /// Whether directories with a CACHEDIR.TAG are skipped.

@@ -100,6 +100,8 @@ pub struct Candidate {
     pub own: Option<Span>,
     /// Whether it is complete and not known to be damaged.
     pub sound: bool,
+    /// Whether it holds a workflow's state and no files: such have places of their own, and take none of the others'.
+    pub state_only: bool,
     /// Whether a recovery that can still be undone needs it.
     pub pinned: bool,
     /// Whether a recovery took it, to save the tree before: it stands for nobody's work and takes nobody's place.
@@ -119,7 +121,8 @@ pub struct Decision {
     pub reason: String,
 }
 
-/// Decides over one workflow's checkpoints, given oldest first. The newest sound one always stays.
+/// Decides over one workflow's checkpoints, given oldest first. The newest sound one with files always stays, and so does the
+/// newest of all where that holds state only.
 ///
 /// Safety checkpoints take no place of the counting rules and are not the one that always stays, while there is another:
 /// they are kept by their recovery, by their age, or by a rule that names their tag.
@@ -128,12 +131,15 @@ pub struct Decision {
 /// `stable` and `pre_critical` stay too.
 pub fn decide(candidates: &[Candidate], policy: &Retention, preserve_critical: bool, now: Timestamp) -> Vec<Decision> {
     let newest = newest(candidates);
-    let mut buckets = Buckets::new(policy);
+    let last = candidates.iter().rposition(|one| !one.safety).filter(|index| candidates[*index].state_only);
+    let (mut buckets, mut of_states) = (Buckets::new(policy), Buckets::new(policy));
     let mut decisions: Vec<Decision> = Vec::with_capacity(candidates.len());
     for (index, candidate) in candidates.iter().enumerate().rev() {
-        let bucket = buckets.admit(candidate);
+        let bucket = if candidate.state_only { of_states.admit(candidate) } else { buckets.admit(candidate) };
         let rule = if Some(index) == newest {
             Some("it is the newest one that is whole".to_owned())
+        } else if Some(index) == last {
+            Some("it is the newest one, of the state alone".to_owned())
         } else if candidate.pinned {
             Some("a recovery that can still be undone needs it".to_owned())
         } else if let Some(own) = kept_by_own(candidate, now) {
@@ -157,7 +163,11 @@ pub fn decide(candidates: &[Candidate], policy: &Retention, preserve_critical: b
 /// The one that always stays: the newest that is sound; where none is, the newest. Others come before safety checkpoints.
 fn newest(candidates: &[Candidate]) -> Option<usize> {
     let find = |fits: fn(&Candidate) -> bool| candidates.iter().rposition(fits);
-    find(|one| one.sound && !one.safety).or_else(|| find(|one| one.sound)).or_else(|| find(|_| true))
+    let files = find(|one| one.sound && !one.safety && !one.state_only);
+    files
+        .or_else(|| find(|one| one.sound && !one.state_only))
+        .or_else(|| find(|one| one.sound))
+        .or_else(|| find(|_| true))
 }
 
 /// The verdict of a checkpoint's own policy: `Some(Some(reason))` keeps it, `None` leaves it to the others.
@@ -240,6 +250,7 @@ mod tests {
             tags: vec![],
             own: None,
             sound: true,
+            state_only: false,
             pinned: false,
             safety: false,
         }
@@ -290,6 +301,19 @@ mod tests {
         all[0].sound = false;
         all[2].sound = false;
         assert_eq!(kept(&all, "last=1", true), [3], "nothing else is whole");
+    }
+
+    #[test]
+    fn checkpoints_of_state_alone_have_places_of_their_own() {
+        let mut all: Vec<_> = (0..5).map(|i| candidate(i, 3)).collect();
+        for state in [1, 3, 4] {
+            all[state].state_only = true;
+        }
+        assert_eq!(kept(&all, "last=1", true), [2, 4]);
+        assert_eq!(kept(&all, "last=2", true), [0, 2, 3, 4]);
+        assert_eq!(kept(&all, "0d", true), [2, 4], "the newest is somebody's last word");
+        all[4].sound = false;
+        assert_eq!(kept(&all, "last=1", true), [2, 3, 4]);
     }
 
     #[test]

@@ -323,6 +323,11 @@ pub fn forget(journal: &Path, id: &RecoveryId) -> io::Result<()> {
     redo::remove(journal, id)
 }
 
+/// Whether an unfinished recovery is one that stands only once a check has passed, and none has ended: it will be taken back.
+pub fn awaits_check(journal: &Path, id: &RecoveryId) -> bool {
+    reopen(journal, id).is_ok_and(|committed| committed.awaits_check())
+}
+
 /// Opens an unfinished recovery again.
 pub fn reopen(journal: &Path, id: &RecoveryId) -> Result<Committed, RedoError> {
     Ok(Committed { redo: redo::read(journal, id)?, journal: journal.to_owned() })
@@ -343,7 +348,7 @@ impl Committed {
     /// Does all steps, or finds them done; takes them back where that is the policy and one failed, where an earlier
     /// process has begun to drop what they need, and where one died before its check had ended.
     pub fn run(&self, environment: &Environment<'_>) -> io::Result<Outcome> {
-        if self.redo.head.provisional && !self.is_noted(Note::Passed) && !self.is_noted(Note::Failed) {
+        if self.awaits_check() {
             let why = "its process ended before the functional check had passed".to_owned();
             return Ok(Outcome { reason: Some(GaveUp::Failed(why)), ..self.take_back(environment)? });
         }
@@ -390,6 +395,10 @@ impl Committed {
         let report = self.settle(&staging, &ends, false)?;
         let status = if report.failed.is_empty() { RecoveryStatus::Done } else { RecoveryStatus::Partial };
         Ok(Outcome { status, report, reason: None, check_failed: self.is_noted(Note::Failed) })
+    }
+
+    fn awaits_check(&self) -> bool {
+        self.redo.head.provisional && !self.is_noted(Note::Passed) && !self.is_noted(Note::Failed)
     }
 
     /// Makes the check and notes how it ended.

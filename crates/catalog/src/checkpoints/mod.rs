@@ -208,8 +208,12 @@ pub struct CheckpointRow {
 impl CheckpointRow {
     /// Whether it can be restored as far as the catalog knows: complete, with files, neither damaged nor deleted.
     pub fn is_sound(&self) -> bool {
-        let damaged = matches!(self.verification, VerificationStatus::Invalid | VerificationStatus::Corrupted);
-        self.complete && self.has_files && !damaged && self.deleted_at.is_none()
+        self.complete && self.has_files && !self.is_damaged() && self.deleted_at.is_none()
+    }
+
+    /// Whether a validation found it damaged.
+    pub fn is_damaged(&self) -> bool {
+        matches!(self.verification, VerificationStatus::Invalid | VerificationStatus::Corrupted)
     }
 
     /// Whether a recovery took it, to save the tree before it was changed.

@@ -20,7 +20,7 @@ use std::any::Any;
 use console::measure_text_width;
 use serde_json::Value;
 use wfr_engine::response::{Answer, Response};
-use wfr_engine::results::{Refused, Text};
+use wfr_engine::results::{HoldLine, Refused, Text};
 use wfr_model::Timestamp;
 
 use crate::answer::pretty;
@@ -50,8 +50,12 @@ pub fn news(operation: &str, piece: &dyn Answer) -> String {
     any.downcast_ref().map_or_else(|| result_of(operation, piece), events::line)
 }
 
-/// What was found out before an operation failed.
+/// What was found out before an operation failed. Who holds something is said by the failure itself.
 pub fn before_failure(operation: &str, result: &dyn Answer) -> String {
+    let any: &dyn Any = result;
+    if any.is::<HoldLine>() {
+        return String::new();
+    }
     plan(result).unwrap_or_else(|| result_of(operation, result))
 }
 

@@ -281,14 +281,29 @@ fn a_configuration_that_is_no_file_is_refused_and_never_waited_for() {
 #[test]
 fn names_that_no_entry_has_are_refused_as_exclusions() {
     let world = World::new();
-    for (name, instead) in [("/tmp/cache", "`cache`"), ("build/", "`build`"), ("..", ""), ("", ""), ("a/../b", "`b`")] {
+    for (name, instead) in [
+        ("/tmp/cache", "`cache`"),
+        ("build/", "`build`"),
+        ("..", ""),
+        ("", ""),
+        ("a/../b", "`b`"),
+        ("**/*.log", "`*.log`"),
+    ] {
         let list = serde_json::json!([name]).to_string();
         let told = world.refused(&["config", "capture.exclude", &list], 2, "INVALID_PARAMETER");
         let message = told.json["error"]["message"].as_str().unwrap();
         assert!(message.contains("no entry is called") && message.contains(instead), "{message}");
     }
-    // A name may have such letters; whoever means a pattern is told.
-    world.ok(&["config", "capture.exclude", r#"["*.log"]"#]);
+    // A name may have such letters; whoever means a pattern of another kind is told.
+    world.ok(&["config", "capture.exclude", r#"["*.log", "tmp-?", "[ab]"]"#]);
     let findings = world.ok(&["doctor"]).result("findings").to_string();
-    assert!(findings.contains("EXCLUDE_IS_NO_PATTERN") && findings.contains("*.log"), "{findings}");
+    assert!(findings.contains("EXCLUDE_IS_NO_PATTERN") && findings.contains("[ab]"), "{findings}");
+    assert!(!findings.contains("*.log"), "{findings}");
+    for name in ["deep/er/a.log", "a.logs", "tmp-1/f", "tmp-10/f"] {
+        world.tree.write(name, b"text");
+    }
+    world.checkpoint("base");
+    let shown = world.ok(&["show", "base", "--files"]).json.to_string();
+    let holds = |name: &str| shown.contains(&format!(r#""path":"{name}","kind":"#));
+    assert!(holds("a.logs") && holds("tmp-10/f") && !holds("deep/er/a.log") && !holds("tmp-1/f"), "{shown}");
 }

@@ -53,7 +53,9 @@ fn one_that_is_killed_in_its_check_is_taken_back() {
     world.tree.write("a.txt", b"edited");
     let before = world.snapshot();
     killed_in_its_check(&world);
-    assert_eq!(world.call(&["doctor"]).result("findings")[0]["code"], "RECOVERY_UNFINISHED");
+    let finding = world.call(&["doctor"]).result("findings")[0].clone();
+    assert_eq!(finding["code"], "RECOVERY_UNFINISHED");
+    assert!(finding["message"].as_str().unwrap().contains("functional check"), "{finding}");
     let resumed = world.ok(&["resume"]);
     assert_eq!(resumed.result("resumed")[0]["recovery_status"], "taken_back", "{resumed:?}");
     // What the check wrote beside is a file like any other.

@@ -22,6 +22,8 @@ fn a_hold_stands_until_it_is_released_or_outranked() {
     assert_eq!((&held.result("hold")["band"], &held.result("hold")["priority"]), (&json!("medium"), &json!(50)));
     // Another one, however high below the critical band, is told by whom, until when, and what to do.
     let refused = world.refused(&["hold-resources", "wf", "--requester", "other", "--priority", "89"], 6, "HELD");
+    let told = world.command(&["hold-resources", "wf", "--requester", "other", "--priority", "89"]).output().unwrap();
+    assert!(told.stdout.is_empty() && !told.stderr.is_empty(), "{told:?}");
     let error = refused.json["error"]["message"].as_str().unwrap();
     assert!(error.contains("component hub") && error.contains("until 20") && error.contains("maintenance"), "{error}");
     let ways = refused.json["recovery_options"].to_string();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, NewOperation, Unsealed};
 use wfr_model::TreePath;
-use wfr_model::checkpoint::{Manifest, VerificationStatus};
+use wfr_model::checkpoint::Manifest;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::workflow::Whole;
 use wfr_recovery::{apply, leftovers, probe};
@@ -46,8 +46,8 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     configuration(&open, &mut findings);
     catalog(&open, &mut findings)?;
     packs(&open, &mut findings)?;
-    tails(&open, &mut findings)?;
-    unheard_of(&open, &mut findings)?;
+    let is_all_known = unheard_of(&open, &mut findings)?;
+    tails(&open, is_all_known, &mut findings)?;
     places(&open, &mut findings);
     unfinished(&open, &mut findings)?;
     left_behind(&open, &mut findings)?;
@@ -182,9 +182,9 @@ fn unsealed_lost(rebuilt: &Rebuilt) -> Option<Finding> {
 }
 
 fn configuration(open: &Open, findings: &mut Vec<Finding>) {
-    for name in open.config.capture.exclude.iter().filter(|name| name.contains(['*', '?', '['])) {
-        let message = format!("`capture.exclude` has `{name}`, which is taken as a name, not as a pattern");
-        let fix = "write the names themselves; `capture.file_bytes_max` leaves large files out";
+    for name in open.config.capture.exclude.iter().filter(|name| name.contains('[')) {
+        let message = format!("`capture.exclude` has `{name}`, in which `[` stands for itself");
+        let fix = "only `*` and `?` stand for other letters: write the names themselves, or several patterns";
         findings.push(Finding::new("EXCLUDE_IS_NO_PATTERN", Severity::Warning, message, fix));
     }
     let Some(error) = &open.broken else { return };
@@ -221,21 +221,27 @@ fn packs(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
 }
 
 /// What no commit covers of the packs, as a process leaves it that was killed while it wrote.
-fn tails(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+fn tails(open: &Open, is_all_known: bool, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     let (count, bytes) = unknown::tails(open)?;
     if count > 0 {
         let packs = if count == 1 { "a pack has".to_owned() } else { format!("{count} packs have") };
         let message = format!(
             "{packs} {bytes} bytes that no commit covers: a killed process left them, or another command is writing now"
         );
-        let fix = "nothing reads them, and `wfr cleanup-checkpoints` drops them";
+        let fix = if is_all_known {
+            "nothing reads them, and `wfr cleanup-checkpoints` drops them"
+        } else {
+            "checkpoints are among them that the catalog does not know, so `wfr cleanup-checkpoints` leaves them until \
+             `wfr doctor --rebuild-catalog` has read them"
+        };
         findings.push(Finding::new("PACK_TAILS", Severity::Info, message, fix));
     }
     Ok(())
 }
 
-/// Checkpoints that the catalog has never heard of: it lost its newest changes, as with its write-ahead log.
-fn unheard_of(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+/// Checkpoints that the catalog has never heard of: it lost its newest changes, as with its write-ahead log. Returns whether
+/// there are none in the packs.
+fn unheard_of(open: &Open, findings: &mut Vec<Finding>) -> Result<bool, Failure> {
     let named = |manifests: &[Manifest]| {
         let names = manifests.iter().map(|one| format!("{} ({})", one.checkpoint_id, one.name)).collect::<Vec<_>>();
         (names.len(), if names.len() == 1 { "" } else { "s" }, named(&names))
@@ -248,15 +254,17 @@ fn unheard_of(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
         findings.push(Finding::new("CHECKPOINTS_UNKNOWN", Severity::Error, message, fix));
     }
     let mut packed = unknown::packed(open, &open.store()?)?;
+    let is_all_known = packed.is_empty();
     packed.retain(|manifest| !exported.iter().any(|other| other.checkpoint_id == manifest.checkpoint_id));
     if let (count @ 1.., plural, names) = named(&packed) {
         let message = format!(
             "{count} checkpoint{plural} in the packs are not in the catalog, as after a crash before they were \
              acknowledged: {names}"
         );
+        let fix = format!("{fix}; a name that another checkpoint has by now stays with that one");
         findings.push(Finding::new("CHECKPOINTS_UNCOMMITTED", Severity::Warning, message, fix));
     }
-    Ok(())
+    Ok(is_all_known)
 }
 
 fn places(open: &Open, findings: &mut Vec<Finding>) {
@@ -274,7 +282,8 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
     let store = [open.vault.dir().to_owned(), open.vault.packs(), open.vault.leases(), open.vault.catalog()];
     if let Some(place) = store.iter().find(|place| rustix::fs::access(*place, rustix::fs::Access::WRITE_OK).is_err()) {
         let message = format!("the store cannot be written: {} refuses it", place.display());
-        let fix = "give yourself the right to write there, or remount it for writing: no checkpoint can be taken";
+        let fix =
+            "give yourself the right to write there, or remount it for writing: what needs that place fails until then";
         findings.push(Finding::new("STORE_READ_ONLY", Severity::Error, message, fix));
     }
     if open.vault.identity().encrypted && !keyring::has_key(&open.vault) {
@@ -308,7 +317,12 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
             let message = format!("recovery {id} has ended, and its record in the journal was left behind");
             Finding::new("LEFTOVERS", Severity::Warning, message, "`wfr resume` removes it")
         } else {
-            let message = format!("recovery {id} is not finished: some files are restored, others are not yet");
+            let how = if apply::awaits_check(&open.vault.journal(), id) {
+                "its process ended before its functional check had passed, and it will be taken back"
+            } else {
+                "some files may be restored, and others not yet"
+            };
+            let message = format!("recovery {id} is not finished: {how}");
             Finding::new("RECOVERY_UNFINISHED", Severity::Error, message, "run `wfr resume`")
         });
     }
@@ -364,9 +378,7 @@ fn chain(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
 /// Checkpoints that a validation found damaged and none has found whole since.
 fn damaged(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     let rows = open.catalog.list(&ListQuery::default())?;
-    let is_damaged =
-        |row: &&CheckpointRow| matches!(row.verification, VerificationStatus::Invalid | VerificationStatus::Corrupted);
-    for row in rows.iter().filter(is_damaged) {
+    for row in rows.iter().filter(|row| row.is_damaged()) {
         let when = row.verified_at.map(|at| format!(" at {at}")).unwrap_or_default();
         let message = format!("checkpoint {} ({}) was found damaged{when}", row.checkpoint_id, row.name);
         let fix = format!(

@@ -34,7 +34,10 @@ pub(super) fn repair(session: &mut Session, parameters: RepairState) -> Result<S
     let mending = soundness::mending(&sight, parameters.repair_strategy);
     // Of a workflow with checkpoints alone no more is known than that it is there.
     let mending = mending.or_else(|| entered.is_some().then(Mending::default));
-    let mending = mending.ok_or_else(|| no_state(&open, &workflow))?;
+    let mending = mending.ok_or_else(|| {
+        no_state(&open, &workflow)
+            .with_hint("nothing brings the events back: neither the log nor a checkpoint holds any")
+    })?;
     let mut plan = planned(&workflow, &sight, &mending)?;
     plan.repairs.splice(0..0, entered.clone());
     let mut result = StateRepair {

@@ -52,9 +52,12 @@ impl Before {
         Self { kept, deleted, exported }
     }
 
-    /// All that stood, with their names.
-    pub fn standing(&self) -> BTreeMap<CheckpointId, String> {
-        self.kept.iter().chain(&self.exported).map(|(id, name)| (id.clone(), name.clone())).collect()
+    /// The names of those that stood and are not found whole.
+    pub fn lost(&self, found: &[NewCheckpoint], gone: &HashSet<CheckpointId>) -> Vec<String> {
+        let whole = found.iter().map(|new| &new.checkpoint_id).filter(|id| !gone.contains(*id));
+        let whole: HashSet<&CheckpointId> = whole.collect();
+        let standing: BTreeMap<_, _> = self.kept.iter().chain(&self.exported).collect();
+        standing.into_iter().filter(|(id, _)| !whole.contains(id)).map(|(_, name)| name.clone()).collect()
     }
 
     fn of(&self, id: &CheckpointId) -> Standing {

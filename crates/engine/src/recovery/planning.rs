@@ -263,11 +263,8 @@ fn make_selective(
             // Later work that goes with it may be of further tasks.
             let parameters = verdicts::with_taken(&order.parameters, &chosen.taken);
             let purpose = Purpose { parameters: &parameters, ..order.purpose() };
-            if !chosen.is_done {
-                (planned.aim, planned.state, _) = aimed(open, objects, order, &purpose)?;
-            } else {
-                (planned.aim, planned.state) = (None, None);
-            }
+            let aimed = if chosen.is_done { Default::default() } else { aimed(open, objects, order, &purpose)? };
+            (planned.aim, planned.state, _) = aimed;
             planned.taken = Some(chosen.taken);
             Ok(planned)
         }

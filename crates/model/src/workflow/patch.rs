@@ -221,11 +221,11 @@ fn as_words(value: Value) -> Value {
     }
 }
 
-/// A part with its id, or why it has none.
-type Part<'v> = (Result<Value, String>, &'v Value);
+/// A part with its id, or with why it has none.
+type Listed<'v> = (Result<Value, String>, &'v Value);
 
 /// The parts of a map by id, or of a list whose parts say their id: one that says none is an error by itself.
-fn parts<'v>(value: &'v Value, keys: &[&str]) -> Result<Vec<Part<'v>>, String> {
+fn parts<'v>(value: &'v Value, keys: &[&str]) -> Result<Vec<Listed<'v>>, String> {
     match value {
         Value::Null => Ok(vec![]),
         Value::Object(map) => Ok(map.iter().map(|(id, part)| (Ok(Value::String(id.clone())), part)).collect()),

@@ -196,3 +196,12 @@ proptest! {
         prop_assert!(Whole::of(&from).says_the_same(&goal), "{:?}\n{:?}", Whole::of(&from), goal);
     }
 }
+
+#[test]
+fn a_workflow_that_starts_says_how_many_phases_it_has() {
+    let line = r#"WORKFLOW_STARTED:wf:global:{"total_phases":4,"note":"is the event's own"}"#;
+    let event = Draft::read(line).unwrap().complete(|| "evt_1".parse().unwrap(), Timestamp(1), "test");
+    let mut state = State::new("wf".parse().unwrap());
+    assert_eq!(apply(&mut state, &mut Nowhere, &event).unwrap(), []);
+    assert_eq!((state.head.total_phases, state.head.extra.len()), (Some(4), 0));
+}

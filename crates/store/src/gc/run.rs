@@ -2,7 +2,7 @@
 //!
 //! Owns the order. Refuses to know the catalog: it is told what it must answer as [`Ledger`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::fs::File;
 use std::path::PathBuf;
@@ -191,14 +191,14 @@ impl Cleanup<'_> {
     }
 
     /// Removes packs that the catalog does not know and that no session is writing, and what lies beyond the committed end
-    /// of the others: their sessions died before the catalog was told. Where a manifest is in any of it, it may be the
-    /// catalog that is too old, and all of it stays.
+    /// of the others: their sessions died before the catalog was told. Where a manifest is in any of it that the catalog does
+    /// not know, it may be the catalog that is too old, and all of it stays.
     fn strays(&mut self, _alone: &leases::Alone) -> Result<(), GcError> {
         let at = |source| GcError::Io { place: self.vault.packs().display().to_string(), source };
         let known: HashMap<PackId, u64> =
             self.ledger.packs()?.into_iter().map(|fact| (fact.extent.pack, fact.extent.committed)).collect();
         let (mut strays, mut tails) = (Vec::new(), Vec::new());
-        let mut with_manifests = false;
+        let mut manifests = HashSet::new();
         for entry in std::fs::read_dir(self.vault.packs()).map_err(at)? {
             let entry = entry.map_err(at)?;
             let Some(id) = entry.file_name().to_str().and_then(pack::id_of) else { continue };
@@ -209,13 +209,14 @@ impl Cleanup<'_> {
                 continue;
             }
             let (found, _) = pack::scan(&file, committed.unwrap_or(0), length).map_err(at)?;
-            with_manifests |= found.iter().any(|record| record.header.kind == ObjectKind::Manifest);
+            let of_manifests = found.iter().filter(|record| record.header.kind == ObjectKind::Manifest);
+            manifests.extend(of_manifests.map(|record| record.header.disk_id));
             match committed {
                 Some(committed) => tails.push(Extent { pack: id, committed }),
                 None => strays.push(id),
             }
         }
-        if with_manifests {
+        if !manifests.is_empty() && !self.knows_all(&manifests)? {
             self.report.unknown = strays;
             return Ok(());
         }
@@ -230,6 +231,14 @@ impl Cleanup<'_> {
             self.report.freed_bytes += bytes;
         }
         Ok(())
+    }
+
+    /// Whether the catalog knows all of these manifests, as of an import that was done again.
+    fn knows_all(&self, manifests: &HashSet<Digest>) -> Result<bool, GcError> {
+        let roots = self.ledger.roots()?.into_iter().filter(|(kind, _)| *kind == ObjectKind::Manifest);
+        let known: HashSet<Digest> =
+            roots.map(|(_, id)| self.cipher.map_or(id, |cipher| cipher.disk_id(&id))).collect();
+        Ok(manifests.is_subset(&known))
     }
 
     /// Rewrites and tombstones what a plan says.

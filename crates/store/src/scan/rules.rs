@@ -5,6 +5,7 @@
 use wfr_model::TreePath;
 use wfr_model::coverage::SkipReason;
 
+use super::pattern::Pattern;
 use crate::vault;
 
 /// The directory in which recoveries stage files, at the root of each mount: never part of a tree.
@@ -26,7 +27,7 @@ pub(super) const VAULT_NAMES: [&[u8]; 3] = [vault::FORMAT_FILE.as_bytes(), b"pac
 pub(super) const OTHER_VIEW_NAMES: [&[u8]; 2] = [b"config.toml", b"checkpoints"];
 
 /// The number of the rules that no configuration changes.
-const BUILT_IN: u8 = 2;
+const BUILT_IN: u8 = 3;
 
 /// What to leave out. [`STAGING_NAME`] anywhere, the view at its place, and below the root every directory that is a vault
 /// or a view are left out in any case: they are other workspaces' own, and a restore would take them back in time.
@@ -34,6 +35,8 @@ const BUILT_IN: u8 = 2;
 pub struct Rules {
     /// Names that are skipped wherever they stand, whatever their kind.
     pub exclude: Vec<Vec<u8>>,
+    /// Patterns of such names.
+    pub exclude_like: Vec<Pattern>,
     /// Whether directories below the root with a valid `CACHEDIR.TAG` are skipped.
     pub skip_cachedir_tag: bool,
     /// Files larger than this many bytes are skipped.
@@ -69,12 +72,31 @@ impl Place {
 }
 
 impl Rules {
+    /// These, with what a list of names and patterns says is skipped.
+    pub fn excluding(self, list: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let (mut exclude, mut exclude_like) = (vec![], vec![]);
+        for text in list {
+            match Pattern::read(&text) {
+                Some(pattern) => exclude_like.push(pattern),
+                None => exclude.push(text),
+            }
+        }
+        Self { exclude, exclude_like, ..self }
+    }
+
+    /// The list again: names, then patterns.
+    pub fn excluded(&self) -> impl Iterator<Item = &[u8]> {
+        self.exclude.iter().map(Vec::as_slice).chain(self.exclude_like.iter().map(Pattern::as_bytes))
+    }
+
     /// Why an entry is skipped for its name alone, if it is.
     pub(super) fn by_name(&self, place: Place, name: &[u8]) -> Option<SkipReason> {
         if name == STAGING_NAME || (place == Place::ViewParent && name == VIEW_NAMES[1]) {
             return Some(SkipReason::OwnFiles);
         }
-        self.exclude.iter().any(|excluded| excluded == name).then_some(SkipReason::Excluded)
+        let is_excluded = self.exclude.iter().any(|excluded| excluded == name)
+            || self.exclude_like.iter().any(|pattern| pattern.matches(name));
+        is_excluded.then_some(SkipReason::Excluded)
     }
 
     /// Whether this is one of wfr's own directories.
@@ -89,7 +111,7 @@ impl Rules {
 
     /// A number that differs where lists of names made under other rules may not be trusted.
     pub(super) fn fingerprint(&self) -> u64 {
-        let mut names: Vec<&[u8]> = self.exclude.iter().map(Vec::as_slice).collect();
+        let mut names: Vec<&[u8]> = self.excluded().collect();
         names.sort_unstable();
         names.dedup();
         let mut kept: Vec<&[u8]> = self.keep.iter().map(TreePath::as_bytes).collect();
@@ -145,6 +167,9 @@ mod tests {
         assert_eq!(rules.by_name(Place::Elsewhere, STAGING_NAME), Some(SkipReason::OwnFiles));
         assert_eq!(rules.by_name(Place::Elsewhere, b".git"), Some(SkipReason::Excluded));
         assert_eq!(rules.by_name(Place::Elsewhere, b".github"), None);
+        let rules = rules.excluding([b".git".to_vec(), b"*.log".to_vec()]);
+        assert_eq!(rules.by_name(Place::Elsewhere, b"a.log"), Some(SkipReason::Excluded));
+        assert_eq!(rules.by_name(Place::Elsewhere, b"logs"), None);
     }
 
     #[test]
@@ -166,7 +191,8 @@ mod tests {
         let kept = Rules { keep: vec!["a".parse().unwrap()], ..base.clone() };
         let tagged = Rules { skip_cachedir_tag: true, ..base.clone() };
         let fewer = Rules { exclude: vec![b"a".to_vec()], ..base.clone() };
-        for other in [kept, tagged, fewer] {
+        let like = base.clone().excluding([b"a".to_vec(), b"b".to_vec(), b"b*".to_vec()]);
+        for other in [kept, tagged, fewer, like] {
             assert_ne!(base.fingerprint(), other.fingerprint());
         }
     }

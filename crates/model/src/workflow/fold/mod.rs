@@ -106,7 +106,13 @@ impl<S: Source> Fold<'_, S> {
                 patch::apply(self, &self.event.data)?;
                 self.workflow(WorkflowStatus::Created);
             }
-            WorkflowStarted | WorkflowResumed => self.workflow(WorkflowStatus::Running),
+            WorkflowStarted => {
+                let said = self.event.data.get_key_value("total_phases");
+                let said = said.map(|(key, value)| (key.clone(), value.clone())).into_iter().collect();
+                patch::apply(self, &said)?;
+                self.workflow(WorkflowStatus::Running);
+            }
+            WorkflowResumed => self.workflow(WorkflowStatus::Running),
             WorkflowPaused => self.workflow(WorkflowStatus::Paused),
             WorkflowCompleted => self.workflow(WorkflowStatus::Completed),
             WorkflowFailed => self.workflow(WorkflowStatus::Failed),

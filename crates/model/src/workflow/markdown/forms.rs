@@ -222,6 +222,11 @@ fn bold_phase(line: &str, word: &str) -> Option<(PhaseId, Heading)> {
     (rest.is_empty() || ends_like_a_heading(after)).then(|| phase_in(&whole, word)).flatten()
 }
 
+/// Whether a line begins in bold with a phase, by any word for one.
+pub fn is_bold_phase(line: &str) -> bool {
+    WORDS.into_iter().any(|word| bold_phase(line, word).is_some())
+}
+
 /// Whether what follows a phase's number is a name, and no sentence that goes on.
 fn ends_like_a_heading(after: &str) -> bool {
     let after = after.trim_start();

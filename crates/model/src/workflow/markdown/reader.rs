@@ -100,6 +100,11 @@ impl Reader {
     fn text(&mut self, number: usize, line: &str) {
         if line.starts_with('|') && ["[ ]", "[x]", "[X]"].iter().any(|a_box| line.contains(a_box)) {
             self.ignore(number, "boxes in a table are no tasks: write them as a list");
+        } else if !matches!(self.style, Style::Bold(_)) && forms::is_bold_phase(line) {
+            self.ignore(
+                number,
+                "a phase in bold is none where others are headings, so what follows is of the phase above: write `## ` before it",
+            );
         } else if !matches!(self.style, Style::Word(_)) && forms::reads_like_a_phase(line) {
             self.ignore(number, "it reads like a phase and is no heading: write `## ` before it");
         } else {

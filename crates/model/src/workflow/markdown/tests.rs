@@ -95,6 +95,13 @@ fn headings_without_numbers_are_phases_where_none_has_one() {
 }
 
 #[test]
+fn phases_in_bold_among_headings_are_named() {
+    let plan = read("## Phase 1: A\n- [ ] x\n\n**Phase 2: B**\n- [ ] y\n\n**Note**: Phase 3 is another plan's.\n");
+    assert_eq!(plan.phases.len(), 1);
+    assert_eq!(plan.ignored.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4], "{:?}", plan.ignored);
+}
+
+#[test]
 fn an_open_box_says_nothing_of_a_task_that_is_known_better() {
     let plan = read("## Phase 1: A\n- [ ] x\n- [x] y\n");
     let fresh = Value::Object(plan.update(&Whole::new("wf".parse().expect("an id"))));
