@@ -31,6 +31,8 @@ enum Standing {
 pub struct Before {
     /// Those that the old catalog had.
     kept: BTreeMap<CheckpointId, String>,
+    /// Those of them that had another name than their manifest says by right: they had come back, or were imported.
+    renamed: HashSet<CheckpointId>,
     /// Those that it knew to be deleted.
     deleted: HashSet<CheckpointId>,
     /// Those that the view exports and the old catalog never heard of.
@@ -45,11 +47,12 @@ impl Before {
         let (deleted, kept): (Vec<_>, Vec<_>) =
             listed.unwrap_or_default().into_iter().partition(|row| row.deleted_at.is_some());
         let deleted: HashSet<_> = deleted.into_iter().map(|row| row.checkpoint_id).collect();
+        let renamed = kept.iter().filter(|row| row.recovered).map(|row| row.checkpoint_id.clone()).collect();
         let kept: BTreeMap<_, _> = kept.into_iter().map(|row| (row.checkpoint_id, row.name)).collect();
         let is_new = |id: &CheckpointId| !deleted.contains(id) && !kept.contains_key(id);
         let exported = view::exported(workspace).into_iter().filter(|one| is_new(&one.checkpoint_id));
         let exported = exported.map(|one| (one.checkpoint_id, one.name)).collect();
-        Self { kept, deleted, exported }
+        Self { kept, renamed, deleted, exported }
     }
 
     /// The names of those that stood and are not found whole.
@@ -69,9 +72,11 @@ impl Before {
         }
     }
 
-    /// The name that a checkpoint had last.
+    /// The name that a checkpoint had last. Where the old catalog had no right to another one than the manifest's, it may have
+    /// been rewritten.
     fn name<'b>(&'b self, new: &'b NewCheckpoint) -> &'b str {
-        self.kept.get(&new.checkpoint_id).unwrap_or(&new.name)
+        let renamed = self.kept.get(&new.checkpoint_id).filter(|_| self.renamed.contains(&new.checkpoint_id));
+        renamed.unwrap_or(&new.name)
     }
 }
 
