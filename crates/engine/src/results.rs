@@ -35,8 +35,8 @@ pub use intake::{
     StateUpdated,
 };
 pub use recoveries::{
-    MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,
-    ValidationResults,
+    AffectedComponents, ConflictPolicies, MovedHead, PlanResult, PreservedParts, Recovered, RecoveryLine, RecoveryList,
+    Resumed, ResumedRecovery, RollbackStrategy, StateChanges, StrategyStep, ValidationRequirements, ValidationResults,
 };
 pub use states::{LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation};
 pub use workspace::{

@@ -25,6 +25,7 @@ mod restore;
 mod rollback;
 pub mod setup;
 mod states;
+mod strategy;
 pub mod updating;
 pub mod watching;
 

@@ -15,7 +15,7 @@ use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{RecoveryId, TreePath};
 use wfr_recovery::apply::GaveUp;
 
-use super::{known, took};
+use super::{known, strategy, took};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
@@ -49,7 +49,8 @@ pub(super) fn run(
         let planned = recovery::plan_dry(session, open, &open.store()?, order)?;
         let mut result = empty(&order.target, begun, checked);
         result.validation_results.dependency_validation = order.needs.verdict;
-        result.plan = Some(plan_result(&planned));
+        let rollback_strategy = strategy::of(order, &planned);
+        result.plan = Some(PlanResult { rollback_strategy, ..plan_result(&planned) });
         result.conflicts = planned.plan.conflicts.clone();
         return Ok(Success::new(result).about(&order.workflow));
     }
@@ -302,6 +303,7 @@ pub fn plan_result(planned: &Planned) -> PlanResult {
         kept: planned.plan.kept.clone(),
         moved_heads: planned.moved_heads.clone(),
         findings: planned.findings.clone(),
+        rollback_strategy: None,
     }
 }
 

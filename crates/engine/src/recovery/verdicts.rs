@@ -55,6 +55,15 @@ pub fn with_taken(parameters: &Value, taken: &Taken) -> Value {
     parameters
 }
 
+/// Parameters as they were given.
+pub fn without_taken(parameters: &Value) -> Value {
+    let mut parameters = parameters.clone();
+    if let Some(keys) = parameters.as_object_mut() {
+        keys.shift_remove(TAKEN);
+    }
+    parameters
+}
+
 /// Whether a recovery with these parameters went from the present, path by path, and not to a tree.
 fn went_by_path(parameters: &Value) -> bool {
     taken(parameters).is_some() || joining::is_merge(parameters)

@@ -10,6 +10,7 @@ use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatu
 use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, TreePath, WorkflowId};
 
 use super::{HoldLine, Verdict};
+use crate::params::{ConflictResolution, RollbackScope};
 
 /// How many parts of a workflow's state a recovery changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
@@ -28,7 +29,7 @@ pub struct StateChanges {
 }
 
 /// A plan in JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PlanResult {
     /// By which `--apply` names it.
     pub digest: Digest,
@@ -55,6 +56,93 @@ pub struct PlanResult {
     /// What the workflow needs and had at the checkpoint that is missing now, or another one.
     #[serde(default)]
     pub findings: Vec<Finding>,
+    /// Of a rollback: what it will do, in the reference's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_strategy: Option<RollbackStrategy>,
+}
+
+/// The reference's `rollback_strategy`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct RollbackStrategy {
+    /// Its name, of the plan's digest.
+    pub strategy_id: String,
+    /// The checkpoint behind which work goes; `null` where none was named.
+    pub target_checkpoint: Option<CheckpointId>,
+    /// How much was asked for.
+    pub rollback_scope: RollbackScope,
+    /// What is concerned.
+    pub affected_components: AffectedComponents,
+    /// What stays.
+    pub preservation_rules: PreservedParts,
+    /// What is done where work that stays and work that goes cannot be separated.
+    pub conflict_resolution: ConflictPolicies,
+    /// What is checked.
+    pub validation_requirements: ValidationRequirements,
+    /// What is done, in order.
+    pub rollback_steps: Vec<StrategyStep>,
+}
+
+/// Parts of a workflow that a rollback concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AffectedComponents {
+    /// Tasks, phases, or the workflow's own standing.
+    pub workflow_state: bool,
+    /// Files.
+    pub file_system: bool,
+    /// Who works on what.
+    pub agent_assignments: bool,
+    /// Who has what of the resources.
+    pub resource_allocations: bool,
+}
+
+/// Work that stays, though it would be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PreservedParts {
+    /// That of completed phases.
+    pub preserve_completed_phases: bool,
+    /// That of completed tasks.
+    pub preserve_successful_tasks: bool,
+    /// That of the user and of unknown programs.
+    pub preserve_external_changes: bool,
+    /// How resources are shared out.
+    pub preserve_resource_optimizations: bool,
+}
+
+/// Which side counts where something is in conflict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ConflictPolicies {
+    /// In a file.
+    pub file_conflicts: ConflictResolution,
+    /// In the state: `merge_strategy`.
+    pub state_conflicts: String,
+    /// Where later work stands on what goes: it stays (`current_priority`), goes with it (`dependency_order`), or keeps it
+    /// from going (`manual_review`).
+    pub dependency_conflicts: String,
+}
+
+/// What is checked of a rollback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ValidationRequirements {
+    /// Whether every content is checked when it is read, and the files afterwards.
+    pub integrity_check: bool,
+    /// Whether what the workflow needs is looked for.
+    pub dependency_validation: bool,
+    /// Whether room on the disk is made sure of.
+    pub resource_availability: bool,
+    /// Whether agents are asked.
+    pub agent_compatibility: bool,
+}
+
+/// One step of a strategy.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct StrategyStep {
+    /// Its number, from 1.
+    pub step: u32,
+    /// What is done.
+    pub action: String,
+    /// With what.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub parameters: serde_json::Value,
 }
 
 /// A git repository whose HEAD is not where it was.
