@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat, openat2, renameat, symlinkat, unlinkat};
 use wfr_testkit::{Prng, Snapshot};
 
 use super::Plan;
@@ -152,42 +154,43 @@ impl User {
         self.count += usize::from(done.is_ok());
     }
 
+    /// The directory of a file, open. No link on the way is followed: the recovery may put one back at any moment, and what
+    /// this user wrote outside through it would look like the recovery's work.
+    fn directory(&self, path: &Path) -> std::io::Result<OwnedFd> {
+        let (parent, ws) = (path.parent().unwrap_or(path), fs::File::open(&self.ws)?);
+        let below = parent.strip_prefix(&self.ws).map_err(std::io::Error::other)?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        Ok(openat2(ws, below, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+    }
+
     /// Opens what is there and puts the token at its front, as careless editors do.
     fn write_in_place(&mut self, path: &Path, token: &str) -> std::io::Result<()> {
-        if path.symlink_metadata()?.is_symlink() || path.parent().is_some_and(Path::is_symlink) {
-            return Err(std::io::ErrorKind::Other.into());
-        }
-        fs::OpenOptions::new().write(true).open(path)?.write_all(token.as_bytes())?;
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(self.directory(path)?, name(path), flags, Mode::empty())?;
+        fs::File::from(file).write_all(token.as_bytes())?;
         self.edits.insert(path.to_owned(), token.to_owned());
         Ok(())
     }
 
     fn write_by_rename(&mut self, path: &Path, token: &str) -> std::io::Result<()> {
-        if path.parent().is_some_and(Path::is_symlink) {
-            return Err(std::io::ErrorKind::Other.into());
-        }
-        let beside = path.with_extension("swp");
-        fs::write(&beside, token)?;
-        fs::rename(&beside, path)?;
+        let (dir, beside) = (self.directory(path)?, path.with_extension("swp"));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&dir, name(&beside), flags, Mode::RUSR | Mode::WUSR)?;
+        fs::File::from(file).write_all(token.as_bytes())?;
+        renameat(&dir, name(&beside), &dir, name(path))?;
         self.edits.insert(path.to_owned(), token.to_owned());
         Ok(())
     }
 
     fn delete(&mut self, path: &Path) -> std::io::Result<()> {
-        if path.parent().is_some_and(Path::is_symlink) {
-            return Err(std::io::ErrorKind::Other.into());
-        }
-        fs::remove_file(path)?;
+        unlinkat(self.directory(path)?, name(path), AtFlags::empty())?;
         self.edits.remove(path);
         Ok(())
     }
 
     fn move_away(&mut self, path: &Path) -> std::io::Result<()> {
-        if path.parent().is_some_and(Path::is_symlink) {
-            return Err(std::io::ErrorKind::Other.into());
-        }
-        let to = path.with_extension(format!("moved{}", self.count));
-        fs::rename(path, &to)?;
+        let (dir, to) = (self.directory(path)?, path.with_extension(format!("moved{}", self.count)));
+        renameat(&dir, name(path), &dir, name(&to))?;
         if let Some(token) = self.edits.remove(path) {
             self.edits.insert(to, token);
         }
@@ -196,12 +199,11 @@ impl User {
 
     /// A link to a file outside, where a file was.
     fn swap_for_link(&mut self, path: &Path) -> std::io::Result<()> {
-        if path.parent().is_some_and(Path::is_symlink) {
-            return Err(std::io::ErrorKind::Other.into());
-        }
-        fs::remove_file(path)?;
+        let dir = self.directory(path)?;
+        unlinkat(&dir, name(path), AtFlags::empty())?;
         self.edits.remove(path);
-        symlink(self.outside.join("f7"), path)
+        symlinkat(self.outside.join("f7"), &dir, name(path))?;
+        Ok(())
     }
 
     /// A link to a directory outside, where a directory was; the directory moves beside, and back the next time.
@@ -218,6 +220,11 @@ impl User {
         fs::rename(&dir, &away)?;
         symlink(&self.outside, &dir)
     }
+}
+
+/// A path's last name.
+fn name(path: &Path) -> &std::ffi::OsStr {
+    path.file_name().unwrap_or_default()
 }
 
 /// Every token is in the workspace, in the safety checkpoint, or comes back by undo.
