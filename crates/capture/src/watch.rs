@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use wfr_model::TreePath;
 use wfr_model::path::check_component;
-use wfr_store::scan::{Directory, Mark, Rules, Touched, directories};
+use wfr_store::scan::{Directory, Mark, Rules, TAG_NAME, Touched, directories};
 
 /// With more paths than this the watch counts anew, so that it does not grow without end.
 const PATHS_MAX: usize = 200_000;
@@ -31,9 +31,6 @@ const BLIND_MAX: usize = 1_000;
 
 /// How long a cookie may take to come back.
 const COOKIE_WAIT: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
-
-/// The file that marks a directory as a cache.
-const TAG_NAME: &[u8] = b"CACHEDIR.TAG";
 
 /// Bytes of events that are read at a time.
 const BUFFER: usize = 64 << 10;

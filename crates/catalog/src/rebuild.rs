@@ -4,7 +4,7 @@
 //! later one a number. What an archive brings stands before all that is there, so that nothing of it is ever newer than what
 //! was taken here. Refuses to read manifests: the caller hands them in, in the order of their chain.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 use wfr_model::checkpoint::VerificationStatus;
 use wfr_model::recovery::RecoveryRecord;
 use wfr_model::{CheckpointId, Digest, PackId};
@@ -68,14 +68,9 @@ impl Catalog {
         extents: &[(PackId, u64)],
         audit: &NewOperation,
     ) -> Result<Vec<Recovered>, CatalogError> {
-        self.write(|transaction| {
-            packs::advance(transaction, extents)?;
-            let mut inserted = Vec::new();
-            for checkpoint in found {
-                inserted.extend(insert_one(transaction, checkpoint, Origin::Recovered, audit)?);
-            }
-            operations::insert(transaction, audit)?;
-            Ok(inserted)
+        self.insert_found(extents, audit, |transaction| {
+            let insert = |checkpoint| insert_one(transaction, checkpoint, Origin::Recovered, audit);
+            found.iter().filter_map(|checkpoint| insert(checkpoint).transpose()).collect()
         })
     }
 
@@ -87,8 +82,7 @@ impl Catalog {
         extents: &[(PackId, u64)],
         audit: &NewOperation,
     ) -> Result<Vec<Recovered>, CatalogError> {
-        self.write(|transaction| {
-            packs::advance(transaction, extents)?;
+        self.insert_found(extents, audit, |transaction| {
             let sql = "SELECT min(0, coalesce(min(seq), 0)) FROM checkpoints";
             let mut place: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
             place -= i64::try_from(found.len()).unwrap_or(i64::MAX);
@@ -99,6 +93,20 @@ impl Catalog {
                     None => insert_one(transaction, checkpoint, Origin::Imported(Seq(place)), audit)?,
                 });
             }
+            Ok(inserted)
+        })
+    }
+
+    /// Inserts checkpoints with the packs' lengths and one line of the audit trail, in one transaction.
+    fn insert_found(
+        &self,
+        extents: &[(PackId, u64)],
+        audit: &NewOperation,
+        insert: impl FnOnce(&Transaction<'_>) -> Result<Vec<Recovered>, CatalogError>,
+    ) -> Result<Vec<Recovered>, CatalogError> {
+        self.write(|transaction| {
+            packs::advance(transaction, extents)?;
+            let inserted = insert(transaction)?;
             operations::insert(transaction, audit)?;
             Ok(inserted)
         })

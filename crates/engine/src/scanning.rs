@@ -60,7 +60,7 @@ pub fn scan_workspace<S: Sink + Objects>(
     let before = newest(open);
     let expected = before.as_ref().map_or(0, |row| row.files.total + row.files.directories);
     session.meter.entries_expected.store(expected, Ordering::Relaxed);
-    let mut keep = before.as_ref().and_then(|row| manifests::coverage(sink, row).ok()).unwrap_or_default().kept;
+    let mut keep = kept(sink, before.as_ref());
     let tree = before.and_then(|row| row.tree);
     let was_captured =
         |path: &TreePath| tree.as_ref().is_some_and(|tree| matches!(tree::lookup(sink, tree, path), Ok(Some(_))));
@@ -77,6 +77,11 @@ pub fn scan_workspace<S: Sink + Objects>(
         keep.extend(begun);
     }
     scan_once(open, sink, session, effort, keep)
+}
+
+/// Paths that a checkpoint captured although a rule said otherwise.
+fn kept(objects: &dyn Objects, checkpoint: Option<&CheckpointRow>) -> Vec<TreePath> {
+    checkpoint.and_then(|row| manifests::coverage(objects, row).ok()).unwrap_or_default().kept
 }
 
 /// The newest checkpoint that has files.
@@ -116,10 +121,12 @@ fn cache_of(open: &Open) -> Option<StatCache> {
 }
 
 /// Whether somebody watches and the stat cache is so far behind that it should be saved again.
-pub fn is_cache_behind(open: &Open, session: &Session) -> bool {
+pub fn is_cache_behind(open: &Open, objects: &dyn Objects, session: &Session) -> bool {
+    if !watch::may_answer(open.vault.dir()) {
+        return false;
+    }
     let mark = cache_of(open).and_then(|cache| cache.mark());
-    let keep = newest(open).zip(open.store().ok()).and_then(|(row, store)| manifests::coverage(&store, &row).ok());
-    let heard = watch::since(open, mark, &rules(open, session, keep.unwrap_or_default().kept));
+    let heard = watch::since(open, mark, &rules(open, session, kept(objects, newest(open).as_ref())));
     heard.is_some_and(|heard| heard.touched.is_none_or(|touched| touched.len() > TOUCHED_MAX))
 }
 

@@ -104,6 +104,11 @@ pub fn since(open: &Open, mark: Option<Mark>, rules: &Rules) -> Option<Heard> {
     Some(Heard { mark: told.mark.into(), touched: seen.map(|seen| touched(&seen)) })
 }
 
+/// Whether somebody may watch a workspace: otherwise nobody need be asked.
+pub fn may_answer(vault: &Path) -> bool {
+    vault.join(SOCKET).exists()
+}
+
 /// How the watch of a workspace is; `None` where nobody watches, or does not answer in time.
 pub fn state(vault: &Path) -> Option<WatchView> {
     ask(vault, &Question::State)
@@ -226,12 +231,10 @@ impl Server<'_> {
         // It tells when anything is mounted or unmounted, which no event of a directory does.
         let mounts = std::fs::File::open("/proc/self/mountinfo")?;
         while !self.ends && !self.session.abort.load(Ordering::Relaxed) && self.watch.is_there() {
-            let wakes = [self.watch.wakes(), self.listener.as_fd()].map(|fd| fd.try_clone_to_owned());
-            let [events, asked] = wakes;
-            let (events, asked) = (events?, asked?);
+            let events = self.watch.wakes();
             let mut waits = [
                 PollFd::new(&events, PollFlags::IN),
-                PollFd::new(&asked, PollFlags::IN),
+                PollFd::new(&self.listener, PollFlags::IN),
                 PollFd::new(&mounts, PollFlags::PRI),
             ];
             match poll(&mut waits, Some(&TICK)) {

@@ -182,7 +182,7 @@ pub fn look(
     let opened = opened(open)?;
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
-    let is_whole = present.segments > SINCE_MAX || scanning::is_cache_behind(open, session);
+    let is_whole = present.segments > SINCE_MAX || scanning::is_cache_behind(open, &writer, session);
     let (mut point, scan) = if is_whole {
         let scan = scanning::scan_workspace(open, &writer, session, Effort::default())?;
         let mut point = found(open, &writer, &present, &opened, &scan, session.now())?;

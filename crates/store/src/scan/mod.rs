@@ -49,7 +49,7 @@ pub use dirs::{Directory, directories};
 pub use dry::Dry;
 pub use pattern::Pattern;
 pub use progress::Progress;
-pub use rules::{Rules, STAGING_NAME, VIEW_NAMES};
+pub use rules::{Rules, STAGING_NAME, TAG_NAME, VIEW_NAMES};
 pub use sketch::Sketch;
 pub use touched::{Mark, Touched, Watched};
 

@@ -15,7 +15,7 @@ pub const STAGING_NAME: &[u8] = b".wfr-staging";
 pub const VIEW_NAMES: [&[u8]; 2] = [b".claude", b"recovery"];
 
 /// The file that marks a directory as a cache.
-pub(super) const TAG_NAME: &[u8] = b"CACHEDIR.TAG";
+pub const TAG_NAME: &[u8] = b"CACHEDIR.TAG";
 
 /// How a tag file begins (<https://bford.info/cachedir/>).
 pub(super) const TAG_SIGNATURE: &[u8; 43] = b"Signature: 8a477f597d28d172789f06886806bc55";
