@@ -391,3 +391,26 @@ fn a_checkpoint_from_elsewhere_was_never_this_tree() {
     world.restored("theirs", "merge", &["--yes", "--base", "base"]);
     assert_eq!(world.text("work/f.txt"), "of theirs\n");
 }
+
+#[test]
+fn a_merge_joins_names_of_one_file_again_and_parts_no_others() {
+    use std::os::unix::fs::MetadataExt;
+    let world = World::with_lines();
+    let place = |path: &str| world.root().join(path);
+    let inode = |path: &str| fs::metadata(place(path)).unwrap().ino();
+    for name in ["one", "two"] {
+        world.put(&format!("work/{name}"), name);
+        fs::hard_link(place(&format!("work/{name}")), place(&format!("work/{name}-again"))).unwrap();
+    }
+    world.checkpoint("then");
+    fs::remove_file(place("work/one-again")).unwrap();
+    fs::remove_file(place("work/two-again")).unwrap();
+    fs::hard_link(place("work/two"), place("work/two-of-mine")).unwrap();
+    let full = world.timeless();
+    world.restored("then", "merge", &["--yes"]);
+    assert_eq!(inode("work/one"), inode("work/one-again"), "one file, as in the checkpoint");
+    assert_eq!(inode("work/two"), inode("work/two-of-mine"), "what the present joined stays so");
+    assert_eq!(world.text("work/two-again"), "two");
+    world.ok(&["undo", "--yes"]);
+    world.is_as(&full);
+}

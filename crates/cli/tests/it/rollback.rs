@@ -189,6 +189,26 @@ fn later_work_can_stop_it_or_go_with_it() {
 }
 
 #[test]
+fn only_work_of_agents_goes_with_it() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.put("work/f.txt", &numbered(&[(3, "by a"), (9, "mine")]));
+    world.checkpoint("late");
+    world.put("work/f.txt", &numbered(&[(3, "by a"), (9, "lost")]));
+    world.ok(&["restore", "wf", "late", "--restoration-mode", "partial", "--file", "work/f.txt", "--yes"]);
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (9, "mine"), (15, "by b")])));
+    let plan = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    let radius = plan.result("plan")["blast_radius"].as_array().unwrap().len();
+    assert!(radius >= 3, "the user's edits and the restore are named, too: {plan:?}");
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes", "--dependents", "cascade"]);
+    assert_eq!(
+        world.text("work/f.txt"),
+        numbered(&[(9, "mine")]),
+        "the user's stays, and so does what the restore gave back"
+    );
+}
+
+#[test]
 fn selections_narrow_and_wrong_ones_are_told() {
     let world = World::with_lines();
     world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 3, "NOTHING_SELECTED");

@@ -3,7 +3,7 @@
 //! Owns what is there afterwards: what only one of them has, and of what both have the merge over the version from which
 //! both come. Refuses to merge texts: that is [`wfr_recovery::replay`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 use wfr_capture::slice::{bare, is_same};
@@ -13,7 +13,7 @@ use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::{Kept, KeptReason, Plan};
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::merge::Labels;
-use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
+use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
 use wfr_recovery::replay::{By, Chain, Edit, Mark, Merged, Outcome, Replayed, replay_from};
 use wfr_store::{Objects, content, tree};
 
@@ -25,6 +25,7 @@ use super::selective::{Decisions, with_text};
 use super::telling::{Sides, Teller, leave};
 use super::tree_of;
 use crate::error::Failure;
+use crate::links;
 use crate::open::Open;
 use crate::params::ConflictResolution;
 
@@ -80,6 +81,7 @@ pub fn join(
         ancestry: None,
         teller: Teller::new(open, objects, SIDES, unrecorded),
         wishes: vec![],
+        restored: BTreeMap::new(),
         kept: vec![],
         on_top: vec![],
         texts: vec![],
@@ -96,9 +98,11 @@ pub fn join(
     }
     concern::of_merge(&joining.decisions, &differing)?;
     joiner.name_changed();
+    let groups = links::of(objects, target.hard_links.as_ref())?;
+    let joined = links::rejoined((objects, goal), &groups, &joiner.wishes, &joiner.restored)?;
     let clearing = Clearing { open, objects, from: goal.from, decisions: &joining.decisions };
     let Cleared { mut plan, links, findings: cleared, .. } =
-        clearing.run(&mut joiner.wishes, &|wishes| plan_wishes(objects, goal, wishes))?;
+        clearing.run(&mut joiner.wishes, &|wishes| plan_joined(objects, goal, wishes, &joined))?;
     tell_ways(&mut plan, &joiner.wishes);
     plan.to = NO_TREE;
     plan.kept.extend(joiner.kept);
@@ -121,6 +125,8 @@ struct Joiner<'j> {
     ancestry: Option<Ancestry<'j>>,
     teller: Teller<'j>,
     wishes: Vec<Wish>,
+    /// Paths that become what the checkpoint has.
+    restored: BTreeMap<TreePath, Entry>,
     kept: Vec<Kept>,
     /// Paths that were changed on top of what the checkpoint has.
     on_top: Vec<TreePath>,
@@ -160,7 +166,10 @@ impl Joiner<'_> {
                     self.wishes.push(Wish { path, entry: Some(then) });
                 }
             }
-            (then, _) => self.wishes.push(Wish { path, entry: then }),
+            (then, _) => {
+                self.restored.extend(then.clone().map(|entry| (path.clone(), entry)));
+                self.wishes.push(Wish { path, entry: then });
+            }
         }
         Ok(())
     }

@@ -26,6 +26,7 @@ use super::standing::Standing;
 use super::telling::{Sides, Teller};
 use crate::error::Failure;
 use crate::ledger::{self, Veil};
+use crate::links;
 use crate::open::Open;
 use crate::params::ConflictResolution;
 
@@ -59,12 +60,13 @@ pub struct Lifted {
     pub findings: Vec<Finding>,
 }
 
-/// Makes the plan. `links` were the hard links before the recovery; `unrecorded` is what a look at the present tree found that the ledger does not have yet.
+/// Makes the plan. `groups` were the hard links before the recovery;
+/// `unrecorded` is what a look at the present tree found that the ledger does not have yet.
 pub fn lift(
     open: &Open,
     objects: &dyn Objects,
     goal: &Goal,
-    (undone, links): (&ChangeRow, &LinkGroups),
+    (undone, groups): (&ChangeRow, &LinkGroups),
     (later, unrecorded): (Later, Option<&NewPoint>),
 ) -> Result<Lifted, Failure> {
     let veil = Veil::of(open)?;
@@ -94,7 +96,7 @@ pub fn lift(
     for history in &histories {
         lifter.consider(history)?;
     }
-    let joined = lifter.joined(links)?;
+    let joined = links::rejoined((objects, goal), groups, &lifter.wishes, &lifter.restored)?;
     let decisions = match later {
         Later::MergeOrKeep => Decisions { conflicts: ConflictResolution::CurrentPriority, ..Decisions::default() },
         _ => Decisions::default(),
@@ -187,23 +189,6 @@ impl Lifter<'_> {
             self.wishes.push(Wish { path: path.clone(), entry });
         }
         Ok(())
-    }
-
-    /// The groups of names that are one file again: each is as it was before the recovery.
-    fn joined(&mut self, links: &LinkGroups) -> Result<LinkGroups, Failure> {
-        let mut joined = Vec::new();
-        for group in links {
-            let Some(entry) = group.iter().find_map(|path| self.restored.get(path)).cloned() else { continue };
-            let mut are_all = true;
-            for path in group.iter().filter(|path| !self.restored.contains_key(*path)) {
-                let is_wished = self.wishes.iter().any(|wish| wish.path == *path);
-                are_all &= !is_wished && is_same(self.now.lookup(path)?.as_ref(), Some(&entry));
-            }
-            if are_all {
-                joined.push(group.clone());
-            }
-        }
-        Ok(joined)
     }
 
     /// Whether a change stands otherwise without the recovery.

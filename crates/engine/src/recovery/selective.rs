@@ -189,6 +189,7 @@ impl Reach {
         }
         loop {
             let (writers, readers) = dependents(&histories, &selected, selection);
+            let (writers, readers) = (of_agents(open, writers)?, of_agents(open, readers)?);
             let needing = state.map_or_else(Vec::new, |state| state.tasks_needing(&tasks));
             if writers.is_empty() && readers.is_empty() && needing.is_empty() {
                 return Ok(Self { selected, tasks, histories });
@@ -289,7 +290,19 @@ fn changes_of(open: &Open, workflow: &WorkflowId, task: &TaskId) -> Result<Vec<C
 /// Changes by the paths at which they depend on others.
 type ByChange<'h> = BTreeMap<ChangeSeq, BTreeSet<&'h TreePath>>;
 
-/// Live changes that wrote where, and after, something that goes was written, and changes that read there; recoveries and
+/// Those of single agents. What the user, unknown programs or several at once did goes only where it is named, and what a
+/// recovery did is nobody's work.
+fn of_agents<'h>(open: &Open, changes: ByChange<'h>) -> Result<ByChange<'h>, Failure> {
+    let mut kept = ByChange::new();
+    for (seq, paths) in changes {
+        if open.catalog.change_at(seq)?.is_some_and(|row| row.change.actor == Actor::Agent) {
+            kept.insert(seq, paths);
+        }
+    }
+    Ok(kept)
+}
+
+/// Live changes that wrote where, and after, something that goes was written, and changes that read there; rollbacks and
 /// what was taken back left out.
 fn dependents<'h>(
     histories: &'h [History],

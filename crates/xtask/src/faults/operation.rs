@@ -35,6 +35,8 @@ pub enum Operation {
     Undo,
     /// One agent's changes taken back, another's kept.
     Rollback,
+    /// What was lost since the base brought back beside what was made since, and one file merged.
+    Merge,
     /// Old checkpoints removed, and their bytes.
     Cleanup,
     /// A workflow's log and state brought in: events published.
@@ -59,8 +61,16 @@ pub struct Trial {
 
 impl Operation {
     /// All operations, in the order of the issue.
-    pub const ALL: [Self; 7] =
-        [Self::Create, Self::Restore, Self::Undo, Self::Rollback, Self::Cleanup, Self::Publish, Self::Repair];
+    pub const ALL: [Self; 8] = [
+        Self::Create,
+        Self::Restore,
+        Self::Undo,
+        Self::Rollback,
+        Self::Merge,
+        Self::Cleanup,
+        Self::Publish,
+        Self::Repair,
+    ];
 
     /// Its name in the table.
     pub fn name(self) -> &'static str {
@@ -69,6 +79,7 @@ impl Operation {
             Self::Restore => "restore",
             Self::Undo => "undo",
             Self::Rollback => "rollback",
+            Self::Merge => "merge",
             Self::Cleanup => "cleanup",
             Self::Publish => "publish",
             Self::Repair => "repair",
@@ -82,6 +93,7 @@ impl Operation {
             Self::Restore => &["restore", "wf", BASE, "--yes", "--exact-mtime", "--threads", "1", "--json"],
             Self::Undo => &["undo", "--yes", "--threads", "1", "--json"],
             Self::Rollback => &["rollback", "wf", "--agent", "a", "--yes", "--exact-mtime", "--threads", "1", "--json"],
+            Self::Merge => &["restore", "wf", BASE, "--restoration-mode", "merge", "--yes", "--threads", "1", "--json"],
             Self::Cleanup => {
                 &["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=2"}"#, "--threads", "1", "--json"]
             }
@@ -101,6 +113,7 @@ impl Trial {
             Operation::Cleanup => old_checkpoints(&world)?,
             Operation::Publish => states::to_publish(&world)?,
             Operation::Repair => states::to_repair(&world)?,
+            Operation::Merge => early_checkpoint(&world)?,
             Operation::Create | Operation::Restore | Operation::Undo | Operation::Rollback => {}
         }
         let base = world.snapshot();
@@ -113,6 +126,8 @@ impl Trial {
             })?;
             kept = world.snapshot();
             as_change(&world, "a", edit)?;
+        } else if operation == Operation::Merge {
+            lose(&world)?;
         } else {
             edit(&world)?;
         }
@@ -121,6 +136,10 @@ impl Trial {
             Operation::Create | Operation::Publish | Operation::Repair => (edited.clone(), edited),
             Operation::Restore => (edited, base.clone()),
             Operation::Rollback => (edited, kept),
+            Operation::Merge => {
+                let merged = joined(&world, &base)?;
+                (edited, merged)
+            }
             Operation::Undo => {
                 world.wfr_ok(&["restore", "wf", BASE, "--yes", "--exact-mtime", "--json"])?;
                 (base.clone(), edited)
@@ -168,7 +187,7 @@ impl Trial {
         let stands = self.old_or_new(outcome, &self.world.wfr_ok(&["recoveries", "--report-details", "--json"])?)?;
         self.checkpoints_are_whole()?;
         states::settled(self.operation, &self.world)?;
-        if matches!(self.operation, Operation::Restore | Operation::Rollback) && stands == "new" {
+        if matches!(self.operation, Operation::Restore | Operation::Rollback | Operation::Merge) && stands == "new" {
             self.world.wfr_ok(&["undo", "--yes", "--json"])?;
             same(&self.old.clone().without_mtimes(), &self.world.snapshot().without_mtimes(), "undo afterwards")?;
         }
@@ -179,7 +198,7 @@ impl Trial {
     pub fn acknowledged(&self, outcome: &Outcome) -> Result<(), String> {
         match self.operation {
             Operation::Create => self.second_is_there(outcome),
-            Operation::Restore | Operation::Undo | Operation::Rollback => {
+            Operation::Restore | Operation::Undo | Operation::Rollback | Operation::Merge => {
                 let wrong = self.not_as_new(&self.world.snapshot(), &left_unread(outcome.result("kept")));
                 if wrong.is_empty() {
                     Ok(())
@@ -218,7 +237,7 @@ impl Trial {
     /// Undo sets no exact times on what it changes. Directories' own times follow their entries' comings and goings.
     fn comparable(&self, snapshot: Snapshot) -> Snapshot {
         match self.operation {
-            Operation::Undo | Operation::Rollback => snapshot.without_mtimes(),
+            Operation::Undo | Operation::Rollback | Operation::Merge => snapshot.without_mtimes(),
             _ => snapshot.without_dir_mtimes(),
         }
     }
@@ -322,6 +341,52 @@ fn edit(world: &World) -> Result<(), String> {
         rm zero; mkdir zero; printf 'z' > zero/inside; rm to-dir; printf 'now a file' > to-dir; touch sub/read-only"#;
     let mut command = std::process::Command::new("sh");
     super::world::run(command.arg("-c").arg(script).current_dir(world.ws())).map(drop)
+}
+
+/// The file that a merge joins.
+const JOINED: &str = "joined.txt";
+
+/// What it is, with the word on its first and on its last line.
+fn joined_text(first: &str, last: &str) -> String {
+    let middle: String = (2..9).map(|line| format!("line {line}\n")).collect();
+    format!("{first}\n{middle}{last}\n")
+}
+
+fn write_joined(world: &World, first: &str, last: &str) -> Result<(), String> {
+    std::fs::write(world.ws().join(JOINED), joined_text(first, last)).map_err(|error| error.to_string())
+}
+
+/// The version of the file from which the base's and the present one both come, in a checkpoint of its own, and then the base's.
+fn early_checkpoint(world: &World) -> Result<(), String> {
+    write_joined(world, "first", "last")?;
+    world.wfr_ok(&["create-checkpoint", "wf", r#"{"name":"early"}"#, "--json"])?;
+    write_joined(world, "first of the base", "last")
+}
+
+/// Loses entries, makes others, and edits the earlier version of the file again.
+fn lose(world: &World) -> Result<(), String> {
+    write_joined(world, "first", "last")?;
+    world.wfr_ok(&["create-checkpoint", "wf", r#"{"name":"put-back"}"#, "--json"])?;
+    write_joined(world, "first", "last of the present")?;
+    let script =
+        "set -e; rm -r empty; rm -- secret dangling link; rm -r sub; printf more >> big.bin; printf n > new.txt";
+    let mut command = std::process::Command::new("sh");
+    super::world::run(command.arg("-c").arg(script).current_dir(world.ws())).map(drop)
+}
+
+/// What the merge leads to: all that the present or the base has, and the file with the edits of both.
+fn joined(world: &World, base: &Snapshot) -> Result<Snapshot, String> {
+    let present = std::fs::read(world.ws().join(JOINED)).map_err(|error| error.to_string())?;
+    write_joined(world, "first of the base", "last of the present")?;
+    let mut joined = world.snapshot();
+    std::fs::write(world.ws().join(JOINED), present).map_err(|error| error.to_string())?;
+    for (path, entry) in &base.entries {
+        // Names of one file are that again, so what is as in the base is so in this, too.
+        if joined.entries.get(path).is_none_or(|own| own.what == entry.what) {
+            joined.entries.insert(path.clone(), entry.clone());
+        }
+    }
+    Ok(joined)
 }
 
 /// Checkpoints whose content nothing else shares, for a cleanup to remove.
