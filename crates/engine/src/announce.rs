@@ -1,9 +1,11 @@
-//! Announcements around a recovery: the hub is told how it stands, the resource manager is asked to hold.
+//! Announcements around a recovery: the hub and whoever else is concerned are told how it stands, the resource manager is
+//! asked to hold.
 //!
 //! Owns these messages, and the reports while a recovery runs. Refuses to send any (they go into the catalog, and out with
 //! the next delivery), and to fail or delay a recovery: those of its beginning and end are written in the transactions that
 //! record these anyway, and what goes wrong here is a finding.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -124,7 +126,7 @@ impl Announced {
     /// The messages of its beginning, with the hold that was taken over for it.
     pub fn opening(&self, preempted: Option<&Hold>) -> Vec<NewMessage> {
         let shared = &self.shared;
-        let initiated = is_told(&shared.record).then(|| shared.initiated(preempted));
+        let initiated = if is_told(&shared.record) { shared.initiated(preempted) } else { vec![] };
         initiated.into_iter().chain([shared.hold()]).map(|request| message(&request)).collect()
     }
 
@@ -149,15 +151,16 @@ impl Announced {
         // One whose check failed is whole, and about to be taken back.
         let is_well = status == RecoveryStatus::Done && why.is_none();
         let word = if is_well { "completed" } else { "failed" };
-        let told = is_told(&shared.record).then(|| {
-            let mut told = shared.standing();
-            told.insert("summary".to_owned(), Value::Object(summary.clone()));
+        let mut told = vec![];
+        if is_told(&shared.record) {
+            let mut data = shared.standing();
+            data.insert("summary".to_owned(), Value::Object(summary.clone()));
             if !is_well {
                 let why = why.map_or_else(|| format!("it is {}", status.as_str().replace('_', " ")), str::to_owned);
-                told.extend(shared.trouble(&why));
+                data.extend(shared.trouble(&why));
             }
-            shared.to_hub(word, told)
-        });
+            told = shared.status(word, &data);
+        }
         told.into_iter().chain([shared.release(word)]).map(|request| message(&request)).collect()
     }
 
@@ -188,12 +191,28 @@ impl Drop for Announced {
         let mut told = self.shared.standing();
         told.insert("unfinished".to_owned(), json!(true));
         told.extend(self.shared.trouble("it has not ended: the next command that changes anything ends it"));
-        self.shared.write(&self.shared.to_hub("failed", told));
+        self.shared.write(&self.shared.status("failed", &told));
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Who is told: the hub of all, who decides and the stakeholders of beginning and end, and where it fails those who are asked
+/// then, too.
+fn audience<'c>(config: &'c Coordination, status: &str) -> Vec<&'c str> {
+    let mut audience = vec![config.hub.as_str()];
+    if status != "in_progress" {
+        audience.extend([config.authority.as_str()].into_iter().filter(|authority| *authority != config.component));
+        audience.extend(config.stakeholders.iter().map(String::as_str));
+    }
+    if status == "failed" {
+        audience.extend(config.escalation.iter().map(String::as_str));
+    }
+    let mut seen = HashSet::new();
+    audience.retain(|target| seen.insert(*target));
+    audience
 }
 
 fn message(request: &Request) -> NewMessage {
@@ -219,7 +238,7 @@ impl Shared {
             if *over {
                 return;
             }
-            self.write(&self.to_hub("in_progress", self.standing()));
+            self.write(&self.status("in_progress", &self.standing()));
         }
     }
 
@@ -234,9 +253,10 @@ impl Shared {
         lock(&self.findings).push(Finding::new("ANNOUNCEMENT_LOST", Severity::Warning, message, fix));
     }
 
-    /// Writes one message by itself.
-    fn write(&self, request: &Request) {
-        let written = Catalog::open(&self.catalog).and_then(|catalog| catalog.add_messages(&[message(request)]));
+    /// Writes messages by themselves.
+    fn write(&self, requests: &[Request]) {
+        let messages: Vec<NewMessage> = requests.iter().map(message).collect();
+        let written = Catalog::open(&self.catalog).and_then(|catalog| catalog.add_messages(&messages));
         if let Err(error) = written {
             self.found(&error);
         }
@@ -257,8 +277,8 @@ impl Shared {
         }
     }
 
-    /// A message to the hub, in the reference's form; `data` is what is known besides.
-    fn to_hub(&self, status: &str, data: Map<String, Value>) -> Request {
+    /// Messages in the reference's form to all who are told that; `data` is what is known besides.
+    fn status(&self, status: &str, data: &Map<String, Value>) -> Vec<Request> {
         let event_type = match status {
             "completed" => "RECOVERY_COMPLETED",
             "failed" => "RECOVERY_FAILED",
@@ -273,7 +293,9 @@ impl Shared {
             "timestamp": (self.clock)(),
             "recovery_data": data,
         });
-        self.request(&self.config.hub, "recovery-status-update", as_map(parameters))
+        let parameters = as_map(parameters);
+        let targets = audience(&self.config, status).into_iter();
+        targets.map(|target| self.request(target, "recovery-status-update", parameters.clone())).collect()
     }
 
     /// Where the recovery stands, with who decides and who is told.
@@ -301,7 +323,7 @@ impl Shared {
         as_map(json!({"error": why, "escalate_to": self.config.escalation, "severity": "critical"}))
     }
 
-    fn initiated(&self, preempted: Option<&Hold>) -> Request {
+    fn initiated(&self, preempted: Option<&Hold>) -> Vec<Request> {
         let mut told = self.standing();
         told.extend(as_map(json!({
             "estimated_duration": span(self.estimate.length),
@@ -310,7 +332,7 @@ impl Shared {
             "bytes": self.extent.bytes,
             "preempted": preempted.map(HoldLine::of),
         })));
-        self.to_hub("initiated", told)
+        self.status("initiated", &told)
     }
 
     fn hold(&self) -> Request {
@@ -474,7 +496,22 @@ mod tests {
         let told = &said[2].1["parameters"];
         assert_eq!((&told["status"], &told["recovery_data"]["unfinished"]), (&json!("failed"), &json!(true)));
         assert_eq!(told["recovery_data"]["escalate_to"], json!(["lead"]));
-        assert_eq!(said.len(), 3, "its resources stay held");
+        let targets: Vec<_> = said[2..].iter().map(|(_, body)| body["target_component"].clone()).collect();
+        assert_eq!(targets, ["coordination-hub", "lead"], "who is asked then is told, and its resources stay held");
+    }
+
+    #[test]
+    fn who_decides_and_who_is_concerned_is_told_of_both_ends() {
+        let config = Coordination {
+            authority: "boss".into(),
+            stakeholders: vec!["ops".into(), "coordination-hub".into()],
+            escalation: vec!["lead".into()],
+            ..Coordination::default()
+        };
+        assert_eq!(audience(&config, "initiated"), ["coordination-hub", "boss", "ops"]);
+        assert_eq!(audience(&config, "in_progress"), ["coordination-hub"]);
+        assert_eq!(audience(&config, "failed"), ["coordination-hub", "boss", "ops", "lead"]);
+        assert_eq!(audience(&Coordination::default(), "failed"), ["coordination-hub"], "nobody tells itself");
     }
 
     #[test]

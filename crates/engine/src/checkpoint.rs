@@ -193,7 +193,9 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
         sealed_ledger: if keeps_ledger { ledger::seal(open, &writer, point.as_ref())? } else { vec![] },
         point,
         tree: captured.as_ref(),
-        state: state::capture(&open.catalog, &writer, &request.workflow, &|told| session.noted.tell(told))?,
+        state: state::capture(&open.catalog, &writer, (&request.workflow, session.now()), &|told| {
+            session.noted.tell(told)
+        })?,
         seals: state::seal(&open.catalog, &writer)?,
         needs: probing.map(|probing| dependencies::kept(how, probing.finish(), session.now())),
     };

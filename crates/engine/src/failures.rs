@@ -47,7 +47,7 @@ pub fn file(session: &Session, open: &Open, report: ErrorReport, tally: &mut Tal
     let main_id = event_id(&key, "");
     let mut events = vec![with_id(session, main, main_id.clone())];
     events.extend(consequence.map(|draft| with_id(session, draft, event_id(&key, "_effect"))));
-    let document = Value::Object(events[0].data.clone());
+    let document = document(&events[0]);
     let new = intake::record(session, open, events, tally)?;
     let recorded = open.catalog.failure_of_event(&main_id)?;
     let was_known = new.is_empty();
@@ -154,7 +154,12 @@ fn with(mut data: Value, key: &str, value: Value) -> Value {
 fn of_event(open: &Open, row: &FailureRow) -> Result<Option<Value>, CatalogError> {
     let (after, upto) = (Some(EventSeq(row.seq.0 - 1)), Some(row.seq));
     let rows = open.catalog.events(&EventQuery { after, upto, ..EventQuery::default() })?;
-    Ok(rows.into_iter().next().map(|row| Value::Object(row.event.data)))
+    Ok(rows.first().map(|row| document(&row.event)))
+}
+
+/// The whole report, as its event holds it.
+fn document(event: &Event) -> Value {
+    with(Value::Object(event.data.clone()), "timestamp", json!(event.timestamp))
 }
 
 /// Writes the report into the view, where people look for it, unless it is there. It is in the event, too.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use wfr_model::finding::Finding;
 use wfr_model::workflow::{Phase, Task, Whole, validate};
 
+use crate::dependencies::{self, Need};
 use crate::results::{DependencyGraph, ExternalDependencies, GraphEdge, GraphNode, NodeKind};
 
 /// The graph of a state, and what is wrong with it.
@@ -30,7 +31,8 @@ pub fn of(whole: &Whole) -> (DependencyGraph, Vec<Finding>) {
         if let Some(node) = nodes.get_mut(&from) {
             node.dependents.push(to.clone());
         }
-        edges.push(edge(from, to));
+        let is_data = is_data(whole, &waiting, &first);
+        edges.push(edge(from, to, is_data));
     }
     let external_dependencies = external(&whole.head.dependencies);
     let findings = found.into_iter().map(|one| {
@@ -53,9 +55,22 @@ fn name(whole: &Whole, place: &str) -> String {
     name
 }
 
-fn edge(from: String, to: String) -> GraphEdge {
-    let [kind, strength, reason] = ["sequential_dependency", "hard", "declared"].map(str::to_owned);
+fn edge(from: String, to: String, is_data: bool) -> GraphEdge {
+    let kind = if is_data { "data_dependency" } else { "sequential_dependency" };
+    let [kind, strength, reason] = [kind, "hard", "declared"].map(str::to_owned);
     GraphEdge { from, to, kind, strength, reason }
+}
+
+/// Whether what waits says that it reads what the other one makes: its `data_dependencies` name it.
+fn is_data(whole: &Whole, waiting: &str, first: &str) -> bool {
+    let extra = match (waiting.strip_prefix("tasks/"), waiting.strip_prefix("phases/")) {
+        (Some(task), _) => task.parse().ok().and_then(|id| whole.tasks.get(&id)).map(|task| &task.extra),
+        (_, Some(phase)) => phase.parse().ok().and_then(|id| whole.phases.get(&id)).map(|phase| &phase.extra),
+        _ => None,
+    };
+    let id = first.trim_start_matches("tasks/").trim_start_matches("phases/");
+    let named = extra.and_then(|extra| extra.get("data_dependencies")).and_then(Value::as_array);
+    named.is_some_and(|named| named.iter().any(|one| one.as_str() == Some(id) || one.to_string() == id))
 }
 
 fn phase_node(phase: &Phase) -> GraphNode {
@@ -85,7 +100,7 @@ fn node(kind: NodeKind, extra: &Map<String, Value>) -> GraphNode {
 fn external(declared: &Map<String, Value>) -> ExternalDependencies {
     let mut sorted = ExternalDependencies::default();
     match declared.get("external").or_else(|| declared.get("external_dependencies")) {
-        Some(Value::Array(list)) => list.iter().for_each(|one| place(&mut sorted, kind(one), one.clone())),
+        Some(Value::Array(list)) => list.iter().for_each(|one| place(&mut sorted, "", one.clone())),
         Some(Value::Object(groups)) => {
             for (group, list) in groups {
                 let list = list.as_array().cloned().unwrap_or_else(|| vec![list.clone()]);
@@ -97,27 +112,17 @@ fn external(declared: &Map<String, Value>) -> ExternalDependencies {
     sorted
 }
 
-fn place(sorted: &mut ExternalDependencies, kind: &str, one: Value) {
-    match kind.trim_end_matches('s') {
-        "service" => sorted.services.push(one),
-        "file" => sorted.files.push(one),
-        "environment" | "variable" => sorted.environment.push(one),
-        _ => sorted.tools.push(one),
-    }
-}
-
-fn kind(one: &Value) -> &str {
-    if let Some(kind) = one.get("type").or_else(|| one.get("kind")).and_then(Value::as_str) {
-        return kind;
-    }
+fn place(sorted: &mut ExternalDependencies, group: &str, one: Value) {
+    let said = one.get("type").or_else(|| one.get("kind")).and_then(Value::as_str).unwrap_or(group);
     let text = one.as_str().unwrap_or_default();
-    match text.rsplit_once(':') {
-        Some(("env", _)) => "environment",
-        Some((_, port)) if port.parse::<u16>().is_ok() => "service",
-        _ if text.starts_with('$') => "environment",
-        _ if text.contains('/') => "file",
-        _ => "tool",
-    }
+    let group = match (dependencies::need(group, &one), said.trim_end_matches('s')) {
+        (Need::Port(..), _) | (_, "service") => &mut sorted.services,
+        (Need::File(_), _) => &mut sorted.files,
+        (Need::Variable, _) => &mut sorted.environment,
+        _ if text.starts_with('$') || text.starts_with("env:") => &mut sorted.environment,
+        _ => &mut sorted.tools,
+    };
+    group.push(one);
 }
 
 /// The graph for Graphviz.

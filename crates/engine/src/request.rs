@@ -146,8 +146,11 @@ fn done(session: &mut Session, request: &Request) -> Answer {
     told(session, Some(request), ended)
 }
 
+/// The resource manager's name for a share that is kept for later.
+const RESERVE: &str = "reserve";
+
 fn find(name: &str) -> Result<&'static Operation, Failure> {
-    match operation::find(name) {
+    match operation::find(if name == RESERVE { "allocate" } else { name }) {
         Some(operation) if NOT_FOR_REQUESTS.contains(&operation.name) => {
             Err(Failure::new(Code::InvalidRequest, format!("`{name}` cannot be asked for by a request"))
                 .with_hint("ask for the operation itself"))
@@ -174,7 +177,11 @@ fn run(session: &mut Session, operation: &Operation, request: &Request) -> Resul
     let raw = std::mem::replace(&mut session.raw, Box::new(kept.clone()));
     let limit = (operation.effect != Effect::Recovers).then(|| Duration::from_secs(request.timeout_seconds));
     let timer = limit.map(|limit| Timer::start(limit, session.abort.clone()));
-    let ended = operation.bind(session, &[], request.parameters.clone()).and_then(|parameters| {
+    let mut asked = request.parameters.clone();
+    if request.operation == RESERVE {
+        asked.insert("reserve".to_owned(), true.into());
+    }
+    let ended = operation.bind(session, &[], asked).and_then(|parameters| {
         if let Some(key) = operation::endless(operation.name, &parameters) {
             return Err(Failure::new(Code::InvalidRequest, format!("`{key}` has no end, and an answer must have one"))
                 .with_hint("ask again and again, from the last place on"));

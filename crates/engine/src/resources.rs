@@ -47,6 +47,11 @@ pub fn shares(catalog: &Catalog, workflow: &WorkflowId, now: Timestamp) -> Resul
     Ok(shares)
 }
 
+/// Whether a share is in use at that time.
+pub fn is_used(share: &Allocation, head: &Head, now: Timestamp) -> bool {
+    share.status == AllocationStatus::Active && ended(share, head, now).is_none()
+}
+
 fn is_out(share: &Allocation) -> bool {
     matches!(share.status, AllocationStatus::Active | AllocationStatus::Reserved)
 }

@@ -12,7 +12,7 @@ use wfr_catalog::{Catalog, CatalogError, CheckpointRow, EventQuery, EventRow, Pa
 use wfr_model::checkpoint::SealedEvents;
 use wfr_model::event::SealedEvent;
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole};
-use wfr_model::{Digest, WorkflowId};
+use wfr_model::{Digest, Timestamp, WorkflowId};
 use wfr_store::state::{self as objects, StateError};
 use wfr_store::writer::Writer;
 use wfr_store::{ObjectKind, Objects, ReadError, Sink};
@@ -52,7 +52,7 @@ pub struct Captured {
 pub fn capture(
     catalog: &Catalog,
     writer: &Writer<'_>,
-    workflow: &WorkflowId,
+    (workflow, now): (&WorkflowId, Timestamp),
     tell: &dyn Fn(String),
 ) -> Result<Option<Captured>, CreateError> {
     let Some(unstored) = catalog.unstored_state(workflow, true)? else { return Ok(None) };
@@ -79,7 +79,7 @@ pub fn capture(
         }
         Err(error) => return Err(error.into()),
     };
-    let summary = match summary::of(catalog, workflow, &unstored.head) {
+    let summary = match summary::of(catalog, workflow, &unstored.head, now) {
         Err(error @ CatalogError::StateDamaged { .. }) => {
             left_out(error.to_string());
             return Ok(None);

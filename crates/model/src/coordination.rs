@@ -21,11 +21,11 @@ pub struct Coordination {
     pub hub: String,
     /// Who shares out resources, and is asked to hold them.
     pub resource_manager: String,
-    /// Who decides about a recovery.
+    /// Who decides about a recovery, and is told of its beginning and end where that is another one than `component`.
     pub authority: String,
-    /// Who is asked where a recovery fails, the first one first.
+    /// Who is asked where a recovery fails, the first one first: each is told, too, then.
     pub escalation: Vec<String>,
-    /// Who is told how a recovery stands.
+    /// Who is told of a recovery's beginning and end, besides the hub.
     pub stakeholders: Vec<String>,
     /// Time between two reports of a recovery that runs.
     pub status_interval: Span,

@@ -80,6 +80,46 @@ fn a_restore_is_announced_from_its_beginning_to_its_end() {
 }
 
 #[test]
+fn who_decides_and_who_is_concerned_is_told_and_who_is_asked_where_it_fails() {
+    let world = world();
+    world.ok(&["config", "coordination.stakeholders", r#"["ops"]"#]);
+    world.ok(&["config", "coordination.escalation", r#"["lead"]"#]);
+    world.ok(&["config", "coordination.authority", "boss"]);
+    let told = |world: &World, from: usize| {
+        let updates = requests(world).split_off(from);
+        let updates = updates.into_iter().filter(|one| one["operation"] == "recovery-status-update");
+        let word = |one: Value| format!("{} {}", one["target_component"], one["parameters"]["status"]).replace('"', "");
+        updates.map(word).collect::<Vec<String>>()
+    };
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    let ends = ["coordination-hub", "boss", "ops"];
+    let expected: Vec<String> =
+        ["initiated", "completed"].iter().flat_map(|end| ends.map(|who| format!("{who} {end}"))).collect();
+    assert_eq!(told(&world, 0), expected);
+    let so_far = requests(&world).len();
+    world.tree.write("a.txt", b"edited");
+    world.refused(&["restore", "wf", "base", "--functional-check", "false", "--yes"], 1, "FUNCTIONAL_CHECK_FAILED");
+    let of_the_failure = told(&world, so_far);
+    assert!(of_the_failure.contains(&"lead failed".to_owned()), "{of_the_failure:?}");
+    assert!(!of_the_failure.contains(&"lead initiated".to_owned()), "{of_the_failure:?}");
+}
+
+#[test]
+fn recoveries_are_told_in_the_phase_that_the_workflow_is_in() {
+    let world = world();
+    world.ok(&["event", "PHASE_STARTED:wf:2:{}"]);
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    let phase = |kind: &str| world.ok(&["events", "wf", "--type", kind]).result("events")[0]["phase"].clone();
+    assert_eq!(phase("RECOVERY_INITIATED"), 2);
+    world.ok(&["event", "PHASE_STARTED:wf:2:{}"]);
+    world.tree.write("a.txt", b"edited");
+    world.refused(&["restore", "wf", "base", "--functional-check", "false", "--yes"], 1, "FUNCTIONAL_CHECK_FAILED");
+    let failed = world.ok(&["events", "wf", "--type", "RECOVERY_FAILED"]);
+    let failed = &failed.result("events")[0];
+    assert_eq!((&failed["data"]["success"], &failed["data"]["status"]), (&json!(false), &json!("check_failed")));
+}
+
+#[test]
 fn whoever_is_not_to_be_told_hears_nothing() {
     let world = world();
     let only = |world: &World| words(&requests(world)).split_off(0);

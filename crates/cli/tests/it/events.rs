@@ -49,6 +49,38 @@ fn events_come_in_all_forms() {
 }
 
 #[test]
+fn the_message_of_an_envelope_is_heard() {
+    let world = World::new();
+    let event = |value: Value| world.ok(&["event", &value.to_string()]).result("events")[0].clone();
+    let line = r#"TASK_STARTED:wf:1:{"task_id":"t1","agent_id":"a1"}"#;
+    let bare = event(json!({"event_type": "TASK_STARTED", "message": line}));
+    assert_eq!(
+        (&bare["data"]["task_id"], &bare["phase"], &bare["workflow_id"]),
+        (&json!("t1"), &json!(1), &json!("wf"))
+    );
+    let other = event(json!({"event_type": "TASK_COMPLETED", "workflow_id": "wf", "phase": 1,
+        "message": "TASK_FAILED:other:2:{}", "data": {"task_id": "t1", "agent_id": "a1"}}));
+    assert_eq!(other["data"]["message"], "TASK_FAILED:other:2:{}", "what says otherwise is kept");
+    let words = event(json!({"event_type": "SYSTEM_MAINTENANCE", "message": "the disk is nearly full"}));
+    assert_eq!(words["data"]["message"], "the disk is nearly full");
+    assert_eq!(world.ok(&["status"]).result("task_counts")["completed"], 1);
+}
+
+#[test]
+fn a_word_that_the_protocol_does_not_have_is_kept_and_noted() {
+    let world = World::new();
+    world.ok(&["event", "WORKFLOW_CREATED:wf:global:{}"]);
+    let taken = world.ok(&["handle-error", "wf", "--error-message", "x", "--severity", "hgih", "--scope", "tsak"]);
+    let odd = world.ok(&["events", "wf", "--odd"]).json.to_string();
+    assert!(odd.contains("hgih") && odd.contains("tsak") && odd.contains("critical, high"), "{taken:?} {odd}");
+    let sync = json!({"checkpoint_sync": {"workflow_id": "wf", "checkpoint_type": "weird", "state_snapshot": {},
+        "validation_results": {"integrity_check": "perhaps", "dependency_validation": "passed"}}});
+    let taken = world.ok(&["event", &sync.to_string()]);
+    let odd = taken.result("odd").to_string();
+    assert!(odd.contains("weird") && odd.contains("perhaps") && !odd.contains("dependency_validation"), "{odd}");
+}
+
+#[test]
 fn a_repetition_changes_nothing_whoever_it_names() {
     let world = World::new();
     let event = |workflow: &str| {
@@ -168,6 +200,7 @@ fn errors_get_an_id_and_a_report() {
     for key in ["classification", "context", "details", "impact_assessment", "recovery_suggestions"] {
         assert_eq!(kept[key], report[key], "{key}");
     }
+    assert_eq!(kept["timestamp"], report["timestamp"]);
     let again = world.ok(&["handle-error", "wf", &report.to_string()]);
     assert_eq!((again.result("existed"), again.result("failure_id")), (&json!(true), &json!(id)));
     let flags =

@@ -52,6 +52,7 @@ fn a_hub_comes_in_once_and_goes_out_as_it_was() {
         (&json!("3m"), &json!(50))
     );
     let agent = &doc["agent_assignments"]["a1"];
+    assert_eq!(agent["status"], "in_progress", "whoever has a task works on it");
     assert_eq!((&agent["role"], &agent["pool"]["success_rate"]), (&json!("reader"), &json!(0.9)));
     let again = world.ok(&["import", ".claude/coordination", "--from", "hub"]);
     assert_eq!((again.result("states")[0]["became"].as_str(), again.result("events")), (Some("unchanged"), &json!(0)));

@@ -148,6 +148,20 @@ fn graphs_have_the_resolvers_shape_and_say_what_is_wrong() {
         json!({"services": ["localhost:5432"], "tools": ["cargo"],
         "files": ["/etc/hosts"], "environment": ["env:TOKEN"]})
     );
+    let forms = r#"{"dependencies": {"external": [{"env": "HOME"}, {"port": 5432}, {"file": "Cargo.toml"}, {"tool": "cc"}]},
+        "tasks": {"t2": {"data_dependencies": ["t1"]}}}"#;
+    world.ok(&["update-state", "wf", forms]);
+    let graph = world.ok(&["graph", "wf"]);
+    let graph = graph.result("dependency_graph");
+    let sorted = &graph["external_dependencies"];
+    assert_eq!(
+        sorted,
+        &json!({"services": [{"port": 5432}], "tools": [{"tool": "cc"}], "files": [{"file": "Cargo.toml"}],
+        "environment": [{"env": "HOME"}]})
+    );
+    let edges = graph["edges"].as_array().unwrap();
+    let of_data = edges.iter().find(|edge| edge["to"] == "t2" && edge["from"] == "t1").unwrap();
+    assert_eq!(of_data["type"], "data_dependency");
     let written = world.ok(&["metadata", "wf"]);
     let file =
         written.result("files").as_array().unwrap().iter().find(|file| file.as_str().unwrap().ends_with("graph.json"));

@@ -62,6 +62,12 @@ fn the_protocols_components_are_answered_for() {
     hold["target_component"] = json!("resource-manager");
     let (answer, code) = ask(&world, &hold);
     assert_eq!((answer["status"].as_str(), code), (Some("success"), 0), "{answer}");
+    let mut reserve = request("req_r", "reserve", json!({"workflow_id": "wf", "resources": {"cpu_cores": 1}}));
+    reserve["target_component"] = json!("resource-manager");
+    world.ok(&["release", "wf"]);
+    let (answer, code) = ask(&world, &reserve);
+    assert_eq!((answer["result"]["status"].as_str(), code), (Some("approved"), 0), "{answer}");
+    assert_eq!(world.ok(&["holds", "wf"]).result("allocations")[0]["status"], "reserved");
     hold["target_component"] = json!("somebody-else");
     hold["request_id"] = json!("req_2");
     let (answer, code) = ask(&world, &hold);

@@ -108,6 +108,32 @@ fn shares_end_with_their_time() {
 }
 
 #[test]
+fn the_resource_managers_form_is_taken() {
+    let world = world();
+    let share = json!({"resource_allocation": {
+        "allocation_id": "alloc_7", "workflow_id": "wf", "requester": "planner", "timestamp": "2025-01-15T11:30:00Z",
+        "priority": 70, "status": "reserved", "resources": {"cpu_cores": 2}, "auto_release": {"on_timeout": true}}});
+    let given = world.ok(&["allocate", "wf", &share.to_string()]);
+    assert_eq!((given.result("status"), given.result("allocation_id")), (&json!("approved"), &json!("alloc_7")));
+    let listed = world.ok(&["holds", "wf"]);
+    let line = &listed.result("allocations")[0];
+    assert_eq!((&line["status"], &line["requester"]), (&json!("reserved"), &json!("planner")));
+    let events = world.ok(&["events", "wf", "--type", "RESOURCE_ALLOCATED"]);
+    assert_eq!(events.result("events")[0]["data"]["timestamp"], "2025-01-15T11:30:00Z");
+    let wrong = world.refused(&["allocate", "wf", r#"{"resource_allocation": {"gpus": 1}}"#], 2, "INVALID_PARAMETER");
+    assert!(wrong.json.to_string().contains("gpus"), "{wrong:?}");
+}
+
+#[test]
+fn what_is_over_is_not_counted() {
+    let world = world();
+    allocate(&world, &json!({"resources": {"cpu_cores": 4}, "duration": "0s"}));
+    allocate(&world, &json!({"resources": {"cpu_cores": 1}}));
+    let state = world.ok(&["get-state", "wf"]);
+    assert_eq!(state.result("workflow_state")["resource_allocations"]["cpu_cores"], 1);
+}
+
+#[test]
 fn many_at_once_are_never_given_more_than_there_is() {
     let world = world();
     let given: usize = std::thread::scope(|scope| {

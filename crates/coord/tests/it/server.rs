@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ pub enum Act {
     Status(u16),
     /// Reads the request and says nothing until the server ends.
     Hang,
+    /// Takes it, and says so only so long after.
+    Late(Duration),
     /// Closes within the head of its answer.
     CloseInHead,
     /// Says that it took it, and closes within the body.
@@ -111,9 +114,16 @@ fn answer(stream: &mut TcpStream, act: Act) -> bool {
             let _ = stream.read(&mut [0]);
             return false;
         }
+        Act::Late(length) => {
+            // Nothing comes from the other side before it has the answer, unless it gives up.
+            let _ = stream.set_read_timeout(Some(length));
+            let _ = stream.read(&mut [0]);
+            let _ = stream.set_read_timeout(None);
+            "HTTP/1.1 200 Late\r\nContent-Length: 0\r\n\r\n".to_owned()
+        }
         Act::CloseInHead => "HTTP/1.1 2".to_owned(),
         Act::CloseInBody => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".to_owned(),
         Act::Redirect => "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".to_owned(),
     };
-    stream.write_all(text.as_bytes()).is_ok() && matches!(act, Act::Status(_) | Act::Redirect)
+    stream.write_all(text.as_bytes()).is_ok() && matches!(act, Act::Status(_) | Act::Redirect | Act::Late(_))
 }

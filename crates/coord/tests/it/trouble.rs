@@ -49,6 +49,21 @@ fn whatever_the_trouble_nothing_is_lost_and_the_id_stays() {
 }
 
 #[test]
+fn a_late_answer_counts_within_the_limit_and_is_asked_for_again_beyond() {
+    let server = Server::new(&[Act::Late(Duration::from_millis(100))]);
+    let patient = World::new(json!([{"name": "web", "kind": "webhook", "url": server.url, "timeout": "60s"}]));
+    patient.tell(0..2);
+    assert_eq!(patient.flush_one().delivered, 2);
+    assert_eq!(server.ids(), evt(0..2), "each once");
+    let server = Server::new(&[Act::Late(Duration::from_secs(600)), Act::Status(200)]);
+    let world = webhook(&server, 5);
+    world.tell(0..2);
+    assert_refused(&world.flush_one(), "timeout");
+    assert_eq!(world.flush_one().delivered, 2);
+    assert_eq!(server.ids(), ["evt_00000", "evt_00000", "evt_00001"], "under the same id");
+}
+
+#[test]
 fn an_answer_that_breaks_off_behind_its_status_counts() {
     let server = Server::new(&[Act::CloseInBody]);
     let world = webhook(&server, 5);

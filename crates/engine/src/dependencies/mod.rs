@@ -137,6 +137,11 @@ fn one(kind: &str, item: &Value, scope: Scope) -> Declared {
     })
 }
 
+/// What an item of a list of that name needs.
+pub fn need(list: &str, item: &Value) -> Need {
+    one(list, item, Scope::External).need
+}
+
 fn understood(kind: &str, item: &Value, scope: Scope) -> Option<Declared> {
     let text = |keys: &[&str]| keys.iter().find_map(|key| item.get(*key)?.as_str()).map(str::to_owned);
     let said = text(&["type", "kind"]).or_else(|| (!kind.is_empty()).then(|| kind.to_owned()));

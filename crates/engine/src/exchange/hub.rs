@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use wfr_model::event::Draft;
+use wfr_model::workflow::AgentStatus;
 use wfr_model::workflow::document::note_order;
 use wfr_model::{Timestamp, WorkflowId, json as text};
 
@@ -157,6 +158,12 @@ impl Directory {
         for key in ["agent_assignments", "agents"] {
             let Some(Value::Object(agents)) = fields.get_mut(key) else { continue };
             for (id, agent) in agents {
+                // A hub does not say how an agent stands: one that has a task works on it.
+                if let Value::Object(agent) = &mut *agent
+                    && agent.get("current_task").is_some_and(Value::is_string)
+                {
+                    agent.entry("status").or_insert_with(|| AgentStatus::InProgress.as_str().into());
+                }
                 let (Some(pool), Value::Object(agent)) = (pools.agents.get(id), agent) else { continue };
                 let role = pool.get("specialization").filter(|_| !agent.contains_key("role"));
                 agent.extend(role.map(|role| ("role".to_owned(), role.clone())));

@@ -321,6 +321,8 @@ fn in_the_way(
 /// Gives a share. The decision is made over the state as it is when the share is recorded: where it moved meanwhile,
 /// the decision is made anew.
 pub fn allocate(session: &mut Session, parameters: Allocate) -> Result<Success<Allotted>, Failure> {
+    let refuse = |why: String| Failure::new(Code::InvalidParameter, format!("`resource_allocation`: {why}"));
+    let parameters = parameters.unwrapped().map_err(refuse)?;
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
     resources::asked(&parameters.resources)?;
@@ -438,7 +440,7 @@ fn share_of(
     let fields = json!({
         "allocation_id": id,
         "requester": by,
-        "timestamp": now,
+        "timestamp": parameters.timestamp.unwrap_or(now),
         "priority": priority,
         "resources": given,
         "constraints": parameters.constraints,

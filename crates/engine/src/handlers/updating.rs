@@ -19,7 +19,7 @@ use crate::policy::Wishes;
 use crate::response::{Impact, Success};
 use crate::results::{ErrorHandled, StateShown, StateUpdated};
 use crate::session::Session;
-use crate::{failures, intake, state};
+use crate::{failures, intake, resources, state};
 
 /// How often a change that depends on the present state is tried, while others keep changing it.
 const TRIES_MAX: usize = 100;
@@ -209,9 +209,14 @@ fn refused(error: &ParseEventError) -> Failure {
 pub fn get(session: &mut Session, parameters: GetState) -> Result<Success<StateShown>, Failure> {
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id, "workflow_id")?)?;
-    let whole = state::present(&open.catalog, &workflow)?.unwrap_or_else(|| Whole::new(workflow.clone()));
+    let mut whole = state::present(&open.catalog, &workflow)?.unwrap_or_else(|| Whole::new(workflow.clone()));
     let workflow_state = match parameters.format {
-        StateShape::Reference => to_reference(&whole),
+        StateShape::Reference => {
+            // Its sums are of what is in use: shares whose time is over are nobody's any more.
+            let (head, now) = (whole.head.clone(), session.now());
+            whole.allocations.retain(|_, share| resources::is_used(share, &head, now));
+            to_reference(&whole)
+        }
         StateShape::Hub => to_hub(&whole),
     };
     Ok(Success::new(StateShown { state_version: whole.head.state_version, workflow_state }).about(&workflow))

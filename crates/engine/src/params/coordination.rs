@@ -212,6 +212,33 @@ pub struct Allocate {
     pub performance_requirements: Option<Map<String, Value>>,
     /// When it ends by itself.
     pub auto_release: AutoRelease,
+    /// When it was asked for; kept with the share.
+    pub timestamp: Option<Timestamp>,
+    /// `reserved` is the same as `reserve`; any other word says nothing before it is given.
+    pub status: Option<String>,
+    /// All of this in the resource manager's form, instead of the other keys.
+    pub resource_allocation: Option<Map<String, Value>>,
+}
+
+impl Allocate {
+    /// What is asked for, whichever form it has.
+    ///
+    /// # Errors
+    ///
+    /// Why the resource manager's form is none.
+    pub fn unwrapped(self) -> Result<Self, String> {
+        let Some(inner) = self.resource_allocation else {
+            let reserve = self.reserve || self.status.as_deref() == Some("reserved");
+            return Ok(Self { reserve, ..self });
+        };
+        let inner: Self = serde_json::from_value(Value::Object(inner)).map_err(|error| error.to_string())?;
+        if inner.resource_allocation.is_some() {
+            return Err("it holds another one".to_owned());
+        }
+        let reserve = self.reserve || inner.reserve;
+        let workflow_id = inner.workflow_id.clone().or(self.workflow_id);
+        Self { workflow_id, reserve, ..inner }.unwrapped()
+    }
 }
 
 /// Lists who holds what, and every share of resources that is out.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, CheckpointRow, EventQuery, Hold};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
 use wfr_model::workflow::Whole;
-use wfr_model::{Event, EventId, EventName, EventType, TaskId, Timestamp, WorkflowId};
+use wfr_model::{Event, EventId, EventName, EventType, PhaseId, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
 use super::record::Ending;
@@ -159,8 +159,8 @@ pub fn changes(data: &Map<String, Value>) -> StateChanges {
     }
 }
 
-/// The event that a recovery begins with; with the hold that was taken over for it.
-pub fn initiated(record: &RecoveryRecord, preempted: Option<&Hold>) -> Event {
+/// The event that a recovery begins with, in the phase that the workflow is in; with the hold that was taken over for it.
+pub fn initiated(record: &RecoveryRecord, phase: Option<PhaseId>, preempted: Option<&Hold>) -> Event {
     let data = json!({
         "recovery_id": record.recovery_id,
         "recovery_type": record.kind,
@@ -170,7 +170,7 @@ pub fn initiated(record: &RecoveryRecord, preempted: Option<&Hold>) -> Event {
         "safety_checkpoint": record.safety_checkpoint,
         "preempted": preempted.map(HoldLine::of),
     });
-    event(record, "initiated", EventType::RecoveryInitiated, record.started_at, data)
+    Event { phase, ..event(record, "initiated", EventType::RecoveryInitiated, record.started_at, data) }
 }
 
 /// The events that a recovery ends with. The state is set where files are as the recovery wanted them.
@@ -185,6 +185,7 @@ pub fn ended(
     let is_applied = matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial);
     let mut events = Vec::new();
     let mut changed = None;
+    let mut phase = open.catalog.state(&record.workflow_id)?.and_then(|state| state.head.current_phase);
     if let Some(aim) = aim.filter(|_| is_applied) {
         let present = state::present(&open.catalog, &record.workflow_id)?;
         let began = if aim.is_blind() { began(open, record)? } else { None };
@@ -194,6 +195,9 @@ pub fn ended(
         };
         if let Some(mut data) = difference {
             changed = Some(changes(&data));
+            if let Some(head) = data.get("replace").and_then(|replace| replace.get("head")) {
+                phase = head.get("current_phase").and_then(|id| serde_json::from_value(id.clone()).ok()).flatten();
+            }
             data.insert("restored_from".to_owned(), json!(record.target));
             data.insert("reason".to_owned(), json!(record.kind));
             let kind = EventType::WorkflowStateUpdated;
@@ -205,7 +209,8 @@ pub fn ended(
         "recovery_id": record.recovery_id,
         "recovery_type": record.kind,
         "success": is_well,
-        "status": status,
+        // One whose check failed has done all its steps.
+        "status": if status == RecoveryStatus::Done && !is_well { json!("check_failed") } else { json!(status) },
         "reason": ending.why,
         "restored_checkpoint": record.target,
         "safety_checkpoint": record.safety_checkpoint,
@@ -216,7 +221,7 @@ pub fn ended(
         "coordinator": COORDINATOR,
     });
     let kind = if is_well { EventType::RecoveryCompleted } else { EventType::RecoveryFailed };
-    events.push(event(record, "ended", kind, now, data));
+    events.push(Event { phase, ..event(record, "ended", kind, now, data) });
     Ok(events)
 }
 

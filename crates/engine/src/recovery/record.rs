@@ -81,9 +81,10 @@ pub(super) fn begin(
         yields: &|standing| holding::yields(standing, priority),
     };
     let takes = holding::may_take(open, &record.workflow_id, (&session.actor, priority), record.started_at)?;
+    let phase = open.catalog.state(&record.workflow_id)?.and_then(|state| state.head.current_phase);
     let acquired = told_or_not(&announced, |is_told| {
         let beside = |preempted: Option<&Hold>| Beside {
-            events: vec![aim::initiated(&record, preempted)],
+            events: vec![aim::initiated(&record, phase.clone(), preempted)],
             messages: if is_told { announced.opening(preempted) } else { vec![] },
             operations: preempted.map(|hold| audit_of_preemption(&record, hold)).into_iter().collect(),
             point: None,

@@ -250,7 +250,7 @@ pub struct GraphEdge {
     pub from: String,
     /// What waits for it.
     pub to: String,
-    /// `sequential_dependency`.
+    /// `sequential_dependency`, or `data_dependency` where `data_dependencies` of what waits names it.
     #[serde(rename = "type")]
     pub kind: String,
     /// `hard`.

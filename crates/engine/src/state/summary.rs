@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value, json};
 use wfr_catalog::{Catalog, CatalogError, PartKind};
-use wfr_model::WorkflowId;
-use wfr_model::workflow::{Agent, Allocation, AllocationStatus, Head};
+use wfr_model::workflow::{Agent, Allocation, Head};
+use wfr_model::{Timestamp, WorkflowId};
+
+use crate::resources;
 
 /// So many agents and shares of resources are looked at.
 const PARTS_MAX: u32 = 1_000;
 
 /// The reference's `workflow_state`, with status and version beside.
-pub fn of(catalog: &Catalog, workflow: &WorkflowId, head: &str) -> Result<Value, CatalogError> {
+pub fn of(catalog: &Catalog, workflow: &WorkflowId, head: &str, now: Timestamp) -> Result<Value, CatalogError> {
     let Ok(head) = serde_json::from_str::<Head>(head) else { return Ok(Value::Null) };
     let agents: Vec<Agent> = catalog.first_parts(workflow, PartKind::Agent, PARTS_MAX)?;
     let shares: Vec<Allocation> = catalog.first_parts(workflow, PartKind::Allocation, PARTS_MAX)?;
@@ -26,7 +28,7 @@ pub fn of(catalog: &Catalog, workflow: &WorkflowId, head: &str) -> Result<Value,
         "active_tasks": head.counts.active,
         "failed_tasks": head.counts.failed,
         "agent_assignments": assignments(agents),
-        "resource_allocations": allocations(&head, &shares),
+        "resource_allocations": allocations(&head, &shares, now),
     }))
 }
 
@@ -43,12 +45,12 @@ fn assignments(mut agents: Vec<Agent>) -> Map<String, Value> {
 }
 
 /// What somebody said, else the sums of the shares in use.
-fn allocations(head: &Head, shares: &[Allocation]) -> Map<String, Value> {
+fn allocations(head: &Head, shares: &[Allocation], now: Timestamp) -> Map<String, Value> {
     if !head.resource_allocations.is_empty() {
         return head.resource_allocations.clone();
     }
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
-    let in_use = shares.iter().filter(|share| share.status == AllocationStatus::Active);
+    let in_use = shares.iter().filter(|share| resources::is_used(share, head, now));
     for (what, amount) in in_use.flat_map(|share| &share.resources) {
         if let Some(amount) = amount.as_f64() {
             *sums.entry(what).or_default() += amount;
@@ -65,6 +67,8 @@ fn number(sum: f64) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use wfr_model::workflow::AllocationStatus;
+
     use super::*;
 
     #[test]
@@ -74,14 +78,17 @@ mod tests {
             resources: BTreeMap::from([("cpu_cores".to_owned(), cores)]),
             ..Allocation::new(id.parse().expect("it is an id"))
         };
+        let mut over = share("d", AllocationStatus::Active, json!(4));
+        over.extra.insert("expires_at".to_owned(), json!(Timestamp(6)));
         let shares = [
+            over,
             share("a", AllocationStatus::Active, json!(2)),
             share("b", AllocationStatus::Active, json!(1.5)),
             share("c", AllocationStatus::Released, json!(8)),
         ];
         let mut head = Head::new("wf".parse().expect("it is an id"));
-        assert_eq!(Value::Object(allocations(&head, &shares)), json!({"cpu_cores": 3.5}));
+        assert_eq!(Value::Object(allocations(&head, &shares, Timestamp(7))), json!({"cpu_cores": 3.5}));
         head.resource_allocations = Map::from_iter([("cpu_cores".to_owned(), json!(4))]);
-        assert_eq!(Value::Object(allocations(&head, &shares)), json!({"cpu_cores": 4}));
+        assert_eq!(Value::Object(allocations(&head, &shares, Timestamp(7))), json!({"cpu_cores": 4}));
     }
 }

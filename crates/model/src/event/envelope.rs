@@ -75,9 +75,10 @@ pub(super) fn of(mut fields: Map<String, Value>) -> Result<Draft, ParseEventErro
         Some(name) => Some(name),
         None => text(&mut fields, "type")?,
     };
-    let mut draft = match (name, message.filter(|message| message.contains(':'))) {
+    let is_named = name.is_some();
+    let mut draft = match (name, message.as_deref().filter(|message| message.contains(':'))) {
         (Some(name), _) => Draft::new(name.trim().parse()?, None),
-        (None, Some(message)) => line::read(&message)?,
+        (None, Some(message)) => line::read(message)?,
         (None, None) => {
             return Err(ParseEventError::Field { field: "event_type", why: "it is missing".to_owned() });
         }
@@ -102,7 +103,27 @@ pub(super) fn of(mut fields: Map<String, Value>) -> Result<Draft, ParseEventErro
     for (key, value) in fields {
         draft.data.entry(key).or_insert(value);
     }
+    if let Some(message) = message.filter(|_| is_named) {
+        hear(&mut draft, message);
+    }
     Ok(draft)
+}
+
+/// What the `message` of an event says that has fields, too. As a line of the same event it gives what they leave out, and is
+/// written anew; else it is kept with the data.
+fn hear(draft: &mut Draft, message: String) {
+    if let Ok(line) = line::read(&message)
+        && line.event_type == draft.event_type
+        && draft.workflow_id.as_ref().is_none_or(|flow| Some(flow) == line.workflow_id.as_ref())
+        && draft.phase.as_ref().is_none_or(|phase| Some(phase) == line.phase.as_ref())
+        && (draft.data.is_empty() || draft.data == line.data)
+    {
+        draft.workflow_id = line.workflow_id;
+        draft.phase = line.phase;
+        draft.data = line.data;
+        return;
+    }
+    draft.data.entry("message").or_insert(message.into());
 }
 
 pub(super) fn time(text: &str) -> Result<Timestamp, ParseEventError> {

@@ -213,11 +213,10 @@ impl World {
         Ok(list.iter().filter_map(|entry| entry["name"].as_str().map(str::to_owned)).collect())
     }
 
-    /// Whether a checkpoint has all that it should have.
-    pub fn is_complete(&self, name: &str) -> Result<bool, String> {
-        let outcome = self.wfr_ok(&["list-checkpoints", "wf", "--json"])?;
-        let list = outcome.result("checkpoints").as_array().cloned().unwrap_or_default();
-        Ok(list.iter().any(|entry| entry["name"] == name && entry["complete"] == true))
+    /// What a checkpoint says that it lacks.
+    pub fn left_out(&self, name: &str) -> Result<Vec<Vec<u8>>, String> {
+        let outcome = self.wfr_ok(&["show", "wf", name, "--coverage", "--json"])?;
+        Ok(left_out(outcome.result("coverage")))
     }
 
     /// `doctor` says that all is well.
@@ -226,6 +225,27 @@ impl World {
         let healthy = doctor.is_ok() && doctor.result("healthy") == true;
         if healthy { Ok(()) } else { Err(format!("doctor: {doctor} {}", doctor.result("findings"))) }
     }
+}
+
+/// The paths that a coverage names as not captured, but for those that are never meant to be.
+pub fn left_out(coverage: &Value) -> Vec<Vec<u8>> {
+    let paths = coverage["paths"].as_array().into_iter().flatten();
+    let meant = paths.filter(|one| one["reason"] != "own_files");
+    meant.filter_map(|one| one["path"].as_str()).map(unescaped).collect()
+}
+
+/// The bytes of a path as JSON has it: two backslashes are one, `\xHH` is any other byte.
+fn unescaped(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), text);
+    while let Some(at) = rest.find('\\') {
+        bytes.extend_from_slice(rest[..at].as_bytes());
+        let escape = &rest[at + 1..];
+        let code = escape.strip_prefix('x').and_then(|hex| u8::from_str_radix(hex.get(..2)?, 16).ok());
+        bytes.push(code.unwrap_or(b'\\'));
+        rest = escape.get(if code.is_some() { 3 } else { 1 }..).unwrap_or_default();
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
 }
 
 /// A directory as it is, but for the one that is there for the view alone: a restore beside does not make it.

@@ -6,6 +6,7 @@
 
 mod agents;
 mod tasks;
+mod words;
 
 use serde_json::{Number, Value};
 
@@ -62,7 +63,9 @@ impl<S: Source> Fold<'_, S> {
             self.odd.push(anomaly(FIELD_MISSING, format!("{} has no `{field}`", self.event.event_type)));
         }
         let Some(listed) = self.event.event_type.known() else {
-            if self.event.event_type.as_str() != EventName::CHECKPOINT_SYNC {
+            if self.event.event_type.as_str() == EventName::CHECKPOINT_SYNC {
+                self.note_unknown_words(words::OF_CHECKPOINTS);
+            } else {
                 self.note(UNKNOWN_TYPE, format!("{} is no type of the protocol", self.event.event_type));
             }
             return Ok(());
@@ -130,7 +133,10 @@ impl<S: Source> Fold<'_, S> {
             }
             ResourceAllocated => self.allocation(AllocationStatus::Active)?,
             ResourceDeallocated => self.allocation(AllocationStatus::Released)?,
-            ErrorEncountered | SystemError => self.state.head.errors += 1,
+            ErrorEncountered | SystemError => {
+                self.note_unknown_words(words::OF_ERRORS);
+                self.state.head.errors += 1;
+            }
             RecoveryInitiated => self.recovery("initiated"),
             RecoveryCompleted => self.recovery("completed"),
             RecoveryFailed => self.recovery("failed"),
@@ -139,6 +145,20 @@ impl<S: Source> Fold<'_, S> {
             | SystemThreshold | SystemMaintenance => {}
         }
         Ok(())
+    }
+
+    /// Words of a message that are none of those that the protocol has for them.
+    fn note_unknown_words(&mut self, known: &[words::Known]) {
+        for (group, key, words) in known {
+            let within = self.event.data.get(*group).and_then(|group| group.get(*key));
+            let said = within.or_else(|| self.event.data.get(*key)).filter(|value| !value.is_null());
+            let is_known =
+                |value: &Value| value.as_str().is_some_and(|text| words.contains(&text.to_ascii_lowercase().as_str()));
+            if let Some(value) = said.filter(|value| !is_known(value)) {
+                let shown: String = value.to_string().chars().take(80).collect();
+                self.note(FIELD_INVALID, format!("`{key}` is {shown}: it is one of {}", words.join(", ")));
+            }
+        }
     }
 
     pub(super) fn note(&mut self, code: &str, message: String) {
