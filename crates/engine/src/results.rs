@@ -35,8 +35,9 @@ pub use intake::{
     StateUpdated,
 };
 pub use recoveries::{
-    AffectedComponents, ConflictPolicies, MovedHead, PlanResult, PreservedParts, Recovered, RecoveryLine, RecoveryList,
-    Resumed, ResumedRecovery, RollbackStrategy, StateChanges, StrategyStep, ValidationRequirements, ValidationResults,
+    AffectedComponents, ConflictPolicies, Dependent, MovedHead, PathPatch, PlanResult, PreservedParts, Recovered,
+    RecoveryLine, RecoveryList, Resumed, ResumedRecovery, RollbackStrategy, Standing, StateChanges, StrategyStep,
+    ValidationRequirements, ValidationResults,
 };
 pub use states::{LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation};
 pub use workspace::{

@@ -98,7 +98,60 @@ pub fn log(result: &ChangeLog) -> String {
     if result.changes.is_empty() {
         return "No change is recorded.\n".to_owned();
     }
-    result.changes.iter().map(line).collect()
+    let lanes = lanes(&result.changes);
+    let lines = result.changes.iter().zip(lanes);
+    lines.map(|(change, (first, others))| beside(&line(change), &first, &others)).collect()
+}
+
+/// Puts a prefix before the first line of a text, and another one before all others.
+fn beside(text: &str, first: &str, others: &str) -> String {
+    let lines = text.split_inclusive('\n').enumerate();
+    lines.map(|(at, line)| format!("{}{line}", if at == 0 { first } else { others })).collect()
+}
+
+/// Which changes were open at the same time: a column for each as long as it was, a star where it stands. Nothing where no two
+/// were. Before the first line of each change, and before its others.
+fn lanes(changes: &[ChangeLine]) -> Vec<(String, String)> {
+    let begun = |at: usize| changes[at].change.started_at;
+    let lasts = |at: usize| changes[at].change.ended_at != Some(begun(at));
+    // The list is in the order of their beginnings, so an older one was open when a newer one began, or ended before.
+    let was_open = |older: usize, newer: usize| {
+        lasts(older) && changes[older].change.ended_at.is_none_or(|end| end > begun(newer))
+    };
+    let mut columns: Vec<Option<usize>> = Vec::new();
+    let mut lanes = Vec::with_capacity(changes.len());
+    for at in 0..changes.len() {
+        let mut take = |change: usize| {
+            if columns.contains(&Some(change)) {
+                return;
+            }
+            match columns.iter_mut().find(|column| column.is_none()) {
+                Some(free) => *free = Some(change),
+                None => columns.push(Some(change)),
+            }
+        };
+        take(at);
+        (at + 1..changes.len()).filter(|older| lasts(at) && was_open(*older, at)).for_each(&mut take);
+        let sign = |own: char| -> Vec<char> {
+            let one = |column: &Option<usize>| match column {
+                Some(change) if *change == at => own,
+                Some(_) => '|',
+                None => ' ',
+            };
+            columns.iter().map(one).collect()
+        };
+        lanes.push([sign('*'), sign(' ')]);
+        columns.iter_mut().filter(|column| **column == Some(at)).for_each(|column| *column = None);
+    }
+    let width = lanes.iter().map(|[first, _]| first.len()).max().unwrap_or(0);
+    let text = |signs: Vec<char>| {
+        let mut text: String = signs.into_iter().flat_map(|sign| [sign, ' ']).collect();
+        text.extend(std::iter::repeat_n(' ', 2 * width - text.chars().count()));
+        text
+    };
+    let shown =
+        |[first, others]: [Vec<char>; 2]| if width < 2 { Default::default() } else { (text(first), text(others)) };
+    lanes.into_iter().map(shown).collect()
 }
 
 /// Who changed a path.
@@ -155,4 +208,39 @@ pub fn watch(watch: &WatchView) -> String {
         shown.push_str(&cut(watch.unwatched.iter().map(|path| format!("  {}\n", place(&format!("{path}/"))))));
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wfr_model::Timestamp;
+    use wfr_model::change::Change;
+
+    fn change(began: i64, ended: Option<i64>) -> ChangeLine {
+        let change = Change {
+            change_id: "chg_1".parse().unwrap(),
+            author: Author::default(),
+            actor: Actor::Agent,
+            source: Source::Observed,
+            confidence: 1.0,
+            candidates: vec![],
+            started_at: Timestamp(began),
+            ended_at: ended.map(Timestamp),
+            note: None,
+            recovery_id: None,
+        };
+        ChangeLine { change, paths: vec![], paths_total: 0, overlaps: vec![] }
+    }
+
+    fn drawn(changes: &[ChangeLine]) -> Vec<String> {
+        lanes(changes).into_iter().map(|(first, _)| first.trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_was_open_at_the_same_time_stands_side_by_side() {
+        assert_eq!(drawn(&[change(5, Some(6)), change(1, Some(4))]), ["", ""], "one after the other needs no columns");
+        // The oldest was open while both others were; what took no time is beside nobody.
+        let all = [change(9, None), change(7, Some(7)), change(5, Some(6)), change(3, Some(12)), change(1, Some(2))];
+        assert_eq!(drawn(&all), ["* |", "* |", "* |", "  *", "*"]);
+    }
 }

@@ -6,6 +6,7 @@ use wfr_engine::results::{MovedHead, PlanResult, Recovered, RecoveryLine, Recove
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryStatus, StepEnd, StepReport};
 
+use super::changes::patch_lines;
 use super::checkpoints::verdict;
 use super::table::table;
 use super::workspace::finding;
@@ -15,9 +16,15 @@ use crate::terminal::{BAD, FAINT, GOOD, HEADING, PLACE, WARN, styled, visible};
 /// Lines in conflict that are shown of one file.
 const MARKED_MAX: usize = 24;
 
+/// Lines of differences that are shown of one file, and of all.
+const PATCH_LINES_OF_ONE: usize = 60;
+const PATCH_LINES_MAX: usize = 400;
+
 /// A plan.
 pub fn plan(plan: &PlanResult) -> String {
-    let mut shown = format!("{} {}\n", styled(HEADING, "Plan:"), summary(plan));
+    // What is agreed to stands below what it is about, where a terminal shows it.
+    let mut shown = patches(plan);
+    shown.push_str(&format!("{} {}\n", styled(HEADING, "Plan:"), summary(plan)));
     shown.push_str(&cut(plan.steps.iter().map(step)));
     if let Some(change) = plan.root.filter(|change| change.before.mode != change.after.mode) {
         let modes = format!("mode {:o} -> {:o}", change.before.mode, change.after.mode);
@@ -26,19 +33,52 @@ pub fn plan(plan: &PlanResult) -> String {
     shown.push_str(&state_changes(plan.state_changes.as_ref()));
     shown.push_str(&kept(&plan.kept));
     shown.push_str(&conflicts(&plan.conflicts));
-    if !plan.blast_radius.is_empty() {
-        let heading = if plan.is_selective {
-            "Later work of others in the same files:"
-        } else {
-            "Later work of others that would go back too:"
-        };
-        shown.push_str(&format!("{}\n", styled(WARN, heading)));
-        shown.push_str(&cut(plan.blast_radius.iter().map(|line| format!("  {}\n", visible(line)))));
-    }
+    let heading = if plan.is_selective { LATER } else { "Later work of others that would go back too:" };
+    shown.push_str(&later(heading, &plan.blast_radius));
     shown.push_str(&moved_heads(&plan.moved_heads));
     shown.push_str(&cut(plan.findings.iter().map(finding)));
     shown.push_str(&fact("Digest", &plan.digest.to_string()));
     shown
+}
+
+/// The heading of later work that stays.
+const LATER: &str = "Later work of others in the same files:";
+
+fn later(heading: &str, lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let lines = lines.iter().map(|line| format!("  {}\n", visible(line)));
+    format!("{}\n{}", styled(WARN, heading), cut(lines))
+}
+
+/// What becomes of the lines of files.
+fn patches(plan: &PlanResult) -> String {
+    let mut shown = String::new();
+    let mut room = PATCH_LINES_MAX;
+    let mut left_out = plan.patches_left_out;
+    for patch in &plan.patches {
+        let Some(text) = patch.patch.as_ref().filter(|_| room > 0) else {
+            left_out += u64::from(!patch.binary);
+            continue;
+        };
+        let all = text.lines().count();
+        let lines: String = text.split_inclusive('\n').take(PATCH_LINES_OF_ONE.min(room)).collect();
+        let fewer = lines.lines().count();
+        room -= fewer;
+        shown.push_str(&patch_lines(&lines, visible));
+        if !lines.ends_with('\n') {
+            shown.push('\n');
+        }
+        if fewer < all {
+            shown.push_str(&format!("{}\n", styled(FAINT, &format!("  ... and {} more lines", all - fewer))));
+        }
+    }
+    if left_out > 0 {
+        let files = count(left_out, "file");
+        shown.push_str(&format!("{}\n", styled(FAINT, &format!("  ... and {files} more that get another content"))));
+    }
+    if shown.is_empty() { shown } else { format!("{shown}\n") }
 }
 
 fn summary(plan: &PlanResult) -> String {
@@ -86,7 +126,18 @@ fn step(step: &StepSummary) -> String {
         Action::Replace | Action::SetMeta => (WARN, "~"),
     };
     let slash = if matches!(step.kind, wfr_model::entry::Kind::Dir) { "/" } else { "" };
-    format!("  {} {}{slash}\n", styled(style, sign), fitted(&step.path.to_string(), 4 + slash.len()))
+    let note = note(step);
+    format!("  {} {}{slash}{note}\n", styled(style, sign), fitted(&step.path.to_string(), 4 + slash.len() + note.len()))
+}
+
+/// What no difference of lines shows: another mode, another target.
+fn note(step: &StepSummary) -> String {
+    let (Some(before), Some(after)) = (&step.before, &step.after) else { return String::new() };
+    match (&before.target, &after.target) {
+        (Some(from), Some(to)) if from != to => return format!("  {} -> {}", visible(from), visible(to)),
+        _ => {}
+    }
+    if before.mode != after.mode { format!("  mode {} -> {}", before.mode, after.mode) } else { String::new() }
 }
 
 fn kept(kept: &[Kept]) -> String {
@@ -190,6 +241,7 @@ pub fn recovered(result: &Recovered) -> String {
         let line = format!("{} ({}), since {}", visible(&hold.holder), visible(&hold.label), moment(hold.since));
         shown.push_str(&fact("Hold taken over", &line));
     }
+    shown.push_str(&later(LATER, &result.blast_radius));
     shown.push_str(&cut(result.findings.iter().map(finding)));
     shown
 }

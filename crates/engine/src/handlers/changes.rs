@@ -27,6 +27,9 @@ use crate::textdiff;
 const LISTED: u32 = 100;
 
 /// Paths of one change that are listed, at most.
+/// So many changes are looked at to find those that were open at the same time.
+const NEAR_MAX: u32 = 10_000;
+
 const PATHS_MAX: usize = 1_000;
 
 /// Says who changes what.
@@ -232,6 +235,7 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
         limit: Some(limit),
     };
     let rows = open.catalog.changes(&filter)?;
+    let near = near(&open, &rows)?;
     let store = if parameters.patch { Some(open.store()?) } else { None };
     let mut changes = Vec::new();
     for row in &rows {
@@ -246,7 +250,7 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
             let patch = store.as_ref().map(|store| patch(store, segment)).transpose()?.flatten();
             paths.push(PathChange { patch, ..shown(segment, *cancelled) });
         }
-        changes.push(ChangeLine { change: row.change.clone(), paths, paths_total, overlaps: overlaps(row, &rows) });
+        changes.push(ChangeLine { change: row.change.clone(), paths, paths_total, overlaps: overlaps(row, &near) });
     }
     Ok(Success { workflow_id: workflow, ..Success::new(ChangeLog { changes }) })
 }
@@ -263,6 +267,15 @@ fn within(open: &Open, path: &TreePath) -> Result<Vec<PathId>, Failure> {
         }
     })?;
     unreadable.map_or(Ok(found), Err)
+}
+
+/// The announced changes that may have been open while any of these was, whether they are listed or not.
+fn near(open: &Open, rows: &[ChangeRow]) -> Result<Vec<ChangeRow>, Failure> {
+    let Some(since) = rows.iter().map(|row| row.change.started_at).min() else { return Ok(vec![]) };
+    let since = ChangeFilter { since: Some(since), limit: Some(NEAR_MAX), ..ChangeFilter::default() };
+    let mut near = open.catalog.changes(&since)?;
+    near.retain(|row| row.change.ended_at != Some(row.change.started_at));
+    Ok(near)
 }
 
 /// Other changes that were open at the same time.

@@ -218,6 +218,8 @@ pub(super) fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) ->
         displaced: vec![],
         passed_over: vec![],
         preempted: None,
+        blast_radius: vec![],
+        dependents: vec![],
         findings: vec![],
         plan: None,
     }
@@ -252,6 +254,8 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
         failed: ended.report.failed,
         displaced: ended.report.displaced,
         preempted: ended.preempted.as_ref().map(HoldLine::of),
+        blast_radius: ended.later.0,
+        dependents: ended.later.1,
         findings: ended.findings,
         ..empty(&order.target, begun, checked)
     }
@@ -299,6 +303,9 @@ pub fn plan_result(planned: &Planned) -> PlanResult {
         state_changes: planned.state,
         conflicts: planned.plan.conflicts.clone(),
         blast_radius: planned.blast_radius.clone(),
+        dependents: planned.dependents.clone(),
+        patches: planned.patches.0.clone(),
+        patches_left_out: planned.patches.1,
         is_selective: planned.taken.is_some(),
         kept: planned.plan.kept.clone(),
         moved_heads: planned.moved_heads.clone(),

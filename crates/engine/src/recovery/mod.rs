@@ -16,6 +16,7 @@ mod moves;
 pub mod pace;
 mod parts;
 mod planning;
+mod preview;
 mod record;
 pub mod selective;
 mod standing;
@@ -46,7 +47,7 @@ use crate::error::{Code, Failure};
 use crate::holding;
 use crate::open::Open;
 use crate::params::Consent;
-use crate::results::StateChanges;
+use crate::results::{Dependent, StateChanges};
 use crate::scanning::Effort;
 use crate::session::Session;
 use crate::{announce, ledger, links, manifests, mint, verify};
@@ -183,6 +184,8 @@ pub struct Ended {
     pub length: Duration,
     /// The hold on the workflow's resources that was taken over for it.
     pub preempted: Option<Hold>,
+    /// Later work of others that stands on what was taken back, a sentence each, and as data.
+    pub later: (Vec<String>, Vec<Dependent>),
     /// What went wrong beside.
     pub findings: Vec<Finding>,
 }
@@ -240,6 +243,9 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     let mut ended = run(session, open, &store, order, &planned, (&safety, begun), deadline)?;
     ended.findings.extend(finished.findings);
     ended.findings.splice(0..0, planned.findings.iter().cloned());
+    if planned.taken.is_some() && ended.status != RecoveryStatus::TakenBack {
+        ended.later = (planned.blast_radius, planned.dependents);
+    }
     Ok(Run::Ended(Box::new(ended)))
 }
 
@@ -373,6 +379,7 @@ fn run(
         None => check::edited_since(open, plan, report.changed.iter().map(|step| &step.path))?,
     };
     Ok(Ended {
+        later: Default::default(),
         recovery: id,
         status,
         safety: safety.checkpoint_id.clone(),

@@ -22,12 +22,13 @@ use super::aim::{self, Aim, Purpose};
 use super::concern;
 use super::joining;
 use super::lifting::{self, Later};
+use super::preview;
 use super::verdicts::{self, Taken};
 use super::{Order, Parts, selective, tree_of, with_owner};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::Consent;
-use crate::results::{MovedHead, PlanResult, Refused, StateChanges};
+use crate::results::{Dependent, MovedHead, PathPatch, PlanResult, Refused, StateChanges};
 use crate::scanning::{self, Effort};
 use crate::session::Session;
 use crate::{ledger, links, manifests, repositories};
@@ -38,6 +39,10 @@ pub struct Planned {
     pub plan: Plan,
     /// Later work of others that it would take back, a sentence each.
     pub blast_radius: Vec<String>,
+    /// The same of chosen changes, as data.
+    pub dependents: Vec<Dependent>,
+    /// What becomes of the lines of files, and how many files more get another content; only where somebody is to agree.
+    pub patches: (Vec<PathPatch>, u64),
     /// Git repositories whose HEAD moved since the checkpoint.
     pub moved_heads: Vec<MovedHead>,
     /// What becomes of the workflow's state.
@@ -64,6 +69,8 @@ impl Planned {
         Self {
             plan,
             blast_radius: vec![],
+            dependents: vec![],
+            patches: Default::default(),
             moved_heads: vec![],
             state: None,
             aim: None,
@@ -115,7 +122,9 @@ pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) ->
             unrecorded: None,
         }
     };
-    with_denials(open, make(open, &dry, order, present)?)
+    let mut planned = with_denials(open, make(open, &dry, order, present)?)?;
+    planned.patches = preview::of(open, &dry, &planned.plan.steps, &planned.texts);
+    Ok(planned)
 }
 
 /// The same plan, with what this process may not change among its conflicts.
@@ -259,6 +268,7 @@ fn make_selective(
             let mut planned = whole((chosen.plan, chosen.links));
             planned.findings.extend(chosen.findings);
             (planned.blast_radius, planned.texts) = (chosen.blast_radius, chosen.texts);
+            planned.dependents = chosen.dependents;
             (planned.rolled_back, planned.is_done) = (chosen.count, chosen.is_done);
             // Later work that goes with it may be of further tasks.
             let parameters = verdicts::with_taken(&order.parameters, &chosen.taken);

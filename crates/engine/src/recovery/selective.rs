@@ -29,6 +29,7 @@ use crate::error::{Code, Failure};
 use crate::ledger::Veil;
 use crate::open::Open;
 use crate::params::{ConflictResolution, Dependents};
+use crate::results::{Dependent, Standing};
 use crate::state;
 
 /// What is to be taken back.
@@ -81,6 +82,8 @@ pub struct Chosen {
     pub taken: Taken,
     /// Later work of others on the same paths, a sentence each.
     pub blast_radius: Vec<String>,
+    /// The same as data.
+    pub dependents: Vec<Dependent>,
     /// What a person should know.
     pub findings: Vec<Finding>,
     /// How many changes it takes back.
@@ -146,6 +149,7 @@ pub fn choose(
         taken.left.extend(plan.conflicts.iter().filter(is_left).map(|conflict| conflict.path.clone()));
         findings.extend(leave(&mut plan.conflicts));
     }
+    findings.extend(stays_as_it_is(&chooser.gone, &plan));
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
     let has_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
     let is_done =
@@ -153,8 +157,22 @@ pub fn choose(
     if is_done && !has_left {
         findings.push(chooser.already.finding(open)?);
     }
-    let (texts, blast_radius, count) = (chooser.texts, chooser.blast_radius, gone.len() as u64);
-    Ok(Chosen { plan, links, texts, taken, blast_radius, findings, count, is_done })
+    let (texts, dependents, count) = (chooser.texts, chooser.dependents, gone.len() as u64);
+    Ok(Chosen { plan, links, texts, taken, blast_radius: chooser.blast_radius, dependents, findings, count, is_done })
+}
+
+/// Names paths at which nothing changes though something is taken back: later work wrote over it, or made the same again.
+fn stays_as_it_is(gone: &BTreeMap<TreePath, BTreeSet<ChangeSeq>>, plan: &Plan) -> Option<Finding> {
+    let changed: BTreeSet<&TreePath> = plan.steps.iter().map(|step| &step.path).collect();
+    let mut same = gone.keys().filter(|path| !changed.contains(path));
+    let first = same.next()?;
+    let more = match same.count() {
+        0 => "stays as it is".to_owned(),
+        more => format!("and {more} more stay as they are"),
+    };
+    let message = format!("`{first}` {more}: later work wrote over what goes, or made the same again as its own");
+    let fix = format!("`wfr who {first}` shows whose it is now");
+    Some(Finding::new("PATH_UNCHANGED", Severity::Info, message, fix))
 }
 
 /// How far a selection goes.
@@ -359,6 +377,7 @@ struct Chooser<'c> {
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
     blast_radius: Vec<String>,
+    dependents: Vec<Dependent>,
     /// Live changes that go, by path.
     gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
     already: Already,
@@ -383,6 +402,7 @@ impl<'c> Chooser<'c> {
             left: vec![],
             decided: vec![],
             blast_radius: vec![],
+            dependents: vec![],
             gone: BTreeMap::new(),
             already: Already::default(),
         }
@@ -532,6 +552,8 @@ impl<'c> Chooser<'c> {
     /// Says which tasks stand on those that are to be done anew.
     fn name_needing(&mut self, state: Option<&Whole>, tasks: &BTreeSet<TaskId>) {
         for task in state.map_or_else(Vec::new, |state| state.tasks_needing(tasks)) {
+            let (standing, by, task_id) = (Standing::Needs, task.to_string(), Some(task.clone()));
+            self.dependents.push(Dependent { standing, change_id: None, by, task_id, paths: vec![] });
             self.blast_radius.push(format!("task {task} needs one that is to be done anew, and has begun; it stays"));
         }
     }
@@ -539,10 +561,15 @@ impl<'c> Chooser<'c> {
     /// Says whose later work stands on what goes, and what may belong to the selection and is not in it.
     fn name_dependents(&mut self, histories: &[History]) -> Result<(), Failure> {
         let (writers, readers) = dependents(histories, self.selected, self.selection);
-        for (verb, dependents) in [("wrote in", writers), ("read", readers)] {
+        for (verb, standing, dependents) in [("wrote in", Standing::Wrote, writers), ("read", Standing::Read, readers)]
+        {
             for (seq, paths) in dependents {
                 let Some(row) = self.teller.row(seq)? else { continue };
                 let (name, id) = (name_of(&row.change), row.change.change_id.clone());
+                let task_id = row.change.author.task_id.clone();
+                let all = paths.iter().map(|path| (*path).clone()).collect();
+                let by = name.to_owned();
+                self.dependents.push(Dependent { standing, change_id: Some(id.clone()), by, task_id, paths: all });
                 let first = paths.first().map(ToString::to_string).unwrap_or_default();
                 let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
                 self.blast_radius.push(format!("{name} {verb} {first}{more} since ({id}); it stays"));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict, Kept, RootChange, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
-use wfr_model::{CheckpointId, Digest, RecoveryId, Timestamp, TreePath, WorkflowId};
+use wfr_model::{ChangeId, CheckpointId, Digest, RecoveryId, TaskId, Timestamp, TreePath, WorkflowId};
 
 use super::{HoldLine, Verdict};
 use crate::params::{ConflictResolution, RollbackScope};
@@ -28,6 +28,49 @@ pub struct StateChanges {
     pub allocations: u64,
 }
 
+/// What a plan makes of the lines of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PathPatch {
+    /// Where.
+    pub path: TreePath,
+    /// Whether it is no text, or too long to be shown.
+    pub binary: bool,
+    /// Lines that come.
+    pub insertions: Option<u64>,
+    /// Lines that go.
+    pub deletions: Option<u64>,
+    /// The difference in the unified form, from the present to what the plan leads to.
+    pub patch: Option<String>,
+}
+
+/// How later work stands on what goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Standing {
+    /// It wrote in the same files.
+    Wrote,
+    /// It read them.
+    Read,
+    /// It needs a task that is to be done anew.
+    Needs,
+}
+
+/// Later work of others that stands on what goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Dependent {
+    /// How.
+    pub standing: Standing,
+    /// The change; `null` of a task that needs another one.
+    pub change_id: Option<ChangeId>,
+    /// Whose it is, in a word.
+    pub by: String,
+    /// In which task.
+    pub task_id: Option<TaskId>,
+    /// In which files.
+    pub paths: Vec<TreePath>,
+}
+
 /// A plan in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PlanResult {
@@ -46,6 +89,15 @@ pub struct PlanResult {
     /// Later work of others that would go back too, a sentence each; where chosen changes are taken back: that stands in the
     /// same files.
     pub blast_radius: Vec<String>,
+    /// The same of chosen changes, as data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependents: Vec<Dependent>,
+    /// What becomes of the lines of files, of the first hundred of them and up to 256 KiB.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<PathPatch>,
+    /// How many files more get another content.
+    #[serde(default)]
+    pub patches_left_out: u64,
     /// Whether chosen changes alone are taken back.
     #[serde(default)]
     pub is_selective: bool,
@@ -218,6 +270,12 @@ pub struct Recovered {
     /// The hold on the workflow's resources that was taken over for it.
     #[serde(default)]
     pub preempted: Option<HoldLine>,
+    /// Later work of others that stands on what was taken back, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blast_radius: Vec<String>,
+    /// The same as data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependents: Vec<Dependent>,
     /// What went wrong beside, or might: nothing of it made the recovery fail.
     #[serde(default)]
     pub findings: Vec<Finding>,
