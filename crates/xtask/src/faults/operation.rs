@@ -15,9 +15,11 @@ const BASE: &str = "base";
 /// The name of the one that the operation under fault makes.
 const SECOND: &str = "second";
 
-/// Something done on an agent's behalf.
+/// Something done on an agent's behalf, in its task.
 pub fn as_change(world: &World, agent: &str, work: impl FnOnce(&World) -> Result<(), String>) -> Result<(), String> {
-    let begun = world.wfr_ok(&["change", "begin", "--workflow", "wf", "--agent", agent, "--json"])?;
+    let task = states::task_of(agent);
+    let begun = ["change", "begin", "--workflow", "wf", "--agent", agent, "--task", &task, "--json"];
+    let begun = world.wfr_ok(&begun)?;
     let token = begun.result("token").as_str().ok_or("no token")?.to_owned();
     work(world)?;
     world.wfr_ok(&["change", "end", &token, "--json"])?;
@@ -114,18 +116,31 @@ impl Trial {
             Operation::Publish => states::to_publish(&world)?,
             Operation::Repair => states::to_repair(&world)?,
             Operation::Merge => early_checkpoint(&world)?,
-            Operation::Create | Operation::Restore | Operation::Undo | Operation::Rollback => {}
+            Operation::Rollback => {
+                write_joined(&world, "first", "last")?;
+                states::to_roll_back(&world)?;
+            }
+            Operation::Create | Operation::Restore | Operation::Undo => {}
         }
         let base = world.snapshot();
         world.wfr_ok(&["create-checkpoint", "wf", &format!(r#"{{"name":"{BASE}"}}"#), "--json"])?;
         let mut kept = base.clone();
         if operation == Operation::Rollback {
-            as_change(&world, "b", |world| {
-                let place = world.ws().join("of_b.txt");
-                std::fs::write(place, "b\n").map_err(|error| error.to_string())
-            })?;
+            // One file has lines of both, so that taking the first one's back has to merge.
+            let of_b = world.ws().join("of_b.txt");
+            std::fs::write(&of_b, "b\n").map_err(|error| error.to_string())?;
+            write_joined(&world, "first", "last of b")?;
             kept = world.snapshot();
-            as_change(&world, "a", edit)?;
+            std::fs::remove_file(&of_b).map_err(|error| error.to_string())?;
+            write_joined(&world, "first", "last")?;
+            as_change(&world, "a", |world| {
+                edit(world)?;
+                write_joined(world, "first of a", "last")
+            })?;
+            as_change(&world, "b", |world| {
+                std::fs::write(&of_b, "b\n").map_err(|error| error.to_string())?;
+                write_joined(world, "first of a", "last of b")
+            })?;
         } else if operation == Operation::Merge {
             lose(&world)?;
         } else {
@@ -186,7 +201,7 @@ impl Trial {
         self.world.healthy()?;
         let stands = self.old_or_new(outcome, &self.world.wfr_ok(&["recoveries", "--report-details", "--json"])?)?;
         self.checkpoints_are_whole()?;
-        states::settled(self.operation, &self.world)?;
+        states::settled(self.operation, &self.world, stands)?;
         if matches!(self.operation, Operation::Restore | Operation::Rollback | Operation::Merge) && stands == "new" {
             self.world.wfr_ok(&["undo", "--yes", "--json"])?;
             same(&self.old.clone().without_mtimes(), &self.world.snapshot().without_mtimes(), "undo afterwards")?;
@@ -345,7 +360,7 @@ fn edit(world: &World) -> Result<(), String> {
     super::world::run(command.arg("-c").arg(script).current_dir(world.ws())).map(drop)
 }
 
-/// The file that a merge joins.
+/// The file in which the work of two is to be told apart, or joined.
 const JOINED: &str = "joined.txt";
 
 /// What it is, with the word on its first and on its last line.

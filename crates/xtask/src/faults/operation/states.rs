@@ -32,6 +32,33 @@ pub(super) fn to_publish(world: &World) -> Result<(), String> {
     write(world, "coordination/workflows/active/published.json", &state.to_string())
 }
 
+/// The task in which an agent works.
+pub(super) fn task_of(agent: &str) -> String {
+    format!("task_of_{agent}")
+}
+
+/// A workflow in which two agents have done their tasks.
+pub(super) fn to_roll_back(world: &World) -> Result<(), String> {
+    let task = |agent: &str| json!({"task_id": task_of(agent), "status": "completed", "assigned_agent": agent});
+    let state = json!({"phases": [{"phase_id": 1, "tasks": [task("a"), task("b")]}]});
+    world.wfr_ok(&["initialize", "wf", &state.to_string(), "--json"]).map(drop)
+}
+
+/// How the tasks of a rollback stand: with its files, or not at all.
+fn rolled_back(world: &World, stands: &str) -> Result<(), String> {
+    let outcome = world.wfr_ok(&["export", "wf", "--json"])?;
+    let tasks = outcome.result("document")["phases"][0]["tasks"].as_array().cloned().unwrap_or_default();
+    let status = |agent: &str| {
+        let found = tasks.iter().find(|task| task["task_id"] == task_of(agent).as_str());
+        found.map_or(Value::Null, |task| task["status"].clone())
+    };
+    let of_a = if stands == "new" { "pending" } else { "completed" };
+    match (status("a"), status("b")) {
+        (a, b) if a == of_a && b == "completed" => Ok(()),
+        other => Err(format!("the files are {stands}, and the tasks of a and b are {other:?}")),
+    }
+}
+
 /// A workflow that contradicts itself.
 pub(super) fn to_repair(world: &World) -> Result<(), String> {
     let tasks = (0..TASKS).map(|n| json!({"task_id": format!("t{n}"), "status": "completed"}));
@@ -64,8 +91,9 @@ pub(super) fn acknowledged(operation: Operation, world: &World) -> Result<(), St
     }
 }
 
-/// What must hold after a fault: all or nothing, and called again it is done, once.
-pub(super) fn settled(operation: Operation, world: &World) -> Result<(), String> {
+/// What must hold after a fault: all or nothing, and called again it is done, once. `stands` says of files whether they are
+/// old or new.
+pub(super) fn settled(operation: Operation, world: &World, stands: &str) -> Result<(), String> {
     match operation {
         Operation::Publish => {
             published(world)?;
@@ -83,6 +111,7 @@ pub(super) fn settled(operation: Operation, world: &World) -> Result<(), String>
             }
             valid(world, "wf")
         }
+        Operation::Rollback => rolled_back(world, stands),
         _ => Ok(()),
     }
 }
