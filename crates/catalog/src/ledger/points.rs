@@ -50,6 +50,30 @@ impl Catalog {
         })
     }
 
+    /// The points at which the tree was stored whole, in their order, with it.
+    pub fn whole_points(&self) -> Result<Vec<(PointSeq, Digest)>, CatalogError> {
+        let sql = "SELECT seq, tree FROM points WHERE tree IS NOT NULL ORDER BY seq";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_map([], |row| Ok((PointSeq(row.get(0)?), columns::digest(row, 1)?)))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// What the segments found after a point, up to another one, leave at their paths; `None`: nothing.
+    pub fn ledger_between(
+        &self,
+        after: PointSeq,
+        upto: PointSeq,
+    ) -> Result<Vec<(PathKey, Option<Vec<u8>>)>, CatalogError> {
+        let sql = "SELECT p.key, p.sealed, s.after, max(s.point) FROM segments s JOIN paths p USING (path_id)
+                   WHERE s.point > ?1 AND s.point <= ?2 GROUP BY s.path_id";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_map([after.0, upto.0], |row| {
+            let path = PathKey { key: row.get(0)?, sealed: row.get(1)? };
+            Ok((path, super::segments::present(row.get(2)?)))
+        })?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
     /// The newest point; `None` where nobody ever looked.
     pub fn last_point(&self) -> Result<Option<PointSeq>, CatalogError> {
         Ok(last(&self.connection)?)

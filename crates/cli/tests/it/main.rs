@@ -15,6 +15,7 @@ mod checks;
 mod choosing;
 mod clashes;
 mod cleanup;
+mod closure;
 mod contract;
 mod dependencies;
 mod docs;

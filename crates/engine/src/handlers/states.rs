@@ -10,7 +10,7 @@ use wfr_catalog::ListQuery;
 use wfr_model::finding::Severity;
 use wfr_model::workflow::Whole;
 use wfr_model::workflow::validate::{Layer, Mend, Repair, StateFinding, is_valid};
-use wfr_model::{CheckpointId, Span, WorkflowId};
+use wfr_model::{CheckpointId, Span, TreePath, WorkflowId};
 
 use super::exchange::no_state;
 use super::{known, shown};
@@ -22,7 +22,7 @@ use crate::response::Success;
 use crate::results::{Damage, StateChecks, StateFigures, StateValidation, Verdict};
 use crate::session::Session;
 use crate::soundness::{Sight, look};
-use crate::{verify, view};
+use crate::{ledger, verify, view};
 
 /// How long a validation looks for what a workflow needs.
 const PROBES_MAX: Duration = Duration::from_secs(5);
@@ -48,6 +48,7 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
     if parameters.verify_file_integrity {
         (checks.file_integrity, of_files) = newest_is_whole(session, &open, &workflow, depth)?;
     }
+    let of_ledger = if depth == ValidationLevel::Comprehensive { ledger_gaps(&open)? } else { vec![] };
     let figures = figures(&open, state, &sight, begun);
     if parameters.performance_check {
         let is_in_time = figures.limit_ms.is_none_or(|limit| figures.duration_ms <= limit);
@@ -60,9 +61,9 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
         workflow_id: workflow.clone(),
         state_version: state.head.state_version,
         validation_depth: depth,
-        valid: sight.is_valid() && !is_failed,
+        valid: sight.is_valid() && !is_failed && of_ledger.is_empty(),
         checks,
-        findings: [sight.findings, of_files].concat(),
+        findings: [sight.findings, of_files, of_ledger].concat(),
         dependencies: probed,
         performance: parameters.performance_check.then_some(figures),
         report: None,
@@ -78,6 +79,28 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
     result.report = written.ok().as_deref().map(shown);
     let verdict = verdict(&result, damage.as_ref());
     Ok(Success::new(result).about(&workflow).with_verdict(verdict))
+}
+
+/// Where the ledger does not give the trees that were seen: somebody's work is not in it, or in it and was not done.
+fn ledger_gaps(open: &Open) -> Result<Vec<StateFinding>, Failure> {
+    let closure = ledger::closure::look(open, &open.store()?)?;
+    let gap = |place: String, message: String| StateFinding {
+        code: "LEDGER_GAP".to_owned(),
+        layer: Layer::CrossReference,
+        place,
+        severity: Severity::Error,
+        message,
+        repair: None,
+    };
+    let at = |path: &TreePath| {
+        let message = "what the ledger says of it does not lead to what was found there later".to_owned();
+        gap(format!("ledger/{path}"), message)
+    };
+    let mut findings: Vec<StateFinding> = closure.gaps.iter().take(DAMAGES_MAX).map(at).collect();
+    if let more @ 1.. = closure.gaps.len().saturating_sub(DAMAGES_MAX) {
+        findings.push(gap("ledger".to_owned(), format!("{more} more paths are so")));
+    }
+    Ok(findings)
 }
 
 /// The workflow that is named, else the only one. One that is not registered is known by what is there of it.

@@ -3,6 +3,7 @@
 //! Owns that looks come one after another, and what each is compared with. Refuses to judge: whose a change is, `capture`
 //! says.
 
+pub mod closure;
 mod veil;
 
 use std::collections::{BTreeMap, BTreeSet};
