@@ -32,6 +32,7 @@ mod loss;
 mod malformed;
 mod modes;
 mod mount;
+mod mounting;
 mod moving;
 mod naming;
 mod nested;

@@ -12,6 +12,7 @@ mod finish;
 mod history;
 pub mod joining;
 mod lifting;
+mod mounting;
 mod moves;
 pub mod pace;
 mod parts;
