@@ -136,6 +136,16 @@ pub enum PrepareError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file system that is mounted below the workspace's root could not be used.
+    #[error("cannot stage {name} on the file system mounted at `{mount}`")]
+    Mount {
+        /// Where it is mounted.
+        mount: TreePath,
+        /// What was to be staged.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The redo record could not be written.
     #[error("cannot write the journal")]
     Journal(#[source] io::Error),
@@ -153,6 +163,16 @@ pub enum PrepareError {
     /// The time limit passed.
     #[error("the time limit passed")]
     TimedOut,
+}
+
+impl PrepareError {
+    /// The same, told of the mount where that is not the workspace's own.
+    pub(crate) fn on(self, mount: &TreePath) -> Self {
+        match self {
+            Self::Stage { name, source } if !mount.is_root() => Self::Mount { mount: mount.clone(), name, source },
+            other => other,
+        }
+    }
 }
 
 /// A recovery past its commit point: it will be finished or taken back, by this process or by a later one.
@@ -188,12 +208,12 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     let manner = Manner { exact_mtime: plan.exact_mtime, with_owner: options.with_owner };
     let id = options.recovery.clone();
     let times = times::of(&root, &roots, &steps);
-    let staging = open_staging(&root, &roots, &id).map_err(|error| {
+    let staging = roots.iter().map(|mount| first_staging(environment.root, &root, mount, &id));
+    let staging: Vec<Staging> = staging.collect::<Result<_, _>>().inspect_err(|_| {
         for mount in &roots {
             let _ = leftovers::clean_mount(&root, mount, &|other| *other != id, &mut vec![]);
         }
         times::set(&root, times.iter().filter(|(path, _)| roots.contains(path)));
-        failed(error)
     })?;
     let staged = check_abilities(&staging)
         .and_then(|()| stage::stage_all(environment, &staging, &mut steps, &options.links, manner))
@@ -285,13 +305,21 @@ pub(crate) fn shown(mount: &TreePath) -> String {
     if mount.is_root() { ".".to_owned() } else { mount.to_string() }
 }
 
+/// Makes a mount's staging directory; what fails is told of that mount.
+fn first_staging(place: &Path, root: &OwnedFd, mount: &TreePath, id: &RecoveryId) -> Result<Staging, PrepareError> {
+    Staging::open(root.as_fd(), mount, id).map_err(|source| match mount.is_root() {
+        true => PrepareError::Workspace { place: place.to_owned(), source },
+        false => PrepareError::Mount { mount: mount.clone(), name: "anything".to_owned(), source },
+    })
+}
+
 fn open_staging(root: &OwnedFd, mounts: &[TreePath], id: &RecoveryId) -> io::Result<Vec<Staging>> {
     mounts.iter().map(|mount| Staging::open(root.as_fd(), mount, id)).collect()
 }
 
 fn check_abilities(staging: &[Staging]) -> Result<(), PrepareError> {
     for staging in staging {
-        let failed = |source| PrepareError::Stage { name: shown(&staging.mount), source };
+        let failed = |source| PrepareError::Stage { name: "anything".to_owned(), source }.on(&staging.mount);
         let abilities = probe::probe_in(&staging.new).map_err(failed)?;
         if !abilities.allow_recovery() {
             let place = shown(&staging.mount);

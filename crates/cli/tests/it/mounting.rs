@@ -137,3 +137,54 @@ fn a_rollback_leaves_what_was_mounted_while_the_work_went_on() {
     assert!(!mount.at("more").exists());
     assert!(mount.at("inside").exists());
 }
+
+/// A checkpoint that sees a file system with two files, one of which is gone since.
+fn lost_on(size: &str) -> Option<(World, Mount)> {
+    let world = World::new();
+    let mount = Mount::new(&world.root().join("mnt"), size)?;
+    std::fs::write(mount.at("lost"), [7; 300_000]).unwrap();
+    std::fs::write(mount.at("small"), b"small").unwrap();
+    world.checkpoint("base");
+    std::fs::remove_file(mount.at("lost")).unwrap();
+    std::fs::write(mount.at("small"), b"edited").unwrap();
+    Some((world, mount))
+}
+
+/// What is advised first after a refusal.
+fn advice(refused: &Ended) -> String {
+    refused.json["recovery_options"][0].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_full_mount_below_the_root_is_the_one_to_make_room_on() {
+    let Some((world, mount)) = lost_on("1m") else { return skipped() };
+    mount.fill();
+    let refused = world.refused(&["restore", "wf", "base", "--yes"], 7, "DISK_FULL");
+    assert!(refused.json["error"]["message"].as_str().unwrap().contains("`mnt`"), "{refused:?}");
+    let advice = advice(&refused);
+    assert!(advice.contains("`mnt`") && !advice.contains("cleanup-checkpoints"), "{advice}");
+    std::fs::remove_file(mount.at("ballast")).unwrap();
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(std::fs::read(mount.at("lost")).unwrap(), [7; 300_000]);
+}
+
+#[test]
+fn a_read_only_mount_below_the_root_is_the_one_to_remount() {
+    let Some((world, mount)) = lost_on("1m") else { return skipped() };
+    let remount = |how: &str| {
+        let options = format!("remount,{how}");
+        let done = std::process::Command::new("mount").args(["-o", &options]).arg(world.root().join("mnt")).status();
+        assert!(done.unwrap().success());
+    };
+    remount("ro");
+    world.tree.write("beside.txt", b"new");
+    let before = world.snapshot();
+    let refused = world.refused(&["restore", "wf", "base", "--yes"], 7, "PERMISSION_DENIED");
+    assert!(refused.json["error"]["message"].as_str().unwrap().contains("`mnt`"), "{refused:?}");
+    let advice = advice(&refused);
+    assert!(advice.contains("`mnt`") && advice.contains("remount"), "{advice}");
+    assert_eq!(world.snapshot(), before);
+    remount("rw");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(std::fs::read(mount.at("small")).unwrap(), b"small");
+}
