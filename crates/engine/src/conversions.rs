@@ -45,9 +45,15 @@ impl From<ConfigError> for Failure {
             ConfigError::Malformed { file, .. } => {
                 Self::of(Code::InvalidConfiguration, &error).with_hint(mending(file))
             }
+            ConfigError::Shut { dir, source } => io(&error, source).with_hint(opening(dir)),
             ConfigError::Io { source, .. } => io(&error, source),
         }
     }
+}
+
+/// What to do where a directory cannot be entered that the configuration may be in.
+pub fn opening(dir: &std::path::Path) -> String {
+    format!("as its owner run `chmod u+rwx {}`, then call it again", dir.display())
 }
 
 /// How a configuration is mended that cannot be used.

@@ -49,6 +49,7 @@ mod resources;
 mod retention;
 mod rollback;
 mod scenario;
+mod shut;
 mod sparse;
 mod stateful;
 mod states;
