@@ -15,6 +15,7 @@ use crate::checkpoint::CreateError;
 use crate::cleanup::CleanupError;
 use crate::error::{Code, Failure, code_of_io};
 use crate::init::InitError;
+use crate::keyring::KeyError;
 use crate::open::OpenError;
 use crate::rebuild::RebuildError;
 use crate::view::ConfigError;
@@ -100,6 +101,12 @@ impl From<CatalogError> for Failure {
         if let C::StateDamaged { workflow, .. } = &error {
             let hint = format!("run `wfr repair-state {workflow}`: it is folded again from its events");
             return Self::of(Code::StateInvalid, &error).with_hint(hint);
+        }
+        if let C::Sealed { source } = error {
+            return match source.downcast::<KeyError>() {
+                Ok(known) => (*known).into(),
+                Err(source) => Self::of(Code::CatalogDamaged, &C::Sealed { source }),
+            };
         }
         let code = match &error {
             C::Absent(_) | C::Foreign { .. } | C::Corrupt { .. } => Code::CatalogDamaged,
