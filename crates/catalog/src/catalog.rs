@@ -20,6 +20,7 @@ use crate::columns;
 use crate::error::CatalogError;
 use crate::operations::{self, NewOperation};
 use crate::schema::{self, Format};
+use crate::veil::Veil;
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -71,9 +72,17 @@ pub struct Catalog {
     pub(crate) log: PathBuf,
     /// Whether much is being written at once.
     is_bulk: Cell<bool>,
+    /// Seals what names files; `None` where it stands as it is.
+    pub(crate) veil: Option<Veil>,
 }
 
 impl Catalog {
+    /// The same, which seals what names files and opens it again.
+    #[must_use]
+    pub fn with_veil(self, veil: Veil) -> Self {
+        Self { veil: Some(veil), ..self }
+    }
+
     /// Makes a catalog, durably, with mode 0600. The directory must exist.
     ///
     /// [`CatalogError::Exists`] where there is one; a file whose making was cut off is completed.
@@ -83,6 +92,7 @@ impl Catalog {
             connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
             log: log_of(path),
             is_bulk: Cell::new(false),
+            veil: None,
         };
         if schema::inspect(&catalog.connection, path)? != Format::Blank {
             return Err(CatalogError::Exists(path.to_owned()));
@@ -108,6 +118,7 @@ impl Catalog {
             connection: connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
             log: log_of(path),
             is_bulk: Cell::new(false),
+            veil: None,
         };
         match schema::inspect(&catalog.connection, path)? {
             Format::Blank => return Err(CatalogError::Absent(path.to_owned())),
@@ -298,7 +309,7 @@ fn read_with(path: &Path, connection: Result<Connection, CatalogError>) -> Resul
     match schema::inspect(&connection, path)? {
         Format::Blank => Err(CatalogError::Absent(path.to_owned())),
         Format::Known(schema::FORMAT_VERSION) => {
-            Ok(Catalog { connection, log: log_of(path), is_bulk: Cell::new(false) })
+            Ok(Catalog { connection, log: log_of(path), is_bulk: Cell::new(false), veil: None })
         }
         Format::Known(found) => Err(CatalogError::OldFormat { found }),
     }

@@ -72,6 +72,11 @@ pub(crate) fn json<T: for<'a> Deserialize<'a>>(row: &Row<'_>, index: usize) -> R
     serde_json::from_str(text(row, index)?).map_err(|error| malformed(index, error))
 }
 
+/// A JSON value of a known type, from the bytes that a column held in another form.
+pub(crate) fn json_of<T: for<'a> Deserialize<'a>>(index: usize, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| malformed(index, error))
+}
+
 /// A JSON value of a known type, or nothing.
 pub(crate) fn json_or_null<T: for<'a> Deserialize<'a>>(row: &Row<'_>, index: usize) -> Result<Option<T>> {
     match row.get_ref(index)? {

@@ -10,6 +10,7 @@ use rusqlite::ffi;
 use wfr_model::{CheckpointId, RecoveryId, WorkflowId};
 
 use crate::holds::{Hold, Holder};
+use crate::veil::Unopened;
 
 /// The cause below an error, whatever backend it came from.
 pub type Source = Box<dyn Error + Send + Sync + 'static>;
@@ -76,6 +77,12 @@ pub enum CatalogError {
         /// Whose.
         workflow: WorkflowId,
         /// What does not fit.
+        source: Source,
+    },
+    /// What a row keeps sealed could not be opened, or sealed.
+    #[error("a sealed record of the catalog stays closed")]
+    Sealed {
+        /// Why: no key, or another one.
         source: Source,
     },
     /// The file, its directory or the connection allows no writing.
@@ -200,6 +207,13 @@ fn told(hold: &Hold) -> String {
 impl From<rusqlite::Error> for CatalogError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::Error as E;
+        let error = match error {
+            E::FromSqlConversionFailure(index, kind, source) => match source.downcast::<Unopened>() {
+                Ok(unopened) => return Self::Sealed { source: unopened.0 },
+                Err(source) => E::FromSqlConversionFailure(index, kind, source),
+            },
+            other => other,
+        };
         let (code, extended) = match &error {
             E::SqliteFailure(failure, _) => (failure.code, failure.extended_code),
             E::FromSqlConversionFailure(..)

@@ -20,6 +20,7 @@ pub mod rebuild;
 pub mod recoveries;
 pub mod references;
 pub mod schema;
+mod veil;
 pub mod workflows;
 
 pub use catalog::{Catalog, IntegrityLevel, VaultIdentity};
@@ -41,4 +42,5 @@ pub use packs::{Generation, PackRow, PackState};
 pub use rebuild::Unsealed;
 pub use recoveries::{Beside, RecoveryEnd, RecoveryFilter, Taking, Took};
 pub use references::{Reference, ReferenceError};
+pub use veil::{Veil, Way};
 pub use workflows::WorkflowRow;

@@ -116,11 +116,11 @@ impl Catalog {
     /// was lost. `false` where it is there already, which changes nothing.
     pub fn insert_recovered_recovery(&self, record: &RecoveryRecord) -> Result<bool, CatalogError> {
         self.write(|transaction| {
-            if recoveries::find(transaction, &record.recovery_id)?.is_some() {
+            if recoveries::find(transaction, self.veil.as_ref(), &record.recovery_id)?.is_some() {
                 return Ok(false);
             }
             workflows::insert(transaction, &record.workflow_id, record.started_at)?;
-            recoveries::insert(transaction, record)?;
+            recoveries::insert(transaction, self.veil.as_ref(), record)?;
             Ok(true)
         })
     }

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use serde_json::Value;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Event, RecoveryId, Timestamp, WorkflowId};
 
@@ -21,6 +22,7 @@ use crate::holds::{self, Acquired, Hold, HoldRequest, Owner};
 use crate::ledger::{self, NewPoint};
 use crate::operations::{self, NewOperation};
 use crate::outbox::{self, NewMessage};
+use crate::veil::{self, Veil};
 use crate::workflows;
 
 /// Which recoveries to list; the default is all.
@@ -76,7 +78,7 @@ pub struct Took {
 }
 
 const SELECT: &str = "SELECT recovery_id, kind, workflow_id, target, safety, status, actor, parameters, undoes, \
-                      undone_by, started_at, ended_at, report FROM recoveries ";
+                      undone_by, started_at, ended_at, report, sealed_parameters, sealed_report FROM recoveries ";
 
 impl Catalog {
     /// Records that a recovery begins: status `started`, no end, no report; takes a hold for it; and records what goes with
@@ -94,16 +96,17 @@ impl Catalog {
         if record.status != RecoveryStatus::Started || record.ended_at.is_some() || record.undone_by.is_some() {
             return Err(CatalogError::Refused("a recovery that begins has not ended"));
         }
+        let veil = self.veil.as_ref();
         self.write(|transaction| {
             check_target(transaction, &record.target)?;
             if let Some(undone) = &record.undoes {
                 check_undoable(transaction, undone)?;
             }
-            if find(transaction, &record.recovery_id)?.is_some() {
+            if find(transaction, veil, &record.recovery_id)?.is_some() {
                 return Err(CatalogError::IdTaken { what: "recovery", id: record.recovery_id.to_string() });
             }
             workflows::insert(transaction, &record.workflow_id, record.started_at)?;
-            insert(transaction, record)?;
+            insert(transaction, veil, record)?;
             let take = |taking: &Taking<'_>| holds::acquire(transaction, &taking.request, taking.alive, taking.yields);
             let acquired = taking.map(take).transpose()?;
             let preempted = acquired.as_ref().and_then(|acquired| acquired.preempted.as_ref());
@@ -140,12 +143,13 @@ impl Catalog {
         if end.status == RecoveryStatus::Started {
             return Err(CatalogError::Refused("a recovery does not end as started"));
         }
+        let veil = self.veil.as_ref();
         self.write(|transaction| {
-            let record = find(transaction, id)?.ok_or_else(|| CatalogError::not_found("recovery", id))?;
+            let record = find(transaction, veil, id)?.ok_or_else(|| CatalogError::not_found("recovery", id))?;
             if record.status != RecoveryStatus::Started {
                 return same_end(&record, end);
             }
-            set_end(transaction, id, end)?;
+            set_end(transaction, veil, id, end)?;
             if let (Some(undone), RecoveryStatus::Done | RecoveryStatus::Partial) = (&record.undoes, end.status) {
                 mark_undone(transaction, undone, id)?;
             }
@@ -156,7 +160,7 @@ impl Catalog {
 
     /// A recovery by its id.
     pub fn recovery(&self, id: &RecoveryId) -> Result<Option<RecoveryRecord>, CatalogError> {
-        find(&self.connection, id)
+        find(&self.connection, self.veil.as_ref(), id)
     }
 
     /// Recoveries whose ids begin with a text, newest first, at most `limit`.
@@ -165,7 +169,7 @@ impl Catalog {
         let sql =
             format!("{SELECT} WHERE recovery_id >= ?1 AND recovery_id < ?1 || char(127) ORDER BY seq DESC LIMIT ?2");
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map((prefix, limit), decode)?;
+        let rows = statement.query_map((prefix, limit), |row| self.decode(row))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -176,7 +180,8 @@ impl Catalog {
         );
         let workflow = filter.workflow.as_ref().map(WorkflowId::as_str);
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map((workflow, filter.status.map(RecoveryStatus::as_str), limit), decode)?;
+        let rows = statement
+            .query_map((workflow, filter.status.map(RecoveryStatus::as_str), limit), |row| self.decode(row))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -190,12 +195,9 @@ impl Catalog {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The same with how much each did, for those that did anything, but for one. Reads the reports, but none of more than a
-    /// MiB.
+    /// The same with how much each did, for those that did anything, but for one.
     pub fn recovery_rates(&self, kind: RecoveryKind, but: &RecoveryId, limit: u32) -> Result<Vec<Took>, CatalogError> {
-        let sql = "SELECT max(ended_at - started_at, 0),
-                     CASE WHEN octet_length(report) <= 1048576 THEN json_array_length(report, '$.changed') END AS steps
-                   FROM recoveries
+        let sql = "SELECT max(ended_at - started_at, 0), steps FROM recoveries
                    WHERE status = 'done' AND kind = ?1 AND ended_at IS NOT NULL AND recovery_id <> ?3 AND steps > 0
                    ORDER BY seq DESC LIMIT ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -210,14 +212,14 @@ impl Catalog {
     pub fn unfinished(&self) -> Result<Vec<RecoveryRecord>, CatalogError> {
         let mut statement =
             self.connection.prepare_cached(&format!("{SELECT} WHERE status = 'started' ORDER BY seq"))?;
-        let rows = statement.query_map([], decode)?;
+        let rows = statement.query_map([], |row| self.decode(row))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The recovery that a checkpoint was taken for, to save the tree; `None` where it was taken for something else.
     pub fn recovery_saved_by(&self, safety: &CheckpointId) -> Result<Option<RecoveryRecord>, CatalogError> {
         let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE safety = ?1"))?;
-        Ok(statement.query_row([safety.as_str()], decode).optional()?)
+        Ok(statement.query_row([safety.as_str()], |row| self.decode(row)).optional()?)
     }
 
     /// What `undo` would take: the newest recovery, of a workflow or of any, that ended done or partial, is not undone and
@@ -230,16 +232,20 @@ impl Catalog {
     ) -> Result<Option<RecoveryRecord>, CatalogError> {
         let sql = format!(
             "{SELECT} WHERE status IN ('done', 'partial') AND undone_by IS NULL AND (?1 IS NULL OR workflow_id = ?1)
-             AND json_extract(parameters, '$.because') IS NULL
+             AND because IS NULL
              ORDER BY seq DESC"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query_map([workflow.map(WorkflowId::as_str)], decode)?;
+        let mut rows = statement.query_map([workflow.map(WorkflowId::as_str)], |row| self.decode(row))?;
         let changed_paths = |record: &RecoveryRecord| record.report.as_ref().is_some_and(|one| !one.changed.is_empty());
         let counts = |row: &rusqlite::Result<RecoveryRecord>| {
             row.as_ref().map_or(true, |record| changed_paths(record) || changed_else(record))
         };
         Ok(rows.find(counts).transpose()?)
+    }
+
+    fn decode(&self, row: &Row<'_>) -> rusqlite::Result<RecoveryRecord> {
+        decode(row, self.veil.as_ref())
     }
 
     /// Checkpoints that cleanup must keep whole: the targets and safety checkpoints of unfinished recoveries, and
@@ -271,12 +277,18 @@ fn put_beside(connection: &Connection, beside: &Beside, now: Timestamp) -> Resul
 }
 
 /// Inserts a record as it is, within the caller's transaction.
-pub(crate) fn insert(connection: &Connection, record: &RecoveryRecord) -> Result<(), CatalogError> {
+pub(crate) fn insert(
+    connection: &Connection,
+    veil: Option<&Veil>,
+    record: &RecoveryRecord,
+) -> Result<(), CatalogError> {
     let sql = "INSERT INTO recoveries
-                 (recovery_id, kind, workflow_id, target, safety, status, actor, parameters, undoes, undone_by,
-                  started_at, ended_at, report)
-               VALUES (:id, :kind, :workflow, :target, :safety, :status, :actor, :parameters, :undoes, :undone_by,
-                       :started_at, :ended_at, :report)";
+                 (recovery_id, kind, workflow_id, target, safety, status, actor, parameters, sealed_parameters, because,
+                  undoes, undone_by, started_at, ended_at, report, sealed_report, steps)
+               VALUES (:id, :kind, :workflow, :target, :safety, :status, :actor, :parameters, :sealed_parameters, :because,
+                       :undoes, :undone_by, :started_at, :ended_at, :report, :sealed_report, :steps)";
+    let (parameters, sealed_parameters) = veil::covered(veil, Some(columns::to_text(&record.parameters)))?;
+    let (report, sealed_report) = veil::covered(veil, report_text(record.report.as_ref()))?;
     connection.prepare_cached(sql)?.execute(named_params! {
         ":id": record.recovery_id.as_str(),
         ":kind": record.kind.as_str(),
@@ -285,20 +297,28 @@ pub(crate) fn insert(connection: &Connection, record: &RecoveryRecord) -> Result
         ":safety": record.safety_checkpoint.as_ref().map(CheckpointId::as_str),
         ":status": record.status.as_str(),
         ":actor": record.actor,
-        ":parameters": columns::to_text(&record.parameters),
+        ":parameters": parameters.as_deref().unwrap_or("null"),
+        ":sealed_parameters": sealed_parameters,
+        ":because": record.parameters.get("because").and_then(Value::as_str),
         ":undoes": record.undoes.as_ref().map(RecoveryId::as_str),
         ":undone_by": record.undone_by.as_ref().map(RecoveryId::as_str),
         ":started_at": record.started_at.0,
         ":ended_at": record.ended_at.map(|time| time.0),
-        ":report": report_text(record.report.as_ref()),
+        ":report": report,
+        ":sealed_report": sealed_report,
+        ":steps": steps(record.report.as_ref()),
     })?;
     Ok(())
 }
 
 /// A recovery by its id, within the caller's transaction if there is one.
-pub(crate) fn find(connection: &Connection, id: &RecoveryId) -> Result<Option<RecoveryRecord>, CatalogError> {
+pub(crate) fn find(
+    connection: &Connection,
+    veil: Option<&Veil>,
+    id: &RecoveryId,
+) -> Result<Option<RecoveryRecord>, CatalogError> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE recovery_id = ?1"))?;
-    Ok(statement.query_row([id.as_str()], decode).optional()?)
+    Ok(statement.query_row([id.as_str()], |row| decode(row, veil)).optional()?)
 }
 
 fn check_target(connection: &Connection, target: &CheckpointId) -> Result<(), CatalogError> {
@@ -310,9 +330,11 @@ fn check_target(connection: &Connection, target: &CheckpointId) -> Result<(), Ca
 }
 
 fn check_undoable(connection: &Connection, id: &RecoveryId) -> Result<(), CatalogError> {
-    let record = find(connection, id)?.ok_or_else(|| CatalogError::not_found("recovery", id))?;
+    let sql = "SELECT status, undone_by FROM recoveries WHERE recovery_id = ?1";
+    let ends = |row: &Row<'_>| Ok((columns::word(row, 0)?, columns::id_or_null::<RecoveryId>(row, 1)?));
+    let found = connection.prepare_cached(sql)?.query_row([id.as_str()], ends).optional()?;
     let refuse = |why: String| Err(CatalogError::NotUndoable { id: id.clone(), why });
-    match (record.status, record.undone_by) {
+    match found.ok_or_else(|| CatalogError::not_found("recovery", id))? {
         (RecoveryStatus::Done | RecoveryStatus::Partial, None) => Ok(()),
         (_, Some(by)) => refuse(format!("{by} has undone it")),
         (status, None) => refuse(format!("it is {}", status.as_str().replace('_', " "))),
@@ -326,11 +348,30 @@ fn same_end(record: &RecoveryRecord, end: &RecoveryEnd) -> Result<(), CatalogErr
     Err(CatalogError::AlreadyFinished { id: record.recovery_id.clone(), status: record.status.as_str() })
 }
 
-fn set_end(connection: &Connection, id: &RecoveryId, end: &RecoveryEnd) -> Result<(), CatalogError> {
-    let sql = "UPDATE recoveries SET status = ?2, report = ?3, ended_at = ?4 WHERE recovery_id = ?1";
-    let report = report_text(end.report.as_ref());
-    connection.prepare_cached(sql)?.execute((id.as_str(), end.status.as_str(), report, end.ended_at.0))?;
+fn set_end(
+    connection: &Connection,
+    veil: Option<&Veil>,
+    id: &RecoveryId,
+    end: &RecoveryEnd,
+) -> Result<(), CatalogError> {
+    let sql = "UPDATE recoveries SET status = ?2, report = ?3, sealed_report = ?4, steps = ?5, ended_at = ?6
+               WHERE recovery_id = ?1";
+    let (report, sealed) = veil::covered(veil, report_text(end.report.as_ref()))?;
+    let steps = steps(end.report.as_ref());
+    connection.prepare_cached(sql)?.execute((
+        id.as_str(),
+        end.status.as_str(),
+        report,
+        sealed,
+        steps,
+        end.ended_at.0,
+    ))?;
     Ok(())
+}
+
+/// How many steps ended as planned.
+fn steps(report: Option<&ApplyReport>) -> Option<i64> {
+    report.map(|report| columns::signed(report.changed.len() as u64))
 }
 
 fn mark_undone(connection: &Connection, id: &RecoveryId, by: &RecoveryId) -> Result<(), CatalogError> {
@@ -343,7 +384,11 @@ fn report_text(report: Option<&ApplyReport>) -> Option<String> {
     report.map(|report| serde_json::to_string(report).expect("a report has string keys only"))
 }
 
-fn decode(row: &Row<'_>) -> rusqlite::Result<RecoveryRecord> {
+fn decode(row: &Row<'_>, veil: Option<&Veil>) -> rusqlite::Result<RecoveryRecord> {
+    let sealed = |index: usize| -> rusqlite::Result<Option<Vec<u8>>> {
+        let sealed: Option<Vec<u8>> = row.get(index)?;
+        sealed.map(|sealed| veil::uncovered(veil, index, &sealed)).transpose()
+    };
     Ok(RecoveryRecord {
         recovery_id: columns::id(row, 0)?,
         kind: columns::word(row, 1)?,
@@ -352,11 +397,17 @@ fn decode(row: &Row<'_>) -> rusqlite::Result<RecoveryRecord> {
         safety_checkpoint: columns::id_or_null(row, 4)?,
         status: columns::word(row, 5)?,
         actor: row.get(6)?,
-        parameters: columns::json(row, 7)?,
+        parameters: match sealed(13)? {
+            Some(bytes) => columns::json_of(13, &bytes)?,
+            None => columns::json(row, 7)?,
+        },
         undoes: columns::id_or_null(row, 8)?,
         undone_by: columns::id_or_null(row, 9)?,
         started_at: columns::time(row, 10)?,
         ended_at: columns::time_or_null(row, 11)?,
-        report: columns::json_or_null(row, 12)?,
+        report: match sealed(14)? {
+            Some(bytes) => Some(columns::json_of(14, &bytes)?),
+            None => columns::json_or_null(row, 12)?,
+        },
     })
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use wfr_catalog::{Catalog, CatalogError, CheckpointRow, Generation, ListQuery, NewOperation, PackState};
+use wfr_model::entry::{Entry, Node};
 use wfr_model::retention::{Candidate, Decision, Retention, decide};
 use wfr_model::{CheckpointId, Digest, PackId, Timestamp, WorkflowId};
 use wfr_store::ObjectKind;
@@ -219,6 +220,8 @@ impl Ledger for Books<'_> {
         let veil = ledger::Veil::of(self.open)?;
         let mut first: Option<Failure> = None;
         self.open.catalog.ledger_entries(&mut |bytes| match veil.opened(bytes) {
+            // Of a directory the ledger has no tree: what is below it stands at its own paths.
+            Ok(Entry { node: Node::Dir(_), .. }) => {}
             Ok(entry) => versions.extend(reach::below(&entry.node)),
             Err(failure) => first = first.take().or(Some(failure)),
         })?;

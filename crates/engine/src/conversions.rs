@@ -15,6 +15,7 @@ use crate::checkpoint::CreateError;
 use crate::cleanup::CleanupError;
 use crate::error::{Code, Failure, code_of_io};
 use crate::init::InitError;
+use crate::keyring::KeyError;
 use crate::open::OpenError;
 use crate::rebuild::RebuildError;
 use crate::view::ConfigError;
@@ -45,9 +46,15 @@ impl From<ConfigError> for Failure {
             ConfigError::Malformed { file, .. } => {
                 Self::of(Code::InvalidConfiguration, &error).with_hint(mending(file))
             }
+            ConfigError::Shut { dir, source } => io(&error, source).with_hint(opening(dir)),
             ConfigError::Io { source, .. } => io(&error, source),
         }
     }
+}
+
+/// What to do where a directory cannot be entered that the configuration may be in.
+pub fn opening(dir: &std::path::Path) -> String {
+    format!("as its owner run `chmod u+rwx {}`, then call it again", dir.display())
 }
 
 /// How a configuration is mended that cannot be used.
@@ -94,6 +101,12 @@ impl From<CatalogError> for Failure {
         if let C::StateDamaged { workflow, .. } = &error {
             let hint = format!("run `wfr repair-state {workflow}`: it is folded again from its events");
             return Self::of(Code::StateInvalid, &error).with_hint(hint);
+        }
+        if let C::Sealed { source } = error {
+            return match source.downcast::<KeyError>() {
+                Ok(known) => (*known).into(),
+                Err(source) => Self::of(Code::CatalogDamaged, &C::Sealed { source }),
+            };
         }
         let code = match &error {
             C::Absent(_) | C::Foreign { .. } | C::Corrupt { .. } => Code::CatalogDamaged,
@@ -275,8 +288,26 @@ impl From<PrepareError> for Failure {
             PrepareError::Conflicts(_) => Self::of(Code::Conflicts, &error),
             PrepareError::Denied { .. } => Self::of(Code::PermissionDenied, &error)
                 .with_hint("run it as the owner of the files, or restore beside with `--to DIR`"),
-            PrepareError::FileSystem { .. } => Self::of(Code::UnsupportedFileSystem, &error),
-            PrepareError::NoRoom { .. } => Self::of(Code::DiskFull, &error),
+            PrepareError::FileSystem { ref place, .. } => {
+                let failure = Self::of(Code::UnsupportedFileSystem, &error);
+                if place == "." { failure } else { failure.with_hint(beside_mount(place)) }
+            }
+            PrepareError::NoRoom { ref place, .. } => {
+                let failure = Self::of(Code::DiskFull, &error);
+                if place == "." { failure } else { failure.with_hint(room_on(place)) }
+            }
+            PrepareError::Mount { ref mount, ref source, .. } => {
+                let (failure, place) = (io(&error, source), mount.to_string());
+                match source.kind() {
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                        failure.with_hint(room_on(&place))
+                    }
+                    std::io::ErrorKind::ReadOnlyFilesystem => failure.with_hint(format!(
+                        "remount the file system at `{place}` for writing (`mount -o remount,rw`), or restore elsewhere with `--to DIR`"
+                    )),
+                    _ => failure.with_hint(beside_mount(&place)),
+                }
+            }
             PrepareError::Interrupted => Self::of(Code::Interrupted, &error),
             PrepareError::TimedOut => Self::of(Code::TimeLimit, &error),
             PrepareError::Stage { ref source, .. }
@@ -284,6 +315,19 @@ impl From<PrepareError> for Failure {
             | PrepareError::Workspace { ref source, .. } => io(&error, source),
         }
     }
+}
+
+/// What to do where a file system below the workspace's root is full.
+fn room_on(mount: &str) -> String {
+    format!("free some room on the file system that is mounted at `{mount}`, or restore elsewhere with `--to DIR`")
+}
+
+/// What to do where a file system below the workspace's root cannot be used.
+fn beside_mount(mount: &str) -> String {
+    format!(
+        "it is the file system that is mounted at `{mount}`: restore elsewhere with `--to DIR`, or what is not on it with \
+         `wfr partial-restore --files PATHS`"
+    )
 }
 
 impl From<CheckoutError> for Failure {
@@ -308,5 +352,31 @@ impl From<wfr_recovery::apply::RedoError> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::of(code_of_io(&error), &error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_on_a_mount_below_the_root_is_mended_there() {
+        let kinds = |place: &str| {
+            let place = place.to_owned();
+            let (file_system, what) = ("minix".to_owned(), "bytes");
+            [
+                PrepareError::FileSystem { place: place.clone(), file_system },
+                PrepareError::NoRoom { what, need: 2, have: 1, place },
+            ]
+        };
+        for error in kinds("data/mnt") {
+            let failure = Failure::from(error);
+            assert!(failure.message.contains("`data/mnt`"), "{}", failure.message);
+            assert!(failure.hint.contains("`data/mnt`"), "{}", failure.hint);
+        }
+        for error in kinds(".") {
+            let failure = Failure::from(error);
+            assert_eq!(failure.hint, failure.code.hint());
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use wfr_catalog::{Catalog, CatalogError, PackState};
+use wfr_catalog::{Catalog, CatalogError, PackState, Veil, Way};
 use wfr_model::config::Config;
 use wfr_store::crypto::Cipher;
 use wfr_store::gc::leases::{self, Book, Lease};
@@ -93,6 +93,7 @@ impl Open {
             other => Some(other.map_err(|source| OpenError::Store { place: vault.leases(), source })?),
         };
         let catalog = Catalog::open(&vault.catalog())?;
+        let catalog = if vault.identity().encrypted { catalog.with_veil(veil(keyring, &vault)) } else { catalog };
         let (keyring, cipher, lease) = (keyring.clone(), OnceLock::new(), OnceLock::new());
         Ok(Self { place, config, broken, vault, catalog, keyring, cipher, lease, _book: book })
     }
@@ -161,6 +162,23 @@ impl Open {
         if compress { Coding::default() } else { Coding { level: None } }
     }
 }
+
+/// Seals records in an encrypted vault's catalog, as objects are. The key is looked for only where one is needed.
+fn veil(keyring: &Arc<Keyring>, vault: &Vault) -> Veil {
+    let way = |turn: fn(&Cipher, &[u8]) -> Result<Vec<u8>, Source>| -> Way {
+        let (keyring, vault) = (keyring.clone(), vault.clone());
+        Box::new(move |bytes| {
+            let cipher = keyring.cipher(&vault)?.ok_or(KeyError::Locked)?;
+            turn(&cipher, bytes)
+        })
+    };
+    Veil {
+        seal: way(|cipher, bytes| Ok(crate::ledger::sealed(cipher, bytes)?)),
+        open: way(|cipher, bytes| Ok(crate::ledger::unsealed(cipher, bytes)?)),
+    }
+}
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
 
 fn is_unwritable(error: &io::Error) -> bool {
     matches!(

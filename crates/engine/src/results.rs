@@ -19,8 +19,9 @@ pub use changes::{
     Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory, WatchView,
 };
 pub use checkpoints::{
-    Change, ChangeKind, CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, CoverageResult,
-    Damage, Differences, Encoding, FileContent, Guarded, LineMetadata, Listed, Pin, Side, Validation,
+    Change, ChangeKind, CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, Compared,
+    CoverageResult, Damage, Differences, Encoding, FileContent, Guarded, LineMetadata, Listed, NotLookedAt, Pin, Side,
+    Validation,
 };
 pub use coordination::{
     AllocationLine, Allotted, Answered, ConflictLine, Conflicting, HoldLine, HoldList, HoldPlaced, LetterLine,

@@ -45,6 +45,14 @@ pub enum ConfigError {
         /// What the parser says, with line and column.
         why: String,
     },
+    /// A directory on the way to it cannot be entered.
+    #[error("{dir} cannot be entered, so nobody knows what stands in it")]
+    Shut {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system refused.
     #[error("cannot read or write {file}")]
     Io {
@@ -63,6 +71,18 @@ pub fn dir(root: &Path) -> PathBuf {
 /// Whether a directory has a view with a configuration.
 pub fn exists(root: &Path) -> bool {
     dir(root).join(CONFIG).is_file()
+}
+
+/// Refuses where the view, or the directory that it lies in, is there and cannot be entered by this process.
+pub fn check_open(root: &Path) -> Result<(), ConfigError> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    for dir in dir(root).ancestors().take(2).collect::<Vec<_>>().into_iter().rev() {
+        if accessat(CWD, dir, Access::EXEC_OK, AtFlags::EACCESS) == Err(rustix::io::Errno::ACCESS) {
+            let source = io::ErrorKind::PermissionDenied.into();
+            return Err(ConfigError::Shut { dir: dir.to_owned(), source });
+        }
+    }
+    Ok(())
 }
 
 /// Makes the view's directories and its `.gitignore`, where they are missing.
@@ -109,7 +129,10 @@ pub fn load_config(root: &Path) -> Result<Config, ConfigError> {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             return Err(ConfigError::Malformed { file, why: "it is not a regular file".to_owned() });
         }
-        Err(source) => return Err(ConfigError::Io { file, source }),
+        Err(source) => {
+            check_open(root)?;
+            return Err(ConfigError::Io { file, source });
+        }
     };
     let Ok(text) = String::from_utf8(bytes) else {
         return Err(ConfigError::Malformed { file, why: "it is not UTF-8".to_owned() });

@@ -135,9 +135,15 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
     let store = directories.store.as_ref().map(|store| absolute(&directories.current, store));
     let mut nearest = None;
     for root in start.ancestors() {
-        if let Some(vault) = known_vault(root, directories.data.as_deref())? {
-            nearest = Some((root.to_owned(), vault));
-            break;
+        match known_vault(root, directories.data.as_deref()) {
+            // Who names the store need not be told by the view.
+            Err(LocateError::Config(view::ConfigError::Shut { .. })) if store.is_some() => {}
+            found => {
+                if let Some(vault) = found? {
+                    nearest = Some((root.to_owned(), vault));
+                    break;
+                }
+            }
         }
     }
     // What is named is meant: only the search without a name goes upwards.
@@ -153,7 +159,7 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
 
 /// The vault that a directory's view or a signpost names; `None` where the directory is not known.
 pub fn known_vault(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>, LocateError> {
-    let named = if view::exists(root) { view::store(root) } else { Ok(None) };
+    let named = if view::exists(root) { view::store(root) } else { view::check_open(root).map(|()| None) };
     match named {
         Ok(None) => Ok(signposted(root, data)),
         // What cannot be read may have named one: where a signpost does, too, that is enough.

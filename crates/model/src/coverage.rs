@@ -30,6 +30,8 @@ pub enum SkipReason {
     Quota,
     /// The deadline passed first.
     Deadline,
+    /// It is on a file system that was mounted after the checkpoint. Plans say so; no coverage that is stored does.
+    MountedSince,
 }
 
 impl fmt::Display for SkipReason {
@@ -43,6 +45,7 @@ impl fmt::Display for SkipReason {
             Self::ChangedWhileRead => "it kept changing while it was read",
             Self::Quota => "it is larger than files may be",
             Self::Deadline => "the time was over",
+            Self::MountedSince => "it was mounted after the checkpoint",
         })
     }
 }

@@ -12,7 +12,7 @@ use wfr_model::entry::Node;
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, Step};
 use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepEnd, StepReport};
 use wfr_model::{FileTime, RecoveryId, TreePath};
-use wfr_store::{Objects, ReadError, disk};
+use wfr_store::{Objects, disk};
 
 use crate::leftovers;
 use crate::mounts::{Mounts, Staging};
@@ -22,6 +22,7 @@ pub use crate::redo::RedoError;
 use crate::redo::{self, Head, Note, Redo, RedoStep};
 use crate::stage::{self, Manner};
 use crate::step::{self, Ended, Ground};
+pub use crate::unprepared::PrepareError;
 use crate::{beneath, displaced, metadata, permissions, probe, room, times};
 
 /// What a recovery works with.
@@ -83,78 +84,6 @@ pub struct Options {
     pub provisional: bool,
 }
 
-/// Why a recovery did not begin. No user's file was touched, and nothing is left behind.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// The plan has conflicts.
-    #[error("the plan has {0} conflicts")]
-    Conflicts(usize),
-    /// A file system lacks what a recovery in place needs.
-    #[error("the file system at `{place}` ({file_system}) cannot exchange files atomically")]
-    FileSystem {
-        /// The mount, below the workspace; empty for the workspace itself.
-        place: String,
-        /// Its name.
-        file_system: String,
-    },
-    /// There is not enough room.
-    #[error("{need} {what} are needed at `{place}`, {have} are free")]
-    NoRoom {
-        /// Bytes or inodes.
-        what: &'static str,
-        /// How many are needed.
-        need: u64,
-        /// How many there are.
-        have: u64,
-        /// The mount, below the workspace.
-        place: String,
-    },
-    /// Something belongs to another user.
-    #[error("no permission to change `{path}`: {why}")]
-    Denied {
-        /// What would have to change.
-        path: TreePath,
-        /// Why it cannot.
-        why: &'static str,
-    },
-    /// The store could not be read, or is damaged.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// What a file needs of the store could not be read, or is damaged.
-    #[error("`{path}` cannot be brought back: {source}")]
-    ReadOf {
-        /// Which file.
-        path: TreePath,
-        /// Why not.
-        source: ReadError,
-    },
-    /// A file could not be staged.
-    #[error("cannot stage {name}")]
-    Stage {
-        /// Which.
-        name: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The redo record could not be written.
-    #[error("cannot write the journal")]
-    Journal(#[source] io::Error),
-    /// The workspace could not be used.
-    #[error("cannot use the workspace at {place}")]
-    Workspace {
-        /// Where.
-        place: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It was asked to give up.
-    #[error("interrupted")]
-    Interrupted,
-    /// The time limit passed.
-    #[error("the time limit passed")]
-    TimedOut,
-}
-
 /// A recovery past its commit point: it will be finished or taken back, by this process or by a later one.
 pub struct Committed {
     pub(crate) redo: Redo,
@@ -188,12 +117,12 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
     let manner = Manner { exact_mtime: plan.exact_mtime, with_owner: options.with_owner };
     let id = options.recovery.clone();
     let times = times::of(&root, &roots, &steps);
-    let staging = open_staging(&root, &roots, &id).map_err(|error| {
+    let staging = roots.iter().map(|mount| first_staging(environment.root, &root, mount, &id));
+    let staging: Vec<Staging> = staging.collect::<Result<_, _>>().inspect_err(|_| {
         for mount in &roots {
             let _ = leftovers::clean_mount(&root, mount, &|other| *other != id, &mut vec![]);
         }
         times::set(&root, times.iter().filter(|(path, _)| roots.contains(path)));
-        failed(error)
     })?;
     let staged = check_abilities(&staging)
         .and_then(|()| stage::stage_all(environment, &staging, &mut steps, &options.links, manner))
@@ -285,13 +214,21 @@ pub(crate) fn shown(mount: &TreePath) -> String {
     if mount.is_root() { ".".to_owned() } else { mount.to_string() }
 }
 
+/// Makes a mount's staging directory; what fails is told of that mount.
+fn first_staging(place: &Path, root: &OwnedFd, mount: &TreePath, id: &RecoveryId) -> Result<Staging, PrepareError> {
+    Staging::open(root.as_fd(), mount, id).map_err(|source| match mount.is_root() {
+        true => PrepareError::Workspace { place: place.to_owned(), source },
+        false => PrepareError::Mount { mount: mount.clone(), name: "anything".to_owned(), source },
+    })
+}
+
 fn open_staging(root: &OwnedFd, mounts: &[TreePath], id: &RecoveryId) -> io::Result<Vec<Staging>> {
     mounts.iter().map(|mount| Staging::open(root.as_fd(), mount, id)).collect()
 }
 
 fn check_abilities(staging: &[Staging]) -> Result<(), PrepareError> {
     for staging in staging {
-        let failed = |source| PrepareError::Stage { name: shown(&staging.mount), source };
+        let failed = |source| PrepareError::Stage { name: "anything".to_owned(), source }.on(&staging.mount);
         let abilities = probe::probe_in(&staging.new).map_err(failed)?;
         if !abilities.allow_recovery() {
             let place = shown(&staging.mount);

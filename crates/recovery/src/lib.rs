@@ -28,3 +28,4 @@ mod room;
 mod stage;
 mod step;
 mod times;
+mod unprepared;

@@ -55,6 +55,7 @@ pub fn plan(objects: &dyn Objects, goal: &Goal) -> Result<Plan, ReadError> {
     }
     planner.relink(objects)?;
     planner.name_uncovered();
+    planner.name_mounts_once();
     planner.keep_parents_of_kept();
     planner.guard();
     if goal.exact_mtime {
@@ -214,6 +215,15 @@ impl Planner<'_> {
         let to = self.goal.to_coverage.skips.iter().filter(|skip| skip.reason.is_gap());
         for skip in from.chain(to) {
             self.kept.entry(skip.path.clone()).or_insert(KeptReason::Uncovered(skip.reason));
+        }
+    }
+
+    /// A file system that came since is named by the place at which it is mounted, whatever is on it.
+    fn name_mounts_once(&mut self) {
+        let is_since = |skip: &&Skip| skip.reason == SkipReason::MountedSince;
+        for skip in self.goal.to_coverage.skips.iter().filter(is_since) {
+            self.kept.retain(|path, _| !path.is_within(&skip.path));
+            self.kept.insert(skip.path.clone(), KeptReason::NotInCheckpoint(skip.reason));
         }
     }
 

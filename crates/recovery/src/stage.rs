@@ -93,7 +93,7 @@ pub(crate) fn stage_all(
         let (from, to) = (&staging[usize::from(steps[*leader].mount)], &staging[usize::from(steps[*number].mount)]);
         let (old, new) = (leader.to_string(), number.to_string());
         disk::link(&from.new, Path::new(&old), &to.new, Path::new(&new))
-            .map_err(|source| PrepareError::Stage { name: steps[*number].path.to_string(), source })?;
+            .map_err(|source| PrepareError::Stage { name: steps[*number].path.to_string(), source }.on(&to.mount))?;
         steps[*number].staged = steps[*leader].staged;
     }
     sync(staging, steps, wanted.len())
@@ -135,7 +135,7 @@ fn stage_parallel(
             let identity = stage_one(environment.objects, dir, Path::new(&name), step.before.as_ref(), entry, manner)
                 .map_err(|error| match error {
                 PrepareError::Read(source) => PrepareError::ReadOf { path: step.path.clone(), source },
-                other => other,
+                other => other.on(&staging[usize::from(step.mount)].mount),
             })?;
             own.push((*number, identity));
         }
@@ -156,15 +156,19 @@ fn stage_parallel(
 }
 
 fn sync(staging: &[Staging], steps: &[RedoStep], count: usize) -> Result<(), PrepareError> {
-    let failed = |source| PrepareError::Stage { name: "the staging directory".to_owned(), source };
+    let failed = |staging: &Staging, source| {
+        PrepareError::Stage { name: "the staging directory".to_owned(), source }.on(&staging.mount)
+    };
     if count > SYNC_EACH_MAX {
-        return staging.iter().try_for_each(|staging| disk::sync_file_system(staging.new.as_fd())).map_err(failed);
+        let flush = |one: &Staging| disk::sync_file_system(one.new.as_fd()).map_err(|error| failed(one, error));
+        return staging.iter().try_for_each(flush);
     }
     for (number, step) in steps.iter().enumerate().filter(|(_, step)| is_staged(step)) {
         if matches!(&step.after, Some(Entry { node: Node::File(_), .. })) {
-            let failed = |source| PrepareError::Stage { name: step.path.to_string(), source };
+            let staging = &staging[usize::from(step.mount)];
+            let failed = |source| PrepareError::Stage { name: step.path.to_string(), source }.on(&staging.mount);
             let name = number.to_string();
-            let dir = staging[usize::from(step.mount)].new.as_fd();
+            let dir = staging.new.as_fd();
             match open_synced(dir, Path::new(&name)) {
                 Ok(file) => disk::sync_all(file),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => disk::sync_file_system(dir),
@@ -173,7 +177,7 @@ fn sync(staging: &[Staging], steps: &[RedoStep], count: usize) -> Result<(), Pre
             .map_err(failed)?;
         }
     }
-    staging.iter().try_for_each(|staging| disk::sync_all(&staging.new)).map_err(failed)
+    staging.iter().try_for_each(|one| disk::sync_all(&one.new).map_err(|error| failed(one, error)))
 }
 
 /// Opens a staged file for its flush. Its mode may forbid both ways of opening: then its file system is flushed.

@@ -17,11 +17,14 @@ pub struct Present {
     pub point: PointSeq,
     /// The newest tree that was stored whole.
     pub tree: Digest,
-    /// What stands at paths that changed since; `None`: nothing.
-    pub since: Vec<(PathKey, Option<Vec<u8>>)>,
+    /// What stands at paths that changed since.
+    pub since: Vec<Standing>,
     /// How many segments that took.
     pub segments: u64,
 }
+
+/// What stands at a path at some point; `None`: nothing.
+pub type Standing = (PathKey, Option<Vec<u8>>);
 
 impl Catalog {
     /// What the ledger takes for the present; `None` where nobody ever looked.
@@ -58,12 +61,8 @@ impl Catalog {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// What the segments found after a point, up to another one, leave at their paths; `None`: nothing.
-    pub fn ledger_between(
-        &self,
-        after: PointSeq,
-        upto: PointSeq,
-    ) -> Result<Vec<(PathKey, Option<Vec<u8>>)>, CatalogError> {
+    /// What the segments found after a point, up to another one, leave at their paths.
+    pub fn ledger_between(&self, after: PointSeq, upto: PointSeq) -> Result<Vec<Standing>, CatalogError> {
         let sql = "SELECT p.key, p.sealed, s.after, max(s.point) FROM segments s JOIN paths p USING (path_id)
                    WHERE s.point > ?1 AND s.point <= ?2 GROUP BY s.path_id";
         let mut statement = self.connection.prepare_cached(sql)?;

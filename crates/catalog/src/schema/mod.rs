@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("003.sql"),
     include_str!("004.sql"),
     include_str!("005.sql"),
+    include_str!("006.sql"),
 ];
 
 /// The format that this build writes; it reads no later one.
@@ -72,6 +73,14 @@ fn run(transaction: &Transaction<'_>, migrations: &[&str], from: i64) -> Result<
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", migrations.len() as i64)?;
     Ok(())
+}
+
+/// Makes a blank file one of an older format.
+#[cfg(test)]
+pub(crate) fn make_old(connection: &Connection, format: usize) -> Result<(), CatalogError> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    run(&transaction, &MIGRATIONS[..format], 0)?;
+    Ok(transaction.commit()?)
 }
 
 fn marks(connection: &Connection) -> Result<(i64, i64), CatalogError> {

@@ -3,7 +3,7 @@
 //! Owns their layout. Refuses to compare anything: the patches are in the result.
 
 use wfr_engine::params::DiffFormat;
-use wfr_engine::results::{Change, ChangeKind, Differences};
+use wfr_engine::results::{Change, ChangeKind, Compared, Differences, NotLookedAt};
 use wfr_model::TreePath;
 use wfr_model::plan::EntrySummary;
 
@@ -17,13 +17,29 @@ const BAR_MAX: u64 = 40;
 /// a patch must stay one.
 pub fn differences(result: &Differences) -> String {
     let body = if terminal::width().is_some() { visible_lines } else { str::to_owned };
-    match result.format {
+    let changes: String = match result.format {
         DiffFormat::NameOnly => result.changes.iter().map(name).collect(),
         DiffFormat::Stat => stat(&result.changes),
         DiffFormat::Unified | DiffFormat::Word => {
             result.changes.iter().map(|change| whole(change, result.format, body)).collect()
         }
+    };
+    let unlooked = result.not_looked_at.iter().map(|one| unlooked(one, result));
+    changes + &unlooked.collect::<String>()
+}
+
+/// Something that a side does not cover: nobody knows whether it differs.
+fn unlooked(one: &NotLookedAt, result: &Differences) -> String {
+    let path = visible(&one.path.to_string());
+    let sign = styled(WARN, "?");
+    if result.format == DiffFormat::NameOnly {
+        return format!("{sign} {path}\n");
     }
+    let side = match one.side {
+        Compared::From => &result.from.name,
+        Compared::To => &result.to.name,
+    };
+    format!("{sign} {path}  not looked at in {}: {}\n", visible(side), one.reason)
 }
 
 /// How a file's lines are written.

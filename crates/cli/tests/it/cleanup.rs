@@ -252,3 +252,19 @@ fn what_a_killed_writer_left_in_a_pack_is_named_and_dropped() {
     world.checkpoint("next");
     world.ok(&["validate-checkpoint", "next", "--validation-level", "comprehensive"]);
 }
+
+#[test]
+fn a_directory_in_the_ledger_keeps_no_cleanup_from_its_end() {
+    let world = World::new();
+    world.checkpoint("base");
+    let begun = world.ok(&["change", "begin", "--workflow", "wf", "--task", "t", "--agent", "a"]);
+    world.tree.write("made/inside", b"in a directory that is new");
+    world.ok(&["change", "end", begun.result("token").as_str().unwrap()]);
+    world.checkpoint("next");
+    world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1", "--yes"]);
+    assert_eq!(world.names(), ["next"]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(!world.tree.at("made").exists());
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.tree.read("made/inside"), b"in a directory that is new");
+}

@@ -108,3 +108,64 @@ fn an_encrypted_archive_needs_its_passphrase() {
     assert_eq!(made.result("encrypted"), false);
     World::new().ok(&["import", &clear]);
 }
+
+/// Whether a name stands in the clear anywhere in the vault, the catalog and its log among it.
+#[track_caller]
+fn tells_nothing(world: &World, names: &[&str]) {
+    for name in names {
+        assert!(!holds(&world.vault(), name.as_bytes()), "`{name}` stands in the clear");
+    }
+}
+
+#[test]
+fn recoveries_of_every_kind_leave_no_name_in_the_vault() {
+    let world = encrypted();
+    let names = ["plain-name", "secret-work", "secret-moved", "secret-dir", "secret-text", "secret-pipe"];
+    world.tree.write("secret-dir/inside.txt", b"1\n");
+    world.tree.fifo("secret-pipe");
+    let begun = world.ok(&["change", "begin", "--workflow", "wf", "--task", "t", "--agent", "a"]);
+    world.tree.write("secret-work.txt", b"one\n");
+    world.ok(&["change", "end", begun.result("token").as_str().unwrap(), "--reads", "plain-name.txt"]);
+    world.checkpoint("base");
+    tells_nothing(&world, &names);
+    world.tree.write("plain-name.txt", b"edited");
+    world.tree.remove("secret-dir");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    tells_nothing(&world, &names);
+    world.ok(&["undo", "--yes"]);
+    tells_nothing(&world, &names);
+    world.ok(&["undo", "--yes"]);
+    let begun = world.ok(&["change", "begin", "--workflow", "wf", "--task", "t2", "--agent", "a"]);
+    world.tree.write("secret-work.txt", b"one\ntwo\n");
+    std::fs::rename(world.tree.at("secret-dir"), world.tree.at("secret-moved")).unwrap();
+    world.ok(&["change", "end", begun.result("token").as_str().unwrap()]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--file", "secret-work.txt", "--yes"]);
+    tells_nothing(&world, &names);
+    world.ok(&["undo", "--yes"]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--ours", "secret-work.txt", "--yes"]);
+    world.ok(&["partial-restore", "wf", "base", "--file", "plain-name.txt", "--yes"]);
+    world.tree.write("secret-text.txt", b"new\n");
+    world.ok(&["restore", "wf", "base", "--restoration-mode", "merge", "--yes"]);
+    world.tree.write("plain-name.txt", b"edited");
+    // One whose check fails is taken back, and says why.
+    let failed = world.call(&["restore", "wf", "base", "--yes", "--functional-check", "false"]);
+    assert_ne!(failed.code, 0, "{failed:?}");
+    world.ok(&["cleanup-checkpoints", "wf"]);
+    tells_nothing(&world, &names);
+    // With the key all of it is there.
+    let told = world.ok(&["recoveries", "--report-details"]).json.to_string();
+    assert!(told.contains("secret-work.txt") && told.contains("plain-name.txt"), "{told}");
+}
+
+#[test]
+fn records_of_recoveries_need_the_key() {
+    let mut world = encrypted();
+    world.checkpoint("base");
+    world.tree.write("plain-name.txt", b"edited");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    world.variables.clear();
+    world.refused(&["recoveries"], 8, "STORE_LOCKED");
+    // What needs no record goes on without it.
+    world.ok(&["list-checkpoints"]);
+    world.ok(&["status", "wf"]);
+}

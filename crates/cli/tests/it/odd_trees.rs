@@ -12,6 +12,7 @@ use serde_json::Value;
 use wfr_testkit::{TestTree, skip};
 
 use crate::mount::Mount;
+use crate::nobody::{Nobody, give_away};
 use crate::world::{Ended, World};
 
 /// The reason for which a path is not covered; empty where it is.
@@ -275,45 +276,16 @@ fn a_file_that_nobody_may_change_is_in_the_plan_and_refuses_the_restore() {
     assert_eq!(world.tree.read("zero"), b"");
 }
 
-/// Runs `wfr` as a user without privileges; `None` where that is not possible.
-fn as_nobody(world: &World, program: &Path, arguments: &[&str]) -> Option<(i32, Value)> {
-    let plain = world.command(arguments);
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).args(arguments).arg("--json");
-    command.current_dir(world.root()).env_clear();
-    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = command.output().ok()?;
-    let json = serde_json::from_slice(&output.stdout).ok()?;
-    Some((output.status.code()?, json))
-}
-
-/// Gives everything below to the user without privileges.
-fn give_away(dir: &Path) {
-    chown(dir, Some(65_534), Some(65_534)).unwrap();
-    for entry in std::fs::read_dir(dir).unwrap().flatten() {
-        match entry.file_type().unwrap() {
-            kind if kind.is_dir() => give_away(&entry.path()),
-            kind if kind.is_file() => chown(entry.path(), Some(65_534), Some(65_534)).unwrap(),
-            _ => {}
-        }
-    }
-}
-
 #[test]
 fn what_a_plain_user_cannot_read_is_named_and_never_overwritten() {
     if !rustix::process::geteuid().is_root() {
         return skip("needs root, to become somebody else");
     }
     let world = World::unprotected(TestTree::of_every_kind());
-    let public = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(public.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let program = public.path().join("wfr");
-    std::fs::copy(env!("CARGO_BIN_EXE_wfr"), &program).unwrap();
-    [world.root(), world.data.path()].into_iter().for_each(give_away);
-    let Some((0, _)) = as_nobody(&world, &program, &["init"]) else { return skip("setpriv cannot be used here") };
+    let Some(nobody) = Nobody::of(&world) else { return skip("setpriv cannot be used here") };
     world.tree.write("locked/inside", b"1");
     give_away(&world.tree.at("locked"));
-    let as_user = |arguments: &[&str]| as_nobody(&world, &program, arguments).unwrap();
+    let as_user = |arguments: &[&str]| nobody.call(&world, arguments);
     as_user(&["create-checkpoint", "wf", "--name", "base"]);
     world.tree.set_mode("secret", 0o000);
     world.tree.set_mode("locked", 0o000);
@@ -364,13 +336,8 @@ fn what_belongs_to_others_is_refused_before_anything_changes() {
         return skip("needs root, to become somebody else");
     }
     let world = World::unprotected(TestTree::of_every_kind());
-    let public = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(public.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let program = public.path().join("wfr");
-    std::fs::copy(env!("CARGO_BIN_EXE_wfr"), &program).unwrap();
-    [world.root(), world.data.path()].into_iter().for_each(give_away);
-    let Some((0, _)) = as_nobody(&world, &program, &["init"]) else { return skip("setpriv cannot be used here") };
-    let as_user = |arguments: &[&str]| as_nobody(&world, &program, arguments).unwrap();
+    let Some(nobody) = Nobody::of(&world) else { return skip("setpriv cannot be used here") };
+    let as_user = |arguments: &[&str]| nobody.call(&world, arguments);
     world.tree.write("theirs/file", b"1");
     world.tree.set_mode("theirs", 0o777);
     as_user(&["create-checkpoint", "wf", "--name", "base"]);
@@ -420,12 +387,7 @@ fn a_plain_user_gets_files_back_that_nobody_may_read() {
         return skip("needs root, to become somebody else");
     }
     let world = World::unprotected(TestTree::of_every_kind());
-    let public = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(public.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let program = public.path().join("wfr");
-    std::fs::copy(env!("CARGO_BIN_EXE_wfr"), &program).unwrap();
-    [world.root(), world.data.path()].into_iter().for_each(give_away);
-    let Some((0, _)) = as_nobody(&world, &program, &["init"]) else { return skip("setpriv cannot be used here") };
+    let Some(nobody) = Nobody::of(&world) else { return skip("setpriv cannot be used here") };
     for (path, mode) in [("shut", 0o000), ("write-only", 0o200)] {
         world.tree.write(path, b"nobody may read it");
         world.tree.set_mode(path, mode);
@@ -434,7 +396,7 @@ fn a_plain_user_gets_files_back_that_nobody_may_read() {
     world.checkpoint("base");
     give_away(world.data.path());
     ["shut", "write-only"].into_iter().for_each(|path| std::fs::remove_file(world.tree.at(path)).unwrap());
-    let (code, restored) = as_nobody(&world, &program, &["restore", "wf", "base", "--yes"]).unwrap();
+    let (code, restored) = nobody.call(&world, &["restore", "wf", "base", "--yes"]);
     assert_eq!(code, 0, "{restored:#}");
     assert_eq!(world.tree.read("shut"), b"nobody may read it");
     assert_eq!(world.tree.at("shut").metadata().unwrap().permissions().mode() & 0o777, 0);

@@ -190,6 +190,7 @@ fn configuration(open: &Open, findings: &mut Vec<Finding>) {
     let Some(error) = &open.broken else { return };
     let fix = match error {
         ConfigError::Malformed { file, .. } => conversions::mending(file),
+        ConfigError::Shut { dir, .. } => conversions::opening(dir),
         ConfigError::Io { .. } => "make it readable, or remove it: then the defaults hold".to_owned(),
     };
     let message = format!("{error}; until it is mended no checkpoint is taken and nothing is cleaned up");
@@ -293,7 +294,7 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
             "bring it back from a copy, or keep the unlocked key's file: `wfr init` with a new store is the other way";
         findings.push(Finding::new("KEY_MISSING", Severity::Critical, message, fix));
     }
-    if !view::exists(open.root()) {
+    if !view::exists(open.root()) && view::check_open(open.root()).is_ok() {
         let message = "the view is missing; the store is not touched by that";
         findings.push(Finding::new("VIEW_MISSING", Severity::Warning, message, "`wfr init` writes it again"));
     }

@@ -12,6 +12,7 @@ use wfr_store::scan::Dry;
 use wfr_store::tree::{self, Difference, Finder};
 use wfr_store::{Objects, ReadError, Store};
 
+use super::unlooked::Unlooked;
 use super::{checkpoint, needed};
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -87,17 +88,18 @@ pub fn diff(session: &mut Session, parameters: Diff) -> Result<Success<Differenc
     let store = open.store()?;
     let left = checkpoint(&open, parameters.workflow_id.clone(), parameters.from.clone())?;
     let from = Side { tree: tree_of(&left)?, name: left.name.clone(), checkpoint_id: Some(left.checkpoint_id.clone()) };
-    let (right, paths) = right_side(&open, &parameters)?;
+    let (right, paths) = right_side(&open, &store, &parameters)?;
     let dry = Dry::over(&store);
-    let (to, right_links) = match right {
+    let (to, right_links, covered) = match right {
         Some(right) => right,
         None => {
             recovery::tell_unfinished(session, &open)?;
             let scan = scanning::scan_workspace(&open, &dry, session, Effort::default())?;
-            (Side { tree: scan.tree, name: "tree".to_owned(), checkpoint_id: None }, scan.hard_links)
+            (Side { tree: scan.tree, name: "tree".to_owned(), checkpoint_id: None }, scan.hard_links, scan.coverage)
         }
     };
-    check_paths(&dry, &from, &to, &paths)?;
+    let mut unlooked = Unlooked::of(manifests::coverage(&store, &left)?, covered);
+    check_paths(&dry, (&from, &to), &paths, &unlooked)?;
     let is_wanted = |path: &TreePath| paths.is_empty() || paths.iter().any(|wanted| path.is_within(wanted));
     let work = Work { open: &open, store: &store, format, context: parameters.context.unwrap_or(3) as usize };
     let is_live = to.checkpoint_id.is_none();
@@ -106,7 +108,7 @@ pub fn diff(session: &mut Session, parameters: Diff) -> Result<Success<Differenc
     let mut regrouped = links::regrouped(&left_groups?, &right_groups?);
     let mut changes = Vec::new();
     for difference in tree::diff(&dry, &from.tree, &to.tree)? {
-        if is_wanted(&difference.path) && !is_time_only(&difference) {
+        if is_wanted(&difference.path) && !is_time_only(&difference) && !unlooked.hides(&difference) {
             let links = regrouped.remove(&difference.path);
             changes.push(Change { links, ..work.change(difference, is_live)? });
         }
@@ -120,12 +122,18 @@ pub fn diff(session: &mut Session, parameters: Diff) -> Result<Success<Differenc
         }
     }
     changes.sort_by(|a, b| a.path.components().cmp(b.path.components()));
-    Ok(Success::new(Differences { from, to, format, changes }).about(&left.workflow_id))
+    let not_looked_at = unlooked.named(&is_wanted);
+    Ok(Success::new(Differences { from, to, format, changes, not_looked_at }).about(&left.workflow_id))
 }
 
-/// A path that neither side has is a slip, not a path without differences.
-fn check_paths(objects: &dyn Objects, from: &Side, to: &Side, paths: &[TreePath]) -> Result<(), Failure> {
-    for path in paths.iter().filter(|path| !path.is_root()) {
+/// A path that neither side has is a slip, not a path without differences, but for one at which a side did not look.
+fn check_paths(
+    objects: &dyn Objects,
+    (from, to): (&Side, &Side),
+    paths: &[TreePath],
+    unlooked: &Unlooked,
+) -> Result<(), Failure> {
+    for path in paths.iter().filter(|path| !path.is_root() && !unlooked.covers(path)) {
         let is_in = |side: &Side| Ok::<bool, ReadError>(tree::lookup(objects, &side.tree, path)?.is_some());
         if !is_in(from)? && !is_in(to)? {
             let message = format!("neither `{}` nor `{}` has a path `{path}`", from.name, to.name);
@@ -136,11 +144,11 @@ fn check_paths(objects: &dyn Objects, from: &Side, to: &Side, paths: &[TreePath]
     Ok(())
 }
 
-/// A checkpoint to compare with, and its hard links.
-type Right = (Side, Option<Digest>);
+/// A checkpoint to compare with, its hard links, and what it does not cover.
+type Right = (Side, Option<Digest>, Coverage);
 
 /// The right side, `None` for the tree; a word that is no checkpoint is a path.
-fn right_side(open: &Open, parameters: &Diff) -> Result<(Option<Right>, Vec<TreePath>), Failure> {
+fn right_side(open: &Open, store: &Store, parameters: &Diff) -> Result<(Option<Right>, Vec<TreePath>), Failure> {
     let mut paths = parameters.paths.clone();
     let reference = match parameters.to.as_deref() {
         None | Some("tree") => return Ok((None, paths)),
@@ -148,8 +156,9 @@ fn right_side(open: &Open, parameters: &Diff) -> Result<(Option<Right>, Vec<Tree
     };
     match open.catalog.resolve(parameters.workflow_id.as_ref(), reference) {
         Ok(row) => {
-            let side = Side { tree: tree_of(&row)?, name: row.name.clone(), checkpoint_id: Some(row.checkpoint_id) };
-            Ok((Some((side, row.hard_links)), paths))
+            let (tree, coverage) = (tree_of(&row)?, manifests::coverage(store, &row)?);
+            let side = Side { tree, name: row.name.clone(), checkpoint_id: Some(row.checkpoint_id) };
+            Ok((Some((side, row.hard_links, coverage)), paths))
         }
         Err(error @ (ReferenceError::NotFound { .. } | ReferenceError::Malformed(_))) => match reference.parse() {
             Ok(path) if open.root().join(reference).symlink_metadata().is_ok() => {

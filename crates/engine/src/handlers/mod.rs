@@ -26,6 +26,7 @@ mod rollback;
 pub mod setup;
 mod states;
 mod strategy;
+mod unlooked;
 pub mod updating;
 pub mod watching;
 

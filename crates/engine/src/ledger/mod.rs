@@ -37,7 +37,7 @@ use crate::scanning::{self, Effort};
 use crate::session::Session;
 use crate::{checkpoint, holding, mint};
 
-pub use veil::Veil;
+pub use veil::{Veil, sealed, unsealed};
 
 /// After so many segments the tree is stored whole again: what a look costs follows what changed since.
 const SINCE_MAX: u64 = 512;

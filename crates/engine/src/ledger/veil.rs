@@ -6,13 +6,28 @@ use wfr_catalog::PathKey;
 use wfr_model::digest::{hex, unhex};
 use wfr_model::entry::Entry;
 use wfr_model::{Digest, TreePath};
-use wfr_store::ObjectKind;
+use wfr_store::crypto::{Cipher, OpenError};
 use wfr_store::object::hash;
 use wfr_store::tree::{Part, decode, encode};
+use wfr_store::{ObjectKind, WriteError};
 
 use super::damaged;
 use crate::error::Failure;
 use crate::open::Open;
+
+/// Bytes as an encrypted store's catalog keeps them: their id on disk, then the bytes sealed as objects are.
+pub fn sealed(cipher: &Cipher, bytes: &[u8]) -> Result<Vec<u8>, WriteError> {
+    let id = hash(bytes);
+    let mut kept = cipher.disk_id(&id).0.to_vec();
+    kept.extend(cipher.seal(ObjectKind::Seal, &id, bytes)?);
+    Ok(kept)
+}
+
+/// The bytes that an encrypted store's catalog keeps.
+pub fn unsealed(cipher: &Cipher, kept: &[u8]) -> Result<Vec<u8>, OpenError> {
+    let (id, sealed) = kept.split_first_chunk().ok_or(OpenError)?;
+    cipher.open_on_disk(ObjectKind::Seal, &Digest(*id), sealed)
+}
 
 /// How paths and entries stand in the catalog: as they are, or sealed.
 pub struct Veil<'o> {
@@ -70,23 +85,17 @@ impl<'o> Veil<'o> {
     /// An entry as the catalog keeps it.
     pub fn entry(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
         let bytes = encode(&Part::Leaf(vec![entry.clone()]));
-        let Some(cipher) = self.open.cipher() else { return Ok(bytes) };
-        let id = hash(&bytes);
-        let mut kept = cipher.disk_id(&id).0.to_vec();
-        kept.extend(cipher.seal(ObjectKind::Seal, &id, &bytes)?);
-        Ok(kept)
+        match self.open.cipher() {
+            Some(cipher) => Ok(sealed(cipher, &bytes)?),
+            None => Ok(bytes),
+        }
     }
 
     /// The entry that the catalog keeps.
     pub fn opened(&self, kept: &[u8]) -> Result<Entry, Failure> {
         let bytes = match self.open.cipher() {
             None => kept.to_vec(),
-            Some(cipher) => {
-                let (id, sealed) = kept.split_first_chunk().ok_or_else(|| damaged("an entry is too short"))?;
-                cipher
-                    .open_on_disk(ObjectKind::Seal, &Digest(*id), sealed)
-                    .map_err(|error| damaged(&error.to_string()))?
-            }
+            Some(cipher) => unsealed(cipher, kept).map_err(|error| damaged(&error.to_string()))?,
         };
         match decode(&bytes) {
             Ok(Part::Leaf(mut entries)) if entries.len() == 1 => Ok(entries.remove(0)),

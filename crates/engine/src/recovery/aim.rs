@@ -159,12 +159,14 @@ pub fn changes(data: &Map<String, Value>) -> StateChanges {
     }
 }
 
-/// The event that a recovery begins with, in the phase that the workflow is in; with the hold that was taken over for it.
-pub fn initiated(record: &RecoveryRecord, phase: Option<PhaseId>, preempted: Option<&Hold>) -> Event {
+/// The event that a recovery begins with, in the phase that the workflow is in; with the hold that was taken over for it. The
+/// log is not sealed, so where the store is encrypted it does not say what was asked for, which names files: the record does.
+pub fn initiated(open: &Open, record: &RecoveryRecord, phase: Option<PhaseId>, preempted: Option<&Hold>) -> Event {
+    let parameters = if open.vault.identity().encrypted { &Value::Null } else { &record.parameters };
     let data = json!({
         "recovery_id": record.recovery_id,
         "recovery_type": record.kind,
-        "parameters": record.parameters,
+        "parameters": parameters,
         "coordinator": COORDINATOR,
         "target_checkpoint": record.target,
         "safety_checkpoint": record.safety_checkpoint,
@@ -211,7 +213,7 @@ pub fn ended(
         "success": is_well,
         // One whose check failed has done all its steps.
         "status": if status == RecoveryStatus::Done && !is_well { json!("check_failed") } else { json!(status) },
-        "reason": ending.why,
+        "reason": ending.reason(open),
         "restored_checkpoint": record.target,
         "safety_checkpoint": record.safety_checkpoint,
         "files_restored": count(|report| report.changed.len()),

@@ -1,12 +1,13 @@
 //! What of a selection is taken back already, and by which recoveries.
 //!
-//! Owns how that is told. Refuses to judge whether anything else is to be done.
+//! Owns how that is told, and at which paths nothing changes. Refuses to judge whether anything else is to be done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_catalog::{ChangeSeq, PathChain};
-use wfr_model::RecoveryId;
 use wfr_model::finding::{Finding, Severity};
+use wfr_model::plan::Plan;
+use wfr_model::{RecoveryId, TreePath};
 
 use crate::error::Failure;
 use crate::open::Open;
@@ -59,4 +60,18 @@ impl Already {
         let message = format!("{what} taken back already{by}");
         Ok(Finding::new(TAKEN_BACK_ALREADY, Severity::Info, message, fix))
     }
+}
+
+/// Names paths at which nothing changes though something is taken back: later work wrote over it, or made the same again.
+pub fn unchanged(gone: &BTreeMap<TreePath, BTreeSet<ChangeSeq>>, plan: &Plan) -> Option<Finding> {
+    let changed: BTreeSet<&TreePath> = plan.steps.iter().map(|step| &step.path).collect();
+    let mut same = gone.keys().filter(|path| !changed.contains(path));
+    let first = same.next()?;
+    let more = match same.count() {
+        0 => "stays as it is".to_owned(),
+        more => format!("and {more} more stay as they are"),
+    };
+    let message = format!("`{first}` {more}: later work wrote over what goes, or made the same again as its own");
+    let fix = format!("`wfr who {first}` shows whose it is now");
+    Some(Finding::new("PATH_UNCHANGED", Severity::Info, message, fix))
 }

@@ -13,7 +13,7 @@ use wfr_store::Store;
 
 use super::aim::{self, Aim, Purpose};
 use super::ending;
-use super::record::{Ending, end};
+use super::record::{Ending, Why, end};
 use crate::announce;
 use crate::error::Failure;
 use crate::holding::{self, Held};
@@ -105,7 +105,7 @@ pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>, take_bac
         finished.findings.extend(findings);
     }
     for record in open.catalog.unfinished()? {
-        let ending = Ending::aborted("its process ended before anything was changed");
+        let ending = Ending::aborted(Why::plain("its process ended before anything was changed"));
         finished.findings.extend(tell_end(session, open, &record, &ending)?);
         finished.aborted.push(record.recovery_id);
     }

@@ -12,6 +12,7 @@ mod finish;
 mod history;
 pub mod joining;
 mod lifting;
+mod mounting;
 mod moves;
 pub mod pace;
 mod parts;
@@ -58,7 +59,7 @@ pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, tell_unfinished};
 pub use parts::Parts;
 pub use planning::{Planned, check_consent, plan_beside, plan_dry};
-use record::{Begun, Ending};
+use record::{Begun, Ending, Why};
 pub use turn::wait_for_turn;
 
 /// A recovery to be run.
@@ -356,7 +357,7 @@ fn run(
     let committed = match apply::prepare(&environment, plan, options(store, order, planned, &id)?) {
         Ok(committed) => committed,
         Err(error) => {
-            record::end(session, open, (&record, &announced), &Ending::aborted(error.to_string()))?;
+            record::end(session, open, (&record, &announced), &Ending::aborted(Why::naming(error.to_string())))?;
             announced.ended();
             let _ = forget(session, open, order, safety, REFUSED);
             return Err(error.into());
@@ -438,11 +439,11 @@ fn options(store: &Store, order: &Order, planned: &Planned, id: &RecoveryId) -> 
 /// How an outcome is recorded.
 fn ending<'a>(outcome: &Outcome, aim: Option<&'a aim::Aim>, effects: Vec<Segment>) -> Ending<'a> {
     let first = outcome.report.failed.first();
-    let why = outcome.reason.as_ref().map(ToString::to_string).or_else(|| {
+    let why = outcome.reason.as_ref().map(|reason| Why::naming(reason.to_string())).or_else(|| {
         let failed = outcome.report.failed.len();
-        first.map(|step| format!("`{}` could not be done ({failed} in all)", step.path))
+        first.map(|step| Why::naming(format!("`{}` could not be done ({failed} in all)", step.path)))
     });
-    let why = if outcome.check_failed { Some("the functional check failed".to_owned()) } else { why };
+    let why = if outcome.check_failed { Some(Why::plain("the functional check failed")) } else { why };
     Ending { status: outcome.status, why, report: Some(outcome.report.clone()), aim, effects }
 }
 

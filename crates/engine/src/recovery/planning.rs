@@ -8,11 +8,11 @@ use wfr_catalog::{ChangeRow, CheckpointRow, ListQuery, NewPoint};
 use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::plan::{Conflict, Kept, KeptReason, Plan, RootMeta, Step};
+use wfr_model::plan::{Kept, KeptReason, Plan, RootMeta};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, TreePath};
+use wfr_recovery::apply;
 use wfr_recovery::plan::{Goal, LinkGroups, plan, plan_wishes};
-use wfr_recovery::{apply, probe};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
 use wfr_store::tree::Finder;
@@ -22,6 +22,7 @@ use super::aim::{self, Aim, Purpose};
 use super::concern;
 use super::joining;
 use super::lifting::{self, Later};
+use super::mounting;
 use super::preview;
 use super::verdicts::{self, Taken};
 use super::{Order, Parts, selective, tree_of, with_owner};
@@ -218,12 +219,14 @@ fn make_selective(
     present: Present,
     undone: Option<&ChangeRow>,
 ) -> Result<Planned, Failure> {
+    let (mut to_coverage, came) = (present.coverage.clone(), mounting::unseen(open, objects, order, &present.tree)?);
+    mounting::leave(&mut to_coverage, &came);
     let goal = Goal {
         workflow: order.workflow.clone(),
         target: order.target.checkpoint_id.clone(),
         from: present.tree,
         to: present.tree,
-        to_coverage: present.coverage.clone(),
+        to_coverage,
         from_coverage: present.coverage,
         from_root: None,
         to_root: None,
@@ -234,7 +237,7 @@ fn make_selective(
         allow_config: order.allow_config,
     };
     let (aim, state, unread) = aimed(open, objects, order, &order.purpose())?;
-    let findings: Vec<Finding> = order.needs.findings.iter().cloned().chain(unread).collect();
+    let findings = [order.needs.findings.clone(), mounting::findings(&came), Vec::from_iter(unread)].concat();
     let whole = |(plan, links)| Planned { state, aim, findings, links: Some(links), ..Planned::of(plan) };
     if let Some(joining) = &order.joining {
         let looked = (present.unrecorded.as_ref(), &order.leave);
@@ -267,9 +270,8 @@ fn make_selective(
             let chosen = selective::choose(open, objects, &goal, selection, present.unrecorded.as_ref())?;
             let mut planned = whole((chosen.plan, chosen.links));
             planned.findings.extend(chosen.findings);
-            (planned.blast_radius, planned.texts) = (chosen.blast_radius, chosen.texts);
-            planned.dependents = chosen.dependents;
-            (planned.rolled_back, planned.is_done) = (chosen.count, chosen.is_done);
+            (planned.blast_radius, planned.dependents) = (chosen.blast_radius, chosen.dependents);
+            (planned.texts, planned.rolled_back, planned.is_done) = (chosen.texts, chosen.count, chosen.is_done);
             // Later work that goes with it may be of further tasks.
             let parameters = verdicts::with_taken(&order.parameters, &chosen.taken);
             let purpose = Purpose { parameters: &parameters, ..order.purpose() };
@@ -322,13 +324,16 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
     }
     // One of state alone leaves the files alone, and which of them share their bytes.
     let is_state_alone = order.target.tree.is_none() && order.target.state.is_some();
+    let came = if is_state_alone { vec![] } else { mounting::unseen(open, objects, order, &present.tree)? };
+    let mut to_coverage = manifests::coverage(objects, &order.target)?;
+    mounting::leave(&mut to_coverage, &came);
     let goal = Goal {
         workflow: order.workflow.clone(),
         target: order.target.checkpoint_id.clone(),
         from: present.tree,
         to: if is_state_alone { present.tree } else { tree_of(&order.target)? },
         from_coverage: present.coverage,
-        to_coverage: manifests::coverage(objects, &order.target)?,
+        to_coverage,
         from_root: present.root,
         to_root: manifests::root(objects, &order.target),
         to_links: if is_state_alone {
@@ -343,7 +348,7 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
     };
     let mut made = plan(objects, &goal)?;
     let (aim, state, unread) = aimed(open, objects, order, &order.purpose())?;
-    let findings: Vec<Finding> = order.needs.findings.iter().cloned().chain(unread).collect();
+    let findings = [order.needs.findings.clone(), mounting::findings(&came), Vec::from_iter(unread)].concat();
     if order.undoes.is_some() {
         if !order.over_edits {
             leave_later_edits(open, objects, order, &mut made)?;
@@ -368,7 +373,7 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
 fn beside_files(open: &Open, objects: &dyn Objects, order: &Order, made: &mut Plan) -> (Vec<MovedHead>, Vec<Finding>) {
     let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
     let (then, mounts) = files.map(|files| (files.repositories, files.mounts)).unwrap_or_default();
-    (repositories::moved(open, &then), unmounted(open, order, &mounts, made))
+    (repositories::moved(open, &then), mounting::unmounted(open, order, &mounts, made))
 }
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
@@ -392,6 +397,10 @@ fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &m
     // A file may differ in nothing but the names that it shares.
     let linked: HashSet<TreePath> =
         links::of(objects, order.target.hard_links.as_ref())?.into_iter().flatten().collect();
+    // What it left alone it did not change, whatever became of that since.
+    let left: Vec<&Kept> = undone.report.iter().flat_map(|report| &report.kept).collect();
+    let left: HashSet<&TreePath> = left.into_iter().filter(|kept| is_uncovered(kept)).map(|kept| &kept.path).collect();
+    made.steps.retain(|step| left.is_empty() || !is_at_or_below(&step.path, &left));
     let mut steps = Vec::with_capacity(made.steps.len());
     let [mut before, mut after, mut present] = [before, after, present].map(|tree| Finder::new(objects, tree));
     for step in std::mem::take(&mut made.steps) {
@@ -420,35 +429,14 @@ fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &m
     Ok(())
 }
 
-/// What would go below directories at which something was mounted and nothing is now: it would be written onto another disk, and
-/// be hidden by the next mount. In need that is said, else it is in the way until somebody says that it is meant.
-fn unmounted(open: &Open, order: &Order, then: &[TreePath], made: &mut Plan) -> Vec<Finding> {
-    if then.is_empty() {
-        return vec![];
-    }
-    let now = probe::mounts(open.root());
-    let is_meant = order.parameters.get("allow_unmounted") == Some(&serde_json::Value::Bool(true));
-    let mut findings = Vec::new();
-    for mount in then.iter().filter(|mount| !now.contains(mount)) {
-        let below = |step: &&Step| step.path.is_within(mount);
-        let count = made.steps.iter().filter(below).count();
-        if count == 0 {
-            continue;
-        }
-        let message = format!("a file system was mounted here at the checkpoint and none is now ({count} paths below)");
-        if is_meant || order.kind == RecoveryKind::EmergencyRestore {
-            let message = format!("`{mount}`: {message}: they go into the bare directory");
-            let fix = "mount it and restore again to have them there";
-            findings.push(Finding::new(UNMOUNTED, Severity::Warning, message, fix));
-        } else {
-            made.conflicts.push(Conflict::new(mount, UNMOUNTED, &message));
-        }
-    }
-    findings
+/// Whether something was left alone because the checkpoint, or neither side, covers it.
+fn is_uncovered(kept: &Kept) -> bool {
+    matches!(kept.reason, KeptReason::NotInCheckpoint(_) | KeptReason::Uncovered(_))
 }
 
-/// The code of conflicts about mounts that are missing.
-const UNMOUNTED: &str = "MOUNT_MISSING";
+fn is_at_or_below(path: &TreePath, any: &HashSet<&TreePath>) -> bool {
+    std::iter::successors(Some(path.clone()), TreePath::parent).any(|at| any.contains(&at))
+}
 
 /// Files whose content is known to be damaged are left as they are.
 fn leave_damaged(objects: &dyn Objects, order: &Order, made: &mut Plan) -> Result<(), Failure> {
@@ -533,7 +521,7 @@ fn check_conflicts(planned: &Planned, order: &Order) -> Result<(), Failure> {
     let code = match () {
         () if are_all("AGENT_CONFIGURATION") => Code::ConfigurationGuarded,
         () if are_all("NOT_SAVED") => Code::NotSaved,
-        () if are_all(UNMOUNTED) => Code::MountMissing,
+        () if are_all(mounting::MISSING) => Code::MountMissing,
         () if are_all(apply::DENIED) => Code::PermissionDenied,
         () => Code::Conflicts,
     };

@@ -34,12 +34,33 @@ pub(super) struct Begun {
     pub preempted: Option<Hold>,
 }
 
+/// Why a recovery did not end well.
+pub(super) struct Why {
+    text: String,
+    names_files: bool,
+}
+
+impl Why {
+    /// In words that name no file.
+    pub fn plain(text: &str) -> Self {
+        Self { text: text.to_owned(), names_files: false }
+    }
+
+    /// In words that may name some.
+    pub fn naming(text: String) -> Self {
+        Self { text, names_files: true }
+    }
+}
+
+/// What the log and messages say instead of words that may name files, where the store is encrypted.
+const WITHHELD: &str = "the reason may name files, which the log of an encrypted store does not";
+
 /// How a recovery ended.
 pub(super) struct Ending<'e> {
     /// With which status.
     pub status: RecoveryStatus,
     /// Why, where it did not end well.
-    pub why: Option<String>,
+    pub why: Option<Why>,
     /// Step by step.
     pub report: Option<ApplyReport>,
     /// The state that it aimed at.
@@ -50,8 +71,14 @@ pub(super) struct Ending<'e> {
 
 impl Ending<'_> {
     /// Of a recovery that never reached its commit point.
-    pub fn aborted(why: impl Into<String>) -> Self {
-        Self { status: RecoveryStatus::Aborted, why: Some(why.into()), report: None, aim: None, effects: vec![] }
+    pub fn aborted(why: Why) -> Self {
+        Self { status: RecoveryStatus::Aborted, why: Some(why), report: None, aim: None, effects: vec![] }
+    }
+
+    /// Why it did not end well, as the log and others are told: that is not sealed.
+    pub fn reason(&self, open: &Open) -> Option<&str> {
+        let is_sealed = open.vault.identity().encrypted;
+        self.why.as_ref().map(|why| if is_sealed && why.names_files { WITHHELD } else { why.text.as_str() })
     }
 }
 
@@ -84,7 +111,7 @@ pub(super) fn begin(
     let phase = open.catalog.state(&record.workflow_id)?.and_then(|state| state.head.current_phase);
     let acquired = told_or_not(&announced, |is_told| {
         let beside = |preempted: Option<&Hold>| Beside {
-            events: vec![aim::initiated(&record, phase.clone(), preempted)],
+            events: vec![aim::initiated(open, &record, phase.clone(), preempted)],
             messages: if is_told { announced.opening(preempted) } else { vec![] },
             operations: preempted.map(|hold| audit_of_preemption(&record, hold)).into_iter().collect(),
             point: None,
@@ -179,7 +206,7 @@ pub(super) fn end(
     told_or_not(announced, |is_told| {
         let beside = || {
             let events = aim::ended(open, record, ending, now)?;
-            let closing = || announced.closing(status, ending.why.as_deref(), &summary(&events));
+            let closing = || announced.closing(status, ending.reason(open), &summary(&events));
             let messages = if is_told { closing() } else { vec![] };
             let after = open.catalog.last_point()?;
             let point = point.clone().map(|point| NewPoint { after, ..point });

@@ -18,7 +18,7 @@ use wfr_recovery::replay::{By, Chain, Conflict, Mark, Merged, Outcome, Replayed,
 use wfr_store::Objects;
 use wfr_store::object::hash;
 
-use super::already::Already;
+use super::already::{self, Already};
 use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
@@ -149,7 +149,7 @@ pub fn choose(
         taken.left.extend(plan.conflicts.iter().filter(is_left).map(|conflict| conflict.path.clone()));
         findings.extend(leave(&mut plan.conflicts));
     }
-    findings.extend(stays_as_it_is(&chooser.gone, &plan));
+    findings.extend(already::unchanged(&chooser.gone, &plan));
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
     let has_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
     let is_done =
@@ -159,20 +159,6 @@ pub fn choose(
     }
     let (texts, dependents, count) = (chooser.texts, chooser.dependents, gone.len() as u64);
     Ok(Chosen { plan, links, texts, taken, blast_radius: chooser.blast_radius, dependents, findings, count, is_done })
-}
-
-/// Names paths at which nothing changes though something is taken back: later work wrote over it, or made the same again.
-fn stays_as_it_is(gone: &BTreeMap<TreePath, BTreeSet<ChangeSeq>>, plan: &Plan) -> Option<Finding> {
-    let changed: BTreeSet<&TreePath> = plan.steps.iter().map(|step| &step.path).collect();
-    let mut same = gone.keys().filter(|path| !changed.contains(path));
-    let first = same.next()?;
-    let more = match same.count() {
-        0 => "stays as it is".to_owned(),
-        more => format!("and {more} more stay as they are"),
-    };
-    let message = format!("`{first}` {more}: later work wrote over what goes, or made the same again as its own");
-    let fix = format!("`wfr who {first}` shows whose it is now");
-    Some(Finding::new("PATH_UNCHANGED", Severity::Info, message, fix))
 }
 
 /// How far a selection goes.

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use wfr_model::checkpoint::{CheckpointType, FileCounts, Manifest, Summary, Trigger, VerificationStatus};
-use wfr_model::coverage::{Skip, SkipSum};
+use wfr_model::coverage::{Skip, SkipReason, SkipSum};
 use wfr_model::entry::Kind;
 use wfr_model::plan::EntrySummary;
 use wfr_model::retention::Decision;
@@ -230,6 +230,32 @@ pub struct Differences {
     pub format: DiffFormat,
     /// Each path that differs, in order.
     pub changes: Vec<Change>,
+    /// What one side does not cover, so that nobody knows whether it differs; a directory stands for all below it.
+    pub not_looked_at: Vec<NotLookedAt>,
+}
+
+/// A side of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compared {
+    /// What is compared from.
+    From,
+    /// What is compared to.
+    To,
+}
+
+/// A path that a side of a comparison does not cover.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NotLookedAt {
+    /// Where.
+    pub path: TreePath,
+    /// Which side.
+    pub side: Compared,
+    /// Why.
+    pub reason: SkipReason,
+    /// What the system said, for unreadable paths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// One object that is damaged or missing.

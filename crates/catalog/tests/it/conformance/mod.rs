@@ -63,6 +63,22 @@ suite! {
     trail::{operations_are_kept_newest_first, a_repeated_operation_is_recorded_once, identity_and_workspace},
 }
 
+// Where the store is encrypted, records of recoveries are sealed.
+suite! {
+    sealed, crate::conformance::with_veiled:
+    rebuild::{recoveries_come_back},
+    recoveries::{
+        a_recovery_runs_its_course, a_hold_and_messages_go_with_a_beginning, how_long_recoveries_took, an_end_stands,
+        undo_and_undo_of_undo, a_failed_undo_undoes_nothing, what_can_not_begin, filters_and_order,
+    },
+}
+
+/// The same, with catalogs that seal what names files. No key is needed to see that it is all turned around.
+fn with_veiled(case: &dyn Fn(&dyn Fn() -> wfr_catalog::Catalog)) {
+    let way = || -> wfr_catalog::Way { Box::new(|bytes| Ok(bytes.iter().map(|byte| !byte).collect())) };
+    with_sqlite(&|make| case(&|| make().with_veil(wfr_catalog::Veil { seal: way(), open: way() })));
+}
+
 /// Runs a case against catalogs in files of a temporary directory.
 fn with_sqlite(case: &dyn Fn(&dyn Fn() -> wfr_catalog::Catalog)) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,108 @@
+//! File systems that were mounted in the tree, or unmounted, since the checkpoint that a recovery aims at.
+//!
+//! Owns what a plan says of them. What the checkpoint did not see is not covered by it, so no plan writes or removes
+//! anything there, whatever its mode. Refuses to mount anything.
+
+use wfr_catalog::{CheckpointRow, ListQuery};
+use wfr_model::coverage::{Coverage, Skip, SkipReason};
+use wfr_model::entry::{Entry, Node};
+use wfr_model::finding::{Finding, Severity};
+use wfr_model::plan::{Conflict, Plan, Step};
+use wfr_model::recovery::RecoveryKind;
+use wfr_model::{Digest, TreePath};
+use wfr_recovery::probe;
+use wfr_store::{Objects, tree};
+
+use super::Order;
+use crate::error::Failure;
+use crate::manifests;
+use crate::open::Open;
+
+/// The code of conflicts about mounts that are missing.
+pub(super) const MISSING: &str = "MOUNT_MISSING";
+
+/// The code of findings about mounts that came since.
+const CAME: &str = "MOUNT_SINCE";
+
+/// Directories of the present tree at which a file system is mounted that the checkpoint did not see. One whose manifest
+/// cannot be read saw none.
+pub(super) fn unseen(
+    open: &Open,
+    objects: &dyn Objects,
+    order: &Order,
+    present: &Digest,
+) -> Result<Vec<TreePath>, Failure> {
+    let mut now: Vec<TreePath> = Vec::new();
+    for mount in probe::mounts(open.root()).into_iter().filter(|mount| !mount.is_root()) {
+        if matches!(tree::lookup(objects, present, &mount)?, Some(Entry { node: Node::Dir(_), .. })) {
+            now.push(mount);
+        }
+    }
+    if now.is_empty() {
+        return Ok(now);
+    }
+    let before = before(open, order)?;
+    let files = manifests::manifest(objects, before.as_ref().unwrap_or(&order.target)).ok();
+    let seen = files.and_then(|manifest| manifest.file_system_state).map(|files| files.mounts).unwrap_or_default();
+    now.retain(|mount| !seen.contains(mount));
+    Ok(now)
+}
+
+/// For a rollback to which nobody named a checkpoint the last one before the first of its changes: it goes back to that time
+/// at the most, while its target is the oldest of all.
+fn before(open: &Open, order: &Order) -> Result<Option<CheckpointRow>, Failure> {
+    let Some(selection) = &order.selection else { return Ok(None) };
+    let is_named = order.kind != RecoveryKind::Rollback
+        || order.parameters.get("checkpoint").is_some_and(|checkpoint| !checkpoint.is_null());
+    let begun = selection.changes.iter().map(|row| row.change.started_at).min();
+    let Some(begun) = begun.filter(|_| !is_named) else { return Ok(None) };
+    let rows = open.catalog.list(&ListQuery::default())?.into_iter();
+    Ok(rows.filter(|row| row.tree.is_some()).take_while(|row| row.created_at <= begun).last())
+}
+
+/// Has a plan leave alone what is mounted at these places.
+pub(super) fn leave(coverage: &mut Coverage, came: &[TreePath]) {
+    let skip =
+        |path: &TreePath| Skip { path: path.clone(), reason: SkipReason::MountedSince, bytes: None, detail: None };
+    coverage.skips.extend(came.iter().map(skip));
+    coverage.sort();
+}
+
+/// Says so of each, also where nothing else is to be done.
+pub(super) fn findings(came: &[TreePath]) -> Vec<Finding> {
+    let finding = |mount: &TreePath| {
+        let message = format!(
+            "`{mount}`: a file system is mounted here that the checkpoint did not see: all on it stays as it is"
+        );
+        let fix = "unmount it and restore again to have the directory below it restored; `--to DIR` restores elsewhere";
+        Finding::new(CAME, Severity::Warning, message, fix)
+    };
+    came.iter().map(finding).collect()
+}
+
+/// What would go below directories at which something was mounted and nothing is now: it would be written onto another disk, and
+/// be hidden by the next mount. In need that is said, else it is in the way until somebody says that it is meant.
+pub(super) fn unmounted(open: &Open, order: &Order, then: &[TreePath], made: &mut Plan) -> Vec<Finding> {
+    if then.is_empty() {
+        return vec![];
+    }
+    let now = probe::mounts(open.root());
+    let is_meant = order.parameters.get("allow_unmounted") == Some(&serde_json::Value::Bool(true));
+    let mut findings = Vec::new();
+    for mount in then.iter().filter(|mount| !now.contains(mount)) {
+        let below = |step: &&Step| step.path.is_within(mount);
+        let count = made.steps.iter().filter(below).count();
+        if count == 0 {
+            continue;
+        }
+        let message = format!("a file system was mounted here at the checkpoint and none is now ({count} paths below)");
+        if is_meant || order.kind == RecoveryKind::EmergencyRestore {
+            let message = format!("`{mount}`: {message}: they go into the bare directory");
+            let fix = "mount it and restore again to have them there";
+            findings.push(Finding::new(MISSING, Severity::Warning, message, fix));
+        } else {
+            made.conflicts.push(Conflict::new(mount, MISSING, &message));
+        }
+    }
+    findings
+}
