@@ -70,7 +70,9 @@ fn is_data(whole: &Whole, waiting: &str, first: &str) -> bool {
     };
     let id = first.trim_start_matches("tasks/").trim_start_matches("phases/");
     let named = extra.and_then(|extra| extra.get("data_dependencies")).and_then(Value::as_array);
-    named.is_some_and(|named| named.iter().any(|one| one.as_str() == Some(id) || one.to_string() == id))
+    named.is_some_and(|named| {
+        named.iter().any(|one| one.as_str() == Some(id) || one.as_i64().is_some_and(|one| id.parse() == Ok(one)))
+    })
 }
 
 fn phase_node(phase: &Phase) -> GraphNode {
