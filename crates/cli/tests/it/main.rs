@@ -24,6 +24,7 @@ mod events;
 mod exact;
 mod exchange;
 mod following;
+mod imports;
 mod integrity;
 mod kept;
 mod keys;
