@@ -38,7 +38,9 @@ pub use recoveries::{
     AffectedComponents, ConflictPolicies, MovedHead, PlanResult, PreservedParts, Recovered, RecoveryLine, RecoveryList,
     Resumed, ResumedRecovery, RollbackStrategy, StateChanges, StrategyStep, ValidationRequirements, ValidationResults,
 };
-pub use states::{LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation};
+pub use states::{
+    LeftOut, LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation,
+};
 pub use workspace::{
     Backup, Became, ConfigKey, ConfigView, Diagnosis, Exported, FileSystemReport, IgnoredPart, Imported,
     ImportedWorkflow, Initialised, MetadataWritten, OperationSchemas, Schemas, Text,
