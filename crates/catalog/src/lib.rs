@@ -39,7 +39,7 @@ pub use ledger::{
 pub use operations::{NewOperation, OperationRow};
 pub use outbox::{Backlog, Cursor, DeadLetter, MessageRow, NewMessage, Outgoing, Subscription};
 pub use packs::{Generation, PackRow, PackState};
-pub use rebuild::Unsealed;
+pub use rebuild::{Brought, Import, Unsealed};
 pub use recoveries::{Beside, RecoveryEnd, RecoveryFilter, Taking, Took};
 pub use references::{Reference, ReferenceError};
 pub use veil::{Veil, Way};

@@ -13,7 +13,7 @@ use crate::catalog::Catalog;
 use crate::checkpoints::{self, NewCheckpoint, Origin, Seq};
 use crate::columns;
 use crate::error::CatalogError;
-use crate::events::snapshots;
+use crate::events::{Seal, snapshots};
 use crate::operations::{self, NewOperation};
 use crate::{packs, recoveries, workflows};
 
@@ -26,6 +26,28 @@ pub struct Recovered {
     pub seq: Seq,
     /// Its name in the catalog: the manifest's, with a number where that one was taken.
     pub name: String,
+}
+
+/// The mark of an import, an object that the packs hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Import {
+    /// The object.
+    pub object: Digest,
+    /// The place of the first checkpoint that it brought.
+    pub place: Seq,
+    /// How many it brought that were not known.
+    pub checkpoints: usize,
+    /// The objects with the events that came.
+    pub seals: Vec<Seal>,
+}
+
+/// What imports brought, as far as the packs tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Brought<'b> {
+    /// The checkpoints, in their order.
+    pub checkpoints: &'b [NewCheckpoint],
+    /// The marks.
+    pub imports: &'b [Import],
 }
 
 /// How much a catalog knows that no checkpoint seals, and so no rebuild brings back.
@@ -57,44 +79,84 @@ impl Catalog {
         })?)
     }
 
-    /// Inserts checkpoints behind the present head, marked `recovered`, with the packs' lengths and one line of the
-    /// audit trail, in one transaction. Predecessors are kept as the manifests have them and not checked.
+    /// Inserts checkpoints behind the present head, marked `recovered`, and those that imports brought before all others, with
+    /// the packs' lengths and one line of the audit trail, in one transaction. Predecessors are kept as the manifests have
+    /// them and not checked.
     ///
     /// One that is there with the same manifest is left alone and not among those returned;
     /// [`CatalogError::IdTaken`] where its manifest is another one, and then nothing is inserted.
     pub fn insert_recovered(
         &self,
         found: &[NewCheckpoint],
+        brought: Brought<'_>,
         extents: &[(PackId, u64)],
         audit: &NewOperation,
     ) -> Result<Vec<Recovered>, CatalogError> {
         self.insert_found(extents, audit, |transaction| {
-            let insert = |checkpoint| insert_one(transaction, checkpoint, Origin::Recovered, audit);
-            found.iter().filter_map(|checkpoint| insert(checkpoint).transpose()).collect()
-        })
-    }
-
-    /// Inserts checkpoints of an archive in the same way, but before all that are there. One that was deleted here stands
-    /// again at its own place, under a free name, and is among those returned.
-    pub fn insert_imported(
-        &self,
-        found: &[NewCheckpoint],
-        extents: &[(PackId, u64)],
-        audit: &NewOperation,
-    ) -> Result<Vec<Recovered>, CatalogError> {
-        self.insert_found(extents, audit, |transaction| {
-            let sql = "SELECT min(0, coalesce(min(seq), 0)) FROM checkpoints";
-            let mut place: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
-            place -= i64::try_from(found.len()).unwrap_or(i64::MAX);
+            brought.imports.iter().try_for_each(|import| note(transaction, import))?;
+            let mut place = next_place(transaction, brought.checkpoints.len())?;
             let mut inserted = Vec::new();
-            for (place, checkpoint) in (place..).zip(found) {
-                inserted.extend(match revive(transaction, checkpoint)? {
-                    Some(revived) => Some(revived),
-                    None => insert_one(transaction, checkpoint, Origin::Imported(Seq(place)), audit)?,
-                });
+            for checkpoint in brought.checkpoints {
+                inserted.extend(insert_one(transaction, checkpoint, Origin::Imported(place), audit)?);
+                place.0 += 1;
+            }
+            for checkpoint in found {
+                inserted.extend(insert_one(transaction, checkpoint, Origin::Recovered, audit)?);
             }
             Ok(inserted)
         })
+    }
+
+    /// The place of the first of so many checkpoints that an import is about to bring.
+    pub fn place_of_import(&self, count: usize) -> Result<Seq, CatalogError> {
+        next_place(&self.connection, count)
+    }
+
+    /// Inserts checkpoints of an archive in the same way, but before all that are there, with the import's mark, which may
+    /// lack where all are known. One that was deleted here stands again at its own place, under a free name, and is among those
+    /// returned.
+    ///
+    /// [`CatalogError::HeadMoved`] where the mark does not say what is true any more, since another process was faster: build
+    /// it again. Nothing was inserted then.
+    pub fn insert_imported(
+        &self,
+        found: &[NewCheckpoint],
+        mark: Option<&Import>,
+        extents: &[(PackId, u64)],
+        audit: &NewOperation,
+    ) -> Result<Vec<Recovered>, CatalogError> {
+        self.insert_found(extents, audit, |transaction| {
+            let count = mark.map_or(0, |mark| mark.checkpoints);
+            let mut place = next_place(transaction, count)?;
+            let end = Seq(place.0.saturating_add_unsigned(count as u64));
+            let moved = || CatalogError::HeadMoved { head: None };
+            if mark.is_some_and(|mark| mark.place != place) {
+                return Err(moved());
+            }
+            let mut inserted = Vec::new();
+            for checkpoint in found {
+                if let Some(revived) = revive(transaction, checkpoint)? {
+                    inserted.push(revived);
+                } else if place == end && known_manifest(transaction, checkpoint)?.is_none() {
+                    return Err(moved());
+                } else if let Some(new) = insert_one(transaction, checkpoint, Origin::Imported(place), audit)? {
+                    inserted.push(new);
+                    place.0 += 1;
+                }
+            }
+            if place != end {
+                return Err(moved());
+            }
+            mark.map(|mark| note(transaction, mark)).transpose()?;
+            Ok(inserted)
+        })
+    }
+
+    /// The marks of imports, which are kept for good.
+    pub fn imports(&self) -> Result<Vec<Digest>, CatalogError> {
+        let mut statement = self.connection.prepare_cached("SELECT object FROM imports")?;
+        let objects = statement.query_map([], |row| columns::digest(row, 0))?;
+        Ok(objects.collect::<Result<_, _>>()?)
     }
 
     /// Inserts checkpoints with the packs' lengths and one line of the audit trail, in one transaction.
@@ -124,6 +186,20 @@ impl Catalog {
             Ok(true)
         })
     }
+}
+
+/// Notes a mark with the seals that it names.
+fn note(connection: &Connection, import: &Import) -> Result<(), CatalogError> {
+    let sql = "INSERT INTO imports (object) VALUES (?1) ON CONFLICT DO NOTHING";
+    connection.prepare_cached(sql)?.execute([import.object.0])?;
+    snapshots::seal(connection, &import.seals)
+}
+
+/// The place of the first of so many that stand before all that are there.
+fn next_place(connection: &Connection, count: usize) -> Result<Seq, CatalogError> {
+    let sql = "SELECT min(0, coalesce(min(seq), 0)) FROM checkpoints";
+    let first: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(Seq(first - i64::try_from(count).unwrap_or(i64::MAX)))
 }
 
 /// Lets a checkpoint that was deleted stand again, where its manifest is the same; `None` where there is none.

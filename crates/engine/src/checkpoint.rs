@@ -292,13 +292,7 @@ fn try_commit(
     let mut new = NewCheckpoint { state_upto, ..NewCheckpoint::of(manifest, hash) };
     new.point = point.map(|point| NewPoint { checkpoint_id: Some(new.checkpoint_id.clone()), ..point.clone() });
     new.head_tag = open.cipher().map(|cipher| cipher.tag(HEAD_CONTEXT, &hash.0).to_vec());
-    let mut extents: Vec<(PackId, u64)> = Vec::new();
-    for extent in sealed.iter().flat_map(Sealed::extents) {
-        match extents.iter_mut().find(|known| known.0 == extent.pack) {
-            Some(known) => known.1 = known.1.max(extent.committed),
-            None => extents.push((extent.pack.clone(), extent.committed)),
-        }
-    }
+    let extents = extents(sealed);
     let audit = NewOperation {
         operation_id: mint::operation(),
         operation: "create-checkpoint".to_owned(),
@@ -310,6 +304,18 @@ fn try_commit(
         result: serde_json::json!({"checkpoint_id": manifest.checkpoint_id}),
     };
     open.catalog.commit_checkpoint(&new, &extents, &audit).map(drop)
+}
+
+/// How far the packs go that were written, each once.
+pub fn extents(sealed: &[Sealed<'_>]) -> Vec<(PackId, u64)> {
+    let mut extents: Vec<(PackId, u64)> = Vec::new();
+    for extent in sealed.iter().flat_map(Sealed::extents) {
+        match extents.iter_mut().find(|known| known.0 == extent.pack) {
+            Some(known) => known.1 = known.1.max(extent.committed),
+            None => extents.push((extent.pack.clone(), extent.committed)),
+        }
+    }
+    extents
 }
 
 /// What the tag on the chain's head is made for.

@@ -228,7 +228,8 @@ impl Ledger for Books<'_> {
         // One that cannot be read may name anything: then nothing may go.
         first.map_or(Ok(()), |failure| Err(failure.message))?;
         let ledgers = self.catalog.ledger_seals()?.into_iter().map(|object| (ObjectKind::Seal, object));
-        Ok(roots.chain(seals).chain(ledgers).chain(tree).chain(versions).collect())
+        let imports = self.catalog.imports()?.into_iter().map(|object| (ObjectKind::Import, object));
+        Ok(roots.chain(seals).chain(imports).chain(ledgers).chain(tree).chain(versions).collect())
     }
 
     fn generation(&self) -> Result<i64, LedgerError> {

@@ -13,6 +13,7 @@ use wfr_catalog::{CatalogError, ListQuery, PartKind};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
 use wfr_model::config::INTERVAL_MIN;
 use wfr_model::coverage::{Skip, SkipReason};
+use wfr_model::phase::slug;
 use wfr_model::workflow::{Phase, PhaseStatus, State, WorkflowStatus};
 use wfr_model::{Event, EventType, PhaseId, Timestamp, WorkflowId};
 
@@ -142,8 +143,34 @@ fn phase_request(session: &Session, open: &Open, workflow: &WorkflowId, phase: &
     request
 }
 
+/// The number and the name of the phase that is meant, as the state knows it; of none in particular the phase that the workflow
+/// is in. What the state does not know, or has twice, stays as it was given.
+pub fn phase_meant(
+    open: &Open,
+    workflow: &WorkflowId,
+    given: (Option<i64>, Option<String>),
+) -> Result<(Option<i64>, Option<String>), CatalogError> {
+    let text = match &given {
+        (None, None) => return current_phase(open, workflow),
+        (Some(number), None) => return Ok(named(open, workflow, &PhaseId::numbered(*number))),
+        (Some(_), Some(_)) => return Ok(given),
+        (None, Some(text)) => text,
+    };
+    let Some(state) = open.catalog.state(workflow)? else { return Ok(given) };
+    let is_called = |phase: &&Phase| phase.name.as_deref() == Some(text);
+    let reads_like = |phase: &&Phase| slug(phase.name.as_deref().unwrap_or(phase.phase_id.as_str())) == slug(text);
+    let mut those: Vec<&Phase> = state.phases.values().filter(is_called).collect();
+    if those.is_empty() {
+        those = state.phases.values().filter(reads_like).collect();
+    }
+    Ok(match those.as_slice() {
+        [phase] => (phase.phase_id.number(), phase.name.clone().or(given.1)),
+        _ => given,
+    })
+}
+
 /// The number and the name of the phase that a workflow is in.
-pub fn current_phase(open: &Open, workflow: &WorkflowId) -> Result<(Option<i64>, Option<String>), CatalogError> {
+fn current_phase(open: &Open, workflow: &WorkflowId) -> Result<(Option<i64>, Option<String>), CatalogError> {
     let state = open.catalog.state(workflow)?;
     let current = state.and_then(|state| state.head.current_phase);
     Ok(current.map_or((None, None), |phase| named(open, workflow, &phase)))

@@ -3,9 +3,10 @@
 //! Owns what can be known without a catalog: every manifest that lies in a pack, in the order of the chain. Refuses to
 //! throw the old catalog away: it is put aside.
 
+mod imports;
 mod naming;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -13,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wfr_catalog::{
-    Catalog, CatalogError, ChangeFilter, EventQuery, EventRow, EventSeq, NewCheckpoint, NewOperation, RecoveredEvent,
-    Unsealed, VaultIdentity,
+    Brought, Catalog, CatalogError, ChangeFilter, EventQuery, EventRow, EventSeq, Import, NewCheckpoint, NewOperation,
+    RecoveredEvent, Unsealed, VaultIdentity,
 };
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
 use wfr_model::{CheckpointId, Digest, Timestamp};
@@ -25,6 +26,7 @@ use wfr_store::reach::{self, Roots, Seen};
 use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
 use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 
+use imports::Marks;
 use naming::Before;
 pub use naming::Renamed;
 
@@ -119,9 +121,12 @@ pub fn rebuild(
     // Whoever has the old catalog open would go on writing into it.
     let _book = leases::book_alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
     let _alone = leases::alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
-    let (extents, manifests) = read_packs(vault, cipher)?;
+    let (extents, manifests, mut marks) = read_packs(vault, cipher)?;
     let store = Store::open(vault, extents.clone(), cipher.cloned()).map_err(at(vault.dir()))?;
-    let mut ordered = in_order(manifests);
+    let (foreign, own) = marks.part(manifests);
+    // What was imported stands before all that was taken here.
+    let imported = foreign.len();
+    let mut ordered: Vec<NewCheckpoint> = foreign.into_iter().chain(in_order(own)).collect();
     let mut seen = Seen::new();
     let gone: HashSet<CheckpointId> =
         ordered.iter().filter(|new| !is_whole(&store, new, &mut seen)).map(|new| new.checkpoint_id.clone()).collect();
@@ -129,15 +134,17 @@ pub fn rebuild(
     let before = Before::read(vault, workspace);
     let renamed = naming::settle(&mut ordered, &before, &gone);
     let lost = before.lost(&ordered, &gone);
-    let old = OldEvents::read(vault, &ordered);
+    let old = OldEvents::read(vault, &ordered, &marks.imports);
     let put_aside = put_aside(vault, now).map_err(at(&vault.catalog()))?;
     let catalog = make(vault, workspace, now)?;
     let lengths: Vec<_> = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
     let (old, unread) = old.map_or((vec![], None), |old| (old.events, Some(old.unread)));
-    let (events, seals_lost) = bring_events_back(&store, &catalog, &mut ordered, old)?;
+    let (events, seals_lost) = bring_events_back(&store, &catalog, (&mut ordered, &mut marks.imports), old)?;
     let events_left = unread.map(|unread| not_back(&catalog, &unread)).transpose()?;
     let (changes, ledgers_lost) = bring_changes_back(&store, &catalog, &mut ordered)?;
-    catalog.insert_recovered(&ordered, &lengths, &audit("rebuild-catalog"))?;
+    let (foreign, own) = ordered.split_at(imported);
+    let brought = Brought { checkpoints: foreign, imports: &marks.imports };
+    catalog.insert_recovered(own, brought, &lengths, &audit("rebuild-catalog"))?;
     if !gone.is_empty() {
         let gone: Vec<CheckpointId> = gone.iter().cloned().collect();
         catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
@@ -165,11 +172,13 @@ fn at(place: &Path) -> impl FnOnce(io::Error) -> RebuildError {
     move |source| RebuildError::Io { place, source }
 }
 
-type Manifests = HashMap<CheckpointId, (NewCheckpoint, Manifest)>;
-
-/// How far the packs go, and the manifests in them.
-fn read_packs(vault: &Vault, cipher: Option<&Arc<Cipher>>) -> Result<(Vec<Extent>, Manifests), RebuildError> {
-    let (mut extents, mut manifests) = (Vec::new(), Manifests::new());
+/// How far the packs go, the manifests in them, and the marks of imports.
+fn read_packs(
+    vault: &Vault,
+    cipher: Option<&Arc<Cipher>>,
+) -> Result<(Vec<Extent>, Vec<NewCheckpoint>, Marks), RebuildError> {
+    let (mut extents, mut manifests, mut marks) = (Vec::new(), HashMap::new(), Marks::default());
+    let cipher = cipher.map(AsRef::as_ref);
     for entry in std::fs::read_dir(vault.packs()).map_err(at(&vault.packs()))? {
         let path = entry.map_err(at(&vault.packs()))?.path();
         let Some(id) = path.file_name().and_then(|name| name.to_str()).and_then(pack::id_of) else { continue };
@@ -177,14 +186,22 @@ fn read_packs(vault: &Vault, cipher: Option<&Arc<Cipher>>) -> Result<(Vec<Extent
         let length = file.metadata().map_err(at(&path))?.len();
         let (found, _) = pack::scan(&file, 0, length).map_err(at(&path))?;
         let end = found.iter().map(|found| found.offset + found.header.record_len()).max();
-        for found in found.iter().filter(|found| found.header.kind == ObjectKind::Manifest) {
-            if let Some((new, manifest)) = read_manifest(&file, found, cipher.map(AsRef::as_ref)) {
-                manifests.insert(manifest.checkpoint_id.clone(), (new, manifest));
+        for found in &found {
+            match found.header.kind {
+                ObjectKind::Manifest => {
+                    let read = read_manifest(&file, found, cipher);
+                    manifests.extend(read.map(|(new, _)| (new.checkpoint_id.clone(), new)));
+                }
+                ObjectKind::Import => {
+                    let read = read_object(&file, found, cipher);
+                    read.into_iter().for_each(|(id, bytes)| marks.add(id, &bytes));
+                }
+                _ => {}
             }
         }
         extents.extend(end.map(|committed| Extent { pack: id, committed }));
     }
-    Ok((extents, manifests))
+    Ok((extents, manifests.into_values().collect(), marks))
 }
 
 /// An empty catalog.
@@ -209,10 +226,11 @@ struct OldEvents {
 impl OldEvents {
     /// Reads it, before it is put aside; `None` where that cannot be done to the end. What whole seals hold is
     /// proved by its hash, and is left out.
-    fn read(vault: &Vault, ordered: &[NewCheckpoint]) -> Option<Self> {
+    fn read(vault: &Vault, ordered: &[NewCheckpoint], imports: &[Import]) -> Option<Self> {
         let catalog = Catalog::open_read_only(&vault.catalog()).ok()?;
         let mut old = Self { events: vec![], unread: vec![] };
-        let sealed: Option<EventSeq> = ordered.iter().flat_map(|new| &new.seals).map(|seal| seal.upto).max();
+        let seals = ordered.iter().flat_map(|new| &new.seals).chain(imports.iter().flat_map(|import| &import.seals));
+        let sealed: Option<EventSeq> = seals.map(|seal| seal.upto).max();
         let query = EventQuery { after: sealed, ..EventQuery::default() };
         let read = catalog.each_kept_event(&query, |row| {
             match row {
@@ -235,18 +253,18 @@ fn not_back(catalog: &Catalog, places: &[EventSeq]) -> Result<u64, CatalogError>
     Ok(places.iter().filter(is_gone).count() as u64)
 }
 
-/// Brings the events back that the checkpoints' seals hold, then those of the old catalog. Returns how many came, and how
-/// many seals cannot be read: these are taken off their checkpoints.
+/// Brings the events back that the seals of checkpoints and imports hold, then those of the old catalog. Returns how many
+/// came, and how many seals cannot be read: these are taken off.
 fn bring_events_back(
     store: &Store,
     catalog: &Catalog,
-    ordered: &mut [NewCheckpoint],
+    (ordered, imports): (&mut [NewCheckpoint], &mut [Import]),
     old: Vec<RecoveredEvent>,
 ) -> Result<(u64, u64), CatalogError> {
-    let seals = ordered.iter().flat_map(|new| &new.seals).map(|seal| (seal.upto, seal.object));
-    let seals: BTreeMap<EventSeq, Digest> = seals.collect();
+    let seals = ordered.iter().flat_map(|new| &new.seals).chain(imports.iter().flat_map(|import| &import.seals));
+    let seals: BTreeSet<(EventSeq, Digest)> = seals.map(|seal| (seal.upto, seal.object)).collect();
     let (mut events, mut lost) = (0, HashSet::new());
-    for object in seals.into_values() {
+    for (_, object) in seals {
         match state::unseal(store, &object) {
             Ok(sealed) => {
                 let recovered: Vec<RecoveredEvent> = sealed.into_iter().map(missing::recovered).collect();
@@ -256,7 +274,8 @@ fn bring_events_back(
         }
     }
     events += catalog.insert_recovered_events(&old)?;
-    ordered.iter_mut().for_each(|new| new.seals.retain(|seal| !lost.contains(&seal.object)));
+    let named = ordered.iter_mut().map(|new| &mut new.seals).chain(imports.iter_mut().map(|import| &mut import.seals));
+    named.for_each(|seals| seals.retain(|seal| !lost.contains(&seal.object)));
     Ok((events, lost.len() as u64))
 }
 
@@ -286,16 +305,20 @@ fn bring_changes_back(
 
 /// The manifest in a record; `None` where it is damaged or not one that this version knows.
 pub fn read_manifest(file: &File, found: &Found, cipher: Option<&Cipher>) -> Option<(NewCheckpoint, Manifest)> {
-    let mut payload = vec![0; found.header.stored_len as usize];
-    file.read_exact_at(&mut payload, found.offset + record::HEADER as u64).ok()?;
-    let (id, bytes) = record::identify(&found.header, &payload, cipher).ok()?;
+    let (id, bytes) = read_object(file, found, cipher)?;
     let manifest: Manifest = serde_json::from_slice(&bytes).ok()?;
     (manifest.format_version == MANIFEST_VERSION).then(|| (NewCheckpoint::of(&manifest, id), manifest))
 }
 
+/// What a record holds, under its id; `None` where it is damaged.
+fn read_object(file: &File, found: &Found, cipher: Option<&Cipher>) -> Option<(Digest, Vec<u8>)> {
+    let mut payload = vec![0; found.header.stored_len as usize];
+    file.read_exact_at(&mut payload, found.offset + record::HEADER as u64).ok()?;
+    record::identify(&found.header, &payload, cipher).ok()
+}
+
 /// In the order of the chain where it tells, else of time: each after its predecessor.
-fn in_order(manifests: HashMap<CheckpointId, (NewCheckpoint, Manifest)>) -> Vec<NewCheckpoint> {
-    let mut waiting: Vec<NewCheckpoint> = manifests.into_values().map(|(new, _)| new).collect();
+fn in_order(mut waiting: Vec<NewCheckpoint>) -> Vec<NewCheckpoint> {
     waiting.sort_by(|a, b| (a.created_at, &a.checkpoint_id).cmp(&(b.created_at, &b.checkpoint_id)));
     let known: HashSet<CheckpointId> = waiting.iter().map(|new| new.checkpoint_id.clone()).collect();
     let mut placed: HashSet<CheckpointId> = HashSet::new();

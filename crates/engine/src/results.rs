@@ -40,7 +40,9 @@ pub use recoveries::{
     RecoveryLine, RecoveryList, Resumed, ResumedRecovery, RollbackStrategy, Standing, StateChanges, StrategyStep,
     ValidationRequirements, ValidationResults,
 };
-pub use states::{LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation};
+pub use states::{
+    LeftOut, LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation,
+};
 pub use workspace::{
     Backup, Became, ConfigKey, ConfigView, Diagnosis, Exported, FileSystemReport, IgnoredPart, Imported,
     ImportedWorkflow, Initialised, MetadataWritten, OperationSchemas, Schemas, Text,

@@ -13,6 +13,7 @@ pub mod entry;
 pub mod event;
 pub mod finding;
 pub mod ids;
+pub mod imported;
 pub mod json;
 pub mod message;
 pub mod path;

@@ -257,7 +257,17 @@ pub fn unfinished(journal: &Path) -> io::Result<Vec<RecoveryId>> {
 
 /// Drops the record of a recovery that has ended: nothing of it is done again. What it staged is a leftover then.
 pub fn forget(journal: &Path, id: &RecoveryId) -> io::Result<()> {
-    redo::remove(journal, id)
+    redo::remove(journal, id, false)
+}
+
+/// The recoveries that have ended, stand, and are to be taken back since their check failed, oldest first.
+pub fn failed_checks(journal: &Path) -> io::Result<Vec<RecoveryId>> {
+    redo::list_failed(journal)
+}
+
+/// Forgets that a recovery is to be taken back since its check failed.
+pub fn forget_failed_check(journal: &Path, id: &RecoveryId) -> io::Result<()> {
+    redo::remove(journal, id, false)
 }
 
 /// Whether an unfinished recovery is one that stands only once a check has passed, and none has ended: it will be taken back.
@@ -489,7 +499,7 @@ impl Committed {
             }
             self.set_last_times(&root, status)?;
         }
-        redo::remove(&self.journal, self.recovery())
+        redo::remove(&self.journal, self.recovery(), status != RecoveryStatus::TakenBack)
     }
 
     /// Last of all, since the steps gave the directories other times.

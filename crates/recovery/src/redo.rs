@@ -177,7 +177,7 @@ fn name(id: &RecoveryId) -> String {
 /// was called off. Should it come back with a power cut, the caller's own record of the end tells.
 pub(crate) fn write(journal: &Path, redo: &Redo) -> io::Result<()> {
     let id = &redo.head.recovery;
-    write_durably(journal, &name(id), &redo.encode()).inspect_err(|_| drop(remove(journal, id)))
+    write_durably(journal, &name(id), &redo.encode()).inspect_err(|_| drop(remove(journal, id, false)))
 }
 
 /// Reads a record back.
@@ -194,7 +194,8 @@ pub(crate) enum Note {
     Back,
     /// Its check has passed: it stands, and what was displaced may go.
     Passed,
-    /// Its check has failed: what was displaced may go all the same, since it is taken back from its safety checkpoint.
+    /// Its check has failed: what was displaced may go all the same, since it is taken back from its safety checkpoint. Stays
+    /// behind the record until that is done.
     Failed,
 }
 
@@ -226,11 +227,13 @@ pub(crate) fn is_noted(journal: &Path, id: &RecoveryId, note: Note) -> bool {
     journal.join(note.file(id)).exists()
 }
 
-/// Removes a record whose recovery has ended, durably.
-pub(crate) fn remove(journal: &Path, id: &RecoveryId) -> io::Result<()> {
+/// Removes a record whose recovery has ended, durably. That its check failed stays noted where asked for: somebody has to take
+/// it back still.
+pub(crate) fn remove(journal: &Path, id: &RecoveryId, keeps_failed: bool) -> io::Result<()> {
     let dir = wfr_store::disk::open_dir(journal)?;
-    let notes = Note::ALL.into_iter().filter(|note| is_noted(journal, id, *note)).map(|note| note.file(id));
-    // The notes go last: without the record they mean nothing.
+    let goes = |note: &Note| is_noted(journal, id, *note) && !(keeps_failed && *note == Note::Failed);
+    let notes = Note::ALL.into_iter().filter(goes).map(|note| note.file(id));
+    // The notes go last: without the record none but that one means anything.
     for file in std::iter::once(name(id)).chain(notes) {
         match wfr_store::disk::unlink(&dir, Path::new(&file)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -242,10 +245,21 @@ pub(crate) fn remove(journal: &Path, id: &RecoveryId) -> io::Result<()> {
 
 /// The recoveries that passed their commit point and have not ended, oldest first.
 pub(crate) fn list(journal: &Path) -> io::Result<Vec<RecoveryId>> {
+    with_suffix(journal, ".ready")
+}
+
+/// The recoveries that have ended and whose check failed, oldest first.
+pub(crate) fn list_failed(journal: &Path) -> io::Result<Vec<RecoveryId>> {
+    let mut failed = with_suffix(journal, ".failed")?;
+    failed.retain(|id| !journal.join(name(id)).exists());
+    Ok(failed)
+}
+
+fn with_suffix(journal: &Path, suffix: &str) -> io::Result<Vec<RecoveryId>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(journal)? {
         let file = entry?.file_name();
-        let id = file.to_str().and_then(|file| file.strip_suffix(".ready")).and_then(|id| id.parse().ok());
+        let id = file.to_str().and_then(|file| file.strip_suffix(suffix)).and_then(|id| id.parse().ok());
         found.extend(id);
     }
     found.sort();

@@ -28,13 +28,15 @@ pub enum ObjectKind {
     Seal = 7,
     /// A workflow's state.
     State = 8,
+    /// The mark of an import: which checkpoints it brought, and where their events are.
+    Import = 9,
 }
 
 impl ObjectKind {
     /// The kind with this number, or `None`.
     pub fn from_u8(number: u8) -> Option<Self> {
         use ObjectKind as K;
-        [K::Blob, K::Chunks, K::Tree, K::Links, K::Coverage, K::Manifest, K::Seal, K::State]
+        [K::Blob, K::Chunks, K::Tree, K::Links, K::Coverage, K::Manifest, K::Seal, K::State, K::Import]
             .into_iter()
             .find(|kind| *kind as u8 == number)
     }

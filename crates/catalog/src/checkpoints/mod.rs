@@ -135,11 +135,7 @@ impl NewCheckpoint {
             head_tag: None,
             state: manifest.integrity.state_hash,
             state_upto: None,
-            seals: manifest
-                .sealed_events
-                .iter()
-                .map(|seal| Seal { object: seal.object, upto: EventSeq(seal.upto) })
-                .collect(),
+            seals: manifest.sealed_events.iter().map(Seal::of).collect(),
             ledger_seals: manifest
                 .sealed_ledger
                 .iter()
@@ -147,6 +143,12 @@ impl NewCheckpoint {
                 .collect(),
             point: None,
         }
+    }
+
+    /// The row of a manifest that was made in another vault: the places in its seals are those of that vault's log and
+    /// ledger.
+    pub fn without_seals(self) -> Self {
+        Self { seals: vec![], ledger_seals: vec![], ..self }
     }
 }
 

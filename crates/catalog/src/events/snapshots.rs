@@ -4,6 +4,7 @@
 //! states and seals are stored: leaves are handed over as text.
 
 use rusqlite::{Connection, OptionalExtension, Row};
+use wfr_model::checkpoint::SealedEvents;
 use wfr_model::{CheckpointId, Digest, WorkflowId};
 
 use super::{EventSeq, PartKind};
@@ -54,6 +55,13 @@ pub struct Seal {
     pub object: Digest,
     /// The last event in it.
     pub upto: EventSeq,
+}
+
+impl Seal {
+    /// A seal as manifests and marks name it.
+    pub fn of(sealed: &SealedEvents) -> Self {
+        Self { object: sealed.object, upto: EventSeq(sealed.upto) }
+    }
 }
 
 impl Catalog {

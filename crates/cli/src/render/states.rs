@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use wfr_engine::dependencies::Probed;
-use wfr_engine::results::{LostRow, MergePlan, RepairPlan, StateMerge, StateRepair, StateValidation, Verdict};
+use wfr_engine::results::{LeftOut, LostRow, MergePlan, RepairPlan, StateMerge, StateRepair, StateValidation, Verdict};
 use wfr_model::finding::Severity;
 use wfr_model::workflow::merge::MergeConflict;
 use wfr_model::workflow::validate::StateFinding;
@@ -133,6 +133,10 @@ pub fn merge_plan(plan: &MergePlan) -> String {
     let mut shown = listed("Changes", &plan.changes);
     if !plan.conflicts.is_empty() {
         shown.push_str(&format!("{}\n{}", styled(WARN, "Conflicts"), cut(plan.conflicts.iter().map(conflict))));
+    }
+    if !plan.left_out.is_empty() {
+        let line = |one: &LeftOut| format!("  {}: {}\n", visible(&one.source), visible(&one.what));
+        shown.push_str(&format!("{}\n{}", styled(WARN, "Left out"), cut(plan.left_out.iter().map(line))));
     }
     if !plan.findings.is_empty() {
         let heading = styled(HEADING, "What would be wrong with it");

@@ -4,6 +4,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
+use crate::catch::{catch, caught, kill};
 use crate::world::World;
 
 /// The types of the events of recoveries, the oldest first.
@@ -147,4 +148,61 @@ fn a_check_may_ask_wfr_whether_all_is_well() {
     world.ok(&["restore", "wf", "base", "--functional-check", &check, "--yes"]);
     let told = String::from_utf8(world.tree.read("of_doctor")).unwrap();
     assert!(told.contains("RECOVERY_RUNNING") && !told.contains("RECOVERY_UNFINISHED"), "{told}");
+}
+
+/// A restore that was killed when its check had failed: before its end was recorded, or behind that.
+fn killed_before_its_undo(is_recorded: bool) -> World {
+    caught(|| {
+        let world = World::new();
+        world.checkpoint("base");
+        world.tree.write("a.txt", b"edited");
+        world.tree.write("b.txt", b"edited, too");
+        let journal = world.vault().join("journal");
+        let holds = || {
+            let names = std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().file_name());
+            let names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+            let is_there = |suffix: &str| names.iter().any(|name| name.ends_with(suffix));
+            is_there(".failed") && !(is_recorded && is_there(".ready"))
+        };
+        let call = ["restore", "wf", "base", "--yes", "--functional-check", "false"];
+        kill(catch(&world, &call, &[&journal], holds)?);
+        (world.tree.read("a.txt") == b"a0\n").then_some(world)
+    })
+}
+
+#[test]
+fn one_that_is_killed_before_the_undo_of_a_failed_check_is_taken_back() {
+    let settle: [(&[&str], i32); 3] =
+        [(&["resume"], 0), (&["create-checkpoint", "wf", "--name", "next"], 0), (&["undo", "--yes"], 3)];
+    for (is_recorded, (command, code)) in [false, true].into_iter().flat_map(|is| settle.map(|settle| (is, settle))) {
+        let world = killed_before_its_undo(is_recorded);
+        let found = world.call(&["doctor"]).result("findings").to_string();
+        assert!(found.contains("RECOVERY_UNFINISHED"), "{found}");
+        world.tree.write("c.txt", b"made since");
+        let ended = world.call(command);
+        assert_eq!(ended.code, code, "{command:?}: {ended:?}");
+        if command == ["resume"] {
+            assert_eq!(ended.result("resumed")[0]["recovery_status"], "taken_back", "{ended:?}");
+            let findings = ended.result("findings").to_string();
+            assert!(findings.contains("FUNCTIONAL_CHECK_FAILED") && findings.contains("taken back"), "{findings}");
+        }
+        let contents = ["a.txt", "b.txt", "c.txt"].map(|path| world.tree.read(path));
+        assert_eq!(contents, [&b"edited"[..], b"edited, too", b"made since"], "{command:?}: {ended:?}");
+        let events = ["RECOVERY_INITIATED", "RECOVERY_FAILED", "RECOVERY_INITIATED", "RECOVERY_COMPLETED"];
+        assert_eq!(told(&world), events, "{command:?}");
+        assert_eq!(world.ok(&["resume"]).result("resumed"), &serde_json::json!([]));
+        world.ok(&["doctor"]);
+    }
+}
+
+#[test]
+fn an_edit_before_a_failed_check_is_taken_back_stands_and_is_named() {
+    let world = killed_before_its_undo(true);
+    world.tree.write("a.txt", b"edited since");
+    let resumed = world.ok(&["resume"]);
+    assert!(resumed.result("resumed")[0]["kept"].to_string().contains("a.txt"), "{resumed:?}");
+    assert_eq!(
+        (world.tree.read("a.txt"), world.tree.read("b.txt")),
+        (b"edited since".to_vec(), b"edited, too".to_vec())
+    );
 }

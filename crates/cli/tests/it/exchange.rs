@@ -220,17 +220,43 @@ fn what_a_plan_says_no_more_is_named_and_what_is_ticked_here_stays() {
         world.tree.write("plan.md", text.as_bytes());
         world.ok(&["import", "plan.md", "--from", "plan", "--workflow-id", "port"])
     };
-    import("# Port\n## Phase 1: A [IN PROGRESS]\n- [~] read\n- [ ] note\n");
+    import("# Port\n## Phase 1: A [IN PROGRESS]\n- [/] read\n- [ ] note\n");
     world.ok(&["event", r#"TASK_COMPLETED:port:1:{"task_id":"p1_read"}"#]);
     world.ok(&["event", "PHASE_COMPLETED:port:1:{}"]);
     let done = document(&world, "port");
-    let same = import("# Port\n## Phase 1: A [IN PROGRESS]\n- [~] read\n- [ ] note\n");
+    let same = import("# Port\n## Phase 1: A [IN PROGRESS]\n- [/] read\n- [ ] note\n");
     assert_eq!((same.result("states")[0]["became"].as_str(), same.result("ignored")), (Some("unchanged"), &json!([])));
     assert_eq!(document(&world, "port"), done);
-    let less = import("# Port\n## Phase 1: A [IN PROGRESS]\n- [~] read\n- [ ] sum up\n");
+    let less = import("# Port\n## Phase 1: A [IN PROGRESS]\n- [/] read\n- [ ] sum up\n");
     assert_eq!(less.result("ignored")[0]["place"], "port/tasks/p1_note");
     let tasks = document(&world, "port")["phases"][0]["tasks"].clone();
     assert_eq!((tasks.as_array().unwrap().len(), &tasks[1]["status"]), (3, &json!("completed")));
+}
+
+#[test]
+fn a_mark_of_several_meanings_is_named_and_not_guessed() {
+    let world = World::new();
+    let plan = "# Port\n## Phase 1: A\n- [-] dash\n- [~] tilde\n  - [ ] below\n- [>] on\n- [/] half\n- [!] broken\n";
+    world.tree.write("plan.md", plan.as_bytes());
+    let import = || world.ok(&["import", "plan.md", "--from", "plan", "--workflow-id", "port"]);
+    let made = import();
+    let places = |ended: &crate::world::Ended| {
+        let ignored = ended.result("ignored").as_array().unwrap().clone();
+        ignored.iter().map(|one| one["place"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(places(&made), ["line 3", "line 4", "line 6"]);
+    assert!(made.result("ignored")[0]["why"].as_str().unwrap().contains("`[-]`"), "{made:?}");
+    let statuses = || {
+        let tasks = document(&world, "port")["phases"][0]["tasks"].as_array().unwrap().clone();
+        tasks.iter().map(|task| task["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(), ["pending", "failed", "pending", "active", "pending", "pending"]);
+    // What is known better stays.
+    world.ok(&["event", r#"TASK_COMPLETED:port:1:{"task_id":"p1_dash"}"#]);
+    assert_eq!(
+        (import().result("states")[0]["became"].as_str(), statuses()[0].as_str()),
+        (Some("unchanged"), "completed")
+    );
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod events;
 mod exact;
 mod exchange;
 mod following;
+mod imports;
 mod integrity;
 mod kept;
 mod keys;

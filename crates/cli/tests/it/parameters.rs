@@ -221,3 +221,33 @@ fn a_store_of_another_time_is_left_alone() {
     assert_eq!(world.names(), ["base"]);
     world.ok(&["doctor"]);
 }
+
+#[test]
+fn a_phase_is_found_by_its_number_and_by_its_name() {
+    let world = World::new();
+    let state = json!({"id": "wf", "status": "running", "phases": [
+        {"phase_id": 1, "name": "Alpha", "status": "in_progress"}, {"phase_id": 2, "name": "Write the Docs"},
+        {"phase_id": "review", "name": "Review"}, {"phase_id": 5, "name": "Twice"}, {"phase_id": 6, "name": "Twice"}]});
+    world.tree.write("state.json", state.to_string().as_bytes());
+    world.ok(&["import", "state.json", "--from", "hub"]);
+    let mut taken = 0;
+    let mut phase = |flags: &[&str]| {
+        taken += 1;
+        let name = format!("c{taken}");
+        world.ok(&[&["create-checkpoint", "wf", "--name", &name], flags].concat());
+        let shown = world.ok(&["show", "wf", &name]);
+        (shown.result("checkpoint")["phase_id"].clone(), shown.result("checkpoint")["phase_name"].clone())
+    };
+    for (flags, number, name) in [
+        (["--phase", "Alpha"], json!(1), json!("Alpha")),
+        (["--phase", "1"], json!(1), json!("Alpha")),
+        (["--phase-id", "2"], json!(2), json!("Write the Docs")),
+        (["--phase-name", "write the docs"], json!(2), json!("Write the Docs")),
+        (["--phase", "review"], Value::Null, json!("Review")),
+        (["--phase", "Twice"], Value::Null, json!("Twice")),
+        (["--phase", "Other"], Value::Null, json!("Other")),
+        (["--phase", "9"], json!(9), Value::Null),
+    ] {
+        assert_eq!(phase(&flags), (number, name), "{flags:?}");
+    }
+}

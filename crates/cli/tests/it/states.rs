@@ -515,6 +515,33 @@ fn states_are_merged_as_a_plan_first() {
 }
 
 #[test]
+fn a_merge_names_what_it_leaves_out_and_from_which_state() {
+    let world = World::new();
+    at_work(&world);
+    let odd = json!({"checkpoint": {"tasks": {"t8": {}}, "workflow_state": {"id": "wf", "status": "running",
+        "phases": "none", "extra": [1], "agents": {"a1": "busy"}, "replace": {"allocations": 7},
+        "tasks": {"t2": {"status": "levitating"}, "t3": {"phase_id": 1}, "a/1": {}}}}});
+    world.tree.write("odd.json", odd.to_string().as_bytes());
+    world.tree.write("base.json", br#"{"id": "wf", "status": "running", "tasks": [{"status": "active"}]}"#);
+    let parameters = json!({"primary_state": "current", "secondary_states": ["odd.json"], "base_state": "base.json",
+        "plan": true});
+    let planned = world.ok(&["merge-states", &parameters.to_string()]);
+    let left_out = planned.result("plan")["left_out"].as_array().unwrap();
+    let of = |file: &str| {
+        let found = left_out.iter().filter(|one| one["source"] == file).map(|one| one["what"].as_str().unwrap());
+        let mut found: Vec<&str> = found.map(|what| what.split(": ").next().unwrap()).collect();
+        found.sort_unstable();
+        found
+    };
+    let named = ["`extra`", "`replace/allocations`", "`tasks`", "agent `a1`", "phase", "task `a/1`", "task t2"];
+    assert_eq!((of("odd.json"), of("base.json")), (named.to_vec(), vec!["task number 1 has no `task_id`"]));
+    assert_eq!(planned.result("plan")["changes"].to_string().matches("t3").count(), 1, "the rest goes in");
+    let shown = world.command(&["merge-states", &parameters.to_string()]).output().unwrap().stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("Left out") && shown.contains("odd.json: task t2: "), "{shown}");
+}
+
+#[test]
 fn a_workflow_whose_entry_is_gone_is_found_and_entered_again() {
     let world = World::new();
     at_work(&world);

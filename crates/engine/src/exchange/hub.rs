@@ -262,6 +262,20 @@ const STATE: &[&str] = &[
     "name",
 ];
 
+/// Parts of a state that stand beside the state of a document, not in it, and so are none of it; in words.
+pub fn beside_state(doc: &Map<String, Value>) -> Vec<String> {
+    const PARTS: [&str; 5] = ["phases", "tasks", "agents", "agent_assignments", "allocations"];
+    let Some((wrapper, Value::Object(inner))) = WRAPPERS.iter().find_map(|key| doc.get_key_value(*key)) else {
+        return vec![];
+    };
+    let beside = PARTS.iter().filter(|key| doc.contains_key(**key));
+    let words = beside.map(|key| format!("`{key}`: it stands beside `{wrapper}`, not in it"));
+    words.chain(beside_state(inner)).collect()
+}
+
+/// What a state may stand in, from the outside to the inside.
+const WRAPPERS: [&str; 3] = ["checkpoint", "workflow_state", "workflow_status"];
+
 /// Whose state a document is, and its fields: a hub's `workflow_state`, bare or not, or a checkpoint of the reference.
 pub fn of_workflow(
     mut doc: Map<String, Value>,
@@ -273,7 +287,7 @@ pub fn of_workflow(
         |doc: &Map<String, Value>| ids.extend(["id", "workflow_id"].iter().filter_map(|key| doc.get(*key).cloned()));
     note(&doc);
     let mut dependencies = None;
-    for wrapper in ["checkpoint", "workflow_state", "workflow_status"] {
+    for wrapper in WRAPPERS {
         if !doc.get(wrapper).is_some_and(Value::is_object) {
             continue;
         }

@@ -141,14 +141,18 @@ fn unknown(open: &Open, events: Vec<Event>) -> Result<Vec<Event>, CatalogError> 
     Ok(news)
 }
 
-/// The state that a document says.
-pub(crate) fn state_of(workflow: &WorkflowId, data: Map<String, Value>, now: Timestamp) -> Result<Whole, Failure> {
+/// The state that a document says, and what of it is in no form that is understood, in words.
+pub(crate) fn state_of(
+    workflow: &WorkflowId,
+    data: Map<String, Value>,
+    now: Timestamp,
+) -> Result<(Whole, Vec<String>), Failure> {
     let mut whole = Whole::new(workflow.clone());
     let is_dated = data.contains_key("created_at");
-    fold_into(&mut whole, &[update_event(workflow, data, "document", now)?]);
+    let odd = fold_into(&mut whole, &[update_event(workflow, data, "document", now)?]);
     // The fold takes an event's time where nobody says another; a document that says none says none.
     whole.head.created_at = whole.head.created_at.filter(|_| is_dated);
-    Ok(whole)
+    Ok((whole, odd.into_iter().map(|one| one.message).collect()))
 }
 
 /// Folds events into a state that is all in memory; what is odd about them comes back.

@@ -327,6 +327,11 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
             Finding::new("RECOVERY_UNFINISHED", Severity::Error, message, "run `wfr resume`")
         });
     }
+    for id in recovery::owed::all(open)? {
+        let message =
+            format!("recovery {id} failed its functional check, and its process ended before it was taken back");
+        findings.push(Finding::new("RECOVERY_UNFINISHED", Severity::Error, message, "run `wfr resume`"));
+    }
     for record in open.catalog.unfinished()?.iter().filter(|record| !committed.contains(&record.recovery_id)) {
         let message = format!("recovery {} began and never changed anything", record.recovery_id);
         findings.push(Finding::new("RECOVERY_BEGUN", Severity::Error, message, "run `wfr resume`"));

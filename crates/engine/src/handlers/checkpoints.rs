@@ -37,9 +37,7 @@ pub fn create(session: &mut Session, parameters: CreateCheckpoint) -> Result<Suc
     let mut request = request(session, &parameters)?;
     let open = session.open()?;
     recovery::finish_unfinished(session, &open)?;
-    if request.phase == (None, None) {
-        request.phase = policy::current_phase(&open, &request.workflow)?;
-    }
+    request.phase = policy::phase_meant(&open, &request.workflow, request.phase)?;
     let deadline = parameters.deadline.and_then(Span::duration).map(|length| begun + length);
     let created = taking::create(
         &open,
@@ -131,9 +129,7 @@ pub fn guard(session: &mut Session, parameters: Guard) -> Result<Success<Guarded
         ..CreateCheckpoint::default()
     };
     let mut request = request(session, &asked)?;
-    if request.phase == (None, None) {
-        request.phase = policy::current_phase(&open, &workflow)?;
-    }
+    request.phase = policy::phase_meant(&open, &workflow, request.phase)?;
     let created = policy::before_critical(session, &open, &request)?;
     let not_covered = created.as_ref().map_or(0, |created| created.coverage.gaps().count());
     let manifest = created.map(|created| created.manifest);

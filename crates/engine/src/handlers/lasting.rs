@@ -1,34 +1,32 @@
-//! `cleanup-checkpoints`, `backup-state`, `import`.
+//! `cleanup-checkpoints`, `backup-state`.
 //!
 //! Owns their glue. Refuses to know how packs are collected and what an archive's bytes are.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use wfr_catalog::{Appended, CheckpointRow, ListQuery, NewCheckpoint, NewOperation};
-use wfr_model::checkpoint::Manifest;
+use wfr_catalog::{CheckpointRow, ListQuery, NewOperation};
 use wfr_model::retention::Retention;
-use wfr_model::{CheckpointId, Digest, Event, WorkflowId};
+use wfr_model::{CheckpointId, Digest, WorkflowId};
 use wfr_store::archive::{self, ReadOptions, WriteOptions};
 use wfr_store::keys::Recipients;
 use wfr_store::object::hash_reader;
 use wfr_store::reach::Roots;
 use wfr_store::record::Coding;
-use wfr_store::{ObjectKind, Objects, ReadError, reserve};
+use wfr_store::reserve;
 
 use super::{known, needed, shown};
 use crate::cleanup::{self, CleanupError, Judged, Request, UNDOABLE_MAX};
 use crate::error::{Code, Failure};
 use crate::keyring::KeyError;
 use crate::open::Open;
-use crate::params::{BackupState, BackupType, CleanupCheckpoints, Import, ImportFrom};
+use crate::params::{BackupState, BackupType, CleanupCheckpoints};
 use crate::response::Success;
-use crate::results::{Backup, Cleanup, Imported, Pin};
+use crate::results::{Backup, Cleanup, Pin};
 use crate::session::Session;
-use crate::state::{self, WithEvents};
-use crate::{mint, outbox, recovery, scanning, view, workspace};
+use crate::state::WithEvents;
+use crate::{mint, outbox, recovery, scanning, workspace};
 
 /// Removes checkpoints that no rule keeps.
 pub fn cleanup(session: &mut Session, parameters: CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
@@ -172,7 +170,12 @@ fn size_of(path: &Path) -> u64 {
     std::fs::symlink_metadata(path).map_or(0, |meta| meta.len())
 }
 
-fn audit(session: &Session, operation: &str, workflow_id: Option<WorkflowId>, result: Value) -> NewOperation {
+pub(super) fn audit(
+    session: &Session,
+    operation: &str,
+    workflow_id: Option<WorkflowId>,
+    result: Value,
+) -> NewOperation {
     NewOperation {
         operation_id: mint::operation(),
         operation: operation.to_owned(),
@@ -292,87 +295,6 @@ fn output(session: &Session, parameters: &BackupState, workflow: &WorkflowId, en
 fn read_back(path: &Path) -> Result<Digest, Failure> {
     let mut file = File::open(path)?;
     Ok(hash_reader(&mut file)?)
-}
-
-/// Brings in what is in an archive, a hub or a plan.
-pub fn import(session: &mut Session, parameters: Import) -> Result<Success<Imported>, Failure> {
-    match parameters.from {
-        ImportFrom::Archive => archived(session, parameters),
-        ImportFrom::Hub | ImportFrom::Plan => super::exchange::import(session, parameters),
-    }
-}
-
-/// Brings an archive's checkpoints into the store.
-fn archived(session: &mut Session, parameters: Import) -> Result<Success<Imported>, Failure> {
-    let named = needed(parameters.path, "path")?;
-    let path = workspace::absolute(&session.directories.current, named.as_path());
-    let open = session.open()?;
-    recovery::finish_unfinished(session, &open)?;
-    let unlock = if archive::is_encrypted(&path)? { session.keyring.unlock()? } else { None };
-    let store = open.store_to_write()?;
-    let writer = store.writer(open.coding(), crate::scanning::room(&open, &store));
-    let contents =
-        archive::read(&path, &writer, &ReadOptions { unlock: unlock.as_ref(), abort: Some(&*session.abort) })?;
-    let found: Vec<(NewCheckpoint, Manifest)> =
-        contents.checkpoints.iter().map(|roots| from_roots(&writer, roots)).collect::<Result<_, _>>()?;
-    let events = events_of(&writer, &contents.checkpoints, &found)?;
-    let sealed = writer.finish()?;
-    let extents: Vec<_> = sealed.extents().iter().map(|extent| (extent.pack.clone(), extent.committed)).collect();
-    let news: Vec<NewCheckpoint> = found.iter().map(|(new, _)| new.clone()).collect();
-    let audit = audit(session, "import", None, json!({"path": shown(&path)}));
-    let inserted = open.catalog.insert_imported(&news, &extents, &audit)?;
-    let is_new = |id: &CheckpointId| inserted.iter().any(|one| one.checkpoint_id == *id);
-    let present = news.iter().map(|new| new.checkpoint_id.clone()).filter(|id| !is_new(id)).collect();
-    let objects = sealed.added().objects;
-    sealed.publish();
-    let all = events.len() as u64;
-    let appended = open.catalog.append_events(&events, session.now())?;
-    let events = appended.iter().filter(|one| matches!(one, Appended::New { .. })).count() as u64;
-    let mut imported = Vec::new();
-    for (new, manifest) in found.into_iter().filter(|(new, _)| is_new(&new.checkpoint_id)) {
-        imported.push(new.checkpoint_id);
-        // Derived: `wfr` writes it again where it is missing.
-        let _ = view::export(open.root(), &manifest);
-    }
-    let workflows: BTreeSet<WorkflowId> = news.into_iter().map(|new| new.workflow_id).collect();
-    let workflows = workflows.into_iter().collect();
-    let (path, events_known) = (shown(&path), all - events);
-    let result = Imported { path, workflows, imported, present, objects, events, events_known, ..Imported::default() };
-    Ok(Success::new(result))
-}
-
-/// The events that an archive carries, in their order. All of them are of its workflows.
-fn events_of(
-    objects: &dyn Objects,
-    roots: &[Roots],
-    found: &[(NewCheckpoint, Manifest)],
-) -> Result<Vec<Event>, Failure> {
-    let damaged = |why: String| Failure::new(Code::ArchiveDamaged, format!("the archive cannot be used: {why}"));
-    let mut events = Vec::new();
-    for seal in roots.iter().flat_map(|roots| &roots.seals) {
-        let sealed = state::unseal(objects, seal).map_err(|error| damaged(error.to_string()))?;
-        events.extend(sealed.into_iter().map(|line| line.event));
-    }
-    let is_ours = |event: &Event| found.iter().any(|(new, _)| Some(&new.workflow_id) == event.workflow_id.as_ref());
-    match events.iter().find(|event| !is_ours(event)) {
-        Some(foreign) => Err(damaged(format!("event {} is of no workflow in it", foreign.event_id))),
-        None => Ok(events),
-    }
-}
-
-/// The row of a checkpoint in an archive; its manifest must name the very objects that the archive's head names.
-fn from_roots(objects: &dyn Objects, roots: &Roots) -> Result<(NewCheckpoint, Manifest), Failure> {
-    let damaged = |why: &str| Failure::new(Code::CheckpointIntegrity, format!("the archive cannot be used: {why}"));
-    let id = roots.manifest.ok_or_else(|| damaged("a checkpoint has no manifest"))?;
-    let bytes = objects.get(ObjectKind::Manifest, &id).map_err(|error: ReadError| Failure::from(error))?;
-    let manifest: Manifest =
-        serde_json::from_slice(&bytes).map_err(|error| damaged(&format!("a manifest is malformed: {error}")))?;
-    // The ledger of another store is not this one's.
-    let new = NewCheckpoint { seals: vec![], ledger_seals: vec![], ..NewCheckpoint::of(&manifest, id) };
-    if (new.tree, new.hard_links, new.coverage, new.state) != (roots.tree, roots.links, roots.coverage, roots.state) {
-        return Err(damaged("a manifest names other objects than the archive's head"));
-    }
-    Ok((new, manifest))
 }
 
 impl From<KeyError> for Failure {

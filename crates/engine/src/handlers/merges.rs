@@ -19,7 +19,7 @@ use crate::exchange::{hub, state_of};
 use crate::open::Open;
 use crate::params::{Consent, MergeStates};
 use crate::response::{Impact, Success};
-use crate::results::{MergePlan, StateMerge};
+use crate::results::{LeftOut, MergePlan, StateMerge};
 use crate::session::Session;
 use crate::{recovery, soundness, state, workspace};
 
@@ -31,6 +31,8 @@ struct Source {
     name: String,
     state: Whole,
     is_current: bool,
+    /// What is in no form that is understood, in words.
+    left_out: Vec<String>,
 }
 
 /// Merges states.
@@ -49,6 +51,8 @@ pub(super) fn merge(session: &mut Session, parameters: MergeStates) -> Result<Su
         None => sources[0].state.head.workflow_id.clone(),
     };
     let base = base(&open, session, &parameters, &target)?;
+    let left_out = left_out(&sources, base.as_ref());
+    let base = base.map(|base| base.state);
     let sides: Vec<Side<'_>> =
         sources.iter().map(|one| Side { name: &one.name, state: &one.state, is_current: one.is_current }).collect();
     let Some((first, others)) = sides.split_first() else { return Err(no_state(&open, &target)) };
@@ -61,7 +65,7 @@ pub(super) fn merge(session: &mut Session, parameters: MergeStates) -> Result<Su
         merge_strategy: parameters.merge_strategy,
         conflict_resolution: parameters.conflict_resolution,
         sources: sources.iter().map(|one| one.name.clone()).collect(),
-        plan: planned(&target, &present, &whole, change.as_ref()),
+        plan: planned(&target, &present, (&whole, left_out), change.as_ref()),
         applied: false,
         event_id: None,
     };
@@ -104,17 +108,27 @@ fn unsettled(result: StateMerge) -> Failure {
 fn planned(
     target: &WorkflowId,
     present: &Whole,
-    merged: &Merged,
+    (merged, mut left_out): (&Merged, Vec<LeftOut>),
     change: Option<&serde_json::Map<String, serde_json::Value>>,
 ) -> MergePlan {
+    let all = "all of them";
+    left_out.extend(merged.left_out.iter().map(|place| LeftOut { source: all.to_owned(), what: place.clone() }));
     let say = json!([target, present.head.state_version, change]);
     MergePlan {
         digest: hash(say.to_string().as_bytes()),
         state_version: present.head.state_version,
         changes: change.map(soundness::places).unwrap_or_default(),
         conflicts: merged.conflicts.clone(),
+        left_out,
         findings: validate(&merged.state, Context::default()),
     }
+}
+
+/// What the states say that does not go into the merge.
+fn left_out(sources: &[Source], base: Option<&Source>) -> Vec<LeftOut> {
+    let of = |one: &Source, what: &String| LeftOut { source: one.name.clone(), what: what.clone() };
+    let all = sources.iter().chain(base);
+    all.flat_map(|one| one.left_out.iter().map(move |what| of(one, what))).collect()
 }
 
 /// The states, the primary one first.
@@ -145,15 +159,18 @@ fn whose(open: &Open, name: &str) -> Result<Option<WorkflowId>, Failure> {
 }
 
 fn source(open: &Open, session: &Session, name: &str, workflow: Option<WorkflowId>) -> Result<Source, Failure> {
-    let of = |state, is_current| Source { name: name.to_owned(), state, is_current };
+    let of = |state, is_current| Source { name: name.to_owned(), state, is_current, left_out: vec![] };
     if CURRENT.contains(&name) {
         let workflow = one_workflow(open, workflow)?;
         return present(open, &workflow).map(|state| of(state, true));
     }
     if is_file(name) {
         let path = workspace::absolute(&session.directories.current, std::path::Path::new(name));
-        let (workflow, fields) = hub::of_workflow(hub::document(&path)?, workflow, &path)?;
-        return Ok(of(state_of(&workflow, fields, session.now())?, false));
+        let doc = hub::document(&path)?;
+        let beside = hub::beside_state(&doc);
+        let (workflow, fields) = hub::of_workflow(doc, workflow, &path)?;
+        let (state, odd) = state_of(&workflow, fields, session.now())?;
+        return Ok(Source { left_out: beside.into_iter().chain(odd).collect(), ..of(state, false) });
     }
     if let Ok(named) = name.parse::<WorkflowId>()
         && open.catalog.has_workflow(&named)?
@@ -178,9 +195,9 @@ fn base(
     session: &Session,
     parameters: &MergeStates,
     target: &WorkflowId,
-) -> Result<Option<Whole>, Failure> {
+) -> Result<Option<Source>, Failure> {
     match (&parameters.base_state, parameters.merge_strategy) {
-        (Some(name), _) => source(open, session, name, Some(target.clone())).map(|source| Some(source.state)),
+        (Some(name), _) => source(open, session, name, Some(target.clone())).map(Some),
         (None, MergeStrategy::ThreeWay) => {
             let failure = Failure::new(Code::WrongArguments, "`three_way` needs the common ancestor");
             Err(failure.with_hint("name it with `--base-state`, or take another `--merge-strategy`"))

@@ -3,8 +3,8 @@
 //! Owns the binding. Refuses to do anything itself.
 
 use super::{
-    blame, care, changes, checkpoints, coordination, emergency, exchange, following, inspect, intake, lasting, merges,
-    partial, recoveries, repairs, resources, restore, rollback, setup, states, updating, watching,
+    archives, blame, care, changes, checkpoints, coordination, emergency, exchange, following, inspect, intake,
+    lasting, merges, partial, recoveries, repairs, resources, restore, rollback, setup, states, updating, watching,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
@@ -65,7 +65,7 @@ perform! {
     HandleError by updating::error;
     CleanupCheckpoints by lasting::cleanup;
     BackupState by lasting::backup;
-    Import by lasting::import;
+    Import by archives::import;
     Export by exchange::export;
     ValidateState by states::validate;
     RepairState by repairs::repair;

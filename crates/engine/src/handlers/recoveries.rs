@@ -21,7 +21,7 @@ use crate::open::Open;
 use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
 use crate::recovery::already::TAKEN_BACK_ALREADY;
 use crate::recovery::telling::LEFT_AS_IT_IS;
-use crate::recovery::{self, CheckEnd, Ended, Order, Planned, Run};
+use crate::recovery::{self, CheckEnd, Ended, Order, Planned, Run, owed};
 use crate::response::{Impact, Success};
 use crate::results::{
     HoldLine, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,
@@ -125,26 +125,7 @@ fn put_back(
 ) -> Result<Success<Recovered>, Failure> {
     // Whoever gave up wants the tree back as it was; a second request ends that, too.
     let is_interrupted = session.abort.swap(false, Ordering::Relaxed);
-    let target = open.catalog.resolve(None, ended.safety.as_str())?;
-    let undoes = open.catalog.recovery(&ended.recovery)?;
-    let back = Order {
-        exact_mtime: true,
-        allow_config: true,
-        whole_tree: true,
-        undoes,
-        over_edits: true,
-        spares_state: true,
-        parameters: json!({
-            "recovery_id": ended.recovery,
-            "because": BECAUSE_OF_CHECK,
-            "notify_coordination_hub": order.parameters.get("notify_coordination_hub"),
-        }),
-        ..Order::new(RecoveryKind::Undo, order.workflow.clone(), target)
-    };
-    let back = match recovery::recover(session, open, &back, Consent::Yes)? {
-        Run::Ended(back) => Some(back),
-        Run::Idle(_) => None,
-    };
+    let back = take_back(session, open, &ended.recovery)?;
     let before = ended.safety.clone();
     let mut result = recovered(order, ended, checked, begun);
     result.recovery_successful = false;
@@ -168,8 +149,22 @@ fn put_back(
     Ok(Success::new(result).about(&order.workflow).with_verdict(Some(failure)))
 }
 
-/// Why an undo was made that nobody asked for.
-const BECAUSE_OF_CHECK: &str = "functional_check";
+/// Undoes a recovery whose check failed, over what was edited since, too; `None` where nothing was to be undone, or another
+/// process was faster.
+fn take_back(session: &Session, open: &Open, id: &RecoveryId) -> Result<Option<Box<Ended>>, Failure> {
+    let gone = || Failure::new(Code::NotUndoable, format!("what recovery {id} saved is gone"));
+    let record = open.catalog.recovery(id)?.ok_or_else(gone)?;
+    let order = Order { over_edits: true, ..owed::order(open, record)?.ok_or_else(gone)? };
+    let back = match recovery::recover(session, open, &order, Consent::Yes) {
+        Err(_) if owed::is_undone(open, id)? => None,
+        ended => match ended? {
+            Run::Ended(back) => Some(back),
+            Run::Idle(_) => None,
+        },
+    };
+    owed::forget(open, id)?;
+    Ok(back)
+}
 
 fn failure_of(ended: &Ended) -> Option<Failure> {
     match ended.status {

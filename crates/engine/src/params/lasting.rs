@@ -59,7 +59,8 @@ pub enum ImportFrom {
 ///
 /// An archive is verified before anything of it is committed; checkpoints and events that are there already are left
 /// alone. From a hub come the states in `workflows`, the logs in `events` and what `agent_pools` say of agents; from a
-/// plan its phases (`## Phase 1: Research [COMPLETED]`) and its tasks (`- [ ]`, `- [x]`). Nothing comes twice: called
+/// plan its phases (`## Phase 1: Research [COMPLETED]`) and its tasks (`- [ ]`, `- [x]`, `- [/]` in progress,
+/// `- [!]` failed; `[-]`, `[~]` and `[>]` mean different things to different tools, and are named). Nothing comes twice: called
 /// again, it brings in what its source says otherwise than at the last import, and takes nothing back that came about here
 /// since. Where both changed the same, the later one wins, and `ignored` names it. An open box says nothing of a task that
 /// is known better.

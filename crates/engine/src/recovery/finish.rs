@@ -4,7 +4,7 @@
 
 use wfr_catalog::CatalogError;
 use wfr_model::RecoveryId;
-use wfr_model::finding::{Finding, Severity};
+use wfr_model::finding::Finding;
 use wfr_model::plan::KeptReason;
 use wfr_model::recovery::{RecoveryRecord, RecoveryStatus};
 use wfr_recovery::apply::{self, Environment, Outcome};
@@ -12,8 +12,8 @@ use wfr_recovery::leftovers;
 use wfr_store::Store;
 
 use super::aim::{self, Aim, Purpose};
-use super::ending;
 use super::record::{Ending, Why, end};
+use super::{ending, owed};
 use crate::announce;
 use crate::error::Failure;
 use crate::holding::{self, Held};
@@ -62,8 +62,14 @@ fn listed(what: &str, names: impl Iterator<Item = String>) -> String {
 
 /// Tells of a recovery that is unfinished, where something is only looked at: what is seen is the tree as it stands.
 pub fn tell_unfinished(session: &Session, open: &Open) -> Result<(), Failure> {
+    let mut unfinished = owed::all(open)?;
     for id in apply::unfinished(&open.vault.journal())? {
-        if !has_ended(open, &id)? && holding::recovering(open)?.is_none() {
+        if !has_ended(open, &id)? {
+            unfinished.push(id);
+        }
+    }
+    for id in unfinished {
+        if holding::recovering(open)?.is_none() {
             session.noted.tell(format!(
                 "recovery {id} is unfinished: the next command that changes anything ends it first, as `wfr resume` does"
             ));
@@ -74,7 +80,9 @@ pub fn tell_unfinished(session: &Session, open: &Open) -> Result<(), Failure> {
 
 /// Ends what is unfinished; quick where nothing is.
 pub fn finish_unfinished(session: &Session, open: &Open) -> Result<Finished, Failure> {
-    if apply::unfinished(&open.vault.journal())?.is_empty() && open.catalog.unfinished()?.is_empty() {
+    let journal = open.vault.journal();
+    let is_clear = apply::unfinished(&journal)?.is_empty() && apply::failed_checks(&journal)?.is_empty();
+    if is_clear && open.catalog.unfinished()?.is_empty() {
         return Ok(Finished::default());
     }
     let finished = finish_and_clean(session, open, false)?;
@@ -87,7 +95,10 @@ pub fn finish_unfinished(session: &Session, open: &Open) -> Result<Finished, Fai
 /// With `take_back` files go back to what they were instead of on to what they were to be.
 pub fn finish_and_clean(session: &Session, open: &Open, take_back: bool) -> Result<Finished, Failure> {
     let held = holding::hold(open, "finishing an unfinished recovery", session.now())?;
-    finish_held(session, open, &held, take_back)
+    let mut finished = finish_held(session, open, &held, take_back)?;
+    drop(held);
+    owed::settle(session, open, &mut finished)?;
+    Ok(finished)
 }
 
 /// The same, by who has the hold.
@@ -173,11 +184,6 @@ fn complete(
         let aim = aim_of(open, &store, &record)?;
         findings =
             tell_end(session, open, &record, &ending(&outcome, aim.as_ref(), committed.effects(&outcome.report)))?;
-    }
-    if outcome.check_failed {
-        let message = format!("the functional check of recovery {id} had failed when its process ended");
-        let fix = format!("`wfr undo {id}` takes it back");
-        findings.push(Finding::new("FUNCTIONAL_CHECK_FAILED", Severity::Warning, message, fix));
     }
     committed.finish(open.root(), outcome.status)?;
     Ok((outcome, findings))

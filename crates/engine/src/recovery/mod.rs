@@ -14,6 +14,7 @@ pub mod joining;
 mod lifting;
 mod mounting;
 mod moves;
+pub mod owed;
 pub mod pace;
 mod parts;
 mod planning;
@@ -200,7 +201,12 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     let begun = Instant::now();
     make_root(open.root())?;
     let mut held = holding::hold(open, &order.label(), session.now())?;
-    let finished = finish::finish_held(session, open, &held, false)?;
+    let mut finished = finish::finish_held(session, open, &held, false)?;
+    if !owed::is_owed(order) && !owed::all(open)?.is_empty() {
+        drop(held);
+        owed::settle(session, open, &mut finished)?;
+        held = holding::hold(open, &order.label(), session.now())?;
+    }
     finished.tell(session);
     if !matches!(consent, Consent::Yes | Consent::Digest(_)) {
         let planned = planning::plan_dry(session, open, &open.store()?, order)?;

@@ -138,8 +138,19 @@ pub struct MergePlan {
     pub changes: Vec<String>,
     /// Where the states differ, and who wins.
     pub conflicts: Vec<MergeConflict>,
+    /// What the states say in no form that is understood: it is in no merged state.
+    pub left_out: Vec<LeftOut>,
     /// What would be wrong with the merged state.
     pub findings: Vec<StateFinding>,
+}
+
+/// Something that a state says and that does not go into a merge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LeftOut {
+    /// Which state says it.
+    pub source: String,
+    /// The part, and why it is left out.
+    pub what: String,
 }
 
 /// Result of `merge-states`.

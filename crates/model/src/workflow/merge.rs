@@ -81,6 +81,8 @@ pub struct Merged {
     pub state: Whole,
     /// Where they differed, in the order of places.
     pub conflicts: Vec<MergeConflict>,
+    /// Places of parts that are none any more, taken together; each says why.
+    pub left_out: Vec<String>,
 }
 
 impl Merged {
@@ -113,7 +115,8 @@ pub fn merge(
         }
     }
     let conflicts = merger.conflicts;
-    Merged { state: whole(first.state, merged, &sides), conflicts }
+    let (state, left_out) = whole(first.state, merged, &sides);
+    Merged { state, conflicts, left_out }
 }
 
 /// A kind of part, in the order of places, and its id.
@@ -354,38 +357,44 @@ fn joined(lists: &[Option<&Value>]) -> Value {
     Value::Array(items)
 }
 
-/// The state of merged parts, as late as the latest of the sides, with its counts counted.
-fn whole(first: &Whole, parts: Parts, sides: &[Side<'_>]) -> Whole {
+/// The state of merged parts, as late as the latest of the sides, with its counts counted; and what is none of it.
+fn whole(first: &Whole, parts: Parts, sides: &[Side<'_>]) -> (Whole, Vec<String>) {
     let mut state = Whole::new(first.head.workflow_id.clone());
-    for ((kind, id), fields) in parts {
-        match kind {
-            "phases" => put(&mut state.phases, &id, read(fields)),
-            "tasks" => put(&mut state.tasks, &id, read(fields)),
-            "agents" => put(&mut state.agents, &id, read(fields)),
-            "allocations" => put(&mut state.allocations, &id, read(fields)),
+    let mut left_out = Vec::new();
+    for (key, fields) in parts {
+        let (kind, id) = &key;
+        let put = match *kind {
+            "phases" => put(&mut state.phases, id, read(fields)),
+            "tasks" => put(&mut state.tasks, id, read(fields)),
+            "agents" => put(&mut state.agents, id, read(fields)),
+            "allocations" => put(&mut state.allocations, id, read(fields)),
             _ => {
                 let mut fields = fields;
                 fields.insert("workflow_id".to_owned(), first.head.workflow_id.as_str().into());
-                state.head = read::<Head>(fields).unwrap_or(state.head);
+                read::<Head>(fields).map(|head| state.head = head)
             }
-        }
+        };
+        left_out.extend(put.err().map(|why| format!("{}: {why}", place(&key, None))));
     }
     state.head.state_version = sides.iter().map(|side| side.state.head.state_version).max().unwrap_or(0);
     state.head.updated_at = sides.iter().filter_map(|side| side.state.head.updated_at).max();
     let told = told_beside(&state, sides);
     enter_phases(&mut state);
-    state.recounted_beside(told)
+    (state.recounted_beside(told), left_out)
 }
 
-/// A part of its fields. Each of them came from a part of the same kind, so together they are one, too.
-fn read<T: DeserializeOwned>(fields: Fields) -> Option<T> {
-    serde_json::from_value(from_fields(fields)).ok()
+/// A part of its fields. Each of them came from a part of the same kind, so together they should be one, too.
+fn read<T: DeserializeOwned>(fields: Fields) -> Result<T, String> {
+    serde_json::from_value(from_fields(fields)).map_err(|error| error.to_string())
 }
 
-fn put<K: std::str::FromStr + Ord, V>(parts: &mut BTreeMap<K, V>, id: &str, part: Option<V>) {
-    if let (Ok(id), Some(part)) = (id.parse(), part) {
-        parts.insert(id, part);
-    }
+fn put<K, V>(parts: &mut BTreeMap<K, V>, id: &str, part: Result<V, String>) -> Result<(), String>
+where
+    K: std::str::FromStr<Err: ToString> + Ord,
+{
+    let id = id.parse().map_err(|error: K::Err| error.to_string())?;
+    parts.insert(id, part?);
+    Ok(())
 }
 
 /// What was told of tasks beside those that are known now: together no more than any of the states has, since what one

@@ -156,8 +156,10 @@ pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>
             }
         }
     }
-    if let Some(Value::Object(extra)) = data.get("extra") {
-        rest.extend(extra.clone());
+    match data.get("extra") {
+        Some(Value::Object(extra)) => rest.extend(extra.clone()),
+        None | Some(Value::Null) => {}
+        Some(_) => fold.note(FIELD_INVALID, "`extra`: an object is expected".to_owned()),
     }
     let progress = ["overall_progress", "progress"].iter().find_map(|key| rest.shift_remove(*key));
     if let Some(progress) = progress {
@@ -466,6 +468,12 @@ fn version<S: Source>(fold: &mut Fold<'_, S>, value: &Value) {
 
 /// Whole parts, as a state of before had them. Versions and counts go on.
 fn replace<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Error> {
+    let is_odd = |value: &Value| !value.is_object() && !value.is_null();
+    let kinds = ["tasks", "phases", "agents", "allocations"];
+    let odd = kinds.iter().filter(|kind| is_odd(&value[**kind])).map(|kind| format!("`replace/{kind}`"));
+    for place in odd.chain(is_odd(value).then(|| "`replace`".to_owned())) {
+        fold.note(FIELD_INVALID, format!("{place}: an object is expected"));
+    }
     let takes_told = std::mem::replace(&mut fold.takes_told, false);
     whole(fold, &value["tasks"], read_id, |fold, id, task: Option<Task>| match task {
         Some(task) => fold.put_task(task),

@@ -51,7 +51,7 @@ suite! {
         what_everybody_has_had_goes_after_a_time,
     },
     packs::{lengths_never_shrink, tombstones_have_generations, packs_are_replaced_in_one_step},
-    rebuild::{rows_come_back_marked, names_that_clash_are_numbered, recoveries_come_back},
+    rebuild::{rows_come_back_marked, names_that_clash_are_numbered, what_was_imported_stands_before_all, recoveries_come_back},
     recoveries::{
         a_recovery_runs_its_course, a_hold_and_messages_go_with_a_beginning, how_long_recoveries_took, an_end_stands, undo_and_undo_of_undo, a_failed_undo_undoes_nothing,
         what_can_not_begin, needed_checkpoints_are_not_deleted, roots_keep_what_is_needed, filters_and_order,

@@ -274,8 +274,10 @@ pub struct Item<'l> {
     pub indent: usize,
     /// Whether it has a number.
     pub is_numbered: bool,
-    /// How its box is ticked; `None` where it has none.
+    /// How its box is ticked; `None` where it has none. A mark of several meanings is as good as none.
     pub status: Option<TaskStatus>,
+    /// Whether the mark in its box means one thing to some and another to others.
+    pub is_unclear: bool,
     /// Its words.
     pub text: &'l str,
 }
@@ -291,9 +293,13 @@ impl<'l> Item<'l> {
             _ => (false, bare.strip_prefix(['-', '*', '+'])?),
         };
         let rest = rest.strip_prefix([' ', '\t'])?.trim();
-        let (status, text) = ticked(rest).map_or((None, rest), |(status, text)| (Some(status), text));
-        Some(Self { indent, is_numbered, status, text })
+        let (mark, text) = boxed(rest).unwrap_or(("", rest));
+        let status = if text == rest { None } else { ticked(mark) };
+        let text = if status.is_some() { text } else { rest };
+        let is_unclear = status.is_some() && UNCLEAR.contains(&mark);
+        Some(Self { indent, is_numbered, status, is_unclear, text })
     }
+
     /// Whether it begins with a box whose mark is none.
     pub fn has_unknown_mark(&self) -> bool {
         let mark = self.text.strip_prefix('[').and_then(|inner| inner.split_once(']'));
@@ -302,19 +308,26 @@ impl<'l> Item<'l> {
     }
 }
 
-/// How a box is ticked, and what follows it.
-fn ticked(text: &str) -> Option<(TaskStatus, &str)> {
-    let inner = text.strip_prefix('[')?;
-    let (mark, rest) = inner.split_once(']')?;
-    let status = match mark {
+/// Marks that say to some tools that a task is under way, and to others that it is cancelled, not applicable or put off.
+const UNCLEAR: [&str; 3] = ["-", "~", ">"];
+
+/// The mark in a box, and what follows that.
+fn boxed(text: &str) -> Option<(&str, &str)> {
+    let (mark, rest) = text.strip_prefix('[')?.split_once(']')?;
+    // `[x](link)` is a link.
+    (rest.is_empty() || rest.starts_with([' ', '\t'])).then_some((mark, rest.trim()))
+}
+
+/// How a box with a mark is ticked; `None` where nobody uses it so.
+fn ticked(mark: &str) -> Option<TaskStatus> {
+    Some(match mark {
         "" | " " => TaskStatus::Pending,
         "x" | "X" | "✓" | "✔" | "✅" => TaskStatus::Completed,
-        "-" | "~" | "/" | ">" => TaskStatus::Active,
+        "/" => TaskStatus::Active,
         "!" => TaskStatus::Failed,
+        mark if UNCLEAR.contains(&mark) => TaskStatus::Pending,
         _ => return None,
-    };
-    // `[x](link)` is a link.
-    (rest.is_empty() || rest.starts_with([' ', '\t'])).then_some((status, rest.trim()))
+    })
 }
 
 /// The number of `Task 2.1: ...`, `2.1. ...`, `**2.1** ...`.

@@ -12,6 +12,10 @@ use crate::phase::{PhaseId, slug};
 use crate::workflow::TaskStatus;
 use serde_json::{Map, Value};
 
+/// What is said of a mark of several meanings.
+const UNCLEAR: &str = "`[-]`, `[~]` and `[>]` mean in progress to some tools, and cancelled or put off to others: the task comes in \
+                       as with `[ ]`; `[/]` says that it is in progress";
+
 /// Reads a plan. Fenced code and comments are passed over.
 pub fn read(text: &str) -> Plan {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -166,6 +170,9 @@ impl Reader {
         if item.text.is_empty() {
             return self.ignore(number, "a box without words is no task");
         }
+        if item.is_unclear {
+            self.ignore(number, UNCLEAR);
+        }
         self.at.parents.retain(|(indent, _)| *indent < item.indent);
         let phase_id = self.at.phase.map(|(index, _)| self.plan.phases[index].phase_id.clone());
         let parent = self.at.parents.last().map(|(_, id)| id.clone());
@@ -176,7 +183,7 @@ impl Reader {
     /// An item without a box that is one of ours.
     fn bare_item(&mut self, number: usize, item: &Item<'_>) {
         if item.has_unknown_mark() {
-            return self.ignore(number, "the mark in the box is not known: a task has `[ ]`, `[x]`, `[~]` or `[!]`");
+            return self.ignore(number, "the mark in the box is not known: a task has `[ ]`, `[x]`, `[/]` or `[!]`");
         }
         if item.indent > 0 || item.text.is_empty() || self.key_value(item.text) {
             return;

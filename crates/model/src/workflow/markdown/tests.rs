@@ -31,7 +31,7 @@ Text: with a colon that is too long a sentence to be a key of anything.
 Dependencies: Phase 1
 #### Tasks
 1. [ ] Task 2.1: build
-2. [~] build
+2. [/] build
 3. measure
 - [ ] build
 - [link](x)

@@ -1,0 +1,110 @@
+//! Recoveries whose functional check failed: each is owed an undo, by this process or, where it dies before, by the next
+//! command that changes anything.
+//!
+//! Owns how such an undo is ordered, and who is still owed one. Refuses to run checks.
+
+use serde_json::{Value, json};
+use wfr_model::RecoveryId;
+use wfr_model::finding::{Finding, Severity};
+use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
+use wfr_recovery::apply::{self, Outcome};
+
+use super::finish::Finished;
+use super::{Order, Run, recover};
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::Consent;
+use crate::session::Session;
+
+/// Why an undo was made that nobody asked for.
+const BECAUSE_OF_CHECK: &str = "functional_check";
+
+/// The undo that a recovery is owed; `None` where it saved nothing, or what it saved is gone.
+pub fn order(open: &Open, record: RecoveryRecord) -> Result<Option<Order>, Failure> {
+    let Some(safety) = &record.safety_checkpoint else { return Ok(None) };
+    let Some(target) = open.catalog.checkpoint(safety)?.filter(|row| row.deleted_at.is_none()) else { return Ok(None) };
+    let parameters = json!({
+        "recovery_id": record.recovery_id,
+        "because": BECAUSE_OF_CHECK,
+        "notify_coordination_hub": record.parameters.get("notify_coordination_hub"),
+    });
+    Ok(Some(Order {
+        exact_mtime: true,
+        allow_config: true,
+        whole_tree: true,
+        spares_state: true,
+        parameters,
+        undoes: Some(record.clone()),
+        ..Order::new(RecoveryKind::Undo, record.workflow_id, target)
+    }))
+}
+
+/// Whether an order is such an undo.
+pub(super) fn is_owed(order: &Order) -> bool {
+    order.parameters.get("because").and_then(Value::as_str) == Some(BECAUSE_OF_CHECK)
+}
+
+/// Whether a recovery is undone.
+pub fn is_undone(open: &Open, id: &RecoveryId) -> Result<bool, Failure> {
+    Ok(open.catalog.recovery(id)?.is_some_and(|record| record.undone_by.is_some()))
+}
+
+/// The recoveries that are owed an undo still.
+pub fn all(open: &Open) -> Result<Vec<RecoveryId>, Failure> {
+    Ok(apply::failed_checks(&open.vault.journal())?)
+}
+
+/// Notes that a recovery is owed nothing any more.
+pub fn forget(open: &Open, id: &RecoveryId) -> Result<(), Failure> {
+    Ok(apply::forget_failed_check(&open.vault.journal(), id)?)
+}
+
+/// Takes back what is owed an undo, since its process died. What somebody edited since stays, as far as it cannot be merged, and
+/// is named. Nobody is shut out for good by one that cannot be taken back: that is named, too.
+pub(super) fn settle(session: &Session, open: &Open, finished: &mut Finished) -> Result<(), Failure> {
+    for id in all(open)? {
+        let failed = format!("the functional check of recovery {id} had failed when its process ended");
+        match take_back(session, open, &id) {
+            Ok(Some(outcome)) => {
+                finished.resumed.retain(|(other, _)| *other != id);
+                finished.resumed.push((id.clone(), outcome));
+                let message = format!("{failed}: it was taken back");
+                let fix = "nothing is to be done: look at what the check says of the checkpoint that was restored";
+                finished.findings.push(Finding::new("FUNCTIONAL_CHECK_FAILED", Severity::Warning, message, fix));
+            }
+            Ok(None) => {}
+            Err(failure) if is_for_now(failure.code) => return Err(failure),
+            Err(failure) => {
+                let message = format!("{failed}, and it could not be taken back: {}", failure.message);
+                let fix = format!("`wfr undo {id}` tries again");
+                finished.findings.push(Finding::new("FUNCTIONAL_CHECK_FAILED", Severity::Error, message, fix));
+            }
+        }
+        forget(open, &id)?;
+    }
+    Ok(())
+}
+
+/// Whether what kept something from being done is over some time.
+fn is_for_now(code: Code) -> bool {
+    matches!(code, Code::Held | Code::Busy | Code::DiskFull | Code::Interrupted | Code::RecoveryUnfinished)
+}
+
+/// Undoes a recovery; `None` where nothing was left to be undone.
+fn take_back(session: &Session, open: &Open, id: &RecoveryId) -> Result<Option<Outcome>, Failure> {
+    let gone = || Failure::new(Code::NotUndoable, "what it saved is gone");
+    let record = open.catalog.recovery(id)?.ok_or_else(gone)?;
+    if record.undone_by.is_some() || !matches!(record.status, RecoveryStatus::Done | RecoveryStatus::Partial) {
+        return Ok(None);
+    }
+    // Where times were not part of the goal, another time is no edit.
+    let exact_mtime = record.parameters.get("exact_mtime") == Some(&Value::Bool(true));
+    let order = Order { partial: true, exact_mtime, ..order(open, record)?.ok_or_else(gone)? };
+    Ok(match recover(session, open, &order, Consent::Yes)? {
+        Run::Idle(_) => None,
+        Run::Ended(back) => {
+            let status = if back.status == RecoveryStatus::Done { RecoveryStatus::TakenBack } else { back.status };
+            Some(Outcome { status, report: back.report, reason: back.reason, check_failed: true })
+        }
+    })
+}
