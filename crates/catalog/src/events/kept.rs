@@ -9,7 +9,7 @@ use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole};
 use wfr_model::{Event, Timestamp, WorkflowId};
 
 use super::list::{self, EventQuery};
-use super::{Appended, EventRow, EventSeq, PartKind, RecoveredEvent, append_one, put_back, states};
+use super::{Decision, EventRow, EventSeq, PartKind, RecoveredEvent, append_one, put_back, states};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::workflows;
@@ -71,15 +71,20 @@ impl Catalog {
     }
 
     /// Puts events of a workflow back at their places, folds all of them again that can be read, and appends one more: one
-    /// transaction. What comes back is in the order of places. The answer names the events that are damaged.
+    /// transaction. What comes back is in the order of places. The answer names the events that are damaged; it is `None` where
+    /// the state is not the one any more that this was decided over, and nothing changed.
     pub fn mend_state(
         &self,
-        workflow: &WorkflowId,
+        decision: &Decision<'_>,
         back: &[RecoveredEvent],
         more: Option<&Event>,
         now: Timestamp,
-    ) -> Result<(Vec<DamagedRow>, Option<Appended>), CatalogError> {
+    ) -> Result<Option<Vec<DamagedRow>>, CatalogError> {
         self.write(|transaction| {
+            if !decision.stands(transaction)? {
+                return Ok(None);
+            }
+            let workflow = decision.workflow;
             states::forget(transaction, workflow)?;
             if let Some(first) = back.first() {
                 workflows::insert(transaction, workflow, first.recorded_at)?;
@@ -98,9 +103,10 @@ impl Catalog {
                 Ok(())
             })?;
             back.iter().zip(&odd).try_for_each(|(one, odd)| put_back(transaction, one, odd))?;
-            let more = more.map(|event| append_one(transaction, &mut books, event, now)).transpose()?;
+            more.map_or(Ok(()), |event| append_one(transaction, &mut books, event, now).map(drop))?;
             books.close()?;
-            Ok((damaged, more))
+            decision.record(transaction)?;
+            Ok(Some(damaged))
         })
     }
 }

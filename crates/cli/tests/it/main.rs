@@ -30,6 +30,7 @@ mod keys;
 mod live;
 mod loss;
 mod malformed;
+mod mending;
 mod modes;
 mod mount;
 mod moving;

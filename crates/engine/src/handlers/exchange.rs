@@ -32,7 +32,7 @@ pub(super) fn import(session: &mut Session, parameters: Import) -> Result<Succes
         ImportFrom::Hub | ImportFrom::Archive => (hub::read(&path, parameters.workflow_id, now)?, "hub"),
     };
     let mut ignored = std::mem::take(&mut reading.ignored);
-    let mut brought = bring_in(&open, reading, source, now, parameters.dry_run)?;
+    let mut brought = bring_in(&open, &reading, source, now, parameters.dry_run)?;
     ignored.append(&mut brought.notes);
     let tasks = brought.workflows.iter().map(|one| one.tasks_created + one.tasks_updated).sum();
     let result = Imported {
