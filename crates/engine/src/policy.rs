@@ -159,26 +159,29 @@ fn named(open: &Open, workflow: &WorkflowId, phase: &PhaseId) -> (Option<i64>, O
     }
 }
 
-/// Whether a failure's checkpoint is that new that it shows this one, too. Where that cannot be read, one is taken.
+/// Whether a failure's checkpoint is that new that it shows this one, too. Where that cannot be read, one is taken; and so it is
+/// where the clock was ahead when the last one was taken, since nobody can say how new that is.
 fn is_failure_shown(open: &Open, workflow: &WorkflowId, now: Timestamp) -> bool {
     let query = ListQuery {
         workflow: Some(workflow.clone()),
         types: vec![CheckpointType::Emergency],
         since: Some(now.before(FAILURES_APART)),
+        until: Some(now),
         ..ListQuery::default()
     };
     let triggers = open.catalog.summaries(&query, |summary| summary.trigger).unwrap_or_default();
     triggers.contains(&Trigger::FailurePrevention)
 }
 
-/// Whether a workflow runs and its last checkpoint, or else its beginning, is longer ago than the interval.
+/// Whether a workflow runs and its last checkpoint, or else its beginning, is longer ago than the interval. One that is said to
+/// be still to come is of a clock that was ahead: how long ago it is nobody can say, and the next one says it right.
 fn is_overdue(open: &Open, workflow: &WorkflowId, now: Timestamp) -> Result<bool, CatalogError> {
     let interval = open.config.recovery_configuration.checkpoint_policy.automatic_checkpoint_interval;
     let Some(interval) = interval.duration().filter(|length| !length.is_zero()) else { return Ok(false) };
     let query =
         ListQuery { workflow: Some(workflow.clone()), descending: true, limit: Some(1), ..ListQuery::default() };
     let last = open.catalog.summaries(&query, |summary| summary.created_at)?.first().copied();
-    let is_old = |at: Timestamp| at <= now.before(interval);
+    let is_old = |at: Timestamp| at <= now.before(interval) || at > now;
     if last.is_some_and(|at| !is_old(at)) {
         return Ok(false);
     }
@@ -264,4 +267,75 @@ pub fn before_critical(session: &Session, open: &Open, request: &Request) -> Res
     let message = format!("checkpoint `{}` had no room for {left_out} paths", created.manifest.name);
     let hint = "raise `capture.quota_bytes`, or run `wfr cleanup-checkpoints` first";
     Err(Failure::new(Code::QuotaExceeded, message).with_hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{World, event, move_clock};
+
+    const DAYS_10: i64 = 10 * 86_400 * 1_000_000_000;
+
+    fn fail(session: &Session, open: &Open) -> usize {
+        let failed = event(r#"TASK_FAILED:wf:1:{"task_id":"t1","error_message":"broke"}"#);
+        open.catalog.append_events(std::slice::from_ref(&failed), session.now()).unwrap();
+        let mut wishes = Wishes::default();
+        wishes.note(&[(wfr_catalog::EventSeq(1), failed)]);
+        wishes.grant(session, open).len()
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_stops_no_failures_checkpoint() {
+        let world = World::new();
+        let session = world.session();
+        let open = session.open().unwrap();
+        move_clock(DAYS_10);
+        assert_eq!([fail(&session, &open), fail(&session, &open)], [1, 0]);
+        move_clock(-DAYS_10);
+        assert_eq!([fail(&session, &open), fail(&session, &open)], [1, 0]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_stops_no_intervals_checkpoint() {
+        let world = World::new();
+        let session = world.session();
+        let open = session.open().unwrap();
+        let workflow: WorkflowId = "wf".parse().unwrap();
+        let started = event("WORKFLOW_STARTED:wf:1:{}");
+        open.catalog.append_events(std::slice::from_ref(&started), session.now()).unwrap();
+        let take = || {
+            let request = Request::new(workflow.clone(), CheckpointType::Manual, "tester");
+            super::take(&session, &open, &request, None).unwrap();
+        };
+        let is_overdue = || is_overdue(&open, &workflow, session.now()).unwrap();
+        move_clock(DAYS_10);
+        take();
+        assert!(!is_overdue());
+        move_clock(-DAYS_10);
+        assert!(is_overdue());
+        take();
+        assert!(!is_overdue());
+    }
+
+    #[test]
+    fn a_hold_of_a_clock_that_was_ahead_stands_no_longer_than_it_was_asked_for() {
+        use crate::handlers::resources::hold;
+        use crate::holding::may_take;
+        use wfr_model::message::Priority;
+
+        let world = World::new();
+        let mut session = world.session();
+        let open = session.open().unwrap();
+        let workflow: WorkflowId = "wf".parse().unwrap();
+        open.catalog.append_events(&[event("WORKFLOW_STARTED:wf:1:{}")], session.now()).unwrap();
+        let asked = serde_json::json!({"workflow_id": "wf", "duration": "10m", "requester": "ci", "priority": 100});
+        move_clock(DAYS_10);
+        hold(&mut session, serde_json::from_value(asked).unwrap()).unwrap();
+        move_clock(-DAYS_10);
+        let may = |open: &Open, now| may_take(open, &workflow, ("me", Priority::RECOVERY), now).is_ok();
+        let open = session.open().unwrap();
+        assert!(!may(&open, session.now()), "it stands as long as it was asked for");
+        move_clock(601 * 1_000_000_000);
+        assert!(may(&open, session.now()));
+    }
 }

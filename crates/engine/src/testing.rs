@@ -52,6 +52,11 @@ pub fn is_still_to_come() -> bool {
     HAPPENS.take().is_some()
 }
 
+/// Moves the clock, forwards or back.
+pub fn move_clock(nanoseconds: i64) {
+    TIME.set(TIME.get() + nanoseconds);
+}
+
 /// The event of a line.
 pub fn event(line: &str) -> Event {
     Draft::read(line).unwrap().complete(mint::event, Timestamp(1), "tester")

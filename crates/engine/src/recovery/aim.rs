@@ -228,16 +228,18 @@ fn began(open: &Open, record: &RecoveryRecord) -> Result<Option<Whole>, CatalogE
     const LOOKED_AT: u32 = 64;
     let Some(safety) = &record.safety_checkpoint else { return Ok(None) };
     let Some(row) = open.catalog.checkpoint(safety)? else { return Ok(None) };
-    let query = EventQuery {
-        workflow: Some(record.workflow_id.clone()),
-        since: Some(row.created_at),
-        descending: true,
-        limit: Some(LOOKED_AT),
-        ..EventQuery::default()
-    };
-    let rows = open.catalog.events(&query)?;
-    if rows.iter().all(|row| row.event.source_component == COORDINATOR) {
-        return Ok(None);
+    // By the order of events, never by their times. Where a later checkpoint took its place, what it holds tells.
+    if let Some(upto) = open.catalog.snapshot_upto(safety)? {
+        let query = EventQuery {
+            workflow: Some(record.workflow_id.clone()),
+            after: Some(upto),
+            limit: Some(LOOKED_AT),
+            ..EventQuery::default()
+        };
+        let rows = open.catalog.events(&query)?;
+        if rows.iter().all(|row| row.event.source_component == COORDINATOR) {
+            return Ok(None);
+        }
     }
     Ok(open.store().ok().and_then(|store| state::of_checkpoint(&store, &row).ok()).flatten())
 }
@@ -310,5 +312,49 @@ fn event(record: &RecoveryRecord, what: &str, kind: EventType, now: Timestamp, d
         },
         priority: Some(json!(announce::urgency(record.kind, &record.parameters))),
         ttl_seconds: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wfr_model::checkpoint::CheckpointType;
+    use wfr_model::recovery::RecoveryKind;
+
+    use super::*;
+    use crate::checkpoint::{Request, create};
+    use crate::mint;
+    use crate::scanning::Effort;
+    use crate::testing::{World, event, move_clock};
+
+    #[test]
+    fn what_is_recorded_since_a_recovery_began_is_seen_whatever_the_clock_says() {
+        let world = World::new();
+        let session = world.session();
+        let open = session.open().unwrap();
+        let tell = |line: &str| open.catalog.append_events(&[event(line)], session.now()).unwrap();
+        tell("WORKFLOW_STARTED:wf:1:{}");
+        let workflow: WorkflowId = "wf".parse().unwrap();
+        let request = Request::new(workflow.clone(), CheckpointType::Emergency, "tester");
+        let safety = create(&open, &request, &session, Effort::default()).unwrap().manifest.checkpoint_id;
+        let record = RecoveryRecord {
+            recovery_id: mint::recovery(),
+            kind: RecoveryKind::Restore,
+            workflow_id: workflow,
+            target: safety.clone(),
+            safety_checkpoint: Some(safety),
+            status: RecoveryStatus::Started,
+            actor: "tester".to_owned(),
+            parameters: Value::Null,
+            undoes: None,
+            undone_by: None,
+            started_at: session.now(),
+            ended_at: None,
+            report: None,
+        };
+        open.catalog.append_events(&[initiated(&record, None)], session.now()).unwrap();
+        assert!(began(&open, &record).unwrap().is_none(), "nothing but its own is recorded");
+        move_clock(-10 * 86_400 * 1_000_000_000);
+        tell(r#"WORKFLOW_STATE_UPDATED:wf:1:{"owner":"ann"}"#);
+        assert!(began(&open, &record).unwrap().is_some());
     }
 }
