@@ -15,10 +15,10 @@ use wfr_model::workflow::validate::{Context, Layer, Layers, Mend, Repair, StateF
 use wfr_model::workflow::{Nowhere, State, Whole, fold};
 
 use crate::error::{Code, Failure};
-use crate::missing;
 use crate::open::Open;
 use crate::params::ValidationLevel as Depth;
 use crate::session::Session;
+use crate::{missing, state};
 
 /// Up to so many events are folded again at the standard depth.
 const EVENTS_MAX: u64 = 200_000;
@@ -107,6 +107,7 @@ pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth)
     findings.extend(of_rows(&sight));
     findings.extend(of_log(&sight));
     if depth == Depth::Comprehensive {
+        findings.extend(of_checkpoints(open, workflow, &sight)?);
         let problems = open.catalog.integrity_check(IntegrityLevel::Full)?;
         findings.extend(
             problems.into_iter().map(|problem| found("CATALOG_DAMAGED", "catalog", Severity::Critical, problem, None)),
@@ -200,6 +201,19 @@ fn of_rows(sight: &Sight) -> Vec<StateFinding> {
         ));
     }
     findings
+}
+
+/// Where the next checkpoint would hold something else than what is kept.
+fn of_checkpoints(open: &Open, workflow: &WorkflowId, sight: &Sight) -> Result<Vec<StateFinding>, Failure> {
+    let Some(kept) = sight.kept.whole.as_ref().filter(|_| sight.kept.damaged.is_empty()) else { return Ok(vec![]) };
+    // A store that cannot be read is found by whoever looks at checkpoints.
+    let Ok(store) = open.store() else { return Ok(vec![]) };
+    let held = state::stored_otherwise(&open.catalog, &store, workflow)?;
+    let differs = held.and_then(|held| held.difference(kept));
+    let message = "checkpoints hold, and would go on to hold, another one than what is kept: its change was not noted";
+    let places = differs.as_ref().map(places).unwrap_or_default().into_iter().take(PLACES_MAX);
+    let again = || Repair::safe(Mend::FoldAgain);
+    Ok(places.map(|place| found("CHANGE_NOT_NOTED", &place, Severity::Error, message.to_owned(), again())).collect())
 }
 
 /// What is wrong with the log, and where the kept state is another than the log gives.

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use crate::states::{at_work, by_hand, export};
+use crate::states::{at_work, by_hand, codes, export, validated};
 use crate::world::World;
 
 #[test]
@@ -54,4 +54,25 @@ fn repairs_and_merges_are_undone_as_recoveries_are() {
         assert_eq!(export(&world)["phases"], before["phases"], "the backup itself leads back, too");
         world.ok(&["undo", "--yes"]);
     }
+}
+
+#[test]
+fn a_change_that_is_not_noted_for_the_next_checkpoint_is_found() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t9","agent_id":"a9"}"#]);
+    by_hand(&world, "DELETE FROM dirty_leaves");
+    let found = validated(&world);
+    assert_eq!(codes(found.result("findings")), ["CHANGE_NOT_NOTED tasks/t9", "CHANGE_NOT_NOTED agents/a9"]);
+    // Also after one was taken that lacks it.
+    world.checkpoint("lacking");
+    assert_eq!(validated(&world).code, 4);
+    world.ok(&["repair-state", "wf"]);
+    assert_eq!(validated(&world).code, 0);
+    world.checkpoint("whole");
+    let before = export(&world);
+    world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t9","agent_id":"a9"}"#]);
+    world.ok(&["restore", "wf", "whole", "--yes"]);
+    assert_eq!(export(&world)["phases"], before["phases"]);
 }
