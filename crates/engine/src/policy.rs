@@ -1,24 +1,23 @@
 //! Checkpoints that nobody asks for: at a phase's end, when something failed, and after some time.
 //!
-//! Owns which events ask for one, how often, and how long it may take. Refuses to fail whoever brought the events: they
-//! are recorded, and what kept a checkpoint from being taken is said.
+//! Owns how often one is taken, and how long it may take. Refuses to fail whoever brought the events: they are recorded, and
+//! what kept a checkpoint from being taken is said. What asks for one: see [`wishes`].
 
-use std::collections::BTreeMap;
+mod wishes;
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use wfr_catalog::{CatalogError, ListQuery, PartKind};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
 use wfr_model::config::INTERVAL_MIN;
 use wfr_model::coverage::{Skip, SkipReason};
-use wfr_model::workflow::{Phase, PhaseStatus, State, WorkflowStatus};
-use wfr_model::{Event, EventType, PhaseId, Timestamp, WorkflowId};
+use wfr_model::workflow::{Phase, WorkflowStatus};
+use wfr_model::{PhaseId, Timestamp, WorkflowId};
 
 use crate::checkpoint::{self, Created, Request};
 use crate::error::{Code, Failure};
-use crate::intake::New;
 use crate::open::Open;
 use crate::outbox;
 use crate::recovery;
@@ -26,6 +25,8 @@ use crate::results::PolicyCheckpoint;
 use crate::scanning::Effort;
 use crate::session::Session;
 use crate::workspace::Place;
+
+pub use wishes::{Standings, Wishes, asks};
 
 /// How long a checkpoint may take that somebody waits for: beyond, it is incomplete and says so.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -41,99 +42,6 @@ const WORKFLOWS_MAX: usize = 16;
 
 /// The file beside the locks that has the time of the last try.
 const TRIED: &str = "interval.tried";
-
-/// What events ask for, by workflow.
-#[derive(Debug, Default)]
-pub struct Wishes(BTreeMap<WorkflowId, Wish>);
-
-#[derive(Debug, Default)]
-struct Wish {
-    /// The last phase that ended.
-    ended: Option<PhaseId>,
-    /// Whether something failed.
-    failed: bool,
-}
-
-impl Wishes {
-    /// Notes what these events ask for.
-    pub fn note(&mut self, events: &[New]) {
-        for (_, event) in events {
-            let Some(workflow) = &event.workflow_id else { continue };
-            let ended = || event.phase.clone().filter(|_| event.event_type.known() == Some(EventType::PhaseCompleted));
-            if !self.0.contains_key(workflow) {
-                self.0.insert(workflow.clone(), Wish::default());
-            }
-            if let Some(wish) = self.0.get_mut(workflow) {
-                wish.ended = ended().or(wish.ended.take());
-                wish.failed |= is_failure(event);
-            }
-        }
-    }
-
-    /// Notes what an update of a state did to its phases and to the workflow itself.
-    pub fn note_update(&mut self, before: Option<&State>, after: &State) {
-        let wish = self.0.entry(after.head.workflow_id.clone()).or_default();
-        let status = |id: &PhaseId| before.and_then(|state| state.phases.get(id)).map(|phase| phase.status);
-        for (id, phase) in after.phases.sorted() {
-            let became = |one: PhaseStatus| phase.status == one && status(id) != Some(one);
-            if became(PhaseStatus::Completed) {
-                wish.ended = Some(id.clone());
-            }
-            wish.failed |= became(PhaseStatus::Failed);
-        }
-        let failed = |state: &State| state.head.status == WorkflowStatus::Failed;
-        wish.failed |= failed(after) && !before.is_some_and(failed);
-    }
-
-    /// Takes the checkpoints that the configuration grants, and forgets the wishes. What is due by time is left to
-    /// upkeep beside the next command.
-    pub fn grant(&mut self, session: &Session, open: &Open) -> Vec<PolicyCheckpoint> {
-        let wishes = std::mem::take(&mut self.0);
-        let policy = &open.config.recovery_configuration.checkpoint_policy;
-        let mut answers = Vec::new();
-        let mut left = WORKFLOWS_MAX;
-        for (workflow, wish) in wishes {
-            if let Some(phase) = wish.ended.filter(|_| policy.phase_completion_checkpoints)
-                && left > 0
-            {
-                left -= 1;
-                answers.push(answer(session, open, phase_request(session, open, &workflow, &phase)));
-            }
-            if wish.failed
-                && policy.failure_checkpoints
-                && left > 0
-                && !is_failure_shown(open, &workflow, session.now())
-            {
-                left -= 1;
-                let mut request = Request::new(workflow.clone(), CheckpointType::Emergency, &session.actor);
-                request.trigger = Some(Trigger::FailurePrevention);
-                // It tells where the workflow was; without that it is a checkpoint all the same.
-                request.phase = current_phase(open, &workflow).unwrap_or_default();
-                answers.push(answer(session, open, request));
-            }
-            if is_overdue(open, &workflow, session.now()).unwrap_or(false) {
-                session.noted.overdue();
-            }
-        }
-        answers
-    }
-}
-
-/// Whether an event tells of a failure, of which the tree is to be kept as it is.
-fn is_failure(event: &Event) -> bool {
-    use EventType as T;
-    match event.event_type.known() {
-        Some(T::TaskFailed | T::TaskTimeout | T::AgentError | T::AgentTimeout | T::PhaseFailed | T::WorkflowFailed) => {
-            true
-        }
-        Some(T::ErrorEncountered) => {
-            let classified = |key: &str| event.data.get("classification").and_then(|group| group.get(key));
-            let severity = classified("severity").and_then(Value::as_str);
-            matches!(severity, Some("critical" | "high")) || classified("recoverable") == Some(&Value::Bool(false))
-        }
-        _ => false,
-    }
-}
 
 fn phase_request(session: &Session, open: &Open, workflow: &WorkflowId, phase: &PhaseId) -> Request {
     let mut request = Request::new(workflow.clone(), CheckpointType::PhaseComplete, &session.actor);
@@ -162,15 +70,36 @@ fn named(open: &Open, workflow: &WorkflowId, phase: &PhaseId) -> (Option<i64>, O
 /// Whether a failure's checkpoint is that new that it shows this one, too. Where that cannot be read, one is taken; and so it is
 /// where the clock was ahead when the last one was taken, since nobody can say how new that is.
 fn is_failure_shown(open: &Open, workflow: &WorkflowId, now: Timestamp) -> bool {
-    let query = ListQuery {
-        workflow: Some(workflow.clone()),
-        types: vec![CheckpointType::Emergency],
-        since: Some(now.before(FAILURES_APART)),
-        until: Some(now),
-        ..ListQuery::default()
-    };
+    has_failures(open, workflow, &ListQuery { until: Some(now), ..since(now.before(FAILURES_APART)) })
+}
+
+fn since(at: Timestamp) -> ListQuery {
+    ListQuery { since: Some(at), ..ListQuery::default() }
+}
+
+fn has_failures(open: &Open, workflow: &WorkflowId, query: &ListQuery) -> bool {
+    let types = vec![CheckpointType::Emergency];
+    let query = ListQuery { workflow: Some(workflow.clone()), types, ..query.clone() };
     let triggers = open.catalog.summaries(&query, |summary| summary.trigger).unwrap_or_default();
     triggers.contains(&Trigger::FailurePrevention)
+}
+
+/// Whether a failure that was recorded at a time had its checkpoint, be it gone by now.
+fn had_failures(open: &Open, workflow: &WorkflowId, at: Timestamp) -> bool {
+    let query = ListQuery { include_deleted: true, ..since(at.before(FAILURES_APART)) };
+    has_failures(open, workflow, &query)
+}
+
+/// Whether the end of a phase that was recorded at a time had its checkpoint, be it gone by now.
+fn had_phases(open: &Open, workflow: &WorkflowId, phase: &PhaseId, at: Timestamp) -> bool {
+    let (number, name) = named(open, workflow, phase);
+    let types = vec![CheckpointType::PhaseComplete];
+    let query = ListQuery { workflow: Some(workflow.clone()), types, include_deleted: true, ..since(at) };
+    let is_its = |id: Option<i64>, called: Option<&str>| {
+        if number.is_some() { id == number } else { called == name.as_deref() }
+    };
+    let found = open.catalog.summaries(&query, |summary| is_its(summary.phase_id, summary.phase_name.as_deref()));
+    found.unwrap_or_default().contains(&true)
 }
 
 /// Whether a workflow runs and its last checkpoint, or else its beginning, is longer ago than the interval. One that is said to
@@ -280,7 +209,7 @@ mod tests {
         let failed = event(r#"TASK_FAILED:wf:1:{"task_id":"t1","error_message":"broke"}"#);
         open.catalog.append_events(std::slice::from_ref(&failed), session.now()).unwrap();
         let mut wishes = Wishes::default();
-        wishes.note(&[(wfr_catalog::EventSeq(1), failed)]);
+        wishes.note([&failed]);
         wishes.grant(session, open).len()
     }
 

@@ -10,7 +10,7 @@ mod list;
 pub(crate) mod snapshots;
 mod states;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Map, Value};
 use wfr_model::workflow::State;
 use wfr_model::workflow::fold::Anomaly;
@@ -73,6 +73,12 @@ impl Catalog {
     /// Whether an event of this id is recorded.
     pub fn has_event(&self, id: &EventId) -> Result<bool, CatalogError> {
         is_known(&self.connection, id)
+    }
+
+    /// When the event of an id was recorded; `None` where none is.
+    pub fn event_recorded_at(&self, id: &EventId) -> Result<Option<Timestamp>, CatalogError> {
+        let mut statement = self.connection.prepare_cached("SELECT recorded_at FROM events WHERE event_id = ?1")?;
+        Ok(statement.query_row([id.as_str()], |row| columns::time(row, 0)).optional()?)
     }
 
     /// The place of the newest event; `None` where there is none.
