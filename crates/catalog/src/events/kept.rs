@@ -3,10 +3,12 @@
 //! Owns the telling of damage: a row that does not say what its place promises is named, and the rest goes on. Refuses
 //! to judge what whole rows say.
 
+use std::collections::HashSet;
+
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole};
-use wfr_model::{Event, Timestamp, WorkflowId};
+use wfr_model::{Event, EventId, Timestamp, WorkflowId};
 
 use super::list::{self, EventQuery};
 use super::{Decision, EventRow, EventSeq, PartKind, RecoveredEvent, append_one, put_back, states};
@@ -133,7 +135,8 @@ impl<'e> Together<'e> {
     }
 }
 
-/// Hands over the events of a query in ascending order, with those that come back at their places among them.
+/// Hands over the events of a query in ascending order, with those that come back at their places among them, for whatever
+/// stands there.
 fn each_with(
     connection: &Connection,
     query: &EventQuery,
@@ -141,17 +144,22 @@ fn each_with(
     mut take: impl FnMut(Together<'_>) -> Result<(), CatalogError>,
 ) -> Result<(), CatalogError> {
     let mut coming = back.iter().peekable();
+    let ids: HashSet<&EventId> = back.iter().map(|one| &one.event.event_id).collect();
     list::each_kept(connection, query, |row| {
         let seq = match &row {
             Ok(row) => Some(row.seq),
             Err(row) => row.seq(),
         };
+        // What stands at its place goes, and where else it stands by now.
+        let is_at =
+            |seq: Option<EventSeq>| seq.is_some_and(|seq| back.binary_search_by_key(&seq, |one| one.seq).is_ok());
+        let gives_way = is_at(seq) || row.as_ref().is_ok_and(|row| ids.contains(&row.event.event_id));
         while let Some(one) = coming.next_if(|one| seq.is_some_and(|seq| one.seq <= seq)) {
             take(Together::of_back(one))?;
         }
         match row {
+            _ if gives_way => Ok(()),
             Ok(row) => take(Together::Event { seq: row.seq, event: &row.event, comes_back: false }),
-            Err(_) if seq.is_some_and(|seq| back.binary_search_by_key(&seq, |one| one.seq).is_ok()) => Ok(()),
             Err(row) => take(Together::Damaged(row)),
         }
     })?;

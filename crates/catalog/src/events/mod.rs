@@ -75,10 +75,12 @@ impl Catalog {
         is_known(&self.connection, id)
     }
 
-    /// When the event of an id was recorded; `None` where none is.
-    pub fn event_recorded_at(&self, id: &EventId) -> Result<Option<Timestamp>, CatalogError> {
-        let mut statement = self.connection.prepare_cached("SELECT recorded_at FROM events WHERE event_id = ?1")?;
-        Ok(statement.query_row([id.as_str()], |row| columns::time(row, 0)).optional()?)
+    /// The place of the event of an id, and when it was recorded; `None` where none is.
+    pub fn event_place(&self, id: &EventId) -> Result<Option<(EventSeq, Timestamp)>, CatalogError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT seq, recorded_at FROM events WHERE event_id = ?1")?;
+        let read = |row: &rusqlite::Row<'_>| Ok((EventSeq(row.get(0)?), columns::time(row, 1)?));
+        Ok(statement.query_row([id.as_str()], read).optional()?)
     }
 
     /// The place of the newest event; `None` where there is none.

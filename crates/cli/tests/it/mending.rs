@@ -76,3 +76,28 @@ fn a_change_that_is_not_noted_for_the_next_checkpoint_is_found() {
     world.ok(&["restore", "wf", "whole", "--yes"]);
     assert_eq!(export(&world)["phases"], before["phases"]);
 }
+
+#[test]
+fn what_checkpoints_sealed_counts_over_rows_that_were_changed_since() {
+    for sql in [
+        "UPDATE events SET event_type = 'TASK_FAILED', data = '{\"task_id\":\"t1\",\"failure_reason\":\"forged\"}' WHERE seq = 2",
+        "UPDATE events SET workflow_id = 'other' WHERE seq = 2",
+        "UPDATE events SET seq = 99 WHERE seq = 2",
+        "UPDATE events SET event_id = 'evt_forged' WHERE seq = 3",
+    ] {
+        let world = World::new();
+        at_work(&world);
+        world.checkpoint("base");
+        let (before, events) = (export(&world), world.ok(&["events", "wf"]).result("events").clone());
+        let other = "INSERT OR IGNORE INTO workflows (workflow_id, registered_at) VALUES ('other', 0)";
+        by_hand(&world, &format!("{other}; {sql}"));
+        let found = codes(validated(&world).result("findings"));
+        assert!(found.iter().any(|code| code.starts_with("EVENT_ALTERED events/")), "{sql}: {found:?}");
+        let mended = world.ok(&["repair-state", "wf", "--yes"]);
+        assert_eq!((mended.result("validation"), &mended.result("plan")["lost"]), (&json!("passed"), &json!([])));
+        assert_eq!((export(&world), world.ok(&["events", "wf"]).result("events")), (before, &events), "{sql}");
+        let log = std::fs::read_to_string(mended.result("log").as_str().unwrap()).unwrap();
+        assert!(log.contains("the checkpoint that sealed it"), "{log}");
+        assert_eq!(validated(&world).code, 0);
+    }
+}

@@ -170,7 +170,8 @@ fn apply(
 ) -> Result<bool, Failure> {
     recovery::finish_unfinished(session, open)?;
     // What stood there is in the log, too: of damaged rows no checkpoint can be taken.
-    let before = json!({"state": sight.kept.whole, "damaged": rows(&sight.kept.damaged)});
+    let before =
+        json!({"state": sight.kept.whole, "damaged": rows(&sight.kept.damaged), "events": rows(&sight.altered)});
     let workflow = result.workflow_id.clone();
     let over = sight.kept.upto.map(|seq| seq.0);
     let setting = Setting { session, open, workflow: &workflow, kind: RecoveryKind::RepairState, over };

@@ -123,8 +123,8 @@ impl Wishes {
     /// checkpoint was taken.
     pub fn note_again<'e>(&mut self, open: &Open, events: impl IntoIterator<Item = &'e Event>) {
         for event in events.into_iter().filter(|event| asks(event)) {
-            let recorded = open.catalog.event_recorded_at(&event.event_id).ok().flatten();
-            let (Some(workflow), Some(at)) = (&event.workflow_id, recorded) else { continue };
+            let recorded = open.catalog.event_place(&event.event_id).ok().flatten();
+            let (Some(workflow), Some((_, at))) = (&event.workflow_id, recorded) else { continue };
             let wish = self.0.entry(workflow.clone()).or_default();
             match ended(event) {
                 Some(phase) => wish.ended_before = Some((phase.clone(), at)),
