@@ -149,6 +149,18 @@ impl Catalog {
         self.write(|transaction| Ok(transaction.prepare_cached(sql)?.execute((key, token.0, end))? > 0))
     }
 
+    /// Lets holds that were taken by a clock that was ahead begin now, so that each stands no longer than it was asked for.
+    pub fn rebase_holds(&self, now: Timestamp) -> Result<(), CatalogError> {
+        let of_ahead = "acquired_at > ?1 AND expires_at IS NOT NULL";
+        let sql = format!("SELECT 1 FROM holds WHERE {of_ahead}");
+        if !self.connection.prepare_cached(&sql)?.exists([now.0])? {
+            return Ok(());
+        }
+        let sql =
+            format!("UPDATE holds SET expires_at = expires_at - (acquired_at - ?1), acquired_at = ?1 WHERE {of_ahead}");
+        self.write(|transaction| Ok(transaction.execute(&sql, [now.0]).map(drop)?))
+    }
+
     /// The hold on a key, if any. Whether its owner lives and whether it has expired is not looked at.
     pub fn hold(&self, key: &str) -> Result<Option<Hold>, CatalogError> {
         find(&self.connection, key)

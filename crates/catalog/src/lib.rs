@@ -27,7 +27,7 @@ pub use catalog::{Catalog, IntegrityLevel, VaultIdentity};
 pub use checkpoints::{ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy};
 pub use error::CatalogError;
 pub use events::{
-    Appended, DamagedRow, EventQuery, EventRow, EventSeq, Guarded, Kept, Leaf, Notable, PartKind, Places,
+    Appended, DamagedRow, Decision, EventQuery, EventRow, EventSeq, Guarded, Kept, Leaf, Notable, PartKind, Places,
     RecoveredEvent, Seal, Snapshot, Together, Unstored,
 };
 pub use failures::FailureRow;

@@ -84,7 +84,7 @@ pub enum Ended {
 pub fn due(config: &Coordination, catalog: &Catalog, now: Timestamp) -> Result<bool, CatalogError> {
     for sink in &config.sinks {
         let Some(standing) = catalog.subscription(&sink.name)? else { return Ok(true) };
-        if standing.next_try_at.is_some_and(|at| at > now) {
+        if is_waiting(config, &standing, now) {
             continue;
         }
         let backlog = catalog.backlog(standing.cursor, &sink.types, UNFIT_MAX)?;
@@ -209,8 +209,7 @@ type Batch = Vec<(Item, Cursor)>;
 
 impl Run<'_> {
     fn all(&mut self) -> Result<Ended, CatalogError> {
-        let is_due = self.standing.next_try_at.is_none_or(|at| at <= self.now());
-        if !is_due && !self.delivery.force {
+        if is_waiting(self.delivery.config, &self.standing, self.now()) && !self.delivery.force {
             return Ok(Ended::NotDue);
         }
         if let Some(ended) = self.queued()? {
@@ -364,6 +363,14 @@ fn wait(config: &Coordination, attempts: u32) -> Duration {
     length(config.retry_initial).saturating_mul(factor).min(length(config.retry_max))
 }
 
+/// Whether the time of the next attempt is still to come. One that is longer to come than anybody waits after so many attempts is
+/// of a clock that was ahead, or of another configuration.
+fn is_waiting(config: &Coordination, standing: &Subscription, now: Timestamp) -> bool {
+    // A sink that had too much put aside begins to count anew, and waits the longest.
+    let attempts = if standing.attempts == 0 { u32::MAX } else { standing.attempts };
+    standing.next_try_at.is_some_and(|at| at > now && at <= later(now, wait(config, attempts)))
+}
+
 fn later(now: Timestamp, length: Duration) -> Timestamp {
     Timestamp(now.0.saturating_add(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX)))
 }
@@ -377,5 +384,20 @@ mod tests {
         let config = Coordination::default();
         let waits = [1, 2, 3, 4, 9, 10, 40, u32::MAX].map(|attempts| wait(&config, attempts).as_secs());
         assert_eq!(waits, [1, 2, 4, 8, 256, 300, 300, 300]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_stops_no_delivery() {
+        let config = Coordination::default();
+        let waits = |attempts: u32, at: i64, now: i64| {
+            let [at, now] = [at, now].map(|seconds| Timestamp(seconds * 1_000_000_000));
+            let (name, next_try_at) = ("log".to_owned(), Some(at));
+            let cursor = Cursor::default();
+            let standing = Subscription { name, cursor, attempts, next_try_at, last_error: None, updated_at: now };
+            is_waiting(&config, &standing, now)
+        };
+        assert_eq!([100, 103, 104, 105].map(|now| waits(3, 104, now)), [true, true, false, false]);
+        assert!(!waits(3, 864_000, 100) && !waits(0, 864_000, 100));
+        assert!(waits(0, 400, 100), "after too much was put aside it waits the longest");
     }
 }

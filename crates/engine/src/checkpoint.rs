@@ -54,6 +54,8 @@ pub struct Request {
     pub retention: Option<String>,
     /// Whether files are captured; `false` takes state only.
     pub with_files: bool,
+    /// Whether its state is stored as its rows are, whatever is noted of those that changed since the last checkpoint.
+    pub distrusts_notes: bool,
     /// What the workflow needs.
     pub needs: Needs,
     /// Who asked, for the audit trail.
@@ -83,6 +85,7 @@ impl Request {
             phase: (None, None),
             retention: None,
             with_files: true,
+            distrusts_notes: false,
             needs: Needs::Probed,
             actor: actor.to_owned(),
         }
@@ -193,9 +196,12 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
         sealed_ledger: if keeps_ledger { ledger::seal(open, &writer, point.as_ref())? } else { vec![] },
         point,
         tree: captured.as_ref(),
-        state: state::capture(&open.catalog, &writer, (&request.workflow, session.now()), &|told| {
-            session.noted.tell(told)
-        })?,
+        state: state::capture(
+            &open.catalog,
+            &writer,
+            (&request.workflow, !request.distrusts_notes, session.now()),
+            &|told| session.noted.tell(told),
+        )?,
         seals: state::seal(&open.catalog, &writer)?,
         needs: probing.map(|probing| dependencies::kept(how, probing.finish(), session.now())),
     };

@@ -42,12 +42,18 @@ pub fn file(session: &Session, open: &Open, report: ErrorReport, tally: &mut Tal
     let key = key(&report);
     let failure_id: FailureId =
         format!("failure_{}_{key}", now.stamp()).parse().expect("a stamp and hexadecimal digits make a valid id");
-    let consequence = consequence(open, &report)?;
-    let main = main_event(&report, &failure_id);
     let main_id = event_id(&key, "");
-    let mut events = vec![with_id(session, main, main_id.clone())];
-    events.extend(consequence.map(|draft| with_id(session, draft, event_id(&key, "_effect"))));
+    let first = open.catalog.failure_of_event(&main_id)?;
+    let failure_id = first.map_or(failure_id, |row| row.failure_id);
+    let effect = consequence(open, &report)?.map(|draft| with_id(session, draft, event_id(&key, "_effect")));
+    let mut events = vec![with_id(session, main_event(&report, &failure_id), main_id.clone())];
+    events.extend(effect.clone());
     let document = document(&events[0]);
+    if open.catalog.has_event(&main_id)? {
+        // Both were recorded at once; what followed then does not follow from the state of now.
+        events.truncate(1);
+        events.iter().cloned().chain(effect).for_each(|event| tally.keep_again(event));
+    }
     let new = intake::record(session, open, events, tally)?;
     let recorded = open.catalog.failure_of_event(&main_id)?;
     let was_known = new.is_empty();

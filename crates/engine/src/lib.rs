@@ -43,6 +43,8 @@ pub mod session;
 mod soundness;
 pub mod state;
 mod status;
+#[cfg(test)]
+mod testing;
 mod textdiff;
 mod unknown;
 pub mod upkeep;

@@ -1,12 +1,12 @@
-//! Events that the log has lost and that checkpoints hold: each seals those since the one before.
+//! Events that the log has lost, or has otherwise than before, and that checkpoints hold: each seals those since the one before.
 //!
 //! Owns finding them. Refuses to put any back: see [`crate::soundness`] and `repair-state`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use wfr_catalog::{EventSeq, Places, RecoveredEvent};
-use wfr_model::WorkflowId;
+use wfr_catalog::{DamagedRow, EventQuery, EventSeq, Places, RecoveredEvent};
 use wfr_model::event::SealedEvent;
+use wfr_model::{Event, WorkflowId};
 
 use crate::error::Failure;
 use crate::open::Open;
@@ -52,6 +52,57 @@ pub fn look(open: &Open, workflow: Option<&WorkflowId>, damaged: &BTreeSet<Event
     }
     missing.gone = gaps.iter().flat_map(|gap| without(gap, &held)).collect();
     Ok(missing)
+}
+
+/// An event that the log has otherwise than the checkpoint that sealed it.
+#[derive(Clone, Debug)]
+pub struct Altered {
+    /// As the checkpoint holds it.
+    pub sealed: RecoveredEvent,
+    /// What stands there instead.
+    pub stands: DamagedRow,
+}
+
+/// Looks for events of a workflow that are others by now, or at other places, than checkpoints hold: an event never changes,
+/// so somebody changed the row. Reads all seals. Rows that are gone or cannot be read are not looked at: see [`look`].
+pub fn altered(open: &Open, workflow: &WorkflowId) -> Result<Vec<Altered>, Failure> {
+    let store = open.store()?;
+    let mut altered = Vec::new();
+    let mut before = None;
+    for seal in open.catalog.seals()? {
+        let after = before.replace(seal.upto);
+        // One that cannot be read holds nothing.
+        let mut sealed = state::unseal(&store, &seal.object).unwrap_or_default();
+        sealed.retain(|sealed| sealed.event.workflow_id.as_ref() == Some(workflow));
+        if sealed.is_empty() {
+            continue;
+        }
+        let query = EventQuery { after, upto: Some(seal.upto), ..EventQuery::default() };
+        let rows = open.catalog.events(&query)?.into_iter().map(|row| (row.seq.0, row.event));
+        let rows: BTreeMap<i64, Event> = rows.collect();
+        for sealed in sealed {
+            let why = match rows.get(&sealed.seq) {
+                Some(event) if *event == sealed.event => continue,
+                Some(_) => "it says something else than the checkpoint that sealed it",
+                None if is_moved(open, &sealed, after)? => "it has another place than in the checkpoint that sealed it",
+                None => continue,
+            };
+            let place = format!("events/{}", sealed.seq);
+            let text = rows.get(&sealed.seq).and_then(|event| serde_json::to_string(event).ok()).unwrap_or_default();
+            altered
+                .push(Altered { stands: DamagedRow { place, why: why.to_owned(), text }, sealed: recovered(sealed) });
+        }
+    }
+    Ok(altered)
+}
+
+/// Whether an event is recorded, as of then, and not at its place. One that was sent again is recorded as of later.
+fn is_moved(open: &Open, sealed: &SealedEvent, after: Option<EventSeq>) -> Result<bool, Failure> {
+    let place = open.catalog.event_place(&sealed.event.event_id)?;
+    // Where it had another place in an earlier seal, that one counts: it was sealed again while it stood at the wrong one.
+    let is_sealed_before = |seq: EventSeq| seq.0 > 0 && after.is_some_and(|after| seq <= after);
+    let is_elsewhere = |seq: EventSeq| seq.0 != sealed.seq && !is_sealed_before(seq);
+    Ok(place.is_some_and(|(seq, at)| is_elsewhere(seq) && at == sealed.recorded_at))
 }
 
 fn is_in(gaps: &[Places], seq: EventSeq) -> bool {

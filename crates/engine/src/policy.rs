@@ -1,25 +1,24 @@
 //! Checkpoints that nobody asks for: at a phase's end, when something failed, and after some time.
 //!
-//! Owns which events ask for one, how often, and how long it may take. Refuses to fail whoever brought the events: they
-//! are recorded, and what kept a checkpoint from being taken is said.
+//! Owns how often one is taken, and how long it may take. Refuses to fail whoever brought the events: they are recorded, and
+//! what kept a checkpoint from being taken is said. What asks for one: see [`wishes`].
 
-use std::collections::BTreeMap;
+mod wishes;
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use wfr_catalog::{CatalogError, ListQuery, PartKind};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
 use wfr_model::config::INTERVAL_MIN;
 use wfr_model::coverage::{Skip, SkipReason};
 use wfr_model::phase::slug;
-use wfr_model::workflow::{Phase, PhaseStatus, State, WorkflowStatus};
-use wfr_model::{Event, EventType, PhaseId, Timestamp, WorkflowId};
+use wfr_model::workflow::{Phase, WorkflowStatus};
+use wfr_model::{PhaseId, Timestamp, WorkflowId};
 
 use crate::checkpoint::{self, Created, Request};
 use crate::error::{Code, Failure};
-use crate::intake::New;
 use crate::open::Open;
 use crate::outbox;
 use crate::recovery;
@@ -27,6 +26,8 @@ use crate::results::PolicyCheckpoint;
 use crate::scanning::Effort;
 use crate::session::Session;
 use crate::workspace::Place;
+
+pub use wishes::{Standings, Wishes, asks};
 
 /// How long a checkpoint may take that somebody waits for: beyond, it is incomplete and says so.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -42,99 +43,6 @@ const WORKFLOWS_MAX: usize = 16;
 
 /// The file beside the locks that has the time of the last try.
 const TRIED: &str = "interval.tried";
-
-/// What events ask for, by workflow.
-#[derive(Debug, Default)]
-pub struct Wishes(BTreeMap<WorkflowId, Wish>);
-
-#[derive(Debug, Default)]
-struct Wish {
-    /// The last phase that ended.
-    ended: Option<PhaseId>,
-    /// Whether something failed.
-    failed: bool,
-}
-
-impl Wishes {
-    /// Notes what these events ask for.
-    pub fn note(&mut self, events: &[New]) {
-        for (_, event) in events {
-            let Some(workflow) = &event.workflow_id else { continue };
-            let ended = || event.phase.clone().filter(|_| event.event_type.known() == Some(EventType::PhaseCompleted));
-            if !self.0.contains_key(workflow) {
-                self.0.insert(workflow.clone(), Wish::default());
-            }
-            if let Some(wish) = self.0.get_mut(workflow) {
-                wish.ended = ended().or(wish.ended.take());
-                wish.failed |= is_failure(event);
-            }
-        }
-    }
-
-    /// Notes what an update of a state did to its phases and to the workflow itself.
-    pub fn note_update(&mut self, before: Option<&State>, after: &State) {
-        let wish = self.0.entry(after.head.workflow_id.clone()).or_default();
-        let status = |id: &PhaseId| before.and_then(|state| state.phases.get(id)).map(|phase| phase.status);
-        for (id, phase) in after.phases.sorted() {
-            let became = |one: PhaseStatus| phase.status == one && status(id) != Some(one);
-            if became(PhaseStatus::Completed) {
-                wish.ended = Some(id.clone());
-            }
-            wish.failed |= became(PhaseStatus::Failed);
-        }
-        let failed = |state: &State| state.head.status == WorkflowStatus::Failed;
-        wish.failed |= failed(after) && !before.is_some_and(failed);
-    }
-
-    /// Takes the checkpoints that the configuration grants, and forgets the wishes. What is due by time is left to
-    /// upkeep beside the next command.
-    pub fn grant(&mut self, session: &Session, open: &Open) -> Vec<PolicyCheckpoint> {
-        let wishes = std::mem::take(&mut self.0);
-        let policy = &open.config.recovery_configuration.checkpoint_policy;
-        let mut answers = Vec::new();
-        let mut left = WORKFLOWS_MAX;
-        for (workflow, wish) in wishes {
-            if let Some(phase) = wish.ended.filter(|_| policy.phase_completion_checkpoints)
-                && left > 0
-            {
-                left -= 1;
-                answers.push(answer(session, open, phase_request(session, open, &workflow, &phase)));
-            }
-            if wish.failed
-                && policy.failure_checkpoints
-                && left > 0
-                && !is_failure_shown(open, &workflow, session.now())
-            {
-                left -= 1;
-                let mut request = Request::new(workflow.clone(), CheckpointType::Emergency, &session.actor);
-                request.trigger = Some(Trigger::FailurePrevention);
-                // It tells where the workflow was; without that it is a checkpoint all the same.
-                request.phase = current_phase(open, &workflow).unwrap_or_default();
-                answers.push(answer(session, open, request));
-            }
-            if is_overdue(open, &workflow, session.now()).unwrap_or(false) {
-                session.noted.overdue();
-            }
-        }
-        answers
-    }
-}
-
-/// Whether an event tells of a failure, of which the tree is to be kept as it is.
-fn is_failure(event: &Event) -> bool {
-    use EventType as T;
-    match event.event_type.known() {
-        Some(T::TaskFailed | T::TaskTimeout | T::AgentError | T::AgentTimeout | T::PhaseFailed | T::WorkflowFailed) => {
-            true
-        }
-        Some(T::ErrorEncountered) => {
-            let classified = |key: &str| event.data.get("classification").and_then(|group| group.get(key));
-            let severity = classified("severity").and_then(Value::as_str);
-            matches!(severity, Some("critical" | "high")) || classified("recoverable") == Some(&Value::Bool(false))
-        }
-        _ => false,
-    }
-}
 
 fn phase_request(session: &Session, open: &Open, workflow: &WorkflowId, phase: &PhaseId) -> Request {
     let mut request = Request::new(workflow.clone(), CheckpointType::PhaseComplete, &session.actor);
@@ -186,26 +94,50 @@ fn named(open: &Open, workflow: &WorkflowId, phase: &PhaseId) -> (Option<i64>, O
     }
 }
 
-/// Whether a failure's checkpoint is that new that it shows this one, too. Where that cannot be read, one is taken.
+/// Whether a failure's checkpoint is that new that it shows this one, too. Where that cannot be read, one is taken; and so it is
+/// where the clock was ahead when the last one was taken, since nobody can say how new that is.
 fn is_failure_shown(open: &Open, workflow: &WorkflowId, now: Timestamp) -> bool {
-    let query = ListQuery {
-        workflow: Some(workflow.clone()),
-        types: vec![CheckpointType::Emergency],
-        since: Some(now.before(FAILURES_APART)),
-        ..ListQuery::default()
-    };
+    has_failures(open, workflow, &ListQuery { until: Some(now), ..since(now.before(FAILURES_APART)) })
+}
+
+fn since(at: Timestamp) -> ListQuery {
+    ListQuery { since: Some(at), ..ListQuery::default() }
+}
+
+fn has_failures(open: &Open, workflow: &WorkflowId, query: &ListQuery) -> bool {
+    let types = vec![CheckpointType::Emergency];
+    let query = ListQuery { workflow: Some(workflow.clone()), types, ..query.clone() };
     let triggers = open.catalog.summaries(&query, |summary| summary.trigger).unwrap_or_default();
     triggers.contains(&Trigger::FailurePrevention)
 }
 
-/// Whether a workflow runs and its last checkpoint, or else its beginning, is longer ago than the interval.
+/// Whether a failure that was recorded at a time had its checkpoint, be it gone by now.
+fn had_failures(open: &Open, workflow: &WorkflowId, at: Timestamp) -> bool {
+    let query = ListQuery { include_deleted: true, ..since(at.before(FAILURES_APART)) };
+    has_failures(open, workflow, &query)
+}
+
+/// Whether the end of a phase that was recorded at a time had its checkpoint, be it gone by now.
+fn had_phases(open: &Open, workflow: &WorkflowId, phase: &PhaseId, at: Timestamp) -> bool {
+    let (number, name) = named(open, workflow, phase);
+    let types = vec![CheckpointType::PhaseComplete];
+    let query = ListQuery { workflow: Some(workflow.clone()), types, include_deleted: true, ..since(at) };
+    let is_its = |id: Option<i64>, called: Option<&str>| {
+        if number.is_some() { id == number } else { called == name.as_deref() }
+    };
+    let found = open.catalog.summaries(&query, |summary| is_its(summary.phase_id, summary.phase_name.as_deref()));
+    found.unwrap_or_default().contains(&true)
+}
+
+/// Whether a workflow runs and its last checkpoint, or else its beginning, is longer ago than the interval. One that is said to
+/// be still to come is of a clock that was ahead: how long ago it is nobody can say, and the next one says it right.
 fn is_overdue(open: &Open, workflow: &WorkflowId, now: Timestamp) -> Result<bool, CatalogError> {
     let interval = open.config.recovery_configuration.checkpoint_policy.automatic_checkpoint_interval;
     let Some(interval) = interval.duration().filter(|length| !length.is_zero()) else { return Ok(false) };
     let query =
         ListQuery { workflow: Some(workflow.clone()), descending: true, limit: Some(1), ..ListQuery::default() };
     let last = open.catalog.summaries(&query, |summary| summary.created_at)?.first().copied();
-    let is_old = |at: Timestamp| at <= now.before(interval);
+    let is_old = |at: Timestamp| at <= now.before(interval) || at > now;
     if last.is_some_and(|at| !is_old(at)) {
         return Ok(false);
     }
@@ -291,4 +223,75 @@ pub fn before_critical(session: &Session, open: &Open, request: &Request) -> Res
     let message = format!("checkpoint `{}` had no room for {left_out} paths", created.manifest.name);
     let hint = "raise `capture.quota_bytes`, or run `wfr cleanup-checkpoints` first";
     Err(Failure::new(Code::QuotaExceeded, message).with_hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{World, event, move_clock};
+
+    const DAYS_10: i64 = 10 * 86_400 * 1_000_000_000;
+
+    fn fail(session: &Session, open: &Open) -> usize {
+        let failed = event(r#"TASK_FAILED:wf:1:{"task_id":"t1","error_message":"broke"}"#);
+        open.catalog.append_events(std::slice::from_ref(&failed), session.now()).unwrap();
+        let mut wishes = Wishes::default();
+        wishes.note([&failed]);
+        wishes.grant(session, open).len()
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_stops_no_failures_checkpoint() {
+        let world = World::new();
+        let session = world.session();
+        let open = session.open().unwrap();
+        move_clock(DAYS_10);
+        assert_eq!([fail(&session, &open), fail(&session, &open)], [1, 0]);
+        move_clock(-DAYS_10);
+        assert_eq!([fail(&session, &open), fail(&session, &open)], [1, 0]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_stops_no_intervals_checkpoint() {
+        let world = World::new();
+        let session = world.session();
+        let open = session.open().unwrap();
+        let workflow: WorkflowId = "wf".parse().unwrap();
+        let started = event("WORKFLOW_STARTED:wf:1:{}");
+        open.catalog.append_events(std::slice::from_ref(&started), session.now()).unwrap();
+        let take = || {
+            let request = Request::new(workflow.clone(), CheckpointType::Manual, "tester");
+            super::take(&session, &open, &request, None).unwrap();
+        };
+        let is_overdue = || is_overdue(&open, &workflow, session.now()).unwrap();
+        move_clock(DAYS_10);
+        take();
+        assert!(!is_overdue());
+        move_clock(-DAYS_10);
+        assert!(is_overdue());
+        take();
+        assert!(!is_overdue());
+    }
+
+    #[test]
+    fn a_hold_of_a_clock_that_was_ahead_stands_no_longer_than_it_was_asked_for() {
+        use crate::handlers::resources::hold;
+        use crate::holding::may_take;
+        use wfr_model::message::Priority;
+
+        let world = World::new();
+        let mut session = world.session();
+        let open = session.open().unwrap();
+        let workflow: WorkflowId = "wf".parse().unwrap();
+        open.catalog.append_events(&[event("WORKFLOW_STARTED:wf:1:{}")], session.now()).unwrap();
+        let asked = serde_json::json!({"workflow_id": "wf", "duration": "10m", "requester": "ci", "priority": 100});
+        move_clock(DAYS_10);
+        hold(&mut session, serde_json::from_value(asked).unwrap()).unwrap();
+        move_clock(-DAYS_10);
+        let may = |open: &Open, now| may_take(open, &workflow, ("me", Priority::RECOVERY), now).is_ok();
+        let open = session.open().unwrap();
+        assert!(!may(&open, session.now()), "it stands as long as it was asked for");
+        move_clock(601 * 1_000_000_000);
+        assert!(may(&open, session.now()));
+    }
 }

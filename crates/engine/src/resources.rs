@@ -62,10 +62,11 @@ fn ended(share: &Allocation, head: &Head, now: Timestamp) -> Option<&'static str
     let release: AutoRelease = serde_json::from_value(release).unwrap_or_default();
     let grace = release.grace_period.and_then(Span::duration).unwrap_or_default();
     let is_past = |at: Timestamp| at <= now.before(grace);
-    if release.on_timeout.0 && expiry(share).is_some_and(is_past) {
+    if release.on_timeout.0 && expiry(share).is_some_and(|end| is_past(end) || is_of_clock_ahead(share, end, now)) {
         return Some("expired");
     }
-    let workflow_ended = head.ended_at.is_some_and(is_past);
+    // It has ended; where its end is said to be still to come, a clock was ahead by more than anybody waits.
+    let workflow_ended = head.ended_at.is_some_and(|at| is_past(at) || at.before(grace) > now);
     match head.status {
         WorkflowStatus::Completed | WorkflowStatus::Cancelled if release.on_completion.0 && workflow_ended => {
             Some("the workflow has ended")
@@ -73,6 +74,13 @@ fn ended(share: &Allocation, head: &Head, now: Timestamp) -> Option<&'static str
         WorkflowStatus::Failed if release.on_failure && workflow_ended => Some("the workflow has failed"),
         _ => None,
     }
+}
+
+/// Whether a share was given by a clock that was ahead by more than the share's whole length: what has gone of it nobody can say,
+/// and it would stand in the way until the clock is there again.
+fn is_of_clock_ahead(share: &Allocation, end: Timestamp, now: Timestamp) -> bool {
+    let given = share.extra.get("timestamp").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    given.is_some_and(|given: Timestamp| given.0.saturating_sub(now.0) > end.0.saturating_sub(given.0).max(0))
 }
 
 /// When a share ends at the latest.
@@ -264,6 +272,19 @@ mod tests {
         assert_eq!(ended(&one, &head, at(999)), None);
         head.status = WorkflowStatus::Completed;
         assert_eq!(ended(&one, &head, at(999)), Some("the workflow has ended"));
+    }
+
+    #[test]
+    fn shares_of_a_clock_that_was_ahead_end() {
+        let at = |seconds: i64| Timestamp(seconds * 1_000_000_000);
+        let mut head = Head::new("wf".parse().unwrap());
+        let mut one = share(1.0, Some(10_060));
+        one.extra.insert("timestamp".into(), json!(at(10_000)));
+        let ends = [9_000, 9_939, 9_940, 10_000, 10_059, 10_060].map(|now| ended(&one, &head, at(now)).is_some());
+        assert_eq!(ends, [true, true, false, false, false, true]);
+        let one = share(1.0, None);
+        (head.status, head.ended_at) = (WorkflowStatus::Completed, Some(at(10_000)));
+        assert_eq!(ended(&one, &head, at(9_000)), Some("the workflow has ended"));
     }
 
     #[test]

@@ -132,6 +132,8 @@ impl Session {
             return Err(error.into());
         }
         self.claim(&open)?;
+        // Where it cannot be noted now, the next command does.
+        let _ = open.catalog.rebase_holds(self.now());
         // Before anything that this command does. Where it cannot be noted now, the next command does.
         let _ = wfr_coord::begin_at_the_end(&open.config.coordination, &open.catalog, self.now());
         self.noted.note(&open);

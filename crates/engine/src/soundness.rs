@@ -15,10 +15,10 @@ use wfr_model::workflow::validate::{Context, Layer, Layers, Mend, Repair, StateF
 use wfr_model::workflow::{Nowhere, State, Whole, fold};
 
 use crate::error::{Code, Failure};
-use crate::missing;
 use crate::open::Open;
 use crate::params::ValidationLevel as Depth;
 use crate::session::Session;
+use crate::{missing, state};
 
 /// Up to so many events are folded again at the standard depth.
 const EVENTS_MAX: u64 = 200_000;
@@ -44,8 +44,10 @@ pub struct Sight {
     pub kept: Kept,
     /// The log; `None` where it was not folded. Events that come back are in it.
     pub log: Option<Log>,
-    /// Events that the log lost and that checkpoints hold, in the order of their places.
+    /// Events that the log lost, or has otherwise, and that checkpoints hold, in the order of their places.
     pub back: Vec<RecoveredEvent>,
+    /// What stands at the places of those that it has otherwise.
+    pub altered: Vec<DamagedRow>,
     /// What is wrong.
     pub findings: Vec<StateFinding>,
 }
@@ -101,12 +103,15 @@ pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth)
         Depth::Standard => version <= EVENTS_MAX,
         Depth::Comprehensive => true,
     };
-    let (log, back) = if folds { whole_log(open, session, workflow)? } else { (None, vec![]) };
-    let mut sight = Sight { kept, log, back, findings: Vec::new() };
+    let altered = if depth == Depth::Comprehensive { missing::altered(open, workflow)? } else { vec![] };
+    let (sealed, altered) = altered.into_iter().map(|one| (one.sealed, one.stands)).unzip();
+    let (log, back) = if folds { whole_log(open, session, workflow, sealed)? } else { (None, vec![]) };
+    let mut sight = Sight { kept, log, back, altered, findings: Vec::new() };
     let mut findings: Vec<StateFinding> = registration(open, workflow)?.into_iter().collect();
     findings.extend(of_rows(&sight));
     findings.extend(of_log(&sight));
     if depth == Depth::Comprehensive {
+        findings.extend(of_checkpoints(open, workflow, &sight)?);
         let problems = open.catalog.integrity_check(IntegrityLevel::Full)?;
         findings.extend(
             problems.into_iter().map(|problem| found("CATALOG_DAMAGED", "catalog", Severity::Critical, problem, None)),
@@ -129,15 +134,19 @@ pub fn registration(open: &Open, workflow: &WorkflowId) -> Result<Option<StateFi
     Ok(Some(found("WORKFLOW_UNREGISTERED", "workflow", Severity::Error, message, repair)))
 }
 
-/// Folds the log, with the events that can come back to it, and these.
+/// Folds the log, with the events that can come back to it, those of `sealed` for what stands at their places, and these.
 fn whole_log(
     open: &Open,
     session: &Session,
     workflow: &WorkflowId,
+    sealed: Vec<RecoveredEvent>,
 ) -> Result<(Option<Log>, Vec<RecoveredEvent>), Failure> {
     let log = folded(open, session, workflow, &[])?;
     let damaged = log.damaged.iter().filter_map(DamagedRow::seq).collect();
-    let back = missing::look(open, Some(workflow), &damaged)?.events;
+    let mut back = missing::look(open, Some(workflow), &damaged)?.events;
+    back.extend(sealed);
+    back.sort_by_key(|one| one.seq);
+    back.dedup_by_key(|one| one.seq);
     let log = if back.is_empty() { log } else { folded(open, session, workflow, &back)? };
     Ok((Some(log), back))
 }
@@ -202,6 +211,19 @@ fn of_rows(sight: &Sight) -> Vec<StateFinding> {
     findings
 }
 
+/// Where the next checkpoint would hold something else than what is kept.
+fn of_checkpoints(open: &Open, workflow: &WorkflowId, sight: &Sight) -> Result<Vec<StateFinding>, Failure> {
+    let Some(kept) = sight.kept.whole.as_ref().filter(|_| sight.kept.damaged.is_empty()) else { return Ok(vec![]) };
+    // A store that cannot be read is found by whoever looks at checkpoints.
+    let Ok(store) = open.store() else { return Ok(vec![]) };
+    let held = state::stored_otherwise(&open.catalog, &store, workflow)?;
+    let differs = held.and_then(|held| held.difference(kept));
+    let message = "checkpoints hold, and would go on to hold, another one than what is kept: its change was not noted";
+    let places = differs.as_ref().map(places).unwrap_or_default().into_iter().take(PLACES_MAX);
+    let again = || Repair::safe(Mend::FoldAgain);
+    Ok(places.map(|place| found("CHANGE_NOT_NOTED", &place, Severity::Error, message.to_owned(), again())).collect())
+}
+
 /// What is wrong with the log, and where the kept state is another than the log gives.
 fn of_log(sight: &Sight) -> Vec<StateFinding> {
     let Some(log) = &sight.log else { return vec![] };
@@ -209,7 +231,12 @@ fn of_log(sight: &Sight) -> Vec<StateFinding> {
     let differs = kept.and_then(|kept| log.whole.difference(kept));
     let mut findings: Vec<StateFinding> =
         log.damaged.iter().map(|row| damaged_event(row, differs.is_some() || kept.is_none())).collect();
-    findings.extend(coming_back(&sight.back));
+    findings.extend(coming_back(sight));
+    let otherwise = |row: &DamagedRow| {
+        let repair = Repair::safe(Mend::BringBack);
+        found("EVENT_ALTERED", &row.place, Severity::Critical, format!("an event was changed: {}", row.why), repair)
+    };
+    findings.extend(sight.altered.iter().take(PLACES_MAX).map(otherwise));
     if log.damaged.is_empty() && sight.is_log_short() {
         let message = "the state knows of more than the log: events were taken away, and no checkpoint holds them";
         let repair = Repair::bold(Mend::SealLog);
@@ -225,8 +252,9 @@ fn of_log(sight: &Sight) -> Vec<StateFinding> {
 }
 
 /// Events that the log lost and that come back.
-fn coming_back(back: &[RecoveredEvent]) -> Option<StateFinding> {
-    let (first, count) = (back.first()?, back.len());
+fn coming_back(sight: &Sight) -> Option<StateFinding> {
+    let is_lost = |one: &&RecoveredEvent| sight.altered.iter().all(|row| row.seq() != Some(one.seq));
+    let (first, count) = (sight.back.iter().find(is_lost)?, sight.back.iter().filter(is_lost).count());
     let which = if count == 1 { "an event is".to_owned() } else { format!("{count} events are") };
     let message = format!("{which} gone from the log or cannot be read, and checkpoints hold what is missing");
     let place = format!("events/{}", first.seq.0);

@@ -13,6 +13,7 @@ use wfr_model::checkpoint::SealedEvents;
 use wfr_model::event::SealedEvent;
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole};
 use wfr_model::{Digest, Timestamp, WorkflowId};
+use wfr_store::scan::Dry;
 use wfr_store::state::{self as objects, StateError};
 use wfr_store::writer::Writer;
 use wfr_store::{ObjectKind, Objects, ReadError, Sink};
@@ -48,14 +49,14 @@ pub struct Captured {
 }
 
 /// Writes a workflow's state, as far as no checkpoint holds it yet; `None` where nothing was ever said of it. One that no
-/// restore could read is left out, and that is told.
+/// restore could read is left out, and that is told. Without `on_base` nothing that a checkpoint holds is relied on.
 pub fn capture(
     catalog: &Catalog,
     writer: &Writer<'_>,
-    (workflow, now): (&WorkflowId, Timestamp),
+    (workflow, on_base, now): (&WorkflowId, bool, Timestamp),
     tell: &dyn Fn(String),
 ) -> Result<Option<Captured>, CreateError> {
-    let Some(unstored) = catalog.unstored_state(workflow, true)? else { return Ok(None) };
+    let Some(unstored) = catalog.unstored_state(workflow, on_base)? else { return Ok(None) };
     let left_out = |why: String| {
         tell(format!(
             "the checkpoint that was taken holds the files and the events, but not the state of `{workflow}`, which is damaged ({why}): \
@@ -103,13 +104,32 @@ fn check(unstored: &Unstored) -> serde_json::Result<()> {
     Ok(())
 }
 
-fn store(writer: &Writer<'_>, unstored: &Unstored) -> Result<Digest, StateError> {
+fn store<S: Sink + Objects + ?Sized>(writer: &S, unstored: &Unstored) -> Result<Digest, StateError> {
     let leaves: BTreeMap<objects::Place, Vec<u8>> = unstored
         .leaves
         .iter()
         .map(|leaf| ((leaf.kind.number(), leaf.number), leaf.parts.clone().into_bytes()))
         .collect();
     objects::write(writer, unstored.base.as_ref(), unstored.head.as_bytes(), &leaves)
+}
+
+/// The state that the next checkpoint would hold, where that is not the one that is kept: a checkpoint stores only parts of
+/// which a change is noted, and takes the others from the one before. `None` where it is, and where it cannot be told: of what
+/// cannot be read the next checkpoint relies on nothing.
+pub fn stored_otherwise(
+    catalog: &Catalog,
+    objects: &dyn Objects,
+    workflow: &WorkflowId,
+) -> Result<Option<Whole>, Failure> {
+    let dry = Dry::over(objects);
+    let unstored = |on_base| catalog.unstored_state(workflow, on_base);
+    let (Some(noted), Some(all)) = (unstored(true)?, unstored(false)?) else { return Ok(None) };
+    // What was recorded between the two looks is in one of them only.
+    if noted.upto != all.upto {
+        return Ok(None);
+    }
+    let (Ok(noted), Ok(all)) = (store(&dry, &noted), store(&dry, &all)) else { return Ok(None) };
+    if noted == all { Ok(None) } else { Ok(read(&dry, &noted).ok()) }
 }
 
 /// The state that a checkpoint holds; `None` where it holds none.

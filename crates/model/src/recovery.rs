@@ -23,9 +23,18 @@ pub enum RecoveryKind {
     Rollback,
     /// Chosen components or paths to a checkpoint.
     PartialRestore,
+    /// A workflow's state mended, and nothing else.
+    RepairState,
+    /// A workflow's state merged with others, and nothing else.
+    MergeStates,
 }
 
 impl RecoveryKind {
+    /// Whether it only says what a state is to be: then its target is the state before, and its event says the rest.
+    pub fn is_of_state(self) -> bool {
+        matches!(self, Self::RepairState | Self::MergeStates)
+    }
+
     /// The name used in JSON and in the catalog.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,6 +43,8 @@ impl RecoveryKind {
             Self::Undo => "undo",
             Self::Rollback => "rollback",
             Self::PartialRestore => "partial_restore",
+            Self::RepairState => "repair_state",
+            Self::MergeStates => "merge_states",
         }
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! Owns the guard. Refuses to decide anything again: the caller does.
 
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
+use wfr_model::recovery::RecoveryRecord;
 use wfr_model::{Event, Timestamp, WorkflowId};
 
 use super::{Appended, append, states};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
+use crate::operations::{self, NewOperation};
+use crate::recoveries;
 
 /// What became of events that were to be appended to a state of a certain version.
 #[derive(Clone, PartialEq, Debug)]
@@ -18,21 +21,66 @@ pub enum Guarded {
     Stale(u64),
 }
 
+/// What was decided over a workflow's state as it was, and what is recorded in one step with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<'d> {
+    /// Whose state.
+    pub workflow: &'d WorkflowId,
+    /// What [`Catalog::state_seq`] said before the state was read.
+    pub over: Option<i64>,
+    /// The recovery as which it can be undone, with its end; `None` where it cannot.
+    pub recovery: Option<&'d RecoveryRecord>,
+    /// Its line in the audit trail.
+    pub audit: &'d NewOperation,
+}
+
+impl Decision<'_> {
+    /// Whether the state still is the one that it was made over; within the caller's transaction.
+    pub(super) fn stands(&self, connection: &Connection) -> Result<bool, CatalogError> {
+        Ok(seq(connection, self.workflow)? == self.over)
+    }
+
+    /// Records what goes with it, within the caller's transaction.
+    pub(super) fn record(&self, connection: &Connection) -> Result<(), CatalogError> {
+        self.recovery.map_or(Ok(()), |record| recoveries::insert_ended(connection, record))?;
+        operations::insert(connection, self.audit)
+    }
+}
+
 impl Catalog {
-    /// Appends events if the newest event of a workflow's state is still the one of [`Catalog::state_seq`]; `None`
-    /// where it is not, and nothing changed.
+    /// Appends events if the newest event of each of these workflows' states is still the one of [`Catalog::state_seq`];
+    /// `None` where one is not, and nothing changed.
     pub fn append_events_if(
         &self,
-        workflow: &WorkflowId,
-        expected: Option<i64>,
+        over: &[(&WorkflowId, Option<i64>)],
         events: &[Event],
         now: Timestamp,
     ) -> Result<Option<Vec<Appended>>, CatalogError> {
         self.write(|transaction| {
-            if seq(transaction, workflow)? != expected {
-                return Ok(None);
+            for (workflow, expected) in over {
+                if seq(transaction, workflow)? != *expected {
+                    return Ok(None);
+                }
             }
             append(transaction, events, now).map(Some)
+        })
+    }
+
+    /// Appends the event of a decision, and records what goes with it; `None` where the state is another one by now, and
+    /// nothing changed.
+    pub fn append_decided(
+        &self,
+        decision: &Decision<'_>,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Appended>>, CatalogError> {
+        self.write(|transaction| {
+            if !decision.stands(transaction)? {
+                return Ok(None);
+            }
+            let appended = append(transaction, std::slice::from_ref(event), now)?;
+            decision.record(transaction)?;
+            Ok(Some(appended))
         })
     }
 
@@ -54,13 +102,15 @@ impl Catalog {
         })
     }
 
-    /// The place of the newest event that a workflow's state has in it; `None` where it has no state.
+    /// The place of the newest event that a workflow's state has in it; `None` where it has no state, or one of which nobody
+    /// can read that.
     pub fn state_seq(&self, workflow: &WorkflowId) -> Result<Option<i64>, CatalogError> {
         seq(&self.connection, workflow)
     }
 }
 
-fn seq(connection: &rusqlite::Connection, workflow: &WorkflowId) -> Result<Option<i64>, CatalogError> {
+fn seq(connection: &Connection, workflow: &WorkflowId) -> Result<Option<i64>, CatalogError> {
     let mut statement = connection.prepare_cached("SELECT seq FROM states WHERE workflow_id = ?1")?;
-    Ok(statement.query_row([workflow.as_str()], |row| row.get(0)).optional()?)
+    // Whatever is appended puts a number there, so what cannot be read tells a change, too.
+    Ok(statement.query_row([workflow.as_str()], |row| Ok(row.get(0).ok())).optional()?.flatten())
 }

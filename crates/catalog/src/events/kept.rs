@@ -3,13 +3,15 @@
 //! Owns the telling of damage: a row that does not say what its place promises is named, and the rest goes on. Refuses
 //! to judge what whole rows say.
 
+use std::collections::HashSet;
+
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole};
-use wfr_model::{Event, Timestamp, WorkflowId};
+use wfr_model::{Event, EventId, Timestamp, WorkflowId};
 
 use super::list::{self, EventQuery};
-use super::{Appended, EventRow, EventSeq, PartKind, RecoveredEvent, append_one, put_back, states};
+use super::{Decision, EventRow, EventSeq, PartKind, RecoveredEvent, append_one, put_back, states};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::workflows;
@@ -71,15 +73,20 @@ impl Catalog {
     }
 
     /// Puts events of a workflow back at their places, folds all of them again that can be read, and appends one more: one
-    /// transaction. What comes back is in the order of places. The answer names the events that are damaged.
+    /// transaction. What comes back is in the order of places. The answer names the events that are damaged; it is `None` where
+    /// the state is not the one any more that this was decided over, and nothing changed.
     pub fn mend_state(
         &self,
-        workflow: &WorkflowId,
+        decision: &Decision<'_>,
         back: &[RecoveredEvent],
         more: Option<&Event>,
         now: Timestamp,
-    ) -> Result<(Vec<DamagedRow>, Option<Appended>), CatalogError> {
+    ) -> Result<Option<Vec<DamagedRow>>, CatalogError> {
         self.write(|transaction| {
+            if !decision.stands(transaction)? {
+                return Ok(None);
+            }
+            let workflow = decision.workflow;
             states::forget(transaction, workflow)?;
             if let Some(first) = back.first() {
                 workflows::insert(transaction, workflow, first.recorded_at)?;
@@ -98,9 +105,10 @@ impl Catalog {
                 Ok(())
             })?;
             back.iter().zip(&odd).try_for_each(|(one, odd)| put_back(transaction, one, odd))?;
-            let more = more.map(|event| append_one(transaction, &mut books, event, now)).transpose()?;
+            more.map_or(Ok(()), |event| append_one(transaction, &mut books, event, now).map(drop))?;
             books.close()?;
-            Ok((damaged, more))
+            decision.record(transaction)?;
+            Ok(Some(damaged))
         })
     }
 }
@@ -127,7 +135,8 @@ impl<'e> Together<'e> {
     }
 }
 
-/// Hands over the events of a query in ascending order, with those that come back at their places among them.
+/// Hands over the events of a query in ascending order, with those that come back at their places among them, for whatever
+/// stands there.
 fn each_with(
     connection: &Connection,
     query: &EventQuery,
@@ -135,17 +144,22 @@ fn each_with(
     mut take: impl FnMut(Together<'_>) -> Result<(), CatalogError>,
 ) -> Result<(), CatalogError> {
     let mut coming = back.iter().peekable();
+    let ids: HashSet<&EventId> = back.iter().map(|one| &one.event.event_id).collect();
     list::each_kept(connection, query, |row| {
         let seq = match &row {
             Ok(row) => Some(row.seq),
             Err(row) => row.seq(),
         };
+        // What stands at its place goes, and where else it stands by now.
+        let is_at =
+            |seq: Option<EventSeq>| seq.is_some_and(|seq| back.binary_search_by_key(&seq, |one| one.seq).is_ok());
+        let gives_way = is_at(seq) || row.as_ref().is_ok_and(|row| ids.contains(&row.event.event_id));
         while let Some(one) = coming.next_if(|one| seq.is_some_and(|seq| one.seq <= seq)) {
             take(Together::of_back(one))?;
         }
         match row {
+            _ if gives_way => Ok(()),
             Ok(row) => take(Together::Event { seq: row.seq, event: &row.event, comes_back: false }),
-            Err(_) if seq.is_some_and(|seq| back.binary_search_by_key(&seq, |one| one.seq).is_ok()) => Ok(()),
             Err(row) => take(Together::Damaged(row)),
         }
     })?;

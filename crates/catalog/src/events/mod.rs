@@ -10,7 +10,7 @@ mod list;
 pub(crate) mod snapshots;
 mod states;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Map, Value};
 use wfr_model::workflow::State;
 use wfr_model::workflow::fold::Anomaly;
@@ -23,7 +23,7 @@ use crate::{failures, workflows};
 
 pub use following::Notable;
 pub use gaps::Places;
-pub use guarded::Guarded;
+pub use guarded::{Decision, Guarded};
 pub use kept::{DamagedRow, Kept, Together};
 pub use list::EventQuery;
 pub use snapshots::{Leaf, Seal, Snapshot, Unstored};
@@ -73,6 +73,14 @@ impl Catalog {
     /// Whether an event of this id is recorded.
     pub fn has_event(&self, id: &EventId) -> Result<bool, CatalogError> {
         is_known(&self.connection, id)
+    }
+
+    /// The place of the event of an id, and when it was recorded; `None` where none is.
+    pub fn event_place(&self, id: &EventId) -> Result<Option<(EventSeq, Timestamp)>, CatalogError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT seq, recorded_at FROM events WHERE event_id = ?1")?;
+        let read = |row: &rusqlite::Row<'_>| Ok((EventSeq(row.get(0)?), columns::time(row, 1)?));
+        Ok(statement.query_row([id.as_str()], read).optional()?)
     }
 
     /// The place of the newest event; `None` where there is none.

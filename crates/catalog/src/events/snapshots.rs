@@ -81,6 +81,13 @@ impl Catalog {
         })
     }
 
+    /// Up to which event the state is folded that a checkpoint holds; `None` where it holds none, or a later one of its workflow
+    /// does.
+    pub fn snapshot_upto(&self, checkpoint: &CheckpointId) -> Result<Option<EventSeq>, CatalogError> {
+        let mut statement = self.connection.prepare_cached("SELECT seq FROM snapshots WHERE checkpoint_id = ?1")?;
+        Ok(statement.query_row([checkpoint.as_str()], |row| row.get(0).map(EventSeq)).optional()?)
+    }
+
     /// Up to where events are in seals; `None` where none is.
     pub fn sealed_upto(&self) -> Result<Option<EventSeq>, CatalogError> {
         let mut statement = self.connection.prepare_cached("SELECT max(upto_seq) FROM seals")?;

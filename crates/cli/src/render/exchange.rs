@@ -4,6 +4,7 @@
 
 use wfr_engine::results::{Became, Exported, IgnoredPart, Imported, ImportedWorkflow};
 
+use super::events::policy;
 use super::table::table;
 use super::{count, cut, fact, place, size, word};
 use crate::answer::pretty;
@@ -13,6 +14,7 @@ use crate::terminal::{GOOD, WARN, styled, visible, visible_lines};
 pub fn imported(result: &Imported) -> String {
     let mut shown = if result.states.is_empty() { archived(result) } else { said(result) };
     shown.push_str(&cut(result.ignored.iter().map(ignored)));
+    shown.push_str(&policy(&result.checkpoints));
     shown
 }
 

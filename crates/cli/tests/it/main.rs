@@ -32,6 +32,7 @@ mod keys;
 mod live;
 mod loss;
 mod malformed;
+mod mending;
 mod modes;
 mod mount;
 mod mounting;

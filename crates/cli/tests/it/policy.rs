@@ -128,6 +128,87 @@ fn an_update_that_ends_a_phase_takes_one_once() {
 }
 
 #[test]
+fn whatever_ends_a_phase_or_fails_takes_one() {
+    let world = World::new();
+    world.ok(&["initialize", "wf", r#"{"phases": [{"phase_id": 1}, {"phase_id": 2}, {"phase_id": 3}]}"#]);
+    world.ok(&["event", r#"AGENT_ASSIGNED:wf:1:{"agent_id": "a1"}"#]);
+    let told = r#"WORKFLOW_STATE_UPDATED:wf:1:{"phases": [{"phase_id": 1, "status": "completed"}]}"#;
+    assert_eq!(event(&world, told)[0]["name"], "phase_1_complete");
+    assert_eq!(event(&world, told), json!([]));
+    let sync = json!({"message_type": "state_sync", "workflow_id": "wf", "state_version": 90,
+        "phases": [{"phase_id": 2, "status": "completed"}]});
+    assert_eq!(event(&world, &sync.to_string())[0]["name"], "phase_2_complete");
+    let failed = |workflow: &str, doc: Value| {
+        world.ok(&["initialize", workflow, r#"{"phases": [{"phase_id": 1}]}"#]);
+        let taken = world.ok(&["update-state", workflow, &doc.to_string()]).result("checkpoints").clone();
+        assert_eq!(taken[0]["name"], "pre_failure_state", "{doc}: {taken}");
+    };
+    failed("task", json!({"tasks": {"t1": {"phase_id": 1, "status": "failed"}}}));
+    failed("agent", json!({"agents": {"a1": {"status": "failed"}}}));
+    failed("phase", json!({"phases": [{"phase_id": 1, "status": "failed"}]}));
+    world.ok(&["initialize", "told"]);
+    let told = r#"WORKFLOW_STATE_UPDATED:told:1:{"status": "failed"}"#;
+    assert_eq!(event(&world, told)[0]["name"], "pre_failure_state");
+}
+
+#[test]
+fn an_import_that_ends_a_phase_takes_one() {
+    let world = World::new();
+    let import = |text: String, name: &str, from: &str| {
+        world.tree.write(name, text.as_bytes());
+        world.ok(&["import", name, "--from", from]).result("checkpoints").clone()
+    };
+    let plan =
+        |mark: &str| format!("# Plan\n\n## Phase 1: Build {mark}\n\n- [x] one\n\n## Phase 2: Ship\n\n- [ ] two\n");
+    let import_plan = |mark: &str| {
+        world.tree.write("plan.md", plan(mark).as_bytes());
+        world.ok(&["import", "plan.md", "--from", "plan"]).result("checkpoints").clone()
+    };
+    assert_eq!(import_plan(""), json!([]));
+    assert_eq!(import_plan("[COMPLETED]")[0]["name"], "phase_1_complete");
+    assert_eq!(import_plan("[COMPLETED]"), json!([]));
+    let hub = |status: &str| {
+        let phases = json!([{"phase_id": 1, "status": status}, {"phase_id": 2}]);
+        import(json!({"id": "hub", "phases": phases}).to_string(), "hub.json", "hub")
+    };
+    assert_eq!(hub("in_progress"), json!([]));
+    assert_eq!(hub("completed")[0]["name"], "phase_1_complete");
+    let history = json!({"id": "history", "phases": [{"phase_id": 1, "status": "completed"}]}).to_string();
+    assert_eq!(import(history, "history.json", "hub"), json!([]), "what comes all at once has ended before");
+}
+
+#[test]
+fn what_is_sent_again_takes_the_checkpoint_that_is_missing() {
+    let world = World::new();
+    world.ok(&["initialize", "wf"]);
+    let key = |name: &str| format!("{POLICY}.{name}");
+    let ended =
+        json!({"event_id": "evt_1", "event_type": "PHASE_COMPLETED", "workflow_id": "wf", "phase": 2}).to_string();
+    let report = || {
+        let call = [
+            "handle-error",
+            "wf",
+            r#"{"error_id": "e1", "severity": "low", "scope": "task", "task": "t1", "error_message": "no"}"#,
+        ];
+        world.ok(&call).result("checkpoints").clone()
+    };
+    // As if whoever sent them had been killed before the checkpoint was taken.
+    for name in ["phase_completion_checkpoints", "failure_checkpoints"] {
+        world.ok(&["config", &key(name), "false"]);
+    }
+    assert_eq!((event(&world, &ended), report()), (json!([]), json!([])));
+    for name in ["phase_completion_checkpoints", "failure_checkpoints"] {
+        world.ok(&["config", &key(name), "true"]);
+    }
+    assert_eq!(event(&world, &ended)[0]["name"], "phase_2_complete");
+    assert_eq!(report()[0]["name"], "pre_failure_state");
+    assert_eq!((event(&world, &ended), report()), (json!([]), json!([])), "each once");
+    let message = r#"{"message_type": "error_report", "error_id": "e2", "workflow_id": "wf", "details": {"error_message": "no"}}"#;
+    let sent = || world.ok(&["event", message]).result("odd_total").clone();
+    assert_eq!((sent(), sent()), (json!(0), json!(0)), "the same report is no other one");
+}
+
+#[test]
 fn a_file_of_history_takes_one_and_a_live_stream_takes_each() {
     let world = World::new();
     let history: String = (0..500).map(|number| format!("PHASE_COMPLETED:wf:{number}:{{}}\n")).collect();

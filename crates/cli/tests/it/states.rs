@@ -14,7 +14,7 @@ fn set(world: &World, workflow: &str, doc: Value) {
 }
 
 /// A workflow in the midst of its work, by three events.
-fn at_work(world: &World) {
+pub fn at_work(world: &World) {
     set(world, "wf", json!({"name": "Port", "status": "created"}));
     set(
         world,
@@ -27,7 +27,7 @@ fn at_work(world: &World) {
     set(world, "wf", json!({"agents": {"a1": {"current_task": "t2", "status": "in_progress"}}}));
 }
 
-fn export(world: &World) -> Value {
+pub fn export(world: &World) -> Value {
     let mut doc = world.ok(&["export", "wf"]).result("document").clone();
     for changing in ["updated_at", "state_version"] {
         doc.as_object_mut().unwrap().remove(changing);
@@ -35,11 +35,11 @@ fn export(world: &World) -> Value {
     doc
 }
 
-fn validated(world: &World) -> Ended {
+pub fn validated(world: &World) -> Ended {
     world.call(&["validate-state", "wf", "--validation-depth", "comprehensive"])
 }
 
-fn codes(list: &Value) -> Vec<String> {
+pub fn codes(list: &Value) -> Vec<String> {
     let mut codes: Vec<String> = list
         .as_array()
         .unwrap()
@@ -51,7 +51,7 @@ fn codes(list: &Value) -> Vec<String> {
 }
 
 /// Changes the catalog by hand, past its own guards.
-fn by_hand(world: &World, sql: &str) {
+pub fn by_hand(world: &World, sql: &str) {
     let connection = Connection::open(world.vault().join("catalog.db")).unwrap();
     connection.execute_batch("DROP TRIGGER IF EXISTS events_stay; DROP TRIGGER IF EXISTS events_remain;").unwrap();
     connection.execute_batch(sql).unwrap();

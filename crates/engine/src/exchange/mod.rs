@@ -34,7 +34,7 @@ pub struct Said {
 }
 
 /// What a state is to become.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Update {
     /// These fields are set.
     Fields(Map<String, Value>),
@@ -76,31 +76,59 @@ pub struct Brought {
     pub notes: Vec<IgnoredPart>,
 }
 
+/// How often what a reading says is compared with the present states anew, while others keep changing them.
+const TRIES_MAX: usize = 20;
+
 /// Brings a reading in: one transaction. With `dry` it is only said what would become of it.
-pub fn bring_in(open: &Open, reading: Reading, source: &str, now: Timestamp, dry: bool) -> Result<Brought, Failure> {
+pub fn bring_in(open: &Open, reading: &Reading, source: &str, now: Timestamp, dry: bool) -> Result<Brought, Failure> {
+    for _ in 0..TRIES_MAX {
+        let news = news(open, reading, source, now)?;
+        if dry {
+            return Ok(news.brought);
+        }
+        if let Some(brought) = append(open, news, now)? {
+            return Ok(brought);
+        }
+    }
+    let message = format!("the states changed {TRIES_MAX} times meanwhile: nothing was brought in");
+    Err(Failure::new(Code::StaleState, message).with_hint("try again when less is recorded of these workflows"))
+}
+
+/// What of a reading is new.
+struct News<'r> {
+    batch: Vec<Event>,
+    /// Of each workflow, what the catalog said of its state's newest event before it was read.
+    over: Vec<(&'r WorkflowId, Option<i64>)>,
+    brought: Brought,
+}
+
+/// Compares a reading with the present states.
+fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> Result<News<'r>, Failure> {
     let mut brought = Brought::default();
-    let mut batch = reading.global;
-    for (workflow, said) in reading.workflows {
-        let present = state::present(&open.catalog, &workflow)?;
+    let mut batch = reading.global.clone();
+    let mut over = Vec::with_capacity(reading.workflows.len());
+    for (workflow, said) in &reading.workflows {
+        over.push((workflow, open.catalog.state_seq(workflow)?));
+        let present = state::present(&open.catalog, workflow)?;
         let existed = present.is_some();
         let present = present.unwrap_or_else(|| Whole::new(workflow.clone()));
         let mut goal = present.clone();
         let known = said.events.len();
-        let news = unknown(open, said.events)?;
+        let news = unknown(open, &said.events)?;
         brought.known += (known - news.len()) as u64;
         fold_into(&mut goal, &news);
         let log_says = goal.clone();
-        let before = since::last_said(open, &workflow, source)?;
+        let before = since::last_said(open, workflow, source)?;
         let is_said = !said.updates.is_empty();
-        let mut saying = since::Saying::new(&workflow, source, now, before);
-        saying.bring(said.updates, &mut goal, existed)?;
+        let mut saying = since::Saying::new(workflow, source, now, before);
+        saying.bring(said.updates.clone(), &mut goal, existed)?;
         let changes = log_says.difference(&goal);
         let became = match (existed, news.is_empty() && changes.is_none()) {
             (false, _) => Became::Created,
             (true, true) => Became::Unchanged,
             (true, false) => Became::Updated,
         };
-        brought.workflows.push(counted(&workflow, became, &present, &goal, news.len() as u64));
+        brought.workflows.push(counted(workflow, became, &present, &goal, news.len() as u64));
         // A workflow of which nothing is said but that it is there comes to be all the same.
         // What was said is kept even where the state said so already.
         let is_to_keep = is_said && saying.has_news();
@@ -112,18 +140,24 @@ pub fn bring_in(open: &Open, reading: Reading, source: &str, now: Timestamp, dry
             data.insert("state_version".to_owned(), goal.head.state_version.into());
             data.insert(since::SAID.to_owned(), to_value(&saying.says)?);
             let at = if existed { now } else { saying.time_of_new(&log_says) };
-            batch.push(update_event(&workflow, data, source, at)?);
+            batch.push(update_event(workflow, data, source, at)?);
         }
     }
-    if !dry {
-        for ended in open.catalog.append_events(&batch, now)? {
-            match ended {
-                Appended::New { .. } => brought.appended += 1,
-                Appended::Known { .. } => brought.known += 1,
-            }
+    Ok(News { batch, over, brought })
+}
+
+/// Appends what is new; `None` where somebody recorded something of one of the workflows after its state was read: what differs
+/// from that might take it back.
+fn append(open: &Open, news: News<'_>, now: Timestamp) -> Result<Option<Brought>, Failure> {
+    let News { batch, over, mut brought } = news;
+    let Some(answers) = open.catalog.append_events_if(&over, &batch, now)? else { return Ok(None) };
+    for ended in answers {
+        match ended {
+            Appended::New { .. } => brought.appended += 1,
+            Appended::Known { .. } => brought.known += 1,
         }
     }
-    Ok(brought)
+    Ok(Some(brought))
 }
 
 fn to_value(said: &Whole) -> Result<Value, Failure> {
@@ -131,11 +165,11 @@ fn to_value(said: &Whole) -> Result<Value, Failure> {
 }
 
 /// The events that are not in the log.
-fn unknown(open: &Open, events: Vec<Event>) -> Result<Vec<Event>, CatalogError> {
+fn unknown(open: &Open, events: &[Event]) -> Result<Vec<Event>, CatalogError> {
     let mut news = Vec::with_capacity(events.len());
     for event in events {
         if !open.catalog.has_event(&event.event_id)? {
-            news.push(event);
+            news.push(event.clone());
         }
     }
     Ok(news)
@@ -242,4 +276,31 @@ fn text_of(path: &Path, bytes_max: usize) -> Result<String, Failure> {
     }
     String::from_utf8(bytes)
         .map_err(|error| refuse(format!("it is not UTF-8 from byte {}", error.utf8_error().valid_up_to())))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{World, event};
+
+    #[test]
+    fn what_is_recorded_after_the_states_were_read_is_not_taken_back() {
+        let world = World::new();
+        let open = world.session().open().unwrap();
+        let told = |line: &str| open.catalog.append_events(&[event(line)], Timestamp(1)).unwrap();
+        told(r#"TASK_STARTED:wf:1:{"task_id":"t1","agent_id":"a1"}"#);
+        let mut reading = Reading::default();
+        let Value::Object(says) = json!({"tasks": {"t2": {"status": "pending"}}, "owner": "ann"}) else { panic!() };
+        reading.said("wf".parse().unwrap()).updates.push(Update::Fields(says));
+        let late = news(&open, &reading, "hub", Timestamp(2)).unwrap();
+        told(r#"TASK_COMPLETED:wf:1:{"task_id":"t1","agent_id":"a1"}"#);
+        assert!(append(&open, late, Timestamp(3)).unwrap().is_none());
+        let brought = bring_in(&open, &reading, "hub", Timestamp(4), false).unwrap();
+        assert_eq!(brought.appended, 1);
+        let whole = state::present(&open.catalog, &"wf".parse().unwrap()).unwrap().unwrap();
+        let status = |id: &str| whole.tasks[&id.parse().unwrap()].status.as_str();
+        assert_eq!((status("t1"), status("t2")), ("completed", "pending"));
+    }
 }

@@ -16,6 +16,7 @@ use crate::error::{Code, Failure, code_of_io};
 use crate::exchange::{bring_in, hub, plan};
 use crate::open::Open;
 use crate::params::{DocumentFormat, Export, Import, ImportFrom};
+use crate::policy::{Standings, Wishes};
 use crate::response::{Impact, Success};
 use crate::results::{Exported, Imported};
 use crate::session::Session;
@@ -32,9 +33,14 @@ pub(super) fn import(session: &mut Session, parameters: Import) -> Result<Succes
         ImportFrom::Hub | ImportFrom::Archive => (hub::read(&path, parameters.workflow_id, now)?, "hub"),
     };
     let mut ignored = std::mem::take(&mut reading.ignored);
-    let mut brought = bring_in(&open, reading, source, now, parameters.dry_run)?;
+    let before = Standings::of(&open, reading.workflows.keys()).known();
+    let mut brought = bring_in(&open, &reading, source, now, parameters.dry_run)?;
     ignored.append(&mut brought.notes);
     let tasks = brought.workflows.iter().map(|one| one.tasks_created + one.tasks_updated).sum();
+    let mut wishes = Wishes::default();
+    if !parameters.dry_run {
+        wishes.note_turns(&open, &before);
+    }
     let result = Imported {
         path: shown(&path),
         workflows: brought.workflows.iter().map(|one| one.workflow_id.clone()).collect(),
@@ -47,6 +53,7 @@ pub(super) fn import(session: &mut Session, parameters: Import) -> Result<Succes
         events_known: brought.known,
         states: brought.workflows,
         ignored,
+        checkpoints: wishes.grant(session, &open),
         ..Imported::default()
     };
     let about = if let [one] = result.workflows.as_slice() { Some(one.clone()) } else { None };

@@ -11,7 +11,7 @@ use crate::error::{Code, Failure, code_of_io};
 use crate::intake::{self, Item, Tally, reading};
 use crate::open::Open;
 use crate::params::RecordEvent;
-use crate::policy::Wishes;
+use crate::policy::{Standings, Wishes};
 use crate::response::Success;
 use crate::results::EventsRecorded;
 use crate::session::Session;
@@ -47,7 +47,7 @@ pub fn event(session: &mut Session, parameters: RecordEvent) -> Result<Success<E
     let mut wishes = Wishes::default();
     let is_stream = matches!(source, Source::Stream(_));
     let ended = match source {
-        Source::Items(items) => intake::take_in(session, &open, items, &mut tally).map(|new| wishes.note(&new)),
+        Source::Items(items) => take_in(session, &open, items, &mut tally, &mut wishes),
         Source::Stream(input) => open.catalog.in_bulk(|| stream(session, &open, input, &mut tally, &mut wishes)),
     };
     tally.result.checkpoints.extend(wishes.grant(session, &open));
@@ -96,6 +96,22 @@ fn unread(error: &io::Error) -> Failure {
     Failure::new(code, "the events cannot be read").with_details(error.to_string())
 }
 
+/// Records a batch, and notes what it asks for.
+fn take_in(
+    session: &Session,
+    open: &Open,
+    items: Vec<Item>,
+    tally: &mut Tally,
+    wishes: &mut Wishes,
+) -> Result<(), Failure> {
+    let before = Standings::of(open, items.iter().filter_map(Item::sets_state_of));
+    let new = intake::take_in(session, open, items, tally)?;
+    wishes.note(new.iter().map(|(_, event)| event));
+    wishes.note_again(open, &tally.take_again());
+    wishes.note_turns(open, &before);
+    Ok(())
+}
+
 /// Reads on one thread and records on this one: all that was read while one batch was recorded is the next one.
 ///
 /// What a batch asks for is granted where it is a small one: larger ones are history, at whose end it is granted once at
@@ -109,7 +125,7 @@ fn stream(session: &Session, open: &Open, input: Input, tally: &mut Tally, wishe
                 return Err(Failure::new(Code::Interrupted, "interrupted: what is counted is recorded"));
             }
             let is_live = items.len() <= LIVE_MAX;
-            wishes.note(&intake::take_in(session, open, items, tally)?);
+            take_in(session, open, items, tally, wishes)?;
             if is_live && tally.result.checkpoints.len() < GRANTED_MAX {
                 tally.result.checkpoints.extend(wishes.grant(session, open));
             }

@@ -5,13 +5,15 @@
 
 use serde_json::json;
 use wfr_model::WorkflowId;
+use wfr_model::recovery::RecoveryKind;
 use wfr_model::workflow::Whole;
 use wfr_model::workflow::merge::{MergeStrategy, Merged, Side, merge as merged};
 use wfr_model::workflow::validate::{Context, is_valid, validate};
 use wfr_store::object::hash;
 
 use super::exchange::no_state;
-use super::repairs::{agreed, update};
+use super::repairs::agreed;
+use super::setting::{Change, Setting, TRIES_MAX, moved};
 use super::states::one_workflow;
 use super::{known, needed};
 use crate::error::{Code, Failure};
@@ -38,27 +40,39 @@ struct Source {
 /// Merges states.
 pub(super) fn merge(session: &mut Session, parameters: MergeStates) -> Result<Success<StateMerge>, Failure> {
     let open = session.open()?;
-    let primary = needed(parameters.primary_state.clone(), "primary_state")?;
+    let mut tries = 0..TRIES_MAX;
+    loop {
+        match try_merge(session, &open, &parameters)? {
+            Ok(success) => return Ok(success),
+            Err(target) if tries.next().is_none() => return Err(moved(&target)),
+            Err(_) => {}
+        }
+    }
+}
+
+/// `Err` with the workflow where somebody recorded something of it between the look and the merge: what was planned might take
+/// it back.
+fn try_merge(
+    session: &Session,
+    open: &Open,
+    parameters: &MergeStates,
+) -> Result<Result<Success<StateMerge>, WorkflowId>, Failure> {
     if parameters.secondary_states.0.is_empty() {
         return Err(Failure::new(
             Code::WrongArguments,
             "`secondary_states` is missing: one state is merged with others",
         ));
     }
-    let sources = sources(&open, session, &parameters, &primary)?;
-    let target = match &parameters.workflow_id {
-        Some(workflow) => known(&open, workflow.clone())?,
-        None => sources[0].state.head.workflow_id.clone(),
-    };
-    let base = base(&open, session, &parameters, &target)?;
-    let left_out = left_out(&sources, base.as_ref());
-    let base = base.map(|base| base.state);
+    let looked = look(open, session, parameters)?;
+    if looked.is_torn() {
+        return Ok(Err(looked.target));
+    }
+    let Looked { sources, base, left_out, target, present, over } = looked;
     let sides: Vec<Side<'_>> =
         sources.iter().map(|one| Side { name: &one.name, state: &one.state, is_current: one.is_current }).collect();
-    let Some((first, others)) = sides.split_first() else { return Err(no_state(&open, &target)) };
+    let Some((first, others)) = sides.split_first() else { return Err(no_state(open, &target)) };
     let mut whole = merged(*first, others, base.as_ref(), parameters.merge_strategy, parameters.conflict_resolution);
     whole.state.head.workflow_id = target.clone();
-    let present = state::present(&open.catalog, &target)?.unwrap_or_else(|| Whole::new(target.clone()));
     let change = present.difference(&whole.state);
     let mut result = StateMerge {
         workflow_id: target.clone(),
@@ -67,10 +81,12 @@ pub(super) fn merge(session: &mut Session, parameters: MergeStates) -> Result<Su
         sources: sources.iter().map(|one| one.name.clone()).collect(),
         plan: planned(&target, &present, (&whole, left_out), change.as_ref()),
         applied: false,
+        backup: None,
+        recovery_id: None,
         event_id: None,
     };
     if parameters.plan {
-        return Ok(Success::new(result).about(&target));
+        return Ok(Ok(Success::new(result).about(&target)));
     }
     if whole.is_unsettled() {
         return Err(unsettled(result));
@@ -78,20 +94,62 @@ pub(super) fn merge(session: &mut Session, parameters: MergeStates) -> Result<Su
     let consent = Consent::of(parameters.yes, parameters.apply, session.interactive);
     agreed(consent, &result.plan.digest, change.is_some(), &result.plan)?;
     if let Some(change) = change {
-        recovery::finish_unfinished(session, &open)?;
-        let event = update(session, &target, change, "merge")?;
-        open.catalog.append_events(std::slice::from_ref(&event), session.now())?;
-        (result.applied, result.event_id) = (true, Some(event.event_id));
+        recovery::finish_unfinished(session, open)?;
+        let setting = Setting { session, open, workflow: &target, kind: RecoveryKind::MergeStates, over };
+        // Of one that is new there is nothing to save.
+        result.backup = over.map(|_| setting.save()).transpose()?;
+        let change = Change { data: Some(change), folds_again: None };
+        let Some(set) = setting.set(result.backup.as_ref(), change)? else { return Ok(Err(target)) };
+        (result.applied, result.event_id, result.recovery_id) = (true, set.event_id, set.recovery_id);
     }
+    let is_undoable = result.recovery_id.is_some();
     let tasks = result.plan.changes.iter().filter(|place| place.starts_with("tasks/")).count() as u64;
     let is_well = is_valid(&result.plan.findings);
     let success = Success::new(result).about(&target);
     let success = success.with_impact(Impact { tasks_affected: Some(tasks), ..Impact::default() });
-    Ok(if is_well {
+    let success = if is_undoable { success.with_next_step("`wfr undo` takes it back") } else { success };
+    Ok(Ok(if is_well {
         success
     } else {
         success.with_next_step(format!("run `wfr repair-state {target} --plan`: the merged state contradicts itself"))
-    })
+    }))
+}
+
+/// What a merge is made of.
+struct Looked {
+    sources: Vec<Source>,
+    base: Option<Whole>,
+    /// What of them is in no form that is understood.
+    left_out: Vec<LeftOut>,
+    target: WorkflowId,
+    /// The state that becomes the merged one.
+    present: Whole,
+    /// What the catalog said of its newest event before it was read.
+    over: Option<i64>,
+}
+
+impl Looked {
+    /// Whether that state was another one when it was read as one of the sources.
+    fn is_torn(&self) -> bool {
+        let (target, present) = (&self.target, self.present.head.state_version);
+        let is_it = |source: &&Source| source.is_current && source.state.head.workflow_id == *target;
+        self.sources.iter().filter(is_it).any(|source| source.state.head.state_version != present)
+    }
+}
+
+fn look(open: &Open, session: &Session, parameters: &MergeStates) -> Result<Looked, Failure> {
+    let primary = needed(parameters.primary_state.clone(), "primary_state")?;
+    let sources = sources(open, session, parameters, &primary)?;
+    let target = match &parameters.workflow_id {
+        Some(workflow) => known(open, workflow.clone())?,
+        None => sources[0].state.head.workflow_id.clone(),
+    };
+    let base = base(open, session, parameters, &target)?;
+    let left_out = left_out(&sources, base.as_ref());
+    let base = base.map(|base| base.state);
+    let over = open.catalog.state_seq(&target)?;
+    let present = state::present(&open.catalog, &target)?.unwrap_or_else(|| Whole::new(target.clone()));
+    Ok(Looked { sources, base, left_out, target, present, over })
 }
 
 fn unsettled(result: StateMerge) -> Failure {

@@ -24,6 +24,7 @@ mod repairs;
 pub mod resources;
 mod restore;
 mod rollback;
+mod setting;
 pub mod setup;
 mod states;
 mod strategy;

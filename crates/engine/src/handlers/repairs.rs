@@ -4,23 +4,21 @@
 //! [`crate::soundness`].
 
 use serde_json::{Value, json};
-use wfr_model::checkpoint::CheckpointType;
 use wfr_model::finding::Severity;
+use wfr_model::recovery::RecoveryKind;
 use wfr_model::workflow::validate::StateFinding;
-use wfr_model::{CheckpointId, Digest, Event, EventId, EventName, EventType, WorkflowId};
+use wfr_model::{CheckpointId, Digest, WorkflowId};
 use wfr_store::object::hash;
 
 use super::exchange::no_state;
+use super::setting::{Change, Setting, TRIES_MAX, moved};
 use super::shown;
 use super::states::one_workflow;
-use crate::checkpoint::{self as taking, Request};
 use crate::error::{Code, Failure};
-use crate::exchange::event_id;
 use crate::open::Open;
 use crate::params::{Consent, RepairState, ValidationLevel};
 use crate::response::{Answer, Impact, Success};
 use crate::results::{LostRow, Refused, RepairPlan, StateRepair, Verdict};
-use crate::scanning::Effort;
 use crate::session::Session;
 use crate::soundness::{self, Mending, Sight};
 use crate::{recovery, view};
@@ -30,15 +28,31 @@ pub(super) fn repair(session: &mut Session, parameters: RepairState) -> Result<S
     let open = session.open()?;
     let workflow = one_workflow(&open, parameters.workflow_id.clone())?;
     let entered = enter(session, &open, &parameters, &workflow)?;
-    let sight = soundness::look(&open, session, &workflow, ValidationLevel::Comprehensive)?;
+    for _ in 0..TRIES_MAX {
+        if let Some(success) = try_repair(session, &open, &parameters, &workflow, entered.clone())? {
+            return Ok(success);
+        }
+    }
+    Err(moved(&workflow))
+}
+
+/// `None` where somebody recorded something of the workflow between the look and the repair: what was planned might take it
+/// back.
+fn try_repair(
+    session: &Session,
+    open: &Open,
+    parameters: &RepairState,
+    workflow: &WorkflowId,
+    entered: Option<StateFinding>,
+) -> Result<Option<Success<StateRepair>>, Failure> {
+    let sight = soundness::look(open, session, workflow, ValidationLevel::Comprehensive)?;
     let mending = soundness::mending(&sight, parameters.repair_strategy);
     // Of a workflow with checkpoints alone no more is known than that it is there.
     let mending = mending.or_else(|| entered.is_some().then(Mending::default));
     let mending = mending.ok_or_else(|| {
-        no_state(&open, &workflow)
-            .with_hint("nothing brings the events back: neither the log nor a checkpoint holds any")
+        no_state(open, workflow).with_hint("nothing brings the events back: neither the log nor a checkpoint holds any")
     })?;
-    let mut plan = planned(&workflow, &sight, &mending)?;
+    let mut plan = planned(workflow, &sight, &mending)?;
     plan.repairs.splice(0..0, entered.clone());
     let mut result = StateRepair {
         workflow_id: workflow.clone(),
@@ -46,6 +60,7 @@ pub(super) fn repair(session: &mut Session, parameters: RepairState) -> Result<S
         plan,
         applied: entered.is_some(),
         backup: None,
+        recovery_id: None,
         event_id: None,
         validation: Verdict::Skipped,
         remaining: vec![],
@@ -55,17 +70,17 @@ pub(super) fn repair(session: &mut Session, parameters: RepairState) -> Result<S
         let is_mended = |finding: &StateFinding| result.plan.repairs.contains(finding);
         let stays = |finding: &&StateFinding| finding.severity >= Severity::Error && !is_mended(finding);
         result.remaining = sight.findings.iter().filter(stays).cloned().collect();
-        return Ok(Success::new(short(result, &parameters)).about(&workflow));
+        return Ok(Some(Success::new(short(result, parameters)).about(workflow)));
     }
     // What is only derived is made anew without a question.
     let changes = mending.change.is_some();
     let consent = Consent::of(parameters.yes, parameters.apply, session.interactive);
     agreed(consent, &result.plan.digest, changes, &result.plan)?;
-    if !mending.is_empty() {
-        apply(session, &open, &parameters, &sight, &mending, &mut result)?;
+    if !mending.is_empty() && !apply(session, open, parameters, &sight, &mending, &mut result)? {
+        return Ok(None);
     }
     if parameters.validate_after_repair.0 {
-        let after = soundness::look(&open, session, &workflow, ValidationLevel::Comprehensive)?;
+        let after = soundness::look(open, session, workflow, ValidationLevel::Comprehensive)?;
         result.validation = Verdict::of(after.is_valid());
         result.remaining = after.findings;
     }
@@ -75,8 +90,9 @@ pub(super) fn repair(session: &mut Session, parameters: RepairState) -> Result<S
     });
     let tasks = result.plan.changes.iter().filter(|place| place.starts_with("tasks/")).count() as u64;
     let impact = Impact { tasks_affected: Some(tasks), ..Impact::default() };
-    let success = Success::new(short(result, &parameters)).about(&workflow).with_impact(impact).with_verdict(verdict);
-    Ok(success)
+    let is_undoable = result.recovery_id.is_some();
+    let success = Success::new(short(result, parameters)).about(workflow).with_impact(impact).with_verdict(verdict);
+    Ok(Some(if is_undoable { success.with_next_step("`wfr undo` takes it back") } else { success }))
 }
 
 /// Registers a workflow that is not registered, as the foundation of all else. Nothing is lost by it, so nobody is asked; a
@@ -143,7 +159,7 @@ where
     }
 }
 
-/// Backup, change, log.
+/// Backup, change, log; `false` where the state is not the one any more that was looked at, and nothing changed.
 fn apply(
     session: &Session,
     open: &Open,
@@ -151,27 +167,26 @@ fn apply(
     sight: &Sight,
     mending: &Mending,
     result: &mut StateRepair,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     recovery::finish_unfinished(session, open)?;
     // What stood there is in the log, too: of damaged rows no checkpoint can be taken.
-    let before = json!({"state": sight.kept.whole, "damaged": rows(&sight.kept.damaged)});
+    let before =
+        json!({"state": sight.kept.whole, "damaged": rows(&sight.kept.damaged), "events": rows(&sight.altered)});
+    let workflow = result.workflow_id.clone();
+    let over = sight.kept.upto.map(|seq| seq.0);
+    let setting = Setting { session, open, workflow: &workflow, kind: RecoveryKind::RepairState, over };
     if parameters.backup_before_repair.0 {
-        result.backup = backup(session, open, &result.workflow_id, sight)?;
+        result.backup = backup(&setting, sight)?;
     }
-    let event =
-        mending.change.clone().map(|change| update(session, &result.workflow_id, change, "repair")).transpose()?;
-    if mending.fold_again {
-        open.catalog.mend_state(&result.workflow_id, &mending.back, event.as_ref(), session.now())?;
-    } else if let Some(event) = &event {
-        open.catalog.append_events(std::slice::from_ref(event), session.now())?;
-    }
+    let change = Change { data: mending.change.clone(), folds_again: mending.fold_again.then(|| mending.back.clone()) };
+    let Some(set) = setting.set(result.backup.as_ref(), change)? else { return Ok(false) };
     result.applied = true;
-    result.event_id = event.map(|event| event.event_id);
+    (result.event_id, result.recovery_id) = (set.event_id, set.recovery_id);
     let log = json!({"repaired_at": session.now(), "actor": session.actor, "repair": &result, "before": before});
     let about = result.workflow_id.as_str();
     let written = view::add_report(open.root(), "state_validation/repair_logs", about, session.now(), &log);
     result.log = written.ok().as_deref().map(shown);
-    Ok(())
+    Ok(true)
 }
 
 fn rows(rows: &[wfr_catalog::DamagedRow]) -> Vec<Value> {
@@ -179,48 +194,15 @@ fn rows(rows: &[wfr_catalog::DamagedRow]) -> Vec<Value> {
 }
 
 /// A checkpoint of the state as it is; `None` where it is too damaged for one, so that only the log keeps it.
-fn backup(
-    session: &Session,
-    open: &Open,
-    workflow: &WorkflowId,
-    sight: &Sight,
-) -> Result<Option<CheckpointId>, Failure> {
+fn backup(setting: &Setting<'_>, sight: &Sight) -> Result<Option<CheckpointId>, Failure> {
     if !sight.kept.damaged.is_empty() {
-        session.noted.tell(format!(
-            "no checkpoint was taken as a backup, since the state of `{workflow}` is too damaged for one: what stood there is in \
-             the repair's log"
+        setting.session.noted.tell(format!(
+            "no checkpoint was taken as a backup, since the state of `{}` is too damaged for one: what stood there is in \
+             the repair's log",
+            setting.workflow
         ));
         return Ok(None);
     }
-    let request = Request {
-        with_files: false,
-        base_name: Some("before_repair".to_owned()),
-        ..Request::new(workflow.clone(), CheckpointType::Manual, &session.actor)
-    };
-    let effort = Effort { deadline: None, paranoid: false, accept_exclusions: false };
-    let created = taking::create(open, &request, session, effort)?;
-    Ok(Some(created.manifest.checkpoint_id))
-}
-
-/// The event that sets what a plan says.
-pub(super) fn update(
-    session: &Session,
-    workflow: &WorkflowId,
-    mut data: serde_json::Map<String, Value>,
-    reason: &str,
-) -> Result<Event, Failure> {
-    data.insert("reason".to_owned(), reason.into());
-    let unique = uuid::Uuid::now_v7().to_string();
-    let event_id: EventId = event_id(&[reason, &unique])?;
-    Ok(Event {
-        event_id,
-        event_type: EventName::Known(EventType::WorkflowStateUpdated),
-        workflow_id: Some(workflow.clone()),
-        phase: None,
-        timestamp: session.now(),
-        source_component: "workflow-recovery".to_owned(),
-        data,
-        priority: None,
-        ttl_seconds: None,
-    })
+    // Of one that is gone there is nothing to save.
+    sight.kept.whole.as_ref().map(|_| setting.save()).transpose()
 }

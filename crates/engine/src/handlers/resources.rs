@@ -422,7 +422,7 @@ fn try_allocate(
             answer(None, status, BTreeMap::new(), None, conflicts, resources::sum(shares.out.iter()))
         }
     };
-    let recorded = open.catalog.append_events_if(workflow, seq, &events, now)?;
+    let recorded = open.catalog.append_events_if(&[(workflow, seq)], &events, now)?;
     Ok(recorded.map(|_| allotted))
 }
 

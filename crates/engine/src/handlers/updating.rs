@@ -15,7 +15,7 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::operation::keys;
 use crate::params::{GetState, HandleError, Initialize, RecordMetrics, StateShape, UpdateState};
-use crate::policy::Wishes;
+use crate::policy::{Standings, Wishes};
 use crate::response::{Impact, Success};
 use crate::results::{ErrorHandled, StateShown, StateUpdated};
 use crate::session::Session;
@@ -139,6 +139,7 @@ pub fn update(session: &mut Session, parameters: UpdateState) -> Result<Success<
         _ => Map::new(),
     };
     let before = open.catalog.state(&workflow)?;
+    let stood = Standings::of(&open, std::iter::once(&workflow));
     for part in [&fields, &document].into_iter().chain(&state) {
         check_keys(part, before.as_ref())?;
     }
@@ -161,9 +162,7 @@ pub fn update(session: &mut Session, parameters: UpdateState) -> Result<Success<
     match append(session, &open, draft, will_do)? {
         Ok(change) => {
             let mut wishes = Wishes::default();
-            if let Some(after) = open.catalog.state(&workflow)? {
-                wishes.note_update(before.as_ref(), &after);
-            }
+            wishes.note_turns(&open, &stood);
             let mut success = updated(&open, &workflow, true, Some(change))?;
             success.result.checkpoints = wishes.grant(session, &open);
             Ok(success)
@@ -277,7 +276,8 @@ pub fn error(session: &mut Session, parameters: HandleError) -> Result<Success<E
     let mut tally = intake::Tally::default();
     let filed = failures::file(session, &open, report, &mut tally)?;
     let mut wishes = Wishes::default();
-    wishes.note(&filed.new);
+    wishes.note(filed.new.iter().map(|(_, event)| event));
+    wishes.note_again(&open, &tally.take_again());
     let result = ErrorHandled {
         failure_id: filed.failure_id,
         existed: filed.was_known,

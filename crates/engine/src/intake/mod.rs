@@ -5,14 +5,17 @@
 
 pub mod reading;
 
+use std::collections::BTreeMap;
+
 use wfr_catalog::{Appended, EventSeq, Guarded};
 use wfr_model::event::{Draft, Message, StateSync};
-use wfr_model::{Event, EventId};
+use wfr_model::{Event, EventId, EventType, WorkflowId};
 
 use crate::error::{Code, Failure};
 use crate::failures;
 use crate::mint;
 use crate::open::Open;
+use crate::policy;
 use crate::results::{EventLine, EventsRecorded, IgnoredMessage, OddEvent, RefusedMessage};
 use crate::session::Session;
 
@@ -92,6 +95,8 @@ fn synchronise(
 pub struct Tally {
     /// It, as it is answered.
     pub result: EventsRecorded,
+    /// Of the events that were known and ask for a checkpoint, the last of each workflow that ends a phase, and that does not.
+    again: BTreeMap<(WorkflowId, bool), Event>,
 }
 
 impl Tally {
@@ -104,6 +109,9 @@ impl Tally {
                 Appended::Known { differs } => {
                     self.result.known += 1;
                     self.reused(&event.event_id, differs);
+                    if !differs {
+                        self.keep_again(event);
+                    }
                     continue;
                 }
             };
@@ -122,6 +130,19 @@ impl Tally {
             new.push((seq, event));
         }
         new
+    }
+
+    /// Keeps an event that was known, where it asks for a checkpoint.
+    pub fn keep_again(&mut self, event: Event) {
+        if let Some(workflow) = event.workflow_id.clone().filter(|_| policy::asks(&event)) {
+            let is_end = event.event_type.known() == Some(EventType::PhaseCompleted);
+            self.again.insert((workflow, is_end), event);
+        }
+    }
+
+    /// Takes the events that were known and ask for a checkpoint.
+    pub fn take_again(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.again).into_values().collect()
     }
 
     fn note(&mut self, event_id: &EventId, code: String, message: String) {

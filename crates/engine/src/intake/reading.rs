@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use serde_json::Value;
 use wfr_model::event::{EVENT_BYTES_MAX, Message};
-use wfr_model::json;
+use wfr_model::{EventType, WorkflowId, json};
 
 /// How much is read at once, in bytes.
 const READ_BYTES: usize = 256 << 10;
@@ -21,6 +21,19 @@ pub struct Item {
     pub line: u64,
     /// What it says.
     pub said: Result<Message, String>,
+}
+
+impl Item {
+    /// The workflow whose state it sets as a whole, be it in parts.
+    pub fn sets_state_of(&self) -> Option<&WorkflowId> {
+        match self.said.as_ref().ok()? {
+            Message::State(sync) => Some(&sync.workflow_id),
+            Message::Event(draft) if draft.event_type.known() == Some(EventType::WorkflowStateUpdated) => {
+                draft.workflow_id.as_ref()
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Reads all messages and hands them over in chunks, each as soon as more would have to be waited for. `give` says

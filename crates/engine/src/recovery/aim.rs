@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
-use wfr_catalog::{CatalogError, CheckpointRow, EventQuery, Hold};
+use wfr_catalog::{CatalogError, CheckpointRow, EventQuery, EventSeq, Hold};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
-use wfr_model::workflow::Whole;
+use wfr_model::workflow::{Nowhere, State, Whole, fold};
 use wfr_model::{Event, EventId, EventName, EventType, PhaseId, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
@@ -69,6 +69,7 @@ impl Aim {
         let Some(before) = state::of_checkpoint(objects, target)? else { return Ok(None) };
         let restored = match record.undoes {
             None => None,
+            Some(undone) if undone.kind.is_of_state() => Some(made(open, undone, &before)?),
             Some(undone) if verdicts::taken(&undone.parameters).is_some() => {
                 verdicts::taken(&undone.parameters).map(|taken| before.with_tasks_anew(&taken.tasks))
             }
@@ -234,16 +235,18 @@ fn began(open: &Open, record: &RecoveryRecord) -> Result<Option<Whole>, CatalogE
     const LOOKED_AT: u32 = 64;
     let Some(safety) = &record.safety_checkpoint else { return Ok(None) };
     let Some(row) = open.catalog.checkpoint(safety)? else { return Ok(None) };
-    let query = EventQuery {
-        workflow: Some(record.workflow_id.clone()),
-        since: Some(row.created_at),
-        descending: true,
-        limit: Some(LOOKED_AT),
-        ..EventQuery::default()
-    };
-    let rows = open.catalog.events(&query)?;
-    if rows.iter().all(|row| row.event.source_component == COORDINATOR) {
-        return Ok(None);
+    // By the order of events, never by their times. Where a later checkpoint took its place, what it holds tells.
+    if let Some(upto) = open.catalog.snapshot_upto(safety)? {
+        let query = EventQuery {
+            workflow: Some(record.workflow_id.clone()),
+            after: Some(upto),
+            limit: Some(LOOKED_AT),
+            ..EventQuery::default()
+        };
+        let rows = open.catalog.events(&query)?;
+        if rows.iter().all(|row| row.event.source_component == COORDINATOR) {
+            return Ok(None);
+        }
     }
     Ok(open.store().ok().and_then(|store| state::of_checkpoint(&store, &row).ok()).flatten())
 }
@@ -255,7 +258,45 @@ pub fn is_damage(failure: &Failure) -> bool {
 
 /// Whether a recovery set the workflow's state.
 pub fn set_state(open: &Open, record: &RecoveryRecord) -> Result<bool, CatalogError> {
-    open.catalog.has_event(&event_id(record, "state"))
+    open.catalog.has_event(&state_event(record))
+}
+
+/// The id of the event by which a recovery sets the workflow's state.
+pub fn state_event(record: &RecoveryRecord) -> EventId {
+    event_id(record, "state")
+}
+
+/// Parameters for the record of a repair or a merge: which event was the newest in the state before, and whether the state was
+/// folded again from all of them.
+pub fn made_over(seq: Option<i64>, folds_again: bool) -> Value {
+    json!({"state_seq": seq, "folds_again": folds_again})
+}
+
+/// The state that a repair or a merge made of the one before.
+fn made(open: &Open, record: &RecoveryRecord, before: &Whole) -> Result<Whole, CatalogError> {
+    let seq = record.parameters.get("state_seq").and_then(Value::as_i64).map(EventSeq);
+    let folds_again = record.parameters.get("folds_again") == Some(&Value::Bool(true));
+    let id = state_event(record);
+    let says_more = open.catalog.has_event(&id)?;
+    let query = EventQuery {
+        workflow: Some(record.workflow_id.clone()),
+        after: seq.filter(|_| !folds_again),
+        upto: seq.filter(|_| !says_more),
+        ..EventQuery::default()
+    };
+    let mut state = if folds_again { State::new(record.workflow_id.clone()) } else { before.to_state() };
+    let mut is_made = false;
+    open.catalog.each_kept_event(&query, |row| {
+        // One that cannot be read was not folded then either.
+        if let (false, Ok(row)) = (is_made, row) {
+            is_made = row.event.event_id == id;
+            if folds_again || is_made {
+                let Ok(_) = fold::apply(&mut state, &mut Nowhere, &row.event);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Whole::from(state))
 }
 
 fn event_id(record: &RecoveryRecord, what: &str) -> EventId {
@@ -278,5 +319,49 @@ fn event(record: &RecoveryRecord, what: &str, kind: EventType, now: Timestamp, d
         },
         priority: Some(json!(announce::urgency(record.kind, &record.parameters))),
         ttl_seconds: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wfr_model::checkpoint::CheckpointType;
+    use wfr_model::recovery::RecoveryKind;
+
+    use super::*;
+    use crate::checkpoint::{Request, create};
+    use crate::mint;
+    use crate::scanning::Effort;
+    use crate::testing::{World, event, move_clock};
+
+    #[test]
+    fn what_is_recorded_since_a_recovery_began_is_seen_whatever_the_clock_says() {
+        let world = World::new();
+        let session = world.session();
+        let open = session.open().unwrap();
+        let tell = |line: &str| open.catalog.append_events(&[event(line)], session.now()).unwrap();
+        tell("WORKFLOW_STARTED:wf:1:{}");
+        let workflow: WorkflowId = "wf".parse().unwrap();
+        let request = Request::new(workflow.clone(), CheckpointType::Emergency, "tester");
+        let safety = create(&open, &request, &session, Effort::default()).unwrap().manifest.checkpoint_id;
+        let record = RecoveryRecord {
+            recovery_id: mint::recovery(),
+            kind: RecoveryKind::Restore,
+            workflow_id: workflow,
+            target: safety.clone(),
+            safety_checkpoint: Some(safety),
+            status: RecoveryStatus::Started,
+            actor: "tester".to_owned(),
+            parameters: Value::Null,
+            undoes: None,
+            undone_by: None,
+            started_at: session.now(),
+            ended_at: None,
+            report: None,
+        };
+        open.catalog.append_events(&[initiated(&record, None)], session.now()).unwrap();
+        assert!(began(&open, &record).unwrap().is_none(), "nothing but its own is recorded");
+        move_clock(-10 * 86_400 * 1_000_000_000);
+        tell(r#"WORKFLOW_STATE_UPDATED:wf:1:{"owner":"ann"}"#);
+        assert!(began(&open, &record).unwrap().is_some());
     }
 }

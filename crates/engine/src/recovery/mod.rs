@@ -55,6 +55,7 @@ use crate::session::Session;
 use crate::{announce, ledger, links, manifests, mint, verify};
 
 use aim::Purpose;
+pub use aim::{COORDINATOR, made_over, state_event};
 use check::Seen;
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, tell_unfinished};
@@ -288,7 +289,8 @@ fn is_idle(order: &Order, planned: &Planned) -> bool {
 /// Whether a recovery whose report names no changed path changed something else: the workflow's state, or the workspace's
 /// own directory. Where that cannot be found out, it may have.
 pub fn changed_no_path_but_else(open: &Open, record: &RecoveryRecord) -> bool {
-    let set_state = aim::set_state(open, record).unwrap_or(true);
+    // A state that was folded again may have been set without an event.
+    let set_state = record.kind.is_of_state() || aim::set_state(open, record).unwrap_or(true);
     set_state || changed_root(open, record).unwrap_or(true)
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use wfr_model::workflow::merge::{ConflictResolution, MergeConflict, MergeStrategy};
 use wfr_model::workflow::validate::StateFinding;
 use wfr_model::workflow::validate::mend::Strategy;
-use wfr_model::{CheckpointId, Digest, EventId, WorkflowId};
+use wfr_model::{CheckpointId, Digest, EventId, RecoveryId, WorkflowId};
 
 use super::Verdict;
 use crate::dependencies::Probed;
@@ -117,6 +117,8 @@ pub struct StateRepair {
     pub applied: bool,
     /// The checkpoint of the state before; `null` where none was taken.
     pub backup: Option<CheckpointId>,
+    /// As which `undo` takes it back; `null` where no checkpoint holds the state before.
+    pub recovery_id: Option<RecoveryId>,
     /// The event that set what was mended; `null` where none was needed.
     pub event_id: Option<EventId>,
     /// Whether the state is valid now; `skipped` where it was not looked at again.
@@ -168,6 +170,10 @@ pub struct StateMerge {
     pub plan: MergePlan,
     /// Whether it was applied.
     pub applied: bool,
+    /// The checkpoint of the state before; `null` where nothing changed, or there was none.
+    pub backup: Option<CheckpointId>,
+    /// As which `undo` takes it back; `null` where no checkpoint holds the state before.
+    pub recovery_id: Option<RecoveryId>,
     /// The event that set the merged state; `null` where nothing changed.
     pub event_id: Option<EventId>,
 }

@@ -11,6 +11,8 @@ use serde_json::Value;
 use wfr_model::finding::Finding;
 use wfr_model::{CheckpointId, Digest, WorkflowId};
 
+use super::PolicyCheckpoint;
+
 /// Result of `init`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Initialised {
@@ -144,6 +146,8 @@ pub struct Imported {
     pub states: Vec<ImportedWorkflow>,
     /// What was passed over, and why.
     pub ignored: Vec<IgnoredPart>,
+    /// Checkpoints that the configuration's policy asks for because of what changed.
+    pub checkpoints: Vec<PolicyCheckpoint>,
 }
 
 /// Result of `export`.

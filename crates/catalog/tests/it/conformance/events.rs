@@ -1,11 +1,11 @@
 //! Events and states: order, repetition, what is kept between transactions.
 
-use wfr_catalog::{Appended, Catalog, EventQuery, EventSeq, PartKind};
+use wfr_catalog::{Appended, Catalog, Decision, EventQuery, EventSeq, PartKind};
 use wfr_model::event::Draft;
 use wfr_model::workflow::{Agent, Task, TaskStatus};
 use wfr_model::{Event, PhaseId, Timestamp};
 
-use crate::sample::{at, wf};
+use crate::sample::{at, op, wf};
 
 type Make<'a> = &'a dyn Fn() -> Catalog;
 
@@ -93,7 +93,15 @@ pub fn a_state_is_what_its_events_make_of_it(make: Make<'_>) {
     }
     let heads = [&at_once, &one_by_one].map(|catalog| catalog.state(&wf("one")).unwrap().unwrap().head);
     assert_eq!(heads[0], heads[1]);
-    assert_eq!(at_once.mend_state(&wf("one"), &[], None, at(1_000)).unwrap(), (vec![], None));
+    let over = at_once.state_seq(&wf("one")).unwrap();
+    let decided = |over| {
+        let audit = op(1_000, "repair-state");
+        at_once
+            .mend_state(&Decision { workflow: &wf("one"), over, recovery: None, audit: &audit }, &[], None, at(1_000))
+            .unwrap()
+    };
+    assert_eq!(decided(over.map(|seq| seq - 1)), None, "the state is another one by now");
+    assert_eq!(decided(over), Some(vec![]));
     assert_eq!(at_once.state(&wf("one")).unwrap().unwrap().head, heads[0]);
     assert_eq!(at_once.parts::<Task>(&wf("one"), PartKind::Task).unwrap().len(), 1);
     assert!(at_once.state(&wf("three")).unwrap().is_none());

@@ -1,0 +1,103 @@
+//! What a repair and a merge of states leave: a way back, and nothing of others undone.
+//!
+//! Owns the look at them from outside, by the catalog's file and the next checkpoint. Refuses to know what mends what: see `states.rs`.
+
+use serde_json::json;
+
+use crate::states::{at_work, by_hand, codes, export, validated};
+use crate::world::World;
+
+#[test]
+fn repairs_and_merges_are_undone_as_recoveries_are() {
+    let world = World::new();
+    at_work(&world);
+    world.tree.write(
+        "other.json",
+        json!({"id": "wf", "tasks": {"t2": {"status": "failed"}, "t3": {}}}).to_string().as_bytes(),
+    );
+    world.tree.write("late.txt", b"before");
+    world.checkpoint("base");
+    // What the log does not give: a repair folds the state again, and sets what contradicts itself.
+    by_hand(&world, "UPDATE parts SET doc = replace(doc, '\"t2\"', '\"t2\",\"progress\":300') WHERE id = 't2'");
+    let merge: &[&str] = &[
+        "merge-states",
+        "--primary-state",
+        "other.json",
+        "--secondary-states",
+        "wf",
+        "--yes",
+        "--conflict-resolution",
+        "checkpoint_priority",
+    ];
+    for (set, kind) in [(&["repair-state", "wf", "--yes"][..], "repair_state"), (merge, "merge_states")] {
+        let before = export(&world);
+        let done = world.ok(set);
+        assert_eq!(done.json["next_steps"][0], "`wfr undo` takes it back", "{done:?}");
+        let after = export(&world);
+        assert_ne!(after["phases"], before["phases"]);
+        world.tree.write("late.txt", kind.as_bytes());
+        let planned = world.ok(&["undo", "--plan"]);
+        assert_eq!(planned.result("plan")["steps"], json!([]), "the files are not its business");
+        assert_eq!(planned.result("plan")["state_changes"]["tasks"].as_u64().map(|tasks| tasks > 0), Some(true));
+        let undone = world.ok(&["undo", "--yes"]);
+        assert_eq!(undone.result("undone"), done.result("recovery_id"));
+        assert_eq!(export(&world)["phases"], before["phases"], "{kind}");
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(export(&world)["phases"], after["phases"], "{kind}, undone and done again");
+        assert_eq!(std::fs::read(world.root().join("late.txt")).unwrap(), kind.as_bytes());
+        let listed = world.ok(&["recoveries", "wf"]);
+        let kinds: Vec<&str> =
+            listed.result("recoveries").as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
+        assert_eq!(&kinds[..3], ["undo", "undo", kind]);
+        let by_name = world.ok(&["restore", "wf", done.result("backup").as_str().unwrap(), "--yes"]);
+        assert_eq!(by_name.result("changed"), &json!([]));
+        assert_eq!(export(&world)["phases"], before["phases"], "the backup itself leads back, too");
+        world.ok(&["undo", "--yes"]);
+    }
+}
+
+#[test]
+fn a_change_that_is_not_noted_for_the_next_checkpoint_is_found() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t9","agent_id":"a9"}"#]);
+    by_hand(&world, "DELETE FROM dirty_leaves");
+    let found = validated(&world);
+    assert_eq!(codes(found.result("findings")), ["CHANGE_NOT_NOTED tasks/t9", "CHANGE_NOT_NOTED agents/a9"]);
+    // Also after one was taken that lacks it.
+    world.checkpoint("lacking");
+    assert_eq!(validated(&world).code, 4);
+    world.ok(&["repair-state", "wf"]);
+    assert_eq!(validated(&world).code, 0);
+    world.checkpoint("whole");
+    let before = export(&world);
+    world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t9","agent_id":"a9"}"#]);
+    world.ok(&["restore", "wf", "whole", "--yes"]);
+    assert_eq!(export(&world)["phases"], before["phases"]);
+}
+
+#[test]
+fn what_checkpoints_sealed_counts_over_rows_that_were_changed_since() {
+    for sql in [
+        "UPDATE events SET event_type = 'TASK_FAILED', data = '{\"task_id\":\"t1\",\"failure_reason\":\"forged\"}' WHERE seq = 2",
+        "UPDATE events SET workflow_id = 'other' WHERE seq = 2",
+        "UPDATE events SET seq = 99 WHERE seq = 2",
+        "UPDATE events SET event_id = 'evt_forged' WHERE seq = 3",
+    ] {
+        let world = World::new();
+        at_work(&world);
+        world.checkpoint("base");
+        let (before, events) = (export(&world), world.ok(&["events", "wf"]).result("events").clone());
+        let other = "INSERT OR IGNORE INTO workflows (workflow_id, registered_at) VALUES ('other', 0)";
+        by_hand(&world, &format!("{other}; {sql}"));
+        let found = codes(validated(&world).result("findings"));
+        assert!(found.iter().any(|code| code.starts_with("EVENT_ALTERED events/")), "{sql}: {found:?}");
+        let mended = world.ok(&["repair-state", "wf", "--yes"]);
+        assert_eq!((mended.result("validation"), &mended.result("plan")["lost"]), (&json!("passed"), &json!([])));
+        assert_eq!((export(&world), world.ok(&["events", "wf"]).result("events")), (before, &events), "{sql}");
+        let log = std::fs::read_to_string(mended.result("log").as_str().unwrap()).unwrap();
+        assert!(log.contains("the checkpoint that sealed it"), "{log}");
+        assert_eq!(validated(&world).code, 0);
+    }
+}
