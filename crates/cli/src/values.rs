@@ -64,7 +64,7 @@ impl Shape {
             _ => false,
         };
         match schema["format"].as_str() {
-            Some("tree-path") => return Self::TreePath,
+            Some("tree-path" | "path-spec") => return Self::TreePath,
             Some("host-path") => return Self::HostPath,
             _ => {}
         }

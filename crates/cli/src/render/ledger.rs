@@ -11,8 +11,8 @@ use super::changes::patch_lines;
 use super::{count, cut, fact, moment, place};
 use crate::terminal::{self, BAD, FAINT, GOOD, HEADING, WARN, styled, visible, visible_lines};
 
-/// Characters of an id that tell changes apart.
-const ID_SHOWN: usize = 17;
+/// Characters of an id that tell changes apart, of those that began within one millisecond, too.
+const ID_SHOWN: usize = 20;
 
 /// A change that was begun, ended or recorded.
 pub fn done(result: &ChangeDone) -> String {

@@ -56,5 +56,6 @@ mod texts;
 mod tls;
 mod undoing;
 mod watching;
+mod whose;
 mod work;
 mod world;

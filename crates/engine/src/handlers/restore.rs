@@ -14,7 +14,7 @@ use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, WorkflowId};
 
 use super::recoveries::{Asked, run};
-use super::{beside, checkpoint, partial, rollback};
+use super::{beside, checkpoint, choice, partial, rollback};
 use crate::dependencies::{self, Validated};
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -22,6 +22,7 @@ use crate::params::{
     ConflictResolution, Dependents, On, OnDamage, PreservationRules, RestorationMode, Restore, Rollback, RollbackScope,
     ValidationLevel, patience,
 };
+use crate::pathspec::PathSpecs;
 use crate::picking;
 use crate::recovery::joining::Joining;
 use crate::recovery::selective::Selection;
@@ -142,13 +143,13 @@ fn aimed(
         }
         RestorationMode::Selective => {
             let rollback = as_rollback(parameters);
-            let selection = rollback::selection(session, open, workflow, &rollback, Some(target))?;
+            let selection = choice::selection(session, open, workflow, &rollback, Some(target))?;
             Ok(Aimed { told, selection: Some(selection), ..whole })
         }
         RestorationMode::Merge => {
             let decisions = rollback::decisions(session, &as_rollback(parameters))?;
             let base = parameters.base.as_deref().map(|base| open.catalog.resolve(Some(workflow), base)).transpose()?;
-            let joining = Joining { files: parameters.file.0.clone(), base, decisions };
+            let joining = Joining { files: PathSpecs::of(&parameters.file.0), base, decisions };
             Ok(Aimed { told, joining: Some(joining), ..whole })
         }
     }

@@ -4,11 +4,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wfr_model::change::{Actor, Author};
+use wfr_model::change::{Actor, Author, Source};
 use wfr_model::{AgentId, ChangeId, Digest, Span, TaskId, Timestamp, TreePath, WorkflowId};
 
 use super::recoveries::Consent;
 use super::values::{On, OneOrMany, Phase};
+use crate::pathspec::PathSpec;
 
 /// What is done with a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -90,10 +91,18 @@ pub struct Log {
     pub task: Option<TaskId>,
     /// Of this agent only.
     pub agent: Option<AgentId>,
+    /// Of this session of an agent's program only.
+    #[serde(alias = "session_id")]
+    pub session: Option<String>,
+    /// Of this tool call only.
+    #[serde(alias = "tool_call_id")]
+    pub tool_call: Option<String>,
     /// Of these actors only: agent, user, shared, unknown, recovery.
     pub actor: OneOrMany<Actor>,
-    /// At this path or below it only.
-    pub path: Option<TreePath>,
+    /// Known in one of these ways only: traced, declared, observed.
+    pub source: OneOrMany<Source>,
+    /// At these paths or below them only, or where patterns such as `*.rs` say, but not where `!PATH` says.
+    pub path: OneOrMany<PathSpec>,
     /// Ended since then, or open: a time, or how long ago, such as `5m`.
     pub since: Option<Timestamp>,
     /// Whether what was done is shown as differences.
@@ -197,7 +206,9 @@ pub struct PreservationRules {
 /// fit. With a checkpoint, only what was done after it. What others did since in the same files stays, merged line by
 /// line; where it cannot be separated the plan has a conflict, and nothing is done unless it is decided: `--ours PATH`
 /// keeps the file as it is, `--theirs PATH` makes it what it was before, `--resolve PATH=FILE` takes a content made by
-/// hand, `--partial` does the rest. `--interactive` asks for each change, file and piece of a file. What the user did stays in any case. The recovery can be undone.
+/// hand, `--partial` does the rest. `--interactive` asks for each change, file and piece of a file. What the user did stays,
+/// unless `preservation_rules` say `"preserve_external_changes": false`. Tasks that are meant are to be done anew, those
+/// without a change among them. The recovery can be undone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rollback {
@@ -217,10 +228,10 @@ pub struct Rollback {
     /// Of this agent.
     #[serde(alias = "agent_id")]
     pub agent: Option<AgentId>,
-    /// These changes, whoever made them.
+    /// These changes with their parts, whoever made them: ids, or unique beginnings of ids.
     pub change: OneOrMany<ChangeId>,
-    /// At these paths and below them only.
-    pub file: OneOrMany<TreePath>,
+    /// At these paths and below them only, or where patterns such as `*.rs` say, but not where `!PATH` says.
+    pub file: OneOrMany<PathSpec>,
     /// Ended since then: a time, or how long ago, such as `5m`.
     pub since: Option<Timestamp>,
     /// Whether somebody at a terminal chooses, of all that fits or else of all that the workflow's agents did, by change, file

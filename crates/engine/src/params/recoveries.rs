@@ -12,6 +12,7 @@ use wfr_model::{Digest, RecoveryId, Span, Timestamp, TreePath, WorkflowId};
 use super::changes::{ConflictResolution, Dependents, PreservationRules, Preserved};
 use super::checkpoints::ValidationLevel;
 use super::values::{HostPath, On, OneOrMany};
+use crate::pathspec::PathSpec;
 
 /// Whether a recovery may change files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -181,8 +182,9 @@ pub struct Restore {
     pub components: OneOrMany<Component>,
     /// What is not; in mode `partial`.
     pub exclude_components: OneOrMany<Component>,
-    /// Only these paths and what is below them; in any mode but `full`.
-    pub file: OneOrMany<TreePath>,
+    /// Only these paths and what is below them, or patterns such as `*.rs`, without what `!PATH` leaves out; in any mode but
+    /// `full`.
+    pub file: OneOrMany<PathSpec>,
     /// The checkpoint from which both come, in mode `merge`: as each path's history tells where it is not given.
     pub base: Option<String>,
     /// What is done where work cannot be separated or merged; in the modes `selective` and `merge`.
@@ -310,8 +312,8 @@ pub struct PartialRestore {
     pub components: OneOrMany<Component>,
     /// What is not.
     pub exclude_components: OneOrMany<Component>,
-    /// Only these paths and what is below them.
-    pub file: OneOrMany<TreePath>,
+    /// Only these paths and what is below them, or patterns such as `*.rs`, without what `!PATH` leaves out.
+    pub file: OneOrMany<PathSpec>,
     /// How hard the checkpoint is looked at before.
     pub validation_level: Option<ValidationLevel>,
     /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in

@@ -19,6 +19,7 @@ mod planning;
 mod record;
 pub mod selective;
 mod standing;
+mod sureness;
 pub mod telling;
 mod turn;
 pub mod verdicts;
