@@ -51,6 +51,7 @@ mod sparse;
 mod stateful;
 mod states;
 mod stopped;
+mod strategy;
 mod tampering;
 mod texts;
 mod tls;

@@ -41,6 +41,7 @@ pub(super) fn selection(
     }
     let did_nothing = open.catalog.chains_of(&seqs)?.is_empty();
     let is_to_be_set = |task: &TaskId| chooser.task(task).is_some_and(|task| task.status != TaskStatus::Pending);
+    let did_nothing = did_nothing || !parameters.has_files();
     let sets_state = candidates.is_empty() && (!own_tasks.is_empty() || tasks.iter().any(is_to_be_set));
     if did_nothing && !sets_state {
         return Err(match changes.first().filter(|_| candidates.is_empty()) {
@@ -57,6 +58,12 @@ pub(super) fn selection(
         changes.extend(external(open, &changes)?);
     }
     tasks.extend(own_tasks.iter().cloned());
+    if !parameters.has_files() {
+        // The state alone is meant.
+        own_tasks.clone_from(&tasks);
+        changes.clear();
+        external_after = None;
+    }
     Ok(Selection {
         changes,
         external_after,

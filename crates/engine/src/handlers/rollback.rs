@@ -9,20 +9,26 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
 use wfr_catalog::{CheckpointRow, ListQuery};
-use wfr_model::TreePath;
+use wfr_model::config::DependencyValidation;
+use wfr_model::finding::{Finding, Severity};
 use wfr_model::recovery::RecoveryKind;
+use wfr_model::workflow::{Agent, AgentStatus, Whole};
+use wfr_model::{TaskId, TreePath, WorkflowId};
 
 use super::recoveries::{Asked, run};
+use super::restore::check_needs;
 use super::{choice, known, needed};
+use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::{Rollback, patience};
+use crate::params::{Rollback, ValidationLevel, patience};
 use crate::picking;
 use crate::recovery::Order;
-use crate::recovery::selective::Decisions;
+use crate::recovery::selective::{Decisions, Selection};
 use crate::response::Success;
 use crate::results::{Recovered, Verdict};
 use crate::session::Session;
+use crate::{state, verify};
 
 /// Takes chosen work back.
 pub fn rollback(session: &mut Session, parameters: Rollback) -> Result<Success<Recovered>, Failure> {
@@ -32,21 +38,25 @@ pub fn rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
 fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<Recovered>, Failure> {
     let begun = Instant::now();
     picking::check(session, parameters.interactive)?;
+    let told = serde_json::to_value(&parameters).unwrap_or_default();
+    let parameters = parameters.settled()?;
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
     let given = parameters.checkpoint.as_deref().map(|reference| open.catalog.resolve(Some(&workflow), reference));
     let given = given.transpose()?;
     let selection = choice::selection(session, &open, &workflow, &parameters, given.as_ref())?;
+    let checked = check_target(session, &open, given.as_ref(), &parameters)?;
     let target = match given {
         Some(row) => row,
         None => oldest(&open)?,
     };
     let mut order = Order {
-        selection: Some(selection),
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         wait: patience(parameters.wait),
-        parameters: serde_json::to_value(&parameters).unwrap_or_default(),
+        needs: needs(session, &open, (&workflow, &target), &parameters, &selection)?,
+        selection: Some(selection),
+        parameters: told,
         ..Order::new(RecoveryKind::Rollback, workflow, target)
     };
     order.keep_taken();
@@ -54,9 +64,68 @@ fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
         picking::narrow(session, &open, &mut order)?;
     }
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
-    // What a rollback reads is checked while it is read, and the tree afterwards; a plan changes nothing.
-    let checked = if parameters.plan { Verdict::Skipped } else { Verdict::Passed };
     run(session, &open, &order, &asked, checked, begun)
+}
+
+/// Checks every byte of the checkpoint that is named, before anything is changed. Without one only what a rollback reads
+/// counts, which is checked while it is read, and the tree afterwards; a plan changes nothing.
+fn check_target(
+    session: &Session,
+    open: &Open,
+    given: Option<&CheckpointRow>,
+    parameters: &Rollback,
+) -> Result<Verdict, Failure> {
+    if parameters.plan || parameters.validation_requirements.integrity_check == Some(false) {
+        return Ok(Verdict::Skipped);
+    }
+    let Some(target) = given else { return Ok(Verdict::Passed) };
+    let report = verify::verify(open, &open.store()?, target, ValidationLevel::Comprehensive, session)?;
+    let why = match report.damages.first() {
+        Some(first) if first.path.is_root() => first.message.clone(),
+        Some(first) => format!("`{}`: {}", first.path, first.message),
+        None if report.is_whole() => return Ok(Verdict::Passed),
+        None => "the catalog does not say of it what was recorded".to_owned(),
+    };
+    Err(Failure::new(Code::CheckpointIntegrity, format!("checkpoint `{}` is damaged: {why}", target.name)).with_hint(
+        "what a rollback reads is checked in any case: `--validation-requirements '{\"integrity_check\": false}'` goes on \
+         without the rest of the checkpoint",
+    ))
+}
+
+/// Looks for what the workflow needs, and for agents that could do its tasks anew, as far as that is asked for.
+fn needs(
+    session: &Session,
+    open: &Open,
+    (workflow, target): (&WorkflowId, &CheckpointRow),
+    parameters: &Rollback,
+    selection: &Selection,
+) -> Result<Validated, Failure> {
+    let asked = parameters.validation_requirements;
+    let mut needs = match asked.dependency_validation {
+        Some(true) => check_needs(session, open, target, DependencyValidation::Comprehensive)?,
+        _ => Validated::default(),
+    };
+    if asked.agent_compatibility == Some(true) {
+        let state = state::present(&open.catalog, workflow)?;
+        needs.findings.extend(state.and_then(|state| without_agents(&state, &selection.tasks)));
+    }
+    Ok(needs)
+}
+
+/// What is to be said where nobody is there to do tasks anew.
+fn without_agents(state: &Whole, tasks: &[TaskId]) -> Option<Finding> {
+    let is_there = |agent: &Agent| !agent.deallocated && agent.status != AgentStatus::Failed;
+    let known = tasks.iter().filter(|task| state.tasks.contains_key(task)).count();
+    if known == 0 || state.agents.values().any(is_there) {
+        return None;
+    }
+    let message = format!("no agent is there that could do {known} tasks anew: all have left or failed");
+    Some(Finding::new(
+        "NO_AGENT",
+        Severity::Warning,
+        message,
+        "`wfr status` shows the agents; start one, or name another",
+    ))
 }
 
 /// The oldest checkpoint with files, which stays the same while others are taken: the ledger began with one at the latest.
@@ -84,7 +153,7 @@ pub(super) fn decisions(session: &Session, parameters: &Rollback) -> Result<Deci
         ours: ours.clone(),
         theirs: theirs.clone(),
         resolved,
-        conflicts: parameters.conflict_resolution,
+        conflicts: parameters.conflict_resolution.files(),
         partial: parameters.partial,
     })
 }

@@ -8,6 +8,7 @@ use wfr_model::change::{Actor, Author, Source};
 use wfr_model::{AgentId, ChangeId, Digest, Span, TaskId, Timestamp, TreePath, WorkflowId};
 
 use super::recoveries::Consent;
+use super::strategy::{Affected, Required, Resolution, Strategy};
 use super::values::{On, OneOrMany, Phase};
 use crate::pathspec::PathSpec;
 
@@ -119,7 +120,7 @@ pub struct Blame {
     pub path: Option<TreePath>,
 }
 
-/// Shows who changed a path, newest first.
+/// Shows who changed a path, newest first; of a directory also who changed what is below it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Who {
@@ -134,9 +135,9 @@ pub struct Who {
 pub enum RollbackScope {
     /// Everything of the workflow.
     Full,
-    /// Chosen phases, tasks, agents or files.
+    /// Chosen phases, tasks, agents or files, each as a whole: at least one of these must be named, and no single change.
     Partial,
-    /// The changes that are named, and nothing else.
+    /// What is named, and nothing else.
     #[default]
     Selective,
 }
@@ -196,7 +197,7 @@ pub struct PreservationRules {
     pub preserve_successful_tasks: bool,
     /// Whether what the user and unknown programs did stays. `false` takes it back, too, from the first of the changes on.
     pub preserve_external_changes: On,
-    /// Whether resources stay shared out as they are; a rollback leaves that alone in any case.
+    /// Whether resources stay shared out as they are: a rollback leaves that alone, and refuses `false`.
     pub preserve_resource_optimizations: On,
 }
 
@@ -217,7 +218,7 @@ pub struct Rollback {
     /// Only what was done after this checkpoint.
     #[serde(alias = "target_checkpoint")]
     pub checkpoint: Option<String>,
-    /// How much; `full` takes back everything of the workflow.
+    /// How much; `full` takes back everything of the workflow, and `partial` parts of it as wholes.
     pub rollback_scope: RollbackScope,
     /// Of this phase.
     #[serde(alias = "phase_id")]
@@ -243,8 +244,17 @@ pub struct Rollback {
     pub preserve_components: OneOrMany<Preserved>,
     /// The same as a block, with what stays of others.
     pub preservation_rules: PreservationRules,
-    /// What is done where work that stays and work that goes cannot be separated.
-    pub conflict_resolution: ConflictResolution,
+    /// What is done where work that stays and work that goes cannot be separated; or the reference's block, which says it of
+    /// files (`file_conflicts`), of the state and of later work, too.
+    pub conflict_resolution: Resolution,
+    /// The reference's block of what is taken back: files, tasks with agents, or both.
+    pub affected_components: Affected,
+    /// The reference's block of what is checked before.
+    pub validation_requirements: Required,
+    /// The reference's form of all that this operation's keys say, as `--plan` prints it; a key of its own counts before it.
+    pub rollback_strategy: Option<Strategy>,
+    /// What the plan's strategy is called.
+    pub strategy_id: Option<String>,
     /// Whether what is clean is done where something else is not.
     pub partial: bool,
     /// Paths at which nothing is taken back.

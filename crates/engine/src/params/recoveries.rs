@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use wfr_model::config::DependencyValidation;
 use wfr_model::{Digest, RecoveryId, Span, Timestamp, TreePath, WorkflowId};
 
-use super::changes::{ConflictResolution, Dependents, PreservationRules, Preserved};
+use super::changes::{Dependents, PreservationRules, Preserved};
 use super::checkpoints::ValidationLevel;
+use super::strategy::Resolution;
 use super::values::{HostPath, On, OneOrMany};
 use crate::pathspec::PathSpec;
 
@@ -187,8 +188,9 @@ pub struct Restore {
     pub file: OneOrMany<PathSpec>,
     /// The checkpoint from which both come, in mode `merge`: as each path's history tells where it is not given.
     pub base: Option<String>,
-    /// What is done where work cannot be separated or merged; in the modes `selective` and `merge`.
-    pub conflict_resolution: ConflictResolution,
+    /// What is done where work cannot be separated or merged; in the modes `selective` and `merge`. In mode `selective` also the
+    /// reference's block, which says it of the state and of later work, too.
+    pub conflict_resolution: Resolution,
     /// Whether what is clean is done where something else is not; in the modes `selective` and `merge`.
     pub partial: bool,
     /// Paths that stay as they are; in the modes `selective` and `merge`.

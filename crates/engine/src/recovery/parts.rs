@@ -38,6 +38,14 @@ impl Parts {
         parameters
     }
 
+    /// Parameters as they were given.
+    pub fn untold(mut parameters: Value) -> Value {
+        if let Some(keys) = parameters.as_object_mut() {
+            keys.shift_remove(PARTS);
+        }
+        parameters
+    }
+
     /// As a record keeps them; `None` where all is meant.
     pub fn recorded(parameters: &Value) -> Option<Self> {
         serde_json::from_value(parameters.get(PARTS)?.clone()).ok()
