@@ -230,6 +230,11 @@ impl PathSpecs {
         Self(specs.to_vec())
     }
 
+    /// Of one path, with what is below it.
+    pub fn below(path: &TreePath) -> Self {
+        Self(vec![PathSpec { text: path.to_string(), is_excluded: false, form: Form::Plain(path.clone()) }])
+    }
+
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -103,7 +103,8 @@ pub fn log(result: &ChangeLog) -> String {
 
 /// Who changed a path.
 pub fn who(result: &PathHistory) -> String {
-    let mut shown = fact("Path", &place(&result.path.to_string()));
+    let path = if result.path.is_root() { ".".to_owned() } else { result.path.to_string() };
+    let mut shown = fact("Path", &place(&path));
     shown.extend(result.changes.iter().map(line));
     shown
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathChain, PathId, PathKey};
+use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathId, PathKey};
 use wfr_model::change::{Change, Segment};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::plan::EntrySummary;
@@ -263,7 +263,9 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
             let patch = store.as_ref().map(|store| patch(store, segment)).transpose()?.flatten();
             paths.push(PathChange { patch, ..shown(segment, *cancelled) });
         }
-        changes.push(ChangeLine { change: row.change.clone(), paths, paths_total, overlaps: overlaps(row, &rows) });
+        let requested_by = requested_by(&open, row)?;
+        let overlaps = overlaps(row, &rows);
+        changes.push(ChangeLine { change: row.change.clone(), requested_by, paths, paths_total, overlaps });
     }
     let unknown = if changes.is_empty() { asked(&parameters).unknown(&open, workflow.as_ref())? } else { None };
     let success = Success { workflow_id: workflow, ..Success::new(ChangeLog { changes }) };
@@ -337,23 +339,22 @@ fn bytes_of(objects: &dyn Objects, found: &Content) -> Result<Vec<u8>, Failure> 
     Ok(bytes)
 }
 
-/// The chain of a path, which somebody must have changed.
-pub(super) fn chain_at(open: &Open, path: &TreePath) -> Result<PathChain, Failure> {
-    let veil = Veil::of(open)?;
-    let chain = open.catalog.chain_at(&veil.path(path)?.key)?;
-    chain.ok_or_else(|| {
-        Failure::new(Code::NothingSelected, format!("no change of `{path}` is recorded")).with_hint(
-            "the ledger begins with the first `wfr change begin`; `wfr diff CHECKPOINT` compares with a checkpoint",
-        )
-    })
+/// The ledger knows nothing of a path.
+pub(super) fn never_seen(path: &TreePath) -> Failure {
+    Failure::new(Code::NothingSelected, format!("no change of `{path}` is recorded")).with_hint(
+        "the ledger begins with the first `wfr change begin`; `wfr diff CHECKPOINT` compares with a checkpoint",
+    )
 }
 
-/// Shows who changed a path.
+/// Shows who changed a path, and of a directory what is below it.
 pub fn who(session: &mut Session, parameters: Who) -> Result<Success<PathHistory>, Failure> {
     let open = session.open()?;
     let path = needed(parameters.path, "path")?;
-    let chain = chain_at(&open, &path)?;
     let veil = Veil::of(&open)?;
+    let chain = open.catalog.chain_at(&veil.path(&path)?.key)?;
+    let last = chain.as_ref().and_then(|chain| chain.segments.last()).and_then(|last| last.after.as_deref());
+    let is_file = ledger::entry_of(&veil, last)?.is_some_and(|entry| !matches!(entry.node, Node::Dir(_)));
+    let Some(chain) = chain.filter(|_| is_file) else { return who_below(&open, path) };
     let mut seqs: Vec<ChangeSeq> = chain.segments.iter().map(|segment| segment.change).collect();
     seqs.sort_unstable();
     seqs.dedup();
@@ -362,7 +363,46 @@ pub fn who(session: &mut Session, parameters: Who) -> Result<Success<PathHistory
         let Some(row) = open.catalog.change_at(seq)? else { continue };
         let effect = ledger::effect_of(&veil, &chain, seq)?;
         let paths: Vec<PathChange> = effect.iter().map(|(segment, cancelled)| shown(segment, *cancelled)).collect();
-        changes.push(ChangeLine { paths_total: paths.len() as u64, change: row.change, paths, overlaps: vec![] });
+        let requested_by = requested_by(&open, &row)?;
+        let paths_total = paths.len() as u64;
+        changes.push(ChangeLine { paths_total, change: row.change, requested_by, paths, overlaps: vec![] });
     }
     Ok(Success::new(PathHistory { path, changes }))
+}
+
+/// Who changed anything at a path or below it: the newest changes.
+fn who_below(open: &Open, path: TreePath) -> Result<Success<PathHistory>, Failure> {
+    let spec = PathSpecs::below(&path);
+    let paths = within(open, &spec)?;
+    if paths.is_empty() {
+        if !path.is_root() && ledger::untouched(open, &open.store()?, &path)?.is_none() {
+            return Err(never_seen(&path));
+        }
+        let step =
+            format!("no change of `{}` is recorded: all of it is as it was when the ledger began", shown_path(&path));
+        return Ok(Success::new(PathHistory { path, changes: vec![] }).with_next_step(step));
+    }
+    let filter = ChangeFilter { paths: Some(paths), limit: Some(LISTED), ..ChangeFilter::default() };
+    let mut changes = Vec::new();
+    for row in open.catalog.changes(&filter)? {
+        let mut effects = effects(open, row.seq)?;
+        effects.retain(|(segment, _)| spec.mean(&segment.path));
+        let paths_total = effects.len() as u64;
+        effects.truncate(PATHS_MAX);
+        let paths = effects.iter().map(|(segment, cancelled)| shown(segment, *cancelled)).collect();
+        let requested_by = requested_by(open, &row)?;
+        changes.push(ChangeLine { change: row.change, requested_by, paths, paths_total, overlaps: vec![] });
+    }
+    Ok(Success::new(PathHistory { path, changes }))
+}
+
+/// A path for people, the root among them.
+fn shown_path(path: &TreePath) -> String {
+    if path.is_root() { ".".to_owned() } else { path.to_string() }
+}
+
+/// Who asked for the recovery that a change is the effect of.
+fn requested_by(open: &Open, row: &ChangeRow) -> Result<Option<String>, Failure> {
+    let Some(id) = &row.change.recovery_id else { return Ok(None) };
+    Ok(open.catalog.recovery(id)?.map(|record| record.actor))
 }

@@ -133,6 +133,13 @@ fn present(open: &Open) -> Result<Option<Present>, Failure> {
     Ok(Some(Present { point: found.point, known: Known { tree: found.tree, since }, segments: found.segments }))
 }
 
+/// What stands at a path of which no change is recorded: as it was when the ledger began, or was last stored whole; `None`
+/// where nothing does, or nobody keeps the ledger.
+pub fn untouched(open: &Open, objects: &dyn Objects, path: &TreePath) -> Result<Option<Entry>, Failure> {
+    let Some(found) = open.catalog.ledger_present()? else { return Ok(None) };
+    Ok(Finder::new(objects, found.tree).lookup(path)?)
+}
+
 /// Begins the ledger where nobody keeps one: at the newest checkpoint, so that what was done since is in it; where there
 /// is none, one is taken.
 fn begin(session: &Session, open: &Open, workflow: Option<&WorkflowId>) -> Result<(), Failure> {
