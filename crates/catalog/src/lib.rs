@@ -33,7 +33,7 @@ pub use events::{
 pub use failures::FailureRow;
 pub use holds::{Acquired, FencingToken, Hold, HoldRequest, Holder, Owner};
 pub use ledger::{
-    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, LedgerPart, LedgerSeal, NewChange, NewPoint, NewSegment,
+    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, LedgerPart, LedgerSeal, NewChange, NewPoint, NewSegment, OfPhase,
     PathChain, PathId, PathKey, PointSeq, Present, SealedLedger, SegmentRow,
 };
 pub use operations::{NewOperation, OperationRow};

@@ -49,7 +49,7 @@ impl Shape {
         }
         match parts.as_slice() {
             [] => Self::of_type(schema),
-            [one] => one.clone(),
+            [one] | [one @ Self::Choice(_), Self::Object] => one.clone(),
             several => {
                 let number = several.contains(&Self::Number);
                 Self::Text { number, object: several.contains(&Self::Object) }
@@ -64,7 +64,7 @@ impl Shape {
             _ => false,
         };
         match schema["format"].as_str() {
-            Some("tree-path") => return Self::TreePath,
+            Some("tree-path" | "path-spec") => return Self::TreePath,
             Some("host-path") => return Self::HostPath,
             _ => {}
         }
@@ -148,6 +148,8 @@ impl Shape {
             Self::Object => Value::Object(object(&text)?),
             Self::Text { object: true, .. } if text.trim_start().starts_with('{') => Value::Object(object(&text)?),
             Self::Text { number: true, .. } => number(&text).unwrap_or(Value::String(text)),
+            // Where an object may stand for a word, too; no word begins so.
+            Self::Choice(_) if text.trim_start().starts_with('{') => Value::Object(object(&text)?),
             Self::Choice(choices) => Value::String(chosen(choices, text)),
             _ => Value::String(text),
         })
@@ -213,6 +215,9 @@ mod tests {
     fn shapes_follow_the_schema() {
         assert_eq!(shape::<params::Restore>("validate_integrity"), Shape::Bool);
         assert_eq!(shape::<params::Restore>("strict_mode"), Shape::Bool);
+        let block = json!({"file_conflicts": "current_priority"});
+        assert_eq!(read::<params::Rollback>("conflict_resolution", &[&block.to_string()]), block);
+        assert_eq!(read::<params::Rollback>("conflict_resolution", &["manual-review"]), "manual_review");
         assert_eq!(shape::<params::Restore>("to"), Shape::HostPath);
         assert_eq!(shape::<params::Restore>("validation_config"), Shape::Object);
         assert_eq!(shape::<params::ListCheckpoints>("limit"), Shape::Number);

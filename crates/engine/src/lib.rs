@@ -29,6 +29,8 @@ pub mod open;
 pub mod operation;
 pub mod outbox;
 pub mod params;
+pub mod pathspec;
+pub mod phases;
 pub mod picking;
 pub mod policy;
 pub mod rebuild;

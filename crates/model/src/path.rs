@@ -112,11 +112,6 @@ impl TreePath {
         named.iter().any(|one| self.is_within(one))
     }
 
-    /// Whether this path is meant where these are named: it is among them, or none is named.
-    pub fn is_meant_by(&self, named: &[Self]) -> bool {
-        named.is_empty() || self.is_among(named)
-    }
-
     /// How many components it has.
     pub fn depth(&self) -> usize {
         self.components().count()

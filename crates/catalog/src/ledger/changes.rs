@@ -2,8 +2,10 @@
 //!
 //! Owns the rows. Refuses to attribute anything.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
-use wfr_model::change::{Actor, Author, Change};
+use wfr_model::change::{Actor, Author, Change, Source};
 use wfr_model::{AgentId, ChangeId, RecoveryId, TaskId, Timestamp, WorkflowId};
 
 use super::{NewChange, PathId};
@@ -28,19 +30,46 @@ pub struct ChangeRow {
     pub parent: Option<ChangeSeq>,
 }
 
+/// A phase, as changes tell of it: in words of their own, or by their task.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OfPhase {
+    /// What it is called, in small letters, by the name of the workflow; of no workflow where that is empty.
+    pub words: BTreeSet<(String, String)>,
+    /// The tasks in it, by the name of the workflow: whose change names no phase is in that of its task.
+    pub tasks: BTreeSet<(String, String)>,
+}
+
+impl OfPhase {
+    /// Whether somebody's work is in the phase.
+    pub fn has(&self, author: &Author) -> bool {
+        let workflow = author.workflow_id.as_ref().map(ToString::to_string).unwrap_or_default();
+        match (&author.phase_id, &author.task_id) {
+            (Some(phase), _) => self.words.contains(&(workflow, phase.as_str().to_ascii_lowercase())),
+            (None, Some(task)) => self.tasks.contains(&(workflow, task.to_string())),
+            (None, None) => false,
+        }
+    }
+}
+
 /// Which changes are meant: those that fit all that is said.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ChangeFilter {
     /// Of this workflow.
     pub workflow: Option<WorkflowId>,
-    /// Of this phase, as it is written.
-    pub phase: Option<String>,
+    /// Of this phase.
+    pub phase: Option<OfPhase>,
     /// Of this task.
     pub task: Option<TaskId>,
     /// Of this agent.
     pub agent: Option<AgentId>,
+    /// Of this session.
+    pub session: Option<String>,
+    /// Of this tool call.
+    pub tool_call: Option<String>,
     /// Of these actors; of all where there are none.
     pub actors: Vec<Actor>,
+    /// Known in one of these ways; in any where there are none.
+    pub sources: Vec<Source>,
     /// Ended at or after this time, or not ended.
     pub since: Option<Timestamp>,
     /// With a segment at one of these paths.
@@ -59,6 +88,9 @@ impl Catalog {
     /// The changes that fit, newest first.
     pub fn changes(&self, filter: &ChangeFilter) -> Result<Vec<ChangeRow>, CatalogError> {
         let actors = columns::json_text(&filter.actors);
+        let sources = columns::json_text(&filter.sources);
+        let words = filter.phase.as_ref().map(|phase| columns::json_text(&phase.words));
+        let tasks = filter.phase.as_ref().map(|phase| columns::json_text(&phase.tasks));
         let paths = filter.paths.as_deref().map(columns::json_text);
         // Only what is asked for stands in the query: SQLite plans by its text, and an index serves what stands alone.
         let mut sql = format!("{SELECT} WHERE true");
@@ -74,12 +106,21 @@ impl Catalog {
         let since = filter.since.map(|time| time.0);
         let limit = filter.limit.map_or(-1, i64::from);
         ask(workflow.is_some(), " AND workflow_id = :workflow", ":workflow", &workflow);
-        ask(filter.phase.is_some(), " AND phase_id = :phase", ":phase", &filter.phase);
+        let of_words = " AND (phase_id IS NULL OR (coalesce(workflow_id, ''), lower(phase_id)) IN
+                              (SELECT value ->> 0, value ->> 1 FROM json_each(:words)))";
+        let of_tasks = " AND (phase_id IS NOT NULL OR (coalesce(workflow_id, ''), task_id) IN
+                              (SELECT value ->> 0, value ->> 1 FROM json_each(:tasks)))";
+        ask(words.is_some(), of_words, ":words", &words);
+        ask(tasks.is_some(), of_tasks, ":tasks", &tasks);
         ask(task.is_some(), " AND task_id = :task", ":task", &task);
         ask(agent.is_some(), " AND agent_id = :agent", ":agent", &agent);
+        ask(filter.session.is_some(), " AND session_id = :session", ":session", &filter.session);
+        ask(filter.tool_call.is_some(), " AND tool_call_id = :tool_call", ":tool_call", &filter.tool_call);
         ask(since.is_some(), " AND (ended_at IS NULL OR ended_at >= :since)", ":since", &since);
         let of_actors = " AND actor IN (SELECT value FROM json_each(:actors))";
         ask(!filter.actors.is_empty(), of_actors, ":actors", &actors);
+        let of_sources = " AND source IN (SELECT value FROM json_each(:sources))";
+        ask(!filter.sources.is_empty(), of_sources, ":sources", &sources);
         let of_paths =
             " AND seq IN (SELECT change FROM segments WHERE path_id IN (SELECT value FROM json_each(:paths)))";
         ask(paths.is_some(), of_paths, ":paths", &paths);
@@ -94,6 +135,15 @@ impl Catalog {
     pub fn change(&self, id: &ChangeId) -> Result<Option<ChangeRow>, CatalogError> {
         let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE change_id = ?1"))?;
         Ok(statement.query_row([id.as_str()], decode).optional()?)
+    }
+
+    /// The changes that are parts of another one, in their order; parts of parts left out.
+    pub fn parts_of_change(&self, whole: ChangeSeq) -> Result<Vec<ChangeRow>, CatalogError> {
+        // A part begins after the whole of it: that spares looking through all that was before.
+        let sql = format!("{SELECT} WHERE seq > ?1 AND parent = ?1 ORDER BY seq");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map([whole.0], decode)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The change that is a recovery's effect; `None` where it had none, or nobody kept the ledger.

@@ -16,7 +16,7 @@ use wfr_model::{ChangeId, CheckpointId, Digest, Timestamp, WorkflowId};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 
-pub use changes::{ChangeFilter, ChangeRow, ChangeSeq};
+pub use changes::{ChangeFilter, ChangeRow, ChangeSeq, OfPhase};
 pub use points::Present;
 pub(crate) use sealed::put_seal;
 pub use sealed::{LedgerPart, LedgerSeal, SealedLedger};

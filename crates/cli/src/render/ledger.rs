@@ -11,8 +11,8 @@ use super::changes::patch_lines;
 use super::{count, cut, fact, moment, place};
 use crate::terminal::{self, BAD, FAINT, GOOD, HEADING, WARN, styled, visible, visible_lines};
 
-/// Characters of an id that tell changes apart.
-const ID_SHOWN: usize = 17;
+/// Characters of an id that tell changes apart, of those that began within one millisecond, too.
+const ID_SHOWN: usize = 20;
 
 /// A change that was begun, ended or recorded.
 pub fn done(result: &ChangeDone) -> String {
@@ -156,7 +156,8 @@ fn lanes(changes: &[ChangeLine]) -> Vec<(String, String)> {
 
 /// Who changed a path.
 pub fn who(result: &PathHistory) -> String {
-    let mut shown = fact("Path", &place(&result.path.to_string()));
+    let path = if result.path.is_root() { ".".to_owned() } else { result.path.to_string() };
+    let mut shown = fact("Path", &place(&path));
     shown.extend(result.changes.iter().map(line));
     shown
 }

@@ -75,3 +75,50 @@ fn lines_that_a_recovery_put_back_are_whoevers_wrote_them_first() {
         assert!(refused.json.to_string().contains("wfr log --path"), "{refused:?}");
     }
 }
+
+#[test]
+fn what_nobody_changed_was_there_before_and_directories_show_what_is_below() {
+    let world = World::with_lines();
+    world.put("work/still.txt", "one\ntwo\n");
+    world.checkpoint("still");
+    world.refused(&["blame", "work/none.txt"], 3, "NOTHING_SELECTED");
+    world.work("a", || world.put("work/deep/of_a.txt", "a"));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by b")])));
+    world.work("c", || world.put("c.txt", "c"));
+    let blame = world.ok(&["blame", "work/still.txt"]);
+    let lines = blame.result("lines").as_array().unwrap();
+    assert_eq!((lines.len(), lines[0]["lines"].as_array().unwrap().len()), (1, 2));
+    assert!(lines[0]["change_id"].is_null() && blame.json["next_steps"].to_string().contains("before the ledger"));
+    world.refused(&["blame", "work/none.txt"], 3, "NOTHING_SELECTED");
+    let who = |path: &str| {
+        let changes = world.ok(&["who", path]).result("changes").as_array().unwrap().clone();
+        let line = |one: &serde_json::Value| {
+            format!("{}: {}", one["agent_id"].as_str().unwrap_or("-"), crate::work::paths(&one["paths"]).join(" "))
+        };
+        changes.iter().map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(who("work/still.txt"), [""; 0]);
+    assert_eq!(who("work"), ["b: work/f.txt", "a: work/deep work/deep/of_a.txt"]);
+    assert_eq!(who("work/deep"), ["a: work/deep work/deep/of_a.txt"]);
+    assert_eq!(who("."), ["c: c.txt", "b: work/f.txt", "a: work/deep work/deep/of_a.txt"]);
+    assert_eq!(who("work/f.txt"), ["b: work/f.txt"]);
+    world.refused(&["who", "work/none"], 3, "NOTHING_SELECTED");
+}
+
+#[test]
+fn who_asked_for_a_recovery_is_told_with_its_change() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/of_a.txt", "a"));
+    let asked = ["rollback", "wf", "--agent", "a", "--yes", "--json"];
+    let done = world.command(&asked).env("WFR_ACTOR", "alice").output().unwrap();
+    assert!(done.status.success());
+    for call in [&["log", "--actor", "recovery"][..], &["who", "work/of_a.txt"], &["who", "work"]] {
+        let changes = world.ok(call).result("changes").as_array().unwrap().clone();
+        assert_eq!(
+            (&changes[0]["actor"], &changes[0]["requested_by"]),
+            (&"recovery".into(), &"alice".into()),
+            "{call:?}"
+        );
+        assert!(changes.iter().skip(1).all(|one| one["requested_by"].is_null()), "{call:?}");
+    }
+}

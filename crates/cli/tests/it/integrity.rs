@@ -218,3 +218,24 @@ fn a_merge_leaves_out_what_is_damaged_and_names_it() {
     assert_eq!(done.result("kept")[0]["path"], "noise");
     assert!(!world.root().join("noise").exists() && world.root().join("a.txt").exists());
 }
+
+#[test]
+fn a_rollback_checks_the_checkpoint_that_it_is_given() {
+    let (world, noise) = with_noise();
+    world.checkpoint("base");
+    let verdict = |call: &[&str]| world.ok(call).result("validation_results")["integrity_check"].clone();
+    let first = world.ok(&["change", "begin", "--workflow", "wf", "--agent", "z"]);
+    world.ok(&["change", "end", first.result("token").as_str().unwrap()]);
+    world.work("a", || world.put("of_a", "a"));
+    assert_eq!(verdict(&["rollback", "wf", "base", "--agent", "a", "--plan"]), "skipped");
+    assert_eq!(verdict(&["rollback", "wf", "base", "--agent", "a", "--yes"]), "passed");
+    world.ok(&["undo", "--yes"]);
+    damage(&world, &noise);
+    let call = ["rollback", "wf", "base", "--agent", "a", "--yes"];
+    let refused = world.refused(&call, 4, "CHECKPOINT_INTEGRITY_FAILURE");
+    assert!(refused.json.to_string().contains("`noise`"), "{refused:?}");
+    assert!(world.has("of_a"));
+    let unchecked = r#"{"agent":"a","validation_requirements":{"integrity_check":false},"yes":true}"#;
+    assert_eq!(verdict(&["rollback", "wf", "base", unchecked]), "skipped");
+    assert!(!world.has("of_a"));
+}

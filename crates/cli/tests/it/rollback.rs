@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use serde_json::json;
-
 use crate::work::{numbered, paths};
 use crate::world::World;
 
@@ -539,29 +537,4 @@ fn a_directory_goes_with_the_last_that_is_in_it() {
         }
         assert_eq!(world.timeless().differences(&full), [""; 0], "{order:?}");
     }
-}
-
-#[test]
-fn a_plan_says_its_strategy_in_the_references_words() {
-    let world = World::with_lines();
-    world.ok(&["initialize", "wf", r#"{"phases": [{"phase_id": 1, "tasks": [{"task_id": "a"}]}]}"#]);
-    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
-    world.ok(&["update-state", "wf", r#"{"tasks": {"a": {"status": "completed"}}}"#]);
-    let call = ["rollback", "wf", "base", "--agent", "a", "--dependents", "cascade", "--conflict-resolution"];
-    let plan = world.ok(&[&call[..], &["checkpoint_priority", "--plan"]].concat());
-    let strategy = &plan.result("plan")["rollback_strategy"];
-    assert!(strategy["target_checkpoint"].as_str().unwrap().starts_with("ckpt_"), "{strategy}");
-    assert_eq!(strategy["rollback_scope"], "selective");
-    let components =
-        json!({"workflow_state": true, "file_system": true, "agent_assignments": false, "resource_allocations": false});
-    assert_eq!(strategy["affected_components"], components);
-    assert_eq!(strategy["preservation_rules"]["preserve_external_changes"], true);
-    let policies = json!({"file_conflicts": "checkpoint_priority", "state_conflicts": "merge_strategy", "dependency_conflicts": "dependency_order"});
-    assert_eq!(strategy["conflict_resolution"], policies);
-    let steps = strategy["rollback_steps"].as_array().unwrap();
-    assert_eq!(steps[2]["parameters"]["selective_files"], json!(["work/f.txt"]));
-    assert_eq!(steps[3]["parameters"]["tasks"], json!(["a"]));
-    assert_eq!(steps.len(), 5);
-    let restore = world.ok(&["restore", "wf", "base", "--plan"]);
-    assert!(restore.result("plan").get("rollback_strategy").is_none());
 }

@@ -14,7 +14,7 @@ use wfr_model::entry::{Entry, Node};
 use wfr_model::{Digest, TreePath};
 use wfr_store::{Store, disk};
 
-use super::changes::{chain_at, text_of};
+use super::changes::{never_seen, text_of};
 use super::needed;
 use crate::error::{Code, Failure};
 use crate::ledger::{self, Veil};
@@ -33,7 +33,9 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
     let open = session.open()?;
     let path = needed(parameters.path, "path")?;
     refuse_directory(&open, &path)?;
-    let chain = chain_at(&open, &path)?;
+    let Some(chain) = open.catalog.chain_at(&Veil::of(&open)?.path(&path)?.key)? else {
+        return untouched(&open, path);
+    };
     let mut rows: BTreeMap<ChangeSeq, ChangeRow> = BTreeMap::new();
     for seq in chain.segments.iter().map(|segment| segment.change).collect::<BTreeSet<_>>() {
         rows.extend(open.catalog.change_at(seq)?.map(|row| (seq, row)));
@@ -44,10 +46,7 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
     if last.is_some_and(|entry| matches!(entry.node, Node::Dir(_))) {
         return Err(no_lines(&path));
     }
-    let Some(text) = text_of(&store, last)? else {
-        let message = format!("`{path}` is no text file that can be shown by lines");
-        return Err(Failure::new(Code::InvalidParameter, message));
-    };
+    let text = text_of(&store, last)?.ok_or_else(|| no_text(&path))?;
     let is_recovery = |seq: &ChangeSeq| rows.get(seq).is_some_and(|row| row.change.actor == Actor::Recovery);
     let last_recovery = chain.segments.iter().rposition(|one| is_recovery(&one.change)).map_or(0, |at| at + 1);
     let mut history = History { store: &store, entries: &entries, known: vec![], last: None };
@@ -60,6 +59,23 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
     }
     let origins = history.known.pop().unwrap_or_default();
     Ok(Success::new(Blamed { path, lines: blocks(&text, &origins, &rows) }))
+}
+
+/// A file that nobody has changed since the ledger began: all of its lines were there before.
+fn untouched(open: &Open, path: TreePath) -> Result<Success<Blamed>, Failure> {
+    let store = open.store()?;
+    let entry = ledger::untouched(open, &store, &path)?.ok_or_else(|| never_seen(&path))?;
+    if matches!(entry.node, Node::Dir(_)) {
+        return Err(no_lines(&path));
+    }
+    let text = text_of(&store, Some(&entry))?.ok_or_else(|| no_text(&path))?;
+    let origins = vec![None; text.split_inclusive('\n').count()];
+    let step = format!("no change of `{path}` is recorded: all of it was there before the ledger began");
+    Ok(Success::new(Blamed { path, lines: blocks(&text, &origins, &BTreeMap::new()) }).with_next_step(step))
+}
+
+fn no_text(path: &TreePath) -> Failure {
+    Failure::new(Code::InvalidParameter, format!("`{path}` is no text file that can be shown by lines"))
 }
 
 /// What stood at the path at each time, before the first change first.

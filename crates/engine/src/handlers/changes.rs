@@ -2,9 +2,9 @@
 //!
 //! Owns their glue. Refuses to attribute anything: that is [`crate::ledger`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathChain, PathId, PathKey};
+use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathId, PathKey};
 use wfr_model::change::{Change, Segment};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::plan::EntrySummary;
@@ -12,11 +12,12 @@ use wfr_model::{ChangeId, TreePath};
 use wfr_store::Objects;
 use wfr_store::content;
 
-use super::{known, needed};
+use super::{known, needed, nothing};
 use crate::error::{Code, Failure};
 use crate::ledger::{self, Veil};
 use crate::open::Open;
-use crate::params::{ChangeAction, ChangeWork, DiffFormat, Log, Who};
+use crate::params::{ChangeAction, ChangeWork, DiffFormat, Log, Phase, Who};
+use crate::pathspec::PathSpecs;
 use crate::recovery::finish_unfinished;
 use crate::response::Success;
 use crate::results::{ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory};
@@ -104,11 +105,11 @@ fn parent_of(open: &Open, opened: &[ChangeRow], parameters: &ChangeWork) -> Resu
 
 /// An open change by its token.
 fn opened_change(open: &Open, id: &ChangeId) -> Result<ChangeRow, Failure> {
-    let row = open.catalog.change(id)?;
+    let row = ledger::change_named(open, id)?;
     let row = row.ok_or_else(|| Failure::new(Code::ChangeNotFound, format!("no change `{id}` was ever begun")))?;
     match row.change.ended_at {
         None => Ok(row),
-        Some(at) => Err(Failure::new(Code::ChangeNotFound, format!("change {id} ended at {at}"))
+        Some(at) => Err(Failure::new(Code::ChangeNotFound, format!("change {} ended at {at}", row.change.change_id))
             .with_hint("a token serves once: begin another change")),
     }
 }
@@ -117,16 +118,29 @@ fn end(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succes
     let id = needed(parameters.token.clone(), "token")?;
     let turn = ledger::turn_between_recoveries(session, open)?;
     let row = opened_change(open, &id)?;
+    let id = row.change.change_id.clone();
     let reads = reads(open, parameters, &id)?;
     let point = ledger::look(session, open, &turn, None, |point, _| {
         point.ended.push(id.clone());
         point.reads = reads;
         Ok(())
     })?;
-    let paths = path_changes(open, row.seq)?;
-    let done = ChangeDone { token: None, change_id: id.clone(), paths, others: others(open, &point, &id)? };
-    let workflow_id = row.change.author.workflow_id;
-    Ok(Success { workflow_id, ..Success::new(done) })
+    let mut paths = path_changes(open, row.seq)?;
+    let mut others = others(open, &point, &id)?;
+    let mut doubts = Vec::new();
+    for part in open.catalog.parts_of_change(row.seq)?.into_iter().filter(|part| !part.change.candidates.is_empty()) {
+        let likely = path_changes(open, part.seq)?;
+        let names: BTreeSet<&str> = part.change.candidates.iter().map(|one| one.author.name()).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(" or ");
+        let (part, count) = (part.change.change_id, likely.len());
+        doubts.push(format!("{count} of the paths may be of {names}, too: they are change {part}, a part of this one"));
+        others.retain(|other| other.change_id != part);
+        paths.extend(likely);
+    }
+    paths.sort_by(|a, b| a.path.cmp(&b.path));
+    let done = ChangeDone { token: None, change_id: id.clone(), paths, others };
+    let success = Success { workflow_id: row.change.author.workflow_id, ..Success::new(done) };
+    Ok(doubts.into_iter().fold(success, Success::with_next_step))
 }
 
 /// A change that was over before it was announced: what is found at its paths is its own, whoever else was at work.
@@ -223,14 +237,19 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
     let open = session.open()?;
     let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
     let limit = parameters.limit.unwrap_or(LISTED);
+    let phase = parameters.phase.as_ref().and_then(Phase::id);
+    let files = PathSpecs::of(&parameters.path.0);
     let filter = ChangeFilter {
         workflow: workflow.clone(),
-        phase: parameters.phase.as_ref().and_then(crate::params::Phase::id).map(|phase| phase.to_string()),
+        phase: phase.map(|phase| crate::phases::of(&open, workflow.as_ref(), &phase)).transpose()?,
         task: parameters.task.clone(),
         agent: parameters.agent.clone(),
+        session: parameters.session.clone(),
+        tool_call: parameters.tool_call.clone(),
         actors: parameters.actor.0.clone(),
+        sources: parameters.source.0.clone(),
         since: parameters.since,
-        paths: parameters.path.as_ref().map(|path| within(&open, path)).transpose()?,
+        paths: (!files.is_all()).then(|| within(&open, &files)).transpose()?,
         open: false,
         limit: Some(limit),
     };
@@ -241,26 +260,43 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
     for row in &rows {
         let mut effects = effects(&open, row.seq)?;
         let paths_total = effects.len() as u64;
-        if let Some(within) = &parameters.path {
-            effects.retain(|(segment, _)| segment.path.is_within(within));
-        }
+        effects.retain(|(segment, _)| files.mean(&segment.path));
         effects.truncate(PATHS_MAX);
         let mut paths = Vec::with_capacity(effects.len());
         for (segment, cancelled) in &effects {
             let patch = store.as_ref().map(|store| patch(store, segment)).transpose()?.flatten();
             paths.push(PathChange { patch, ..shown(segment, *cancelled) });
         }
-        changes.push(ChangeLine { change: row.change.clone(), paths, paths_total, overlaps: overlaps(row, &near) });
+        let requested_by = requested_by(&open, row)?;
+        let overlaps = overlaps(row, &near);
+        changes.push(ChangeLine { change: row.change.clone(), requested_by, paths, paths_total, overlaps });
     }
-    Ok(Success { workflow_id: workflow, ..Success::new(ChangeLog { changes }) })
+    let unknown = if changes.is_empty() { asked(&parameters).unknown(&open, workflow.as_ref())? } else { None };
+    let success = Success { workflow_id: workflow, ..Success::new(ChangeLog { changes }) };
+    Ok(match unknown {
+        None => success,
+        Some((message, hint)) => {
+            success.with_next_step([Some(message), hint].into_iter().flatten().collect::<Vec<_>>().join("; "))
+        }
+    })
 }
 
-/// The numbers of a path and of those below it.
-fn within(open: &Open, path: &TreePath) -> Result<Vec<PathId>, Failure> {
+/// Whom somebody wants to see changes of.
+fn asked(parameters: &Log) -> nothing::Asked {
+    nothing::Asked {
+        agent: parameters.agent.as_ref().map(ToString::to_string),
+        task: parameters.task.as_ref().map(ToString::to_string),
+        phase: parameters.phase.as_ref().and_then(Phase::id).map(|phase| phase.to_string()),
+        session: parameters.session.clone(),
+    }
+}
+
+/// The numbers of the paths that are meant.
+fn within(open: &Open, files: &PathSpecs) -> Result<Vec<PathId>, Failure> {
     let veil = Veil::of(open)?;
     let mut unreadable = None;
     let found = open.catalog.paths_where(&mut |key| match veil.shown(key) {
-        Ok(known) => known.is_within(path),
+        Ok(known) => files.mean(&known),
         Err(failure) => {
             unreadable.get_or_insert(failure);
             false
@@ -316,23 +352,22 @@ fn bytes_of(objects: &dyn Objects, found: &Content) -> Result<Vec<u8>, Failure> 
     Ok(bytes)
 }
 
-/// The chain of a path, which somebody must have changed.
-pub(super) fn chain_at(open: &Open, path: &TreePath) -> Result<PathChain, Failure> {
-    let veil = Veil::of(open)?;
-    let chain = open.catalog.chain_at(&veil.path(path)?.key)?;
-    chain.ok_or_else(|| {
-        Failure::new(Code::NothingSelected, format!("no change of `{path}` is recorded")).with_hint(
-            "the ledger begins with the first `wfr change begin`; `wfr diff CHECKPOINT` compares with a checkpoint",
-        )
-    })
+/// The ledger knows nothing of a path.
+pub(super) fn never_seen(path: &TreePath) -> Failure {
+    Failure::new(Code::NothingSelected, format!("no change of `{path}` is recorded")).with_hint(
+        "the ledger begins with the first `wfr change begin`; `wfr diff CHECKPOINT` compares with a checkpoint",
+    )
 }
 
-/// Shows who changed a path.
+/// Shows who changed a path, and of a directory what is below it.
 pub fn who(session: &mut Session, parameters: Who) -> Result<Success<PathHistory>, Failure> {
     let open = session.open()?;
     let path = needed(parameters.path, "path")?;
-    let chain = chain_at(&open, &path)?;
     let veil = Veil::of(&open)?;
+    let chain = open.catalog.chain_at(&veil.path(&path)?.key)?;
+    let last = chain.as_ref().and_then(|chain| chain.segments.last()).and_then(|last| last.after.as_deref());
+    let is_file = ledger::entry_of(&veil, last)?.is_some_and(|entry| !matches!(entry.node, Node::Dir(_)));
+    let Some(chain) = chain.filter(|_| is_file) else { return who_below(&open, path) };
     let mut seqs: Vec<ChangeSeq> = chain.segments.iter().map(|segment| segment.change).collect();
     seqs.sort_unstable();
     seqs.dedup();
@@ -341,7 +376,46 @@ pub fn who(session: &mut Session, parameters: Who) -> Result<Success<PathHistory
         let Some(row) = open.catalog.change_at(seq)? else { continue };
         let effect = ledger::effect_of(&veil, &chain, seq)?;
         let paths: Vec<PathChange> = effect.iter().map(|(segment, cancelled)| shown(segment, *cancelled)).collect();
-        changes.push(ChangeLine { paths_total: paths.len() as u64, change: row.change, paths, overlaps: vec![] });
+        let requested_by = requested_by(&open, &row)?;
+        let paths_total = paths.len() as u64;
+        changes.push(ChangeLine { paths_total, change: row.change, requested_by, paths, overlaps: vec![] });
     }
     Ok(Success::new(PathHistory { path, changes }))
+}
+
+/// Who changed anything at a path or below it: the newest changes.
+fn who_below(open: &Open, path: TreePath) -> Result<Success<PathHistory>, Failure> {
+    let spec = PathSpecs::below(&path);
+    let paths = within(open, &spec)?;
+    if paths.is_empty() {
+        if !path.is_root() && ledger::untouched(open, &open.store()?, &path)?.is_none() {
+            return Err(never_seen(&path));
+        }
+        let step =
+            format!("no change of `{}` is recorded: all of it is as it was when the ledger began", shown_path(&path));
+        return Ok(Success::new(PathHistory { path, changes: vec![] }).with_next_step(step));
+    }
+    let filter = ChangeFilter { paths: Some(paths), limit: Some(LISTED), ..ChangeFilter::default() };
+    let mut changes = Vec::new();
+    for row in open.catalog.changes(&filter)? {
+        let mut effects = effects(open, row.seq)?;
+        effects.retain(|(segment, _)| spec.mean(&segment.path));
+        let paths_total = effects.len() as u64;
+        effects.truncate(PATHS_MAX);
+        let paths = effects.iter().map(|(segment, cancelled)| shown(segment, *cancelled)).collect();
+        let requested_by = requested_by(open, &row)?;
+        changes.push(ChangeLine { change: row.change, requested_by, paths, paths_total, overlaps: vec![] });
+    }
+    Ok(Success::new(PathHistory { path, changes }))
+}
+
+/// A path for people, the root among them.
+fn shown_path(path: &TreePath) -> String {
+    if path.is_root() { ".".to_owned() } else { path.to_string() }
+}
+
+/// Who asked for the recovery that a change is the effect of.
+fn requested_by(open: &Open, row: &ChangeRow) -> Result<Option<String>, Failure> {
+    let Some(id) = &row.change.recovery_id else { return Ok(None) };
+    Ok(open.catalog.recovery(id)?.map(|record| record.actor))
 }

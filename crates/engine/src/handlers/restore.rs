@@ -14,14 +14,15 @@ use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, WorkflowId};
 
 use super::recoveries::{Asked, run};
-use super::{beside, checkpoint, partial, rollback};
+use super::{beside, checkpoint, choice, partial, rollback};
 use crate::dependencies::{self, Validated};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{
-    ConflictResolution, Dependents, On, OnDamage, PreservationRules, RestorationMode, Restore, Rollback, RollbackScope,
+    Dependents, On, OnDamage, PreservationRules, Resolution, RestorationMode, Restore, Rollback, RollbackScope,
     ValidationLevel, patience,
 };
+use crate::pathspec::PathSpecs;
 use crate::picking;
 use crate::recovery::joining::Joining;
 use crate::recovery::selective::Selection;
@@ -94,8 +95,11 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
 fn refuse_misfits(parameters: &Restore) -> Result<(), Failure> {
     use RestorationMode::{Full, Merge, Partial, Selective};
     let has_rules = parameters.preservation_rules != PreservationRules::default();
-    let decides = parameters.conflict_resolution != ConflictResolution::default() || parameters.partial;
-    let given: [(&str, bool, &[RestorationMode]); 13] = [
+    let decides = parameters.conflict_resolution != Resolution::default() || parameters.partial;
+    let rules = parameters.conflict_resolution.rules();
+    let beyond_files = rules != Resolution::Word(rules.file_conflicts).rules();
+    let given: [(&str, bool, &[RestorationMode]); 14] = [
+        ("state_conflicts` and `dependency_conflicts", beyond_files, &[Selective]),
         ("to", parameters.to.is_some(), &[Full]),
         ("file", !parameters.file.0.is_empty(), &[Partial, Selective, Merge]),
         ("components", !parameters.components.0.is_empty(), &[Partial]),
@@ -141,14 +145,14 @@ fn aimed(
             Ok(Aimed { told: parts.told(told), parts: Some(parts), ..whole })
         }
         RestorationMode::Selective => {
-            let rollback = as_rollback(parameters);
-            let selection = rollback::selection(session, open, workflow, &rollback, Some(target))?;
+            let rollback = as_rollback(parameters).settled()?;
+            let selection = choice::selection(session, open, workflow, &rollback, Some(target))?;
             Ok(Aimed { told, selection: Some(selection), ..whole })
         }
         RestorationMode::Merge => {
             let decisions = rollback::decisions(session, &as_rollback(parameters))?;
             let base = parameters.base.as_deref().map(|base| open.catalog.resolve(Some(workflow), base)).transpose()?;
-            let joining = Joining { files: parameters.file.0.clone(), base, decisions };
+            let joining = Joining { files: PathSpecs::of(&parameters.file.0), base, decisions };
             Ok(Aimed { told, joining: Some(joining), ..whole })
         }
     }
@@ -167,7 +171,7 @@ fn chosen_parts(parameters: &Restore) -> Result<Parts, Failure> {
 }
 
 /// Everything of the workflow since the checkpoint, as `rollback` takes it.
-fn as_rollback(parameters: &Restore) -> Rollback {
+pub(super) fn as_rollback(parameters: &Restore) -> Rollback {
     Rollback {
         rollback_scope: RollbackScope::Full,
         file: parameters.file.clone(),

@@ -134,6 +134,13 @@ fn present(open: &Open) -> Result<Option<Present>, Failure> {
     Ok(Some(Present { point: found.point, known: Known { tree: found.tree, since }, segments: found.segments }))
 }
 
+/// What stands at a path of which no change is recorded: as it was when the ledger began, or was last stored whole; `None`
+/// where nothing does, or nobody keeps the ledger.
+pub fn untouched(open: &Open, objects: &dyn Objects, path: &TreePath) -> Result<Option<Entry>, Failure> {
+    let Some(found) = open.catalog.ledger_present()? else { return Ok(None) };
+    Ok(Finder::new(objects, found.tree).lookup(path)?)
+}
+
 /// Begins the ledger where nobody keeps one: at the newest checkpoint, so that what was done since is in it; where there
 /// is none, one is taken.
 fn begin(session: &Session, open: &Open, workflow: Option<&WorkflowId>) -> Result<(), Failure> {
@@ -265,6 +272,21 @@ fn is_base(objects: &dyn Objects, known: &Known, coverage: &Coverage) -> Result<
     Ok(true)
 }
 
+/// The change that an id names, or the only one whose id begins so; `None` where there is none.
+pub fn change_named(open: &Open, id: &ChangeId) -> Result<Option<ChangeRow>, Failure> {
+    const CANDIDATES_MAX: u32 = 10;
+    if let Some(row) = open.catalog.change(id)? {
+        return Ok(Some(row));
+    }
+    let mut found = open.catalog.changes_like(id.as_str(), CANDIDATES_MAX)?;
+    if found.len() > 1 {
+        let ids: Vec<&str> = found.iter().map(|row| row.change.change_id.as_str()).collect();
+        let message = format!("`{id}` may mean more than one change: {}", ids.join(", "));
+        return Err(Failure::new(Code::Ambiguous, message).with_hint("give more of the id: `wfr log` lists them"));
+    }
+    Ok(found.pop())
+}
+
 fn opened(open: &Open) -> Result<Vec<ChangeRow>, Failure> {
     Ok(open.catalog.changes(&ChangeFilter { open: true, ..ChangeFilter::default() })?)
 }
@@ -298,7 +320,12 @@ fn attribute(open: &Open, opened: &[ChangeRow], segments: Vec<Segment>, point: &
                 None => {
                     let change = change_of(other, opened, point.at);
                     let id = change.change_id.clone();
-                    point.changes.push(NewChange { change, declared: vec![], parent: None });
+                    // What is likely somebody's is found under the change that they announced.
+                    let parent = match other {
+                        Owner::Likely(whole, _) => Some(whole.clone()),
+                        _ => None,
+                    };
+                    point.changes.push(NewChange { change, declared: vec![], parent });
                     made.insert(owner.clone(), id.clone());
                     id
                 }

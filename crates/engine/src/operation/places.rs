@@ -11,6 +11,7 @@ use wfr_model::path::{escape, unescape};
 
 use super::words::Known;
 use crate::error::{Code, Failure};
+use crate::pathspec::{PATH_SPEC_FORMAT, Signs};
 
 /// Keys whose values are `PATH=FILE`.
 const WITH_FILES: [&str; 1] = ["resolve"];
@@ -35,11 +36,14 @@ pub fn resolved(
                 None => (given, None),
             };
             // A schema is made only where something is to be resolved.
-            let takes = |schema: &Value| has_file || holds_paths(&schema["properties"][key]);
-            if is_plain(path) || !takes(properties.get_or_insert_with(schema)) {
+            let takes =
+                |schema: &Value| has_file || holds(&schema["properties"][key], &["tree-path", PATH_SPEC_FORMAT]);
+            if is_plain(path) && !path.starts_with([':', '!']) || !takes(properties.get_or_insert_with(schema)) {
                 continue;
             }
-            let path = from_root(path, known).map_err(|failure| at_key(key, failure))?;
+            let is_spec = properties.as_ref().is_some_and(|all| holds(&all["properties"][key], &[PATH_SPEC_FORMAT]));
+            let path = if is_spec { spec_from_root(path, known) } else { from_root(path, known) };
+            let path = path.map_err(|failure| at_key(key, failure))?;
             *text = Value::String(file.map_or_else(|| path.clone(), |file| format!("{path}={file}")));
         }
     }
@@ -51,14 +55,30 @@ fn is_plain(text: &str) -> bool {
     !text.starts_with('/') && !text.ends_with('/') && text.split('/').all(|name| name != ".")
 }
 
-/// Whether the values of a key are paths in a tree.
-fn holds_paths(schema: &Value) -> bool {
-    let is_path = |schema: &Value| schema["format"] == "tree-path" || schema["items"]["format"] == "tree-path";
+/// Whether the values of a key are of one of these formats.
+fn holds(schema: &Value, formats: &[&str]) -> bool {
+    let is = |schema: &Value| schema.as_str().is_some_and(|format| formats.contains(&format));
+    let is_path = |schema: &Value| is(&schema["format"]) || is(&schema["items"]["format"]);
     is_path(schema) || schema["anyOf"].as_array().is_some_and(|any| any.iter().any(is_path))
 }
 
 fn at_key(key: &str, failure: Failure) -> Failure {
     Failure { message: format!("`{key}`: {}", failure.message), ..failure }
+}
+
+/// The same of a path with signs before it. What is malformed is left for the refusal that it gets.
+fn spec_from_root(text: &str, known: &mut dyn Known) -> Result<String, Failure> {
+    let Ok(Signs { signs, rest, .. }) = Signs::of(text) else { return Ok(text.to_owned()) };
+    if signs.is_empty() {
+        let path = from_root(text, known)?;
+        // `./!x` is a file of that name.
+        let is_name = path.starts_with([':', '!']);
+        return Ok(if is_name { format!(":(literal){path}") } else { path });
+    }
+    if is_plain(rest) {
+        return Ok(text.to_owned());
+    }
+    Ok(format!("{signs}{}", from_root(rest, known)?))
 }
 
 /// The text form of a path, from the root on. What has a malformed escape is left for the refusal that it gets.

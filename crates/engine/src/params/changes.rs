@@ -4,11 +4,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wfr_model::change::{Actor, Author};
+use wfr_model::change::{Actor, Author, Source};
 use wfr_model::{AgentId, ChangeId, Digest, Span, TaskId, Timestamp, TreePath, WorkflowId};
 
 use super::recoveries::Consent;
+use super::strategy::{Affected, Required, Resolution, Strategy};
 use super::values::{On, OneOrMany, Phase};
+use crate::pathspec::PathSpec;
 
 /// What is done with a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -90,10 +92,18 @@ pub struct Log {
     pub task: Option<TaskId>,
     /// Of this agent only.
     pub agent: Option<AgentId>,
+    /// Of this session of an agent's program only.
+    #[serde(alias = "session_id")]
+    pub session: Option<String>,
+    /// Of this tool call only.
+    #[serde(alias = "tool_call_id")]
+    pub tool_call: Option<String>,
     /// Of these actors only: agent, user, shared, unknown, recovery.
     pub actor: OneOrMany<Actor>,
-    /// At this path or below it only.
-    pub path: Option<TreePath>,
+    /// Known in one of these ways only: traced, declared, observed.
+    pub source: OneOrMany<Source>,
+    /// At these paths or below them only, or where patterns such as `*.rs` say, but not where `!PATH` says.
+    pub path: OneOrMany<PathSpec>,
     /// Ended since then, or open: a time, or how long ago, such as `5m`.
     pub since: Option<Timestamp>,
     /// Whether what was done is shown as differences.
@@ -110,7 +120,7 @@ pub struct Blame {
     pub path: Option<TreePath>,
 }
 
-/// Shows who changed a path, newest first.
+/// Shows who changed a path, newest first; of a directory also who changed what is below it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Who {
@@ -125,9 +135,9 @@ pub struct Who {
 pub enum RollbackScope {
     /// Everything of the workflow.
     Full,
-    /// Chosen phases, tasks, agents or files.
+    /// Chosen phases, tasks, agents or files, each as a whole: at least one of these must be named, and no single change.
     Partial,
-    /// The changes that are named, and nothing else.
+    /// What is named, and nothing else.
     #[default]
     Selective,
 }
@@ -187,7 +197,7 @@ pub struct PreservationRules {
     pub preserve_successful_tasks: bool,
     /// Whether what the user and unknown programs did stays. `false` takes it back, too, from the first of the changes on.
     pub preserve_external_changes: On,
-    /// Whether resources stay shared out as they are; a rollback leaves that alone in any case.
+    /// Whether resources stay shared out as they are: a rollback leaves that alone, and refuses `false`.
     pub preserve_resource_optimizations: On,
 }
 
@@ -197,7 +207,9 @@ pub struct PreservationRules {
 /// fit. With a checkpoint, only what was done after it. What others did since in the same files stays, merged line by
 /// line; where it cannot be separated the plan has a conflict, and nothing is done unless it is decided: `--ours PATH`
 /// keeps the file as it is, `--theirs PATH` makes it what it was before, `--resolve PATH=FILE` takes a content made by
-/// hand, `--partial` does the rest. `--interactive` asks for each change, file and piece of a file. What the user did stays in any case. The recovery can be undone.
+/// hand, `--partial` does the rest. `--interactive` asks for each change, file and piece of a file. What the user did stays,
+/// unless `preservation_rules` say `"preserve_external_changes": false`. Tasks that are meant are to be done anew, those
+/// without a change among them. The recovery can be undone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rollback {
@@ -206,7 +218,7 @@ pub struct Rollback {
     /// Only what was done after this checkpoint.
     #[serde(alias = "target_checkpoint")]
     pub checkpoint: Option<String>,
-    /// How much; `full` takes back everything of the workflow.
+    /// How much; `full` takes back everything of the workflow, and `partial` parts of it as wholes.
     pub rollback_scope: RollbackScope,
     /// Of this phase.
     #[serde(alias = "phase_id")]
@@ -217,10 +229,10 @@ pub struct Rollback {
     /// Of this agent.
     #[serde(alias = "agent_id")]
     pub agent: Option<AgentId>,
-    /// These changes, whoever made them.
+    /// These changes with their parts, whoever made them: ids, or unique beginnings of ids.
     pub change: OneOrMany<ChangeId>,
-    /// At these paths and below them only.
-    pub file: OneOrMany<TreePath>,
+    /// At these paths and below them only, or where patterns such as `*.rs` say, but not where `!PATH` says.
+    pub file: OneOrMany<PathSpec>,
     /// Ended since then: a time, or how long ago, such as `5m`.
     pub since: Option<Timestamp>,
     /// Whether somebody at a terminal chooses, of all that fits or else of all that the workflow's agents did, by change, file
@@ -232,8 +244,17 @@ pub struct Rollback {
     pub preserve_components: OneOrMany<Preserved>,
     /// The same as a block, with what stays of others.
     pub preservation_rules: PreservationRules,
-    /// What is done where work that stays and work that goes cannot be separated.
-    pub conflict_resolution: ConflictResolution,
+    /// What is done where work that stays and work that goes cannot be separated; or the reference's block, which says it of
+    /// files (`file_conflicts`), of the state and of later work, too.
+    pub conflict_resolution: Resolution,
+    /// The reference's block of what is taken back: files, tasks with agents, or both.
+    pub affected_components: Affected,
+    /// The reference's block of what is checked before.
+    pub validation_requirements: Required,
+    /// The reference's form of all that this operation's keys say, as `--plan` prints it; a key of its own counts before it.
+    pub rollback_strategy: Option<Strategy>,
+    /// What the plan's strategy is called.
+    pub strategy_id: Option<String>,
     /// Whether what is clean is done where something else is not.
     pub partial: bool,
     /// Paths at which nothing is taken back.

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use wfr_model::config::DependencyValidation;
 use wfr_model::{Digest, RecoveryId, Span, Timestamp, TreePath, WorkflowId};
 
-use super::changes::{ConflictResolution, Dependents, PreservationRules, Preserved};
+use super::changes::{Dependents, PreservationRules, Preserved};
 use super::checkpoints::ValidationLevel;
+use super::strategy::Resolution;
 use super::values::{HostPath, On, OneOrMany};
+use crate::pathspec::PathSpec;
 
 /// Whether a recovery may change files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -181,12 +183,14 @@ pub struct Restore {
     pub components: OneOrMany<Component>,
     /// What is not; in mode `partial`.
     pub exclude_components: OneOrMany<Component>,
-    /// Only these paths and what is below them; in any mode but `full`.
-    pub file: OneOrMany<TreePath>,
+    /// Only these paths and what is below them, or patterns such as `*.rs`, without what `!PATH` leaves out; in any mode but
+    /// `full`.
+    pub file: OneOrMany<PathSpec>,
     /// The checkpoint from which both come, in mode `merge`: as each path's history tells where it is not given.
     pub base: Option<String>,
-    /// What is done where work cannot be separated or merged; in the modes `selective` and `merge`.
-    pub conflict_resolution: ConflictResolution,
+    /// What is done where work cannot be separated or merged; in the modes `selective` and `merge`. In mode `selective` also the
+    /// reference's block, which says it of the state and of later work, too.
+    pub conflict_resolution: Resolution,
     /// Whether what is clean is done where something else is not; in the modes `selective` and `merge`.
     pub partial: bool,
     /// Paths that stay as they are; in the modes `selective` and `merge`.
@@ -310,8 +314,8 @@ pub struct PartialRestore {
     pub components: OneOrMany<Component>,
     /// What is not.
     pub exclude_components: OneOrMany<Component>,
-    /// Only these paths and what is below them.
-    pub file: OneOrMany<TreePath>,
+    /// Only these paths and what is below them, or patterns such as `*.rs`, without what `!PATH` leaves out.
+    pub file: OneOrMany<PathSpec>,
     /// How hard the checkpoint is looked at before.
     pub validation_level: Option<ValidationLevel>,
     /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in

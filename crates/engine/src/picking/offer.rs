@@ -66,7 +66,7 @@ pub fn of(open: &Open, selection: &Selection) -> Result<Offer, Failure> {
     let mut files: BTreeMap<ChangeSeq, Vec<OfferedFile>> = BTreeMap::new();
     for chain in open.catalog.chains_of(&seqs)? {
         let path = veil.shown(&chain.path)?;
-        if !path.is_meant_by(&selection.files) {
+        if !selection.files.mean(&path) {
             continue;
         }
         for seq in &seqs {

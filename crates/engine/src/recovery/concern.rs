@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 
 use wfr_model::plan::Plan;
 use wfr_model::{Digest, TreePath};
-use wfr_store::Objects;
-use wfr_store::tree::Finder;
+use wfr_store::tree::{Finder, walk};
+use wfr_store::{Objects, ReadError};
 
 use super::history::History;
 use super::selective::{Decisions, Selection};
 use crate::error::{Code, Failure};
+use crate::pathspec::{PathSpec, PathSpecs};
 
 /// Paths that are named in a hint, at most.
 const NAMED_MAX: usize = 5;
@@ -32,12 +33,16 @@ pub fn of_selection(
     dropped: &BTreeSet<TreePath>,
 ) -> Result<(), Failure> {
     let touched = || histories.iter().map(|history| &history.path);
-    for file in &selection.files {
-        if !file.is_root() && !touched().any(|path| path.is_within(file)) {
+    for file in selection.files.wanted() {
+        if !touched().any(|path| file.names(path)) {
             let message = format!("`file`: no change that fits did anything at `{file}`");
             return Err(Failure::new(Code::NothingSelected, message)
-                .with_hint(format!("`wfr log --path {file}` shows who changed what there")));
+                .with_hint(format!("`wfr log --path '{file}'` shows who changed what there")));
         }
+    }
+    if !selection.files.is_empty() && !histories.iter().any(|history| history.is_meant_by(&selection.files)) {
+        let message = "`file`: all paths at which changes that fit did anything are left out";
+        return Err(Failure::new(Code::NothingSelected, message));
     }
     for (key, path) in named(&selection.decisions) {
         let is_in_the_way = plan.conflicts.iter().any(|conflict| conflict.path == *path)
@@ -74,13 +79,27 @@ pub fn of_merge(decisions: &Decisions, differing: &[TreePath]) -> Result<(), Fai
 }
 
 /// Refuses paths that are in neither of two trees.
-pub fn of_trees(objects: &dyn Objects, trees: [Digest; 2], files: &[TreePath]) -> Result<(), Failure> {
+pub fn of_trees(objects: &dyn Objects, trees: [Digest; 2], files: &PathSpecs) -> Result<(), Failure> {
     let [mut one, mut other] = trees.map(|tree| Finder::new(objects, tree));
-    for file in files.iter().filter(|file| !file.is_root()) {
-        if one.lookup(file)?.is_none() && other.lookup(file)?.is_none() {
+    for file in files.wanted() {
+        let is_there = match file.plain() {
+            Some(path) => one.lookup(path)?.is_some() || other.lookup(path)?.is_some(),
+            None => has_any(objects, &trees[0], file)? || has_any(objects, &trees[1], file)?,
+        };
+        if !is_there {
             let message = format!("`file`: neither the checkpoint nor the workspace has `{file}`");
             return Err(Failure::new(Code::PathNotFound, message));
         }
     }
     Ok(())
+}
+
+/// Whether a pattern names anything in a tree.
+fn has_any(objects: &dyn Objects, tree: &Digest, file: &PathSpec) -> Result<bool, ReadError> {
+    let mut found = false;
+    walk::<ReadError>(objects, tree, &mut |path, _| {
+        found = found || file.names(path);
+        Ok(())
+    })?;
+    Ok(found)
 }

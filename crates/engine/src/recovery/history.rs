@@ -13,6 +13,7 @@ use wfr_recovery::replay::{By, Edit, Mark};
 use crate::error::Failure;
 use crate::ledger::{self, Veil};
 use crate::open::Open;
+use crate::pathspec::PathSpecs;
 
 /// The number of changes that no ledger has yet.
 pub const UNRECORDED: ChangeSeq = ChangeSeq(i64::MAX);
@@ -51,8 +52,8 @@ pub struct History {
 
 impl History {
     /// Whether any of these paths is it, or one of its names, or above them.
-    pub fn is_meant_by(&self, files: &[TreePath]) -> bool {
-        self.path.is_meant_by(files) || self.names.iter().any(|name| name.is_meant_by(files))
+    pub fn is_meant_by(&self, files: &PathSpecs) -> bool {
+        files.mean_any(&std::iter::once(&self.path).chain(&self.names).collect::<Vec<_>>())
     }
 }
 

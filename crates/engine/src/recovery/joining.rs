@@ -28,6 +28,7 @@ use crate::error::Failure;
 use crate::links;
 use crate::open::Open;
 use crate::params::ConflictResolution;
+use crate::pathspec::PathSpecs;
 
 const SIDES: Sides = Sides {
     kept: "present work",
@@ -40,7 +41,7 @@ const SIDES: Sides = Sides {
 #[derive(Clone, Debug, Default)]
 pub struct Joining {
     /// Only these paths and what is below them; all where there are none.
-    pub files: Vec<TreePath>,
+    pub files: PathSpecs,
     /// The checkpoint from which both come; `None`: each path's history tells.
     pub base: Option<CheckpointRow>,
     /// What somebody decided beforehand.
@@ -92,7 +93,7 @@ pub fn join(
     for difference in tree::diff(objects, &goal.from, &to)? {
         let tree::Difference { path, before, after } = difference;
         differing.push(path.clone());
-        if path.is_meant_by(&joining.files) && !path.is_among(&joining.decisions.ours) {
+        if joining.files.mean(&path) && !path.is_among(&joining.decisions.ours) {
             joiner.consider(path, before, after, goal.exact_mtime)?;
         }
     }

@@ -22,6 +22,7 @@ mod preview;
 mod record;
 pub mod selective;
 mod standing;
+mod sureness;
 pub mod telling;
 mod turn;
 pub mod verdicts;

@@ -11,6 +11,7 @@ use wfr_model::plan::{Action, Conflict, Plan, Step};
 use wfr_model::workflow::Whole;
 
 use crate::params::Component;
+use crate::pathspec::{PathSpec, PathSpecs};
 
 /// The key of a record's parameters that holds them.
 const PARTS: &str = "parts";
@@ -20,13 +21,13 @@ const PARTS: &str = "parts";
 pub struct Parts {
     components: Vec<Component>,
     /// Only these paths and what is below them; all where there are none.
-    files: Vec<TreePath>,
+    files: PathSpecs,
 }
 
 impl Parts {
     /// As parameters say: these components without those, and only these paths.
-    pub fn of(named: &[Component], left_out: &[Component], files: &[TreePath]) -> Self {
-        Self { components: Component::meant(named, left_out, !files.is_empty()), files: files.to_vec() }
+    pub fn of(named: &[Component], left_out: &[Component], files: &[PathSpec]) -> Self {
+        Self { components: Component::meant(named, left_out, !files.is_empty()), files: PathSpecs::of(files) }
     }
 
     /// Parameters for a record that keeps them.
@@ -37,13 +38,21 @@ impl Parts {
         parameters
     }
 
+    /// Parameters as they were given.
+    pub fn untold(mut parameters: Value) -> Value {
+        if let Some(keys) = parameters.as_object_mut() {
+            keys.shift_remove(PARTS);
+        }
+        parameters
+    }
+
     /// As a record keeps them; `None` where all is meant.
     pub fn recorded(parameters: &Value) -> Option<Self> {
         serde_json::from_value(parameters.get(PARTS)?.clone()).ok()
     }
 
     /// Only these paths and what is below them; all where there are none.
-    pub fn files(&self) -> &[TreePath] {
+    pub fn files(&self) -> &PathSpecs {
         &self.files
     }
 
@@ -73,7 +82,7 @@ impl Parts {
             return;
         }
         let has_files = self.has(Component::FileSystem);
-        let is_meant = |path: &TreePath| has_files && path.is_meant_by(&self.files);
+        let is_meant = |path: &TreePath| has_files && self.files.mean(path);
         let mut above: BTreeSet<TreePath> = BTreeSet::new();
         for step in plan.steps.iter().filter(|step| is_meant(&step.path) && step.after.is_some()) {
             let mut at = step.path.parent();

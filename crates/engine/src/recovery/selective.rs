@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewPoint, PathChain, PointSeq, SegmentRow};
 use wfr_model::change::Actor;
 use wfr_model::entry::{Content, Entry, Meta, Node};
-use wfr_model::finding::{Finding, Severity};
+use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
 use wfr_model::workflow::Whole;
 use wfr_model::{ChangeId, TaskId, TreePath, WorkflowId};
@@ -23,12 +23,14 @@ use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
 use super::moves;
+use super::sureness;
 use super::telling::{LEFT_AS_IT_IS, Sides, Teller, WORK_CONFLICT, leave, name_of};
 use super::verdicts::Taken;
 use crate::error::{Code, Failure};
 use crate::ledger::Veil;
 use crate::open::Open;
 use crate::params::{ConflictResolution, Dependents};
+use crate::pathspec::PathSpecs;
 use crate::results::{Dependent, Standing};
 use crate::state;
 
@@ -42,7 +44,7 @@ pub struct Selection {
     /// Only what they did after this point.
     pub after: Option<PointSeq>,
     /// Only at these paths and below them; everywhere where there are none.
-    pub files: Vec<TreePath>,
+    pub files: PathSpecs,
     /// Changes that stay at single paths.
     pub spared: BTreeSet<(ChangeSeq, TreePath)>,
     /// What somebody decided beforehand.
@@ -51,6 +53,8 @@ pub struct Selection {
     pub dependents: Dependents,
     /// Tasks that are to be done anew.
     pub tasks: Vec<TaskId>,
+    /// Those of them that no change tells of: they are meant as they stand now.
+    pub own_tasks: BTreeSet<TaskId>,
     /// Whether those of later work that goes, too, are as well.
     pub resets: bool,
 }
@@ -150,10 +154,16 @@ pub fn choose(
         findings.extend(leave(&mut plan.conflicts));
     }
     findings.extend(already::unchanged(&chooser.gone, &plan));
+    findings.extend(sureness::of_what_goes(open, &chooser.gone)?);
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
     let has_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
-    let is_done =
-        gone.is_empty() && plan.is_empty() && plan.conflicts.is_empty() && (has_left || !chooser.already.is_empty());
+    let was_taken = gone.is_empty() && !chooser.already.is_empty();
+    if was_taken {
+        // Whoever does one of the tasks since, does it anew.
+        taken.tasks.retain(|task| selection.own_tasks.contains(task));
+    }
+    let sets_nothing = was_taken && taken.tasks.is_empty();
+    let is_done = gone.is_empty() && plan.is_empty() && plan.conflicts.is_empty() && (has_left || sets_nothing);
     if is_done && !has_left {
         findings.push(chooser.already.finding(open)?);
     }
@@ -314,7 +324,7 @@ fn dependents<'h>(
     selection: &Selection,
 ) -> (ByChange<'h>, ByChange<'h>) {
     let (mut writers, mut readers) = (ByChange::new(), ByChange::new());
-    for history in histories.iter().filter(|history| history.path.is_meant_by(&selection.files)) {
+    for history in histories.iter().filter(|history| selection.files.mean(&history.path)) {
         let (path, chain) = (&history.path, &history.chain);
         let is_live = |change: ChangeSeq| !chain.is_cancelled(change, None);
         let first = |one: &SegmentRow| goes(path, one, selected, selection) && is_live(one.change);
@@ -566,27 +576,7 @@ impl<'c> Chooser<'c> {
             return Err(Failure::new(Code::OthersActive, message)
                 .with_hint("`--dependents keep` keeps their work, `--dependents cascade` takes it back, too"));
         }
-        self.name_shared()
-    }
-
-    fn name_shared(&mut self) -> Result<(), Failure> {
-        let ids: BTreeSet<&ChangeId> = self.selection.changes.iter().map(|row| &row.change.change_id).collect();
-        let filter = ChangeFilter { actors: vec![Actor::Shared, Actor::Unknown], ..ChangeFilter::default() };
-        for row in self.open.catalog.changes(&filter)? {
-            let is_candidate = row.change.candidates.iter().any(|one| ids.contains(&one.change_id));
-            if !is_candidate || ids.contains(&row.change.change_id) {
-                continue;
-            }
-            let candidates: Vec<String> =
-                row.change.candidates.iter().map(|one| one.author.name().to_owned()).collect();
-            let count = self.open.catalog.segments_of(row.seq)?.len();
-            let message = format!(
-                "{count} more paths were changed while {} worked at the same time: whose they are, nothing tells, so they stay",
-                candidates.join(" and "),
-            );
-            let fix = format!("`--change {}` takes them back, too", row.change.change_id);
-            self.teller.findings.push(Finding::new("SHARED_CHANGE", Severity::Warning, message, fix));
-        }
+        self.teller.findings.extend(sureness::of_what_stays(self.open, &self.selection.changes)?);
         Ok(())
     }
 }

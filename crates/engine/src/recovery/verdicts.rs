@@ -15,6 +15,7 @@ use super::{joining, lifting};
 use crate::error::Failure;
 use crate::ledger::{Veil, Verdicts};
 use crate::open::Open;
+use crate::pathspec::PathSpecs;
 
 /// What a rollback takes back, as its record keeps it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -31,7 +32,7 @@ pub struct Taken {
     /// Only what was done after this point.
     pub after: Option<i64>,
     /// Only at these paths and below them; everywhere where there are none.
-    pub files: Vec<TreePath>,
+    pub files: PathSpecs,
     /// Changes that stay at single paths.
     pub spared: Vec<(TreePath, ChangeId)>,
     /// Names that files had, and those that they have: what goes at the one is taken out at the other.
@@ -109,7 +110,7 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
             let path = veil.shown(&chain.path)?;
             let is_after = |segment: &SegmentRow| taken.after.is_none_or(|after| segment.point > PointSeq(after));
             let now = moved.get(&path).copied().unwrap_or(&path);
-            let is_meant = path.is_meant_by(&taken.files) || now.is_meant_by(&taken.files);
+            let is_meant = taken.files.mean_any(&[&path, now]);
             let is_left = spared.contains(&(&path, id)) || untouched.contains(&path) || untouched.contains(now);
             if is_meant && !is_left && chain.segments.iter().all(is_after) {
                 verdicts.replayed.extend([path.clone(), now.clone()]);

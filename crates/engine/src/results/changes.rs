@@ -63,6 +63,8 @@ pub struct ChangeLine {
     /// It.
     #[serde(flatten)]
     pub change: Change,
+    /// Who asked for the recovery that it is the effect of; `null` where it is none.
+    pub requested_by: Option<String>,
     /// What it did.
     pub paths: Vec<PathChange>,
     /// How many paths there are, with those that are not listed.
@@ -110,7 +112,7 @@ pub struct Blamed {
 pub struct PathHistory {
     /// The path.
     pub path: TreePath,
-    /// The changes that touched it, newest first, with what they did there.
+    /// The changes that touched it, newest first, with what they did there; of a directory those of what is below it, too.
     pub changes: Vec<ChangeLine>,
 }
 

@@ -10,7 +10,7 @@ use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatu
 use wfr_model::{ChangeId, CheckpointId, Digest, RecoveryId, TaskId, Timestamp, TreePath, WorkflowId};
 
 use super::{HoldLine, Verdict};
-use crate::params::{ConflictResolution, RollbackScope};
+use crate::params::{ConflictResolution, DependencyConflicts, RollbackScope};
 
 /// How many parts of a workflow's state a recovery changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
@@ -113,10 +113,10 @@ pub struct PlanResult {
     pub rollback_strategy: Option<RollbackStrategy>,
 }
 
-/// The reference's `rollback_strategy`.
+/// The reference's `rollback_strategy`, of a rollback and of restores of parts.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RollbackStrategy {
-    /// Its name, of the plan's digest.
+    /// Its name: the one that was given, or of the plan's digest.
     pub strategy_id: String,
     /// The checkpoint behind which work goes; `null` where none was named.
     pub target_checkpoint: Option<CheckpointId>,
@@ -165,23 +165,24 @@ pub struct PreservedParts {
 pub struct ConflictPolicies {
     /// In a file.
     pub file_conflicts: ConflictResolution,
-    /// In the state: `merge_strategy`.
+    /// In the state: tasks of what goes are done anew (`merge_strategy`), it stays (`current_priority`), or becomes the
+    /// checkpoint's (`checkpoint_priority`).
     pub state_conflicts: String,
     /// Where later work stands on what goes: it stays (`current_priority`), goes with it (`dependency_order`), or keeps it
     /// from going (`manual_review`).
-    pub dependency_conflicts: String,
+    pub dependency_conflicts: DependencyConflicts,
 }
 
 /// What is checked of a rollback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ValidationRequirements {
-    /// Whether every content is checked when it is read, and the files afterwards.
+    /// Whether the checkpoint is checked before. What is read is checked, and so are the files afterwards, in any case.
     pub integrity_check: bool,
     /// Whether what the workflow needs is looked for.
     pub dependency_validation: bool,
-    /// Whether room on the disk is made sure of.
+    /// Whether room on the disk is made sure of, and that nobody holds the workflow.
     pub resource_availability: bool,
-    /// Whether agents are asked.
+    /// Whether agents are looked for that could do the tasks anew.
     pub agent_compatibility: bool,
 }
 

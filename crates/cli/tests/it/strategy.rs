@@ -1,0 +1,111 @@
+//! The reference's `rollback_strategy`: as plans print it, and as it may be given.
+
+use serde_json::json;
+
+use crate::work::numbered;
+use crate::world::World;
+
+#[test]
+fn a_plan_says_its_strategy_in_the_references_words() {
+    let world = World::with_lines();
+    world.ok(&["initialize", "wf", r#"{"phases": [{"phase_id": 1, "tasks": [{"task_id": "a"}]}]}"#]);
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.ok(&["update-state", "wf", r#"{"tasks": {"a": {"status": "completed"}}}"#]);
+    let call = ["rollback", "wf", "base", "--agent", "a", "--dependents", "cascade", "--conflict-resolution"];
+    let plan = world.ok(&[&call[..], &["checkpoint_priority", "--plan"]].concat());
+    let strategy = &plan.result("plan")["rollback_strategy"];
+    assert!(strategy["target_checkpoint"].as_str().unwrap().starts_with("ckpt_"), "{strategy}");
+    assert_eq!(strategy["rollback_scope"], "selective");
+    let components =
+        json!({"workflow_state": true, "file_system": true, "agent_assignments": false, "resource_allocations": false});
+    assert_eq!(strategy["affected_components"], components);
+    assert_eq!(strategy["preservation_rules"]["preserve_external_changes"], true);
+    let policies = json!({"file_conflicts": "checkpoint_priority", "state_conflicts": "merge_strategy", "dependency_conflicts": "dependency_order"});
+    assert_eq!(strategy["conflict_resolution"], policies);
+    let steps = strategy["rollback_steps"].as_array().unwrap();
+    assert_eq!(steps[2]["parameters"]["selective_files"], json!(["work/f.txt"]));
+    assert_eq!(steps[3]["parameters"]["tasks"], json!(["a"]));
+    assert_eq!(steps.len(), 5);
+    let restore = world.ok(&["restore", "wf", "base", "--plan"]);
+    assert!(restore.result("plan").get("rollback_strategy").is_none());
+    // So do restores of parts, each with what it really does.
+    let of = |call: &[&str]| world.ok(&[call, &["--plan"]].concat()).result("plan")["rollback_strategy"].clone();
+    let selective = ["restore", "wf", "base", "--restoration-mode", "selective"];
+    let rules =
+        r#"{"conflict_resolution": {"state_conflicts": "current_priority", "dependency_conflicts": "manual_review"}}"#;
+    let strategy = of(&[&selective[..], &[rules]].concat());
+    let policies = json!({"file_conflicts": "manual_review", "state_conflicts": "current_priority", "dependency_conflicts": "manual_review"});
+    assert_eq!((&strategy["rollback_scope"], &strategy["conflict_resolution"]), (&json!("full"), &policies));
+    assert_eq!(strategy["affected_components"]["workflow_state"], false);
+    for call in [
+        &["partial-restore", "wf", "base", "--file", "work", "--validation-level", "comprehensive"][..],
+        &["restore", "wf", "base", "--restoration-mode", "partial", "--file", "work", "--strict-mode"],
+    ] {
+        let strategy = of(call);
+        assert_eq!(strategy["rollback_scope"], "partial", "{call:?}");
+        assert_eq!(strategy["conflict_resolution"]["file_conflicts"], "checkpoint_priority", "{call:?}");
+        assert_eq!(strategy["rollback_steps"][0]["parameters"]["strict_mode"], true, "{call:?}");
+        assert_eq!(strategy["preservation_rules"]["preserve_external_changes"], false, "{call:?}");
+    }
+    let unchecked =
+        of(&["restore", "wf", "base", "--restoration-mode", "partial", "--file", "work", "--validate-integrity=false"]);
+    assert_eq!(unchecked["validation_requirements"]["integrity_check"], false);
+    assert_eq!(unchecked["rollback_steps"][0]["action"], "backup_current_state");
+}
+
+#[test]
+fn the_references_strategy_may_be_given_and_has_effects() {
+    let world = World::with_lines();
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"a","agent_id":"a"}"#]);
+    world.ok(&["update-state", "wf", r#"{"dependencies": {"external": [{"type": "tool", "name": "sh"}]}}"#]);
+    world.checkpoint("mid");
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a and b")])));
+    let full = world.timeless();
+    let active = || {
+        let state = world.ok(&["get-state", "wf"]);
+        state.result("workflow_state")["active_tasks"].as_u64().unwrap()
+    };
+    let call = |more: serde_json::Value| {
+        let mut all = json!({"agent": "a", "yes": true});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ["rollback".to_owned(), "wf".to_owned(), all.to_string()]
+    };
+    world.refused(&call(json!({"conflict_resolution": {"dependency_conflicts": "manual_review"}})), 5, "OTHERS_ACTIVE");
+    // The state alone, then the files alone.
+    world.ok(&call(json!({"affected_components": {"workflow_state": true, "file_system": false}})));
+    assert_eq!((world.timeless().differences(&full), active()), (vec![], 0));
+    world.ok(&["undo", "--yes"]);
+    let strategy = json!({"rollback_strategy": {
+        "strategy_id": "rollback_789",
+        "target_checkpoint": "mid",
+        "rollback_scope": "selective",
+        "affected_components": {"workflow_state": false, "file_system": true, "agent_assignments": false},
+        "conflict_resolution": {"file_conflicts": "checkpoint_priority"},
+        "validation_requirements": {"integrity_check": true, "dependency_validation": true, "agent_compatibility": true}}});
+    let planned = world.ok(&call({
+        let mut strategy = strategy.clone();
+        strategy["plan"] = json!(true);
+        strategy
+    }));
+    assert_eq!(planned.result("plan")["rollback_strategy"]["strategy_id"], "rollback_789");
+    assert_eq!(planned.result("validation_results")["dependency_validation"], "passed");
+    world.ok(&call(strategy));
+    assert_eq!((world.text("work/f.txt"), active()), (numbered(&[]), 1));
+    world.ok(&["undo", "--yes"]);
+    let word = r#"{"agent":"a","conflict_resolution":{"file_conflicts":"current_priority","state_conflicts":"current_priority"},"yes":true}"#;
+    world.ok(&["rollback", "wf", word]);
+    assert_eq!((world.timeless().differences(&full), active()), (vec![], 1));
+    // Nobody is there to do the task anew.
+    world.ok(&["event", r#"AGENT_DEALLOCATED:wf:1:{"agent_id":"a"}"#]);
+    let anew = json!({"validation_requirements": {"agent_compatibility": true}, "conflict_resolution": "current_priority", "plan": true});
+    let planned = world.ok(&call(anew));
+    assert!(planned.result("plan")["findings"].to_string().contains("NO_AGENT"), "{planned:?}");
+    for (wrong, code) in [
+        (json!({"rollback_strategy": {"rollback_steps": []}}), "INVALID_PARAMETER"),
+        (json!({"preservation_rules": {"preserve_resource_optimizations": false}}), "INVALID_PARAMETER"),
+        (json!({"rollback_scope": "full"}), "WRONG_ARGUMENTS"),
+    ] {
+        world.refused(&call(wrong), 2, code);
+    }
+}

@@ -1,0 +1,304 @@
+//! Which changes and tasks a rollback's parameters name.
+//!
+//! Owns whose work they mean. Refuses to plan: that is [`crate::recovery::selective`].
+
+use std::collections::BTreeSet;
+
+use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, CheckpointRow, OfPhase, PointSeq};
+use wfr_model::change::{Actor, Author};
+use wfr_model::workflow::{PhaseStatus, Task, TaskStatus, Whole};
+use wfr_model::{AgentId, ChangeId, PhaseId, TaskId, Timestamp, WorkflowId};
+
+use super::{nothing, rollback};
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::{Phase, Preserved, Rollback, RollbackScope};
+use crate::pathspec::PathSpecs;
+use crate::recovery::selective::Selection;
+use crate::recovery::telling::name_of;
+use crate::session::Session;
+use crate::{ledger, phases, state};
+
+/// What the parameters choose, after a checkpoint where one is given.
+pub(super) fn selection(
+    session: &Session,
+    open: &Open,
+    workflow: &WorkflowId,
+    parameters: &Rollback,
+    checkpoint: Option<&CheckpointRow>,
+) -> Result<Selection, Failure> {
+    let chooser = Chooser::of(open, workflow, parameters, checkpoint)?;
+    let Found { mut changes, candidates } = chooser.changes()?;
+    refuse_open(&changes)?;
+    let seqs: Vec<ChangeSeq> = changes.iter().map(|row| row.seq).collect();
+    let (mut tasks, mut own_tasks) = (BTreeSet::new(), BTreeSet::new());
+    if chooser.resets() {
+        tasks = chooser.tasks_of(&changes);
+    }
+    if chooser.resets() && !parameters.interactive {
+        // Of a task with changes these tell whether it is taken back already.
+        own_tasks = chooser.tasks().difference(&tasks).cloned().collect();
+    }
+    let did_nothing = open.catalog.chains_of(&seqs)?.is_empty();
+    let is_to_be_set = |task: &TaskId| chooser.task(task).is_some_and(|task| task.status != TaskStatus::Pending);
+    let did_nothing = did_nothing || !parameters.has_files();
+    let sets_state = candidates.is_empty() && (!own_tasks.is_empty() || tasks.iter().any(is_to_be_set));
+    if did_nothing && !sets_state {
+        return Err(match changes.first().filter(|_| candidates.is_empty()) {
+            Some(row) => nothing::without_paths(row, changes.len()),
+            None => nothing::fits(open, workflow, parameters, &candidates)?,
+        });
+    }
+    let mut external_after = None;
+    if !parameters.preserves(Preserved::ExternalChanges) && !changes.is_empty() {
+        // Edits that no look has seen yet go, too; where somebody chooses, only what was offered does.
+        let newest = ChangeFilter { limit: Some(1), ..ChangeFilter::default() };
+        let newest = open.catalog.changes(&newest)?.pop().map(|row| row.seq);
+        external_after = newest.filter(|_| !parameters.interactive);
+        changes.extend(external(open, &changes)?);
+    }
+    tasks.extend(own_tasks.iter().cloned());
+    if !parameters.has_files() {
+        // The state alone is meant.
+        own_tasks.clone_from(&tasks);
+        changes.clear();
+        external_after = None;
+    }
+    Ok(Selection {
+        changes,
+        external_after,
+        after: chooser.after,
+        files: PathSpecs::of(&parameters.file.0),
+        decisions: rollback::decisions(session, parameters)?,
+        spared: BTreeSet::new(),
+        dependents: parameters.dependents,
+        tasks: tasks.into_iter().collect(),
+        own_tasks,
+        resets: chooser.resets(),
+    })
+}
+
+fn refuse_open(changes: &[ChangeRow]) -> Result<(), Failure> {
+    let Some(row) = changes.iter().find(|row| row.change.ended_at.is_none()) else { return Ok(()) };
+    let message = format!("change {} of {} is still open", row.change.change_id, name_of(&row.change));
+    Err(Failure::new(Code::ChangeOpen, message)
+        .with_hint(format!("`wfr change end {}` ends it, then try again", row.change.change_id)))
+}
+
+/// The changes that fit, and shared ones of which some candidates do.
+struct Found {
+    changes: Vec<ChangeRow>,
+    candidates: Vec<ChangeRow>,
+}
+
+/// Whom the parameters name, in a workflow.
+struct Whose<'p> {
+    workflow: &'p WorkflowId,
+    agent: Option<&'p AgentId>,
+    task: Option<&'p TaskId>,
+    phase: Option<OfPhase>,
+}
+
+impl Whose<'_> {
+    fn fits(&self, author: &Author) -> bool {
+        author.workflow_id.as_ref() == Some(self.workflow)
+            && (self.agent.is_none() || author.agent_id.as_ref() == self.agent)
+            && (self.task.is_none() || author.task_id.as_ref() == self.task)
+            && self.phase.as_ref().is_none_or(|phase| phase.has(author))
+    }
+
+    /// Whether a task as it stands is meant: it is nobody else's, and in the phase.
+    fn fits_task(&self, task: &Task, state: &Whole) -> bool {
+        let works_on = |agent: &&AgentId| {
+            state.agents.get(*agent).is_some_and(|agent| agent.current_task.as_ref() == Some(&task.task_id))
+        };
+        let is_of = |agent: &&AgentId| task.assigned_agent.as_ref() == Some(*agent) || works_on(agent);
+        let in_phase = |phase: &OfPhase| phase.tasks.contains(&(self.workflow.to_string(), task.task_id.to_string()));
+        self.agent.as_ref().is_none_or(is_of)
+            && self.task.is_none_or(|own| *own == task.task_id)
+            && self.phase.as_ref().is_none_or(in_phase)
+    }
+}
+
+struct Chooser<'c> {
+    open: &'c Open,
+    parameters: &'c Rollback,
+    whose: Whose<'c>,
+    state: Option<Whole>,
+    /// Only what was done after this point.
+    after: Option<PointSeq>,
+    /// The time of that.
+    after_time: Option<Timestamp>,
+}
+
+impl<'c> Chooser<'c> {
+    fn of(
+        open: &'c Open,
+        workflow: &'c WorkflowId,
+        parameters: &'c Rollback,
+        checkpoint: Option<&CheckpointRow>,
+    ) -> Result<Self, Failure> {
+        let phase = parameters.phase.as_ref().and_then(Phase::id);
+        let phase = phase.map(|phase: PhaseId| phases::of(open, Some(workflow), &phase)).transpose()?;
+        let whose = Whose { workflow, agent: parameters.agent.as_ref(), task: parameters.task.as_ref(), phase };
+        let rules = [Preserved::CompletedPhases, Preserved::SuccessfulTasks];
+        let needs_state = parameters.reset_tasks.0 || rules.iter().any(|rule| parameters.preserves(*rule));
+        let state = if needs_state { state::present(&open.catalog, workflow)? } else { None };
+        let after = checkpoint.map(|row| point_of(open, row)).transpose()?;
+        let after_time = checkpoint.map(|row| row.created_at);
+        Ok(Self { open, parameters, whose, state, after, after_time })
+    }
+
+    /// Whether tasks are to be done anew: where only some paths go, their work stays in part.
+    fn resets(&self) -> bool {
+        self.parameters.reset_tasks.0 && PathSpecs::of(&self.parameters.file.0).is_all()
+    }
+
+    fn task(&self, id: &TaskId) -> Option<&Task> {
+        self.state.as_ref()?.tasks.get(id)
+    }
+
+    /// Tasks that are meant for whose they are, as they stand now: begun, and not preserved.
+    fn tasks(&self) -> BTreeSet<TaskId> {
+        let Some(state) = self.state.as_ref().filter(|_| self.parameters.change.0.is_empty()) else {
+            return BTreeSet::new();
+        };
+        let since = self.parameters.since.max(self.after_time);
+        let is_late = |task: &Task| since.is_none_or(|since| task.started_at.max(task.completed_at) >= Some(since));
+        let is_meant = |task: &&Task| {
+            task.status != TaskStatus::Pending
+                && is_late(task)
+                && self.whose.fits_task(task, state)
+                && !self.is_preserved(task.phase_id.as_ref(), Some(*task))
+        };
+        state.tasks.values().filter(is_meant).map(|task| task.task_id.clone()).collect()
+    }
+
+    /// Tasks of the workflow that changes name.
+    fn tasks_of(&self, changes: &[ChangeRow]) -> BTreeSet<TaskId> {
+        let authors = changes.iter().map(|row| &row.change.author);
+        let own = authors.filter(|author| author.workflow_id.as_ref() == Some(self.whose.workflow));
+        own.filter_map(|author| author.task_id.clone()).collect()
+    }
+
+    /// Whether the work of a phase and a task is to stay, since they are completed.
+    fn is_preserved(&self, phase: Option<&PhaseId>, task: Option<&Task>) -> bool {
+        let Some(state) = &self.state else { return false };
+        let phase = phase.or_else(|| task.and_then(|task| task.phase_id.as_ref()));
+        let is_task_done = task.is_some_and(|task| task.status == TaskStatus::Completed);
+        let is_phase_done =
+            phase.and_then(|id| state.phases.get(id)).is_some_and(|phase| phase.status == PhaseStatus::Completed);
+        self.parameters.preserves(Preserved::SuccessfulTasks) && is_task_done
+            || self.parameters.preserves(Preserved::CompletedPhases) && is_phase_done
+    }
+
+    fn changes(&self) -> Result<Found, Failure> {
+        let Found { mut changes, candidates } = self.fitting()?;
+        if let Some(after) = self.after {
+            leave_earlier(self.open, after, &mut changes)?;
+        }
+        changes.retain(|row| {
+            let author = &row.change.author;
+            let task = author.task_id.as_ref().and_then(|id| self.task(id));
+            !self.is_preserved(author.phase_id.as_ref(), task)
+        });
+        Ok(Found { changes, candidates })
+    }
+
+    /// The changes that fit, whenever they were made and whatever is to stay.
+    fn fitting(&self) -> Result<Found, Failure> {
+        let (open, parameters) = (self.open, self.parameters);
+        let is_named = !parameters.change.0.is_empty();
+        let chooses = parameters.agent.is_some()
+            || parameters.task.is_some()
+            || parameters.phase.is_some()
+            || parameters.since.is_some()
+            || !parameters.file.0.is_empty()
+            || parameters.checkpoint.is_some()
+            || parameters.interactive
+            || parameters.rollback_scope == RollbackScope::Full;
+        if !is_named && !chooses {
+            return Err(nothing::said());
+        }
+        let named = named(open, &parameters.change.0)?;
+        if !chooses {
+            return Ok(Found { changes: named, candidates: vec![] });
+        }
+        let Whose { workflow, agent, task, phase } = &self.whose;
+        let filter = ChangeFilter {
+            workflow: Some((*workflow).clone()),
+            phase: phase.clone(),
+            task: task.cloned(),
+            agent: agent.cloned(),
+            actors: vec![Actor::Agent],
+            since: parameters.since,
+            ..ChangeFilter::default()
+        };
+        let mut changes = open.catalog.changes(&filter)?;
+        let shared = ChangeFilter { actors: vec![Actor::Shared], since: parameters.since, ..ChangeFilter::default() };
+        let mut candidates = Vec::new();
+        for row in open.catalog.changes(&shared)? {
+            let fits = |one: &wfr_model::change::Candidate| self.whose.fits(&one.author);
+            // Whichever of them it was, it was somebody who is meant: nothing is guessed.
+            if !row.change.candidates.is_empty() && row.change.candidates.iter().all(fits) {
+                changes.push(row);
+            } else if row.change.candidates.iter().any(fits) {
+                candidates.push(row);
+            }
+        }
+        changes.sort_by_key(|row| std::cmp::Reverse(row.seq));
+        if is_named {
+            changes.retain(|row| named.iter().any(|other| other.seq == row.seq));
+        }
+        Ok(Found { changes, candidates })
+    }
+}
+
+/// The changes of some ids, each with its parts.
+fn named(open: &Open, ids: &[ChangeId]) -> Result<Vec<ChangeRow>, Failure> {
+    let mut found: Vec<ChangeRow> = Vec::new();
+    for id in ids {
+        let row = ledger::change_named(open, id)?;
+        let row = row.ok_or_else(|| Failure::new(Code::ChangeNotFound, format!("there is no change {id}")))?;
+        if let Some(recovery) = row.change.recovery_id.as_ref().filter(|_| row.change.actor == Actor::Recovery) {
+            let message = format!("change {} is what recovery {recovery} did, and nobody's work", row.change.change_id);
+            return Err(Failure::new(Code::InvalidParameter, message)
+                .with_hint(format!("`wfr undo {recovery}` takes a recovery back")));
+        }
+        let mut waiting = vec![row];
+        while let Some(row) = waiting.pop() {
+            if found.iter().all(|other| other.seq != row.seq) {
+                waiting.extend(open.catalog.parts_of_change(row.seq)?);
+                found.push(row);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Takes out what had done all of its work at a point.
+fn leave_earlier(open: &Open, after: PointSeq, changes: &mut Vec<ChangeRow>) -> Result<(), Failure> {
+    let chains = open.catalog.chains_since(after)?;
+    let segments = chains.iter().flat_map(|chain| &chain.segments).filter(|segment| segment.point > after);
+    let later: BTreeSet<ChangeSeq> = segments.map(|segment| segment.change).collect();
+    changes.retain(|row| later.contains(&row.seq) || row.change.ended_at.is_none());
+    Ok(())
+}
+
+/// What the user and unknown programs did from the first of the changes on.
+fn external(open: &Open, changes: &[ChangeRow]) -> Result<Vec<ChangeRow>, Failure> {
+    let first = changes.iter().map(|row| row.seq).min();
+    let filter = ChangeFilter { actors: vec![Actor::User, Actor::Unknown], ..ChangeFilter::default() };
+    let found = open.catalog.changes(&filter)?;
+    let is_new = |row: &ChangeRow| changes.iter().all(|other| other.seq != row.seq);
+    Ok(found.into_iter().filter(|row| Some(row.seq) > first && is_new(row)).collect())
+}
+
+/// The point of a checkpoint: from there on the ledger knows what was done.
+fn point_of(open: &Open, row: &CheckpointRow) -> Result<PointSeq, Failure> {
+    open.catalog.point_of(&row.checkpoint_id)?.ok_or_else(|| {
+        let message = format!("checkpoint `{}` was taken before the first change was recorded", row.name);
+        Failure::new(Code::NothingSelected, message)
+            .with_hint("leave it out, name a later one, or `wfr restore` the whole of it")
+    })
+}

@@ -1,0 +1,122 @@
+//! Why nothing fits what was asked for, and what there is instead.
+//!
+//! Owns these refusals and the names that they suggest. Refuses to choose.
+
+use std::collections::BTreeSet;
+
+use wfr_catalog::{ChangeFilter, ChangeRow};
+use wfr_model::WorkflowId;
+use wfr_model::change::Author;
+
+use crate::error::{Code, Failure};
+use crate::open::Open;
+use crate::params::{Phase, Rollback};
+use crate::recovery::telling::name_of;
+use crate::state;
+
+/// Names that are told, at most.
+const NAMED_MAX: usize = 10;
+
+/// Changes that are looked through for names, at most.
+const LOOKED_AT: u32 = 1_000;
+
+/// The parameters name nobody's work.
+pub(super) fn said() -> Failure {
+    Failure::new(Code::WrongArguments, "whose work is to be taken back is not said").with_hint(
+        "name it: `--agent A`, `--task T`, `--phase N`, `--change ID`, `--since TIME`, a checkpoint, or all of the \
+         workflow with `--rollback-scope full`, or choose with `--interactive`",
+    )
+}
+
+/// The changes that fit did nothing.
+pub(super) fn without_paths(first: &ChangeRow, count: usize) -> Failure {
+    let (id, name) = (&first.change.change_id, name_of(&first.change));
+    let more = if count > 1 { format!(" and {} more that fit", count - 1) } else { String::new() };
+    let verb = if count > 1 { "have" } else { "has" };
+    let message = format!("change {id} of {name}{more} {verb} no path: nothing is to be taken back");
+    Failure::new(Code::NothingSelected, message).with_hint("`wfr log` shows what each change did")
+}
+
+/// No change fits what was asked for.
+pub(super) fn fits(
+    open: &Open,
+    workflow: &WorkflowId,
+    parameters: &Rollback,
+    candidates: &[ChangeRow],
+) -> Result<Failure, Failure> {
+    if let Some(row) = candidates.first() {
+        let names: Vec<&str> = row.change.candidates.iter().map(|one| one.author.name()).collect();
+        let message = format!(
+            "what was changed is shared: {} worked at the same time, and nothing tells whose it is",
+            names.join(" and ")
+        );
+        let hint = format!("`wfr rollback {workflow} --change {}` takes it back, whosever it is", row.change.change_id);
+        return Ok(Failure::new(Code::NothingSelected, message).with_hint(hint));
+    }
+    let asked = Asked {
+        agent: parameters.agent.as_ref().map(ToString::to_string),
+        task: parameters.task.as_ref().map(ToString::to_string),
+        phase: parameters.phase.as_ref().and_then(Phase::id).map(|phase| phase.to_string()),
+        session: None,
+    };
+    let failure = Failure::new(Code::NothingSelected, "no change fits what was asked for");
+    Ok(match asked.unknown(open, Some(workflow))? {
+        None => failure,
+        Some((message, None)) => Failure { message, ..failure },
+        Some((message, Some(hint))) => Failure { message, ..failure }.with_hint(hint),
+    })
+}
+
+/// Whom somebody asked for.
+pub(super) struct Asked {
+    pub(super) agent: Option<String>,
+    pub(super) task: Option<String>,
+    pub(super) phase: Option<String>,
+    pub(super) session: Option<String>,
+}
+
+impl Asked {
+    /// Whom no change names, and who is named instead.
+    pub(super) fn unknown(
+        &self,
+        open: &Open,
+        workflow: Option<&WorkflowId>,
+    ) -> Result<Option<(String, Option<String>)>, Failure> {
+        type Named = fn(&Author) -> Option<String>;
+        let kinds: [(&str, &str, &Option<String>, Named); 4] = [
+            ("agent", "agents", &self.agent, |author| author.agent_id.as_ref().map(ToString::to_string)),
+            ("task", "tasks", &self.task, |author| author.task_id.as_ref().map(ToString::to_string)),
+            ("phase", "phases", &self.phase, |author| author.phase_id.as_ref().map(ToString::to_string)),
+            ("session", "sessions", &self.session, |author| author.session_id.clone()),
+        ];
+        let filter = ChangeFilter { workflow: workflow.cloned(), limit: Some(LOOKED_AT), ..ChangeFilter::default() };
+        let rows = open.catalog.changes(&filter)?;
+        for (kind, kinds, asked, named) in kinds {
+            let Some(asked) = asked else { continue };
+            let mut names: BTreeSet<String> = rows.iter().filter_map(|row| named(&row.change.author)).collect();
+            if kind == "phase" {
+                names.extend(phases_of(open, workflow)?);
+            }
+            if !names.contains(asked) {
+                let place = workflow.map(|workflow| format!(" in {workflow}")).unwrap_or_default();
+                let shown: String = asked.chars().take(80).collect();
+                let message = format!("no change of {kind} `{shown}` is recorded{place}");
+                let total = names.len();
+                let near = crate::operation::keys::nearest(asked, names.iter().map(String::as_str));
+                let told: Vec<&str> =
+                    if near.is_empty() { names.iter().take(NAMED_MAX).map(String::as_str).collect() } else { near };
+                let more = if total > told.len() { format!(" (of {total})") } else { String::new() };
+                let hint = (!told.is_empty()).then(|| format!("{kinds} with changes: {}{more}", told.join(", ")));
+                return Ok(Some((message, hint)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The phases that tasks are in.
+fn phases_of(open: &Open, workflow: Option<&WorkflowId>) -> Result<Vec<String>, Failure> {
+    let Some(workflow) = workflow else { return Ok(vec![]) };
+    let state = state::present(&open.catalog, workflow)?;
+    Ok(state.map_or_else(Vec::new, |state| state.phases.keys().map(ToString::to_string).collect()))
+}
