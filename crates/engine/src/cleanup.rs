@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use wfr_catalog::{Catalog, CatalogError, CheckpointRow, Generation, ListQuery, NewOperation, PackState};
 use wfr_model::entry::{Entry, Node};
-use wfr_model::retention::{Candidate, Decision, Retention, decide};
+use wfr_model::retention::{Candidate, Decision, Retention, Standing, decide};
 use wfr_model::{CheckpointId, Digest, PackId, Timestamp, WorkflowId};
 use wfr_store::ObjectKind;
 use wfr_store::gc::leases::{self, Turn};
@@ -125,7 +125,11 @@ fn candidate(row: &CheckpointRow, pinned: &HashSet<CheckpointId>) -> Candidate {
         trigger: row.trigger,
         tags: row.tags.clone(),
         own: row.retention.as_deref().and_then(|text| text.parse().ok()),
-        sound: row.is_sound() || !row.has_files && row.complete && !row.is_damaged(),
+        standing: match (row.is_damaged(), row.complete) {
+            (true, _) => Standing::Damaged,
+            (false, false) => Standing::Incomplete,
+            (false, true) => Standing::Whole,
+        },
         state_only: !row.has_files,
         pinned: pinned.contains(&row.checkpoint_id),
         safety: row.is_safety(),

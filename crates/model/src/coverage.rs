@@ -89,8 +89,15 @@ pub struct SkipSum {
     pub reason: SkipReason,
     /// How many paths; a directory that was not walked counts as one.
     pub count: u64,
+    /// How many of these are directories, or what could not be looked at: what is in them was not counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub directories: u64,
     /// Bytes where known; `null` where any of them is not.
     pub bytes: Option<u64>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Everything a checkpoint does not cover, sorted by path.
@@ -118,8 +125,10 @@ impl Coverage {
     pub fn sums(&self) -> Vec<SkipSum> {
         let mut sums: BTreeMap<SkipReason, SkipSum> = BTreeMap::new();
         for skip in &self.skips {
-            let sum = sums.entry(skip.reason).or_insert(SkipSum { reason: skip.reason, count: 0, bytes: Some(0) });
+            let none = SkipSum { reason: skip.reason, count: 0, directories: 0, bytes: Some(0) };
+            let sum = sums.entry(skip.reason).or_insert(none);
             sum.count += 1;
+            sum.directories += u64::from(skip.bytes.is_none());
             sum.bytes = sum.bytes.zip(skip.bytes).map(|(a, b)| a + b);
         }
         sums.into_values().collect()
@@ -183,6 +192,17 @@ mod tests {
         assert!(coverage.shields(&path("src/other")).is_none());
         assert!(coverage.shields(&TreePath::ROOT).is_some());
         assert!(coverage.is_complete());
+    }
+
+    #[test]
+    fn directories_are_counted_apart() {
+        let skip = |p: &str, bytes| Skip { path: path(p), reason: SkipReason::Excluded, bytes, detail: None };
+        let files = Coverage { skips: vec![skip("a", Some(3)), skip("b", Some(4))], kept: vec![] };
+        let sum = |coverage: &Coverage| serde_json::to_value(&coverage.sums()[0]).unwrap();
+        assert_eq!(sum(&files), serde_json::json!({"reason": "excluded", "count": 2, "bytes": 7}));
+        let both = Coverage { skips: [files.skips, vec![skip("c", None)]].concat(), kept: vec![] };
+        let expected = serde_json::json!({"reason": "excluded", "count": 3, "directories": 1, "bytes": null});
+        assert_eq!(sum(&both), expected);
     }
 
     #[test]

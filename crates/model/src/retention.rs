@@ -81,6 +81,18 @@ impl Retention {
     }
 }
 
+/// What a checkpoint is worth to whoever restores it. Each of these has places of its own in the counting rules: one that
+/// lacks something takes no place of one that is whole, and is not given up for one either, since it may hold what no other does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It is complete and not known to be damaged.
+    Whole,
+    /// Something is missing in it that could not be read, or was not reached.
+    Incomplete,
+    /// Something in it is damaged; all else can still be restored.
+    Damaged,
+}
+
 /// What the rules need to know of one checkpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Candidate {
@@ -98,14 +110,20 @@ pub struct Candidate {
     pub tags: Vec<String>,
     /// Its own policy: it is kept at least this long.
     pub own: Option<Span>,
-    /// Whether it is complete and not known to be damaged.
-    pub sound: bool,
+    /// What it is worth.
+    pub standing: Standing,
     /// Whether it holds a workflow's state and no files: such have places of their own, and take none of the others'.
     pub state_only: bool,
     /// Whether a recovery that can still be undone needs it.
     pub pinned: bool,
     /// Whether a recovery took it, to save the tree before: it stands for nobody's work and takes nobody's place.
     pub safety: bool,
+}
+
+impl Candidate {
+    fn is_whole(&self) -> bool {
+        self.standing == Standing::Whole
+    }
 }
 
 /// A checkpoint's fate, and the rule that decided it.
@@ -121,8 +139,8 @@ pub struct Decision {
     pub reason: String,
 }
 
-/// Decides over one workflow's checkpoints, given oldest first. The newest sound one with files always stays, and so does the
-/// newest of all where that holds state only.
+/// Decides over one workflow's checkpoints, given oldest first. The newest whole one with files always stays, and so does the
+/// newest of all where that holds state only, or lacks something. The counting rules count those of each standing by themselves.
 ///
 /// Safety checkpoints take no place of the counting rules and are not the one that always stays, while there is another:
 /// they are kept by their recovery, by their age, or by a rule that names their tag.
@@ -131,15 +149,15 @@ pub struct Decision {
 /// `stable` and `pre_critical` stay too.
 pub fn decide(candidates: &[Candidate], policy: &Retention, preserve_critical: bool, now: Timestamp) -> Vec<Decision> {
     let newest = newest(candidates);
-    let last = candidates.iter().rposition(|one| !one.safety).filter(|index| candidates[*index].state_only);
-    let (mut buckets, mut of_states) = (Buckets::new(policy), Buckets::new(policy));
+    let last = candidates.iter().rposition(|one| !one.safety);
+    let mut places = Places::new(policy);
     let mut decisions: Vec<Decision> = Vec::with_capacity(candidates.len());
     for (index, candidate) in candidates.iter().enumerate().rev() {
-        let bucket = if candidate.state_only { of_states.admit(candidate) } else { buckets.admit(candidate) };
+        let bucket = places.admit(candidate);
         let rule = if Some(index) == newest {
-            Some("it is the newest one that is whole".to_owned())
+            Some(newest_with_files(candidate).to_owned())
         } else if Some(index) == last {
-            Some("it is the newest one, of the state alone".to_owned())
+            Some(newest_of_all(candidate).to_owned())
         } else if candidate.pinned {
             Some("a recovery that can still be undone needs it".to_owned())
         } else if let Some(own) = kept_by_own(candidate, now) {
@@ -160,13 +178,26 @@ pub fn decide(candidates: &[Candidate], policy: &Retention, preserve_critical: b
     decisions
 }
 
-/// The one that always stays: the newest that is sound; where none is, the newest. Others come before safety checkpoints.
+/// Why the newest one with files stays: it is called whole only where it is.
+fn newest_with_files(candidate: &Candidate) -> &'static str {
+    match candidate.standing {
+        Standing::Whole => "it is the newest one that is whole",
+        Standing::Incomplete | Standing::Damaged => "it is the newest one, and none is whole",
+    }
+}
+
+/// Why the newest one of all stays, where another one is the newest that is whole.
+fn newest_of_all(candidate: &Candidate) -> &'static str {
+    if candidate.state_only { "it is the newest one, of the state alone" } else { "it is the newest one" }
+}
+
+/// The one that always stays: the newest that is whole; where none is, the newest. Others come before safety checkpoints.
 fn newest(candidates: &[Candidate]) -> Option<usize> {
     let find = |fits: fn(&Candidate) -> bool| candidates.iter().rposition(fits);
-    let files = find(|one| one.sound && !one.safety && !one.state_only);
+    let files = find(|one| one.is_whole() && !one.safety && !one.state_only);
     files
-        .or_else(|| find(|one| one.sound && !one.state_only))
-        .or_else(|| find(|one| one.sound))
+        .or_else(|| find(|one| one.is_whole() && !one.state_only))
+        .or_else(|| find(Candidate::is_whole))
         .or_else(|| find(|_| true))
 }
 
@@ -192,7 +223,29 @@ fn is_critical(candidate: &Candidate) -> bool {
         || candidate.tags.iter().any(|tag| matches!(tag.as_str(), "critical" | "stable" | "pre_critical"))
 }
 
-/// The counting rules, fed newest first.
+/// The places that the counting rules give, for each sort of checkpoint apart.
+struct Places {
+    /// For those with files, and for those of state alone; in each by standing.
+    of: [[Buckets; 3]; 2],
+}
+
+impl Places {
+    fn new(policy: &Retention) -> Self {
+        Self { of: std::array::from_fn(|_| std::array::from_fn(|_| Buckets::new(policy))) }
+    }
+
+    /// The counting rule that keeps the candidate, if any.
+    fn admit(&mut self, candidate: &Candidate) -> Option<String> {
+        let sort = match candidate.standing {
+            Standing::Whole => 0,
+            Standing::Incomplete => 1,
+            Standing::Damaged => 2,
+        };
+        self.of[usize::from(candidate.state_only)][sort].admit(candidate)
+    }
+}
+
+/// The counting rules for one sort, fed newest first.
 struct Buckets {
     last: u32,
     periods: [(&'static str, i64, i64, u32, BTreeSet<i64>); 3],
@@ -212,9 +265,9 @@ impl Buckets {
         }
     }
 
-    /// The counting rule that keeps the candidate, if any. Only sound ones use a place up.
+    /// The counting rule that keeps the candidate, if any. What a recovery saved uses no place up.
     fn admit(&mut self, candidate: &Candidate) -> Option<String> {
-        if !candidate.sound || candidate.safety {
+        if candidate.safety {
             return None;
         }
         let mut kept = None;
@@ -249,7 +302,7 @@ mod tests {
             trigger: Trigger::Manual,
             tags: vec![],
             own: None,
-            sound: true,
+            standing: Standing::Whole,
             state_only: false,
             pinned: false,
             safety: false,
@@ -276,9 +329,28 @@ mod tests {
         all[0].tags = vec!["stable".into()];
         all[1].own = Some(Span::Permanent);
         all[2].pinned = true;
-        all[4].sound = false;
-        assert_eq!(kept(&all, "1d", true), [0, 1, 2, 3]);
-        assert_eq!(kept(&all, "1d,tagged=x".replace("1d", "within=1d").as_str(), false), [1, 2, 3]);
+        all[4].standing = Standing::Incomplete;
+        assert_eq!(kept(&all, "1d", true), [0, 1, 2, 3, 4]);
+        assert_eq!(kept(&all, "1d,tagged=x".replace("1d", "within=1d").as_str(), false), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn what_lacks_something_has_places_of_its_own() {
+        for standing in [Standing::Incomplete, Standing::Damaged] {
+            let mut all: Vec<_> = (0..6).map(|i| candidate(i, i64::from(10 - i))).collect();
+            all.iter_mut().for_each(|one| one.standing = standing);
+            assert_eq!(kept(&all, "last=10,daily=7", false), [0, 1, 2, 3, 4, 5], "rules hold where none is whole");
+            assert_eq!(kept(&all, "last=3", false), [3, 4, 5]);
+            for whole in [0, 2] {
+                all[whole].standing = Standing::Whole;
+            }
+            assert_eq!(kept(&all, "last=2", false), [0, 2, 4, 5], "neither takes the other's place");
+            assert_eq!(kept(&all, "daily=1", false), [2, 5]);
+            assert_eq!(kept(&all, "1d", false), [2, 5], "the newest stays, and the newest that is whole");
+        }
+        let mut all: Vec<_> = (0..3).map(|i| candidate(i, 1)).collect();
+        (all[0].standing, all[1].standing) = (Standing::Incomplete, Standing::Damaged);
+        assert_eq!(kept(&all, "last=1", false), [0, 1, 2], "nor do what is damaged and what is incomplete");
     }
 
     #[test]
@@ -298,9 +370,9 @@ mod tests {
         assert_eq!(kept(&all, "tagged=safety", false), [1, 2, 3], "unless they are named");
         all[3].pinned = true;
         assert_eq!(kept(&all, "last=1", true), [2, 3], "or their recovery needs them");
-        all[0].sound = false;
-        all[2].sound = false;
-        assert_eq!(kept(&all, "last=1", true), [3], "nothing else is whole");
+        all[0].standing = Standing::Incomplete;
+        all[2].standing = Standing::Incomplete;
+        assert_eq!(kept(&all, "last=1", true), [2, 3], "nothing else is whole");
     }
 
     #[test]
@@ -312,7 +384,7 @@ mod tests {
         assert_eq!(kept(&all, "last=1", true), [2, 4]);
         assert_eq!(kept(&all, "last=2", true), [0, 2, 3, 4]);
         assert_eq!(kept(&all, "0d", true), [2, 4], "the newest is somebody's last word");
-        all[4].sound = false;
+        all[4].standing = Standing::Incomplete;
         assert_eq!(kept(&all, "last=1", true), [2, 3, 4]);
     }
 

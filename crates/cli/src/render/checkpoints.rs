@@ -51,7 +51,12 @@ pub fn verdict(verdict: Verdict) -> String {
 fn coverage(coverage: &CoverageResult, with_paths: bool) -> String {
     let sums = coverage.skipped.iter().filter(|sum| sum.reason != SkipReason::OwnFiles).map(|sum| {
         let bytes = sum.bytes.filter(|bytes| *bytes > 0).map_or_else(String::new, |bytes| format!(", {}", size(bytes)));
-        format!("{} {}{bytes}", sum.count, word(&sum.reason))
+        let of_which = match sum.directories {
+            0 => String::new(),
+            all if all == sum.count => " (not walked)".to_owned(),
+            some => format!(" ({some} not walked)"),
+        };
+        format!("{} {}{bytes}{of_which}", sum.count, word(&sum.reason))
     });
     let sums: Vec<String> = sums.collect();
     if sums.is_empty() {

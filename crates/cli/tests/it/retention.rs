@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use wfr_testkit::{Prng, Snapshot};
 
 use crate::catch::spawn;
+use crate::integrity::damage;
 use crate::world::World;
 
 /// One checkpoint of every sort that is worth more than others, and plain ones around it.
@@ -103,6 +104,54 @@ fn what_a_recovery_saved_takes_no_checkpoints_place() {
     assert!(world.names().contains(&"better".to_owned()), "{:?}", world.names());
     world.ok(&["restore", "wf", "better", "--yes"]);
     assert_eq!(world.tree.read("file"), b"better");
+}
+
+#[test]
+fn rules_hold_for_checkpoints_that_all_lack_something() {
+    let world = World::new();
+    world.ok(&["config", "capture.file_bytes_max", "4000000"]);
+    world.tree.write("large", &vec![1; 5_000_000]);
+    for number in 1..=5 {
+        world.tree.write("work", format!("version {number}").as_bytes());
+        let made = world.ok(&["create-checkpoint", "wf", "--name", &format!("c{number}")]);
+        assert_eq!(made.result("coverage")["complete"], false, "{made:?}");
+    }
+    let policy = ["cleanup-checkpoints", "wf", "--retention-policy", "last=10,daily=7,weekly=4", "--report-cleanup"];
+    let cleaned = world.ok(&policy);
+    assert_eq!(cleaned.result("removed"), &json!([]), "{cleaned:?}");
+    assert_eq!(world.names(), ["c1", "c2", "c3", "c4", "c5"]);
+    assert!(!cleaned.result("decisions").to_string().contains("that is whole"), "{cleaned:?}");
+    assert_eq!(cleanup(&world, json!({"retention_policy": "last=2"})), ["c4", "c5"]);
+    world.tree.remove("large");
+    world.checkpoint("whole");
+    world.tree.write("large", &vec![1; 5_000_000]);
+    for name in ["c6", "c7"] {
+        world.checkpoint(name);
+    }
+    assert_eq!(cleanup(&world, json!({"retention_policy": "last=2"})), ["whole", "c6", "c7"]);
+}
+
+#[test]
+fn what_is_intact_in_damaged_checkpoints_is_not_given_up_for_one_that_is_whole() {
+    let world = World::new();
+    let noise = Prng::new(9).bytes(5_000);
+    world.tree.write("noise", &noise);
+    for name in ["a", "b", "c"] {
+        world.tree.write("work", format!("as in {name}").as_bytes());
+        world.checkpoint(name);
+    }
+    damage(&world, &noise);
+    for name in ["a", "b", "c"] {
+        let validate = ["validate-checkpoint", name, "--validation-level", "comprehensive"];
+        world.refused(&validate, 4, "CHECKPOINT_INTEGRITY_FAILURE");
+    }
+    world.tree.write("noise", b"other");
+    world.tree.write("work", b"overwritten");
+    world.checkpoint("d");
+    assert_eq!(cleanup(&world, json!({"retention_policy": "last=10"})), ["a", "b", "c", "d"]);
+    assert_eq!(cleanup(&world, json!({"retention_policy": "last=1"})), ["c", "d"]);
+    world.ok(&["restore", "wf", "c", "--yes", "--error-handling", "ignore"]);
+    assert_eq!(world.tree.read("work"), b"as in c");
 }
 
 #[test]
