@@ -312,12 +312,16 @@ pub(crate) fn insert(
 }
 
 /// Inserts a recovery that ended in the transaction that it began in, the caller's.
-pub(crate) fn insert_ended(connection: &Connection, record: &RecoveryRecord) -> Result<(), CatalogError> {
+pub(crate) fn insert_ended(
+    connection: &Connection,
+    veil: Option<&Veil>,
+    record: &RecoveryRecord,
+) -> Result<(), CatalogError> {
     if record.status == RecoveryStatus::Started || record.ended_at.is_none() {
         return Err(CatalogError::Refused("a recovery that ended has an end"));
     }
     check_target(connection, &record.target)?;
-    insert(connection, record)
+    insert(connection, veil, record)
 }
 
 /// A recovery by its id, within the caller's transaction if there is one.

@@ -11,6 +11,7 @@ use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::operations::{self, NewOperation};
 use crate::recoveries;
+use crate::veil::Veil;
 
 /// What became of events that were to be appended to a state of a certain version.
 #[derive(Clone, PartialEq, Debug)]
@@ -41,8 +42,8 @@ impl Decision<'_> {
     }
 
     /// Records what goes with it, within the caller's transaction.
-    pub(super) fn record(&self, connection: &Connection) -> Result<(), CatalogError> {
-        self.recovery.map_or(Ok(()), |record| recoveries::insert_ended(connection, record))?;
+    pub(super) fn record(&self, connection: &Connection, veil: Option<&Veil>) -> Result<(), CatalogError> {
+        self.recovery.map_or(Ok(()), |record| recoveries::insert_ended(connection, veil, record))?;
         operations::insert(connection, self.audit)
     }
 }
@@ -79,7 +80,7 @@ impl Catalog {
                 return Ok(None);
             }
             let appended = append(transaction, std::slice::from_ref(event), now)?;
-            decision.record(transaction)?;
+            decision.record(transaction, self.veil.as_ref())?;
             Ok(Some(appended))
         })
     }

@@ -107,7 +107,7 @@ impl Catalog {
             back.iter().zip(&odd).try_for_each(|(one, odd)| put_back(transaction, one, odd))?;
             more.map_or(Ok(()), |event| append_one(transaction, &mut books, event, now).map(drop))?;
             books.close()?;
-            decision.record(transaction)?;
+            decision.record(transaction, self.veil.as_ref())?;
             Ok(Some(damaged))
         })
     }

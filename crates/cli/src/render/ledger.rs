@@ -230,7 +230,7 @@ mod tests {
             note: None,
             recovery_id: None,
         };
-        ChangeLine { change, paths: vec![], paths_total: 0, overlaps: vec![] }
+        ChangeLine { change, requested_by: None, paths: vec![], paths_total: 0, overlaps: vec![] }
     }
 
     fn drawn(changes: &[ChangeLine]) -> Vec<String> {

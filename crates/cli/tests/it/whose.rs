@@ -145,7 +145,7 @@ fn a_token_names_what_its_agent_is_likely_to_have_done() {
     let b = world.begin("b", &["--paths", "work/of_b"]);
     world.put("work/of_b", "b");
     let ended = world.call(&["change", "end", &b]);
-    assert_eq!(paths(&ended.result("paths")), ["work/of_b"]);
+    assert_eq!(paths(ended.result("paths")), ["work/of_b"]);
     assert_eq!(ended.result("others"), &json!([]));
     assert!(ended.json["next_steps"].to_string().contains("may be of a"), "{ended:?}");
     world.put("work/of_a", "a");

@@ -358,7 +358,7 @@ mod tests {
             ended_at: None,
             report: None,
         };
-        open.catalog.append_events(&[initiated(&record, None)], session.now()).unwrap();
+        open.catalog.append_events(&[initiated(&open, &record, None, None)], session.now()).unwrap();
         assert!(began(&open, &record).unwrap().is_none(), "nothing but its own is recorded");
         move_clock(-10 * 86_400 * 1_000_000_000);
         tell(r#"WORKFLOW_STATE_UPDATED:wf:1:{"owner":"ann"}"#);

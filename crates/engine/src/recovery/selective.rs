@@ -111,10 +111,7 @@ pub fn choose(
     let histories = follow_moves(open, &veil, (histories, unrecorded), selection, &selected)?;
     let teller = Teller::new(open, objects, SIDES, unrecorded);
     let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
-    for history in &histories {
-        chooser.consider(&veil, history)?;
-    }
-    chooser.consider_parents(&veil, &histories, unrecorded)?;
+    chooser.consider_all(&veil, &histories, unrecorded)?;
     chooser.name_needing(state.as_ref(), &tasks);
     chooser.name_dependents(&histories)?;
     let clearing = Clearing { open, objects, from: goal.from, decisions: &selection.decisions };
@@ -418,6 +415,17 @@ impl<'c> Chooser<'c> {
             spared.extend(id.map(|id| (path.clone(), id)));
         }
         Ok(spared)
+    }
+
+    /// Decides on all paths.
+    fn consider_all(
+        &mut self,
+        veil: &Veil<'_>,
+        histories: &[History],
+        unrecorded: Option<&NewPoint>,
+    ) -> Result<(), Failure> {
+        histories.iter().try_for_each(|history| self.consider(veil, history))?;
+        self.consider_parents(veil, histories, unrecorded)
     }
 
     /// Decides on one path.
