@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use wfr_catalog::{Catalog, CatalogError, CheckpointRow, EventQuery, EventRow, PartKind, Snapshot, Unstored};
 use wfr_model::checkpoint::SealedEvents;
 use wfr_model::event::SealedEvent;
-use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole};
-use wfr_model::{Digest, Timestamp, WorkflowId};
+use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole, by_id};
+use wfr_model::{Digest, TaskId, Timestamp, WorkflowId};
 use wfr_store::scan::Dry;
 use wfr_store::state::{self as objects, StateError};
 use wfr_store::writer::Writer;
@@ -32,9 +32,9 @@ pub fn present(catalog: &Catalog, workflow: &WorkflowId) -> Result<Option<Whole>
         let agents = catalog.parts::<Agent>(workflow, PartKind::Agent)?.into_iter();
         let shares = catalog.parts::<Allocation>(workflow, PartKind::Allocation)?.into_iter();
         Ok(Some(Whole {
-            tasks: tasks.map(|task| (task.task_id.clone(), task)).collect(),
-            agents: agents.map(|agent| (agent.agent_id.clone(), agent)).collect(),
-            allocations: shares.map(|share| (share.allocation_id.clone(), share)).collect(),
+            tasks: by_id(tasks.map(|task| (task.task_id.clone(), task)).collect()),
+            agents: by_id(agents.map(|agent| (agent.agent_id.clone(), agent)).collect()),
+            allocations: by_id(shares.map(|share| (share.allocation_id.clone(), share)).collect()),
             ..Whole::from(state)
         }))
     })
@@ -140,6 +140,8 @@ pub fn of_checkpoint(store: &dyn Objects, row: &CheckpointRow) -> Result<Option<
 /// The state of a root object.
 pub fn read(store: &dyn Objects, root: &Digest) -> Result<Whole, ReadError> {
     let mut whole: Option<Whole> = None;
+    // Leaves come by slots: all tasks are put in order at once.
+    let mut tasks = Vec::new();
     objects::read::<ReadError>(store, root, &mut |place, body| {
         let Some((kind, _)) = place else {
             let head: Head = parse(root, body)?;
@@ -147,15 +149,25 @@ pub fn read(store: &dyn Objects, root: &Digest) -> Result<Whole, ReadError> {
             return Ok(());
         };
         if let Some(whole) = &mut whole {
-            add(whole, root, kind, body)?;
+            add(whole, &mut tasks, root, kind, body)?;
         }
         Ok(())
     })?;
-    whole.ok_or(ReadError::Malformed { id: *root, what: "state", why: "it has no head".to_owned() })
+    whole.map(|whole| Whole { tasks: by_id(tasks), ..whole }).ok_or(ReadError::Malformed {
+        id: *root,
+        what: "state",
+        why: "it has no head".to_owned(),
+    })
 }
 
 /// Adds the parts of a leaf.
-fn add(whole: &mut Whole, root: &Digest, kind: u8, body: &[u8]) -> Result<(), ReadError> {
+fn add(
+    whole: &mut Whole,
+    tasks: &mut Vec<(TaskId, Task)>,
+    root: &Digest,
+    kind: u8,
+    body: &[u8],
+) -> Result<(), ReadError> {
     match [PartKind::Phase, PartKind::Task, PartKind::Agent, PartKind::Allocation].get(usize::from(kind)) {
         Some(PartKind::Phase) => {
             let parts: Vec<Phase> = parse(root, body)?;
@@ -163,7 +175,7 @@ fn add(whole: &mut Whole, root: &Digest, kind: u8, body: &[u8]) -> Result<(), Re
         }
         Some(PartKind::Task) => {
             let parts: Vec<Task> = parse(root, body)?;
-            whole.tasks.extend(parts.into_iter().map(|part| (part.task_id.clone(), part)));
+            tasks.extend(parts.into_iter().map(|part| (part.task_id.clone(), part)));
         }
         Some(PartKind::Agent) => {
             let parts: Vec<Agent> = parse(root, body)?;

@@ -260,16 +260,6 @@ pub fn forget(journal: &Path, id: &RecoveryId) -> io::Result<()> {
     redo::remove(journal, id, false)
 }
 
-/// The recoveries that have ended, stand, and are to be taken back since their check failed, oldest first.
-pub fn failed_checks(journal: &Path) -> io::Result<Vec<RecoveryId>> {
-    redo::list_failed(journal)
-}
-
-/// Forgets that a recovery is to be taken back since its check failed.
-pub fn forget_failed_check(journal: &Path, id: &RecoveryId) -> io::Result<()> {
-    redo::remove(journal, id, false)
-}
-
 /// Whether an unfinished recovery is one that stands only once a check has passed, and none has ended: it will be taken back.
 pub fn awaits_check(journal: &Path, id: &RecoveryId) -> bool {
     reopen(journal, id).is_ok_and(|committed| committed.awaits_check())

@@ -12,6 +12,7 @@ mod beneath;
 pub mod checkout;
 mod displaced;
 mod effects;
+pub mod failed;
 mod fresh;
 mod guard;
 pub mod leftovers;

@@ -292,6 +292,10 @@ impl Census {
     }
 
     fn met(&mut self, kind: ObjectKind, id: Digest, bytes: &[u8]) -> Result<(), String> {
+        // What it says is true of the vault alone in which it lies.
+        if kind == ObjectKind::Import {
+            return Err("it holds the mark of an import".to_owned());
+        }
         if !self.met.insert((kind, id)) {
             return Err("an object stands in it twice".to_owned());
         }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
-use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole};
+use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole, by_id};
 use wfr_model::{Event, EventId, Timestamp, WorkflowId};
 
 use super::list::{self, EventQuery};
@@ -187,6 +187,7 @@ fn kept(connection: &Connection, workflow: &WorkflowId) -> Result<Kept, CatalogE
     }
     let has_head = head.is_some();
     let mut whole = Whole { head: head.unwrap_or_else(|| Head::new(workflow.clone())), ..Whole::new(workflow.clone()) };
+    let mut tasks = Vec::new();
     let mut statement = connection.prepare_cached("SELECT kind, slot, id, doc FROM parts WHERE workflow_id = ?1")?;
     let mut rows = statement.query([workflow.as_str()])?;
     while let Some(row) = rows.next()? {
@@ -203,7 +204,8 @@ fn kept(connection: &Connection, workflow: &WorkflowId) -> Result<Kept, CatalogE
                 put(&mut whole.phases, &id, read::<Phase>(&place, &doc, &mut damaged))
             }
             kind if kind == PartKind::Task.as_str() => {
-                put(&mut whole.tasks, &id, read::<Task>(&place, &doc, &mut damaged))
+                let task = read::<Task>(&place, &doc, &mut damaged);
+                tasks.extend(id.parse().ok().zip(task));
             }
             kind if kind == PartKind::Agent.as_str() => {
                 put(&mut whole.agents, &id, read::<Agent>(&place, &doc, &mut damaged))
@@ -214,6 +216,8 @@ fn kept(connection: &Connection, workflow: &WorkflowId) -> Result<Kept, CatalogE
             _ => damaged.push(DamagedRow { place, why: "there is no such kind of part".to_owned(), text: doc }),
         }
     }
+    // Rows come by slots: all tasks are put in order at once.
+    whole.tasks = by_id(tasks);
     let whole = is_kept.then_some(whole);
     if whole.is_some() && !has_head && damaged.iter().all(|row| row.place != "head") {
         let why = "parts are kept and no head".to_owned();

@@ -266,9 +266,11 @@ impl Shelf<'_> {
         let mut put = self.connection.prepare_cached(put)?;
         let mut take = self.connection.prepare_cached(take)?;
         let mut leaves = BTreeSet::new();
-        for (id, part) in changes {
-            let id = text(id);
-            let (workflow, slot) = (self.workflow.as_str(), slot(id));
+        // In the order of the table's key: of many rows each page is then met once.
+        let mut rows: Vec<_> = changes.into_iter().map(|(id, part)| (slot(text(id)), text(id), part)).collect();
+        rows.sort_unstable_by_key(|(slot, id, _)| (*slot, *id));
+        for (slot, id, part) in rows {
+            let workflow = self.workflow.as_str();
             match part {
                 Some(part) => put.execute((workflow, kind.as_str(), slot, id, columns::json_text(part)))?,
                 None => take.execute((workflow, kind.as_str(), slot, id))?,

@@ -54,6 +54,7 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
         contents.checkpoints.iter().map(|roots| from_roots(&writer, roots)).collect::<Result<_, _>>()?;
     let events = events_of(&writer, &contents.checkpoints, &found)?;
     let news: Vec<NewCheckpoint> = found.iter().map(|(new, _)| new.clone()).collect();
+    // Whoever is refused is refused before anything is recorded.
     unknown(&open, &news)?;
     let sealed = writer.finish()?;
     let objects = sealed.added().objects;

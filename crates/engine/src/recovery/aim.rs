@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, CheckpointRow, EventQuery, EventSeq, Hold};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
-use wfr_model::workflow::{Nowhere, State, Whole, fold};
+use wfr_model::workflow::{Differences, Nowhere, State, Whole, fold};
 use wfr_model::{Event, EventId, EventName, EventType, PhaseId, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
@@ -133,7 +133,10 @@ impl Aim {
     /// What would become of the present state; `None` where nothing.
     pub fn changes(&self, open: &Open) -> Result<Option<StateChanges>, Failure> {
         let present = state::present(&open.catalog, &self.target.head.workflow_id)?;
-        Ok(self.difference(present.as_ref()).map(|data| changes(&data)))
+        let nothing = Whole::new(self.target.head.workflow_id.clone());
+        let present = present.unwrap_or(nothing);
+        let differences = present.differences(&self.goal(&present));
+        Ok((differences != Differences::default()).then(|| counts(differences)))
     }
 }
 
@@ -145,6 +148,12 @@ pub struct Purpose<'p> {
     pub undoes: Option<&'p RecoveryRecord>,
     /// Its parameters.
     pub parameters: &'p Value,
+}
+
+fn counts(differences: Differences) -> StateChanges {
+    let Differences { head, phases, tasks, agents, allocations } = differences;
+    let [phases, tasks, agents, allocations] = [phases, tasks, agents, allocations].map(|count| count as u64);
+    StateChanges { workflow: head, phases, tasks, agents, allocations }
 }
 
 /// Counts what an update changes.

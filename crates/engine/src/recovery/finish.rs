@@ -81,7 +81,7 @@ pub fn tell_unfinished(session: &Session, open: &Open) -> Result<(), Failure> {
 /// Ends what is unfinished; quick where nothing is.
 pub fn finish_unfinished(session: &Session, open: &Open) -> Result<Finished, Failure> {
     let journal = open.vault.journal();
-    let is_clear = apply::unfinished(&journal)?.is_empty() && apply::failed_checks(&journal)?.is_empty();
+    let is_clear = apply::unfinished(&journal)?.is_empty() && owed::all(open)?.is_empty();
     if is_clear && open.catalog.unfinished()?.is_empty() {
         return Ok(Finished::default());
     }

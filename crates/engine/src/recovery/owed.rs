@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use wfr_model::RecoveryId;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
-use wfr_recovery::apply::{self, Outcome};
+use wfr_recovery::apply::Outcome;
+use wfr_recovery::failed;
 
 use super::finish::Finished;
 use super::{Order, Run, recover};
@@ -51,31 +52,31 @@ pub fn is_undone(open: &Open, id: &RecoveryId) -> Result<bool, Failure> {
 
 /// The recoveries that are owed an undo still.
 pub fn all(open: &Open) -> Result<Vec<RecoveryId>, Failure> {
-    Ok(apply::failed_checks(&open.vault.journal())?)
+    Ok(failed::list(&open.vault.journal())?)
 }
 
 /// Notes that a recovery is owed nothing any more.
 pub fn forget(open: &Open, id: &RecoveryId) -> Result<(), Failure> {
-    Ok(apply::forget_failed_check(&open.vault.journal(), id)?)
+    Ok(failed::forget(&open.vault.journal(), id)?)
 }
 
 /// Takes back what is owed an undo, since its process died. What somebody edited since stays, as far as it cannot be merged, and
 /// is named. Nobody is shut out for good by one that cannot be taken back: that is named, too.
 pub(super) fn settle(session: &Session, open: &Open, finished: &mut Finished) -> Result<(), Failure> {
     for id in all(open)? {
-        let failed = format!("the functional check of recovery {id} had failed when its process ended");
+        let told = format!("the functional check of recovery {id} had failed when its process ended");
         match take_back(session, open, &id) {
             Ok(Some(outcome)) => {
                 finished.resumed.retain(|(other, _)| *other != id);
                 finished.resumed.push((id.clone(), outcome));
-                let message = format!("{failed}: it was taken back");
+                let message = format!("{told}: it was taken back");
                 let fix = "nothing is to be done: look at what the check says of the checkpoint that was restored";
                 finished.findings.push(Finding::new("FUNCTIONAL_CHECK_FAILED", Severity::Warning, message, fix));
             }
             Ok(None) => {}
             Err(failure) if is_for_now(failure.code) => return Err(failure),
             Err(failure) => {
-                let message = format!("{failed}, and it could not be taken back: {}", failure.message);
+                let message = format!("{told}, and it could not be taken back: {}", failure.message);
                 let fix = format!("`wfr undo {id}` tries again");
                 finished.findings.push(Finding::new("FUNCTIONAL_CHECK_FAILED", Severity::Error, message, fix));
             }

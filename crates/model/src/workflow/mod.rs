@@ -21,7 +21,7 @@ pub use parts::{Agent, Allocation, Extra, Head, Phase, RecoveryMark, Task, TaskC
 pub use patch::update_keys;
 pub use status::{AgentStatus, AllocationStatus, PhaseStatus, TaskStatus, Turn, WorkflowStatus};
 pub use table::Table;
-pub use whole::Whole;
+pub use whole::{Differences, Whole, by_id};
 
 use crate::ids::{AgentId, AllocationId, TaskId, WorkflowId};
 use crate::phase::{PhaseId, slug};

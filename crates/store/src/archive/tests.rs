@@ -167,6 +167,7 @@ fn consistent_forgeries_are_refused() {
     let encode =
         |kind, bytes: &[u8]| record::encode(kind, &crate::object::hash(bytes), bytes, Coding::default(), None).unwrap();
     let blob = encode(ObjectKind::Blob, b"x");
+    let mark = encode(ObjectKind::Import, b"{}");
     let bad_tree = encode(ObjectKind::Tree, b"junk");
     let lonely = tree::encode(&tree::Part::Leaf(vec![entry("d", Node::Dir(Digest([7; 32])))]));
     let roots = Roots { manifest: Some(Digest([1; 32])), ..Roots::default() };
@@ -179,6 +180,7 @@ fn consistent_forgeries_are_refused() {
     assert!(matches!(refuse(forged(vec![], std::slice::from_ref(&blob), 2, 1)), ArchiveError::Damaged { .. }));
     assert!(matches!(refuse(forged(vec![], &[bad_tree], 1, 4)), ArchiveError::Damaged { .. }));
     assert!(matches!(refuse(forged(vec![], &[other_id], 1, 1)), ArchiveError::Damaged { .. }));
+    assert!(matches!(refuse(forged(vec![], &[mark], 1, 2)), ArchiveError::Damaged { .. }));
     assert!(matches!(refuse(forged(vec![roots], &[blob], 1, 1)), ArchiveError::Incomplete { count: 1, .. }));
     let size = lonely.len() as u64;
     let lonely = encode(ObjectKind::Tree, &lonely);

@@ -1,0 +1,20 @@
+//! Recoveries that have ended and stand although their check failed: somebody is to take them back.
+//!
+//! Owns who they are. Refuses to take one back: that is a recovery of its own.
+
+use std::io;
+use std::path::Path;
+
+use wfr_model::RecoveryId;
+
+use crate::redo;
+
+/// These recoveries, oldest first.
+pub fn list(journal: &Path) -> io::Result<Vec<RecoveryId>> {
+    redo::list_failed(journal)
+}
+
+/// Notes that one is to be taken back no more.
+pub fn forget(journal: &Path, id: &RecoveryId) -> io::Result<()> {
+    redo::remove(journal, id, false)
+}
