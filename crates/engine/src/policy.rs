@@ -1,7 +1,7 @@
 //! Checkpoints that nobody asks for: at a phase's end, when something failed, and after some time.
 //!
 //! Owns how often one is taken, and how long it may take. Refuses to fail whoever brought the events: they are recorded, and
-//! what kept a checkpoint from being taken is said. What asks for one: see [`wishes`].
+//! what kept a checkpoint from being taken is said. What asks for one: see [`Wishes`].
 
 mod wishes;
 

@@ -16,7 +16,7 @@ const ERRORS: [&str; 4] = ["EIO", "ENOSPC", "EMFILE", "EPERM"];
 
 /// All operations with all errors.
 pub fn run(plan: &Plan) -> Vec<Tally> {
-    let pairs = Operation::ALL.into_iter().flat_map(|operation| ERRORS.map(|error| (operation, error)));
+    let pairs = Operation::under_all(plan).flat_map(|operation| ERRORS.map(|error| (operation, error)));
     pairs.map(|(operation, error)| fail_all(plan, operation, error)).collect()
 }
 

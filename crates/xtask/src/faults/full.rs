@@ -23,7 +23,7 @@ pub fn run(plan: &Plan) -> Vec<Tally> {
     if let Err(why) = mounts::permitted(&plan.dir) {
         return vec![Tally::skipped("full", &format!("no tmpfs can be mounted here: {why}"), false)];
     }
-    Operation::ALL.into_iter().map(|operation| fill_all(plan, operation)).collect()
+    Operation::under_all(plan).map(|operation| fill_all(plan, operation)).collect()
 }
 
 fn fill_all(plan: &Plan, operation: Operation) -> Tally {

@@ -14,6 +14,9 @@ use super::world::World;
 /// Points of each operation in the short run.
 const SHORT: usize = 16;
 
+/// The same of operations that write little.
+const SHORT_SMALL: usize = 6;
+
 /// All operations.
 pub fn run(plan: &Plan) -> Vec<Tally> {
     Operation::ALL.into_iter().map(|operation| kill_all(plan, operation)).collect()
@@ -24,7 +27,8 @@ fn kill_all(plan: &Plan, operation: Operation) -> Tally {
     if !strace::works() {
         return Tally::skipped(name, "strace is not installed or may not trace", true);
     }
-    let select = Select { calls: strace::MUTATING.to_owned(), wanted: strace::is_mutating, short: SHORT };
+    let short = if operation.is_small() { SHORT_SMALL } else { SHORT };
+    let select = Select { calls: strace::MUTATING.to_owned(), wanted: strace::is_mutating, short };
     over_points(plan, operation, name, &select, |trial, point, turn| {
         trial.world.reset()?;
         let outcome = strace::inject(&trial.world, operation.arguments(), point, "signal=SIGKILL", false);

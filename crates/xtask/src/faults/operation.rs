@@ -3,6 +3,7 @@
 //! Owns the invariants that hold after every fault. Refuses to know which fault it was.
 
 mod states;
+mod told;
 
 use serde_json::Value;
 use wfr_testkit::{Snapshot, TestTree};
@@ -45,6 +46,12 @@ pub enum Operation {
     Publish,
     /// A state that contradicts itself, mended.
     Repair,
+    /// Events of a file, of which the last one ends a phase: recorded, and the phase's checkpoint taken.
+    Tell,
+    /// A failure recorded with its report and its checkpoint.
+    Fail,
+    /// Events delivered to a sink.
+    Flush,
 }
 
 /// A world that is ready for its operation, and what it held.
@@ -62,8 +69,8 @@ pub struct Trial {
 }
 
 impl Operation {
-    /// All operations, in the order of the issue.
-    pub const ALL: [Self; 8] = [
+    /// All operations, in the order of the issue; the last ones write less than the others.
+    pub const ALL: [Self; 11] = [
         Self::Create,
         Self::Restore,
         Self::Undo,
@@ -72,7 +79,20 @@ impl Operation {
         Self::Cleanup,
         Self::Publish,
         Self::Repair,
+        Self::Tell,
+        Self::Fail,
+        Self::Flush,
     ];
+
+    /// Those that every fault meets; in the short run the last ones are only killed.
+    pub fn under_all(plan: &super::Plan) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|one| !plan.short || !one.is_small())
+    }
+
+    /// Whether it is one of the last ones.
+    pub fn is_small(self) -> bool {
+        matches!(self, Self::Tell | Self::Fail | Self::Flush)
+    }
 
     /// Its name in the table.
     pub fn name(self) -> &'static str {
@@ -85,6 +105,9 @@ impl Operation {
             Self::Cleanup => "cleanup",
             Self::Publish => "publish",
             Self::Repair => "repair",
+            Self::Tell => "tell",
+            Self::Fail => "fail",
+            Self::Flush => "flush",
         }
     }
 
@@ -101,6 +124,9 @@ impl Operation {
             }
             Self::Publish => states::PUBLISH,
             Self::Repair => states::REPAIR,
+            Self::Tell => told::TELL,
+            Self::Fail => told::FAIL,
+            Self::Flush => told::FLUSH,
         }
     }
 }
@@ -115,6 +141,9 @@ impl Trial {
             Operation::Cleanup => old_checkpoints(&world)?,
             Operation::Publish => states::to_publish(&world)?,
             Operation::Repair => states::to_repair(&world)?,
+            Operation::Tell => told::to_tell(&world)?,
+            Operation::Fail => told::to_fail(&world)?,
+            Operation::Flush => told::to_flush(&world)?,
             Operation::Merge => early_checkpoint(&world)?,
             Operation::Rollback => {
                 write_joined(&world, "first", "last")?;
@@ -148,7 +177,12 @@ impl Trial {
         }
         let edited = world.snapshot();
         let (old, new) = match operation {
-            Operation::Create | Operation::Publish | Operation::Repair => (edited.clone(), edited),
+            Operation::Create
+            | Operation::Publish
+            | Operation::Repair
+            | Operation::Tell
+            | Operation::Fail
+            | Operation::Flush => (edited.clone(), edited),
             Operation::Restore => (edited, base.clone()),
             Operation::Rollback => (edited, kept),
             Operation::Merge => {
@@ -202,6 +236,7 @@ impl Trial {
         let stands = self.old_or_new(outcome, &self.world.wfr_ok(&["recoveries", "--report-details", "--json"])?)?;
         self.checkpoints_are_whole()?;
         states::settled(self.operation, &self.world, stands)?;
+        told::settled(self.operation, &self.world)?;
         if matches!(self.operation, Operation::Restore | Operation::Rollback | Operation::Merge) && stands == "new" {
             self.world.wfr_ok(&["undo", "--yes", "--json"])?;
             same(&self.old.clone().without_mtimes(), &self.world.snapshot().without_mtimes(), "undo afterwards")?;
@@ -229,6 +264,9 @@ impl Trial {
                 self.checkpoints_are_whole()
             }
             Operation::Publish | Operation::Repair => states::acknowledged(self.operation, &self.world),
+            Operation::Tell | Operation::Fail | Operation::Flush => {
+                told::acknowledged(self.operation, &self.world, outcome)
+            }
         }
     }
 
@@ -307,6 +345,9 @@ impl Trial {
                     } else {
                         self.edited()
                     }
+                }
+                name if self.operation != Operation::Flush && told::TAKEN.iter().any(|one| name.starts_with(one)) => {
+                    self.edited()
                 }
                 _ => continue,
             };

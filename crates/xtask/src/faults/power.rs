@@ -36,7 +36,7 @@ pub fn run(plan: &Plan) -> Vec<Tally> {
     if let Err(why) = possible(plan) {
         return vec![Tally::skipped("power", &format!("no loop-mounted ext4 with shutdown here: {why}"), false)];
     }
-    Operation::ALL.into_iter().map(|operation| cut_all(plan, operation)).collect()
+    Operation::under_all(plan).map(|operation| cut_all(plan, operation)).collect()
 }
 
 /// Tries the whole mechanism without wfr.

@@ -180,6 +180,8 @@ impl World {
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.home()).env("XDG_DATA_HOME", self.home().join("data")).env("LC_ALL", "C.UTF-8");
         command.env("TMPDIR", self.root());
+        // What is done beside a command would go on while the world is put back.
+        command.env("WFR_NO_UPKEEP", "1");
         command
     }
 

@@ -14,7 +14,7 @@ pub(super) const PUBLISH: &[&str] = &["import", "coordination", "--from", "hub",
 pub(super) const REPAIR: &[&str] =
     &["repair-state", "wf", "--repair-strategy", "aggressive", "--yes", "--threads", "1", "--json"];
 
-/// How the checkpoint is called that a repair takes first.
+/// How the checkpoint is called that a repair takes first, of a state alone.
 pub(super) const BACKUP: &str = "before_repair";
 
 /// The workflow that is published.
@@ -76,7 +76,8 @@ pub(super) fn to_repair(world: &World) -> Result<(), String> {
     world.wfr_ok(&["update-state", "wf", &json!({"replace": {"tasks": parts}}).to_string(), "--json"]).map(drop)
 }
 
-fn write(world: &World, name: &str, text: &str) -> Result<(), String> {
+/// Writes a file of the workspace.
+pub(super) fn write(world: &World, name: &str, text: &str) -> Result<(), String> {
     let path = world.ws().join(name);
     let dir = path.parent().unwrap_or(&path);
     std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, text)).map_err(said(name))
