@@ -139,13 +139,37 @@ fn what_all_candidates_share_goes_with_all_of_them() {
 }
 
 #[test]
+fn undoing_everything_since_a_checkpoint_is_restoring_it_where_work_overlaps() {
+    let world = World::with_lines();
+    let lines = |changed: &[(usize, &str)]| world.put("work/f.txt", &crate::work::numbered(changed));
+    world.work("early", || lines(&[(1, "early")]));
+    world.checkpoint("c");
+    let before = world.timeless();
+    let (a, b) = (world.begin("a", &[]), world.begin("b", &["--paths", "work/of_b"]));
+    lines(&[(1, "early"), (2, "by a or b")]);
+    world.put("work/of_b", "b");
+    world.end(&a);
+    world.put("work/nobodys", "while b worked elsewhere");
+    lines(&[(1, "early, and mine"), (2, "by a, b and me")]);
+    world.end(&b);
+    world.work("a", || lines(&[(1, "early, mine, and by a")]));
+    world.put("work/mine", "mine");
+    let full = world.timeless();
+    let all = r#"{"rollback_scope":"full","preservation_rules":{"preserve_external_changes":false},"yes":true}"#;
+    world.ok(&["rollback", "wf", "c", all]);
+    assert_eq!(world.timeless().differences(&before), [""; 0]);
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
+}
+
+#[test]
 fn a_token_names_what_its_agent_is_likely_to_have_done() {
     let world = World::with_lines();
     let a = world.begin("a", &[]);
     let b = world.begin("b", &["--paths", "work/of_b"]);
     world.put("work/of_b", "b");
     let ended = world.call(&["change", "end", &b]);
-    assert_eq!(paths(&ended.result("paths")), ["work/of_b"]);
+    assert_eq!(paths(ended.result("paths")), ["work/of_b"]);
     assert_eq!(ended.result("others"), &json!([]));
     assert!(ended.json["next_steps"].to_string().contains("may be of a"), "{ended:?}");
     world.put("work/of_a", "a");
