@@ -95,7 +95,12 @@ fn tasks_are_to_be_done_anew_whether_or_not_a_change_tells_of_them() {
     tell(&world, r#"TASK_STARTED:wf:1:{"task_id":"t1","agent_id":"b"}"#);
     let again = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
     assert_eq!((again.result("recovery_id"), task(&world, "t1")), (&Value::Null, active("b")));
-    // Without any change the state alone is set.
+    // Without any change the state alone is set, and a plan for one agent is none for another.
+    let plan = |agent: &str| {
+        let planned = world.ok(&["rollback", "wf", "--agent", agent, "--plan"]);
+        planned.result("plan")["digest"].as_str().unwrap().to_owned()
+    };
+    world.refused(&["rollback", "wf", "--agent", "z", "--apply", &plan("b")], 5, "STALE_PLAN");
     let alone = world.ok(&["rollback", "wf", "--agent", "z", "--yes"]);
     assert_eq!((alone.result("changed"), task(&world, "t3")), (&json!([]), pending.clone()));
     world.refused(&["rollback", "wf", "--agent", "z", "--yes"], 3, "NOTHING_SELECTED");
