@@ -125,6 +125,22 @@ pub struct Change {
     pub recovery_id: Option<RecoveryId>,
 }
 
+/// Between what a recovery was and who asked for it, in the note of its change.
+const BY: &str = " by ";
+
+impl Change {
+    /// The note of a recovery's change: what it was, and who asked for it.
+    pub fn note_of_recovery(kind: &str, requested_by: &str) -> String {
+        format!("{}{BY}{requested_by}", kind.replace('_', " "))
+    }
+
+    /// Who asked for the recovery that it is the effect of; `None` where it is none.
+    pub fn requested_by(&self) -> Option<&str> {
+        let note = self.note.as_deref().filter(|_| self.actor == Actor::Recovery)?;
+        note.split_once(BY).map(|(_, by)| by)
+    }
+}
+
 /// What a change did to one path within the time between two looks at the tree.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Segment {

@@ -143,6 +143,14 @@ impl Catalog {
         })
     }
 
+    /// Whether any of these changes did anything to any path.
+    pub fn have_segments(&self, changes: &[ChangeSeq]) -> Result<bool, CatalogError> {
+        let changes: Vec<i64> = changes.iter().map(|change| change.0).collect();
+        let sql = "SELECT EXISTS (SELECT 1 FROM segments WHERE change IN (SELECT value FROM json_each(?1)))";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([columns::json_text(&changes)], |row| row.get(0))?)
+    }
+
     /// What a change did: each path with its segments of that change, and what was said of it there. Who read it is left
     /// out.
     pub fn segments_of(&self, change: ChangeSeq) -> Result<Vec<PathChain>, CatalogError> {

@@ -95,7 +95,12 @@ fn tasks_are_to_be_done_anew_whether_or_not_a_change_tells_of_them() {
     tell(&world, r#"TASK_STARTED:wf:1:{"task_id":"t1","agent_id":"b"}"#);
     let again = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
     assert_eq!((again.result("recovery_id"), task(&world, "t1")), (&Value::Null, active("b")));
-    // Without any change the state alone is set.
+    // Without any change the state alone is set, and a plan for one agent is none for another.
+    let plan = |agent: &str| {
+        let planned = world.ok(&["rollback", "wf", "--agent", agent, "--plan"]);
+        planned.result("plan")["digest"].as_str().unwrap().to_owned()
+    };
+    world.refused(&["rollback", "wf", "--agent", "z", "--apply", &plan("b")], 5, "STALE_PLAN");
     let alone = world.ok(&["rollback", "wf", "--agent", "z", "--yes"]);
     assert_eq!((alone.result("changed"), task(&world, "t3")), (&json!([]), pending.clone()));
     world.refused(&["rollback", "wf", "--agent", "z", "--yes"], 3, "NOTHING_SELECTED");
@@ -136,6 +141,30 @@ fn what_all_candidates_share_goes_with_all_of_them() {
     world.end(&other);
     world.refused(&["rollback", "wf", "--task", "u", "--yes"], 3, "NOTHING_SELECTED");
     assert!(world.has("work/either"));
+}
+
+#[test]
+fn undoing_everything_since_a_checkpoint_is_restoring_it_where_work_overlaps() {
+    let world = World::with_lines();
+    let lines = |changed: &[(usize, &str)]| world.put("work/f.txt", &crate::work::numbered(changed));
+    world.work("early", || lines(&[(1, "early")]));
+    world.checkpoint("c");
+    let before = world.timeless();
+    let (a, b) = (world.begin("a", &[]), world.begin("b", &["--paths", "work/of_b"]));
+    lines(&[(1, "early"), (2, "by a or b")]);
+    world.put("work/of_b", "b");
+    world.end(&a);
+    world.put("work/nobodys", "while b worked elsewhere");
+    lines(&[(1, "early, and mine"), (2, "by a, b and me")]);
+    world.end(&b);
+    world.work("a", || lines(&[(1, "early, mine, and by a")]));
+    world.put("work/mine", "mine");
+    let full = world.timeless();
+    let all = r#"{"rollback_scope":"full","preservation_rules":{"preserve_external_changes":false},"yes":true}"#;
+    world.ok(&["rollback", "wf", "c", all]);
+    assert_eq!(world.timeless().differences(&before), [""; 0]);
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
 }
 
 #[test]

@@ -267,7 +267,7 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
             let patch = store.as_ref().map(|store| patch(store, segment)).transpose()?.flatten();
             paths.push(PathChange { patch, ..shown(segment, *cancelled) });
         }
-        let requested_by = requested_by(&open, row)?;
+        let requested_by = row.change.requested_by().map(str::to_owned);
         let overlaps = overlaps(row, &near);
         changes.push(ChangeLine { change: row.change.clone(), requested_by, paths, paths_total, overlaps });
     }
@@ -376,7 +376,7 @@ pub fn who(session: &mut Session, parameters: Who) -> Result<Success<PathHistory
         let Some(row) = open.catalog.change_at(seq)? else { continue };
         let effect = ledger::effect_of(&veil, &chain, seq)?;
         let paths: Vec<PathChange> = effect.iter().map(|(segment, cancelled)| shown(segment, *cancelled)).collect();
-        let requested_by = requested_by(&open, &row)?;
+        let requested_by = row.change.requested_by().map(str::to_owned);
         let paths_total = paths.len() as u64;
         changes.push(ChangeLine { paths_total, change: row.change, requested_by, paths, overlaps: vec![] });
     }
@@ -403,7 +403,7 @@ fn who_below(open: &Open, path: TreePath) -> Result<Success<PathHistory>, Failur
         let paths_total = effects.len() as u64;
         effects.truncate(PATHS_MAX);
         let paths = effects.iter().map(|(segment, cancelled)| shown(segment, *cancelled)).collect();
-        let requested_by = requested_by(open, &row)?;
+        let requested_by = row.change.requested_by().map(str::to_owned);
         changes.push(ChangeLine { change: row.change, requested_by, paths, paths_total, overlaps: vec![] });
     }
     Ok(Success::new(PathHistory { path, changes }))
@@ -412,10 +412,4 @@ fn who_below(open: &Open, path: TreePath) -> Result<Success<PathHistory>, Failur
 /// A path for people, the root among them.
 fn shown_path(path: &TreePath) -> String {
     if path.is_root() { ".".to_owned() } else { path.to_string() }
-}
-
-/// Who asked for the recovery that a change is the effect of.
-fn requested_by(open: &Open, row: &ChangeRow) -> Result<Option<String>, Failure> {
-    let Some(id) = &row.change.recovery_id else { return Ok(None) };
-    Ok(open.catalog.recovery(id)?.map(|record| record.actor))
 }

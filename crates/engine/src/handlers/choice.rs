@@ -39,7 +39,7 @@ pub(super) fn selection(
         // Of a task with changes these tell whether it is taken back already.
         own_tasks = chooser.tasks().difference(&tasks).cloned().collect();
     }
-    let did_nothing = open.catalog.chains_of(&seqs)?.is_empty();
+    let did_nothing = !open.catalog.have_segments(&seqs)?;
     let is_to_be_set = |task: &TaskId| chooser.task(task).is_some_and(|task| task.status != TaskStatus::Pending);
     let did_nothing = did_nothing || !parameters.has_files();
     let sets_state = candidates.is_empty() && (!own_tasks.is_empty() || tasks.iter().any(is_to_be_set));

@@ -434,7 +434,7 @@ pub fn of_recovery(
         candidates: vec![],
         started_at: record.started_at,
         ended_at: Some(now),
-        note: Some(format!("{} by {}", record.kind.as_str().replace('_', " "), record.actor)),
+        note: Some(Change::note_of_recovery(record.kind.as_str(), &record.actor)),
         recovery_id: Some(record.recovery_id.clone()),
     };
     let veil = Veil::of(open)?;

@@ -407,7 +407,7 @@ mod tests {
                 "dependents",
             ),
             (json!({"rollback_scope": "full", "agent": "a"}), "agent"),
-            (json!({"rollback_scope": "partial", "since": "5m"}), "partial"),
+            (json!({"rollback_scope": "partial", "since": "2025-01-15T11:30:00Z"}), "partial"),
             (json!({"rollback_scope": "partial", "agent": "a", "change": "chg_1"}), "change"),
         ] {
             let refused = settled(value.clone()).unwrap_err();

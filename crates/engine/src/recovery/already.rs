@@ -1,6 +1,6 @@
 //! What of a selection is taken back already, and by which recoveries.
 //!
-//! Owns how that is told, and at which paths nothing changes. Refuses to judge whether anything else is to be done.
+//! Owns how that is told, at which paths nothing changes, and whether anything else is to be done. Refuses to plan it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +9,9 @@ use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::Plan;
 use wfr_model::{RecoveryId, TreePath};
 
+use super::selective::Selection;
+use super::telling::LEFT_AS_IT_IS;
+use super::verdicts::Taken;
 use crate::error::Failure;
 use crate::open::Open;
 
@@ -35,13 +38,29 @@ impl Already {
         }
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+    /// Whether all of a selection is taken back already, or left; that is told. `is_nothing`: no live change goes.
+    pub fn is_done(
+        &self,
+        (plan, taken, findings): (&Plan, &mut Taken, &mut Vec<Finding>),
+        (selection, is_nothing): (&Selection, bool),
+        open: &Open,
+    ) -> Result<bool, Failure> {
+        let has_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
+        let was_taken = is_nothing && !self.changes.is_empty();
+        if was_taken {
+            // Whoever does one of the tasks since, does it anew.
+            taken.tasks.retain(|task| selection.own_tasks.contains(task));
+        }
+        let sets_nothing = was_taken && taken.tasks.is_empty();
+        let is_done = is_nothing && plan.is_empty() && plan.conflicts.is_empty() && (has_left || sets_nothing);
+        if is_done && !has_left {
+            findings.push(self.finding(open)?);
+        }
+        Ok(is_done)
     }
 
     /// That nothing else is left, with the recoveries that did it, the newest first.
-    pub fn finding(&self, open: &Open) -> Result<Finding, Failure> {
+    fn finding(&self, open: &Open) -> Result<Finding, Failure> {
         let mut ids: Vec<RecoveryId> = Vec::new();
         for by in self.by.iter().rev() {
             ids.extend(open.catalog.change_at(*by)?.and_then(|row| row.change.recovery_id));

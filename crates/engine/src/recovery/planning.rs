@@ -89,12 +89,16 @@ impl Planned {
         self.plan.is_empty() && self.plan.conflicts.is_empty() && self.state.is_none()
     }
 
-    /// By which `--apply` names it. Of the state only says whether it is set, since events keep coming; which one it is set
-    /// to, the target says.
+    /// By which `--apply` names it. Of the state only says whether it is set, since events keep coming, and which tasks are to
+    /// be done anew; which one it is set to, the target says.
     pub fn digest(&self) -> Digest {
         let mut text = self.plan.canonical();
         if let (Some(_), Some(aim)) = (&self.state, &self.aim) {
             text.extend_from_slice(format!("state {}\n", aim.keeps_progress).as_bytes());
+            // A rollback may set nothing else: that of one agent is not that of another.
+            for task in self.taken.iter().flat_map(|taken| &taken.tasks) {
+                text.extend_from_slice(format!("task {task}\n").as_bytes());
+            }
         }
         hash(&text)
     }

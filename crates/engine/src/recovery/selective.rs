@@ -24,7 +24,7 @@ use super::concern;
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
 use super::moves;
 use super::sureness;
-use super::telling::{LEFT_AS_IT_IS, Sides, Teller, WORK_CONFLICT, leave, name_of};
+use super::telling::{Sides, Teller, WORK_CONFLICT, leave, name_of};
 use super::verdicts::Taken;
 use crate::error::{Code, Failure};
 use crate::ledger::Veil;
@@ -153,17 +153,7 @@ pub fn choose(
     findings.extend(already::unchanged(&chooser.gone, &plan));
     findings.extend(sureness::of_what_goes(open, &chooser.gone)?);
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
-    let has_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
-    let was_taken = gone.is_empty() && !chooser.already.is_empty();
-    if was_taken {
-        // Whoever does one of the tasks since, does it anew.
-        taken.tasks.retain(|task| selection.own_tasks.contains(task));
-    }
-    let sets_nothing = was_taken && taken.tasks.is_empty();
-    let is_done = gone.is_empty() && plan.is_empty() && plan.conflicts.is_empty() && (has_left || sets_nothing);
-    if is_done && !has_left {
-        findings.push(chooser.already.finding(open)?);
-    }
+    let is_done = chooser.already.is_done((&plan, &mut taken, &mut findings), (selection, gone.is_empty()), open)?;
     let (texts, dependents, count) = (chooser.texts, chooser.dependents, gone.len() as u64);
     Ok(Chosen { plan, links, texts, taken, blast_radius: chooser.blast_radius, dependents, findings, count, is_done })
 }
