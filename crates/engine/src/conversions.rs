@@ -293,6 +293,7 @@ impl From<CheckoutError> for Failure {
             CheckoutError::ReadOf { path, source } => of_path(&path, source),
             CheckoutError::NotEmpty(_) => Self::of(Code::TargetNotEmpty, &error),
             CheckoutError::Interrupted => Self::of(Code::Interrupted, &error),
+            CheckoutError::TimedOut => Self::of(Code::TimeLimit, &error),
             CheckoutError::Io { ref source, .. } => io(&error, source),
         }
     }

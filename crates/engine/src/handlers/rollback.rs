@@ -14,7 +14,7 @@ use wfr_model::workflow::{PhaseStatus, TaskStatus};
 use wfr_model::{TaskId, TreePath, WorkflowId};
 
 use super::recoveries::{Asked, run};
-use super::{known, needed};
+use super::{known, needed, time_left};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Phase, Preserved, Rollback, RollbackScope, patience};
@@ -48,6 +48,7 @@ fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
         selection: Some(selection),
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
+        time_limit: time_left(&open, parameters.timeout, begun),
         wait: patience(parameters.wait),
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
         ..Order::new(RecoveryKind::Rollback, workflow, target)

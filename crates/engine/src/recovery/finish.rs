@@ -12,8 +12,8 @@ use wfr_recovery::leftovers;
 use wfr_store::Store;
 
 use super::aim::{self, Aim, Purpose};
-use super::ending;
 use super::record::{Ending, end};
+use super::{check, ending};
 use crate::announce;
 use crate::error::Failure;
 use crate::holding::{self, Held};
@@ -165,9 +165,11 @@ fn complete(
         threads: session.threads,
         abort: &session.abort,
         deadline: None,
+        progress: &session.meter.recovery,
         on_step: &|done, total| session.meter.step(done, total),
     };
-    let outcome = if take_back { committed.take_back(&environment)? } else { committed.run(&environment)? };
+    let mut outcome = if take_back { committed.take_back(&environment)? } else { committed.run(&environment)? };
+    check::compare_with_before(session, open, &committed, &mut outcome);
     let mut findings = Vec::new();
     if let Some(record) = open.catalog.recovery(id)? {
         let aim = aim_of(open, &store, &record)?;
@@ -180,6 +182,7 @@ fn complete(
         findings.push(Finding::new("FUNCTIONAL_CHECK_FAILED", Severity::Warning, message, fix));
     }
     committed.finish(open.root(), outcome.status)?;
+    session.meter.recovery.end();
     Ok((outcome, findings))
 }
 
