@@ -32,6 +32,7 @@ mod limits;
 mod live;
 mod loss;
 mod malformed;
+mod manual;
 mod modes;
 mod mount;
 mod moving;
