@@ -3,7 +3,8 @@
 //! Owns every look at the environment, and makes a session of it. Refuses to run anything.
 
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -41,10 +42,12 @@ pub fn session(
 ) -> Result<Session, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let directories = directories(global)?;
+    let noted = Arc::new(Noted::default());
+    let told = Arc::clone(&noted);
     let secrets = Secrets {
         identity: named("WFR_IDENTITY_FILE"),
         unlocked: named("WFR_KEY_FILE"),
-        ask: Box::new(|purpose| Ok(passphrase(purpose)?.map(Passphrase::new))),
+        ask: Box::new(move |purpose| Ok(passphrase(purpose, &told)?.map(Passphrase::new))),
     };
     let (interactive, abort) = (!global.json && terminal::is_interactive(), signals::watch());
     let picker = interactive.then(|| Box::new(AtTerminal::new(global.colour, abort.clone())) as Box<dyn Picker>);
@@ -65,7 +68,7 @@ pub fn session(
         detach: upkeep::detached,
         on_step,
         needs_configuration: false,
-        noted: Noted::default(),
+        noted,
     })
 }
 
@@ -75,12 +78,18 @@ fn named(name: &str) -> Option<PathBuf> {
 }
 
 /// A passphrase from the first line of the file that WFR_PASSPHRASE_FILE names, else from whoever sits at the terminal.
-fn passphrase(purpose: Purpose) -> io::Result<Option<String>> {
+/// That others can open the file is told.
+fn passphrase(purpose: Purpose, noted: &Noted) -> io::Result<Option<String>> {
     if let Some(file) = named("WFR_PASSPHRASE_FILE") {
         let named = |error: io::Error| {
             io::Error::new(error.kind(), format!("{}, which WFR_PASSPHRASE_FILE names: {error}", file.display()))
         };
         let text = std::fs::read_to_string(&file).map_err(named)?;
+        if is_open_to_others(&file) {
+            let file = file.display();
+            noted
+                .tell(format!("others have permissions on {file}, which holds the passphrase: run `chmod 600 {file}`"));
+        }
         return Ok(text.lines().next().map(str::to_owned));
     }
     if !terminal::is_interactive() {
@@ -93,6 +102,11 @@ fn passphrase(purpose: Purpose) -> io::Result<Option<String>> {
             if first == second { Ok(Some(first)) } else { Err(io::Error::other("the two are not the same")) }
         }
     }
+}
+
+/// Whether a regular file is one that others may read or write; a pipe is gone when it has been read.
+fn is_open_to_others(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o077 != 0)
 }
 
 fn directories(global: &Global) -> Result<Directories, Failure> {

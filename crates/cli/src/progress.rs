@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use wfr_engine::session::Meter;
+use wfr_engine::session::{Meter, RecoveryStage as OfRecovery};
 
 use crate::arguments::Global;
 
@@ -82,8 +82,7 @@ struct Reading {
     entries: u64,
     read: u64,
     written: u64,
-    done: u64,
-    all: u64,
+    recovery: Option<(OfRecovery, u64, u64)>,
     objects: u64,
     objects_all: u64,
     entries_expected: u64,
@@ -98,8 +97,8 @@ enum Stage {
     Scan,
     /// Bytes are checked or written, so many objects or bytes in all.
     Bytes(u64),
-    /// A recovery's steps are done.
-    Steps,
+    /// A recovery is at work, and at what.
+    Recovery(OfRecovery),
 }
 
 impl Reading {
@@ -108,8 +107,10 @@ impl Reading {
             entries: meter.scan.entries(),
             read: meter.scan.bytes(),
             written: meter.bytes.load(Relaxed),
-            done: meter.steps.0.load(Relaxed) as u64,
-            all: meter.steps.1.load(Relaxed) as u64,
+            recovery: meter.recovery.stage().map(|stage| {
+                let (done, all) = meter.recovery.of(stage);
+                (stage, done as u64, all as u64)
+            }),
             objects: meter.objects.0.load(Relaxed) as u64,
             objects_all: meter.objects.1.load(Relaxed) as u64,
             entries_expected: meter.entries_expected.load(Relaxed),
@@ -118,9 +119,9 @@ impl Reading {
     }
 
     fn stage(&self) -> Stage {
-        match (self.all, self.written) {
-            (1.., _) => Stage::Steps,
-            (_, 1..) => Stage::Bytes(self.objects_all.max(self.bytes_expected)),
+        match (self.recovery, self.written) {
+            (Some((stage, ..)), _) => Stage::Recovery(stage),
+            (None, 1..) => Stage::Bytes(self.objects_all.max(self.bytes_expected)),
             _ => Stage::Scan,
         }
     }
@@ -131,9 +132,17 @@ fn line(at: &Reading, took: Duration) -> String {
     let seconds = took.as_secs_f64().max(0.001);
     let rate = |bytes: u64| HumanBytes((bytes as f64 / seconds) as u64);
     match at.stage() {
-        Stage::Steps => {
-            let (done, all) = (HumanCount(at.done), HumanCount(at.all));
-            format!("{done} of {all} steps, {:.0}/s{}", at.done as f64 / seconds, left(took, at.done, at.all))
+        Stage::Recovery(stage) => {
+            let (done, all) = at.recovery.map_or((0, 0), |(_, done, all)| (done, all));
+            let what = match stage {
+                OfRecovery::Staging => "files staged",
+                OfRecovery::Flushing => return "flushing to disk".to_owned(),
+                OfRecovery::Steps => "steps",
+                OfRecovery::Settling => "displaced files settled",
+                OfRecovery::Comparing => "paths compared",
+            };
+            let counts = format!("{} of {} {what}", HumanCount(done), HumanCount(all));
+            format!("{counts}, {:.0}/s{}", done as f64 / seconds, left(took, done, all))
         }
         Stage::Bytes(_) => {
             let of_objects = (at.objects, at.objects_all);
@@ -166,8 +175,12 @@ mod tests {
         let took = Duration::from_secs(2);
         let scan = Reading { entries: 20_000, read: 4 << 20, ..Reading::default() };
         assert_eq!(line(&scan, took), "20,000 entries, 10,000/s; 4.00 MiB read, 2.00 MiB/s");
-        let steps = Reading { done: 100, all: 400, ..scan };
-        assert_eq!(line(&steps, took), "100 of 400 steps, 50/s, 6 seconds left");
+        let at = |stage| Reading { recovery: Some((stage, 100, 400)), written: 1, ..scan };
+        assert_eq!(line(&at(OfRecovery::Staging), took), "100 of 400 files staged, 50/s, 6 seconds left");
+        assert_eq!(line(&at(OfRecovery::Flushing), took), "flushing to disk");
+        assert_eq!(line(&at(OfRecovery::Steps), took), "100 of 400 steps, 50/s, 6 seconds left");
+        assert_eq!(line(&at(OfRecovery::Settling), took), "100 of 400 displaced files settled, 50/s, 6 seconds left");
+        assert!(at(OfRecovery::Staging).stage() != at(OfRecovery::Steps).stage(), "each has a rate of its own");
         assert_eq!(
             line(&Reading { entries_expected: 10, ..scan }, took),
             line(&scan, took),

@@ -288,9 +288,9 @@ impl From<PrepareError> for Failure {
             PrepareError::Conflicts(_) => Self::of(Code::Conflicts, &error),
             PrepareError::Denied { .. } => Self::of(Code::PermissionDenied, &error)
                 .with_hint("run it as the owner of the files, or restore beside with `--to DIR`"),
-            PrepareError::FileSystem { ref place, .. } => {
+            PrepareError::FileSystem { ref mount, .. } => {
                 let failure = Self::of(Code::UnsupportedFileSystem, &error);
-                if place == "." { failure } else { failure.with_hint(beside_mount(place)) }
+                if mount == "." { failure } else { failure.with_hint(beside_mount(mount)) }
             }
             PrepareError::NoRoom { ref place, .. } => {
                 let failure = Self::of(Code::DiskFull, &error);
@@ -337,6 +337,7 @@ impl From<CheckoutError> for Failure {
             CheckoutError::ReadOf { path, source } => of_path(&path, source),
             CheckoutError::NotEmpty(_) => Self::of(Code::TargetNotEmpty, &error),
             CheckoutError::Interrupted => Self::of(Code::Interrupted, &error),
+            CheckoutError::TimedOut => Self::of(Code::TimeLimit, &error),
             CheckoutError::Io { ref source, .. } => io(&error, source),
         }
     }
@@ -357,6 +358,8 @@ impl From<std::io::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -365,13 +368,13 @@ mod tests {
             let place = place.to_owned();
             let (file_system, what) = ("minix".to_owned(), "bytes");
             [
-                PrepareError::FileSystem { place: place.clone(), file_system },
+                PrepareError::FileSystem { place: Path::new("/ws").join(&place), mount: place.clone(), file_system },
                 PrepareError::NoRoom { what, need: 2, have: 1, place },
             ]
         };
         for error in kinds("data/mnt") {
             let failure = Failure::from(error);
-            assert!(failure.message.contains("`data/mnt`"), "{}", failure.message);
+            assert!(failure.message.contains("data/mnt"), "{}", failure.message);
             assert!(failure.hint.contains("`data/mnt`"), "{}", failure.hint);
         }
         for error in kinds(".") {

@@ -22,6 +22,7 @@ pub mod keyring;
 pub mod ledger;
 mod links;
 mod manifests;
+mod medium;
 pub mod mint;
 mod missing;
 mod names;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use wfr_catalog::{CatalogError, NewOperation, ReferenceError};
 use wfr_model::Timestamp;
+pub use wfr_recovery::progress::Stage as RecoveryStage;
 use wfr_store::reserve;
 use wfr_store::scan::Progress;
 
@@ -31,6 +32,8 @@ pub struct Meter {
     pub scan: Progress,
     /// Bytes written by a checkout or checked by a validation.
     pub bytes: AtomicU64,
+    /// The recovery's own counters.
+    pub recovery: wfr_recovery::progress::Progress,
     /// Steps of a recovery done, and how many there are.
     pub steps: (AtomicUsize, AtomicUsize),
     /// Objects of a validation read, and how many there are.
@@ -95,7 +98,7 @@ pub struct Session {
     /// Whether a workspace is opened only where its configuration can be used.
     pub needs_configuration: bool,
     /// What was learned of the workspace, for upkeep after the call.
-    pub noted: Noted,
+    pub noted: Arc<Noted>,
 }
 
 impl Session {

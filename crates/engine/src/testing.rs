@@ -102,7 +102,7 @@ impl World {
             detach: |_, _| Err(io::Error::other("a test starts nothing")),
             on_step: Box::new(|_, _| {}),
             needs_configuration: false,
-            noted: Noted::default(),
+            noted: Noted::default().into(),
         }
     }
 }

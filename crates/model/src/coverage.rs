@@ -143,14 +143,18 @@ impl Coverage {
 
     /// The skip at `path` or above it.
     pub fn covering(&self, path: &TreePath) -> Option<&Skip> {
-        let mut at = Some(path.clone());
-        while let Some(candidate) = at {
-            if let Ok(found) = self.skips.binary_search_by(|skip| skip.path.cmp(&candidate)) {
-                return Some(&self.skips[found]);
+        let mut at = path.as_bytes();
+        loop {
+            // Whatever is above a path is among those before it, and all that stand between the two begin as it does.
+            let end = self.skips.partition_point(|skip| skip.path.as_bytes() <= at);
+            let before = &self.skips[end.checked_sub(1)?];
+            if path.is_within(&before.path) {
+                return Some(before);
             }
-            at = candidate.parent();
+            let alike = at.iter().zip(before.path.as_bytes()).take_while(|(a, b)| a == b).count();
+            let above = at[..at.len().min(alike + 1)].iter().rposition(|byte| *byte == b'/');
+            at = &at[..above.unwrap_or(0)];
         }
-        None
     }
 
     /// The first skip strictly below `path`.
@@ -192,6 +196,29 @@ mod tests {
         assert!(coverage.shields(&path("src/other")).is_none());
         assert!(coverage.shields(&TreePath::ROOT).is_some());
         assert!(coverage.is_complete());
+    }
+
+    #[test]
+    fn what_covers_a_path_is_found_among_names_that_are_alike() {
+        let names = ["a", "a.b", "a/b", "a-", "b", "b/a", "ab", "a/b.c", "a/b/c/d", "b/a/a"];
+        // Every choice of them.
+        for chosen in 0..1_u32 << names.len() {
+            let chosen = names.iter().enumerate().filter(|(n, _)| chosen >> n & 1 == 1);
+            let mut coverage = Coverage { skips: chosen.map(|(_, name)| skip_of(name)).collect(), kept: vec![] };
+            coverage.sort();
+            for at in names.iter().chain(&["a/b/c", "a/b/c/d/e", "a.b/c", "b/a/b", "c", "a/a"]).map(|p| path(p)) {
+                let near = coverage.skips.iter().filter(|skip| at.is_within(&skip.path));
+                let nearest = near.max_by_key(|skip| skip.path.as_bytes().len());
+                assert_eq!(coverage.covering(&at), nearest, "{at} {coverage:?}");
+            }
+        }
+        let all = Coverage { skips: vec![Skip { path: TreePath::ROOT, ..skip_of("x") }], kept: vec![] };
+        assert!(all.covering(&path("a/b")).is_some() && all.covering(&TreePath::ROOT).is_some());
+        assert_eq!(Coverage::default().covering(&path("a/b")), None);
+    }
+
+    fn skip_of(text: &str) -> Skip {
+        Skip { path: path(text), reason: SkipReason::Excluded, bytes: None, detail: None }
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub enum KeptReason {
     NotSaved(SkipReason),
     /// Neither side knows what it holds: left out by rule, or it came since and cannot be saved.
     Uncovered(SkipReason),
+    /// It is git's own (`.git`), which a recovery in place never writes; `restore --to` does, where the checkpoint has it.
+    Git,
     /// A pipe or a socket: never created or removed.
     Special,
     /// A directory that still holds something that stays.

@@ -123,6 +123,10 @@ pub struct ApplyReport {
     pub failed: Vec<StepReport>,
     /// Displaced files that were kept.
     pub displaced: Vec<Displaced>,
+    /// Of a recovery that was taken back: the paths that do not hold what the safety checkpoint has of them, as the tree was
+    /// compared with it afterwards; they are in `kept`, too. `None` where nothing was compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlike_before: Option<Vec<TreePath>>,
 }
 
 /// One line of the audit trail.

@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use wfr_model::entry::Node;
-use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, Step};
+use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan};
 use wfr_model::recovery::{ApplyReport, RecoveryStatus, StepEnd, StepReport};
 use wfr_model::{FileTime, RecoveryId, TreePath};
 use wfr_store::{Objects, disk};
 
 use crate::leftovers;
 use crate::mounts::{Mounts, Staging};
+use crate::order::{break_outside_links, ordered};
 pub use crate::outcome::{Check, GaveUp, Outcome};
 use crate::plan::LinkGroups;
+use crate::progress::{Progress, Stage};
 pub use crate::redo::RedoError;
 use crate::redo::{self, Head, Note, Redo, RedoStep};
 use crate::stage::{self, Manner};
@@ -37,8 +38,10 @@ pub struct Environment<'e> {
     pub threads: usize,
     /// Set from outside to give up: before the commit point nothing happens, after it all is taken back.
     pub abort: &'e AtomicBool,
-    /// When to give up, in the same way.
+    /// When to give up, in the same way; once all steps are done and flushed it counts no more.
     pub deadline: Option<Instant>,
+    /// Counts what is done, for whoever shows it.
+    pub progress: &'e Progress,
     /// Told after each step how many of how many are done.
     pub on_step: &'e (dyn Fn(usize, usize) + Sync),
 }
@@ -124,7 +127,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
         }
         times::set(&root, times.iter().filter(|(path, _)| roots.contains(path)));
     })?;
-    let staged = check_abilities(&staging)
+    let staged = check_abilities(environment.root, &staging)
         .and_then(|()| stage::stage_all(environment, &staging, &mut steps, &options.links, manner))
         .and_then(|()| environment.check_time());
     let head = Head {
@@ -164,51 +167,6 @@ pub fn denials(root: &Path, plan: &Plan) -> io::Result<Vec<Conflict>> {
 /// The code of conflicts about permissions.
 pub const DENIED: &str = "PERMISSION_DENIED";
 
-/// The order of execution: what goes, deepest directories last; then what comes, from the top down; then metadata.
-fn ordered(steps: &[Step]) -> Vec<RedoStep> {
-    let rank = |step: &Step| match step.action {
-        Action::Delete => (0, 0),
-        Action::RemoveDir => (1, usize::MAX - step.path.depth()),
-        Action::MakeDir => (2, step.path.depth()),
-        Action::Replace | Action::Create => (3, 0),
-        Action::SetMeta => (4, usize::MAX - step.path.depth()),
-    };
-    let mut sorted: Vec<&Step> = steps.iter().collect();
-    sorted.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.path.cmp(&b.path)));
-    let plain = |step: &Step| RedoStep {
-        path: step.path.clone(),
-        action: step.action,
-        before: step.before.clone(),
-        after: step.after.clone(),
-        mount: 0,
-        staged: None,
-    };
-    // New directories are made with a mode that lets files in; their own comes at the end, bottom up.
-    let made = sorted.iter().rev().filter(|step| step.action == Action::MakeDir);
-    let dressed = made.map(|step| RedoStep { action: Action::SetMeta, ..plain(step) });
-    let mut all: Vec<RedoStep> = sorted.iter().map(|step| plain(step)).collect();
-    all.extend(dressed);
-    let is_final = |step: &RedoStep| step.action == Action::SetMeta;
-    let (mut last, mut first): (Vec<_>, Vec<_>) = all.into_iter().partition(is_final);
-    last.sort_by_key(|step| std::cmp::Reverse(step.path.depth()));
-    first.append(&mut last);
-    first
-}
-
-/// A file with several names is never given new metadata in place: one of the names may lie outside.
-fn break_outside_links(root: &OwnedFd, steps: &mut [RedoStep]) -> io::Result<()> {
-    for step in steps.iter_mut().filter(|step| step.action == Action::SetMeta) {
-        let is_file = matches!(&step.after, Some(entry) if matches!(entry.node, Node::File(_)));
-        if is_file
-            && let Ok(parent) = beneath::parent(root, &step.path)
-            && beneath::look(&parent, beneath::os(step.path.name()))?.is_some_and(|slot| slot.links > 1)
-        {
-            step.action = Action::Replace;
-        }
-    }
-    Ok(())
-}
-
 /// A mount in messages.
 pub(crate) fn shown(mount: &TreePath) -> String {
     if mount.is_root() { ".".to_owned() } else { mount.to_string() }
@@ -226,13 +184,17 @@ fn open_staging(root: &OwnedFd, mounts: &[TreePath], id: &RecoveryId) -> io::Res
     mounts.iter().map(|mount| Staging::open(root.as_fd(), mount, id)).collect()
 }
 
-fn check_abilities(staging: &[Staging]) -> Result<(), PrepareError> {
+fn check_abilities(root: &Path, staging: &[Staging]) -> Result<(), PrepareError> {
     for staging in staging {
         let failed = |source| PrepareError::Stage { name: "anything".to_owned(), source }.on(&staging.mount);
         let abilities = probe::probe_in(&staging.new).map_err(failed)?;
         if !abilities.allow_recovery() {
-            let place = shown(&staging.mount);
-            return Err(PrepareError::FileSystem { place, file_system: abilities.file_system });
+            let place = match staging.mount.is_root() {
+                true => root.to_owned(),
+                false => root.join(beneath::os(staging.mount.as_bytes())),
+            };
+            let mount = shown(&staging.mount);
+            return Err(PrepareError::FileSystem { place, mount, file_system: abilities.file_system });
         }
     }
     Ok(())
@@ -306,15 +268,19 @@ impl Committed {
         let objects = environment.objects;
         let ground = Ground { root: root.as_fd(), staging: &staging, objects, manner, ours: &ours };
         self.lift(&root, true)?;
-        let (ends, reason) = self.forward(environment, &ground);
+        let (ends, mut reason) = self.forward(environment, &ground);
+        if reason.is_none() {
+            reason = self.flush(environment, &root, &staging)?;
+        }
         if let Some(reason) = reason {
-            let (failed, kept) = self.back(&ground);
+            self.lift(&root, true)?;
+            let (failed, kept) = self.back(environment.progress, &ground);
             self.lift(&root, false)?;
             self.set_root_mode(&root, true)?;
             all_back(failed)?;
             self.sync(&staging)?;
             self.note_back();
-            let mut report = self.settle(&staging, &[], false)?;
+            let mut report = self.settle(environment.progress, &staging, &[], false)?;
             report.kept.extend(kept);
             return Ok(Outcome {
                 status: RecoveryStatus::TakenBack,
@@ -323,13 +289,10 @@ impl Committed {
                 check_failed: false,
             });
         }
-        self.lift(&root, false)?;
-        self.set_root_mode(&root, false)?;
-        self.sync(&staging)?;
         if let Some(check) = check.filter(|_| !ends.iter().any(|end| matches!(end, Ended::Failed(_)))) {
             self.judge(check, &ends)?;
         }
-        let report = self.settle(&staging, &ends, false)?;
+        let report = self.settle(environment.progress, &staging, &ends, false)?;
         let status = if report.failed.is_empty() { RecoveryStatus::Done } else { RecoveryStatus::Partial };
         Ok(Outcome { status, report, reason: None, check_failed: self.is_noted(Note::Failed) })
     }
@@ -365,7 +328,7 @@ impl Committed {
         self.lift(&root, true)?;
         // Where the way back was behind it already, what is not its own came later.
         let is_again = self.is_noted(Note::Back);
-        let (failed, kept) = self.back(&ground);
+        let (failed, kept) = self.back(environment.progress, &ground);
         self.lift(&root, false)?;
         self.set_root_mode(&root, true)?;
         let (stuck, other): (Vec<_>, Vec<_>) =
@@ -373,7 +336,7 @@ impl Committed {
         all_back(other)?;
         self.sync(&staging)?;
         self.note_back();
-        let mut report = self.settle(&staging, &[], !stuck.is_empty())?;
+        let mut report = self.settle(environment.progress, &staging, &[], !stuck.is_empty())?;
         report.kept.extend(kept.into_iter().filter(|_| !is_again));
         report.failed = stuck
             .iter()
@@ -397,6 +360,7 @@ impl Committed {
     fn forward(&self, environment: &Environment<'_>, ground: &Ground<'_>) -> (Vec<Ended>, Option<GaveUp>) {
         let total = self.redo.steps.len();
         let mut ends = Vec::with_capacity(total);
+        environment.progress.begin(Stage::Steps, total);
         for (number, redo_step) in self.redo.steps.iter().enumerate() {
             if let Some(reason) = environment.gives_up() {
                 return (ends, Some(reason));
@@ -406,13 +370,15 @@ impl Committed {
                 return (ends, Some(GaveUp::Failed(format!("{}: {why}", redo_step.path))));
             }
             ends.push(ended);
+            environment.progress.one(Stage::Steps);
             (environment.on_step)(number + 1, total);
         }
         (ends, None)
     }
 
     /// Takes all steps back that can be; the others with what the system said, and what was left to whoever edited it.
-    fn back(&self, ground: &Ground<'_>) -> (Vec<(&RedoStep, io::Error)>, Vec<Kept>) {
+    fn back(&self, progress: &Progress, ground: &Ground<'_>) -> (Vec<(&RedoStep, io::Error)>, Vec<Kept>) {
+        progress.begin(Stage::Steps, self.redo.steps.len());
         let (mut failed, mut kept) = (Vec::new(), Vec::new());
         for (number, step) in self.redo.steps.iter().enumerate().rev() {
             // One step that cannot be taken back must not keep the others from it.
@@ -422,6 +388,7 @@ impl Committed {
                 Ok(Ended::Done | Ended::Failed(_)) => {}
                 Err(error) => failed.push((step, error)),
             }
+            progress.one(Stage::Steps);
         }
         (failed, kept)
     }
@@ -453,6 +420,16 @@ impl Committed {
         Ok(())
     }
 
+    /// Flushes what was done. Until that has ended all may be taken back, and here is why, if so. From then on the tree is
+    /// what it was to be: what is left to be done, such as dropping what was displaced, is no reason to take it back.
+    fn flush(&self, environment: &Environment<'_>, root: &OwnedFd, staging: &[Staging]) -> io::Result<Option<GaveUp>> {
+        environment.progress.begin(Stage::Flushing, 0);
+        self.lift(root, false)?;
+        self.set_root_mode(root, false)?;
+        self.sync(staging)?;
+        Ok(environment.gives_up())
+    }
+
     fn sync(&self, staging: &[Staging]) -> io::Result<()> {
         staging.iter().try_for_each(|staging| disk::sync_file_system(staging.new.as_fd()))
     }
@@ -460,11 +437,13 @@ impl Committed {
     /// Drops or keeps displaced files and puts the report together: what the plan left alone is in it, too. Ends missing
     /// at the back count as taken back. Where one of these is `stuck`, others may be without their directory: nothing that
     /// stood somewhere is dropped then.
-    fn settle(&self, staging: &[Staging], ends: &[Ended], stuck: bool) -> io::Result<ApplyReport> {
+    fn settle(&self, progress: &Progress, staging: &[Staging], ends: &[Ended], stuck: bool) -> io::Result<ApplyReport> {
+        progress.begin(Stage::Settling, self.redo.steps.len());
         let mut report = ApplyReport { kept: self.redo.head.kept.clone(), ..ApplyReport::default() };
         for (number, redo_step) in self.redo.steps.iter().enumerate() {
             let place = &staging[usize::from(redo_step.mount)];
             report.displaced.extend(displaced::settle(place, number, redo_step, self.recovery(), stuck)?);
+            progress.one(Stage::Settling);
             let Some(ended) = ends.get(number) else { continue };
             let line = StepReport { path: redo_step.path.clone(), action: redo_step.action, end: ended.report() };
             match ended {

@@ -6,10 +6,11 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
 use wfr_model::entry::{Content, Entry, Node};
@@ -20,6 +21,7 @@ use wfr_store::tree;
 use wfr_store::{Objects, ReadError, disk};
 
 use crate::beneath::{self, os};
+use crate::descent::Descent;
 use crate::fresh::Fresh;
 use crate::metadata::{Time, dress, dress_directory, dress_link, set_mode, set_time};
 use crate::plan::LinkGroups;
@@ -52,6 +54,9 @@ pub enum CheckoutError {
     /// It was asked to give up.
     #[error("interrupted")]
     Interrupted,
+    /// Its time was over.
+    #[error("the time limit was reached: what was written is removed again")]
+    TimedOut,
 }
 
 /// What was written.
@@ -89,6 +94,8 @@ pub struct Checkout<'c> {
     pub threads: usize,
     /// Set from outside to give up.
     pub abort: &'c AtomicBool,
+    /// When to give up; once all is written and flushed it counts no more.
+    pub deadline: Option<Instant>,
     /// Counts bytes written, for whoever shows it.
     pub bytes_done: &'c AtomicU64,
 }
@@ -108,14 +115,15 @@ struct Made {
 impl Made {
     /// Removes what was made. A file that does not belong to it would keep its directory, and stays.
     fn remove(&self, root: &OwnedFd) {
+        let mut descent = Descent::new(root);
         for (path, entries) in &self.batches {
-            let Ok(dir) = beneath::directory(root, path) else { continue };
+            let Ok(dir) = descent.directory(path) else { continue };
             for entry in entries {
-                let _ = disk::unlink(&dir, os(&entry.name));
+                let _ = disk::unlink(dir, os(&entry.name));
             }
         }
         for (path, _) in self.directories.iter().rev() {
-            let _ = beneath::parent(root, path).and_then(|dir| disk::remove_dir(dir, os(path.name())));
+            let _ = descent.parent(path).and_then(|dir| disk::remove_dir(dir, os(path.name())));
         }
     }
 }
@@ -136,6 +144,14 @@ impl Checkout<'_> {
         written
     }
 
+    fn check_time(&self) -> Result<(), CheckoutError> {
+        if self.abort.load(Ordering::Relaxed) {
+            return Err(CheckoutError::Interrupted);
+        }
+        let is_over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if is_over { Err(CheckoutError::TimedOut) } else { Ok(()) }
+    }
+
     fn write(&self, root: &OwnedFd, made: &mut Made) -> Result<Written, CheckoutError> {
         self.make_directories(root, made)?;
         let Made { batches, directories } = made;
@@ -143,9 +159,11 @@ impl Checkout<'_> {
         written.directories = directories.len() as u64;
         self.link(root, &mut written.damaged)?;
         written.damaged.sort();
+        let mut descent = Descent::new(root);
         for (path, entry) in directories.iter().rev() {
             let time = Some(Time::Exact(entry.meta.mtime));
-            beneath::parent(root, path)
+            descent
+                .parent(path)
                 .and_then(|dir| dress_directory(dir, os(path.name()), entry, time, self.with_owner))
                 .map_err(|source| CheckoutError::Io { place: path.to_string(), source })?;
         }
@@ -155,18 +173,18 @@ impl Checkout<'_> {
             mtime.map_or(Ok(()), |time| set_time(root, Path::new("."), Time::Exact(time))).map_err(failed)?;
         }
         disk::sync_file_system(root.as_fd()).map_err(failed)?;
+        self.check_time()?;
         Ok(written)
     }
 
     /// Makes all directories, each before what it holds; the rest becomes batches.
     fn make_directories(&self, root: &OwnedFd, made: &mut Made) -> Result<(), CheckoutError> {
         let mut waiting = vec![(TreePath::ROOT, self.tree)];
+        let mut descent = Descent::new(root);
         while let Some((path, id)) = waiting.pop() {
-            if self.abort.load(Ordering::Relaxed) {
-                return Err(CheckoutError::Interrupted);
-            }
+            self.check_time()?;
             let failed = |source| CheckoutError::Io { place: path.to_string(), source };
-            let dir = beneath::directory(root, &path).map_err(failed)?;
+            let dir = descent.directory(&path).map_err(failed)?;
             let mut entries = tree::read(self.objects, &id)?;
             for entry in &entries {
                 if let Node::Dir(below) = entry.node {
@@ -174,7 +192,7 @@ impl Checkout<'_> {
                     if self.leave_out.contains(&place) {
                         continue;
                     }
-                    disk::make_dir(&dir, os(&entry.name), Mode::from_raw_mode(0o700)).map_err(failed)?;
+                    disk::make_dir(dir, os(&entry.name), Mode::from_raw_mode(0o700)).map_err(failed)?;
                     made.directories.push((place.clone(), entry.clone()));
                     waiting.push((place, below));
                 }
@@ -193,18 +211,17 @@ impl Checkout<'_> {
         let later: HashSet<&TreePath> = self.links.iter().flat_map(|group| &group[1..]).collect();
         let work = || -> Result<(), CheckoutError> {
             let mut own = Written::default();
+            let mut descent = Descent::new(root);
             while let Some((path, entries)) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let failed = |source| CheckoutError::Io { place: path.to_string(), source };
-                let dir = beneath::directory(root, path).map_err(failed)?;
+                let dir = descent.directory(path).map_err(failed)?;
                 for entry in entries {
-                    if self.abort.load(Ordering::Relaxed) {
-                        return Err(CheckoutError::Interrupted);
-                    }
+                    self.check_time()?;
                     if !later.is_empty() && later.contains(&path.join(&entry.name)) {
                         own.files += 1;
                         continue;
                     }
-                    self.write_one(&dir, path, entry, &mut own)?;
+                    self.write_one(dir, path, entry, &mut own)?;
                 }
             }
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
@@ -226,7 +243,13 @@ impl Checkout<'_> {
         Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn write_one(&self, dir: &OwnedFd, path: &TreePath, entry: &Entry, own: &mut Written) -> Result<(), CheckoutError> {
+    fn write_one(
+        &self,
+        dir: BorrowedFd<'_>,
+        path: &TreePath,
+        entry: &Entry,
+        own: &mut Written,
+    ) -> Result<(), CheckoutError> {
         let failed = |source| CheckoutError::Io { place: path.join(&entry.name).to_string(), source };
         let (name, time) = (os(&entry.name), Time::Exact(entry.meta.mtime));
         match &entry.node {

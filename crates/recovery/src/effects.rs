@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use wfr_model::TreePath;
 use wfr_model::change::Segment;
+use wfr_model::entry::Entry;
 use wfr_model::recovery::ApplyReport;
 
 use crate::apply::Committed;
@@ -20,6 +21,20 @@ impl Committed {
             found.entry(&step.path).or_insert_with(first).after.clone_from(&step.after);
         }
         found.into_values().collect()
+    }
+
+    /// What stood at each path that it has a step for, before the first of them: what must stand there when it was taken back.
+    pub fn before(&self) -> BTreeMap<&TreePath, Option<&Entry>> {
+        let mut found = BTreeMap::new();
+        for step in &self.redo.steps {
+            found.entry(&step.path).or_insert(step.before.as_ref());
+        }
+        found
+    }
+
+    /// The mode of the workspace's own directory before; `None` where it was not to be changed.
+    pub fn root_mode_before(&self) -> Option<u32> {
+        self.redo.head.root_change.map(|change| change.before.mode)
     }
 
     /// What the steps put in place, by device and inode.

@@ -122,6 +122,20 @@ fn links_after(links: &LinkGroups, wishes: &[Wish]) -> LinkGroups {
     links.iter().filter(alike).cloned().collect()
 }
 
+/// Whether a name is that of git's own directory, or of the file that leads to one, on any file system.
+fn is_git(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b".git")
+}
+
+/// The `.git` that a path is, or is below: it is left alone as a whole, and named once.
+fn of_git(path: &TreePath) -> TreePath {
+    let mut place = path.clone();
+    while let Some(above) = place.parent().filter(|above| above.components().any(is_git)) {
+        place = above;
+    }
+    place
+}
+
 /// A path's steps: at most one that takes away and one that puts there.
 type PathSteps = Vec<Step>;
 
@@ -144,7 +158,8 @@ impl Planner<'_> {
                 let message = format!("would change, and cannot be saved first: {skip}");
                 self.conflicts.push(conflict(&path, "NOT_SAVED", &message));
             }
-            self.kept.insert(path, reason);
+            let place = if reason == KeptReason::Git { of_git(&path) } else { path };
+            self.kept.insert(place, reason);
             return;
         }
         for (action, before, after) in actions(self.goal, before, after) {
@@ -163,11 +178,11 @@ impl Planner<'_> {
 
     /// Why a path is left alone, if it is.
     fn untouchable(&self, path: &TreePath, before: Option<&Entry>, after: Option<&Entry>) -> Option<KeptReason> {
-        if path.components().any(|name| name.eq_ignore_ascii_case(b".git")) {
-            return Some(KeptReason::NotInCheckpoint(SkipReason::Excluded));
-        }
         if let Some(skip) = self.goal.to_coverage.covering(path) {
             return Some(KeptReason::NotInCheckpoint(skip.reason));
+        }
+        if path.components().any(is_git) {
+            return Some(KeptReason::Git);
         }
         if let Some(skip) = self.goal.from_coverage.covering(path) {
             return Some(KeptReason::NotSaved(skip.reason));

@@ -22,6 +22,7 @@ use crate::fresh::Fresh;
 use crate::metadata::{Time, dress, dress_link, time_in_place};
 use crate::mounts::Staging;
 use crate::plan::LinkGroups;
+use crate::progress::Stage;
 use crate::redo::RedoStep;
 
 /// From so many staged files on, one flush of the file system costs less than one of each file.
@@ -85,6 +86,7 @@ pub(crate) fn stage_all(
     let leaders = leaders(steps, links);
     let wanted: Vec<usize> =
         (0..steps.len()).filter(|n| is_staged(&steps[*n]) && leaders.get(n).is_none_or(|leader| leader == n)).collect();
+    environment.progress.begin(Stage::Staging, wanted.len());
     let identities = stage_parallel(environment, staging, steps, &wanted, manner)?;
     for (number, identity) in identities {
         steps[number].staged = Some(identity);
@@ -96,6 +98,7 @@ pub(crate) fn stage_all(
             .map_err(|source| PrepareError::Stage { name: steps[*number].path.to_string(), source }.on(&to.mount))?;
         steps[*number].staged = steps[*leader].staged;
     }
+    environment.progress.begin(Stage::Flushing, 0);
     sync(staging, steps, wanted.len())
 }
 
@@ -138,6 +141,7 @@ fn stage_parallel(
                 other => other.on(&staging[usize::from(step.mount)].mount),
             })?;
             own.push((*number, identity));
+            environment.progress.one(Stage::Staging);
         }
         done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(own);
         Ok(())

@@ -15,10 +15,12 @@ pub enum PrepareError {
     #[error("the plan has {0} conflicts")]
     Conflicts(usize),
     /// A file system lacks what a recovery in place needs.
-    #[error("the file system at `{place}` ({file_system}) cannot exchange files atomically")]
+    #[error("the file system at {} ({file_system}) cannot exchange files atomically", place.display())]
     FileSystem {
-        /// The mount, below the workspace; empty for the workspace itself.
-        place: String,
+        /// Where it is mounted, or the workspace itself.
+        place: PathBuf,
+        /// The mount, below the workspace; `.` for the workspace itself.
+        mount: String,
         /// Its name.
         file_system: String,
     },
@@ -86,7 +88,7 @@ pub enum PrepareError {
     #[error("interrupted")]
     Interrupted,
     /// The time limit passed.
-    #[error("the time limit passed")]
+    #[error("the time limit was reached before anything was changed")]
     TimedOut,
 }
 

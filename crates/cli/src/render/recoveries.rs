@@ -292,7 +292,7 @@ pub fn list(list: &RecoveryList) -> String {
             line.recovery_id.to_string(),
             word(&line.kind),
             visible(line.workflow_id.as_str()),
-            word(&line.status),
+            status_of(line),
             moment(line.started_at),
             line.changed.to_string(),
             line.kept.to_string(),
@@ -314,6 +314,15 @@ pub fn list(list: &RecoveryList) -> String {
         shown.push_str(&displaced(&report.displaced));
     }
     shown
+}
+
+/// Where a recovery stands, with why where nobody asked for that.
+fn status_of(line: &RecoveryLine) -> String {
+    let status = word(&line.status);
+    match line.because.as_deref() {
+        Some(cause) => format!("{status} ({})", visible(&cause.replace('_', " "))),
+        None => status,
+    }
 }
 
 /// Repositories whose HEAD moved.

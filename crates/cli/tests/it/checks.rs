@@ -48,6 +48,28 @@ fn one_whose_check_fails_is_never_said_to_be_completed() {
 }
 
 #[test]
+fn the_audit_trail_says_that_it_was_taken_back_and_why() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    let refused =
+        world.refused(&["restore", "wf", "base", "--functional-check", "false", "--yes"], 1, "FUNCTIONAL_CHECK_FAILED");
+    assert_eq!(refused.result("recovery_status"), "taken_back");
+    let line = |number: usize| {
+        let line = world.ok(&["recoveries", "wf"]).result("recoveries")[number].clone();
+        (line["kind"].clone(), line["status"].clone(), line["because"].clone())
+    };
+    assert_eq!(line(1), ("restore".into(), "taken_back".into(), "functional_check".into()));
+    assert_eq!(line(0), ("undo".into(), "done".into(), "functional_check".into()));
+    let shown = world.command(&["recoveries", "wf"]).output().unwrap().stdout;
+    assert!(String::from_utf8(shown).unwrap().contains("taken back (functional check)"));
+    // One that somebody undid was done, and is said to be.
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(line(1), ("restore".into(), "done".into(), Value::Null));
+}
+
+#[test]
 fn one_that_is_killed_in_its_check_is_taken_back() {
     let world = World::new();
     world.checkpoint("base");

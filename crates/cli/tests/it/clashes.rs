@@ -173,3 +173,29 @@ fn what_cannot_be_saved_stays_and_is_not_counted() {
     world.ok(&call(&[]));
     assert_eq!(world.text("work/large").len(), 500);
 }
+
+#[test]
+fn what_tools_run_needs_a_yes_and_what_agents_read_is_named() {
+    for path in [".pre-commit-config.yaml", ".github/workflows/ci.yml", "sub/.gitattributes"] {
+        let world = World::new();
+        world.tree.write(path, b"then");
+        world.checkpoint("base");
+        world.tree.write(path, b"now");
+        let refused = world.refused(&["restore", "wf", "base", "--yes"], 8, "CONFIGURATION_GUARDED");
+        assert!(refused.json.to_string().contains(path), "{refused:?}");
+        assert_eq!(world.tree.read(path), b"now");
+        world.ok(&["restore", "wf", "base", "--yes", "--allow-config"]);
+        assert_eq!(world.tree.read(path), b"then");
+    }
+    let world = World::new();
+    world.tree.write("CLAUDE.md", b"then");
+    world.checkpoint("base");
+    world.tree.write("CLAUDE.md", b"now");
+    for asked in ["--plan", "--yes"] {
+        let told = world.ok(&["restore", "wf", "base", asked]);
+        let findings = if asked == "--plan" { &told.result("plan")["findings"] } else { told.result("findings") };
+        assert_eq!(findings[0]["code"], "AGENT_INSTRUCTIONS", "{told:?}");
+        assert!(findings[0]["message"].as_str().unwrap().contains("`CLAUDE.md`"), "{told:?}");
+    }
+    assert_eq!(world.tree.read("CLAUDE.md"), b"then");
+}

@@ -50,6 +50,18 @@ fn it_restores_with_the_passphrase_and_tells_nothing_without() {
 }
 
 #[test]
+fn a_passphrase_that_others_can_read_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = encrypted();
+    let file = world.variables[0].1.clone();
+    for (mode, is_told) in [(0o666, true), (0o640, true), (0o600, false), (0o400, false)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let told = world.ok(&["create-checkpoint", "wf"]).json.to_string();
+        assert_eq!(told.contains("chmod 600") && told.contains(file.to_str().unwrap()), is_told, "{mode:o}: {told}");
+    }
+}
+
+#[test]
 fn the_unlocked_key_serves_hooks_and_a_lost_catalog_is_rebuilt() {
     let mut world = encrypted();
     let before = world.snapshot();

@@ -127,6 +127,18 @@ fn a_damaged_object_is_taken_back_from_the_live_tree() {
 }
 
 #[test]
+fn an_emergency_restore_names_newer_checkpoints_of_the_state_alone() {
+    let world = World::new();
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t1"}"#]);
+    world.checkpoint("files");
+    let state = world.ok(&["create-checkpoint", "wf", r#"{"name": "state", "include_file_backups": false}"#]);
+    world.tree.write("a.txt", b"edited");
+    let restored = world.ok(&["emergency-restore", "wf", "--yes"]);
+    assert_eq!(restored.result("passed_over"), &json!([state.result("checkpoint_id")]), "{restored:?}");
+    assert_eq!(world.tree.read("a.txt"), b"a0\n");
+}
+
+#[test]
 fn an_emergency_restore_walks_back_to_the_newest_whole_one() {
     let (world, noise) = with_noise();
     world.tree.remove("noise");

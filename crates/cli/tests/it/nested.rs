@@ -96,3 +96,27 @@ fn no_workspace_is_made_where_stores_are_or_in_git() {
     plain.write("sub/file", b"x");
     world.ok(&["init", plain.at("sub").to_str().unwrap()]);
 }
+
+#[test]
+fn git_that_a_checkpoint_holds_is_left_alone_and_the_way_to_it_is_said() {
+    let world = World::new();
+    world.ok(&["config", "capture.exclude", "[]"]);
+    world.tree.write(".git/HEAD", b"ref: refs/heads/main\n");
+    world.tree.write(".git/objects/aa/bb", b"object");
+    world.checkpoint("base");
+    std::fs::remove_dir_all(world.tree.at(".git")).unwrap();
+    for asked in ["--plan", "--yes"] {
+        let told = world.ok(&["restore", "wf", "base", asked]);
+        let findings = if asked == "--plan" { &told.result("plan")["findings"] } else { told.result("findings") };
+        assert_eq!(findings[0]["code"], "GIT_LEFT_ALONE", "{told:?}");
+        assert!(findings[0]["fix"].as_str().unwrap().contains("--to DIR"), "{told:?}");
+    }
+    let planned = world.ok(&["restore", "wf", "base", "--plan"]);
+    assert_eq!(planned.result("plan")["kept"], serde_json::json!([{"path": ".git", "reason": "git"}]), "{planned:?}");
+    let idle = world.ok(&["restore", "wf", "base", "--yes"]);
+    assert!(idle.json["next_steps"].to_string().contains("all but git's own"), "{idle:?}");
+    assert!(!world.tree.at(".git").exists());
+    let out = world.data.path().join("out");
+    world.ok(&["restore", "wf", "base", "--to", out.to_str().unwrap(), "--yes"]);
+    assert_eq!(std::fs::read(out.join(".git/objects/aa/bb")).unwrap(), b"object");
+}

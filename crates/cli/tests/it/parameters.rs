@@ -251,3 +251,33 @@ fn a_phase_is_found_by_its_number_and_by_its_name() {
         assert_eq!(phase(&flags), (number, name), "{flags:?}");
     }
 }
+
+#[test]
+fn the_error_handling_of_the_reference_is_done_and_not_only_taken() {
+    let world = World::new();
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t1"}"#]);
+    world.checkpoint("base");
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t2"}"#]);
+    let noise = wfr_testkit::Prng::new(9).bytes(5_000);
+    world.tree.write("noise", &noise);
+    world.checkpoint("later");
+    let asked = r#"{"validate_integrity": false, "yes": true, "validation_config": {"error_handling":
+        {"corruption_detection": "rollback_to_previous", "dependency_errors": "reconstruct_dependencies"}}}"#;
+    let restored = world.ok(&["restore", "wf", "base", asked]);
+    let told = restored.json["next_steps"].to_string();
+    let file = told.split("built again: ").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert!(file.ends_with("dependency_graph.json"), "{told}");
+    let graph = std::fs::read_to_string(file).unwrap();
+    assert!(graph.contains("t1") && !graph.contains("t2"), "it is that of the restored state: {graph}");
+    // Damage that nobody looked for before is met when the files are brought back.
+    let before = world.snapshot();
+    crate::integrity::damage(&world, &noise);
+    world.refused(&["restore", "wf", "later", asked], 4, "CHECKPOINT_INTEGRITY_FAILURE");
+    before.assert_same(&world.snapshot());
+    world.ok(&["doctor"]);
+    world.refused(
+        &["restore", "wf", "base", r#"{"validation_config": {"error_handling": {"dependency_errors": "ignore"}}}"#],
+        2,
+        "INVALID_PARAMETER",
+    );
+}

@@ -4,9 +4,10 @@
 
 use std::path::Path;
 use std::process::Child;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use wfr_testkit::{Prng, Snapshot};
 
 use crate::catch::{catch, caught, ended, kill, send};
@@ -54,13 +55,19 @@ impl Edited {
 
     /// Begins a restore and stops it when so many files, or some more, are restored; `None` where it was too fast.
     fn stop_after(&self, count: usize) -> Option<Child> {
+        self.stop_one_after(count, &[])
+    }
+
+    /// The same of a restore that is asked for something beside.
+    fn stop_one_after(&self, count: usize, more: &[&str]) -> Option<Child> {
         let mut paths: Vec<String> = (0..FILES).map(file).collect();
         paths.sort();
         // Files are restored in the order of their paths.
         let last = self.world.tree.at(&paths[count - 1]);
         let dirs: Vec<_> = (0..DIRS).map(|dir| self.world.tree.at(format!("many/{dir}"))).collect();
         let dirs: Vec<&Path> = dirs.iter().map(|dir| dir.as_path()).collect();
-        let child = catch(&self.world, &["restore", "wf", "base", "--yes", "--exact-mtime"], &dirs, || is_long(&last))?;
+        let arguments = [&["restore", "wf", "base", "--yes", "--exact-mtime"], more].concat();
+        let child = catch(&self.world, &arguments, &dirs, || is_long(&last))?;
         let is_half_way = self.restored() <= count.max(FILES * 3 / 4);
         if !is_half_way {
             ended(child);
@@ -119,9 +126,58 @@ fn a_killed_restore_is_taken_back_where_that_is_asked_for() {
     kill(child);
     tree.world.ok(&["resume", "--take-back"]);
     tree.edited.assert_same(&tree.world.snapshot());
+    assert_eq!(recorded(&tree.world)["report"]["unlike_before"], json!([]), "it was compared, and is recorded");
     tree.world.ok(&["doctor"]);
     tree.world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
     tree.assert_base();
+}
+
+/// The record of the newest recovery.
+fn recorded(world: &World) -> Value {
+    world.ok(&["recoveries", "wf", "--report-details"]).result("recoveries")[0]["record"].clone()
+}
+
+/// A restore with a time limit that was stopped half way, and goes on when the limit is over.
+fn over_its_limit(meddle: impl Fn(&Edited)) -> (Edited, Value) {
+    const LIMIT: Duration = Duration::from_secs(3);
+    let (tree, begun, child) = caught(|| {
+        let tree = edited();
+        let begun = Instant::now();
+        let child = tree.stop_one_after(FILES / 3, &["--timeout", "3s"])?;
+        Some((tree, begun, child))
+    });
+    meddle(&tree);
+    // The event that is waited for is the limit itself.
+    while begun.elapsed() <= LIMIT {
+        std::thread::park_timeout(LIMIT.saturating_sub(begun.elapsed()) + Duration::from_millis(1));
+    }
+    let (status, answer) = ended(child);
+    assert_eq!((status.code(), &answer["error"]["code"]), (Some(1), &json!("TIME_LIMIT")), "{answer:#}");
+    assert_eq!(answer["result"]["recovery_status"], "taken_back", "{answer:#}");
+    (tree, answer)
+}
+
+#[test]
+fn a_restore_over_its_time_limit_is_taken_back_compared_and_recorded() {
+    let (tree, answer) = over_its_limit(|_| {});
+    tree.edited.clone().without_dir_mtimes().assert_same(&tree.world.snapshot().without_dir_mtimes());
+    assert_eq!(answer["result"]["validation_results"]["integrity_check"], "passed", "{answer:#}");
+    let record = recorded(&tree.world);
+    assert_eq!((&record["status"], &record["report"]["unlike_before"]), (&json!("taken_back"), &json!([])));
+    tree.world.ok(&["doctor"]);
+    tree.world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    tree.assert_base();
+}
+
+#[test]
+fn what_is_not_as_it_was_when_a_restore_is_taken_back_is_named_and_recorded() {
+    let last = (0..FILES).map(file).max().unwrap();
+    let (tree, answer) = over_its_limit(|tree| tree.world.tree.write(&last, b"the user's"));
+    assert_eq!(tree.world.tree.read(&last), b"the user's");
+    assert_eq!(answer["result"]["validation_results"]["integrity_check"], "failed", "{answer:#}");
+    assert!(answer["error"]["message"].as_str().unwrap().contains(&last), "{answer:#}");
+    assert_eq!(answer["result"]["kept"].as_array().unwrap().last().unwrap()["path"], json!(last), "{answer:#}");
+    assert_eq!(recorded(&tree.world)["report"]["unlike_before"], json!([last]));
 }
 
 #[test]

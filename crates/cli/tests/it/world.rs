@@ -118,7 +118,8 @@ impl World {
     }
 }
 
-fn ended(output: Output) -> Ended {
+/// How a process ended, with its document.
+pub fn ended(output: Output) -> Ended {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let json = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("not one document ({error}): {stdout}"));
     Ended { code: output.status.code().unwrap_or(-1), json }

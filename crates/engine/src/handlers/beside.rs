@@ -29,6 +29,7 @@ pub(super) fn restore(
     (checked, begun): (Verdict, Instant),
 ) -> Result<Success<Recovered>, Failure> {
     refuse_own_places(session, open, dest)?;
+    let deadline = order.time_limit.and_then(|limit| Instant::now().checked_add(limit));
     let planned = recovery::plan_beside(open, order)?;
     let mut result = empty(&order.target, begun, checked);
     result.restored_to = Some(shown(dest));
@@ -40,7 +41,7 @@ pub(super) fn restore(
     if let Consent::Digest(_) = asked.consent {
         recovery::check_consent(&planned, asked.consent)?;
     }
-    let written = recovery::checkout(session, open, &order.target, dest, &order.leave)?;
+    let written = recovery::checkout(session, open, order, dest, deadline)?;
     let is_written = |path| !written.damaged.contains(path);
     let steps = planned.plan.steps.iter().filter(|step| is_written(&step.path));
     let report = |path, action: Action| StepReport { path, action, end: StepEnd::Done };
@@ -52,7 +53,7 @@ pub(super) fn restore(
         }
     }
     result.components_restored = vec!["file_system".to_owned()];
-    let failure = check(session, order, dest, begun, &mut result)?;
+    let failure = check(session, order, dest, deadline, &mut result)?;
     result.recovery_successful = failure.is_none();
     result.restoration_time = took(begun);
     let impact = Impact { files_restored: Some(written.files), ..Impact::default() };
@@ -65,11 +66,11 @@ fn check(
     session: &Session,
     order: &Order,
     dest: &Path,
-    begun: Instant,
+    deadline: Option<Instant>,
     result: &mut Recovered,
 ) -> Result<Option<Failure>, Failure> {
     let Some(check) = &order.functional_check else { return Ok(None) };
-    let left = order.time_limit.map_or(Duration::MAX, |limit| limit.saturating_sub(begun.elapsed()));
+    let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
     let end = check.run(dest, left, &session.abort);
     result.validation_results.functional_check = Verdict::of(end == CheckEnd::Passed);
     if end == CheckEnd::Passed {

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, NewOperation, Unsealed};
-use wfr_model::TreePath;
 use wfr_model::checkpoint::Manifest;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::workflow::Whole;
+use wfr_model::{TreePath, WorkflowId};
 use wfr_recovery::{apply, leftovers, probe};
 use wfr_store::reserve;
 
@@ -26,7 +26,7 @@ use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
 use crate::view::ConfigError;
-use crate::{conversions, graph, holding, keyring, mint, state, unknown, view, workspace};
+use crate::{conversions, graph, holding, keyring, medium, mint, state, unknown, view, workspace};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
@@ -49,6 +49,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     let is_all_known = unheard_of(&open, &mut findings)?;
     tails(&open, is_all_known, &mut findings)?;
     places(&open, &mut findings);
+    findings.extend(medium::finding(open.vault.dir()));
     unfinished(&open, &mut findings)?;
     left_behind(&open, &mut findings)?;
     events::check(&open, &mut findings)?;
@@ -431,22 +432,28 @@ pub fn metadata(session: &mut Session, parameters: Metadata) -> Result<Success<M
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id, "workflow_id")?)?;
     let rows = open.catalog.list(&ListQuery { workflow: Some(workflow.clone()), ..ListQuery::default() })?;
-    let dir: PathBuf = view::metadata_dir(open.root(), workflow.as_str());
     let index = json!({"workflow_id": workflow, "checkpoints": rows.iter().map(index_line).collect::<Vec<_>>()});
     let hashes: Map<String, Value> = rows.iter().map(hash_line).collect();
-    let whole = state::present(&open.catalog, &workflow)?.unwrap_or_else(|| Whole::new(workflow.clone()));
-    let graph = json!({"dependency_graph": graph::of(&whole).0});
-    let mut files = Vec::new();
-    for (name, value) in [
-        ("checkpoint_index.json", index),
-        ("integrity_hashes.json", Value::Object(hashes)),
-        ("dependency_graph.json", graph),
-    ] {
-        let below = dir.strip_prefix(view::dir(open.root())).unwrap_or(Path::new("")).to_string_lossy().into_owned();
-        files.push(shown(&view::write_report(open.root(), &below, name, &value)?));
-    }
+    let files = vec![
+        write_metadata(&open, &workflow, "checkpoint_index.json", &index)?,
+        write_metadata(&open, &workflow, "integrity_hashes.json", &Value::Object(hashes))?,
+        write_graph(&open, &workflow)?,
+    ];
     let written = MetadataWritten { files, checkpoints: rows.len() as u64 };
     Ok(Success::new(written).about(&workflow))
+}
+
+/// Builds a workflow's dependency graph from its state as it is now, and writes it; where.
+pub(super) fn write_graph(open: &Open, workflow: &WorkflowId) -> Result<String, Failure> {
+    let whole = state::present(&open.catalog, workflow)?.unwrap_or_else(|| Whole::new(workflow.clone()));
+    let graph = json!({"dependency_graph": graph::of(&whole).0});
+    write_metadata(open, workflow, "dependency_graph.json", &graph)
+}
+
+fn write_metadata(open: &Open, workflow: &WorkflowId, name: &str, value: &Value) -> Result<String, Failure> {
+    let dir: PathBuf = view::metadata_dir(open.root(), workflow.as_str());
+    let below = dir.strip_prefix(view::dir(open.root())).unwrap_or(Path::new("")).to_string_lossy().into_owned();
+    Ok(shown(&view::write_report(open.root(), &below, name, value)?))
 }
 
 fn index_line(row: &CheckpointRow) -> Value {

@@ -12,7 +12,7 @@ use wfr_store::Store;
 
 use super::recoveries::{Asked, run};
 use super::restore::check_needs;
-use super::{known, needed};
+use super::{known, needed, time_left};
 use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -46,6 +46,7 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         whole_tree: parameters.whole_tree,
         spares_state: true,
         needs,
+        time_limit: time_left(&open, parameters.timeout, begun),
         wait: patience(parameters.wait),
         parameters: serde_json::to_value(&parameters).unwrap_or_default(),
         ..Order::new(RecoveryKind::EmergencyRestore, workflow, target)
@@ -85,7 +86,12 @@ fn newest_whole(
         open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
         Ok((report.is_whole(), report.damages.iter().all(|one| one.kind == "state") && !report.is_forged))
     };
-    for row in candidates.into_iter().filter(|row| row.has_files && !row.is_safety()) {
+    for row in candidates.into_iter().filter(|row| !row.is_safety()) {
+        if !row.has_files {
+            // Of the state alone: it brings no file back, and what it has newer is not restored, so it is named.
+            passed_over.push(row.checkpoint_id.clone());
+            continue;
+        }
         if parameters.skip_validation {
             return Ok((row, passed_over, Verdict::Skipped));
         }

@@ -37,7 +37,7 @@ pub mod watching;
 pub use perform::ALL;
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wfr_catalog::CheckpointRow;
 use wfr_model::{Span, WorkflowId};
@@ -71,6 +71,12 @@ fn checkpoint(open: &Open, workflow: Option<WorkflowId>, reference: Option<Strin
     let reference = needed(reference, "checkpoint")?;
     let workflow = workflow.map(|workflow| known(open, workflow)).transpose()?;
     Ok(open.catalog.resolve(workflow.as_ref(), &reference)?)
+}
+
+/// How long a recovery may still take: as the call says, else the configuration, without what it took to get this far.
+fn time_left(open: &Open, given: Option<Span>, begun: Instant) -> Option<Duration> {
+    let configured = open.config.recovery_configuration.validation_settings.timeout_limits.restoration_timeout;
+    given.unwrap_or(configured).duration().map(|limit| limit.saturating_sub(begun.elapsed()))
 }
 
 /// How long something took, in the reference's words: `3m 15s`, or milliseconds below ten seconds.

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use wfr_model::recovery::RecoveryKind;
 
-use super::checkpoint;
 use super::recoveries::{Asked, run};
+use super::{checkpoint, time_left};
 use crate::error::{Code, Failure};
 use crate::params::{PartialRestore, ValidationLevel, patience};
 use crate::recovery::{Order, Parts};
@@ -43,6 +43,7 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
+        time_limit: time_left(&open, parameters.timeout, begun),
         wait: patience(parameters.wait),
         parameters: told,
         ..Order::new(RecoveryKind::PartialRestore, workflow, target)

@@ -15,11 +15,12 @@ use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{RecoveryId, TreePath};
 use wfr_recovery::apply::GaveUp;
 
-use super::{known, strategy, took};
+use super::{known, strategy, time_left, took};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
 use crate::recovery::already::TAKEN_BACK_ALREADY;
+use crate::recovery::noting::GIT_LEFT_ALONE;
 use crate::recovery::telling::LEFT_AS_IT_IS;
 use crate::recovery::{self, CheckEnd, Ended, Order, Planned, Run, owed};
 use crate::response::{Impact, Success};
@@ -98,6 +99,9 @@ fn idle(order: &Order, findings: &[Finding]) -> String {
         (None, Some(_), _) if is_left => "what is left cannot be taken back: see `findings`",
         (None, Some(_), _) => "all of it is taken back already, or was undone by others",
         (None, None, Some(_)) => "all that the checkpoint has is here, or was changed on top of it",
+        (None, None, None) if findings.iter().any(|finding| finding.code == GIT_LEFT_ALONE) => {
+            "all but git's own is as the checkpoint has it: see `findings`"
+        }
         (None, None, None) => "all is as the checkpoint has it",
     };
     format!("nothing is to be done: {why}")
@@ -168,17 +172,7 @@ fn take_back(session: &Session, open: &Open, id: &RecoveryId) -> Result<Option<B
 
 fn failure_of(ended: &Ended) -> Option<Failure> {
     match ended.status {
-        RecoveryStatus::TakenBack if ended.reason == Some(GaveUp::Interrupted) => {
-            let kept = ended.report.kept.iter().find(|kept| kept.reason == KeptReason::Edited);
-            let but = kept.map(|kept| format!(", but for edits made meanwhile, see `kept`: `{}`", kept.path));
-            let message = format!("interrupted: the tree is as it was before{}", but.unwrap_or_default());
-            let failure = Failure::new(Code::Interrupted, message);
-            Some(failure.with_hint("nothing is left to be done: call it again when it may go on to its end"))
-        }
-        RecoveryStatus::TakenBack => {
-            let why = ended.reason.as_ref().map(ToString::to_string).unwrap_or_default();
-            Some(Failure::new(Code::RecoveryTakenBack, format!("the recovery was taken back: {why}")))
-        }
+        RecoveryStatus::TakenBack => Some(taken_back(ended)),
         RecoveryStatus::Partial => {
             let message = format!("{} steps could not be done", ended.report.failed.len());
             Some(Failure::new(Code::RecoveryPartial, message))
@@ -188,6 +182,39 @@ fn failure_of(ended: &Ended) -> Option<Failure> {
             let hint = "the edits stand, see `kept`: `wfr restore` again brings the checkpoint's version back";
             Failure::new(Code::RecoveryPartial, message).with_hint(hint)
         }),
+    }
+}
+
+/// Why a recovery was taken back, and whether the tree is as it was before.
+fn taken_back(ended: &Ended) -> Failure {
+    let report = &ended.report;
+    let unlike = report.unlike_before.iter().flatten().next();
+    let kept = report.kept.iter().find(|kept| kept.reason == KeptReason::Edited);
+    let but = match (unlike, kept) {
+        (Some(path), _) => format!(", but for what does not hold what it held then, see `kept`: `{path}`"),
+        (None, Some(kept)) => format!(", but for edits made meanwhile, see `kept`: `{}`", kept.path),
+        (None, None) => String::new(),
+    };
+    let failure = match &ended.reason {
+        Some(GaveUp::Interrupted) => {
+            let message = format!("interrupted: the tree is as it was before{but}");
+            Failure::new(Code::Interrupted, message)
+                .with_hint("nothing is left to be done: call it again when it may go on to its end")
+        }
+        Some(GaveUp::TimedOut) => {
+            Failure::new(Code::TimeLimit, format!("the time limit was reached: the tree is as it was before{but}"))
+        }
+        why => {
+            let why = why.as_ref().map(ToString::to_string).unwrap_or_default();
+            let message = format!("the recovery was taken back, the tree is as it was before{but}: {why}");
+            Failure::new(Code::RecoveryTakenBack, message)
+        }
+    };
+    match unlike {
+        None => failure,
+        Some(_) => {
+            failure.with_option(format!("what it held is in checkpoint {0}: `wfr diff {0}` shows it", ended.safety))
+        }
     }
 }
 
@@ -221,9 +248,11 @@ pub(super) fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) ->
 }
 
 fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> Recovered {
-    // A tree that is as it was before holds nothing of the plan to be checked.
     let integrity = match checked {
-        _ if ended.status == RecoveryStatus::TakenBack => Verdict::Skipped,
+        // What was checked is that the tree is as it was before.
+        _ if ended.status == RecoveryStatus::TakenBack => {
+            Verdict::of_optional(ended.report.unlike_before.as_ref().map(Vec::is_empty))
+        }
         Verdict::Skipped => Verdict::Skipped,
         // What is damaged was left out on request: that does not make the checkpoint whole.
         checked => Verdict::of(checked == Verdict::Passed && ended.edited.is_empty()),
@@ -347,6 +376,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
             "allow_config": parameters.allow_config,
             "notify_coordination_hub": parameters.notify_coordination_hub,
         }),
+        time_limit: time_left(&open, parameters.timeout, begun),
         wait: patience(parameters.wait),
         undoes: Some(record.clone()),
         ..Order::new(RecoveryKind::Undo, record.workflow_id.clone(), target)
@@ -422,6 +452,10 @@ pub fn recoveries(session: &mut Session, parameters: Recoveries) -> Result<Succe
     let filter = RecoveryFilter { workflow: workflow.clone(), status: None };
     let mut records = open.catalog.recoveries(&filter, parameters.limit.map_or(100, NonZeroU32::get))?;
     records.retain(|record| parameters.since.is_none_or(|since| record.started_at >= since));
-    let lines = records.into_iter().map(|record| RecoveryLine::of(record, parameters.report_details));
-    Ok(Success { workflow_id: workflow, ..Success::new(RecoveryList { recoveries: lines.collect() }) })
+    let line = |record: RecoveryRecord| {
+        let undone_by = record.undone_by.as_ref().map(|id| open.catalog.recovery(id)).transpose()?.flatten();
+        Ok(RecoveryLine::of(record, undone_by.as_ref(), parameters.report_details))
+    };
+    let lines = records.into_iter().map(line).collect::<Result<Vec<_>, Failure>>()?;
+    Ok(Success { workflow_id: workflow, ..Success::new(RecoveryList { recoveries: lines }) })
 }

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use wfr_catalog::CheckpointRow;
 use wfr_model::config::{DependencyValidation, IntegrityChecking};
-use wfr_model::finding::Severity;
+use wfr_model::finding::{Finding, Severity};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, WorkflowId};
 
 use super::recoveries::{Asked, run};
-use super::{beside, checkpoint, choice, partial, rollback};
+use super::{beside, care, checkpoint, choice, partial, rollback, time_left};
 use crate::dependencies::{self, Validated};
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -68,7 +68,7 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
             .functional_check
             .clone()
             .map(|command| FunctionalCheck { command, time_limit: check_limit.duration().unwrap_or(Duration::MAX) }),
-        time_limit: parameters.timeout.unwrap_or(limits.restoration_timeout).duration(),
+        time_limit: time_left(&open, parameters.timeout, begun),
         needs,
         wait: patience(parameters.wait),
         parameters: aimed.told,
@@ -87,7 +87,33 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
             let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
             beside::restore(session, &open, &order, &dest, &asked, (checked, begun))
         }
-        None => run(session, &open, &order, &asked, checked, begun),
+        None => {
+            let done = run(session, &open, &order, &asked, checked, begun)?;
+            Ok(with_graph(&open, &parameters, &order.workflow, done))
+        }
+    }
+}
+
+/// Builds the workflow's dependency graph again from the state that was restored, where that is asked for.
+fn with_graph(
+    open: &Open,
+    parameters: &Restore,
+    workflow: &WorkflowId,
+    mut done: Success<Recovered>,
+) -> Success<Recovered> {
+    let config = parameters.validation_config.as_ref();
+    let is_asked = config.is_some_and(|config| config.error_handling.dependency_errors.is_some());
+    if !is_asked || !done.result.recovery_successful {
+        return done;
+    }
+    match care::write_graph(open, workflow) {
+        Ok(file) => done.with_next_step(format!("the dependency graph was built again: {file}")),
+        Err(failure) => {
+            let message = format!("the dependency graph could not be written: {}", failure.message);
+            let fix = format!("`wfr metadata {workflow}` writes it");
+            done.result.findings.push(Finding::new("GRAPH_NOT_WRITTEN", Severity::Warning, message, fix));
+            done
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use wfr_model::{TaskId, TreePath, WorkflowId};
 
 use super::recoveries::{Asked, run};
 use super::restore::check_needs;
-use super::{choice, known, needed};
+use super::{choice, known, needed, time_left};
 use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -53,6 +53,7 @@ fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
     let mut order = Order {
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
+        time_limit: time_left(&open, parameters.timeout, begun),
         wait: patience(parameters.wait),
         needs: needs(session, &open, (&workflow, &target), &parameters, &selection)?,
         selection: Some(selection),

@@ -18,7 +18,7 @@ use crate::response::Success;
 use crate::results::{ConfigKey, ConfigView, Initialised};
 use crate::session::Session;
 use crate::workspace::Place;
-use crate::{exports, init as making, view, workspace};
+use crate::{exports, init as making, medium, view, workspace};
 
 /// Puts a directory under protection.
 pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialised>, Failure> {
@@ -60,6 +60,9 @@ pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialis
     let mut success = Success::new(result);
     if made.vault_inside {
         success = success.with_next_step("the store lies inside the workspace and goes with it: use `--store DIR`");
+    }
+    if let Some(warning) = medium::warning(&made.place.vault) {
+        success = success.with_next_step(format!("{warning}; {}", medium::FIX));
     }
     if made.encrypted && !made.existed {
         let key = made.place.vault.join("keys");

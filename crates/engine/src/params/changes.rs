@@ -280,6 +280,9 @@ pub struct Rollback {
     pub notify_coordination_hub: On,
     /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
     pub wait: Option<Span>,
+    /// How long it may take, its turn once there; the configuration's `restoration_timeout` where it is not given. When all is
+    /// in its place and flushed, it counts no more; until then all is taken back.
+    pub timeout: Option<Span>,
 }
 
 impl Rollback {

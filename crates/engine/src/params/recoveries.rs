@@ -89,9 +89,11 @@ pub enum OnDamage {
 pub struct ErrorHandling {
     /// What is done about damage.
     pub validation_failures: Option<OnDamage>,
-    /// What is done where damage is met while restoring: the tree as it was is put back.
+    /// What is done where damage is met while restoring. Its one value says what is done in any case: the tree as it was stays,
+    /// or is put back.
     pub corruption_detection: Option<CorruptionDetection>,
-    /// What is done about dependencies: their graph follows from the state, which is restored.
+    /// What is done about dependencies: their graph is built again from the restored state, in the view's
+    /// `dependency_graph.json`.
     pub dependency_errors: Option<DependencyErrors>,
 }
 
@@ -240,7 +242,8 @@ pub struct Restore {
     pub functional_check: Option<String>,
     /// How long that command may take; 5m where it is not given.
     pub functional_check_timeout: Option<Span>,
-    /// How long the whole restore may take; the configuration's `restoration_timeout` where it is not given.
+    /// How long the whole restore may take, waiting for others apart; the configuration's `restoration_timeout` where it is not
+    /// given. When all is in its place and flushed, it counts no more; until then all is taken back.
     pub timeout: Option<Span>,
     /// Whether every object's checksum is checked before.
     pub checksum_validation: Option<bool>,
@@ -323,6 +326,9 @@ pub struct PartialRestore {
     pub notify_coordination_hub: On,
     /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
     pub wait: Option<Span>,
+    /// How long it may take, its turn once there; the configuration's `restoration_timeout` where it is not given. When all is
+    /// in its place and flushed, it counts no more; until then all is taken back.
+    pub timeout: Option<Span>,
     /// Prints what would be done, with a digest, and does nothing.
     pub plan: bool,
     /// Does it if the plan has this digest, and refuses a stale one.
@@ -400,6 +406,9 @@ pub struct EmergencyRestore {
     pub notify_stakeholders: On,
     /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
     pub wait: Option<Span>,
+    /// How long it may take, its turn once there; the configuration's `restoration_timeout` where it is not given. When all is
+    /// in its place and flushed, it counts no more; until then all is taken back.
+    pub timeout: Option<Span>,
     /// Prints what would be done, with a digest, and does nothing.
     pub plan: bool,
     /// Does it if the plan has this digest, and refuses a stale one.
@@ -450,6 +459,9 @@ pub struct Undo {
     pub notify_coordination_hub: On,
     /// How long it waits for whoever holds the workspace or the workflow; not at all where it is not given.
     pub wait: Option<Span>,
+    /// How long it may take, its turn once there; the configuration's `restoration_timeout` where it is not given. When all is
+    /// in its place and flushed, it counts no more; until then all is taken back.
+    pub timeout: Option<Span>,
 }
 
 /// The longest time to wait, as a call gives it.

@@ -2,7 +2,7 @@
 //!
 //! Owns both. Refuses to decide what follows from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
@@ -18,21 +18,28 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use wfr_model::TreePath;
 use wfr_model::entry::{Entry, Node};
-use wfr_model::plan::Plan;
+use wfr_model::plan::{Kept, KeptReason, Plan};
+use wfr_model::recovery::RecoveryStatus;
+use wfr_recovery::apply::{Committed, Outcome};
+use wfr_recovery::progress::Stage;
 use wfr_store::disk;
 use wfr_store::object::hash_reader;
 use wfr_store::sparse::Sparse;
 
 use crate::error::Failure;
 use crate::open::Open;
+use crate::session::Session;
 
 /// The changed paths that do not hold what the plan aimed at any more: kind, mode, size, and each byte; the root where
 /// the workspace's own directory has another mode.
 pub(super) fn edited_since<'p>(
+    session: &Session,
     open: &Open,
     plan: &Plan,
-    changed: impl Iterator<Item = &'p TreePath>,
+    changed: impl ExactSizeIterator<Item = &'p TreePath>,
 ) -> Result<Vec<TreePath>, Failure> {
+    let progress = &session.meter.recovery;
+    progress.begin(Stage::Comparing, changed.len());
     let root = disk::open_dir(open.root())?;
     let mut edited = Vec::new();
     // Of two steps of a path the second one puts something there.
@@ -42,12 +49,37 @@ pub(super) fn edited_since<'p>(
         if !holds(&root, path, wanted.get(path).copied().flatten())? {
             edited.push(path.clone());
         }
+        progress.one(Stage::Comparing);
     }
     let wanted = plan.root.map(|change| change.after.mode);
     if wanted.is_some_and(|mode| !rustix::fs::fstat(&root).is_ok_and(|stat| stat.st_mode & 0o7777 == mode)) {
         edited.push(TreePath::ROOT);
     }
     Ok(edited)
+}
+
+/// Compares the tree of a recovery that was taken back with what the safety checkpoint has of each path that it had a step for:
+/// kind, mode, size, and each byte. What is otherwise stands, and the report names it; what is in `kept` because somebody
+/// edited it is known already.
+pub(super) fn compare_with_before(session: &Session, open: &Open, committed: &Committed, outcome: &mut Outcome) {
+    if outcome.status != RecoveryStatus::TakenBack {
+        return;
+    }
+    let Ok(root) = disk::open_dir(open.root()) else { return };
+    let known: BTreeSet<TreePath> = outcome.report.kept.iter().map(|kept| kept.path.clone()).collect();
+    let before = committed.before();
+    let progress = &session.meter.recovery;
+    progress.begin(Stage::Comparing, before.len());
+    let before = before.into_iter().inspect(|_| progress.one(Stage::Comparing));
+    // What cannot be looked at is not known to be back.
+    let unlike = before.filter(|(path, goal)| !known.contains(path) && !holds(&root, path, *goal).unwrap_or(false));
+    let mut unlike: Vec<TreePath> = unlike.map(|(path, _)| path.clone()).collect();
+    let has_mode = |mode| rustix::fs::fstat(&root).is_ok_and(|stat| stat.st_mode & 0o7777 == mode);
+    if committed.root_mode_before().is_some_and(|mode| !has_mode(mode)) {
+        unlike.push(TreePath::ROOT);
+    }
+    outcome.report.kept.extend(unlike.iter().map(|path| Kept { path: path.clone(), reason: KeptReason::Edited }));
+    outcome.report.unlike_before = Some(unlike);
 }
 
 /// Whether a path holds an entry, or nothing.
@@ -66,7 +98,9 @@ fn holds(root: &OwnedFd, path: &TreePath, goal: Option<&Entry>) -> io::Result<bo
     let Some(goal) = goal else { return Ok(false) };
     let is_mode_right = stat.st_mode & 0o7777 == goal.meta.mode & 0o7777;
     match (&goal.node, FileType::from_raw_mode(stat.st_mode)) {
-        (Node::Dir(_), FileType::Directory) => Ok(is_mode_right),
+        (Node::Dir(_), FileType::Directory) | (Node::Fifo, FileType::Fifo) | (Node::Socket, FileType::Socket) => {
+            Ok(is_mode_right)
+        }
         (Node::Symlink(target), FileType::Symlink) => {
             let link = rustix::fs::readlinkat(&found, "", Vec::new())?;
             Ok(link.as_bytes() == target.as_slice())
@@ -185,14 +219,14 @@ pub(super) struct Seen {
 
 /// Looks at the paths that were changed, then makes the functional check: what it writes itself is no edit of a user's.
 pub(super) fn look(
-    (open, abort): (&Open, &AtomicBool),
+    (session, open): (&Session, &Open),
     plan: &Plan,
     (check, deadline): (&FunctionalCheck, Option<Instant>),
     changed: &[TreePath],
 ) -> Result<Seen, Failure> {
-    let edited = edited_since(open, plan, changed.iter())?;
+    let edited = edited_since(session, open, plan, changed.iter())?;
     let begun = Instant::now();
     let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(begun));
-    let end = check.run(open.root(), left, abort);
+    let end = check.run(open.root(), left, &session.abort);
     Ok(Seen { edited, end, took: begun.elapsed() })
 }

@@ -13,7 +13,7 @@ use wfr_store::Store;
 
 use super::aim::{self, Aim, Purpose};
 use super::record::{Ending, Why, end};
-use super::{ending, owed};
+use super::{check, ending, owed};
 use crate::announce;
 use crate::error::Failure;
 use crate::holding::{self, Held};
@@ -176,9 +176,11 @@ fn complete(
         threads: session.threads,
         abort: &session.abort,
         deadline: None,
+        progress: &session.meter.recovery,
         on_step: &|done, total| session.meter.step(done, total),
     };
-    let outcome = if take_back { committed.take_back(&environment)? } else { committed.run(&environment)? };
+    let mut outcome = if take_back { committed.take_back(&environment)? } else { committed.run(&environment)? };
+    check::compare_with_before(session, open, &committed, &mut outcome);
     let mut findings = Vec::new();
     if let Some(record) = open.catalog.recovery(id)? {
         let aim = aim_of(open, &store, &record)?;
@@ -186,6 +188,7 @@ fn complete(
             tell_end(session, open, &record, &ending(&outcome, aim.as_ref(), committed.effects(&outcome.report)))?;
     }
     committed.finish(open.root(), outcome.status)?;
+    session.meter.recovery.end();
     Ok((outcome, findings))
 }
 

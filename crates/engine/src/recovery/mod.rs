@@ -14,6 +14,7 @@ pub mod joining;
 mod lifting;
 mod mounting;
 mod moves;
+pub mod noting;
 pub mod owed;
 pub mod pace;
 mod parts;
@@ -98,7 +99,7 @@ pub struct Order {
     pub partial: bool,
     /// What must succeed afterwards.
     pub functional_check: Option<FunctionalCheck>,
-    /// How long it may take.
+    /// How long it may take from its turn on; `None`: as long as it takes.
     pub time_limit: Option<Duration>,
     /// Whether what the workflow needs is there; it goes with the plan and the result.
     pub needs: Validated,
@@ -218,7 +219,13 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     // Whoever would be refused in the end is refused before anything is saved.
     let priority = announce::urgency(order.kind, &order.parameters);
     holding::may_take(open, &order.workflow, (&session.actor, priority), session.now())?;
-    let safety = save(session, open, order)?;
+    let deadline = order.time_limit.and_then(|limit| begun.checked_add(limit));
+    let safety = save(session, open, order, deadline)?;
+    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        // It may lack what was not reached: nothing is overwritten that was not saved.
+        forget(session, open, order, &safety, REFUSED)?;
+        return Err(apply::PrepareError::TimedOut.into());
+    }
     let store = open.store()?;
     let planned = planning::plan_from(session, open, &store, order, &safety)
         .and_then(|planned| planning::check(&planned, order, consent).map(|()| planned))
@@ -244,7 +251,6 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
             let _ = forget(session, open, order, &safety, REFUSED);
         })?;
     }
-    let deadline = order.time_limit.map(|limit| begun + limit);
     let begun = record::begin(session, open, order, &safety, (&planned, &mut held)).inspect_err(|_| {
         // Why it did not begin is what counts; a safety checkpoint that stays is a checkpoint.
         let _ = forget(session, open, order, &safety, REFUSED);
@@ -324,8 +330,8 @@ fn forget(session: &Session, open: &Open, order: &Order, safety: &CheckpointRow,
     Ok(())
 }
 
-/// Takes the safety checkpoint.
-fn save(session: &Session, open: &Open, order: &Order) -> Result<CheckpointRow, Failure> {
+/// Takes the safety checkpoint; at the deadline it ends with what it has.
+fn save(session: &Session, open: &Open, order: &Order, deadline: Option<Instant>) -> Result<CheckpointRow, Failure> {
     let base = format!("pre_{}_{}", order.kind.as_str(), session.now().stamp());
     let mut request = Request::new(order.workflow.clone(), CheckpointType::Emergency, &session.actor);
     request.trigger = Some(Trigger::PreCritical);
@@ -333,7 +339,7 @@ fn save(session: &Session, open: &Open, order: &Order) -> Result<CheckpointRow, 
     request.base_name = Some(base);
     // Whoever comes back to it is where they were; a recovery waits for no tool.
     request.needs = checkpoint::Needs::Named;
-    let created = checkpoint::create(open, &request, session, Effort::default())?;
+    let created = checkpoint::create(open, &request, session, Effort { deadline, ..Effort::default() })?;
     Ok(open.catalog.resolve(None, created.manifest.checkpoint_id.as_str())?)
 }
 
@@ -361,6 +367,7 @@ fn run(
         threads: session.threads,
         abort: &session.abort,
         deadline,
+        progress: &session.meter.recovery,
         on_step: &step,
     };
     let committed = match apply::prepare(&environment, plan, options(store, order, planned, &id)?) {
@@ -372,7 +379,8 @@ fn run(
             return Err(error.into());
         }
     };
-    let (outcome, seen) = run_checked(session, open, (order, plan), &committed, &environment)?;
+    let (mut outcome, seen) = run_checked(session, open, (order, plan), &committed, &environment)?;
+    check::compare_with_before(session, open, &committed, &mut outcome);
     let effects = committed.effects(&outcome.report);
     let ending = ending(&outcome, planned.aim.as_ref(), effects);
     or_with_reserve(open, || record::end(session, open, (&record, &announced), &ending))?;
@@ -386,8 +394,9 @@ fn run(
     let edited = match seen {
         Some(seen) => seen.edited,
         None if status == RecoveryStatus::TakenBack => vec![],
-        None => check::edited_since(open, plan, report.changed.iter().map(|step| &step.path))?,
+        None => check::edited_since(session, open, plan, report.changed.iter().map(|step| &step.path))?,
     };
+    session.meter.recovery.end();
     Ok(Ended {
         later: Default::default(),
         recovery: id,
@@ -417,7 +426,7 @@ fn run_checked(
 ) -> Result<(Outcome, Looked), Failure> {
     let seen = RefCell::new(None);
     let judge = |functional: &FunctionalCheck, changed: &[TreePath]| {
-        let looked = check::look((open, &session.abort), plan, (functional, environment.deadline), changed);
+        let looked = check::look((session, open), plan, (functional, environment.deadline), changed);
         let passed = matches!(looked, Ok(Seen { end: CheckEnd::Passed, .. }));
         *seen.borrow_mut() = Some(looked);
         passed
@@ -477,15 +486,16 @@ pub fn with_owner() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Writes a checkpoint's tree into an empty directory, which is made where it is missing; files that need one of the
-/// damaged objects are left out.
+/// Writes the tree of the checkpoint that is aimed at into an empty directory, which is made where it is missing; files that
+/// need one of the damaged objects are left out.
 pub fn checkout(
     session: &Session,
     open: &Open,
-    target: &CheckpointRow,
+    order: &Order,
     dest: &Path,
-    damaged: &HashSet<Digest>,
+    deadline: Option<Instant>,
 ) -> Result<Written, Failure> {
+    let target = &order.target;
     let store = open.store()?;
     let tree = tree_of(target)?;
     std::fs::create_dir_all(dest).map_err(|error| {
@@ -499,10 +509,11 @@ pub fn checkout(
         root: manifests::root(&store, target),
         links: links::of(&store, target.hard_links.as_ref())?,
         leave_out: planning::bare(&store, target, &tree)?,
-        damaged,
+        damaged: &order.leave,
         with_owner: with_owner(),
         threads: session.threads,
         abort: &session.abort,
+        deadline,
         bytes_done: &session.meter.bytes,
     };
     Ok(checkout.run(dest)?)

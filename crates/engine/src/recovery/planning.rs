@@ -25,7 +25,7 @@ use super::lifting::{self, Later};
 use super::mounting;
 use super::preview;
 use super::verdicts::{self, Taken};
-use super::{Order, Parts, selective, tree_of, with_owner};
+use super::{Order, Parts, noting, selective, tree_of, with_owner};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::Consent;
@@ -319,6 +319,12 @@ fn undoes_selective(open: &Open, order: &Order) -> Result<bool, Failure> {
 }
 
 fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
+    let mut made = make_plan(open, objects, order, present)?;
+    made.findings.extend(noting::of(order, &made.plan));
+    Ok(made)
+}
+
+fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
     let undone = match &order.undoes {
         Some(record) if undoes_selective(open, order)? => open.catalog.change_of_recovery(&record.recovery_id)?,
         _ => None,

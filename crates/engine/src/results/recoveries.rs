@@ -298,8 +298,10 @@ pub struct RecoveryLine {
     pub target: CheckpointId,
     /// The checkpoint that saved the tree before.
     pub safety_checkpoint: Option<CheckpointId>,
-    /// Where it stands.
+    /// Where it stands. One whose functional check failed, and which was undone because of that, is `taken_back`.
     pub status: RecoveryStatus,
+    /// Why it was taken back, or undoes another, where nobody asked for that: `functional_check`.
+    pub because: Option<String>,
     /// Who asked.
     pub actor: String,
     /// When it began.
@@ -322,8 +324,11 @@ pub struct RecoveryLine {
 }
 
 impl RecoveryLine {
-    /// The line of a record.
-    pub fn of(record: RecoveryRecord, with_details: bool) -> Self {
+    /// The line of a record, with that of the recovery which undid it.
+    pub fn of(record: RecoveryRecord, undone_by: Option<&RecoveryRecord>, with_details: bool) -> Self {
+        let cause = |record: &RecoveryRecord| record.parameters.get("because")?.as_str().map(str::to_owned);
+        let taken_back = undone_by.filter(|undo| undo.status == RecoveryStatus::Done).and_then(cause);
+        let status = if taken_back.is_some() { RecoveryStatus::TakenBack } else { record.status };
         let report = record.report.as_ref();
         let count =
             |list: fn(&wfr_model::recovery::ApplyReport) -> usize| report.map_or(0, |report| list(report) as u64);
@@ -336,7 +341,8 @@ impl RecoveryLine {
             workflow_id: record.workflow_id.clone(),
             target: record.target.clone(),
             safety_checkpoint: record.safety_checkpoint.clone(),
-            status: record.status,
+            status,
+            because: taken_back.or_else(|| cause(&record)),
             actor: record.actor.clone(),
             started_at: record.started_at,
             ended_at: record.ended_at,

@@ -25,6 +25,7 @@ fn checkout(ground: &Ground, objects: &dyn Objects, state: &State, name: &str) -
         with_owner: false,
         threads: 2,
         abort: &NEVER,
+        deadline: None,
         bytes_done: &bytes_done,
     };
     let written = checkout.run(&dest);
@@ -51,6 +52,7 @@ fn a_checkout_that_makes_directories_only_can_be_interrupted() {
         with_owner: false,
         threads: 1,
         abort: &AtomicBool::new(true),
+        deadline: None,
         bytes_done: &AtomicU64::new(0),
     };
     assert!(matches!(checkout.run(&dest), Err(CheckoutError::Interrupted)));

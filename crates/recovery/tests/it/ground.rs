@@ -37,6 +37,7 @@ pub struct Ground {
     dir: TempDir,
     vault: Vault,
     extents: Mutex<Vec<wfr_store::pack::Extent>>,
+    pub progress: wfr_recovery::progress::Progress,
 }
 
 impl Ground {
@@ -44,7 +45,7 @@ impl Ground {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity { format_version: FORMAT_VERSION, vault_id: "0".repeat(32), encrypted: false };
         let vault = Vault::create(&dir.path().join("vault"), identity).unwrap();
-        Self { tree, dir, vault, extents: Mutex::default() }
+        Self { tree, dir, vault, extents: Mutex::default(), progress: Default::default() }
     }
 
     pub fn store(&self) -> Store {
@@ -121,6 +122,7 @@ impl Ground {
             threads: 1,
             abort: &NEVER,
             deadline: None,
+            progress: &self.progress,
             on_step,
         }
     }

@@ -8,5 +8,6 @@ mod git;
 mod ground;
 mod histories;
 mod history;
+mod limits;
 mod merge;
 mod races;
