@@ -170,8 +170,11 @@ mod tests {
     use crate::state;
     use crate::testing::{World, at_look, event, is_still_to_come};
 
-    const DONE: [&str; 2] =
-        [r#"TASK_COMPLETED:wf:1:{"task_id":"t1","agent_id":"a1"}"#, r#"WORKFLOW_STATE_UPDATED:wf:1:{"owner":"ann"}"#];
+    const DONE: [&str; 3] = [
+        r#"TASK_COMPLETED:wf:1:{"task_id":"t1","agent_id":"a1"}"#,
+        r#"WORKFLOW_STATE_UPDATED:wf:1:{"owner":"ann"}"#,
+        r#"WORKFLOW_STATE_UPDATED:wf:1:{"tasks":{"t1":{"note":"late"}}}"#,
+    ];
 
     /// A workflow at work whose state says what its tasks do not, and a checkpoint of before.
     fn at_work() -> World {
@@ -237,11 +240,14 @@ mod tests {
             let is_over = is_still_to_come();
             let open = session.open().unwrap();
             let (status, owner, _) = says(&open);
+            let tasks = state::present(&open.catalog, &"wf".parse().unwrap()).unwrap().unwrap().tasks;
+            let note = tasks[&"t1".parse().unwrap()].extra.get("note").cloned();
             if is_over {
                 assert!(is_set && look > 2, "{look}");
                 return;
             }
             assert_eq!((status.as_str(), owner), (is_done, Some(json!("ann"))), "look {look}");
+            assert_eq!(note, Some(json!("late")), "look {look}");
             let names = open.catalog.list(&wfr_catalog::ListQuery::default()).unwrap();
             assert!(names.len() <= 2, "a backup that saves nothing is left: look {look}");
         }
@@ -267,7 +273,7 @@ mod tests {
             let before = says(&open);
             assert!(set(&mut session).unwrap());
             assert_ne!(says(&open), before);
-            tell(&open, &DONE[1..]);
+            tell(&open, &DONE[1..2]);
             let undo = || Undo { yes: true, ..Undo::default() };
             recoveries::undo(&mut session, undo()).unwrap();
             assert_eq!(says(&open), (before.0, Some(json!("ann")), before.2));
