@@ -81,6 +81,7 @@ fn what_nobody_changed_was_there_before_and_directories_show_what_is_below() {
     let world = World::with_lines();
     world.put("work/still.txt", "one\ntwo\n");
     world.checkpoint("still");
+    world.refused(&["who", "."], 3, "NOTHING_SELECTED");
     world.refused(&["blame", "work/none.txt"], 3, "NOTHING_SELECTED");
     world.work("a", || world.put("work/deep/of_a.txt", "a"));
     world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by b")])));

@@ -354,7 +354,7 @@ fn bytes_of(objects: &dyn Objects, found: &Content) -> Result<Vec<u8>, Failure> 
 
 /// The ledger knows nothing of a path.
 pub(super) fn never_seen(path: &TreePath) -> Failure {
-    Failure::new(Code::NothingSelected, format!("no change of `{path}` is recorded")).with_hint(
+    Failure::new(Code::NothingSelected, format!("no change of `{}` is recorded", shown_path(path))).with_hint(
         "the ledger begins with the first `wfr change begin`; `wfr diff CHECKPOINT` compares with a checkpoint",
     )
 }
@@ -388,7 +388,11 @@ fn who_below(open: &Open, path: TreePath) -> Result<Success<PathHistory>, Failur
     let spec = PathSpecs::below(&path);
     let paths = within(open, &spec)?;
     if paths.is_empty() {
-        if !path.is_root() && ledger::untouched(open, &open.store()?, &path)?.is_none() {
+        let is_known = match path.is_root() {
+            true => open.catalog.ledger_present()?.is_some(),
+            false => ledger::untouched(open, &open.store()?, &path)?.is_some(),
+        };
+        if !is_known {
             return Err(never_seen(&path));
         }
         let step =
