@@ -47,7 +47,8 @@ impl PhaseId {
         if slug.is_empty() || slug.len() > NAME_BYTES_MAX {
             return Err(refused("a number, or a name of at most 128 bytes, is expected"));
         }
-        Ok(Some(Self(slug)))
+        // What is left may be a number, or none in particular.
+        Self::named(&slug)
     }
 
     /// The phase in any of its forms: a number, a text, or an object with `phase_id`, `id`, `phase_number` or `name`.
@@ -195,6 +196,7 @@ mod tests {
             json!("Phase 2"),
             json!({"phase_id": 2, "name": "x"}),
             json!({"id": "2"}),
+            json!("phase 2;"),
         ] {
             assert_eq!(PhaseId::of(&value), Ok(two.clone()), "{value}");
         }
@@ -202,6 +204,13 @@ mod tests {
         let named = PhaseId::of(&json!("Implementation Phase")).unwrap().unwrap();
         assert_eq!(named.as_str(), "implementation_phase");
         assert_eq!(serde_json::to_value([PhaseId::numbered(2), named]).unwrap(), json!([2, "implementation_phase"]));
+    }
+
+    #[test]
+    fn none_in_particular_is_that_with_signs_around_it_too() {
+        for text in ["", " ", "global", "Global", "global;{}"] {
+            assert_eq!(PhaseId::named(text), Ok(None), "{text}");
+        }
     }
 
     #[test]

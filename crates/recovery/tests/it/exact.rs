@@ -185,6 +185,9 @@ fn one_with_a_check_stands_only_once_that_has_ended() {
         assert_eq!(differences(&to.snapshot, &ground.snapshot()), [""; 0]);
         ground.recover(&to, &from);
     }
-    assert!(!ground.is_committed(), "no note stays behind");
+    assert!(!ground.is_committed(), "no record stays behind");
+    // That its check failed stays noted until whoever takes it back says that it is.
+    assert_eq!(wfr_recovery::failed::list(environment.journal).unwrap(), [id()]);
+    wfr_recovery::failed::forget(environment.journal, &id()).unwrap();
     assert_eq!(std::fs::read_dir(environment.journal).unwrap().count(), 0);
 }

@@ -8,7 +8,7 @@ use super::Finding;
 use super::files::{Text, Tracked};
 
 /// Each crate and the crates of this workspace that it depends on, development dependencies apart.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("wfr-model", &[]),
     ("wfr-store", &["wfr-model"]),
     ("wfr-catalog", &["wfr-model"]),
@@ -17,6 +17,7 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("wfr-coord", &["wfr-catalog", "wfr-model"]),
     ("wfr-engine", &["wfr-capture", "wfr-catalog", "wfr-coord", "wfr-model", "wfr-recovery", "wfr-store"]),
     ("wfr-cli", &["wfr-engine", "wfr-model"]),
+    ("wfr-fuzzed", &["wfr-catalog", "wfr-engine", "wfr-model", "wfr-store"]),
     ("wfr-testkit", &[]),
     ("xtask", &["wfr-testkit"]),
 ];
