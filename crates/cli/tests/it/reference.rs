@@ -62,6 +62,47 @@ fn a_checkpoints_state_comes_out_as_it_went_in() {
 }
 
 #[test]
+fn a_checkpoint_that_is_taken_has_every_field_of_the_example() {
+    let world = known();
+    world.tree.write("home.nix", b"one");
+    world.ok(&["create-checkpoint", "workflow_123", r#"{"name": "first"}"#]);
+    world.tree.write("home.nix", b"another one");
+    world.tree.write("new_module.nix", b"new");
+    let asked = json!({"name": "second", "checkpoint_type": "phase_complete", "trigger": "phase_completion", "phase": 2,
+        "retention_policy": "30_days", "tags": ["phase_milestone", "pre_critical", "stable"], "validate_integrity": true});
+    world.ok(&["create-checkpoint", "workflow_123", &asked.to_string()]);
+    let shown = world.ok(&["show", "workflow_123", "second"]);
+    let taken = shown.result("checkpoint");
+    let example = &checkpoint()["checkpoint"];
+    for key in ["workflow_id", "checkpoint_type", "phase_id", "trigger"] {
+        assert_eq!(taken[key], example[key], "{key}");
+    }
+    has_all(&example["workflow_state"]["agent_assignments"], &taken["workflow_state"]["agent_assignments"], "agents");
+    for key in ["current_phase", "completed_tasks", "pending_tasks", "failed_tasks", "resource_allocations"] {
+        assert!(taken["workflow_state"].get(key).is_some(), "{key}: {taken}");
+    }
+    let files = &taken["file_system_state"];
+    let modified = files["modified_files"].as_array().unwrap();
+    let home = modified.iter().find(|one| one["path"] == "home.nix").unwrap();
+    for key in ["path", "checksum", "size", "modified_at", "backup_location"] {
+        assert!(!home[key].is_null(), "{key}: {home}");
+    }
+    assert_eq!(home["size"], 11);
+    assert_eq!((&files["created_files"], &files["deleted_files"]), (&json!(["new_module.nix"]), &json!([])));
+    assert!(files["directory_structure"].is_string(), "{files}");
+    for group in ["external_dependencies", "internal_dependencies", "agent_dependencies"] {
+        assert!(taken["dependencies"].get(group).is_some(), "{group}: {}", taken["dependencies"]);
+    }
+    for key in ["state_hash", "file_checksums", "validation_timestamp", "verification_status"] {
+        assert!(taken["integrity"].get(key).is_some(), "{key}: {}", taken["integrity"]);
+    }
+    assert!(taken["integrity"]["state_hash"].as_str().unwrap().starts_with("sha256:"));
+    let metadata = &taken["metadata"];
+    has_all(&json!({"retention_policy": "30d", "encryption": false, "tags": asked["tags"]}), metadata, "metadata");
+    assert!(metadata["size_bytes"].is_u64() && metadata["compression"].is_string(), "{metadata}");
+}
+
+#[test]
 fn every_form_of_a_current_phase_is_the_same_phase() {
     for form in [json!(2), json!("2"), json!("phase_2"), json!({"phase_id": 2, "name": "Build", "progress": 40})] {
         let world = World::new();

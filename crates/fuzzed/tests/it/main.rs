@@ -1,5 +1,7 @@
 //! The claims over the seeds of the fuzz targets, as they are and changed at random.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
