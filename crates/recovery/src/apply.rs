@@ -291,6 +291,9 @@ impl Committed {
         }
         if let Some(check) = check.filter(|_| !ends.iter().any(|end| matches!(end, Ended::Failed(_)))) {
             self.judge(check, &ends)?;
+        } else if !self.stands() {
+            // From here on what the way back needs goes. Where a full disk does not take the note, all is done as well.
+            let _ = redo::note(&self.journal, self.recovery(), Note::Passed);
         }
         let report = self.settle(environment.progress, &staging, &ends, false)?;
         let status = if report.failed.is_empty() { RecoveryStatus::Done } else { RecoveryStatus::Partial };
@@ -298,7 +301,12 @@ impl Committed {
     }
 
     fn awaits_check(&self) -> bool {
-        self.redo.head.provisional && !self.is_noted(Note::Passed) && !self.is_noted(Note::Failed)
+        self.redo.head.provisional && !self.stands()
+    }
+
+    /// Whether it was done: what the way back needs may have gone.
+    fn stands(&self) -> bool {
+        self.is_noted(Note::Passed) || self.is_noted(Note::Failed)
     }
 
     /// Makes the check and notes how it ended.
@@ -314,10 +322,14 @@ impl Committed {
     }
 
     /// Takes everything back, however far it came: the tree is as it was before, but for what somebody edited since: that
-    /// stands, and is named. What this process has no permission to take
+    /// stands, and is named. One that was done, and behind which was being tidied up, is completed instead: what the way back
+    /// needs may have gone, so whoever wants it back undoes it. What this process has no permission to take
     /// back, or the disk cannot, is reported, and the recovery ends `partial`: nobody is shut out for good by a file of
     /// somebody else's or by a bad block. What stood there is kept aside.
     pub fn take_back(&self, environment: &Environment<'_>) -> io::Result<Outcome> {
+        if self.stands() && !self.is_noted(Note::Back) {
+            return self.run_checked(environment, None);
+        }
         let root = disk::open_dir(environment.root)?;
         let head = &self.redo.head;
         let staging = open_staging(&root, &head.mounts, &head.recovery)?;

@@ -192,7 +192,7 @@ pub(crate) fn read(journal: &Path, id: &RecoveryId) -> Result<Redo, RedoError> {
 pub(crate) enum Note {
     /// The recovery is taken back: what it staged may go, and nobody may do its steps again.
     Back,
-    /// Its check has passed: it stands, and what was displaced may go.
+    /// All is done, and its check has passed where there is one: it stands, and what was displaced may go.
     Passed,
     /// Its check has failed: what was displaced may go all the same, since it is taken back from its safety checkpoint. Stays
     /// behind the record until that is done.

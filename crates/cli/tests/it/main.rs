@@ -25,6 +25,7 @@ mod events;
 mod exact;
 mod exchange;
 mod following;
+mod histories;
 mod imports;
 mod injected;
 mod integrity;

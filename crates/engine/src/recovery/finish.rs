@@ -97,6 +97,9 @@ pub fn finish_and_clean(session: &Session, open: &Open, take_back: bool) -> Resu
     let held = holding::hold(open, "finishing an unfinished recovery", session.now())?;
     let mut finished = finish_held(session, open, &held, take_back)?;
     drop(held);
+    if take_back {
+        owed::undo(session, open, &mut finished)?;
+    }
     owed::settle(session, open, &mut finished)?;
     Ok(finished)
 }

@@ -86,6 +86,19 @@ pub(super) fn settle(session: &Session, open: &Open, finished: &mut Finished) ->
     Ok(())
 }
 
+/// Undoes what was asked to be taken back and had been done when its process died: what the way back would have needed had
+/// begun to go.
+pub(super) fn undo(session: &Session, open: &Open, finished: &mut Finished) -> Result<(), Failure> {
+    for (id, outcome) in &mut finished.resumed {
+        if matches!(outcome.status, RecoveryStatus::Done | RecoveryStatus::Partial)
+            && let Some(back) = take_back(session, open, id)?
+        {
+            *outcome = back;
+        }
+    }
+    Ok(())
+}
+
 /// Whether what kept something from being done is over some time.
 fn is_for_now(code: Code) -> bool {
     matches!(code, Code::Held | Code::Busy | Code::DiskFull | Code::Interrupted | Code::RecoveryUnfinished)

@@ -252,6 +252,36 @@ fn a_process_may_die_after_any_step() {
 }
 
 #[test]
+fn one_that_is_asked_back_wherever_it_died_is_whole() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut old_ones, mut new_ones) = (0, 0);
+    for number in 0.. {
+        let (ground, old, new) = ground();
+        let store = ground.store();
+        let environment = ground.environment(&store, &|_, _| {});
+        let committed = ground.prepare(&environment, &ground.plan(&old, &new), &new).unwrap();
+        // From that call on none does anything any more: it may be in the midst of the steps, or tidying up behind them.
+        faults::arm(number, EIO, true);
+        let ended = committed.run(&environment);
+        let (_, fired) = faults::disarm();
+        if fired.is_none() {
+            break;
+        }
+        if ended.is_ok() || !ground.is_committed() {
+            continue;
+        }
+        let outcomes = ground.settle(true);
+        let context = format!("all calls from {number} on, then taken back");
+        let stands = assert_one_of(&ground, &old, &new, &context);
+        let is_back = outcomes[0].status == RecoveryStatus::TakenBack;
+        assert_eq!(stands, if is_back { "old" } else { "new" }, "{context}: {:?}", outcomes[0]);
+        assert!(outcomes[0].report.kept.is_empty(), "{context}: nobody edited anything: {:?}", outcomes[0]);
+        *if is_back { &mut old_ones } else { &mut new_ones } += 1;
+    }
+    assert!(old_ones > 10 && new_ones > 5, "{old_ones} came back, {new_ones} stood");
+}
+
+#[test]
 fn a_process_may_die_while_what_was_taken_back_is_tidied_up() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut old_ones, mut new_ones) = (0, 0);

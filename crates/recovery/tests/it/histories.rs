@@ -7,9 +7,8 @@ use wfr_model::Digest;
 use wfr_model::entry::{Content, Entry, Meta, Node};
 use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Edit, Mark, Note, Outcome, Version, replay};
 use wfr_store::object::hash;
-use wfr_testkit::Prng;
+use wfr_testkit::{GIT_ABSENT, Git, Prng};
 
-use crate::git::{ABSENT, Git};
 use crate::history::{History, histories};
 
 /// So many edits lie at most between an edit and its removal.
@@ -122,7 +121,7 @@ fn cases(histories: &[(String, History)]) -> Vec<(usize, usize, usize)> {
 
 #[test]
 fn single_edits_come_out_as_with_git() {
-    let Some(git) = Git::find() else { return wfr_testkit::skip(ABSENT) };
+    let Some(git) = Git::find() else { return wfr_testkit::skip(GIT_ABSENT) };
     let histories = match histories() {
         Ok(histories) => histories,
         Err(why) => return wfr_testkit::skip(&format!("the registry does not give the crates: {why}")),

@@ -1,11 +1,9 @@
 //! Real histories: the published versions of some crates, as chains of edits per file.
 //!
-//! Owns where the versions come from and how a release is cut into edits. Refuses to judge replays.
+//! Owns which crates these are and how a release is cut into edits. Refuses to judge replays.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use imara_diff::{Algorithm, Diff, Hunk, InternedInput, Token};
 use wfr_testkit::Prng;
@@ -56,12 +54,8 @@ pub type History = Vec<Option<Vec<u8>>>;
 
 /// The histories of all files of all crates. `Err`: why they cannot be had.
 pub fn histories() -> Result<Vec<(String, History)>, String> {
-    let place = tempfile::tempdir().unwrap();
-    let sources = fetch(place.path())?;
     let mut found = Vec::new();
-    for (name, versions) in CRATES {
-        let releases: Vec<_> =
-            versions.split(' ').map(|version| files(&sources.join(format!("{name}-{version}")))).collect();
+    for ((name, _), releases) in CRATES.iter().zip(wfr_testkit::releases(&CRATES)?) {
         let paths: BTreeSet<&PathBuf> = releases.iter().flat_map(BTreeMap::keys).collect();
         for path in paths {
             let contents = releases.iter().map(|release| release.get(path));
@@ -69,54 +63,6 @@ pub fn histories() -> Result<Vec<(String, History)>, String> {
         }
     }
     Ok(found)
-}
-
-/// Fetches the crates with cargo: a project for each column of versions, since a project has only one of compatible ones.
-fn fetch(place: &Path) -> Result<PathBuf, String> {
-    let columns = CRATES.map(|(_, versions)| versions.split(' ').count()).into_iter().max().unwrap();
-    let manifests: Vec<PathBuf> = (0..columns).map(|column| project(place, column)).collect();
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(place).args(["vendor", "--quiet", "--versioned-dirs", "--manifest-path"]).arg(&manifests[0]);
-    for manifest in &manifests[1..] {
-        cargo.arg("--sync").arg(manifest);
-    }
-    let output = cargo.arg("sources").output().map_err(|error| error.to_string())?;
-    match output.status.success() {
-        true => Ok(place.join("sources")),
-        false => Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ")),
-    }
-}
-
-fn project(place: &Path, column: usize) -> PathBuf {
-    let directory = place.join(format!("project-{column}"));
-    fs::create_dir_all(directory.join("src")).unwrap();
-    fs::write(directory.join("src/lib.rs"), "").unwrap();
-    let mut manifest = "[package]\nname = \"project\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n\
-                        [workspace]\n\n[dependencies]\n"
-        .to_owned();
-    for (name, versions) in CRATES {
-        if let Some(version) = versions.split(' ').nth(column) {
-            manifest += &format!("{name} = {{ version = \"={version}\", default-features = false }}\n");
-        }
-    }
-    fs::write(directory.join("Cargo.toml"), manifest).unwrap();
-    directory.join("Cargo.toml")
-}
-
-/// The files below a directory, hidden ones left out.
-fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let (mut found, mut pending) = (BTreeMap::new(), vec![PathBuf::new()]);
-    while let Some(inside) = pending.pop() {
-        for entry in fs::read_dir(root.join(&inside)).unwrap().map(Result::unwrap) {
-            let path = inside.join(entry.file_name());
-            match entry.file_name().to_string_lossy().starts_with('.') {
-                true => {}
-                false if entry.file_type().unwrap().is_dir() => pending.push(path),
-                false => drop(found.insert(path, fs::read(entry.path()).unwrap())),
-            }
-        }
-    }
-    found
 }
 
 /// A file's history. What a release changes in it is cut into edits of a few hunks, as several people would make them.

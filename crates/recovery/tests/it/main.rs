@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod exact;
-mod git;
 mod ground;
 mod histories;
 mod history;

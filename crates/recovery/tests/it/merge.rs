@@ -1,9 +1,7 @@
 //! The merge beside `git merge-file`, on random texts and edits.
 
 use wfr_recovery::merge::{Merge, merge3};
-use wfr_testkit::Prng;
-
-use crate::git::{ABSENT, Git};
+use wfr_testkit::{GIT_ABSENT, Git, Prng};
 
 /// How a text is made and edited.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +94,7 @@ impl Counts {
 
 #[test]
 fn merges_are_those_of_git() {
-    let Some(git) = Git::find() else { return wfr_testkit::skip(ABSENT) };
+    let Some(git) = Git::find() else { return wfr_testkit::skip(GIT_ABSENT) };
     let mut random = Prng::from_environment();
     let times: usize = std::env::var("WFR_TEST_TIMES").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     for shape in SHAPES {
