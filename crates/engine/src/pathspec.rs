@@ -98,6 +98,10 @@ impl FromStr for PathSpec {
 
     fn from_str(text: &str) -> Result<Self, PathSpecError> {
         let refuse = |why: String| PathSpecError { text: text.chars().take(80).collect(), why };
+        // As with git: a variable that is not set must not mean everything.
+        if text.is_empty() {
+            return Err(refuse("it is empty; `.` means everything".to_owned()));
+        }
         let Signs { rest, is_excluded, is_glob, is_literal, .. } = Signs::of(text).map_err(refuse)?;
         let plain: TreePath = rest.parse().map_err(|error: wfr_model::path::PathError| refuse(error.why.to_owned()))?;
         let bytes = unescape(rest).unwrap_or_default();

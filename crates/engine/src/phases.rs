@@ -5,33 +5,39 @@
 use std::collections::BTreeSet;
 
 use wfr_catalog::OfPhase;
-use wfr_model::phase::slug;
+use wfr_model::phase::word;
 use wfr_model::workflow::{Phase, Whole};
 use wfr_model::{PhaseId, WorkflowId};
 
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::state;
+use crate::{params, state};
 
-/// The names of a phase, in small letters.
+/// The names of a phase, in small letters. One that is called by a number is not the phase of that number.
 fn names(phase: &Phase) -> BTreeSet<String> {
-    let named = phase.name.as_deref().map(|name| (PhaseId::named(name).ok().flatten(), slug(name)));
-    let (id, slug) = named.map_or((None, None), |(id, slug)| (id, Some(slug)));
-    let ids = [Some(&phase.phase_id), id.as_ref()].into_iter().flatten().map(|id| id.as_str().to_ascii_lowercase());
-    ids.chain(slug.filter(|slug| !slug.is_empty())).collect()
+    let own = phase.phase_id.as_str().to_lowercase();
+    let named = phase.name.as_deref().and_then(|name| PhaseId::named(name).ok().flatten());
+    let named = named.filter(|id| id.number().is_none()).map(|id| word(id.as_str()));
+    [own].into_iter().chain(named).collect()
 }
 
 /// The phases of a state that are meant, each with its names.
 fn meant<'s>(state: &'s Whole, asked: &PhaseId) -> Vec<(&'s PhaseId, BTreeSet<String>)> {
-    let asked = asked.as_str().to_ascii_lowercase();
+    let asked = word(asked.as_str());
     let all = state.phases.values().map(|phase| (&phase.phase_id, names(phase)));
     all.filter(|(_, names)| names.contains(&asked)).collect()
+}
+
+/// The phase that a parameter names; `global` is none.
+pub fn named(phase: &params::Phase) -> Result<PhaseId, Failure> {
+    let message = "`phase`: `global` is no phase in particular: leave it out, or name one";
+    phase.id().ok_or_else(|| Failure::new(Code::InvalidParameter, message))
 }
 
 /// How changes of one workflow, or of any, tell of a phase.
 pub fn of(open: &Open, workflow: Option<&WorkflowId>, asked: &PhaseId) -> Result<OfPhase, Failure> {
     let mut found = OfPhase::default();
-    let own = asked.as_str().to_ascii_lowercase();
+    let own = asked.as_str().to_lowercase();
     let workflows = match workflow {
         Some(workflow) => vec![workflow.clone()],
         None => open.catalog.workflows()?.into_iter().map(|row| row.workflow_id).collect(),

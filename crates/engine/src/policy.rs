@@ -13,7 +13,7 @@ use wfr_catalog::{CatalogError, ListQuery, PartKind};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
 use wfr_model::config::INTERVAL_MIN;
 use wfr_model::coverage::{Skip, SkipReason};
-use wfr_model::phase::slug;
+use wfr_model::phase::word;
 use wfr_model::workflow::{Phase, WorkflowStatus};
 use wfr_model::{PhaseId, Timestamp, WorkflowId};
 
@@ -66,7 +66,7 @@ pub fn phase_meant(
     };
     let Some(state) = open.catalog.state(workflow)? else { return Ok(given) };
     let is_called = |phase: &&Phase| phase.name.as_deref() == Some(text);
-    let reads_like = |phase: &&Phase| slug(phase.name.as_deref().unwrap_or(phase.phase_id.as_str())) == slug(text);
+    let reads_like = |phase: &&Phase| word(phase.name.as_deref().unwrap_or(phase.phase_id.as_str())) == word(text);
     let mut those: Vec<&Phase> = state.phases.values().filter(is_called).collect();
     if those.is_empty() {
         those = state.phases.values().filter(reads_like).collect();

@@ -23,7 +23,7 @@ impl PhaseId {
     }
 
     /// The phase that a text names; `None` for `global` and for an empty text. `phase_2` and `Phase 2` are phase 2; a
-    /// heading such as `Write the docs` becomes `write_the_docs`.
+    /// heading such as `Write the docs` becomes `write_the_docs`, as [`word`] has it.
     pub fn named(text: &str) -> Result<Option<Self>, ParseIdError> {
         let text = text.trim();
         if text.is_empty() || text.eq_ignore_ascii_case(GLOBAL) {
@@ -43,12 +43,16 @@ impl PhaseId {
         if text.contains(['/', '\\', '\0', '\n']) || text.starts_with('.') {
             return Err(refused("a number or a name is expected"));
         }
-        let slug = slug(text);
-        if slug.is_empty() || slug.len() > NAME_BYTES_MAX {
+        let word = word(text);
+        if word.is_empty() || word.len() > NAME_BYTES_MAX {
             return Err(refused("a number, or a name of at most 128 bytes, is expected"));
         }
         // What is left may be a number, or none in particular.
-        Self::named(&slug)
+        Ok(match number_in(&word) {
+            Some(number) => Some(Self::numbered(number)),
+            None if word == GLOBAL => None,
+            None => Some(Self(word)),
+        })
     }
 
     /// The phase in any of its forms: a number, a text, or an object with `phase_id`, `id`, `phase_number` or `name`.
@@ -108,7 +112,32 @@ fn is_negative(text: &str) -> bool {
     number.strip_prefix('-').is_some_and(|digits| digits.starts_with(is_digit) && digits.parse::<f64>().is_ok())
 }
 
-/// A heading as a name: small letters and digits, all else one underscore.
+/// Signs that tell one name from another: `C++` is not `C#`.
+const SIGNS: &str = "+#&@%$=~^*<>|";
+
+/// A heading as the name of a phase: small letters and digits of any script, signs by their codes (`C++` is `c_x2b_x2b`), all else
+/// one underscore. What reads alike has the same one.
+pub fn word(heading: &str) -> String {
+    let mut word = String::new();
+    let part = |word: &mut String| {
+        if !word.is_empty() && !word.ends_with('_') {
+            word.push('_');
+        }
+    };
+    for letter in heading.chars() {
+        if letter.is_alphanumeric() {
+            word.extend(letter.to_lowercase());
+        } else {
+            part(&mut word);
+            if SIGNS.contains(letter) {
+                word.push_str(&format!("x{:02x}_", u32::from(letter)));
+            }
+        }
+    }
+    word.trim_end_matches('_').to_owned()
+}
+
+/// A heading as a plain name: small Latin letters and digits, all else one underscore.
 pub fn slug(heading: &str) -> String {
     let mut slug = String::new();
     for letter in heading.chars() {
@@ -211,6 +240,19 @@ mod tests {
         for text in ["", " ", "global", "Global", "global;{}"] {
             assert_eq!(PhaseId::named(text), Ok(None), "{text}");
         }
+    }
+
+    #[test]
+    fn names_of_any_script_and_with_signs_are_phases_of_their_own() {
+        let named = |text: &str| PhaseId::named(text).unwrap().unwrap().as_str().to_owned();
+        assert_eq!(
+            ["設計", "実装", "Über Ünit", "C++", "C#", "C", "R & D"].map(named),
+            ["設計", "実装", "über_ünit", "c_x2b_x2b", "c_x23", "C", "r_x26_d"]
+        );
+        for text in ["設計", "Über Ünit", "C++", "write_the_docs"] {
+            assert_eq!(named(&named(text)), named(text), "what is written is read again as it is");
+        }
+        assert!(PhaseId::named("!!!").is_err());
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod live;
 mod loss;
 mod malformed;
 mod manual;
+mod meant;
 mod mending;
 mod modes;
 mod mount;

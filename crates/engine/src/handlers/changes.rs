@@ -237,7 +237,7 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
     let open = session.open()?;
     let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
     let limit = parameters.limit.unwrap_or(LISTED);
-    let phase = parameters.phase.as_ref().and_then(Phase::id);
+    let phase = parameters.phase.as_ref().map(crate::phases::named).transpose()?;
     let files = PathSpecs::of(&parameters.path.0);
     let filter = ChangeFilter {
         workflow: workflow.clone(),

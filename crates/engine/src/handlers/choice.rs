@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, CheckpointRow, OfPhase, PointSeq};
+use wfr_catalog::{CatalogError, ChangeFilter, ChangeRow, ChangeSeq, CheckpointRow, OfPhase, PointSeq};
 use wfr_model::change::{Actor, Author};
 use wfr_model::workflow::{PhaseStatus, Task, TaskStatus, Whole};
 use wfr_model::{AgentId, ChangeId, PhaseId, TaskId, Timestamp, WorkflowId};
@@ -12,7 +12,7 @@ use wfr_model::{AgentId, ChangeId, PhaseId, TaskId, Timestamp, WorkflowId};
 use super::{nothing, rollback};
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::{Phase, Preserved, Rollback, RollbackScope};
+use crate::params::{Preserved, Rollback, RollbackScope};
 use crate::pathspec::PathSpecs;
 use crate::recovery::selective::Selection;
 use crate::recovery::telling::name_of;
@@ -138,8 +138,8 @@ impl<'c> Chooser<'c> {
         parameters: &'c Rollback,
         checkpoint: Option<&CheckpointRow>,
     ) -> Result<Self, Failure> {
-        let phase = parameters.phase.as_ref().and_then(Phase::id);
-        let phase = phase.map(|phase: PhaseId| phases::of(open, Some(workflow), &phase)).transpose()?;
+        let phase = parameters.phase.as_ref().map(phases::named).transpose()?;
+        let phase = phase.map(|phase| phases::of(open, Some(workflow), &phase)).transpose()?;
         let whose = Whose { workflow, agent: parameters.agent.as_ref(), task: parameters.task.as_ref(), phase };
         let rules = [Preserved::CompletedPhases, Preserved::SuccessfulTasks];
         let needs_state = parameters.reset_tasks.0 || rules.iter().any(|rule| parameters.preserves(*rule));
@@ -296,7 +296,15 @@ fn external(open: &Open, changes: &[ChangeRow]) -> Result<Vec<ChangeRow>, Failur
 
 /// The point of a checkpoint: from there on the ledger knows what was done.
 fn point_of(open: &Open, row: &CheckpointRow) -> Result<PointSeq, Failure> {
-    open.catalog.point_of(&row.checkpoint_id)?.ok_or_else(|| {
+    // One that is older than the ledger, and whose tree is the one at which that began, is at its beginning.
+    let begin = || open.catalog.whole_points().map(|points| points.into_iter().next());
+    let at_begin =
+        || Ok::<_, CatalogError>(begin()?.filter(|(_, tree)| row.tree == Some(*tree)).map(|(point, _)| point));
+    let point = match open.catalog.point_of(&row.checkpoint_id)? {
+        None => at_begin()?,
+        point => point,
+    };
+    point.ok_or_else(|| {
         let message = format!("checkpoint `{}` was taken before the first change was recorded", row.name);
         Failure::new(Code::NothingSelected, message)
             .with_hint("leave it out, name a later one, or `wfr restore` the whole of it")

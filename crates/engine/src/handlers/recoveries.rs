@@ -393,7 +393,7 @@ const UNDOABLE: &str = "a word is a workflow, or a recovery's id (`rec_...`): `w
 /// The recovery to be undone: the one named, or the newest that is not undone.
 fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
     let found = match &parameters.recovery_id {
-        Some(id) => named(open, id)?,
+        Some(id) => named(open, id)?.map(|record| in_effect(open, record)).transpose()?,
         None => {
             let workflow = parameters.workflow_id.clone().map(|workflow| known(open, workflow)).transpose();
             let workflow = workflow.map_err(|failure| failure.with_option(UNDOABLE))?;
@@ -406,6 +406,20 @@ fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
         None => "there is no recovery to undo".to_owned(),
     };
     found.ok_or_else(|| Failure::new(Code::RecoveryNotFound, message).with_hint("`wfr recoveries` lists them"))
+}
+
+/// The recovery by whose undo another one is: itself, or where its undo was undone, that one, which did it again.
+fn in_effect(open: &Open, record: RecoveryRecord) -> Result<RecoveryRecord, Failure> {
+    let mut now = record;
+    while let Some(by) = &now.undone_by {
+        let undo = open.catalog.recovery(by)?;
+        let again = undo.and_then(|undo| undo.undone_by).map(|id| open.catalog.recovery(&id)).transpose()?.flatten();
+        match again {
+            Some(again) => now = again,
+            None => break,
+        }
+    }
+    Ok(now)
 }
 
 /// The recovery with an id, or the only one whose id begins so.

@@ -73,7 +73,12 @@ fn spec_from_root(text: &str, known: &mut dyn Known) -> Result<String, Failure> 
         let path = from_root(text, known)?;
         // `./!x` is a file of that name.
         let is_name = path.starts_with([':', '!']);
-        return Ok(if is_name { format!(":(literal){path}") } else { path });
+        return Ok(match path.as_str() {
+            // Everything is meant by name, not by nothing.
+            "" => ":(top)".to_owned(),
+            _ if is_name => format!(":(literal){path}"),
+            _ => path,
+        });
     }
     if is_plain(rest) {
         return Ok(text.to_owned());

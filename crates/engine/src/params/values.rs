@@ -151,7 +151,7 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
 
 /// A phase, as the siblings write it: a number, a name, or `{"phase_id": 2, "name": "Implementation"}`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a number, a name, or {\"phase_id\": 2, \"name\": \"...\"} is expected")]
+#[serde(untagged, try_from = "PhaseForm")]
 #[schemars(inline)]
 pub enum Phase {
     /// Its number.
@@ -160,6 +160,40 @@ pub enum Phase {
     Text(String),
     /// Both.
     Both(PhaseObject),
+}
+
+/// A phase before it is known that it names one.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(untagged, expecting = "a number, a name, or {\"phase_id\": 2, \"name\": \"...\"} is expected")]
+enum PhaseForm {
+    /// Its number.
+    Number(i64),
+    /// Its name, or its number in digits.
+    Text(String),
+    /// Both.
+    Both(PhaseObject),
+}
+
+impl TryFrom<PhaseForm> for Phase {
+    type Error = String;
+
+    /// What names no phase is none: an empty text would else mean all of them.
+    fn try_from(form: PhaseForm) -> Result<Self, String> {
+        let phase = match form {
+            PhaseForm::Number(number) => Self::Number(number),
+            PhaseForm::Text(text) => Self::Text(text),
+            PhaseForm::Both(both) => Self::Both(both),
+        };
+        match phase.parts() {
+            (None, None) => Err("it names no phase: a number or a name is expected".to_owned()),
+            (None, Some(name)) if name.trim().is_empty() => {
+                Err("it is empty: a number or a name is expected".to_owned())
+            }
+            (None, Some(name)) => PhaseId::named(&name).map(|_| phase).map_err(|error| error.to_string()),
+            _ => Ok(phase),
+        }
+    }
 }
 
 /// A phase as an object.
@@ -176,7 +210,7 @@ pub struct PhaseObject {
 }
 
 impl Phase {
-    /// It as events name it; `None` for no phase in particular, and for what names none.
+    /// It as events name it; `None` for `global`, which is no phase in particular.
     pub fn id(&self) -> Option<PhaseId> {
         match self.parts() {
             (Some(number), _) => Some(PhaseId::numbered(number)),

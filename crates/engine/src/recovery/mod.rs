@@ -293,12 +293,18 @@ fn is_idle(order: &Order, planned: &Planned) -> bool {
     may_be && order.functional_check.is_none() && planned.is_empty()
 }
 
-/// Whether a recovery whose report names no changed path changed something else: the workflow's state, or the workspace's
-/// own directory. Where that cannot be found out, it may have.
+/// Whether a recovery whose report names no changed path changed something else: the workflow's state, the workspace's own
+/// directory, or what the ledger says of changes. Where that cannot be found out, it may have.
 pub fn changed_no_path_but_else(open: &Open, record: &RecoveryRecord) -> bool {
     // A state that was folded again may have been set without an event.
     let set_state = record.kind.is_of_state() || aim::set_state(open, record).unwrap_or(true);
-    set_state || changed_root(open, record).unwrap_or(true)
+    set_state || changed_root(open, record).unwrap_or(true) || spoke_of_changes(open, record).unwrap_or(true)
+}
+
+/// Whether a recovery took changes back, or brought them back, of which nothing was left to be done.
+fn spoke_of_changes(open: &Open, record: &RecoveryRecord) -> Result<bool, wfr_catalog::CatalogError> {
+    let Some(change) = open.catalog.change_of_recovery(&record.recovery_id)? else { return Ok(false) };
+    Ok(!open.catalog.cancellations_by(change.seq)?.is_empty())
 }
 
 fn changed_root(open: &Open, record: &RecoveryRecord) -> Option<bool> {

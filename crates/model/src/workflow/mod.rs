@@ -24,7 +24,7 @@ pub use table::Table;
 pub use whole::{Differences, Whole, by_id};
 
 use crate::ids::{AgentId, AllocationId, TaskId, WorkflowId};
-use crate::phase::{PhaseId, slug};
+use crate::phase::{PhaseId, word};
 
 /// Where the parts are that are not loaded yet. Heads and phases are few, so they are loaded with the state.
 pub trait Source {
@@ -124,7 +124,7 @@ impl State {
         if self.phases.get(id).is_some() || id.number().is_some() {
             return id.clone();
         }
-        let reads_like = |phase: &&Phase| phase.name.as_deref().is_some_and(|name| slug(name) == id.as_str());
+        let reads_like = |phase: &&Phase| phase.name.as_deref().is_some_and(|name| word(name) == word(id.as_str()));
         self.phases.values().find(reads_like).map_or_else(|| id.clone(), |phase| phase.phase_id.clone())
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::forms::{self, Heading, Item, Lines, Style};
 use super::{Plan, PlannedPhase, PlannedTask};
 use crate::ids::{NAME_BYTES_MAX, TaskId};
-use crate::phase::{PhaseId, slug};
+use crate::phase::{PhaseId, slug, word};
 use crate::workflow::TaskStatus;
 use serde_json::{Map, Value};
 
@@ -143,7 +143,7 @@ impl Reader {
             }
         } else {
             let (name, status) = forms::marked(text);
-            match PhaseId::named(&slug(&name)) {
+            match PhaseId::named(&word(&name)) {
                 Ok(Some(id)) => self.phase(number, level, id, (Some(name), status)),
                 _ => self.ignore(number, "a heading without letters names no phase"),
             }
