@@ -226,11 +226,13 @@ impl Trial {
     /// What must hold after a fault, once the next command has run: whole, healthy, nothing acknowledged lost.
     /// `turn` varies which command comes next.
     pub fn settled(&self, turn: usize, outcome: &Outcome) -> Result<(), String> {
-        if turn.is_multiple_of(2) {
-            self.world.wfr_ok(&["resume", "--json"])?;
-        } else {
-            self.world.wfr_ok(&["create-checkpoint", "wf", r#"{"name":"next"}"#, "--json"])?;
-            self.world.wfr_ok(&["resume", "--json"])?;
+        match turn % 3 {
+            0 => drop(self.world.wfr_ok(&["resume", "--json"])?),
+            1 => {
+                self.world.wfr_ok(&["create-checkpoint", "wf", r#"{"name":"next"}"#, "--json"])?;
+                self.world.wfr_ok(&["resume", "--json"])?;
+            }
+            _ => drop(self.world.wfr_ok(&["resume", "--take-back", "--json"])?),
         }
         self.world.healthy()?;
         let stands = self.old_or_new(outcome, &self.world.wfr_ok(&["recoveries", "--report-details", "--json"])?)?;
