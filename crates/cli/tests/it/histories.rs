@@ -14,11 +14,14 @@ use crate::world::World;
 const CRATES: [(&str, &str); 1] =
     [("log", "0.4.1 0.4.4 0.4.6 0.4.8 0.4.11 0.4.14 0.4.16 0.4.17 0.4.18 0.4.19 0.4.20 0.4.21 0.4.22 0.4.25")];
 
-/// What one agent did of a release: its files before and after.
+/// Files before and after.
+type Changed = BTreeMap<PathBuf, [Option<Vec<u8>>; 2]>;
+
+/// What one agent did of a release.
 struct Told {
     id: String,
     agent: String,
-    paths: BTreeMap<PathBuf, [Option<Vec<u8>>; 2]>,
+    paths: Changed,
 }
 
 /// Whose a file is: each directory has an agent of its own, so that a release is the work of several.
@@ -42,7 +45,7 @@ fn put(world: &World, path: &Path, content: Option<&Vec<u8>>) {
 
 /// Tells a release, agent by agent.
 fn tell(world: &World, before: &Release, after: &Release, told: &mut Vec<Told>) {
-    let mut by_agent: BTreeMap<String, BTreeMap<PathBuf, [Option<Vec<u8>>; 2]>> = BTreeMap::new();
+    let mut by_agent: BTreeMap<String, Changed> = BTreeMap::new();
     for path in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
         let sides = [before.get(path).cloned(), after.get(path).cloned()];
         if sides[0] != sides[1] {
