@@ -188,3 +188,66 @@ fn a_read_only_mount_below_the_root_is_the_one_to_remount() {
     world.ok(&["restore", "wf", "base", "--yes"]);
     assert_eq!(std::fs::read(mount.at("small")).unwrap(), b"small");
 }
+
+/// A workspace whose `mnt` is another directory, with a file in it, as a checkpoint saw it.
+fn beside() -> Option<(World, tempfile::TempDir, Mount)> {
+    let world = World::new();
+    let disk = tempfile::tempdir().unwrap();
+    std::fs::write(disk.path().join("data"), b"first").unwrap();
+    std::fs::create_dir(world.root().join("mnt")).unwrap();
+    let mount = Mount::bind(&world.root().join("mnt"), disk.path())?;
+    world.checkpoint("base");
+    Some((world, disk, mount))
+}
+
+#[test]
+fn a_rollback_of_work_on_a_mount_that_is_gone_waits_for_it() {
+    let Some((world, disk, mount)) = beside() else { return skipped() };
+    let begun = world.ok(&["change", "begin", "--workflow", "wf", "--task", "t1", "--agent", "a"]);
+    world.tree.write("a.txt", b"of the agent");
+    std::fs::write(mount.at("data"), b"of the agent").unwrap();
+    std::fs::write(mount.at("new"), b"of the agent").unwrap();
+    world.ok(&["change", "end", begun.result("token").as_str().unwrap()]);
+    drop(mount);
+    let planned = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    assert_eq!(planned.result("plan")["conflicts"][0]["code"], "MOUNT_MISSING", "{planned:?}");
+    world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 5, "MOUNT_MISSING");
+    // Nor is anything gone for those who look meanwhile, often.
+    world.checkpoint("meanwhile");
+    world.checkpoint("again");
+    let log = world.ok(&["log"]).json.to_string();
+    assert!(!log.contains("\"user\""), "nobody deleted anything: {log}");
+    assert!(std::fs::read_dir(world.root().join("mnt")).unwrap().next().is_none());
+    let _mount = Mount::bind(&world.root().join("mnt"), disk.path()).unwrap();
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(std::fs::read(disk.path().join("data")).unwrap(), b"first");
+    assert!(!disk.path().join("new").exists());
+    assert_ne!(world.tree.read("a.txt"), b"of the agent");
+}
+
+#[test]
+fn an_undo_of_what_was_done_on_a_mount_that_is_gone_waits_for_it() {
+    let Some((world, disk, mount)) = beside() else { return skipped() };
+    std::fs::write(mount.at("data"), b"edited").unwrap();
+    std::fs::write(mount.at("new"), b"new").unwrap();
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    drop(mount);
+    let planned = world.ok(&["undo", "--plan"]);
+    assert_eq!(planned.result("plan")["conflicts"][0]["code"], "MOUNT_MISSING", "{planned:?}");
+    world.refused(&["undo", "--yes"], 5, "MOUNT_MISSING");
+    assert!(std::fs::read_dir(world.root().join("mnt")).unwrap().next().is_none());
+    let mount = Mount::bind(&world.root().join("mnt"), disk.path()).unwrap();
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(std::fs::read(disk.path().join("data")).unwrap(), b"edited");
+    assert_eq!(std::fs::read(disk.path().join("new")).unwrap(), b"new");
+    // Of a rollback, too; where the bare directory is meant, that is said.
+    let begun = world.ok(&["change", "begin", "--workflow", "wf", "--task", "t1", "--agent", "a"]);
+    std::fs::write(mount.at("data"), b"of the agent").unwrap();
+    world.ok(&["change", "end", begun.result("token").as_str().unwrap()]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    drop(mount);
+    world.refused(&["undo", "--yes"], 5, "MOUNT_MISSING");
+    let meant = world.ok(&["undo", "--yes", "--allow-unmounted"]);
+    assert!(meant.result("findings").to_string().contains("MOUNT_MISSING"), "{meant:?}");
+    assert_eq!(std::fs::read(disk.path().join("data")).unwrap(), b"edited");
+}

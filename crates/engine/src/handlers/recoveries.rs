@@ -374,6 +374,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
             "recovery_id": record.recovery_id,
             "exact_mtime": exact_mtime,
             "allow_config": parameters.allow_config,
+            "allow_unmounted": parameters.allow_unmounted,
             "notify_coordination_hub": parameters.notify_coordination_hub,
         }),
         time_limit: time_left(&open, parameters.timeout, begun),

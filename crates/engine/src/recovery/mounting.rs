@@ -3,11 +3,13 @@
 //! Owns what a plan says of them. What the checkpoint did not see is not covered by it, so no plan writes or removes
 //! anything there, whatever its mode. Refuses to mount anything.
 
+use std::collections::BTreeSet;
+
 use wfr_catalog::{CheckpointRow, ListQuery};
 use wfr_model::coverage::{Coverage, Skip, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::plan::{Conflict, Plan, Step};
+use wfr_model::plan::{Conflict, Plan};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::probe;
@@ -80,22 +82,19 @@ pub(super) fn findings(came: &[TreePath]) -> Vec<Finding> {
     came.iter().map(finding).collect()
 }
 
-/// What would go below directories at which something was mounted and nothing is now: it would be written onto another disk, and
-/// be hidden by the next mount. In need that is said, else it is in the way until somebody says that it is meant.
-pub(super) fn unmounted(open: &Open, order: &Order, then: &[TreePath], made: &mut Plan) -> Vec<Finding> {
-    if then.is_empty() {
-        return vec![];
-    }
-    let now = probe::mounts(open.root());
+/// What would go below directories at which something was mounted and nothing is now: it would be written onto another disk, an
+/// be hidden by the next mount, and what is there now was never on it. In need that is said, else it is in the way until
+/// somebody says that it is meant. `touched` are paths that are concerned beside those of the plan's steps.
+pub(super) fn unmounted(order: &Order, gone: &[TreePath], touched: &[TreePath], made: &mut Plan) -> Vec<Finding> {
     let is_meant = order.parameters.get("allow_unmounted") == Some(&serde_json::Value::Bool(true));
     let mut findings = Vec::new();
-    for mount in then.iter().filter(|mount| !now.contains(mount)) {
-        let below = |step: &&Step| step.path.is_within(mount);
-        let count = made.steps.iter().filter(below).count();
+    for mount in gone {
+        let paths = made.steps.iter().map(|step| &step.path).chain(touched);
+        let count = paths.filter(|path| path.is_within(mount) && *path != mount).collect::<BTreeSet<_>>().len();
         if count == 0 {
             continue;
         }
-        let message = format!("a file system was mounted here at the checkpoint and none is now ({count} paths below)");
+        let message = format!("a file system was mounted here and none is now ({count} paths below)");
         if is_meant || order.kind == RecoveryKind::EmergencyRestore {
             let message = format!("`{mount}`: {message}: they go into the bare directory");
             let fix = "mount it and restore again to have them there";

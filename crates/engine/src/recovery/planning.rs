@@ -32,7 +32,7 @@ use crate::params::Consent;
 use crate::results::{Dependent, MovedHead, PathPatch, PlanResult, Refused, StateChanges};
 use crate::scanning::{self, Effort};
 use crate::session::Session;
-use crate::{ledger, links, manifests, repositories};
+use crate::{ledger, links, manifests, mounted, repositories};
 
 /// A plan, and what a person should know of it.
 pub struct Planned {
@@ -265,6 +265,8 @@ fn make_selective(
             let lifted = lifting::lift(open, objects, &goal, (undone, &links), looked)?;
             let mut planned = whole((lifted.plan, lifted.links));
             planned.findings.extend(lifted.findings);
+            let gone = mounted::missing(open, objects, &order.target);
+            planned.findings.extend(mounting::unmounted(order, &gone, &lifted.touched, &mut planned.plan));
             planned.texts = lifted.texts;
             Ok(planned)
         }
@@ -274,6 +276,8 @@ fn make_selective(
             let chosen = selective::choose(open, objects, &goal, selection, present.unrecorded.as_ref())?;
             let mut planned = whole((chosen.plan, chosen.links));
             planned.findings.extend(chosen.findings);
+            let gone = mounted::gone(open, objects, &goal.from)?;
+            planned.findings.extend(mounting::unmounted(order, &gone, &chosen.touched, &mut planned.plan));
             (planned.blast_radius, planned.dependents) = (chosen.blast_radius, chosen.dependents);
             (planned.texts, planned.rolled_back, planned.is_done) = (chosen.texts, chosen.count, chosen.is_done);
             // Later work that goes with it may be of further tasks.
@@ -358,8 +362,13 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
     };
     let mut made = plan(objects, &goal)?;
     let (aim, state, unread) = aimed(open, objects, order, &order.purpose())?;
-    let findings = [order.needs.findings.clone(), mounting::findings(&came), Vec::from_iter(unread)].concat();
-    if order.undoes.is_some() {
+    let mut findings = [order.needs.findings.clone(), mounting::findings(&came), Vec::from_iter(unread)].concat();
+    if let Some(undone) = &order.undoes {
+        // What is not mounted now was not edited since, either: it is out of reach, not gone.
+        let gone = mounted::missing(open, objects, &order.target);
+        let changed: Vec<TreePath> =
+            undone.report.iter().flat_map(|report| &report.changed).map(|step| step.path.clone()).collect();
+        findings.extend(mounting::unmounted(order, &gone, &changed, &mut made));
         if !order.over_edits {
             leave_later_edits(open, objects, order, &mut made)?;
         }
@@ -382,8 +391,9 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
 /// What the target knows beside its files: git repositories whose HEAD moved since, and mounts that are missing now.
 fn beside_files(open: &Open, objects: &dyn Objects, order: &Order, made: &mut Plan) -> (Vec<MovedHead>, Vec<Finding>) {
     let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
-    let (then, mounts) = files.map(|files| (files.repositories, files.mounts)).unwrap_or_default();
-    (repositories::moved(open, &then), mounting::unmounted(open, order, &mounts, made))
+    let then = files.map(|files| files.repositories).unwrap_or_default();
+    let gone = mounted::missing(open, objects, &order.target);
+    (repositories::moved(open, &then), mounting::unmounted(order, &gone, &[], made))
 }
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
