@@ -35,6 +35,8 @@ pub enum SkipReason {
     /// It is on a file system that was mounted before and is not now, or stands in the bare directory below that. No coverage
     /// that is stored says so.
     NotMounted,
+    /// It is a file at which another one is mounted, which no rename replaces. Plans say so; no coverage that is stored does.
+    MountPoint,
 }
 
 impl fmt::Display for SkipReason {
@@ -49,6 +51,7 @@ impl fmt::Display for SkipReason {
             Self::Quota => "it is larger than files may be",
             Self::Deadline => "the time was over",
             Self::MountedSince => "it was mounted after the checkpoint",
+            Self::MountPoint => "another file is mounted over it",
             Self::NotMounted => "a file system was mounted there and is not now",
         })
     }

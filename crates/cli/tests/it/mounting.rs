@@ -251,3 +251,26 @@ fn an_undo_of_what_was_done_on_a_mount_that_is_gone_waits_for_it() {
     assert!(meant.result("findings").to_string().contains("MOUNT_MISSING"), "{meant:?}");
     assert_eq!(std::fs::read(disk.path().join("data")).unwrap(), b"edited");
 }
+
+#[test]
+fn a_file_that_is_mounted_over_is_left_and_the_rest_is_done() {
+    let world = World::new();
+    let other = tempfile::NamedTempFile::new().unwrap();
+    world.tree.write("cfg.toml", b"of the checkpoint");
+    world.checkpoint("base");
+    let Some(_mount) = Mount::bind(&world.root().join("cfg.toml"), other.path()) else { return skipped() };
+    for restore in [&["restore", "wf", "base"][..], &["emergency-restore", "wf"], &["partial-restore", "wf", "base"]] {
+        std::fs::write(other.path(), b"of another disk").unwrap();
+        world.tree.write("a.txt", b"edited");
+        let part: &[&str] =
+            if restore[0] == "partial-restore" { &["--file", "cfg.toml", "--file", "a.txt"] } else { &[] };
+        let planned = world.ok(&[restore, part, &["--plan"]].concat());
+        let reason = json!({"not_in_checkpoint": "mount_point"});
+        assert_eq!(kept(planned.result("plan"), "cfg.toml"), Some(&reason), "{planned:?}");
+        let restored = world.ok(&[restore, part, &["--yes"]].concat());
+        assert_eq!(kept(&restored.json["result"], "cfg.toml"), Some(&reason), "{restored:?}");
+        assert!(restored.result("findings").to_string().contains("MOUNT_OVER_FILE"), "{restored:?}");
+        assert_ne!(world.tree.read("a.txt"), b"edited");
+        assert_eq!(std::fs::read(other.path()).unwrap(), b"of another disk");
+    }
+}

@@ -9,7 +9,7 @@ use wfr_catalog::{CheckpointRow, ListQuery};
 use wfr_model::coverage::{Coverage, Skip, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::plan::{Conflict, Plan};
+use wfr_model::plan::{Conflict, Kept, KeptReason, Plan};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::probe;
@@ -25,6 +25,9 @@ pub(super) const MISSING: &str = "MOUNT_MISSING";
 
 /// The code of findings about mounts that came since.
 const CAME: &str = "MOUNT_SINCE";
+
+/// The code of findings about files over which others are mounted.
+const OVER_FILE: &str = "MOUNT_OVER_FILE";
 
 /// Directories of the present tree at which a file system is mounted that the checkpoint did not see. One whose manifest
 /// cannot be read saw none.
@@ -62,12 +65,33 @@ fn before(open: &Open, order: &Order) -> Result<Option<CheckpointRow>, Failure> 
     Ok(rows.filter(|row| row.tree.is_some()).take_while(|row| row.created_at <= begun).last())
 }
 
-/// Has a plan leave alone what is mounted at these places.
-pub(super) fn leave(coverage: &mut Coverage, came: &[TreePath]) {
-    let skip =
-        |path: &TreePath| Skip { path: path.clone(), reason: SkipReason::MountedSince, bytes: None, detail: None };
-    coverage.skips.extend(came.iter().map(skip));
+/// Files of the present tree at which other files are mounted: a rename neither replaces nor removes them.
+pub(super) fn files(open: &Open, objects: &dyn Objects, present: &Digest) -> Result<Vec<TreePath>, Failure> {
+    let mut files = Vec::new();
+    for mount in probe::mounts(open.root()).into_iter().filter(|mount| !mount.is_root()) {
+        if matches!(tree::lookup(objects, present, &mount)?, Some(Entry { node: Node::File(_), .. })) {
+            files.push(mount);
+        }
+    }
+    Ok(files)
+}
+
+/// Has a plan leave alone what is mounted at these places: file systems that came, and files.
+pub(super) fn leave(coverage: &mut Coverage, came: &[TreePath], files: &[TreePath]) {
+    let skip = |reason| move |path: &TreePath| Skip { path: path.clone(), reason, bytes: None, detail: None };
+    coverage.skips.extend(came.iter().map(skip(SkipReason::MountedSince)));
+    coverage.skips.extend(files.iter().map(skip(SkipReason::MountPoint)));
     coverage.sort();
+}
+
+/// Says which files a plan leaves alone because others are mounted over them.
+pub(super) fn kept_files(plan: &Plan) -> Vec<Finding> {
+    let is_file = |kept: &&Kept| kept.reason == KeptReason::NotInCheckpoint(SkipReason::MountPoint);
+    let finding = |kept: &Kept| {
+        let message = format!("`{}`: another file is mounted over it: it stays as it is", kept.path);
+        Finding::new(OVER_FILE, Severity::Warning, message, "unmount it and restore again, or write into it by hand")
+    };
+    plan.kept.iter().filter(is_file).map(finding).collect()
 }
 
 /// Says so of each, also where nothing else is to be done.

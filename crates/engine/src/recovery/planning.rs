@@ -224,7 +224,7 @@ fn make_selective(
     undone: Option<&ChangeRow>,
 ) -> Result<Planned, Failure> {
     let (mut to_coverage, came) = (present.coverage.clone(), mounting::unseen(open, objects, order, &present.tree)?);
-    mounting::leave(&mut to_coverage, &came);
+    mounting::leave(&mut to_coverage, &came, &mounting::files(open, objects, &present.tree)?);
     let goal = Goal {
         workflow: order.workflow.clone(),
         target: order.target.checkpoint_id.clone(),
@@ -325,6 +325,7 @@ fn undoes_selective(open: &Open, order: &Order) -> Result<bool, Failure> {
 fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
     let mut made = make_plan(open, objects, order, present)?;
     made.findings.extend(noting::of(order, &made.plan));
+    made.findings.extend(mounting::kept_files(&made.plan));
     Ok(made)
 }
 
@@ -340,7 +341,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
     let is_state_alone = order.target.tree.is_none() && order.target.state.is_some();
     let came = if is_state_alone { vec![] } else { mounting::unseen(open, objects, order, &present.tree)? };
     let mut to_coverage = manifests::coverage(objects, &order.target)?;
-    mounting::leave(&mut to_coverage, &came);
+    mounting::leave(&mut to_coverage, &came, &mounting::files(open, objects, &present.tree)?);
     let goal = Goal {
         workflow: order.workflow.clone(),
         target: order.target.checkpoint_id.clone(),
