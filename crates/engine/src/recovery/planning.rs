@@ -8,7 +8,7 @@ use wfr_catalog::{ChangeRow, CheckpointRow, ListQuery, NewPoint};
 use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::plan::{Kept, KeptReason, Plan, RootMeta};
+use wfr_model::plan::{Action, Kept, KeptReason, Plan, RootMeta, Step};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::apply;
@@ -155,7 +155,8 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
     // No state is written beside.
-    planned.findings.retain(|finding| finding.code != STATE_LEFT);
+    planned.findings.retain(|finding| ![STATE_LEFT, noting::GIT_LEFT_ALONE].contains(&finding.code.as_str()));
+    with_git(&store, &mut planned.plan)?;
     let bare = bare(&store, &order.target, &planned.plan.to)?;
     planned.plan.steps.retain(|step| !bare.contains(&step.path));
     // What is not covered will not be there.
@@ -166,6 +167,26 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     planned.plan.kept.sort_by(|a, b| a.path.cmp(&b.path));
     planned.plan.kept.dedup_by(|a, b| a.path == b.path);
     Ok(Planned { blast_radius: vec![], moved_heads: vec![], state: None, aim: None, ..planned })
+}
+
+/// Git's own is nobody's elsewhere, and is written like all else.
+fn with_git(objects: &dyn Objects, plan: &mut Plan) -> Result<(), ReadError> {
+    let (git, kept) = std::mem::take(&mut plan.kept).into_iter().partition(|kept| kept.reason == KeptReason::Git);
+    plan.kept = kept;
+    if Vec::is_empty(&git) {
+        return Ok(());
+    }
+    let places: HashSet<TreePath> = git.into_iter().map(|kept| kept.path).collect();
+    let places: HashSet<&TreePath> = places.iter().collect();
+    tree::walk(objects, &plan.to.clone(), &mut |path, entry| {
+        if is_at_or_below(path, &places) && !entry.node.is_special() {
+            let action = if matches!(entry.node, Node::Dir(_)) { Action::MakeDir } else { Action::Create };
+            plan.steps.push(Step { path: path.clone(), action, before: None, after: Some(entry.clone()) });
+        }
+        Ok::<(), ReadError>(())
+    })?;
+    plan.steps.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(())
 }
 
 /// Directories of a tree that hold nothing and held nothing but what is wfr's own, such as `.claude` for the view: elsewhere
