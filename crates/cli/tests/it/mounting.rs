@@ -274,3 +274,21 @@ fn a_file_that_is_mounted_over_is_left_and_the_rest_is_done() {
         assert_eq!(std::fs::read(other.path()).unwrap(), b"of another disk");
     }
 }
+
+#[test]
+fn what_is_left_alone_is_named_where_nothing_is_to_be_done() {
+    let world = World::new();
+    world.tree.write("p", b"a file");
+    world.checkpoint("base");
+    world.tree.remove("p");
+    let Some(_mount) = Mount::new(&world.root().join("p"), "1m") else { return skipped() };
+    let restored = world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(restored.json["result"]["changed"], json!([]), "{restored:?}");
+    names_the_mount_at(&restored, "p");
+    let done = restored.json["next_steps"].to_string();
+    assert!(done.contains("all but what is left alone"), "{done}");
+}
+
+fn names_the_mount_at(ended: &Ended, path: &str) {
+    assert_eq!(kept(&ended.json["result"], path), Some(&json!({"not_in_checkpoint": "mounted_since"})), "{ended:?}");
+}
