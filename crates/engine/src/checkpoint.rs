@@ -25,6 +25,7 @@ use crate::error::Failure;
 use crate::exports;
 use crate::ledger;
 use crate::mint;
+use crate::mounted;
 use crate::names;
 use crate::open::{Open, OpenError};
 use crate::repositories;
@@ -422,7 +423,8 @@ fn file_system_state(open: &Open, writer: &Writer<'_>, captured: &Captured) -> R
             paths: captured.coverage_id,
         },
         repositories: repositories::of(open, &scan.coverage),
-        mounts: mounted(open, &scan.mounts),
+        mounts: mounted::among(open, &scan.mounts),
+        unmounted: mounted::gone(open, writer, &scan.tree).unwrap_or_default(),
     };
     match differences {
         Some(differences) => {
@@ -433,15 +435,6 @@ fn file_system_state(open: &Open, writer: &Writer<'_>, captured: &Captured) -> R
         None => note_all_new(&mut state, writer, &scan.tree)?,
     }
     Ok(state)
-}
-
-/// Of directories on other file systems those at which something is mounted: a subvolume is one that nobody mounts.
-fn mounted(open: &Open, apart: &[TreePath]) -> Vec<TreePath> {
-    if apart.is_empty() {
-        return vec![];
-    }
-    let mounts = wfr_recovery::probe::mounts(open.root());
-    apart.iter().filter(|path| mounts.contains(path)).cloned().collect()
 }
 
 /// Lists the first paths of a tree that has none before it, and counts all of it as new.

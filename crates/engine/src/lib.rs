@@ -25,6 +25,7 @@ mod manifests;
 mod medium;
 pub mod mint;
 mod missing;
+mod mounted;
 mod names;
 pub mod open;
 pub mod operation;

@@ -11,7 +11,7 @@ use wfr_catalog::{ChainLink, CheckpointRow, NewCheckpoint};
 use wfr_model::checkpoint::{Manifest, VerificationStatus};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::plan::{Action, Step};
-use wfr_model::{CheckpointId, Digest, TreePath};
+use wfr_model::{CheckpointId, Digest, Timestamp, TreePath};
 use wfr_store::object::hash;
 use wfr_store::reach::{self, Seen};
 use wfr_store::tree::Part;
@@ -57,6 +57,22 @@ impl Report {
         }
         if self.chain == Verdict::Failed { VerificationStatus::Invalid } else { VerificationStatus::Valid }
     }
+}
+
+/// Takes down what a check of a checkpoint found, and returns what holds of it from now on. Damage that is known stays known
+/// until every byte was read: a check that looks at less may pass by what a deeper one found.
+pub fn note(
+    open: &Open,
+    row: &CheckpointRow,
+    (report, level): (&Report, Level),
+    now: Timestamp,
+) -> Result<VerificationStatus, Failure> {
+    let found = report.status();
+    if found == VerificationStatus::Valid && level != Level::Comprehensive && row.is_damaged() {
+        return Ok(row.verification);
+    }
+    open.catalog.set_verification(&row.checkpoint_id, found, now)?;
+    Ok(found)
 }
 
 /// One content in so many is read at the standard level.

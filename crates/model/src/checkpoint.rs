@@ -245,6 +245,10 @@ pub struct FileSystemState {
     /// Directories in it at which other file systems were mounted, sorted; earlier versions did not note them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<TreePath>,
+    /// Directories in it at which earlier checkpoints saw other file systems, and none was mounted at this one, sorted. What
+    /// was on these is not gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmounted: Vec<TreePath>,
 }
 
 /// Where a git repository stood.

@@ -32,6 +32,11 @@ pub enum SkipReason {
     Deadline,
     /// It is on a file system that was mounted after the checkpoint. Plans say so; no coverage that is stored does.
     MountedSince,
+    /// It is on a file system that was mounted before and is not now, or stands in the bare directory below that. No coverage
+    /// that is stored says so.
+    NotMounted,
+    /// It is a file at which another one is mounted, which no rename replaces. Plans say so; no coverage that is stored does.
+    MountPoint,
 }
 
 impl fmt::Display for SkipReason {
@@ -46,6 +51,8 @@ impl fmt::Display for SkipReason {
             Self::Quota => "it is larger than files may be",
             Self::Deadline => "the time was over",
             Self::MountedSince => "it was mounted after the checkpoint",
+            Self::MountPoint => "another file is mounted over it",
+            Self::NotMounted => "a file system was mounted there and is not now",
         })
     }
 }
@@ -53,7 +60,7 @@ impl fmt::Display for SkipReason {
 impl SkipReason {
     /// Whether something that should be there is not: no rule left it out.
     pub fn is_gap(self) -> bool {
-        matches!(self, Self::Unreadable | Self::ChangedWhileRead | Self::Quota | Self::Deadline)
+        matches!(self, Self::Unreadable | Self::ChangedWhileRead | Self::Quota | Self::Deadline | Self::NotMounted)
     }
 }
 

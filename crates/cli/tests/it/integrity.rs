@@ -251,3 +251,33 @@ fn a_rollback_checks_the_checkpoint_that_it_is_given() {
     assert_eq!(verdict(&["rollback", "wf", "base", unchecked]), "skipped");
     assert!(!world.has("of_a"));
 }
+
+#[test]
+fn a_check_that_reads_less_lifts_no_mark_of_damage() {
+    let (world, noise) = with_noise();
+    world.tree.remove("noise");
+    world.checkpoint("good");
+    world.tree.write("noise", &noise);
+    world.checkpoint("later");
+    damage(&world, &noise);
+    let failure = "CHECKPOINT_INTEGRITY_FAILURE";
+    let validate =
+        |more: &[&str]| world.call(&[&["validate-checkpoint", "later", "--validation-level"], more].concat());
+    assert_eq!(validate(&["comprehensive"]).error(), failure);
+    for level in ["basic", "standard"] {
+        let told = validate(&[level]);
+        assert_eq!((told.code, told.error()), (4, failure), "{told:?}");
+        assert_eq!(told.result("verification_status"), "corrupted", "{told:?}");
+        assert_eq!(told.result("integrity_check"), "failed", "{told:?}");
+    }
+    world.refused(&["doctor"], 1, "UNHEALTHY");
+    assert_eq!(world.ok(&["show", "latest-valid"]).result("checkpoint")["name"], "good");
+    world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1"]);
+    assert!(world.names().contains(&"good".to_owned()), "the last whole one stays: {:?}", world.names());
+    // A repair looks for all of it, whatever the level; so does a check of every byte.
+    std::fs::write(world.root().join("noise"), b"edited").unwrap();
+    assert_eq!(validate(&["basic", "--repair-if-possible"]).error(), failure);
+    world.tree.write("noise", &noise);
+    let mended = validate(&["basic", "--repair-if-possible"]);
+    assert_eq!((mended.code, mended.result("verification_status")), (0, &json!("valid")), "{mended:?}");
+}

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A mounted tmpfs; unmounted when dropped.
+/// A mounted file system; unmounted when dropped.
 pub struct Mount(PathBuf);
 
 impl Mount {
@@ -16,6 +16,12 @@ impl Mount {
         std::fs::create_dir_all(at).unwrap();
         let options = format!("size={size}");
         let done = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).output().ok()?;
+        done.status.success().then(|| Self(at.to_owned()))
+    }
+
+    /// Of what is in a directory, or of a file, which is seen at a second place.
+    pub fn bind(at: &Path, from: &Path) -> Option<Self> {
+        let done = Command::new("mount").arg("--bind").args([from, at]).output().ok()?;
         done.status.success().then(|| Self(at.to_owned()))
     }
 

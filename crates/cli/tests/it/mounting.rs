@@ -188,3 +188,107 @@ fn a_read_only_mount_below_the_root_is_the_one_to_remount() {
     world.ok(&["restore", "wf", "base", "--yes"]);
     assert_eq!(std::fs::read(mount.at("small")).unwrap(), b"small");
 }
+
+/// A workspace whose `mnt` is another directory, with a file in it, as a checkpoint saw it.
+fn beside() -> Option<(World, tempfile::TempDir, Mount)> {
+    let world = World::new();
+    let disk = tempfile::tempdir().unwrap();
+    std::fs::write(disk.path().join("data"), b"first").unwrap();
+    std::fs::create_dir(world.root().join("mnt")).unwrap();
+    let mount = Mount::bind(&world.root().join("mnt"), disk.path())?;
+    world.checkpoint("base");
+    Some((world, disk, mount))
+}
+
+#[test]
+fn a_rollback_of_work_on_a_mount_that_is_gone_waits_for_it() {
+    let Some((world, disk, mount)) = beside() else { return skipped() };
+    let begun = world.ok(&["change", "begin", "--workflow", "wf", "--task", "t1", "--agent", "a"]);
+    world.tree.write("a.txt", b"of the agent");
+    std::fs::write(mount.at("data"), b"of the agent").unwrap();
+    std::fs::write(mount.at("new"), b"of the agent").unwrap();
+    world.ok(&["change", "end", begun.result("token").as_str().unwrap()]);
+    drop(mount);
+    let planned = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    assert_eq!(planned.result("plan")["conflicts"][0]["code"], "MOUNT_MISSING", "{planned:?}");
+    world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 5, "MOUNT_MISSING");
+    // Nor is anything gone for those who look meanwhile, often.
+    world.checkpoint("meanwhile");
+    world.checkpoint("again");
+    let log = world.ok(&["log"]).json.to_string();
+    assert!(!log.contains("\"user\""), "nobody deleted anything: {log}");
+    assert!(std::fs::read_dir(world.root().join("mnt")).unwrap().next().is_none());
+    let _mount = Mount::bind(&world.root().join("mnt"), disk.path()).unwrap();
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(std::fs::read(disk.path().join("data")).unwrap(), b"first");
+    assert!(!disk.path().join("new").exists());
+    assert_ne!(world.tree.read("a.txt"), b"of the agent");
+}
+
+#[test]
+fn an_undo_of_what_was_done_on_a_mount_that_is_gone_waits_for_it() {
+    let Some((world, disk, mount)) = beside() else { return skipped() };
+    std::fs::write(mount.at("data"), b"edited").unwrap();
+    std::fs::write(mount.at("new"), b"new").unwrap();
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    drop(mount);
+    let planned = world.ok(&["undo", "--plan"]);
+    assert_eq!(planned.result("plan")["conflicts"][0]["code"], "MOUNT_MISSING", "{planned:?}");
+    world.refused(&["undo", "--yes"], 5, "MOUNT_MISSING");
+    assert!(std::fs::read_dir(world.root().join("mnt")).unwrap().next().is_none());
+    let mount = Mount::bind(&world.root().join("mnt"), disk.path()).unwrap();
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(std::fs::read(disk.path().join("data")).unwrap(), b"edited");
+    assert_eq!(std::fs::read(disk.path().join("new")).unwrap(), b"new");
+    // Of a rollback, too; where the bare directory is meant, that is said.
+    let begun = world.ok(&["change", "begin", "--workflow", "wf", "--task", "t1", "--agent", "a"]);
+    std::fs::write(mount.at("data"), b"of the agent").unwrap();
+    world.ok(&["change", "end", begun.result("token").as_str().unwrap()]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    drop(mount);
+    world.refused(&["undo", "--yes"], 5, "MOUNT_MISSING");
+    let meant = world.ok(&["undo", "--yes", "--allow-unmounted"]);
+    assert!(meant.result("findings").to_string().contains("MOUNT_MISSING"), "{meant:?}");
+    assert_eq!(std::fs::read(disk.path().join("data")).unwrap(), b"edited");
+}
+
+#[test]
+fn a_file_that_is_mounted_over_is_left_and_the_rest_is_done() {
+    let world = World::new();
+    let other = tempfile::NamedTempFile::new().unwrap();
+    world.tree.write("cfg.toml", b"of the checkpoint");
+    world.checkpoint("base");
+    let Some(_mount) = Mount::bind(&world.root().join("cfg.toml"), other.path()) else { return skipped() };
+    for restore in [&["restore", "wf", "base"][..], &["emergency-restore", "wf"], &["partial-restore", "wf", "base"]] {
+        std::fs::write(other.path(), b"of another disk").unwrap();
+        world.tree.write("a.txt", b"edited");
+        let part: &[&str] =
+            if restore[0] == "partial-restore" { &["--file", "cfg.toml", "--file", "a.txt"] } else { &[] };
+        let planned = world.ok(&[restore, part, &["--plan"]].concat());
+        let reason = json!({"not_in_checkpoint": "mount_point"});
+        assert_eq!(kept(planned.result("plan"), "cfg.toml"), Some(&reason), "{planned:?}");
+        let restored = world.ok(&[restore, part, &["--yes"]].concat());
+        assert_eq!(kept(&restored.json["result"], "cfg.toml"), Some(&reason), "{restored:?}");
+        assert!(restored.result("findings").to_string().contains("MOUNT_OVER_FILE"), "{restored:?}");
+        assert_ne!(world.tree.read("a.txt"), b"edited");
+        assert_eq!(std::fs::read(other.path()).unwrap(), b"of another disk");
+    }
+}
+
+#[test]
+fn what_is_left_alone_is_named_where_nothing_is_to_be_done() {
+    let world = World::new();
+    world.tree.write("p", b"a file");
+    world.checkpoint("base");
+    world.tree.remove("p");
+    let Some(_mount) = Mount::new(&world.root().join("p"), "1m") else { return skipped() };
+    let restored = world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(restored.json["result"]["changed"], json!([]), "{restored:?}");
+    names_the_mount_at(&restored, "p");
+    let done = restored.json["next_steps"].to_string();
+    assert!(done.contains("all but what is left alone"), "{done}");
+}
+
+fn names_the_mount_at(ended: &Ended, path: &str) {
+    assert_eq!(kept(&ended.json["result"], path), Some(&json!({"not_in_checkpoint": "mounted_since"})), "{ended:?}");
+}

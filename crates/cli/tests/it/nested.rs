@@ -117,6 +117,17 @@ fn git_that_a_checkpoint_holds_is_left_alone_and_the_way_to_it_is_said() {
     assert!(idle.json["next_steps"].to_string().contains("all but git's own"), "{idle:?}");
     assert!(!world.tree.at(".git").exists());
     let out = world.data.path().join("out");
-    world.ok(&["restore", "wf", "base", "--to", out.to_str().unwrap(), "--yes"]);
+    let beside = ["restore", "wf", "base", "--to", out.to_str().unwrap()];
+    let planned = world.ok(&[&beside[..], &["--plan"]].concat());
+    let written = world.ok(&[&beside[..], &["--yes"]].concat());
+    for (told, steps) in [(planned.result("plan"), "steps"), (&written.json["result"], "changed")] {
+        let has = |path: &str| told[steps].as_array().unwrap().iter().any(|step| step["path"] == path);
+        assert!(has(".git") && has(".git/HEAD") && has(".git/objects/aa/bb"), "{told}");
+        assert!(!told["kept"].to_string().contains(".git") && !told.to_string().contains("GIT_LEFT_ALONE"), "{told}");
+    }
     assert_eq!(std::fs::read(out.join(".git/objects/aa/bb")).unwrap(), b"object");
+    world.tree.write(".git/HEAD", b"ref: refs/heads/main\n");
+    let into = world.tree.at(".git/x");
+    world.refused(&["restore", "wf", "base", "--to", into.to_str().unwrap(), "--yes"], 2, "INVALID_PARAMETER");
+    assert!(!into.exists());
 }

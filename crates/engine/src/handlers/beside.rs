@@ -81,11 +81,18 @@ fn check(
     Ok(Some(Failure::new(Code::FunctionalCheckFailed, message).with_details(end.to_string()).with_hint(hint)))
 }
 
-/// Stores and views are no places for trees: cleanup and the view's rewriting would meet them there.
+/// Stores and views are no places for trees: cleanup and the view's rewriting would meet them there. Nor is what is git's own:
+/// whatever is written there, git may take for its data.
 fn refuse_own_places(session: &Session, open: &Open, dest: &Path) -> Result<(), Failure> {
     let vaults = session.directories.data.as_ref().map(|data| data.join("wfr"));
     let own = [Some(open.vault.dir().to_owned()), Some(view::dir(open.root())), vaults];
     let real = |place: &Path| place.canonicalize().unwrap_or_else(|_| place.to_owned());
+    let above = dest.ancestors().find_map(|place| place.canonicalize().ok());
+    let is_git = |place: &Path| place.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git"));
+    if is_git(dest) || above.is_some_and(|above| is_git(&above)) {
+        let message = format!("{} lies in a `.git`, which is git's own", dest.display());
+        return Err(Failure::new(Code::InvalidParameter, message).with_hint("name a directory elsewhere"));
+    }
     match own.iter().flatten().map(|place| real(place)).find(|place| dest.starts_with(place)) {
         None => Ok(()),
         Some(place) => {

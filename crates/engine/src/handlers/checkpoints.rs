@@ -48,7 +48,7 @@ pub fn create(session: &mut Session, parameters: CreateCheckpoint) -> Result<Suc
     let integrity = if parameters.validate_integrity {
         let row = open.catalog.resolve(None, created.manifest.checkpoint_id.as_str())?;
         let report = verify::verify(&open, &open.store()?, &row, ValidationLevel::Standard, session)?;
-        open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
+        verify::note(&open, &row, (&report, ValidationLevel::Standard), session.now())?;
         Verdict::of(report.damages.is_empty())
     } else {
         Verdict::Skipped
@@ -234,7 +234,9 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
     let begun = Instant::now();
     let open = session.open()?;
     let row = checkpoint(&open, parameters.workflow_id, parameters.checkpoint)?;
-    let level = parameters.validation_level;
+    // What is to be mended must be found first, and what is known to be damaged may be anywhere.
+    let is_mended = parameters.repair_if_possible && row.is_damaged();
+    let level = if is_mended { ValidationLevel::Comprehensive } else { parameters.validation_level };
     let mut report = verify::verify(&open, &open.store()?, &row, level, session)?;
     let found = report.damages.len() as u64;
     let mut damages = report.damages.clone();
@@ -247,14 +249,14 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
             damage.repaired = !report.damages.iter().any(|left| left.object == damage.object);
         }
     }
-    let status = report.status();
-    open.catalog.set_verification(&row.checkpoint_id, status, session.now())?;
+    let status = verify::note(&open, &row, (&report, level), session.now())?;
+    let is_known_only = status != report.status();
     let mut result = Validation {
         checkpoint_id: row.checkpoint_id.clone(),
         name: row.name.clone(),
         validation_level: level,
         verification_status: status,
-        integrity_check: Verdict::of(report.damages.is_empty()),
+        integrity_check: Verdict::of(report.damages.is_empty() && !is_known_only),
         chain_check: report.chain,
         dependency_validation: Verdict::Skipped,
         objects: report.objects,
@@ -274,6 +276,11 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
         result.damages.clear();
     }
     let message = match (found - repaired, report.chain) {
+        _ if is_known_only => format!(
+            "checkpoint `{}` is known to be damaged, and this level does not read all that may be: \
+             `--validation-level comprehensive` does",
+            row.name
+        ),
         (0, Verdict::Failed) => {
             format!("checkpoint `{}` contradicts the chain of checkpoints, or the catalog", row.name)
         }

@@ -83,7 +83,7 @@ fn newest_whole(
     // Whether all of it is whole, and whether its files are.
     let look = |row: &CheckpointRow| -> Result<(bool, bool), Failure> {
         let report = verify::verify(open, &store, row, ValidationLevel::Comprehensive, session)?;
-        open.catalog.set_verification(&row.checkpoint_id, report.status(), session.now())?;
+        verify::note(open, row, (&report, ValidationLevel::Comprehensive), session.now())?;
         Ok((report.is_whole(), report.damages.iter().all(|one| one.kind == "state") && !report.is_forged))
     };
     for row in candidates.into_iter().filter(|row| !row.is_safety()) {

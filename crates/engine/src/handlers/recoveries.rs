@@ -57,9 +57,10 @@ pub(super) fn run(
     }
     let ended = match recovery::recover(session, open, order, asked.consent)? {
         Run::Ended(ended) => *ended,
-        Run::Idle(findings) => {
-            let done = idle(order, &findings);
-            let mut result = Recovered { recovery_successful: true, findings, ..empty(&order.target, begun, checked) };
+        Run::Idle(findings, kept) => {
+            let done = idle(order, &findings, &kept);
+            let mut result =
+                Recovered { recovery_successful: true, findings, kept, ..empty(&order.target, begun, checked) };
             result.validation_results.dependency_validation = order.needs.verdict;
             return Ok(Success::new(result).about(&order.workflow).with_next_step(done));
         }
@@ -91,7 +92,7 @@ pub(super) fn run(
 }
 
 /// Why nothing was to be done.
-fn idle(order: &Order, findings: &[Finding]) -> String {
+fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
     let is_taken = findings.iter().find(|finding| finding.code == TAKEN_BACK_ALREADY);
     let is_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
     let why = match (is_taken, &order.selection, &order.joining) {
@@ -101,6 +102,9 @@ fn idle(order: &Order, findings: &[Finding]) -> String {
         (None, None, Some(_)) => "all that the checkpoint has is here, or was changed on top of it",
         (None, None, None) if findings.iter().any(|finding| finding.code == GIT_LEFT_ALONE) => {
             "all but git's own is as the checkpoint has it: see `findings`"
+        }
+        (None, None, None) if kept.iter().any(|kept| !matches!(kept.reason, KeptReason::Uncovered(_))) => {
+            "all but what is left alone is as the checkpoint has it: see `kept`"
         }
         (None, None, None) => "all is as the checkpoint has it",
     };
@@ -163,7 +167,7 @@ fn take_back(session: &Session, open: &Open, id: &RecoveryId) -> Result<Option<B
         Err(_) if owed::is_undone(open, id)? => None,
         ended => match ended? {
             Run::Ended(back) => Some(back),
-            Run::Idle(_) => None,
+            Run::Idle(..) => None,
         },
     };
     owed::forget(open, id)?;
@@ -374,6 +378,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
             "recovery_id": record.recovery_id,
             "exact_mtime": exact_mtime,
             "allow_config": parameters.allow_config,
+            "allow_unmounted": parameters.allow_unmounted,
             "notify_coordination_hub": parameters.notify_coordination_hub,
         }),
         time_limit: time_left(&open, parameters.timeout, begun),

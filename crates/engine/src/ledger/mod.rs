@@ -35,7 +35,7 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::scanning::{self, Effort};
 use crate::session::Session;
-use crate::{checkpoint, holding, mint};
+use crate::{checkpoint, holding, mint, mounted};
 
 pub use veil::{Veil, sealed, unsealed};
 
@@ -193,15 +193,17 @@ pub fn look(
     let is_whole = present.segments > SINCE_MAX || scanning::is_cache_behind(open, &writer, session);
     let (mut point, scan) = if is_whole {
         let scan = scanning::scan_workspace(open, &writer, session, Effort::default())?;
-        let mut point = found(open, &writer, &present, &opened, &scan, session.now())?;
-        if is_base(&writer, &present.known, &scan.coverage)? {
+        let coverage = reach(open, &writer, &scan)?;
+        let mut point = found(open, &writer, &present, &opened, (&scan.tree, &coverage), session.now())?;
+        if is_base(&writer, &present.known, &coverage)? {
             point.tree = Some(scan.tree);
         }
         (point, Some(scan))
     } else {
         let sketch = Sketch::over(&writer);
         let scan = scanning::scan_workspace(open, &sketch, session, Effort::default())?;
-        (found(open, &sketch, &present, &opened, &scan, session.now())?, None)
+        let coverage = reach(open, &sketch, &scan)?;
+        (found(open, &sketch, &present, &opened, (&scan.tree, &coverage), session.now())?, None)
     };
     point.workflow = workflow.cloned();
     with(&mut point, &opened)?;
@@ -217,14 +219,16 @@ pub fn look(
 /// What a look would find now, as a point that is not recorded; `None` where nobody keeps the ledger.
 pub fn glance(open: &Open, objects: &dyn Objects, scan: &Scan, now: Timestamp) -> Result<Option<NewPoint>, Failure> {
     let Some(present) = present(open)? else { return Ok(None) };
-    Ok(Some(found(open, objects, &present, &opened(open)?, scan, now)?))
+    let coverage = reach(open, objects, scan)?;
+    Ok(Some(found(open, objects, &present, &opened(open)?, (&scan.tree, &coverage), now)?))
 }
 
 /// The look that a checkpoint is: recorded with it, in one step. `None` where nobody keeps the ledger.
 pub fn joined(open: &Open, writer: &Writer<'_>, scan: &Scan, now: Timestamp) -> Result<Option<NewPoint>, Failure> {
     let Some(present) = present(open)? else { return Ok(None) };
-    let mut point = found(open, writer, &present, &opened(open)?, scan, now)?;
-    if is_base(writer, &present.known, &scan.coverage)? {
+    let coverage = reach(open, writer, scan)?;
+    let mut point = found(open, writer, &present, &opened(open)?, (&scan.tree, &coverage), now)?;
+    if is_base(writer, &present.known, &coverage)? {
         point.tree = Some(scan.tree);
     }
     Ok(Some(point))
@@ -291,16 +295,21 @@ fn opened(open: &Open) -> Result<Vec<ChangeRow>, Failure> {
     Ok(open.catalog.changes(&ChangeFilter { open: true, ..ChangeFilter::default() })?)
 }
 
+/// What a look reached: what is on a file system that is not mounted now is not gone.
+fn reach(open: &Open, objects: &dyn Objects, scan: &Scan) -> Result<Coverage, Failure> {
+    Ok(mounted::without(&scan.coverage, &mounted::gone(open, objects, &scan.tree)?))
+}
+
 /// What a look found, as a point behind the present.
 fn found(
     open: &Open,
     objects: &dyn Objects,
     present: &Present,
     opened: &[ChangeRow],
-    scan: &Scan,
+    (tree, coverage): (&Digest, &Coverage),
     now: Timestamp,
 ) -> Result<NewPoint, Failure> {
-    let segments = slice(objects, &present.known, &scan.tree, &scan.coverage)?;
+    let segments = slice(objects, &present.known, tree, coverage)?;
     let mut point = NewPoint::new(Some(present.point), now);
     attribute(open, opened, segments, &mut point)?;
     Ok(point)

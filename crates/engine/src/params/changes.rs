@@ -273,6 +273,8 @@ pub struct Rollback {
     pub yes: bool,
     /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
     pub allow_config: bool,
+    /// Whether work on a file system of its own is taken back in the bare directory where that is not mounted now.
+    pub allow_unmounted: bool,
     /// Whether modification times are put back too; else changed files get the present.
     pub exact_mtime: bool,
     /// Whether the coordination hub and the stakeholders are told how it stands. The resource manager is asked to hold in

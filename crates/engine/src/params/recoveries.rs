@@ -450,6 +450,8 @@ pub struct Undo {
     pub yes: bool,
     /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
     pub allow_config: bool,
+    /// Whether what was on a file system of its own may go into the bare directory where that is not mounted now.
+    pub allow_unmounted: bool,
     /// Whether the rest is done where what was edited since cannot be merged with what comes back; such a path stays as it is.
     pub partial: bool,
     /// Whether modification times are put back too.

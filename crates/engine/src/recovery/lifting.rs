@@ -58,6 +58,8 @@ pub struct Lifted {
     pub texts: Vec<Vec<u8>>,
     /// What a person should know.
     pub findings: Vec<Finding>,
+    /// The paths at which it lifts something.
+    pub touched: Vec<TreePath>,
 }
 
 /// Makes the plan. `groups` were the hard links before the recovery;
@@ -80,6 +82,7 @@ pub fn lift(
         !segment.replayed && segment.change != undone.seq && !is_cancelled(chain, segment.change)
     };
     let histories = moves::follow(open, &veil, histories, unrecorded, &stays)?;
+    let touched = histories.iter().map(|history| history.path.clone()).collect();
     let mut lifter = Lifter {
         veil,
         objects,
@@ -108,7 +111,7 @@ pub fn lift(
     plan.kept.extend(lifter.kept);
     plan.kept.extend(dropped.into_iter().map(|path| Kept { path, reason: KeptReason::Edited }));
     plan.conflicts.splice(0..0, lifter.teller.conflicts);
-    Ok(Lifted { plan, links, texts: lifter.texts, findings: lifter.teller.findings })
+    Ok(Lifted { plan, links, texts: lifter.texts, findings: lifter.teller.findings, touched })
 }
 
 /// The chains of all paths that a recovery wrote at or spoke of.

@@ -38,7 +38,7 @@ use wfr_catalog::{CheckpointRow, Hold, NewOperation};
 use wfr_model::change::Segment;
 use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger};
 use wfr_model::finding::Finding;
-use wfr_model::plan::Plan;
+use wfr_model::plan::{Kept, Plan};
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, RecoveryId, TreePath, WorkflowId};
 use wfr_recovery::apply::{self, Committed, Environment, GaveUp, OnFailure, Options, Outcome};
@@ -161,8 +161,8 @@ impl Order {
 pub enum Run {
     /// It ran to an end.
     Ended(Box<Ended>),
-    /// Nothing was to be done, and nothing was recorded; with what a person should know.
-    Idle(Vec<Finding>),
+    /// Nothing was to be done, and nothing was recorded; with what a person should know, and what is left alone.
+    Idle(Vec<Finding>, Vec<Kept>),
 }
 
 /// A recovery that has ended.
@@ -214,7 +214,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     if !matches!(consent, Consent::Yes | Consent::Digest(_)) {
         let planned = planning::plan_dry(session, open, &open.store()?, order)?;
         planning::check_consent(&planned, consent)?;
-        return Ok(Run::Idle(planned.findings));
+        return Ok(Run::Idle(planned.findings, planned.plan.kept));
     }
     // Whoever would be refused in the end is refused before anything is saved.
     let priority = announce::urgency(order.kind, &order.parameters);
@@ -237,7 +237,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
         // Nothing would be changed: nothing is recorded either, or `undo` would have to pass it over.
         Ok(planned) if is_idle(order, &planned) => {
             forget(session, open, order, &safety, "recovery not needed")?;
-            return Ok(Run::Idle(planned.findings));
+            return Ok(Run::Idle(planned.findings, planned.plan.kept));
         }
         Ok(planned) => planned,
         Err(refused) => {

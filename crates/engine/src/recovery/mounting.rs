@@ -3,11 +3,13 @@
 //! Owns what a plan says of them. What the checkpoint did not see is not covered by it, so no plan writes or removes
 //! anything there, whatever its mode. Refuses to mount anything.
 
+use std::collections::BTreeSet;
+
 use wfr_catalog::{CheckpointRow, ListQuery};
 use wfr_model::coverage::{Coverage, Skip, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::plan::{Conflict, Plan, Step};
+use wfr_model::plan::{Conflict, Kept, KeptReason, Plan};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::probe;
@@ -23,6 +25,9 @@ pub(super) const MISSING: &str = "MOUNT_MISSING";
 
 /// The code of findings about mounts that came since.
 const CAME: &str = "MOUNT_SINCE";
+
+/// The code of findings about files over which others are mounted.
+const OVER_FILE: &str = "MOUNT_OVER_FILE";
 
 /// Directories of the present tree at which a file system is mounted that the checkpoint did not see. One whose manifest
 /// cannot be read saw none.
@@ -60,12 +65,33 @@ fn before(open: &Open, order: &Order) -> Result<Option<CheckpointRow>, Failure> 
     Ok(rows.filter(|row| row.tree.is_some()).take_while(|row| row.created_at <= begun).last())
 }
 
-/// Has a plan leave alone what is mounted at these places.
-pub(super) fn leave(coverage: &mut Coverage, came: &[TreePath]) {
-    let skip =
-        |path: &TreePath| Skip { path: path.clone(), reason: SkipReason::MountedSince, bytes: None, detail: None };
-    coverage.skips.extend(came.iter().map(skip));
+/// Files of the present tree at which other files are mounted: a rename neither replaces nor removes them.
+pub(super) fn files(open: &Open, objects: &dyn Objects, present: &Digest) -> Result<Vec<TreePath>, Failure> {
+    let mut files = Vec::new();
+    for mount in probe::mounts(open.root()).into_iter().filter(|mount| !mount.is_root()) {
+        if matches!(tree::lookup(objects, present, &mount)?, Some(Entry { node: Node::File(_), .. })) {
+            files.push(mount);
+        }
+    }
+    Ok(files)
+}
+
+/// Has a plan leave alone what is mounted at these places: file systems that came, and files.
+pub(super) fn leave(coverage: &mut Coverage, came: &[TreePath], files: &[TreePath]) {
+    let skip = |reason| move |path: &TreePath| Skip { path: path.clone(), reason, bytes: None, detail: None };
+    coverage.skips.extend(came.iter().map(skip(SkipReason::MountedSince)));
+    coverage.skips.extend(files.iter().map(skip(SkipReason::MountPoint)));
     coverage.sort();
+}
+
+/// Says which files a plan leaves alone because others are mounted over them.
+pub(super) fn kept_files(plan: &Plan) -> Vec<Finding> {
+    let is_file = |kept: &&Kept| kept.reason == KeptReason::NotInCheckpoint(SkipReason::MountPoint);
+    let finding = |kept: &Kept| {
+        let message = format!("`{}`: another file is mounted over it: it stays as it is", kept.path);
+        Finding::new(OVER_FILE, Severity::Warning, message, "unmount it and restore again, or write into it by hand")
+    };
+    plan.kept.iter().filter(is_file).map(finding).collect()
 }
 
 /// Says so of each, also where nothing else is to be done.
@@ -80,22 +106,19 @@ pub(super) fn findings(came: &[TreePath]) -> Vec<Finding> {
     came.iter().map(finding).collect()
 }
 
-/// What would go below directories at which something was mounted and nothing is now: it would be written onto another disk, and
-/// be hidden by the next mount. In need that is said, else it is in the way until somebody says that it is meant.
-pub(super) fn unmounted(open: &Open, order: &Order, then: &[TreePath], made: &mut Plan) -> Vec<Finding> {
-    if then.is_empty() {
-        return vec![];
-    }
-    let now = probe::mounts(open.root());
+/// What would go below directories at which something was mounted and nothing is now: it would be written onto another disk, an
+/// be hidden by the next mount, and what is there now was never on it. In need that is said, else it is in the way until
+/// somebody says that it is meant. `touched` are paths that are concerned beside those of the plan's steps.
+pub(super) fn unmounted(order: &Order, gone: &[TreePath], touched: &[TreePath], made: &mut Plan) -> Vec<Finding> {
     let is_meant = order.parameters.get("allow_unmounted") == Some(&serde_json::Value::Bool(true));
     let mut findings = Vec::new();
-    for mount in then.iter().filter(|mount| !now.contains(mount)) {
-        let below = |step: &&Step| step.path.is_within(mount);
-        let count = made.steps.iter().filter(below).count();
+    for mount in gone {
+        let paths = made.steps.iter().map(|step| &step.path).chain(touched);
+        let count = paths.filter(|path| path.is_within(mount) && *path != mount).collect::<BTreeSet<_>>().len();
         if count == 0 {
             continue;
         }
-        let message = format!("a file system was mounted here at the checkpoint and none is now ({count} paths below)");
+        let message = format!("a file system was mounted here and none is now ({count} paths below)");
         if is_meant || order.kind == RecoveryKind::EmergencyRestore {
             let message = format!("`{mount}`: {message}: they go into the bare directory");
             let fix = "mount it and restore again to have them there";

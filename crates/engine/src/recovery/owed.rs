@@ -115,7 +115,7 @@ fn take_back(session: &Session, open: &Open, id: &RecoveryId) -> Result<Option<O
     let exact_mtime = record.parameters.get("exact_mtime") == Some(&Value::Bool(true));
     let order = Order { partial: true, exact_mtime, ..order(open, record)?.ok_or_else(gone)? };
     Ok(match recover(session, open, &order, Consent::Yes)? {
-        Run::Idle(_) => None,
+        Run::Idle(..) => None,
         Run::Ended(back) => {
             let status = if back.status == RecoveryStatus::Done { RecoveryStatus::TakenBack } else { back.status };
             Some(Outcome { status, report: back.report, reason: back.reason, check_failed: true })

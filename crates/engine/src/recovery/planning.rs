@@ -8,7 +8,7 @@ use wfr_catalog::{ChangeRow, CheckpointRow, ListQuery, NewPoint};
 use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::plan::{Kept, KeptReason, Plan, RootMeta};
+use wfr_model::plan::{Action, Kept, KeptReason, Plan, RootMeta, Step};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::apply;
@@ -32,7 +32,7 @@ use crate::params::Consent;
 use crate::results::{Dependent, MovedHead, PathPatch, PlanResult, Refused, StateChanges};
 use crate::scanning::{self, Effort};
 use crate::session::Session;
-use crate::{ledger, links, manifests, repositories};
+use crate::{ledger, links, manifests, mounted, repositories};
 
 /// A plan, and what a person should know of it.
 pub struct Planned {
@@ -155,7 +155,8 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
     // No state is written beside.
-    planned.findings.retain(|finding| finding.code != STATE_LEFT);
+    planned.findings.retain(|finding| ![STATE_LEFT, noting::GIT_LEFT_ALONE].contains(&finding.code.as_str()));
+    with_git(&store, &mut planned.plan)?;
     let bare = bare(&store, &order.target, &planned.plan.to)?;
     planned.plan.steps.retain(|step| !bare.contains(&step.path));
     // What is not covered will not be there.
@@ -166,6 +167,26 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     planned.plan.kept.sort_by(|a, b| a.path.cmp(&b.path));
     planned.plan.kept.dedup_by(|a, b| a.path == b.path);
     Ok(Planned { blast_radius: vec![], moved_heads: vec![], state: None, aim: None, ..planned })
+}
+
+/// Git's own is nobody's elsewhere, and is written like all else.
+fn with_git(objects: &dyn Objects, plan: &mut Plan) -> Result<(), ReadError> {
+    let (git, kept) = std::mem::take(&mut plan.kept).into_iter().partition(|kept| kept.reason == KeptReason::Git);
+    plan.kept = kept;
+    if Vec::is_empty(&git) {
+        return Ok(());
+    }
+    let places: HashSet<TreePath> = git.into_iter().map(|kept| kept.path).collect();
+    let places: HashSet<&TreePath> = places.iter().collect();
+    tree::walk(objects, &plan.to.clone(), &mut |path, entry| {
+        if is_at_or_below(path, &places) && !entry.node.is_special() {
+            let action = if matches!(entry.node, Node::Dir(_)) { Action::MakeDir } else { Action::Create };
+            plan.steps.push(Step { path: path.clone(), action, before: None, after: Some(entry.clone()) });
+        }
+        Ok::<(), ReadError>(())
+    })?;
+    plan.steps.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(())
 }
 
 /// Directories of a tree that hold nothing and held nothing but what is wfr's own, such as `.claude` for the view: elsewhere
@@ -224,7 +245,7 @@ fn make_selective(
     undone: Option<&ChangeRow>,
 ) -> Result<Planned, Failure> {
     let (mut to_coverage, came) = (present.coverage.clone(), mounting::unseen(open, objects, order, &present.tree)?);
-    mounting::leave(&mut to_coverage, &came);
+    mounting::leave(&mut to_coverage, &came, &mounting::files(open, objects, &present.tree)?);
     let goal = Goal {
         workflow: order.workflow.clone(),
         target: order.target.checkpoint_id.clone(),
@@ -265,6 +286,8 @@ fn make_selective(
             let lifted = lifting::lift(open, objects, &goal, (undone, &links), looked)?;
             let mut planned = whole((lifted.plan, lifted.links));
             planned.findings.extend(lifted.findings);
+            let gone = mounted::missing(open, objects, &order.target);
+            planned.findings.extend(mounting::unmounted(order, &gone, &lifted.touched, &mut planned.plan));
             planned.texts = lifted.texts;
             Ok(planned)
         }
@@ -274,6 +297,8 @@ fn make_selective(
             let chosen = selective::choose(open, objects, &goal, selection, present.unrecorded.as_ref())?;
             let mut planned = whole((chosen.plan, chosen.links));
             planned.findings.extend(chosen.findings);
+            let gone = mounted::gone(open, objects, &goal.from)?;
+            planned.findings.extend(mounting::unmounted(order, &gone, &chosen.touched, &mut planned.plan));
             (planned.blast_radius, planned.dependents) = (chosen.blast_radius, chosen.dependents);
             (planned.texts, planned.rolled_back, planned.is_done) = (chosen.texts, chosen.count, chosen.is_done);
             // Later work that goes with it may be of further tasks.
@@ -321,6 +346,7 @@ fn undoes_selective(open: &Open, order: &Order) -> Result<bool, Failure> {
 fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
     let mut made = make_plan(open, objects, order, present)?;
     made.findings.extend(noting::of(order, &made.plan));
+    made.findings.extend(mounting::kept_files(&made.plan));
     Ok(made)
 }
 
@@ -336,7 +362,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
     let is_state_alone = order.target.tree.is_none() && order.target.state.is_some();
     let came = if is_state_alone { vec![] } else { mounting::unseen(open, objects, order, &present.tree)? };
     let mut to_coverage = manifests::coverage(objects, &order.target)?;
-    mounting::leave(&mut to_coverage, &came);
+    mounting::leave(&mut to_coverage, &came, &mounting::files(open, objects, &present.tree)?);
     let goal = Goal {
         workflow: order.workflow.clone(),
         target: order.target.checkpoint_id.clone(),
@@ -358,8 +384,13 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
     };
     let mut made = plan(objects, &goal)?;
     let (aim, state, unread) = aimed(open, objects, order, &order.purpose())?;
-    let findings = [order.needs.findings.clone(), mounting::findings(&came), Vec::from_iter(unread)].concat();
-    if order.undoes.is_some() {
+    let mut findings = [order.needs.findings.clone(), mounting::findings(&came), Vec::from_iter(unread)].concat();
+    if let Some(undone) = &order.undoes {
+        // What is not mounted now was not edited since, either: it is out of reach, not gone.
+        let gone = mounted::missing(open, objects, &order.target);
+        let changed: Vec<TreePath> =
+            undone.report.iter().flat_map(|report| &report.changed).map(|step| step.path.clone()).collect();
+        findings.extend(mounting::unmounted(order, &gone, &changed, &mut made));
         if !order.over_edits {
             leave_later_edits(open, objects, order, &mut made)?;
         }
@@ -382,8 +413,9 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
 /// What the target knows beside its files: git repositories whose HEAD moved since, and mounts that are missing now.
 fn beside_files(open: &Open, objects: &dyn Objects, order: &Order, made: &mut Plan) -> (Vec<MovedHead>, Vec<Finding>) {
     let files = manifests::manifest(objects, &order.target).ok().and_then(|manifest| manifest.file_system_state);
-    let (then, mounts) = files.map(|files| (files.repositories, files.mounts)).unwrap_or_default();
-    (repositories::moved(open, &then), mounting::unmounted(open, order, &mounts, made))
+    let then = files.map(|files| files.repositories).unwrap_or_default();
+    let gone = mounted::missing(open, objects, &order.target);
+    (repositories::moved(open, &then), mounting::unmounted(order, &gone, &[], made))
 }
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.

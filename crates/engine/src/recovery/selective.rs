@@ -90,6 +90,8 @@ pub struct Chosen {
     pub dependents: Vec<Dependent>,
     /// What a person should know.
     pub findings: Vec<Finding>,
+    /// The paths at which something goes, or somebody has to decide.
+    pub touched: Vec<TreePath>,
     /// How many changes it takes back.
     pub count: u64,
     /// Whether all of it is taken back already: then nothing is to be done, of the state either.
@@ -122,6 +124,8 @@ pub fn choose(
     chooser.teller.findings.extend(cleared);
     let is_kept =
         |path: &TreePath| plan.kept.iter().any(|kept| kept.path == *path && kept.reason != KeptReason::NotEmpty);
+    let unclear = chooser.teller.conflicts.iter().map(|conflict| &conflict.path);
+    let touched: Vec<TreePath> = chooser.gone.keys().chain(unclear).cloned().collect();
     chooser.gone.retain(|path, _| !dropped.contains(path) && !is_kept(path));
     chooser.left.extend(dropped);
     let guarded = std::mem::take(&mut plan.conflicts);
@@ -155,7 +159,8 @@ pub fn choose(
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
     let is_done = chooser.already.is_done((&plan, &mut taken, &mut findings), (selection, gone.is_empty()), open)?;
     let (texts, dependents, count) = (chooser.texts, chooser.dependents, gone.len() as u64);
-    Ok(Chosen { plan, links, texts, taken, blast_radius: chooser.blast_radius, dependents, findings, count, is_done })
+    let blast_radius = chooser.blast_radius;
+    Ok(Chosen { plan, links, texts, taken, blast_radius, dependents, findings, touched, count, is_done })
 }
 
 /// How far a selection goes.
