@@ -495,6 +495,34 @@ fn what_a_document_does_not_say_is_not_merged() {
 }
 
 #[test]
+fn a_plan_of_an_undated_document_is_the_same_plan_later() {
+    for (how, doc) in [
+        ("priority_based", json!({"workflow_id": "wf", "status": "paused"})),
+        ("latest", json!({"workflow_id": "wf", "status": "paused", "state_version": 99})),
+    ] {
+        let world = World::new();
+        at_work(&world);
+        world.tree.write("o.json", doc.to_string().as_bytes());
+        let asked = [
+            "merge-states",
+            "--primary-state",
+            "current",
+            "--secondary-states",
+            "./o.json",
+            "--merge-strategy",
+            how,
+            "--conflict-resolution",
+            "checkpoint_priority",
+        ];
+        let planned = world.ok(&[&asked[..], &["--plan"]].concat());
+        let digest = planned.result("plan")["digest"].as_str().unwrap();
+        let done = world.ok(&[&asked[..], &["--apply", digest]].concat());
+        assert_eq!(done.result("applied"), true, "{how}");
+        assert_eq!(export(&world)["status"], "paused", "{how}");
+    }
+}
+
+#[test]
 fn states_are_merged_as_a_plan_first() {
     let world = World::new();
     at_work(&world);
