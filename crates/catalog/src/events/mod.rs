@@ -75,6 +75,12 @@ impl Catalog {
         is_known(&self.connection, id)
     }
 
+    /// Whether the recorded event of this one's id says something else; `None` where none is recorded.
+    pub fn event_differs(&self, event: &Event) -> Result<Option<bool>, CatalogError> {
+        let known = known_as(&self.connection, event)?;
+        Ok(known.map(|known| matches!(known, Appended::Known { differs: true })))
+    }
+
     /// The place of the event of an id, and when it was recorded; `None` where none is.
     pub fn event_place(&self, id: &EventId) -> Result<Option<(EventSeq, Timestamp)>, CatalogError> {
         let mut statement =

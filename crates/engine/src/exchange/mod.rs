@@ -4,6 +4,7 @@
 //! from it. Refuses to know how documents are written: [`hub`] and [`plan`] read them.
 
 pub mod hub;
+pub(crate) mod ids;
 pub mod plan;
 mod since;
 
@@ -106,6 +107,7 @@ struct News<'r> {
 fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> Result<News<'r>, Failure> {
     let mut brought = Brought::default();
     let mut batch = reading.global.clone();
+    brought.notes = ids::apart(open, &mut batch)?;
     let mut over = Vec::with_capacity(reading.workflows.len());
     for (workflow, said) in &reading.workflows {
         over.push((workflow, open.catalog.state_seq(workflow)?));
@@ -113,9 +115,10 @@ fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> 
         let existed = present.is_some();
         let present = present.unwrap_or_else(|| Whole::new(workflow.clone()));
         let mut goal = present.clone();
-        let known = said.events.len();
-        let news = unknown(open, &said.events)?;
-        brought.known += (known - news.len()) as u64;
+        let mut told = said.events.clone();
+        brought.notes.append(&mut ids::apart(open, &mut told)?);
+        let news = unknown(open, &told)?;
+        brought.known += (told.len() - news.len()) as u64;
         fold_into(&mut goal, &news);
         let log_says = goal.clone();
         let before = since::last_said(open, workflow, source)?;
