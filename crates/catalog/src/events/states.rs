@@ -295,4 +295,8 @@ impl Source for Shelf<'_> {
     fn allocation(&mut self, id: &AllocationId) -> Result<Option<Allocation>, CatalogError> {
         self.get(PartKind::Allocation, id.as_str())
     }
+
+    fn allocations(&mut self) -> Result<Vec<Allocation>, CatalogError> {
+        parts(self.connection, self.workflow, PartKind::Allocation, None)
+    }
 }

@@ -167,6 +167,21 @@ fn the_resource_managers_form_names_its_workflow_and_what_stands_beside_it_count
 }
 
 #[test]
+fn what_was_given_back_stays_given_back() {
+    let world = world();
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    let status = |world: &World| world.ok(&["holds", "wf"]).result("allocations")[0]["status"].clone();
+    allocate(&world, &json!({"resources": {"cpu_cores": 6}}));
+    world.ok(&["event", "WORKFLOW_COMPLETED:wf:global:{}"]);
+    assert_eq!(status(&world), "expired");
+    world.ok(&["update-state", "wf", r#"{"status": "running"}"#]);
+    assert_ne!(status(&world), "active");
+    assert_eq!(allocate(&world, &json!({"resources": {"cpu_cores": 6}})).result("status"), "approved");
+    let seen = world.ok(&["validate-state", "wf", "--validation-depth", "comprehensive"]);
+    assert_eq!(seen.result("findings"), &json!([]), "{seen:?}");
+}
+
+#[test]
 fn what_is_over_is_not_counted() {
     let world = world();
     allocate(&world, &json!({"resources": {"cpu_cores": 4}, "duration": "0s"}));
