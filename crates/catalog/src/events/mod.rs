@@ -46,6 +46,12 @@ pub struct EventRow {
     pub event: Event,
 }
 
+/// The highest place that the log gives. A row beyond it, or before the first place, was put there by hand.
+pub(crate) const PLACE_MAX: i64 = 1 << 53;
+
+/// The rows at places that the log gives.
+pub(crate) const GIVEN: &str = "seq BETWEEN 1 AND 9007199254740992";
+
 /// What became of an event.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Appended {
@@ -91,7 +97,7 @@ impl Catalog {
 
     /// The place of the newest event; `None` where there is none.
     pub fn last_event(&self) -> Result<Option<EventSeq>, CatalogError> {
-        let mut statement = self.connection.prepare_cached("SELECT max(seq) FROM events")?;
+        let mut statement = self.connection.prepare_cached(&format!("SELECT max(seq) FROM events WHERE {GIVEN}"))?;
         Ok(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.map(EventSeq))
     }
 
