@@ -9,7 +9,7 @@ use wfr_model::{EventId, Timestamp};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
-use crate::events::{EventQuery, EventRow, EventSeq};
+use crate::events::{EventQuery, EventRow, EventSeq, GIVEN};
 
 /// A message to be recorded.
 #[derive(Clone, PartialEq, Debug)]
@@ -131,8 +131,10 @@ impl Catalog {
 
     /// The end of both logs.
     pub fn log_end(&self) -> Result<Cursor, CatalogError> {
-        let sql = "SELECT (SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM messages)";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let sql = format!(
+            "SELECT (SELECT coalesce(max(seq), 0) FROM events WHERE {GIVEN}), (SELECT coalesce(max(seq), 0) FROM messages)"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
         let decode = |row: &Row<'_>| Ok(Cursor { events_upto: row.get(0)?, messages_upto: row.get(1)? });
         Ok(statement.query_row([], decode)?)
     }
@@ -168,7 +170,8 @@ impl Catalog {
                 }
                 Ok(count)
             };
-            let events = look("SELECT event_type FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2", from.events_upto)?;
+            let events = format!("SELECT event_type FROM events WHERE seq > ?1 AND {GIVEN} ORDER BY seq LIMIT ?2");
+            let events = look(&events, from.events_upto)?;
             let messages = look("SELECT kind FROM messages WHERE seq > ?1 ORDER BY seq LIMIT ?2", from.messages_upto)?;
             Ok(Backlog { events, messages, ..backlog })
         })
@@ -317,10 +320,12 @@ pub(crate) fn insert(connection: &Connection, message: &NewMessage) -> Result<()
             return Err(CatalogError::IdTaken { what: "answer to request", id: request.to_owned() });
         }
     }
-    let sql = "INSERT INTO messages (message_id, after_event, kind, answers, asked, body, at)
-               VALUES (:id, (SELECT coalesce(max(seq), 0) FROM events), :kind, :answers, :asked, :body, :at)
-               ON CONFLICT (message_id) DO NOTHING";
-    connection.prepare_cached(sql)?.execute(named_params! {
+    let sql = format!(
+        "INSERT INTO messages (message_id, after_event, kind, answers, asked, body, at)
+         VALUES (:id, (SELECT coalesce(max(seq), 0) FROM events WHERE {GIVEN}), :kind, :answers, :asked, :body, :at)
+         ON CONFLICT (message_id) DO NOTHING"
+    );
+    connection.prepare_cached(&sql)?.execute(named_params! {
         ":id": message.message_id,
         ":kind": message.kind,
         ":answers": answers,

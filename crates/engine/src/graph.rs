@@ -6,14 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
-use wfr_model::finding::Finding;
+use wfr_model::finding::{Finding, Severity};
 use wfr_model::workflow::{Phase, Task, Whole, validate};
 
 use crate::dependencies::{self, Need};
 use crate::results::{DependencyGraph, ExternalDependencies, GraphEdge, GraphNode, NodeKind};
 
-/// The graph of a state, and what is wrong with it.
-pub fn of(whole: &Whole) -> (DependencyGraph, Vec<Finding>) {
+/// How much of what is not understood is shown, in letters.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// The graph of a state, with what is needed from outside by it and by everybody, and what is wrong with it.
+pub fn of(whole: &Whole, of_all: &Map<String, Value>) -> (DependencyGraph, Vec<Finding>) {
     let (waits, found) = validate::dependencies(whole);
     let mut nodes: BTreeMap<String, GraphNode> = whole
         .phases
@@ -34,12 +37,12 @@ pub fn of(whole: &Whole) -> (DependencyGraph, Vec<Finding>) {
         let is_data = is_data(whole, &waiting, &first);
         edges.push(edge(from, to, is_data));
     }
-    let external_dependencies = external(&whole.head.dependencies);
+    let (external_dependencies, odd) = external([&whole.head.dependencies, of_all]);
     let findings = found.into_iter().map(|one| {
         let fix = format!("change the dependencies with `wfr update-state`: {}", one.place);
         Finding::new(&one.code, one.severity, format!("{}: {}", one.place, one.message), fix)
     });
-    let findings = findings.filter(|finding| finding.code != "BEGUN_BEFORE_DEPENDENCY").collect();
+    let findings = findings.filter(|finding| finding.code != "BEGUN_BEFORE_DEPENDENCY").chain(odd).collect();
     (DependencyGraph { workflow_id: whole.head.workflow_id.clone(), nodes, edges, external_dependencies }, findings)
 }
 
@@ -98,33 +101,37 @@ fn node(kind: NodeKind, extra: &Map<String, Value>) -> GraphNode {
     }
 }
 
-/// What is needed from outside: sorted by the declaration, else told by how it is written.
-fn external(declared: &Map<String, Value>) -> ExternalDependencies {
+/// What is needed from outside: sorted by the declaration, else told by how it is written. What is in no form is found.
+fn external(declared: [&Map<String, Value>; 2]) -> (ExternalDependencies, Vec<Finding>) {
     let mut sorted = ExternalDependencies::default();
-    match declared.get("external").or_else(|| declared.get("external_dependencies")) {
-        Some(Value::Array(list)) => list.iter().for_each(|one| place(&mut sorted, "", one.clone())),
-        Some(Value::Object(groups)) => {
-            for (group, list) in groups {
-                let list = list.as_array().cloned().unwrap_or_else(|| vec![list.clone()]);
-                list.into_iter().for_each(|one| place(&mut sorted, group, one));
+    let mut odd = Vec::new();
+    for (list, one) in declared.into_iter().flat_map(dependencies::external) {
+        match group(&mut sorted, list, one) {
+            Some(group) if group.contains(one) => {}
+            Some(group) => group.push(one.clone()),
+            None => {
+                let said: String = one.to_string().chars().take(SHOWN_CHARS_MAX).collect();
+                let message = format!("dependencies: {said} is in no form that is understood, and is not looked for");
+                let fix = "declare it as `{\"type\": \"tool\", \"name\": \"git\"}`, or take it out";
+                odd.push(Finding::new("DEPENDENCY_ODD", Severity::Warning, message, fix));
             }
         }
-        _ => {}
     }
-    sorted
+    (sorted, odd)
 }
 
-fn place(sorted: &mut ExternalDependencies, group: &str, one: Value) {
-    let said = one.get("type").or_else(|| one.get("kind")).and_then(Value::as_str).unwrap_or(group);
+/// The list that a need belongs to; `None` where it is in no form that is understood.
+fn group<'s>(sorted: &'s mut ExternalDependencies, list: &str, one: &Value) -> Option<&'s mut Vec<Value>> {
+    let said = one.get("type").or_else(|| one.get("kind")).and_then(Value::as_str).unwrap_or(list);
     let text = one.as_str().unwrap_or_default();
-    let group = match (dependencies::need(group, &one), said.trim_end_matches('s')) {
+    Some(match (dependencies::need(list, one), said.trim_end_matches('s')) {
+        (Need::Odd, _) => return None,
         (Need::Port(..), _) | (_, "service") => &mut sorted.services,
         (Need::File(_), _) => &mut sorted.files,
         (Need::Variable, _) => &mut sorted.environment,
         _ if text.starts_with('$') || text.starts_with("env:") => &mut sorted.environment,
         _ => &mut sorted.tools,
-    };
-    group.push(one);
+    })
 }
 
 /// The graph for Graphviz.

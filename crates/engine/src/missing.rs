@@ -114,8 +114,8 @@ fn is_in(gaps: &[Places], seq: EventSeq) -> bool {
 fn without(gap: &Places, held: &BTreeSet<EventSeq>) -> Vec<Places> {
     let (mut left, mut next) = (Vec::new(), *gap.start());
     for seq in held.range(gap.clone()) {
-        left.push(next..=EventSeq(seq.0 - 1));
-        next = EventSeq(seq.0 + 1);
+        left.push(next..=EventSeq(seq.0.saturating_sub(1)));
+        next = EventSeq(seq.0.saturating_add(1));
     }
     left.push(next..=*gap.end());
     left.retain(|part| !part.is_empty());

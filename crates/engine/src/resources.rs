@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use serde_json::{Number, Value};
 use wfr_catalog::{Catalog, CatalogError, PartKind};
 use wfr_model::coordination::Caps;
-use wfr_model::workflow::{Allocation, AllocationStatus, Head, WorkflowStatus};
-use wfr_model::{Span, Timestamp, WorkflowId};
+use wfr_model::workflow::{Allocation, AllocationStatus, Head, ShareEnd};
+use wfr_model::{Timestamp, WorkflowId};
 
 use crate::error::{Code, Failure};
-use crate::params::AutoRelease;
 use crate::results::ConflictLine;
 
 /// How much of what, of the kinds that have a cap.
@@ -58,22 +57,12 @@ fn is_out(share: &Allocation) -> bool {
 
 /// Why a share has ended by itself; `None` where it has not.
 fn ended(share: &Allocation, head: &Head, now: Timestamp) -> Option<&'static str> {
-    let release = share.extra.get("auto_release").cloned().unwrap_or_default();
-    let release: AutoRelease = serde_json::from_value(release).unwrap_or_default();
-    let grace = release.grace_period.and_then(Span::duration).unwrap_or_default();
-    let is_past = |at: Timestamp| at <= now.before(grace);
-    if release.on_timeout.0 && expiry(share).is_some_and(|end| is_past(end) || is_of_clock_ahead(share, end, now)) {
+    let release = ShareEnd::of(share);
+    let is_over = |end: Timestamp| release.is_past(end, now) || is_of_clock_ahead(share, end, now);
+    if release.on_timeout && expiry(share).is_some_and(is_over) {
         return Some("expired");
     }
-    // It has ended; where its end is said to be still to come, a clock was ahead by more than anybody waits.
-    let workflow_ended = head.ended_at.is_some_and(|at| is_past(at) || at.before(grace) > now);
-    match head.status {
-        WorkflowStatus::Completed | WorkflowStatus::Cancelled if release.on_completion.0 && workflow_ended => {
-            Some("the workflow has ended")
-        }
-        WorkflowStatus::Failed if release.on_failure && workflow_ended => Some("the workflow has failed"),
-        _ => None,
-    }
+    release.with_workflow(head, now)
 }
 
 /// Whether a share was given by a clock that was ahead by more than the share's whole length: what has gone of it nobody can say,
@@ -231,6 +220,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+    use wfr_model::workflow::WorkflowStatus;
 
     fn share(cpu: f64, end: Option<i64>) -> Allocation {
         let mut share = Allocation::new("alloc_1".parse().unwrap());

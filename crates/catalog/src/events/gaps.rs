@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use rusqlite::Connection;
 use wfr_model::WorkflowId;
 
-use super::EventSeq;
+use super::{EventSeq, GIVEN};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
@@ -21,13 +21,13 @@ impl Catalog {
         self.read(|connection| {
             let sealed = connection.query_row("SELECT coalesce(max(upto_seq), 0) FROM seals", [], |row| row.get(0))?;
             let last = last_ever(connection)?.max(EventSeq(sealed));
-            let count: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0))?;
+            let count: i64 = count(connection)?;
             if count == last.0 {
                 return Ok(vec![]);
             }
             let mut gaps = Vec::new();
             let mut next = 1;
-            let mut statement = connection.prepare("SELECT seq FROM events ORDER BY seq")?;
+            let mut statement = connection.prepare(&format!("SELECT seq FROM events WHERE {GIVEN} ORDER BY seq"))?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let seq: i64 = row.get(0)?;
@@ -55,9 +55,15 @@ impl Catalog {
     }
 }
 
+fn count(connection: &Connection) -> Result<i64, CatalogError> {
+    Ok(connection.query_row(&format!("SELECT count(*) FROM events WHERE {GIVEN}"), [], |row| row.get(0))?)
+}
+
 /// The last place that was ever given.
 pub(super) fn last_ever(connection: &Connection) -> Result<EventSeq, CatalogError> {
-    let sql = "SELECT max((SELECT coalesce(max(seq), 0) FROM events),
-                          coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0))";
-    Ok(EventSeq(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?))
+    let sql = format!(
+        "SELECT max((SELECT coalesce(max(seq), 0) FROM events WHERE {GIVEN}),
+                    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events' AND {GIVEN}), 0))"
+    );
+    Ok(EventSeq(connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?))
 }

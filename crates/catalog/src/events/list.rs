@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 use wfr_model::{Event, EventName, Timestamp, WorkflowId};
 
 use super::kept::{self, DamagedRow};
-use super::{EventRow, EventSeq};
+use super::{EventRow, EventSeq, PLACE_MAX};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
@@ -136,7 +136,7 @@ fn clauses(query: &EventQuery) -> (String, Vec<Value>) {
 
 fn decode(row: &Row<'_>) -> rusqlite::Result<EventRow> {
     Ok(EventRow {
-        seq: EventSeq(row.get(0)?),
+        seq: place(row)?,
         recorded_at: columns::time(row, 6)?,
         odd: columns::json_or_null(row, 11)?.unwrap_or_default(),
         event: Event {
@@ -151,4 +151,14 @@ fn decode(row: &Row<'_>) -> rusqlite::Result<EventRow> {
             ttl_seconds: row.get::<_, Option<i64>>(10)?.map(i64::unsigned_abs),
         },
     })
+}
+
+/// The place of an event: one that the log gives.
+fn place(row: &Row<'_>) -> rusqlite::Result<EventSeq> {
+    let seq: i64 = row.get(0)?;
+    if (1..=PLACE_MAX).contains(&seq) {
+        return Ok(EventSeq(seq));
+    }
+    let why = "it stands at a place that the log never gives";
+    Err(rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Integer, why.into()))
 }

@@ -46,6 +46,12 @@ pub struct EventRow {
     pub event: Event,
 }
 
+/// The highest place that the log gives. A row beyond it, or before the first place, was put there by hand.
+pub(crate) const PLACE_MAX: i64 = 1 << 53;
+
+/// The rows at places that the log gives.
+pub(crate) const GIVEN: &str = "seq BETWEEN 1 AND 9007199254740992";
+
 /// What became of an event.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Appended {
@@ -75,6 +81,12 @@ impl Catalog {
         is_known(&self.connection, id)
     }
 
+    /// Whether the recorded event of this one's id says something else; `None` where none is recorded.
+    pub fn event_differs(&self, event: &Event) -> Result<Option<bool>, CatalogError> {
+        let known = known_as(&self.connection, event)?;
+        Ok(known.map(|known| matches!(known, Appended::Known { differs: true })))
+    }
+
     /// The place of the event of an id, and when it was recorded; `None` where none is.
     pub fn event_place(&self, id: &EventId) -> Result<Option<(EventSeq, Timestamp)>, CatalogError> {
         let mut statement =
@@ -85,7 +97,7 @@ impl Catalog {
 
     /// The place of the newest event; `None` where there is none.
     pub fn last_event(&self) -> Result<Option<EventSeq>, CatalogError> {
-        let mut statement = self.connection.prepare_cached("SELECT max(seq) FROM events")?;
+        let mut statement = self.connection.prepare_cached(&format!("SELECT max(seq) FROM events WHERE {GIVEN}"))?;
         Ok(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.map(EventSeq))
     }
 

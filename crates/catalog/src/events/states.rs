@@ -12,7 +12,7 @@ use wfr_model::workflow::fold::{self, Anomaly};
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Source, State, Task};
 use wfr_model::{AgentId, AllocationId, Event, PhaseId, TaskId, WorkflowId};
 
-use super::{EventQuery, EventSeq, list, snapshots};
+use super::{EventQuery, EventSeq, GIVEN, list, snapshots};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
@@ -139,7 +139,7 @@ impl<'c> Books<'c> {
 
     /// The place of the next event. Within a transaction that has the lock nobody else takes it.
     pub(super) fn next_seq(&mut self) -> Result<EventSeq, CatalogError> {
-        let next = EventSeq(self.last()?.0 + 1);
+        let next = EventSeq(self.last()?.0.saturating_add(1));
         self.last = Some(next);
         Ok(next)
     }
@@ -230,8 +230,8 @@ impl<'c> Books<'c> {
 }
 
 fn has_events_before(connection: &Connection, workflow: &WorkflowId, seq: EventSeq) -> Result<bool, CatalogError> {
-    let sql = "SELECT 1 FROM events WHERE workflow_id = ?1 AND seq < ?2";
-    Ok(connection.prepare_cached(sql)?.exists((workflow.as_str(), seq.0))?)
+    let sql = format!("SELECT 1 FROM events WHERE workflow_id = ?1 AND seq < ?2 AND {GIVEN}");
+    Ok(connection.prepare_cached(&sql)?.exists((workflow.as_str(), seq.0))?)
 }
 
 /// Whether an event sets so many of a workflow's tasks that they are better read all at once than one by one.
@@ -294,5 +294,9 @@ impl Source for Shelf<'_> {
 
     fn allocation(&mut self, id: &AllocationId) -> Result<Option<Allocation>, CatalogError> {
         self.get(PartKind::Allocation, id.as_str())
+    }
+
+    fn allocations(&mut self) -> Result<Vec<Allocation>, CatalogError> {
+        parts(self.connection, self.workflow, PartKind::Allocation, None)
     }
 }

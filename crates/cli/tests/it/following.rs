@@ -175,6 +175,43 @@ fn graphs_have_the_resolvers_shape_and_say_what_is_wrong() {
 }
 
 #[test]
+fn a_graph_has_what_is_read_of_others_and_every_need_from_outside() {
+    let world = World::new();
+    world.ok(&["config", "dependencies.tools", r#"["make"]"#]);
+    let state = json!({"tasks": {"a": {}, "b": {"data_dependencies": ["a"]}, "c": {"data_dependencies": ["ghost"]},
+            "d": {"data_dependencies": ["e"]}, "e": {"data_dependencies": ["d"]}},
+        "dependencies": {"tools": ["jq"], "files": ["x"], "environment": ["PATH"], "services": ["h:1"], "external": [{"weird": 1}],
+            "internal": ["previous_phase_outputs"]}});
+    world.ok(&["initialize", "wf", &state.to_string()]);
+    let shown = world.ok(&["graph", "wf"]);
+    let graph = shown.result("dependency_graph");
+    let edges: Vec<String> = graph["edges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|edge| {
+            format!(
+                "{} {} {}",
+                edge["from"].as_str().unwrap(),
+                edge["to"].as_str().unwrap(),
+                edge["type"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(edges, ["a b data_dependency", "e d data_dependency", "d e data_dependency"]);
+    let codes: Vec<&str> =
+        shown.result("findings").as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["DEPENDENCY_DANGLING", "DEPENDENCY_CYCLE", "DEPENDENCY_ODD"], "{shown:?}");
+    let outside = json!({"tools": ["jq", "make"], "files": ["x"], "environment": ["PATH"], "services": ["h:1"]});
+    assert_eq!(graph["external_dependencies"], outside);
+    // What leads nowhere or in a circle is mended in the list that it stands in.
+    world.ok(&["repair-state", "wf", "--repair-strategy", "aggressive", "--yes"]);
+    let shown = world.ok(&["graph", "wf"]);
+    assert_eq!(shown.result("dependency_graph")["edges"].as_array().unwrap().len(), 2, "{shown:?}");
+    assert_eq!(shown.result("findings").as_array().unwrap().len(), 1, "{shown:?}");
+}
+
+#[test]
 fn phases_to_come_count_and_a_checkpoint_says_which_one_it_is_in() {
     let world = World::new();
     world.ok(&[

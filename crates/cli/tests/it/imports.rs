@@ -1,6 +1,6 @@
 //! What an archive brought is known again once the catalog is lost: its place, its events, and that it was made elsewhere.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::World;
 
@@ -29,6 +29,50 @@ fn lose_the_catalog(world: &World) {
 /// The events of a workflow with their places.
 fn log(world: &World) -> Value {
     world.ok(&["events", "wf"]).result("events").clone()
+}
+
+#[test]
+fn an_event_whose_id_is_another_events_here_comes_in_all_the_same() {
+    let other = World::new();
+    other.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    let event = |id: &str, kind: &str, workflow: &str| {
+        json!({"event_id": id, "event_type": kind, "workflow_id": workflow, "data": {"task_id": "t1", "agent_id": "a1"}}).to_string()
+    };
+    other.ok(&["event", &event("evt_2x", "TASK_STARTED", "wf")]);
+    other.checkpoint("k");
+    let archive = other.data.path().join("wf.wfrarchive").to_str().unwrap().to_owned();
+    other.ok(&["backup-state", "wf", "--output", &archive]);
+    let world = World::new();
+    world.ok(&["event", &event("evt_2x", "TASK_FAILED", "zz")]);
+    let brought = world.ok(&["import", &archive]);
+    assert_eq!((brought.result("events"), brought.result("events_known")), (&json!(2), &json!(0)));
+    assert_eq!(brought.result("ignored")[0]["place"], "id evt_2x", "{brought:?}");
+    let task = |world: &World| world.ok(&["status", "wf"]).result("tasks").to_string();
+    assert_eq!(task(&world), task(&other));
+    let again = world.ok(&["import", &archive]);
+    assert_eq!((again.result("events"), again.result("events_known")), (&json!(0), &json!(2)), "{again:?}");
+    assert_eq!(again.result("ignored"), &json!([]));
+    let seen = world.ok(&["validate-state", "wf", "--validation-depth", "comprehensive"]);
+    assert_eq!(seen.result("findings"), &json!([]), "{seen:?}");
+    // A hub's log, in which one id is there twice, too.
+    let dir = world.data.path().join("hub");
+    std::fs::create_dir_all(dir.join("events")).unwrap();
+    let lines = [
+        event("evt_2x", "TASK_STARTED", "wq"),
+        event("evt_9", "TASK_STARTED", "wq"),
+        event("evt_9", "TASK_COMPLETED", "wq"),
+    ];
+    std::fs::write(dir.join("events/wq_events.jsonl"), lines.join("\n")).unwrap();
+    for (new, known, told) in [(3, 0, 2), (0, 3, 0)] {
+        let brought = world.ok(&["import", dir.to_str().unwrap(), "--from", "hub"]);
+        let ignored = brought.result("ignored").as_array().unwrap().len();
+        assert_eq!(
+            (brought.result("events"), brought.result("events_known")),
+            (&json!(new), &json!(known)),
+            "{brought:?}"
+        );
+        assert_eq!(ignored, told, "{brought:?}");
+    }
 }
 
 #[test]

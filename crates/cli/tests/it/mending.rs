@@ -101,3 +101,33 @@ fn what_checkpoints_sealed_counts_over_rows_that_were_changed_since() {
         assert_eq!(validated(&world).code, 0);
     }
 }
+
+#[test]
+fn an_event_at_a_place_that_the_log_never_gives_is_no_event_and_in_nobodys_way() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    let whole = export(&world);
+    let whole_again = |why: &str| {
+        assert_eq!(export(&world), whole, "{why}");
+        assert_eq!(validated(&world).result("findings"), &json!([]), "{why}");
+    };
+    // A row is moved beyond all places.
+    by_hand(&world, "UPDATE events SET seq = 9223372036854775807 WHERE seq = 2");
+    assert!(!codes(validated(&world).result("findings")).is_empty());
+    let seen = world.call(&["doctor"]);
+    assert!(seen.result("findings").to_string().contains("events/9223372036854775807"), "{seen:?}");
+    world.ok(&["repair-state", "wf", "--yes"]);
+    whole_again("moved");
+    // The count of places is set there.
+    by_hand(&world, "UPDATE sqlite_sequence SET seq = 9223372036854775807 WHERE name = 'events'");
+    world.ok(&["event", "SYSTEM_STARTUP:other:global:{}"]);
+    world.checkpoint("next");
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    world.ok(&["doctor"]);
+    // Nobody goes on from such a row, and a catalog is built again over it.
+    by_hand(&world, "UPDATE events SET seq = 9223372036854775807 WHERE seq = (SELECT max(seq) FROM events)");
+    world.ok(&["event", "SYSTEM_STARTUP:other:global:{}"]);
+    world.ok(&["doctor", "--rebuild-catalog"]);
+    world.ok(&["event", "SYSTEM_STARTUP:other:global:{}"]);
+}

@@ -125,6 +125,63 @@ fn the_resource_managers_form_is_taken() {
 }
 
 #[test]
+fn the_resource_managers_form_names_its_workflow_and_what_stands_beside_it_counts() {
+    let world = world();
+    world.ok(&["event", "WORKFLOW_STARTED:wf2:global:{}"]);
+    let form = |id: &str| json!({"allocation_id": id, "workflow_id": "wf", "resources": {"cpu_cores": 4}});
+    let whole = json!({"resource_allocation": form("alloc_1")});
+    let given = world.ok(&["allocate", &whole.to_string()]);
+    assert_eq!((given.result("allocation_id"), &given.json["workflow_id"]), (&json!("alloc_1"), &json!("wf")));
+    let mut request = json!({"message_type": "request", "request_id": "req_1", "correlation_id": "c", "response_required": true,
+        "timestamp": "2025-01-15T11:30:00Z", "target_component": "resource-manager", "operation": "allocate", "timeout_seconds": 30});
+    request["parameters"] = whole;
+    assert_eq!(world.ok(&["request", &request.to_string()]).result("result")["allocation_id"], "alloc_1");
+    // What it leaves open may be said beside it.
+    let beside =
+        json!({"resource_allocation": form("alloc_2"), "accept_partial": true, "priority": 70, "duration": "1h"});
+    let partial = world.ok(&["allocate", &beside.to_string()]);
+    assert_eq!((partial.result("status"), &partial.result("resources")["cpu_cores"]), (&json!("partial"), &json!(2)));
+    let listed = world.ok(&["holds", "wf"]);
+    let share =
+        listed.result("allocations").as_array().unwrap().iter().find(|share| share["allocation_id"] == "alloc_2");
+    assert_eq!(share.unwrap()["priority"], 70, "{listed:?}");
+    // What it says itself may not be said otherwise.
+    for (key, value) in
+        [("resources", json!({"cpu_cores": 1})), ("workflow_id", json!("wf2")), ("allocation_id", json!("alloc_9"))]
+    {
+        let refused = world.refused(
+            &["allocate", &json!({"resource_allocation": form("alloc_3"), key: value}).to_string()],
+            2,
+            "INVALID_PARAMETER",
+        );
+        assert!(refused.json["error"]["message"].as_str().unwrap().contains(key), "{refused:?}");
+    }
+    let call = ["allocate", "wf2", "--resource-allocation", &form("alloc_4").to_string()];
+    world.refused(&call, 2, "INVALID_PARAMETER");
+    world.ok(&[
+        "allocate",
+        "--resource-allocation",
+        &json!({"workflow_id": "wf2", "resources": {"cpu_cores": 1}}).to_string(),
+    ]);
+    assert_eq!(world.call(&["allocate", r#"{"resources": {"cpu_cores": 1}}"#]).code, 2);
+}
+
+#[test]
+fn what_was_given_back_stays_given_back() {
+    let world = world();
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    let status = |world: &World| world.ok(&["holds", "wf"]).result("allocations")[0]["status"].clone();
+    allocate(&world, &json!({"resources": {"cpu_cores": 6}}));
+    world.ok(&["event", "WORKFLOW_COMPLETED:wf:global:{}"]);
+    assert_eq!(status(&world), "expired");
+    world.ok(&["update-state", "wf", r#"{"status": "running"}"#]);
+    assert_ne!(status(&world), "active");
+    assert_eq!(allocate(&world, &json!({"resources": {"cpu_cores": 6}})).result("status"), "approved");
+    let seen = world.ok(&["validate-state", "wf", "--validation-depth", "comprehensive"]);
+    assert_eq!(seen.result("findings"), &json!([]), "{seen:?}");
+}
+
+#[test]
 fn what_is_over_is_not_counted() {
     let world = world();
     allocate(&world, &json!({"resources": {"cpu_cores": 4}, "duration": "0s"}));

@@ -99,7 +99,17 @@ pub struct Probed {
 /// The needs of a state's `dependencies`, in all forms: the hub's `external` and `internal`, the reference's
 /// `external_dependencies`, and the resolver's lists of `services`, `tools`, `files`, `environment`.
 pub fn declared(dependencies: &Map<String, Value>) -> Vec<Declared> {
-    let mut needs = Vec::new();
+    items(dependencies).into_iter().map(|(scope, kind, item)| one(kind, item, scope)).collect()
+}
+
+/// What is needed from outside, as it was declared, with the name of the list that it stands in.
+pub fn external(dependencies: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
+    items(dependencies).into_iter().filter(|(scope, ..)| *scope == Scope::External).map(|(_, kind, item)| (kind, item))
+}
+
+/// Whose each need is, the name of the list that it stands in, and the need.
+fn items(dependencies: &Map<String, Value>) -> Vec<(Scope, &str, &Value)> {
+    let mut found = Vec::new();
     for (key, value) in dependencies {
         let scope = match key.trim_end_matches("_dependencies") {
             "internal" => Scope::Internal,
@@ -107,25 +117,20 @@ pub fn declared(dependencies: &Map<String, Value>) -> Vec<Declared> {
             _ => Scope::External,
         };
         match (key.as_str(), value) {
-            ("tools" | "files" | "environment" | "services" | "ports", value) => listed(key, value, scope, &mut needs),
-            (_, Value::Object(lists)) => {
-                for (kind, value) in lists {
-                    listed(kind, value, scope, &mut needs);
-                }
-            }
-            (_, value) => listed("", value, scope, &mut needs),
+            ("tools" | "files" | "environment" | "services" | "ports", value) => listed(key, value, scope, &mut found),
+            (_, Value::Object(lists)) => lists.iter().for_each(|(kind, value)| listed(kind, value, scope, &mut found)),
+            (_, value) => listed("", value, scope, &mut found),
         }
     }
-    needs
+    found
 }
 
-fn listed(kind: &str, value: &Value, scope: Scope, needs: &mut Vec<Declared>) {
-    let items: Vec<&Value> = match value {
-        Value::Array(items) => items.iter().collect(),
-        Value::Null => vec![],
-        one => vec![one],
-    };
-    needs.extend(items.into_iter().map(|item| one(kind, item, scope)));
+fn listed<'d>(kind: &'d str, value: &'d Value, scope: Scope, found: &mut Vec<(Scope, &'d str, &'d Value)>) {
+    match value {
+        Value::Array(items) => found.extend(items.iter().map(|item| (scope, kind, item))),
+        Value::Null => {}
+        one => found.push((scope, kind, one)),
+    }
 }
 
 /// One need: a name, an object with `type` and `name`, or one in a short form such as `{"env": "HOME"}`. What is none of

@@ -4,6 +4,7 @@
 //! from it. Refuses to know how documents are written: [`hub`] and [`plan`] read them.
 
 pub mod hub;
+pub(crate) mod ids;
 pub mod plan;
 mod since;
 
@@ -106,6 +107,7 @@ struct News<'r> {
 fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> Result<News<'r>, Failure> {
     let mut brought = Brought::default();
     let mut batch = reading.global.clone();
+    brought.notes = ids::apart(open, &mut batch)?;
     let mut over = Vec::with_capacity(reading.workflows.len());
     for (workflow, said) in &reading.workflows {
         over.push((workflow, open.catalog.state_seq(workflow)?));
@@ -113,9 +115,10 @@ fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> 
         let existed = present.is_some();
         let present = present.unwrap_or_else(|| Whole::new(workflow.clone()));
         let mut goal = present.clone();
-        let known = said.events.len();
-        let news = unknown(open, &said.events)?;
-        brought.known += (known - news.len()) as u64;
+        let mut told = said.events.clone();
+        brought.notes.append(&mut ids::apart(open, &mut told)?);
+        let news = unknown(open, &told)?;
+        brought.known += (told.len() - news.len()) as u64;
         fold_into(&mut goal, &news);
         let log_says = goal.clone();
         let before = since::last_said(open, workflow, source)?;
@@ -175,17 +178,24 @@ fn unknown(open: &Open, events: &[Event]) -> Result<Vec<Event>, CatalogError> {
     Ok(news)
 }
 
-/// The state that a document says, and what of it is in no form that is understood, in words.
-pub(crate) fn state_of(
-    workflow: &WorkflowId,
-    data: Map<String, Value>,
+/// What a document makes of a state, and what of it is in no form that is understood, in words. When that was and which version
+/// it is, the document says itself, or nobody does.
+pub(crate) fn said_over(
+    under: &Whole,
+    data: &Map<String, Value>,
     now: Timestamp,
 ) -> Result<(Whole, Vec<String>), Failure> {
-    let mut whole = Whole::new(workflow.clone());
-    let is_dated = data.contains_key("created_at");
-    let odd = fold_into(&mut whole, &[update_event(workflow, data, "document", now)?]);
-    // The fold takes an event's time where nobody says another; a document that says none says none.
-    whole.head.created_at = whole.head.created_at.filter(|_| is_dated);
+    let workflow = &under.head.workflow_id;
+    let event = update_event(workflow, data.clone(), "document", now)?;
+    let mut whole = under.clone();
+    let odd = fold_into(&mut whole, std::slice::from_ref(&event));
+    let mut alone = Whole::new(workflow.clone());
+    fold_into(&mut alone, &[event]);
+    // The fold takes an event's time where nobody says another.
+    let is_dated = |key: &str| data.get(key).is_some_and(Value::is_string);
+    whole.head.created_at = if is_dated("created_at") { whole.head.created_at } else { under.head.created_at };
+    whole.head.updated_at = alone.head.updated_at.filter(|_| is_dated("updated_at"));
+    whole.head.state_version = alone.head.state_version;
     Ok((whole, odd.into_iter().map(|one| one.message).collect()))
 }
 

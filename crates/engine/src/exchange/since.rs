@@ -135,8 +135,8 @@ impl<'s> Saying<'s> {
         } else {
             ConflictResolution::CurrentPriority
         };
-        let ours = Side { name: "state", state: goal, is_current: true };
-        let theirs = Side { name: "document", state: &self.says, is_current: false };
+        let ours = Side { name: "state", state: goal, is_current: true, said: None };
+        let theirs = Side { name: "document", state: &self.says, is_current: false, said: None };
         let merged = merge(ours, &[theirs], self.before.as_ref(), MergeStrategy::ThreeWay, resolution);
         let settled: Vec<IgnoredPart> = merged.conflicts.iter().map(|conflict| self.settled(conflict)).collect();
         self.notes.extend(settled);

@@ -20,6 +20,7 @@ use super::lasting::audit;
 use super::{needed, shown};
 use crate::checkpoint::extents;
 use crate::error::{Code, Failure};
+use crate::exchange::ids;
 use crate::open::Open;
 use crate::params::{Import, ImportFrom};
 use crate::response::Success;
@@ -52,7 +53,8 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
         archive::read(&path, &writer, &ReadOptions { unlock: unlock.as_ref(), abort: Some(&*session.abort) })?;
     let found: Vec<(NewCheckpoint, Manifest)> =
         contents.checkpoints.iter().map(|roots| from_roots(&writer, roots)).collect::<Result<_, _>>()?;
-    let events = events_of(&writer, &contents.checkpoints, &found)?;
+    let mut events = events_of(&writer, &contents.checkpoints, &found)?;
+    let ignored = ids::apart(&open, &mut events)?;
     let news: Vec<NewCheckpoint> = found.iter().map(|(new, _)| new.clone()).collect();
     // Whoever is refused is refused before anything is recorded.
     unknown(&open, &news)?;
@@ -73,7 +75,8 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
     let workflows: BTreeSet<WorkflowId> = news.into_iter().map(|new| new.workflow_id).collect();
     let workflows = workflows.into_iter().collect();
     let (path, events_known) = (shown(&path), all - events);
-    let result = Imported { path, workflows, imported, present, objects, events, events_known, ..Imported::default() };
+    let inner = Imported { path, workflows, imported, present, objects, events, events_known, ..Imported::default() };
+    let result = Imported { ignored, ..inner };
     Ok(Success::new(result))
 }
 

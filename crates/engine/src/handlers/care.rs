@@ -446,7 +446,7 @@ pub fn metadata(session: &mut Session, parameters: Metadata) -> Result<Success<M
 /// Builds a workflow's dependency graph from its state as it is now, and writes it; where.
 pub(super) fn write_graph(open: &Open, workflow: &WorkflowId) -> Result<String, Failure> {
     let whole = state::present(&open.catalog, workflow)?.unwrap_or_else(|| Whole::new(workflow.clone()));
-    let graph = json!({"dependency_graph": graph::of(&whole).0});
+    let graph = json!({"dependency_graph": graph::of(&whole, &open.config.dependencies.declared()).0});
     write_metadata(open, workflow, "dependency_graph.json", &graph)
 }
 

@@ -117,7 +117,8 @@ fn gone(places: &[Places]) -> Option<Finding> {
         (start, end) => format!("{start} to {end}"),
     };
     let names: Vec<String> = places.iter().map(name).collect();
-    let count: i64 = places.iter().map(|gap| gap.end().0 - gap.start().0 + 1).sum();
+    let many = |gap: &Places| i128::from(gap.end().0) - i128::from(gap.start().0) + 1;
+    let count: i128 = places.iter().map(many).sum();
     let message = format!("the log has no events at {}: {count} in all, and no checkpoint holds them", named(&names));
     let fix = "`wfr validate-state WORKFLOW --validation-depth comprehensive` says whether its state outlived them";
     (!names.is_empty()).then(|| Finding::new("EVENTS_GAP", Severity::Warning, message, fix))

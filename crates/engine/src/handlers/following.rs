@@ -202,7 +202,7 @@ pub fn graph(session: &mut Session, parameters: Graph) -> Result<Success<GraphSh
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id, "workflow_id")?)?;
     let whole = state::present(&open.catalog, &workflow)?.unwrap_or_else(|| Whole::new(workflow.clone()));
-    let (dependency_graph, findings) = graphs::of(&whole);
+    let (dependency_graph, findings) = graphs::of(&whole, &open.config.dependencies.declared());
     let dot = (parameters.format == GraphFormat::Dot).then(|| graphs::dot(&dependency_graph));
     Ok(Success::new(GraphShown { dependency_graph, findings, dot }).about(&workflow))
 }

@@ -3,12 +3,12 @@
 //! Owns where states come from and what a merge needs before it is applied. Refuses to merge: see
 //! [`wfr_model::workflow::merge`].
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use wfr_model::WorkflowId;
 use wfr_model::recovery::RecoveryKind;
-use wfr_model::workflow::Whole;
-use wfr_model::workflow::merge::{MergeStrategy, Merged, Side, merge as merged};
+use wfr_model::workflow::merge::{MergeStrategy, Merged, Said, Side, merge as merged};
 use wfr_model::workflow::validate::{Context, is_valid, validate};
+use wfr_model::workflow::{Head, Whole};
 use wfr_store::object::hash;
 
 use super::exchange::no_state;
@@ -17,7 +17,7 @@ use super::setting::{Change, Setting, TRIES_MAX, moved};
 use super::states::one_workflow;
 use super::{known, needed};
 use crate::error::{Code, Failure};
-use crate::exchange::{hub, state_of};
+use crate::exchange::{hub, said_over};
 use crate::open::Open;
 use crate::params::{Consent, MergeStates};
 use crate::response::{Impact, Success};
@@ -33,8 +33,33 @@ struct Source {
     name: String,
     state: Whole,
     is_current: bool,
+    /// The document that it was read of, and what that says.
+    doc: Option<(Map<String, Value>, Said)>,
     /// What is in no form that is understood, in words.
     left_out: Vec<String>,
+}
+
+impl Source {
+    fn side(&self) -> Side<'_> {
+        let said = self.doc.as_ref().map(|(_, said)| said);
+        Side { name: &self.name, state: &self.state, is_current: self.is_current, said }
+    }
+
+    /// Reads a document over a state: what it does not say is as it was there.
+    fn read_over(&mut self, under: &Whole, session: &Session) -> Result<(), Failure> {
+        let Some((data, said)) = &mut self.doc else { return Ok(()) };
+        let now = session.now();
+        let under = Whole {
+            head: Head { workflow_id: self.state.head.workflow_id.clone(), ..under.head.clone() },
+            ..under.clone()
+        };
+        let (_, odd) = said_over(&under, data, now)?;
+        self.left_out.extend(odd);
+        (self.state, *said) = Said::over(&under, |before| {
+            said_over(before, data, now).map_or_else(|_| before.clone(), |(after, _)| after)
+        });
+        Ok(())
+    }
 }
 
 /// Merges states.
@@ -68,8 +93,7 @@ fn try_merge(
         return Ok(Err(looked.target));
     }
     let Looked { sources, base, left_out, target, present, over } = looked;
-    let sides: Vec<Side<'_>> =
-        sources.iter().map(|one| Side { name: &one.name, state: &one.state, is_current: one.is_current }).collect();
+    let sides: Vec<Side<'_>> = sources.iter().map(Source::side).collect();
     let Some((first, others)) = sides.split_first() else { return Err(no_state(open, &target)) };
     let mut whole = merged(*first, others, base.as_ref(), parameters.merge_strategy, parameters.conflict_resolution);
     whole.state.head.workflow_id = target.clone();
@@ -139,17 +163,32 @@ impl Looked {
 
 fn look(open: &Open, session: &Session, parameters: &MergeStates) -> Result<Looked, Failure> {
     let primary = needed(parameters.primary_state.clone(), "primary_state")?;
-    let sources = sources(open, session, parameters, &primary)?;
+    let mut sources = sources(open, session, parameters, &primary)?;
     let target = match &parameters.workflow_id {
         Some(workflow) => known(open, workflow.clone())?,
         None => sources[0].state.head.workflow_id.clone(),
     };
-    let base = base(open, session, parameters, &target)?;
+    let mut base = base(open, session, parameters, &target)?;
+    if let Some(base) = &mut base {
+        base.read_over(&Whole::new(target.clone()), session)?;
+    }
+    let under = under(&sources, base.as_ref().filter(|_| parameters.merge_strategy == MergeStrategy::ThreeWay));
+    let under = under.unwrap_or_else(|| Whole::new(target.clone()));
+    for source in &mut sources {
+        source.read_over(&under, session)?;
+    }
     let left_out = left_out(&sources, base.as_ref());
     let base = base.map(|base| base.state);
     let over = open.catalog.state_seq(&target)?;
     let present = state::present(&open.catalog, &target)?.unwrap_or_else(|| Whole::new(target.clone()));
     Ok(Looked { sources, base, left_out, target, present, over })
+}
+
+/// The state that documents are read over: the common ancestor, else a present state, else one of a checkpoint.
+fn under(sources: &[Source], ancestor: Option<&Source>) -> Option<Whole> {
+    let known = || sources.iter().filter(|source| source.doc.is_none());
+    let source = ancestor.or_else(|| known().find(|source| source.is_current)).or_else(|| known().next());
+    source.map(|source| source.state.clone())
 }
 
 fn unsettled(result: StateMerge) -> Failure {
@@ -217,7 +256,7 @@ fn whose(open: &Open, name: &str) -> Result<Option<WorkflowId>, Failure> {
 }
 
 fn source(open: &Open, session: &Session, name: &str, workflow: Option<WorkflowId>) -> Result<Source, Failure> {
-    let of = |state, is_current| Source { name: name.to_owned(), state, is_current, left_out: vec![] };
+    let of = |state, is_current| Source { name: name.to_owned(), state, is_current, doc: None, left_out: vec![] };
     if CURRENT.contains(&name) {
         let workflow = one_workflow(open, workflow)?;
         return present(open, &workflow).map(|state| of(state, true));
@@ -227,8 +266,8 @@ fn source(open: &Open, session: &Session, name: &str, workflow: Option<WorkflowI
         let doc = hub::document(&path)?;
         let beside = hub::beside_state(&doc);
         let (workflow, fields) = hub::of_workflow(doc, workflow, &path)?;
-        let (state, odd) = state_of(&workflow, fields, session.now())?;
-        return Ok(Source { left_out: beside.into_iter().chain(odd).collect(), ..of(state, false) });
+        let doc = Some((fields, Said::default()));
+        return Ok(Source { doc, left_out: beside, ..of(Whole::new(workflow), false) });
     }
     if let Ok(named) = name.parse::<WorkflowId>()
         && open.catalog.has_workflow(&named)?

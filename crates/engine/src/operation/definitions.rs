@@ -121,7 +121,7 @@ define! {
         ["release wf", "release --token 12", "release wf --allocation-id alloc_018f"];
     CheckConflicts => Conflicting, "check-conflicts", Reads, [WORKFLOW],
         ["check-conflicts", "check-conflicts wf '{\"resources\": {\"cpu_cores\": 4}}'"];
-    Allocate => Allotted, "allocate", Writes, [WORKFLOW_NEEDED],
+    Allocate => Allotted, "allocate", Writes, [WORKFLOW],
         ["allocate wf '{\"resources\": {\"cpu_cores\": 2, \"memory_gb\": 4, \"agents\": 3}}' --duration 1h"];
     Request => Answered, "request", Recovers, [Positional::optional("file", Slot::HostPath)],
         ["request request.json", "request - < request.json"];

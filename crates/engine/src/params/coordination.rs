@@ -216,7 +216,7 @@ pub struct Allocate {
     pub timestamp: Option<Timestamp>,
     /// `reserved` is the same as `reserve`; any other word says nothing before it is given.
     pub status: Option<String>,
-    /// All of this in the resource manager's form, instead of the other keys.
+    /// All of this in the resource manager's form. Keys beside it say what it leaves open, and nothing else than it says.
     pub resource_allocation: Option<Map<String, Value>>,
 }
 
@@ -227,17 +227,34 @@ impl Allocate {
     ///
     /// Why the resource manager's form is none.
     pub fn unwrapped(self) -> Result<Self, String> {
-        let Some(inner) = self.resource_allocation else {
+        let Some(mut inner) = self.resource_allocation.clone() else {
             let reserve = self.reserve || self.status.as_deref() == Some("reserved");
             return Ok(Self { reserve, ..self });
         };
-        let inner: Self = serde_json::from_value(Value::Object(inner)).map_err(|error| error.to_string())?;
-        if inner.resource_allocation.is_some() {
+        if inner.contains_key("resource_allocation") {
             return Err("it holds another one".to_owned());
         }
-        let reserve = self.reserve || inner.reserve;
-        let workflow_id = inner.workflow_id.clone().or(self.workflow_id);
-        Self { workflow_id, reserve, ..inner }.unwrapped()
+        let read = |fields: &Map<String, Value>| {
+            serde_json::from_value::<Self>(Value::Object(fields.clone())).map_err(|error| error.to_string())
+        };
+        inner.retain(|_, value| !value.is_null());
+        let within = to_fields(&read(&inner)?);
+        let unsaid = to_fields(&Self::default());
+        let beside = Self { resource_allocation: None, ..self };
+        for (key, value) in to_fields(&beside).into_iter().filter(|(key, value)| unsaid.get(key) != Some(value)) {
+            if inner.contains_key(&key) && within.get(&key) != Some(&value) {
+                return Err(format!("it says another `{key}` than what stands beside it"));
+            }
+            inner.insert(key, value);
+        }
+        read(&inner)?.unwrapped()
+    }
+}
+
+fn to_fields(allocate: &Allocate) -> Map<String, Value> {
+    match serde_json::to_value(allocate) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
     }
 }
 

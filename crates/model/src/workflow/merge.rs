@@ -3,12 +3,15 @@
 //! Owns what counts as a conflict and who wins it. A conflict that nobody settles leaves the field as the first state has
 //! it, and is listed. Refuses to know where states come from.
 
+mod said;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::said::Said;
 use super::{Head, Phase, TaskCounts, TaskStatus, Whole};
 
 /// How states become one.
@@ -50,6 +53,8 @@ pub struct Side<'s> {
     pub state: &'s Whole,
     /// Whether it is a workflow's present state.
     pub is_current: bool,
+    /// What of it is said, where that may not be all: what is not said is no claim.
+    pub said: Option<&'s Said>,
 }
 
 /// What one state says in a conflict.
@@ -103,8 +108,8 @@ pub fn merge(
 ) -> Merged {
     let sides: Vec<Side<'_>> = std::iter::once(first).chain(others.iter().copied()).collect();
     let has_ancestor = strategy == MergeStrategy::ThreeWay;
-    let parts: Vec<Parts> = sides.iter().map(|side| flat(side.state)).collect();
     let base = base.filter(|_| has_ancestor).map(flat).unwrap_or_default();
+    let parts: Vec<Parts> = sides.iter().map(|side| claimed(side, strategy, &base)).collect();
     let mut merger = Merger { sides: &sides, strategy, resolution, conflicts: Vec::new() };
     let keys: BTreeSet<&PartKey> = parts.iter().flat_map(BTreeMap::keys).collect();
     let mut merged = Parts::new();
@@ -151,6 +156,18 @@ const STANDING: &[&str] = &[
 
 /// The name of [`STANDING`] taken as one.
 const STANDS: &str = "standing";
+
+/// What a state claims. A document was read over the ancestor where there is one, so what it does not say is what it was.
+fn claimed(side: &Side<'_>, strategy: MergeStrategy, base: &Parts) -> Parts {
+    let mut parts = flat(side.state);
+    let Some(said) = side.said else { return parts };
+    match strategy {
+        MergeStrategy::Latest => parts.retain(|key, _| said.names(key)),
+        MergeStrategy::ThreeWay => said.narrow(&mut parts, |key| !base.contains_key(key)),
+        MergeStrategy::PriorityBased | MergeStrategy::Union => said.narrow(&mut parts, |_| true),
+    }
+    parts
+}
 
 fn flat(whole: &Whole) -> Parts {
     let mut parts = Parts::new();

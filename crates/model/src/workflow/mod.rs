@@ -10,6 +10,7 @@ pub mod markdown;
 pub mod merge;
 mod parts;
 mod patch;
+mod share;
 mod status;
 mod table;
 pub mod validate;
@@ -19,6 +20,7 @@ use std::convert::Infallible;
 
 pub use parts::{Agent, Allocation, Extra, Head, Phase, RecoveryMark, Task, TaskCounts};
 pub use patch::update_keys;
+pub use share::ShareEnd;
 pub use status::{AgentStatus, AllocationStatus, PhaseStatus, TaskStatus, Turn, WorkflowStatus};
 pub use table::Table;
 pub use whole::{Differences, Whole, by_id};
@@ -39,6 +41,9 @@ pub trait Source {
 
     /// A share of resources; `None` where there is none.
     fn allocation(&mut self, id: &AllocationId) -> Result<Option<Allocation>, Self::Error>;
+
+    /// All shares of resources.
+    fn allocations(&mut self) -> Result<Vec<Allocation>, Self::Error>;
 }
 
 /// The source of a state that is all in memory.
@@ -58,6 +63,10 @@ impl Source for Nowhere {
 
     fn allocation(&mut self, _: &AllocationId) -> Result<Option<Allocation>, Infallible> {
         Ok(None)
+    }
+
+    fn allocations(&mut self) -> Result<Vec<Allocation>, Infallible> {
+        Ok(vec![])
     }
 }
 

@@ -167,7 +167,13 @@ pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>
     }
     keep_percent(fold, &mut rest, "progress_percentage", "the workflow");
     match merged(&fold.state.head, rest, HEAD) {
-        Ok(head) => fold.state.head = head,
+        Ok(head) => {
+            let now = &fold.state.head;
+            if (head.status, head.ended_at) != (now.status, now.ended_at) {
+                fold.end_shares()?;
+            }
+            fold.state.head = head;
+        }
         Err(why) => fold.note(FIELD_INVALID, format!("the workflow: {why}")),
     }
     Ok(())

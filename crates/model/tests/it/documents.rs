@@ -10,12 +10,16 @@ use wfr_model::{Event, Timestamp};
 
 use crate::events::any_event;
 
+/// An update with this data.
+pub fn update(data: &Value) -> Event {
+    let text = format!("WORKFLOW_STATE_UPDATED:wf:global:{data}");
+    Draft::read(&text).unwrap().complete(|| "evt_u".parse().unwrap(), Timestamp(9), "test")
+}
+
 /// What an empty state becomes by an update with this data, and what was odd about it.
 pub fn read(data: &Value) -> (Whole, Vec<Anomaly>) {
-    let text = format!("WORKFLOW_STATE_UPDATED:wf:global:{data}");
-    let update = Draft::read(&text).unwrap().complete(|| "evt_u".parse().unwrap(), Timestamp(9), "test");
     let mut state = State::new("wf".parse().unwrap());
-    let odd = apply(&mut state, &mut Nowhere, &update).unwrap();
+    let odd = apply(&mut state, &mut Nowhere, &update(data)).unwrap();
     (Whole::of(&state), odd)
 }
 

@@ -38,6 +38,10 @@ impl Source for Shelf {
     fn allocation(&mut self, id: &AllocationId) -> Result<Option<Allocation>, Infallible> {
         Ok(self.allocations.get(id).map(|text| serde_json::from_str(text).unwrap()))
     }
+
+    fn allocations(&mut self) -> Result<Vec<Allocation>, Infallible> {
+        Ok(self.allocations.values().map(|text| serde_json::from_str(text).unwrap()).collect())
+    }
 }
 
 impl Shelf {

@@ -2,17 +2,17 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use wfr_model::workflow::Whole;
-use wfr_model::workflow::merge::{ConflictResolution as Who, MergeStrategy as How, Merged, Side, merge};
+use wfr_model::workflow::merge::{ConflictResolution as Who, MergeStrategy as How, Merged, Said, Side, merge};
 use wfr_model::workflow::validate::{Context, is_valid, validate};
+use wfr_model::workflow::{Head, Nowhere, Whole, fold};
 
-use crate::documents::{folded, read};
+use crate::documents::{folded, read, update};
 use crate::events::any_event;
 
 const HOW: [How; 4] = [How::PriorityBased, How::Latest, How::Union, How::ThreeWay];
 
 fn side<'s>(name: &'s str, state: &'s Whole) -> Side<'s> {
-    Side { name, state, is_current: name == "current" }
+    Side { name, state, is_current: name == "current", said: None }
 }
 
 fn two(one: &Whole, other: &Whole, base: Option<&Whole>, how: How, who: Who) -> Merged {
@@ -108,6 +108,59 @@ fn the_higher_version_is_the_later_and_of_two_alike_neither() {
     let mut tied = other.clone();
     tied.head.state_version = one.head.state_version;
     assert_eq!(places(&two(&one, &tied, None, How::Latest, Who::ManualReview)), ["tasks/t1/standing"]);
+}
+
+/// What a document makes of a state, and says.
+fn said_over(under: &Whole, data: &Value) -> (Whole, Said) {
+    Said::over(under, |before| {
+        let mut state = before.to_state();
+        fold::apply(&mut state, &mut Nowhere, &update(data)).unwrap();
+        let head =
+            Head { state_version: 1, updated_at: None, created_at: before.head.created_at, ..state.head.clone() };
+        Whole { head, ..Whole::of(&state) }
+    })
+}
+
+#[test]
+fn what_a_document_does_not_say_is_no_claim() {
+    let now = state(json!({"status": "running", "current_phase": 1, "phases": {"1": {"status": "in_progress"}},
+        "tasks": {"t1": {"status": "completed", "attempts": 2}}, "agents": {"a1": {"tasks_completed": 3}}}));
+    let then = state(json!({"status": "paused", "tasks": {"t1": {"status": "active"}}}));
+    let little = json!({"tasks": {"t1": {"description": "hey"}}});
+    let (read, said) = said_over(&now, &little);
+    let document = Side { name: "o.json", state: &read, is_current: false, said: Some(&said) };
+    for how in HOW {
+        let merged = merge(side("current", &now), &[document], Some(&now), how, Who::CheckpointPriority);
+        let task = &merged.state.tasks[&"t1".parse().unwrap()];
+        assert_eq!(merged.conflicts, vec![], "{how:?}");
+        assert_eq!((task.status.as_str(), task.attempts), ("completed", 2));
+        assert_eq!(task.description.is_some(), how != How::Latest, "{how:?}: it is not the later one");
+        let expected = Whole { tasks: merged.state.tasks.clone(), ..now.clone() };
+        assert!(merged.state.says_the_same(&expected), "{how:?}: {:?}", merged.state);
+    }
+    // Between two others it has no say either, but where it says something.
+    let three = |document| {
+        merge(side("current", &now), &[document, side("ckpt_1", &then)], None, How::Union, Who::CheckpointPriority)
+    };
+    let merged = three(document);
+    assert_eq!((status(&merged, "t1"), merged.state.head.status.as_str()), ("active", "paused"));
+    assert_eq!(
+        merged.conflicts.iter().map(|one| one.claims[1].value.clone()).collect::<Vec<_>>(),
+        [Value::Null, Value::Null]
+    );
+    let (read, said) = said_over(&now, &json!({"status": "created", "tasks": {"t1": {"status": "pending"}}}));
+    let merged = three(Side { name: "o.json", state: &read, is_current: false, said: Some(&said) });
+    assert_eq!(
+        (status(&merged, "t1"), merged.state.head.status.as_str()),
+        ("pending", "created"),
+        "a default that is said is said"
+    );
+    // Of a part that the ancestor has not, too.
+    let base = state(json!({}));
+    let (read, said) = said_over(&base, &little);
+    let document = Side { name: "o.json", state: &read, is_current: false, said: Some(&said) };
+    let merged = merge(side("current", &now), &[document], Some(&base), How::ThreeWay, Who::CheckpointPriority);
+    assert_eq!((status(&merged, "t1"), merged.conflicts), ("completed", vec![]));
 }
 
 #[test]

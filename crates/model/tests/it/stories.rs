@@ -139,3 +139,24 @@ fn both_shapes_of_a_state_are_understood() {
         assert_eq!(state.head.current_phase, Some(PhaseId::numbered(3)), "{form}");
     }
 }
+
+#[test]
+fn a_share_that_ended_with_its_workflow_is_not_out_again() {
+    let statuses = |events: &[&str]| {
+        let (state, _) = told(events);
+        state.allocations.sorted().into_iter().map(|(_, share)| share.status.as_str()).collect::<Vec<_>>()
+    };
+    let given = |release: &str| {
+        format!(
+            r#"RESOURCE_ALLOCATED:wf:global:{{"allocation_id":"alloc_1","resources":{{"cpu_cores":6}},"auto_release":{release}}}"#
+        )
+    };
+    let (usual, patient) = (given("{}"), given(r#"{"on_failure":true,"grace_period":"2s"}"#));
+    let (start, done) = ("WORKFLOW_STARTED:wf:global:{}", "WORKFLOW_COMPLETED:wf:global:{}");
+    let (failed, quiet) = ("WORKFLOW_FAILED:wf:global:{}", "SYSTEM_STARTUP:wf:global:{}");
+    let again = r#"WORKFLOW_STATE_UPDATED:wf:global:{"status":"running","ended_at":null}"#;
+    assert_eq!(statuses(&[start, &usual, done, again]), ["expired"]);
+    assert_eq!(statuses(&[start, &patient, failed, quiet, done]), ["expired"]);
+    assert_eq!(statuses(&[start, &patient, failed, start]), ["active"], "within its grace");
+    assert_eq!(statuses(&[start, &usual, failed, start]), ["active"], "it does not end with a failure");
+}

@@ -5,6 +5,7 @@
 //! know where events and states are kept.
 
 mod agents;
+mod shares;
 mod tasks;
 mod words;
 
@@ -107,19 +108,19 @@ impl<S: Source> Fold<'_, S> {
         match listed {
             WorkflowCreated => {
                 patch::apply(self, &self.event.data)?;
-                self.workflow(WorkflowStatus::Created);
+                self.workflow(WorkflowStatus::Created)?;
             }
             WorkflowStarted => {
                 let said = self.event.data.get_key_value("total_phases");
                 let said = said.map(|(key, value)| (key.clone(), value.clone())).into_iter().collect();
                 patch::apply(self, &said)?;
-                self.workflow(WorkflowStatus::Running);
+                self.workflow(WorkflowStatus::Running)?;
             }
-            WorkflowResumed => self.workflow(WorkflowStatus::Running),
-            WorkflowPaused => self.workflow(WorkflowStatus::Paused),
-            WorkflowCompleted => self.workflow(WorkflowStatus::Completed),
-            WorkflowFailed => self.workflow(WorkflowStatus::Failed),
-            WorkflowCancelled => self.workflow(WorkflowStatus::Cancelled),
+            WorkflowResumed => self.workflow(WorkflowStatus::Running)?,
+            WorkflowPaused => self.workflow(WorkflowStatus::Paused)?,
+            WorkflowCompleted => self.workflow(WorkflowStatus::Completed)?,
+            WorkflowFailed => self.workflow(WorkflowStatus::Failed)?,
+            WorkflowCancelled => self.workflow(WorkflowStatus::Cancelled)?,
             PhaseStarted => self.phase(Some(PhaseStatus::InProgress)),
             PhaseCompleted => self.phase(Some(PhaseStatus::Completed)),
             PhaseFailed => self.phase(Some(PhaseStatus::Failed)),
@@ -180,12 +181,13 @@ impl<S: Source> Fold<'_, S> {
         }
     }
 
-    fn workflow(&mut self, to: WorkflowStatus) {
+    fn workflow(&mut self, to: WorkflowStatus) -> Result<(), S::Error> {
         let from = self.state.head.status;
         let is_first = to == WorkflowStatus::Created && self.state.head.state_version == 1;
         if is_first || !self.takes(from.turn(to), &"the workflow", from.as_str(), to.as_str()) {
-            return;
+            return Ok(());
         }
+        self.end_shares()?;
         let at = Some(self.event.timestamp);
         let reason = self.event.text("failure_reason");
         let head = &mut self.state.head;
@@ -199,6 +201,7 @@ impl<S: Source> Fold<'_, S> {
             WorkflowStatus::Failed => (head.ended_at, head.failure_reason) = (at, reason),
             WorkflowStatus::Created | WorkflowStatus::Paused => {}
         }
+        Ok(())
     }
 
     /// The phase that the event speaks of, as the state knows it.

@@ -4,10 +4,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::{PhaseStatus, TaskStatus, Whole};
+use serde_json::Value;
+
+use super::super::{Extra, PhaseStatus, TaskStatus, Whole};
 use super::Findings;
 use super::mend::{Mend, Repair};
 use crate::phase::PhaseId;
+
+/// The field, of a task or a phase, with what it reads of others.
+pub(super) const DATA_DEPENDENCIES: &str = "data_dependencies";
 
 /// Checks them, and gives what each place waits for: the place, and the name that it is called by.
 pub(super) fn check(whole: &Whole, findings: &mut Findings) -> BTreeMap<String, Vec<(String, String)>> {
@@ -30,10 +35,16 @@ fn node(whole: &Whole, name: &str, from_phase: bool) -> Option<String> {
 /// Who waits for whom, by place; what is not there is found on the way.
 fn edges(whole: &Whole, findings: &mut Findings) -> BTreeMap<String, Vec<(String, String)>> {
     let mut edges: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-    let tasks = whole.tasks.values().map(|task| (format!("tasks/{}", task.task_id), &task.dependencies, false));
-    let phases = whole.phases.values().map(|phase| (format!("phases/{}", phase.phase_id), &phase.dependencies, true));
-    for (place, names, from_phase) in tasks.chain(phases) {
-        for name in names {
+    let tasks =
+        whole.tasks.values().map(|task| (format!("tasks/{}", task.task_id), &task.dependencies, &task.extra, false));
+    let phases = whole
+        .phases
+        .values()
+        .map(|phase| (format!("phases/{}", phase.phase_id), &phase.dependencies, &phase.extra, true));
+    for (place, waits, extra, from_phase) in tasks.chain(phases) {
+        let of_data = data_dependencies(extra);
+        let of_data = of_data.iter().filter(|name| !waits.contains(name));
+        for name in waits.iter().chain(of_data) {
             match node(whole, name, from_phase) {
                 Some(to) => {
                     early(whole, &place, &to, findings);
@@ -48,6 +59,13 @@ fn edges(whole: &Whole, findings: &mut Findings) -> BTreeMap<String, Vec<(String
         }
     }
     edges
+}
+
+/// What something reads that another one makes: it waits for that, too.
+pub(super) fn data_dependencies(extra: &Extra) -> Vec<String> {
+    let named = extra.get(DATA_DEPENDENCIES).and_then(Value::as_array);
+    let name = |one: &Value| one.as_str().map(str::to_owned).or_else(|| one.as_i64().map(|number| number.to_string()));
+    named.into_iter().flatten().filter_map(name).collect()
 }
 
 /// What is done although it waits for something that is not.

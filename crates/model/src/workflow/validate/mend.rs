@@ -4,8 +4,10 @@
 //! is known better. Refuses to guess: what only a person can say has no repair.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::super::{Agent, AgentStatus, Head, Phase, PhaseStatus, Task, TaskStatus, Whole, WorkflowStatus};
+use super::super::{Agent, AgentStatus, Extra, Head, Phase, PhaseStatus, Task, TaskStatus, Whole, WorkflowStatus};
+use super::graph::DATA_DEPENDENCIES;
 use super::{Context, StateFinding, validate};
 use crate::ids::{AgentId, CheckpointId, TaskId};
 use crate::phase::PhaseId;
@@ -183,8 +185,8 @@ pub fn apply(whole: &mut Whole, mend: &Mend) -> bool {
             set(&mut whole.head.status, WorkflowStatus::Running) || had_ended
         }
         Mend::DropDependency { place, on } => match part(whole, place) {
-            Part::Task(task) => drop_from(&mut task.dependencies, on),
-            Part::Phase(phase) => drop_from(&mut phase.dependencies, on),
+            Part::Task(task) => drop_from(&mut task.dependencies, &mut task.extra, on),
+            Part::Phase(phase) => drop_from(&mut phase.dependencies, &mut phase.extra, on),
             Part::Head(_) | Part::Agent(_) | Part::None => false,
         },
         Mend::RaiseAttempts { task_id } => whole.tasks.get_mut(task_id).is_some_and(|task| {
@@ -241,10 +243,13 @@ fn part<'w>(whole: &'w mut Whole, place: &str) -> Part<'w> {
     found.unwrap_or(Part::None)
 }
 
-fn drop_from(dependencies: &mut Vec<String>, on: &str) -> bool {
+fn drop_from(dependencies: &mut Vec<String>, extra: &mut Extra, on: &str) -> bool {
     let before = dependencies.len();
     dependencies.retain(|other| other != on);
-    dependencies.len() != before
+    let Some(Value::Array(of_data)) = extra.get_mut(DATA_DEPENDENCIES) else { return dependencies.len() != before };
+    let all = of_data.len();
+    of_data.retain(|one| one.as_str() != Some(on) && one.as_i64().is_none_or(|one| one.to_string() != on));
+    dependencies.len() != before || of_data.len() != all
 }
 
 /// Whether nobody works any more on a task that stands so.
