@@ -8,6 +8,7 @@ mod ancestry;
 mod check;
 mod clearing;
 mod concern;
+pub mod dependents;
 mod finish;
 mod history;
 pub mod joining;

@@ -274,7 +274,7 @@ fn make_selective(
             let chosen = selective::choose(open, objects, &goal, selection, present.unrecorded.as_ref())?;
             let mut planned = whole((chosen.plan, chosen.links));
             planned.findings.extend(chosen.findings);
-            (planned.blast_radius, planned.dependents) = (chosen.blast_radius, chosen.dependents);
+            (planned.blast_radius, planned.dependents) = (chosen.told.lines, chosen.told.dependents);
             (planned.texts, planned.rolled_back, planned.is_done) = (chosen.texts, chosen.count, chosen.is_done);
             // Later work that goes with it may be of further tasks.
             let parameters = verdicts::with_taken(&order.parameters, &chosen.taken);
