@@ -10,6 +10,7 @@ mod answers;
 mod authorship;
 mod bad_input;
 mod beside;
+mod cascading;
 mod catch;
 mod checks;
 mod choosing;

@@ -6,14 +6,15 @@ use std::collections::BTreeSet;
 
 use wfr_catalog::{CatalogError, ChangeFilter, ChangeRow, ChangeSeq, CheckpointRow, OfPhase, PointSeq};
 use wfr_model::change::{Actor, Author};
-use wfr_model::workflow::{PhaseStatus, Task, TaskStatus, Whole};
-use wfr_model::{AgentId, ChangeId, PhaseId, TaskId, Timestamp, WorkflowId};
+use wfr_model::workflow::{Task, TaskStatus, Whole};
+use wfr_model::{AgentId, ChangeId, TaskId, Timestamp, WorkflowId};
 
 use super::{nothing, rollback};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Preserved, Rollback, RollbackScope};
 use crate::pathspec::PathSpecs;
+use crate::recovery::dependents::Kept;
 use crate::recovery::selective::Selection;
 use crate::recovery::telling::name_of;
 use crate::session::Session;
@@ -75,6 +76,7 @@ pub(super) fn selection(
         tasks: tasks.into_iter().collect(),
         own_tasks,
         resets: chooser.resets(),
+        kept: chooser.kept,
     })
 }
 
@@ -125,6 +127,8 @@ struct Chooser<'c> {
     parameters: &'c Rollback,
     whose: Whose<'c>,
     state: Option<Whole>,
+    /// Work that stays, since it is completed.
+    kept: Kept,
     /// Only what was done after this point.
     after: Option<PointSeq>,
     /// The time of that.
@@ -141,12 +145,14 @@ impl<'c> Chooser<'c> {
         let phase = parameters.phase.as_ref().map(phases::named).transpose()?;
         let phase = phase.map(|phase| phases::of(open, Some(workflow), &phase)).transpose()?;
         let whose = Whose { workflow, agent: parameters.agent.as_ref(), task: parameters.task.as_ref(), phase };
-        let rules = [Preserved::CompletedPhases, Preserved::SuccessfulTasks];
-        let needs_state = parameters.reset_tasks.0 || rules.iter().any(|rule| parameters.preserves(*rule));
+        let [tasks, phases] =
+            [Preserved::SuccessfulTasks, Preserved::CompletedPhases].map(|rule| parameters.preserves(rule));
+        let needs_state = parameters.reset_tasks.0 || tasks || phases;
         let state = if needs_state { state::present(&open.catalog, workflow)? } else { None };
+        let kept = state.as_ref().map_or_else(Kept::default, |state| Kept::of(state, tasks, phases));
         let after = checkpoint.map(|row| point_of(open, row)).transpose()?;
         let after_time = checkpoint.map(|row| row.created_at);
-        Ok(Self { open, parameters, whose, state, after, after_time })
+        Ok(Self { open, parameters, whose, state, kept, after, after_time })
     }
 
     /// Whether tasks are to be done anew: where only some paths go, their work stays in part.
@@ -169,7 +175,7 @@ impl<'c> Chooser<'c> {
             task.status != TaskStatus::Pending
                 && is_late(task)
                 && self.whose.fits_task(task, state)
-                && !self.is_preserved(task.phase_id.as_ref(), Some(*task))
+                && self.kept.rule(None, Some(&task.task_id)).is_none()
         };
         state.tasks.values().filter(is_meant).map(|task| task.task_id.clone()).collect()
     }
@@ -181,17 +187,6 @@ impl<'c> Chooser<'c> {
         own.filter_map(|author| author.task_id.clone()).collect()
     }
 
-    /// Whether the work of a phase and a task is to stay, since they are completed.
-    fn is_preserved(&self, phase: Option<&PhaseId>, task: Option<&Task>) -> bool {
-        let Some(state) = &self.state else { return false };
-        let phase = phase.or_else(|| task.and_then(|task| task.phase_id.as_ref()));
-        let is_task_done = task.is_some_and(|task| task.status == TaskStatus::Completed);
-        let is_phase_done =
-            phase.and_then(|id| state.phases.get(id)).is_some_and(|phase| phase.status == PhaseStatus::Completed);
-        self.parameters.preserves(Preserved::SuccessfulTasks) && is_task_done
-            || self.parameters.preserves(Preserved::CompletedPhases) && is_phase_done
-    }
-
     fn changes(&self) -> Result<Found, Failure> {
         let Found { mut changes, candidates } = self.fitting()?;
         if let Some(after) = self.after {
@@ -199,8 +194,7 @@ impl<'c> Chooser<'c> {
         }
         changes.retain(|row| {
             let author = &row.change.author;
-            let task = author.task_id.as_ref().and_then(|id| self.task(id));
-            !self.is_preserved(author.phase_id.as_ref(), task)
+            self.kept.rule(author.phase_id.as_ref(), author.task_id.as_ref()).is_none()
         });
         Ok(Found { changes, candidates })
     }

@@ -2,12 +2,14 @@
 //!
 //! Owns the order of these and what is recorded when. Refuses to know parameters and results of operations.
 
+mod agreement;
 mod aim;
 pub mod already;
 mod ancestry;
 mod check;
 mod clearing;
 mod concern;
+pub mod dependents;
 mod finish;
 mod history;
 pub mod joining;
@@ -56,13 +58,14 @@ use crate::scanning::Effort;
 use crate::session::Session;
 use crate::{announce, ledger, links, manifests, mint, verify};
 
+pub use agreement::check_consent;
 use aim::Purpose;
 pub use aim::{COORDINATOR, made_over, state_event};
 use check::Seen;
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, tell_unfinished};
 pub use parts::Parts;
-pub use planning::{Planned, check_consent, plan_beside, plan_dry};
+pub use planning::{Planned, plan_beside, plan_dry};
 use record::{Begun, Ending, Why};
 pub use turn::wait_for_turn;
 
@@ -213,7 +216,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     finished.tell(session);
     if !matches!(consent, Consent::Yes | Consent::Digest(_)) {
         let planned = planning::plan_dry(session, open, &open.store()?, order)?;
-        planning::check_consent(&planned, consent)?;
+        agreement::check_consent(&planned, consent)?;
         return Ok(Run::Idle(planned.findings, planned.plan.kept));
     }
     // Whoever would be refused in the end is refused before anything is saved.
@@ -228,7 +231,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     }
     let store = open.store()?;
     let planned = planning::plan_from(session, open, &store, order, &safety)
-        .and_then(|planned| planning::check(&planned, order, consent).map(|()| planned))
+        .and_then(|planned| agreement::check(&planned, order, consent).map(|()| planned))
         .and_then(|planned| keep_texts(open, &store, &planned.texts).map(|()| planned));
     let store = open.store()?;
     let planned =

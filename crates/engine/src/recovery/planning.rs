@@ -1,6 +1,6 @@
-//! Plans for the whole tree, and who must agree to them.
+//! Plans for the whole tree.
 //!
-//! Owns what counts as later work of others, what an undo leaves alone, and consent. Refuses to apply.
+//! Owns what counts as later work of others, and what an undo leaves alone. Refuses to apply, and to ask anybody.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,6 @@ use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::{Action, Kept, KeptReason, Plan, RootMeta, Step};
-use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::apply;
 use wfr_recovery::plan::{Goal, LinkGroups, plan, plan_wishes};
@@ -28,8 +27,7 @@ use super::verdicts::{self, Taken};
 use super::{Order, Parts, noting, selective, tree_of, with_owner};
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::Consent;
-use crate::results::{Dependent, MovedHead, PathPatch, PlanResult, Refused, StateChanges};
+use crate::results::{Dependent, MovedHead, PathPatch, StateChanges};
 use crate::scanning::{self, Effort};
 use crate::session::Session;
 use crate::{ledger, links, manifests, mounted, repositories};
@@ -236,14 +234,13 @@ pub(super) fn plan_from(
     with_denials(open, make(open, store, order, present)?)
 }
 
-/// Makes the plan for chosen changes, for a merge, or for the undo of such a one: path by path, from the present.
-fn make_selective(
+/// The goal of a plan of single paths, which begins and ends at the present tree, and what was mounted since the target.
+fn goal_in_place(
     open: &Open,
     objects: &dyn Objects,
     order: &Order,
-    present: Present,
-    undone: Option<&ChangeRow>,
-) -> Result<Planned, Failure> {
+    present: &Present,
+) -> Result<(Goal, Vec<TreePath>), Failure> {
     let (mut to_coverage, came) = (present.coverage.clone(), mounting::unseen(open, objects, order, &present.tree)?);
     mounting::leave(&mut to_coverage, &came, &mounting::files(open, objects, &present.tree)?);
     let goal = Goal {
@@ -252,15 +249,27 @@ fn make_selective(
         from: present.tree,
         to: present.tree,
         to_coverage,
-        from_coverage: present.coverage,
+        from_coverage: present.coverage.clone(),
         from_root: None,
         to_root: None,
         to_links: present.links.clone(),
-        from_links: present.links,
+        from_links: present.links.clone(),
         exact_mtime: order.exact_mtime,
         with_owner: with_owner(),
         allow_config: order.allow_config,
     };
+    Ok((goal, came))
+}
+
+/// Makes the plan for chosen changes, for a merge, or for the undo of such a one: path by path, from the present.
+fn make_selective(
+    open: &Open,
+    objects: &dyn Objects,
+    order: &Order,
+    present: Present,
+    undone: Option<&ChangeRow>,
+) -> Result<Planned, Failure> {
+    let (goal, came) = goal_in_place(open, objects, order, &present)?;
     let (aim, state, unread) = aimed(open, objects, order, &order.purpose())?;
     let findings = [order.needs.findings.clone(), mounting::findings(&came), Vec::from_iter(unread)].concat();
     let whole = |(plan, links)| Planned { state, aim, findings, links: Some(links), ..Planned::of(plan) };
@@ -299,7 +308,7 @@ fn make_selective(
             planned.findings.extend(chosen.findings);
             let gone = mounted::gone(open, objects, &goal.from)?;
             planned.findings.extend(mounting::unmounted(order, &gone, &chosen.touched, &mut planned.plan));
-            (planned.blast_radius, planned.dependents) = (chosen.blast_radius, chosen.dependents);
+            (planned.blast_radius, planned.dependents) = (chosen.told.lines, chosen.told.dependents);
             (planned.texts, planned.rolled_back, planned.is_done) = (chosen.texts, chosen.count, chosen.is_done);
             // Later work that goes with it may be of further tasks.
             let parameters = verdicts::with_taken(&order.parameters, &chosen.taken);
@@ -514,79 +523,4 @@ fn blast_radius(open: &Open, order: &Order) -> Result<Vec<String>, Failure> {
     let later = open.catalog.list(&query)?.into_iter().take_while(|row| row.seq > order.target.seq);
     let others = later.filter(|row| row.workflow_id != order.workflow);
     Ok(others.map(|row| format!("workflow {} took checkpoint {} since", row.workflow_id, row.name)).collect())
-}
-
-/// Refuses a plan that may not be carried out: it is not the one agreed to, others would lose work, something stands in
-/// the way or cannot be saved.
-pub(super) fn check(planned: &Planned, order: &Order, consent: Consent) -> Result<(), Failure> {
-    check_consent(planned, consent)?;
-    check_others(planned, order)?;
-    check_conflicts(planned, order)
-}
-
-/// Refuses a plan that nobody has agreed to; the plan goes with the refusal.
-pub fn check_consent(planned: &Planned, consent: Consent) -> Result<(), Failure> {
-    match consent {
-        Consent::Yes => Ok(()),
-        // Where nothing is to be done, there is nothing to agree to.
-        Consent::Ask | Consent::None if planned.is_empty() => Ok(()),
-        Consent::Digest(digest) if digest == planned.digest() => Ok(()),
-        Consent::Digest(_) => Err(stale(planned)),
-        Consent::Ask | Consent::None => {
-            let steps = planned.plan.steps.len();
-            let plural = if steps == 1 { "" } else { "s" };
-            let state = if planned.state.is_some() { ", sets the workflow's state" } else { "" };
-            let message = format!("the plan has {steps} step{plural}{state} and nobody has agreed to it");
-            let hint = format!("look at the plan, then add `--yes`, or `--apply {}`", planned.digest());
-            Err(Failure::new(Code::ConsentNeeded, message).with_hint(hint).with_result(refused(planned)))
-        }
-    }
-}
-
-/// What goes with a refusal: the plan.
-fn refused(planned: &Planned) -> Refused<PlanResult> {
-    Refused { plan: crate::handlers::recoveries::plan_result(planned) }
-}
-
-/// The plan is not the one with the digest.
-fn stale(planned: &Planned) -> Failure {
-    let message =
-        "the plan is another one than that with the digest: the tree changed since, or something else is asked for";
-    Failure::new(Code::StalePlan, message).with_result(refused(planned))
-}
-
-/// Refuses a plan with conflicts.
-fn check_conflicts(planned: &Planned, order: &Order) -> Result<(), Failure> {
-    let conflicts = &planned.plan.conflicts;
-    let Some(first) = conflicts.first() else { return Ok(()) };
-    let are_all = |code| conflicts.iter().all(|conflict| conflict.code == code);
-    let code = match () {
-        () if are_all("AGENT_CONFIGURATION") => Code::ConfigurationGuarded,
-        () if are_all("NOT_SAVED") => Code::NotSaved,
-        () if are_all(mounting::MISSING) => Code::MountMissing,
-        () if are_all(apply::DENIED) => Code::PermissionDenied,
-        () => Code::Conflicts,
-    };
-    let message = format!("`{}`: {} ({} in all)", first.path, first.message, conflicts.len());
-    let failure = Failure::new(code, message).with_result(refused(planned));
-    Err(match code {
-        Code::PermissionDenied => {
-            failure.with_hint("mend that, or run it as the owner of the files, or restore beside with `--to DIR`")
-        }
-        Code::Conflicts if order.kind == RecoveryKind::Undo => failure.with_hint(
-            "`--partial` leaves these paths as they are and takes back the rest; or edit them, and undo then",
-        ),
-        _ => failure,
-    })
-}
-
-/// Refuses where others have worked since, unless that was said to be meant.
-fn check_others(planned: &Planned, order: &Order) -> Result<(), Failure> {
-    match planned.blast_radius.first() {
-        Some(first) if !order.whole_tree && order.selection.is_none() && !planned.is_empty() => {
-            Err(Failure::new(Code::OthersActive, format!("{first}: a full restore would take their work back too"))
-                .with_result(refused(planned)))
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,6 +1,6 @@
 //! Plans that take chosen changes back and leave all others.
 //!
-//! Owns which edits of a path's chain go, what is said of them, and whose later work they touch. Refuses to merge: that
+//! Owns which edits of a path's chain go, and what is said of them. Refuses to merge: that
 //! is [`wfr_recovery::replay`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +10,7 @@ use wfr_model::change::Actor;
 use wfr_model::entry::{Content, Entry, Meta, Node};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
-use wfr_model::workflow::Whole;
-use wfr_model::{ChangeId, TaskId, TreePath, WorkflowId};
+use wfr_model::{ChangeId, TaskId, TreePath};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
 use wfr_recovery::replay::{By, Chain, Conflict, Mark, Merged, Outcome, Replayed, replay_from};
@@ -21,17 +20,17 @@ use wfr_store::object::hash;
 use super::already::{self, Already};
 use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
+use super::dependents::{Kept, Reach, Scope, Told};
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
 use super::moves;
 use super::sureness;
-use super::telling::{Sides, Teller, WORK_CONFLICT, leave, name_of};
+use super::telling::{Sides, Teller, WORK_CONFLICT, leave};
 use super::verdicts::Taken;
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::ledger::Veil;
 use crate::open::Open;
 use crate::params::{ConflictResolution, Dependents};
 use crate::pathspec::PathSpecs;
-use crate::results::{Dependent, Standing};
 use crate::state;
 
 /// What is to be taken back.
@@ -51,6 +50,8 @@ pub struct Selection {
     pub decisions: Decisions,
     /// What becomes of later work of others on the same paths.
     pub dependents: Dependents,
+    /// Work that does not go with what it stands on.
+    pub kept: Kept,
     /// Tasks that are to be done anew.
     pub tasks: Vec<TaskId>,
     /// Those of them that no change tells of: they are meant as they stand now.
@@ -84,10 +85,8 @@ pub struct Chosen {
     pub texts: Vec<Vec<u8>>,
     /// What is recorded with the recovery.
     pub taken: Taken,
-    /// Later work of others on the same paths, a sentence each.
-    pub blast_radius: Vec<String>,
-    /// The same as data.
-    pub dependents: Vec<Dependent>,
+    /// Later work of others that stands on it.
+    pub told: Told,
     /// What a person should know.
     pub findings: Vec<Finding>,
     /// The paths at which something goes, or somebody has to decide.
@@ -108,14 +107,16 @@ pub fn choose(
 ) -> Result<Chosen, Failure> {
     let veil = Veil::of(open)?;
     let state = if selection.resets { state::present(&open.catalog, &goal.workflow)? } else { None };
-    let Reach { selected, tasks, histories } =
-        Reach::of(open, &veil, (&goal.workflow, selection), state.as_ref(), unrecorded)?;
+    let (workflow, state) = (&goal.workflow, state.as_ref());
+    let scope = Scope { open, veil: &veil, workflow, selection, state, unrecorded };
+    let Reach { selected, tasks, histories, went } = Reach::of(&scope, chosen(open, selection)?)?;
     let histories = follow_moves(open, &veil, (histories, unrecorded), selection, &selected)?;
     let teller = Teller::new(open, objects, SIDES, unrecorded);
     let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
     chooser.consider_all(&veil, &histories, unrecorded)?;
-    chooser.name_needing(state.as_ref(), &tasks);
-    chooser.name_dependents(&histories)?;
+    let told = Told::of(&scope, &mut chooser.teller, (&selected, &tasks, went), &histories)?;
+    told.check(selection)?;
+    chooser.teller.findings.extend(sureness::of_what_stays(open, &selection.changes)?);
     let clearing = Clearing { open, objects, from: goal.from, decisions: &selection.decisions };
     let Cleared { mut plan, links, dropped, findings: cleared } =
         clearing.run(&mut chooser.wishes, &|wishes| plan_wishes(objects, goal, wishes))?;
@@ -158,57 +159,20 @@ pub fn choose(
     findings.extend(sureness::of_what_goes(open, &chooser.gone)?);
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
     let is_done = chooser.already.is_done((&plan, &mut taken, &mut findings), (selection, gone.is_empty()), open)?;
-    let (texts, dependents, count) = (chooser.texts, chooser.dependents, gone.len() as u64);
-    let blast_radius = chooser.blast_radius;
-    Ok(Chosen { plan, links, texts, taken, blast_radius, dependents, findings, touched, count, is_done })
+    let (texts, count) = (chooser.texts, gone.len() as u64);
+    Ok(Chosen { plan, links, texts, taken, told, findings, touched, count, is_done })
 }
 
-/// How far a selection goes.
-struct Reach {
-    /// The changes, those that go with it among them.
-    selected: BTreeSet<ChangeSeq>,
-    /// Tasks that are to be done anew.
-    tasks: BTreeSet<TaskId>,
-    /// What happened at all paths that the changes touched.
-    histories: Vec<History>,
-}
-
-impl Reach {
-    fn of(
-        open: &Open,
-        veil: &Veil<'_>,
-        (workflow, selection): (&WorkflowId, &Selection),
-        state: Option<&Whole>,
-        unrecorded: Option<&NewPoint>,
-    ) -> Result<Self, Failure> {
-        let mut selected: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
-        if let Some(after) = selection.external_after {
-            let filter = ChangeFilter { actors: vec![Actor::User, Actor::Unknown], ..ChangeFilter::default() };
-            let found = open.catalog.changes(&filter)?.into_iter().map(|row| row.seq);
-            selected.extend(found.take_while(|seq| *seq > after));
-            selected.insert(UNRECORDED_EXTERNAL);
-        }
-        let mut tasks = tasks_of(open, workflow, selection, &selected)?;
-        let mut histories = histories_of(open, veil, &selected, unrecorded)?;
-        if selection.dependents != Dependents::Cascade {
-            return Ok(Self { selected, tasks, histories });
-        }
-        loop {
-            let (writers, readers) = dependents(&histories, &selected, selection);
-            let (writers, readers) = (of_agents(open, writers)?, of_agents(open, readers)?);
-            let needing = state.map_or_else(Vec::new, |state| state.tasks_needing(&tasks));
-            if writers.is_empty() && readers.is_empty() && needing.is_empty() {
-                return Ok(Self { selected, tasks, histories });
-            }
-            selected.extend(writers.into_keys().chain(readers.into_keys()));
-            for task in needing {
-                selected.extend(changes_of(open, workflow, &task)?);
-                tasks.insert(task);
-            }
-            tasks.extend(tasks_of(open, workflow, selection, &selected)?);
-            histories = histories_of(open, veil, &selected, unrecorded)?;
-        }
+/// The changes that a selection names, and those of the user and unknown programs that go with them.
+fn chosen(open: &Open, selection: &Selection) -> Result<BTreeSet<ChangeSeq>, Failure> {
+    let mut selected: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
+    if let Some(after) = selection.external_after {
+        let filter = ChangeFilter { actors: vec![Actor::User, Actor::Unknown], ..ChangeFilter::default() };
+        let found = open.catalog.changes(&filter)?.into_iter().map(|row| row.seq);
+        selected.extend(found.take_while(|seq| *seq > after));
+        selected.insert(UNRECORDED_EXTERNAL);
     }
+    Ok(selected)
 }
 
 /// The histories that are meant, each of a file under its last name, but where something was decided for one of its names:
@@ -240,7 +204,7 @@ fn follow_moves(
 }
 
 /// The histories of all paths that the changes touched.
-fn histories_of(
+pub(super) fn histories_of(
     open: &Open,
     veil: &Veil<'_>,
     selected: &BTreeSet<ChangeSeq>,
@@ -259,84 +223,20 @@ fn histories_of(
 }
 
 /// Whether a path's segment is to go.
-fn goes(path: &TreePath, segment: &SegmentRow, selected: &BTreeSet<ChangeSeq>, selection: &Selection) -> bool {
+pub(super) fn goes(
+    path: &TreePath,
+    segment: &SegmentRow,
+    selected: &BTreeSet<ChangeSeq>,
+    selection: &Selection,
+) -> bool {
     selected.contains(&segment.change)
         && selection.after.is_none_or(|after| segment.point > after)
         && !is_spared(path, segment, selection)
 }
 
 /// Whether a change was left out of the selection at a path.
-fn is_spared(path: &TreePath, segment: &SegmentRow, selection: &Selection) -> bool {
+pub(super) fn is_spared(path: &TreePath, segment: &SegmentRow, selection: &Selection) -> bool {
     !selection.spared.is_empty() && selection.spared.contains(&(segment.change, path.clone()))
-}
-
-/// Tasks that are to be done anew, those of work that goes with the selection among them.
-fn tasks_of(
-    open: &Open,
-    workflow: &WorkflowId,
-    selection: &Selection,
-    selected: &BTreeSet<ChangeSeq>,
-) -> Result<BTreeSet<TaskId>, Failure> {
-    let mut tasks: BTreeSet<TaskId> = selection.tasks.iter().cloned().collect();
-    let named: BTreeSet<ChangeSeq> = selection.changes.iter().map(|row| row.seq).collect();
-    for seq in selected.difference(&named).filter(|_| selection.resets) {
-        let author = open.catalog.change_at(*seq)?.map(|row| row.change.author).unwrap_or_default();
-        tasks.extend(author.task_id.filter(|_| author.workflow_id.as_ref() == Some(workflow)));
-    }
-    Ok(tasks)
-}
-
-/// The changes of a task that have ended.
-fn changes_of(open: &Open, workflow: &WorkflowId, task: &TaskId) -> Result<Vec<ChangeSeq>, Failure> {
-    let (workflow, task) = (Some(workflow.clone()), Some(task.clone()));
-    let rows = open.catalog.changes(&ChangeFilter { workflow, task, ..ChangeFilter::default() })?;
-    Ok(rows.into_iter().filter(|row| row.change.ended_at.is_some()).map(|row| row.seq).collect())
-}
-
-/// Changes by the paths at which they depend on others.
-type ByChange<'h> = BTreeMap<ChangeSeq, BTreeSet<&'h TreePath>>;
-
-/// Those of single agents. What the user, unknown programs or several at once did goes only where it is named, and what a
-/// recovery did is nobody's work.
-fn of_agents<'h>(open: &Open, changes: ByChange<'h>) -> Result<ByChange<'h>, Failure> {
-    let mut kept = ByChange::new();
-    for (seq, paths) in changes {
-        if open.catalog.change_at(seq)?.is_some_and(|row| row.change.actor == Actor::Agent) {
-            kept.insert(seq, paths);
-        }
-    }
-    Ok(kept)
-}
-
-/// Live changes that wrote where, and after, something that goes was written, and changes that read there; rollbacks and
-/// what was taken back left out.
-fn dependents<'h>(
-    histories: &'h [History],
-    selected: &BTreeSet<ChangeSeq>,
-    selection: &Selection,
-) -> (ByChange<'h>, ByChange<'h>) {
-    let (mut writers, mut readers) = (ByChange::new(), ByChange::new());
-    for history in histories.iter().filter(|history| selection.files.mean(&history.path)) {
-        let (path, chain) = (&history.path, &history.chain);
-        let is_live = |change: ChangeSeq| !chain.is_cancelled(change, None);
-        let first = |one: &SegmentRow| goes(path, one, selected, selection) && is_live(one.change);
-        let Some(first) = chain.segments.iter().position(first) else { continue };
-        let stays = |segment: &&SegmentRow| {
-            !segment.replayed
-                && !selected.contains(&segment.change)
-                && !is_spared(path, segment, selection)
-                && is_live(segment.change)
-                && is_recorded(segment.change)
-        };
-        for segment in chain.segments[first..].iter().filter(stays) {
-            writers.entry(segment.change).or_default().insert(path);
-        }
-        let from = chain.segments[first].point;
-        for (change, _) in chain.reads.iter().filter(|(change, by)| *by >= from && !selected.contains(change)) {
-            readers.entry(*change).or_default().insert(path);
-        }
-    }
-    (writers, readers)
 }
 
 /// A file with a new content and the metadata of another one.
@@ -364,8 +264,6 @@ struct Chooser<'c> {
     texts: Vec<Vec<u8>>,
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
-    blast_radius: Vec<String>,
-    dependents: Vec<Dependent>,
     /// Live changes that go, by path.
     gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
     already: Already,
@@ -389,8 +287,6 @@ impl<'c> Chooser<'c> {
             texts: vec![],
             left: vec![],
             decided: vec![],
-            blast_radius: vec![],
-            dependents: vec![],
             gone: BTreeMap::new(),
             already: Already::default(),
         }
@@ -546,40 +442,5 @@ impl<'c> Chooser<'c> {
         });
         let seqs = concerned.map(|(_, segment)| segment.change).collect();
         self.teller.conflict(path, seqs, (replayable, conflict))
-    }
-
-    /// Says which tasks stand on those that are to be done anew.
-    fn name_needing(&mut self, state: Option<&Whole>, tasks: &BTreeSet<TaskId>) {
-        for task in state.map_or_else(Vec::new, |state| state.tasks_needing(tasks)) {
-            let (standing, by, task_id) = (Standing::Needs, task.to_string(), Some(task.clone()));
-            self.dependents.push(Dependent { standing, change_id: None, by, task_id, paths: vec![] });
-            self.blast_radius.push(format!("task {task} needs one that is to be done anew, and has begun; it stays"));
-        }
-    }
-
-    /// Says whose later work stands on what goes, and what may belong to the selection and is not in it.
-    fn name_dependents(&mut self, histories: &[History]) -> Result<(), Failure> {
-        let (writers, readers) = dependents(histories, self.selected, self.selection);
-        for (verb, standing, dependents) in [("wrote in", Standing::Wrote, writers), ("read", Standing::Read, readers)]
-        {
-            for (seq, paths) in dependents {
-                let Some(row) = self.teller.row(seq)? else { continue };
-                let (name, id) = (name_of(&row.change), row.change.change_id.clone());
-                let task_id = row.change.author.task_id.clone();
-                let all = paths.iter().map(|path| (*path).clone()).collect();
-                let by = name.to_owned();
-                self.dependents.push(Dependent { standing, change_id: Some(id.clone()), by, task_id, paths: all });
-                let first = paths.first().map(ToString::to_string).unwrap_or_default();
-                let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
-                self.blast_radius.push(format!("{name} {verb} {first}{more} since ({id}); it stays"));
-            }
-        }
-        if self.selection.dependents == Dependents::Stop && !self.blast_radius.is_empty() {
-            let message = format!("others have built on the same files since: {}", self.blast_radius[0]);
-            return Err(Failure::new(Code::OthersActive, message)
-                .with_hint("`--dependents keep` keeps their work, `--dependents cascade` takes it back, too"));
-        }
-        self.teller.findings.extend(sureness::of_what_stays(self.open, &self.selection.changes)?);
-        Ok(())
     }
 }

@@ -69,6 +69,8 @@ pub struct Dependent {
     pub task_id: Option<TaskId>,
     /// In which files.
     pub paths: Vec<TreePath>,
+    /// Whether it goes, too; else it stays.
+    pub goes: bool,
 }
 
 /// A plan in JSON.
