@@ -151,6 +151,11 @@ impl Order {
         format!("{} of {} to {}", self.kind.as_str(), self.workflow, self.target.name)
     }
 
+    /// Whether it goes from one tree to another, and is about no single changes.
+    fn is_of_trees(&self) -> bool {
+        self.selection.is_none() && self.joining.is_none() && self.undoes.is_none()
+    }
+
     /// What decides on the state that it aims at.
     fn purpose(&self) -> Purpose<'_> {
         Purpose { workflow: &self.workflow, undoes: self.undoes.as_ref(), parameters: &self.parameters }

@@ -402,7 +402,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
     }
     leave_damaged(objects, order, &mut made)?;
     let (moved_heads, missing) = beside_files(open, objects, order, &mut made);
-    let findings = [findings, missing].concat();
+    let findings = [findings, missing, mounting::others(open, objects, order, &mut made)].concat();
     let blast_radius = match &order.parts {
         Some(parts) if !parts.has_all_files() => vec![],
         _ => blast_radius(open, order)?,
