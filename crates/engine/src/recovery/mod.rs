@@ -12,6 +12,7 @@ mod finish;
 mod history;
 pub mod joining;
 mod lifting;
+mod limited;
 mod mounting;
 mod moves;
 pub mod noting;
@@ -61,6 +62,7 @@ pub use aim::{COORDINATOR, made_over, state_event};
 use check::Seen;
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, tell_unfinished};
+use limited::Limited;
 pub use parts::Parts;
 pub use planning::{Planned, check_consent, plan_beside, plan_dry};
 use record::{Begun, Ending, Why};
@@ -226,13 +228,16 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     holding::may_take(open, &order.workflow, (&session.actor, priority), session.now())?;
     let deadline = order.time_limit.and_then(|limit| begun.checked_add(limit));
     let safety = save(session, open, order, deadline)?;
-    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+    if limited::is_over(deadline) {
         // It may lack what was not reached: nothing is overwritten that was not saved.
         forget(session, open, order, &safety, REFUSED)?;
         return Err(apply::PrepareError::TimedOut.into());
     }
     let store = open.store()?;
-    let planned = planning::plan_from(session, open, &store, order, &safety)
+    let planned = planning::plan_from(open, &Limited::new(&store, deadline), order, &safety);
+    // What could not be read any more may be taken for something that is not there.
+    let planned = if limited::is_over(deadline) { Err(apply::PrepareError::TimedOut.into()) } else { planned };
+    let planned = planned
         .and_then(|planned| planning::check(&planned, order, consent).map(|()| planned))
         .and_then(|planned| keep_texts(open, &store, &planned.texts).map(|()| planned));
     let store = open.store()?;

@@ -220,9 +220,8 @@ struct Present {
 
 /// Makes the plan from the safety checkpoint.
 pub(super) fn plan_from(
-    _session: &Session,
     open: &Open,
-    store: &Store,
+    store: &dyn Objects,
     order: &Order,
     safety: &CheckpointRow,
 ) -> Result<Planned, Failure> {
