@@ -334,3 +334,14 @@ fn another_file_system_at_the_same_place_keeps_what_it_has() {
     assert_eq!(std::fs::read(second.at("own")).unwrap(), b"of the second");
     assert_eq!(std::fs::read(second.at("inside")).unwrap(), b"of the first");
 }
+
+#[test]
+fn a_file_system_without_bounds_is_not_full() {
+    let world = World::new();
+    let Some(mount) = Mount::without_bounds(&world.root().join("mnt")) else { return skipped() };
+    std::fs::write(mount.at("inside"), b"first").unwrap();
+    world.checkpoint("base");
+    std::fs::write(mount.at("inside"), b"edited").unwrap();
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(std::fs::read(mount.at("inside")).unwrap(), b"first");
+}
