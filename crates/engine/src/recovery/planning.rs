@@ -274,22 +274,7 @@ fn make_selective(
         return Ok(planned);
     }
     match (undone, &order.selection) {
-        (Some(undone), _) => {
-            let later = match () {
-                () if order.over_edits => Later::Overwrite,
-                () if order.partial => Later::MergeOrKeep,
-                () => Later::Merge,
-            };
-            let links = links::of(objects, order.target.hard_links.as_ref())?;
-            let looked = (later, present.unrecorded.as_ref());
-            let lifted = lifting::lift(open, objects, &goal, (undone, &links), looked)?;
-            let mut planned = whole((lifted.plan, lifted.links));
-            planned.findings.extend(lifted.findings);
-            let gone = mounted::missing(open, objects, &order.target);
-            planned.findings.extend(mounting::unmounted(order, &gone, &lifted.touched, &mut planned.plan));
-            planned.texts = lifted.texts;
-            Ok(planned)
-        }
+        (Some(undone), _) => lift(open, objects, order, (&goal, undone, present.unrecorded.as_ref()), whole),
         // What is undone changed no path.
         (None, None) => Ok(whole(plan_wishes(objects, &goal, &[])?)),
         (None, Some(selection)) => {
@@ -309,6 +294,29 @@ fn make_selective(
             Ok(planned)
         }
     }
+}
+
+/// The plan that takes back a recovery of chosen changes, or a merge; `whole` makes one of its steps and links.
+fn lift(
+    open: &Open,
+    objects: &dyn Objects,
+    order: &Order,
+    (goal, undone, unrecorded): (&Goal, &ChangeRow, Option<&NewPoint>),
+    whole: impl FnOnce((Plan, LinkGroups)) -> Planned,
+) -> Result<Planned, Failure> {
+    let later = match () {
+        () if order.over_edits => Later::Overwrite,
+        () if order.partial => Later::MergeOrKeep,
+        () => Later::Merge,
+    };
+    let links = links::of(objects, order.target.hard_links.as_ref())?;
+    let lifted = lifting::lift(open, objects, goal, (undone, &links), (later, unrecorded))?;
+    let mut planned = whole((lifted.plan, lifted.links));
+    planned.findings.extend(lifted.findings);
+    let gone = mounted::missing(open, objects, &order.target);
+    planned.findings.extend(mounting::unmounted(order, &gone, &lifted.touched, &mut planned.plan));
+    planned.texts = lifted.texts;
+    Ok(planned)
 }
 
 type Aimed = (Option<Aim>, Option<StateChanges>, Option<Finding>);
