@@ -400,6 +400,7 @@ fn file_system_state(open: &Open, writer: &Writer<'_>, captured: &Captured) -> R
     let before = newest_tree(open)?;
     // What an earlier checkpoint lost cannot keep a new one from being taken: without it, all counts as new.
     let differences = before.and_then(|before| tree::diff(writer, &before, &scan.tree).ok());
+    let mounts = mounted::among(open, &scan.mounts);
     let mut state = FileSystemState {
         workspace: wfr_model::path::escape(open.root().as_os_str().as_encoded_bytes()),
         tree: scan.tree,
@@ -423,7 +424,8 @@ fn file_system_state(open: &Open, writer: &Writer<'_>, captured: &Captured) -> R
             paths: captured.coverage_id,
         },
         repositories: repositories::of(open, &scan.coverage),
-        mounts: mounted::among(open, &scan.mounts),
+        mounted_file_systems: mounted::file_systems(open, &mounts),
+        mounts,
         unmounted: mounted::gone(open, writer, &scan.tree).unwrap_or_default(),
     };
     match differences {

@@ -3,6 +3,8 @@
 //! Owns what checkpoints note of that and what a look at the tree may conclude. Refuses to mount anything, and to say what a
 //! plan does about it.
 
+use std::collections::BTreeMap;
+
 use wfr_catalog::{CheckpointRow, ListQuery};
 use wfr_model::TreePath;
 use wfr_model::coverage::{Coverage, Skip, SkipReason};
@@ -30,6 +32,24 @@ pub fn among(open: &Open, apart: &[TreePath]) -> Vec<TreePath> {
 pub fn missing(open: &Open, objects: &dyn Objects, row: &CheckpointRow) -> Vec<TreePath> {
     let files = manifests::manifest(objects, row).ok().and_then(|manifest| manifest.file_system_state);
     not_now(open, files.map(|files| files.mounts).unwrap_or_default())
+}
+
+/// Which file systems are mounted at these places, as far as that can be told.
+pub fn file_systems(open: &Open, mounts: &[TreePath]) -> BTreeMap<TreePath, String> {
+    let named = |path: &TreePath| Some((path.clone(), probe::file_system_at(open.root(), path)?));
+    mounts.iter().filter_map(named).collect()
+}
+
+/// Directories at which another file system is mounted than the one that a checkpoint saw there.
+pub fn others(open: &Open, objects: &dyn Objects, row: &CheckpointRow) -> Vec<TreePath> {
+    let files = manifests::manifest(objects, row).ok().and_then(|manifest| manifest.file_system_state);
+    let then = files.map(|files| files.mounted_file_systems).unwrap_or_default();
+    if then.is_empty() {
+        return vec![];
+    }
+    let now = file_systems(open, &probe::mounts(open.root()));
+    let is_other = |(path, then): &(TreePath, String)| now.get(path).is_some_and(|now| now != then);
+    then.into_iter().filter(is_other).map(|(path, _)| path).collect()
 }
 
 /// Directories of a tree at which the newest checkpoint, or one before it, saw file systems, and none is mounted now.

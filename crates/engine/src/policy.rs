@@ -9,7 +9,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use wfr_catalog::{CatalogError, ListQuery, PartKind};
+use serde_json::Value;
+use wfr_catalog::{CatalogError, ListQuery, NewOperation, PartKind};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
 use wfr_model::config::INTERVAL_MIN;
 use wfr_model::coverage::{Skip, SkipReason};
@@ -19,6 +20,7 @@ use wfr_model::{PhaseId, Timestamp, WorkflowId};
 
 use crate::checkpoint::{self, Created, Request};
 use crate::error::{Code, Failure};
+use crate::mint;
 use crate::open::Open;
 use crate::outbox;
 use crate::recovery;
@@ -220,9 +222,41 @@ pub fn before_critical(session: &Session, open: &Open, request: &Request) -> Res
     if left_out == 0 {
         return Ok(Some(created));
     }
-    let message = format!("checkpoint `{}` had no room for {left_out} paths", created.manifest.name);
-    let hint = "raise `capture.quota_bytes`, or run `wfr cleanup-checkpoints` first";
-    Err(Failure::new(Code::QuotaExceeded, message).with_hint(hint))
+    let most = open.config.capture.file_bytes_max;
+    let is_large = |skip: &&Skip| most > 0 && skip.bytes.is_some_and(|bytes| bytes > most);
+    let large = created.coverage.skips.iter().filter(is_ours).find(is_large);
+    let failure = match large {
+        Some(skip) => {
+            let message =
+                format!("`{}` is larger than `capture.file_bytes_max` allows ({left_out} paths in all)", skip.path);
+            Failure::new(Code::QuotaExceeded, message)
+                .with_hint("raise `capture.file_bytes_max`, or leave such files out by name with `capture.exclude`")
+        }
+        None => {
+            let message = format!("the checkpoint had no room for {left_out} paths");
+            Failure::new(Code::QuotaExceeded, message)
+                .with_hint("raise `capture.quota_bytes`, or run `wfr cleanup-checkpoints` first")
+        }
+    };
+    withdraw(session, open, &created)?;
+    Err(failure)
+}
+
+/// Takes a checkpoint back that will not do: its name is free for the next try.
+fn withdraw(session: &Session, open: &Open, created: &Created) -> Result<(), Failure> {
+    let row = open.catalog.resolve(None, created.manifest.checkpoint_id.as_str())?;
+    let audit = NewOperation {
+        operation_id: mint::operation(),
+        operation: "checkpoint that will not do".to_owned(),
+        actor: session.actor.clone(),
+        at: session.now(),
+        workflow_id: Some(row.workflow_id.clone()),
+        parameters: Value::Null,
+        inverse: None,
+        result: Value::Null,
+    };
+    crate::cleanup::delete(open, &[row], &audit)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use imara_diff::{Algorithm, Diff, Hunk, InternedInput, Token};
+use wfr_model::path::unescape;
 
 use crate::params::DiffFormat;
 
@@ -81,7 +82,42 @@ fn unified(input: &InternedInput<&str>, diff: &Diff, context: usize, names: &(St
         group.push(hunk);
     }
     put_group(&mut text, input, &group, context);
-    if text.is_empty() { text } else { format!("--- {}\n+++ {}\n{text}", names.0, names.1) }
+    if text.is_empty() { text } else { format!("--- {}\n+++ {}\n{text}", quoted(&names.0), quoted(&names.1)) }
+}
+
+/// A name above a diff, given as paths are shown. Where it would end the line, act on a terminal or be taken for another one,
+/// it is quoted as git does (`core.quotePath=false`), so that what reads patches finds the file.
+fn quoted(shown: &str) -> String {
+    let bytes = unescape(shown).unwrap_or_else(|| shown.as_bytes().to_vec());
+    let is_plain = |letter: char| !letter.is_control() && !matches!(letter, '"' | '\\') && !turns(letter);
+    if std::str::from_utf8(&bytes).is_ok_and(|text| text.chars().all(is_plain)) {
+        return shown.to_owned();
+    }
+    let mut text = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter {
+                '"' | '\\' => text.extend(['\\', letter]),
+                '\n' => text.push_str(r"\n"),
+                '\t' => text.push_str(r"\t"),
+                '\r' => text.push_str(r"\r"),
+                plain if is_plain(plain) => text.push(plain),
+                other => octal(&mut text, other.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        octal(&mut text, chunk.invalid());
+    }
+    text.push('"');
+    text
+}
+
+fn octal(text: &mut String, bytes: &[u8]) {
+    bytes.iter().for_each(|byte| text.push_str(&format!(r"\{byte:03o}")));
+}
+
+/// Whether a letter turns the direction of writing or ends a line without being a control.
+fn turns(letter: char) -> bool {
+    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
 /// Hunks that share their context, under one heading.
@@ -240,5 +276,18 @@ mod tests {
             let made = patch(&left, &right, DiffFormat::Unified, context);
             prop_assert_eq!(if made.is_empty() { left.clone() } else { apply(&left, &made) }, right);
         }
+    }
+
+    #[test]
+    fn names_that_would_act_are_quoted_as_git_does() {
+        let head = |name: &str| {
+            let names = ("/dev/null".to_owned(), name.to_owned());
+            let patch = compare("", "x\n", DiffFormat::Unified, 3, &names).patch.unwrap();
+            patch.split("\n@@").next().unwrap().strip_prefix("--- /dev/null\n+++ ").unwrap().to_owned()
+        };
+        assert_eq!(head("b/plain name ü.rs"), "b/plain name ü.rs");
+        assert_eq!(head("b/e\x1b[31mvil\x07\n"), r#""b/e\033[31mvil\007\n""#);
+        assert_eq!(head(r#"b/a"b\\c\xff"#), r#""b/a\"b\\c\377""#);
+        assert_eq!(head("b/\u{202e}x"), r#""b/\342\200\256x""#);
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns field names and defaults of `.ckpt` files. Refuses to compute them: the engine fills them in.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -249,6 +251,9 @@ pub struct FileSystemState {
     /// was on these is not gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmounted: Vec<TreePath>,
+    /// Which file systems these were, as far as that can be told: another one at the same place has another text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mounted_file_systems: BTreeMap<TreePath, String>,
 }
 
 /// Where a git repository stood.

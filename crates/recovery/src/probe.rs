@@ -37,6 +37,17 @@ pub fn mounts(root: &Path) -> Vec<TreePath> {
     mounts::below(root)
 }
 
+/// Which file system is mounted at a directory: a text that stays while it is the same one, also over a restart. `None` where
+/// its kind tells none apart by an id that stays.
+pub fn file_system_at(root: &Path, mount: &TreePath) -> Option<String> {
+    const WITH_ID: [&str; 5] = ["ext4", "btrfs", "f2fs", "tmpfs", "zfs"];
+    let dir = beneath::directory(wfr_store::disk::open_dir(root).ok()?, mount).ok()?;
+    let name = file_system(&dir);
+    let id = rustix::fs::fstatvfs(&dir).ok()?.f_fsid;
+    // Older kernels give no id to a tmpfs.
+    (id != 0 && WITH_ID.contains(&name.as_str())).then(|| format!("{name} {id:016x}"))
+}
+
 /// Probes the mount whose root is `mount`, below the workspace root. Leaves nothing behind.
 pub fn probe(root: &Path, mount: &TreePath) -> io::Result<Abilities> {
     let root = wfr_store::disk::open_dir(root)?;

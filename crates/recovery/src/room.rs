@@ -40,7 +40,8 @@ pub(crate) fn check(
         if need > have {
             need = sum(&|content| content::dense_bytes(objects, content))?;
         }
-        if need > have {
+        // One that knows no bounds says that it has no blocks at all.
+        if need > have && room.f_blocks > 0 {
             return Err(PrepareError::NoRoom { what: "bytes", need, have, place });
         }
         // File systems that make inodes as they need them say 0.

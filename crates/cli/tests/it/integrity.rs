@@ -281,3 +281,13 @@ fn a_check_that_reads_less_lifts_no_mark_of_damage() {
     let mended = validate(&["basic", "--repair-if-possible"]);
     assert_eq!((mended.code, mended.result("verification_status")), (0, &json!("valid")), "{mended:?}");
 }
+
+#[test]
+fn a_checkpoint_that_is_known_to_be_damaged_is_read_whole_before_it_is_restored() {
+    let (world, noise) = with_noise();
+    world.checkpoint("base");
+    damage(&world, &noise);
+    world.call(&["validate-checkpoint", "base", "--validation-level", "comprehensive"]);
+    let told = world.refused(&["restore", "wf", "base", "--yes"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
+    assert!(told.json["error"]["message"].as_str().unwrap().contains("`noise`"), "{told:?}");
+}

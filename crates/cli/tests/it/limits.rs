@@ -62,3 +62,28 @@ fn writing_beside_has_a_limit_too_and_leaves_nothing() {
     world.ok(&[&to[..], &["10m"]].concat());
     assert!(out.join("a.txt").exists());
 }
+
+#[test]
+fn in_need_it_is_said_what_a_checkpoint_lacks_and_what_to_do() {
+    let world = World::new();
+    world.ok(&["create-checkpoint", "wf", "--name", "cut", "--deadline", "0s"]);
+    let emergency = |more: &[&str]| world.call(&[&["emergency-restore", "wf", "--yes"], more].concat());
+    let none = emergency(&[]);
+    let advice = none.json["recovery_options"].to_string();
+    assert_eq!(none.error(), "NO_VALID_CHECKPOINT", "{none:?}");
+    assert!(advice.contains("cut off by a limit") && !advice.contains("repair"), "{advice}");
+    let taken = emergency(&["--skip-validation"]).json["next_steps"].to_string();
+    assert!(taken.contains("the time was over") && !taken.contains("could not be read"), "{taken}");
+    let world = World::new();
+    world.checkpoint("whole");
+    world.ok(&["create-checkpoint", "wf", "--name", "cut", "--deadline", "0s"]);
+    let call = ["emergency-restore", "wf", "--checkpoint", "cut", "--use-latest-valid-checkpoint=false", "--yes"];
+    let told = world.call(&call);
+    let message = told.json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`cut` is not whole, and no earlier one may be taken"), "{told:?}");
+    let unknown = world.refused(&["config", "timeout_limits"], 2, "UNKNOWN_PARAMETER");
+    assert!(unknown.json["recovery_options"].to_string().contains("timeout_limits."), "{unknown:?}");
+    let guarded = world.command(&["guard", "--", "true"]).output().unwrap();
+    let said = String::from_utf8_lossy(&guarded.stderr).into_owned();
+    assert!(guarded.status.code() == Some(125) && said.contains("wfr guard WORKFLOW"), "{said}");
+}

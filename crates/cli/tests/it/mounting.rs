@@ -292,3 +292,56 @@ fn what_is_left_alone_is_named_where_nothing_is_to_be_done() {
 fn names_the_mount_at(ended: &Ended, path: &str) {
     assert_eq!(kept(&ended.json["result"], path), Some(&json!({"not_in_checkpoint": "mounted_since"})), "{ended:?}");
 }
+
+#[test]
+fn what_stands_in_the_bare_directory_below_a_mount_stays_in_need() {
+    let Some((world, _disk, mount)) = beside() else { return skipped() };
+    drop(mount);
+    world.tree.write("mnt/own", b"never on the mount");
+    world.tree.write("mnt/deep/own", b"never on the mount");
+    let restored = world.ok(&["emergency-restore", "wf", "--yes"]);
+    let reason = json!({"not_in_checkpoint": "not_mounted"});
+    assert_eq!(kept(&restored.json["result"], "mnt/own"), Some(&reason), "{restored:?}");
+    assert!(restored.result("findings").to_string().contains("MOUNT_MISSING"), "{restored:?}");
+    assert_eq!(world.tree.read("mnt/own"), b"never on the mount");
+    assert_eq!(world.tree.read("mnt/deep/own"), b"never on the mount");
+    assert_eq!(world.tree.read("mnt/data"), b"first");
+    world.ok(&["undo", "--yes"]);
+    assert!(world.tree.at("mnt/own").exists() && !world.tree.at("mnt/data").exists());
+}
+
+#[test]
+fn another_file_system_at_the_same_place_keeps_what_it_has() {
+    let world = World::new();
+    let Some(first) = Mount::new(&world.root().join("mnt"), "1m") else { return skipped() };
+    std::fs::write(first.at("inside"), b"of the first").unwrap();
+    let made = world.checkpoint("base");
+    let shown = world.ok(&["show", made.result("checkpoint_id").as_str().unwrap()]);
+    let state = &shown.result("checkpoint")["file_system_state"];
+    if state["mounted_file_systems"]["mnt"].is_null() {
+        return wfr_testkit::skip("this kernel gives a tmpfs no id");
+    }
+    std::fs::write(first.at("later"), b"goes").unwrap();
+    let same = world.ok(&["restore", "wf", "base", "--yes"]);
+    assert!(!same.result("findings").to_string().contains("MOUNT_OTHER"), "{same:?}");
+    assert!(!first.at("later").exists());
+    drop(first);
+    let second = Mount::new(&world.root().join("mnt"), "1m").unwrap();
+    std::fs::write(second.at("own"), b"of the second").unwrap();
+    let restored = world.ok(&["restore", "wf", "base", "--yes"]);
+    assert!(restored.result("findings").to_string().contains("MOUNT_OTHER"), "{restored:?}");
+    names_the_mount_at(&restored, "mnt/own");
+    assert_eq!(std::fs::read(second.at("own")).unwrap(), b"of the second");
+    assert_eq!(std::fs::read(second.at("inside")).unwrap(), b"of the first");
+}
+
+#[test]
+fn a_file_system_without_bounds_is_not_full() {
+    let world = World::new();
+    let Some(mount) = Mount::without_bounds(&world.root().join("mnt")) else { return skipped() };
+    std::fs::write(mount.at("inside"), b"first").unwrap();
+    world.checkpoint("base");
+    std::fs::write(mount.at("inside"), b"edited").unwrap();
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    assert_eq!(std::fs::read(mount.at("inside")).unwrap(), b"first");
+}

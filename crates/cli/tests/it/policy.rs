@@ -248,6 +248,26 @@ fn a_checkpoint_that_cannot_be_taken_does_not_lose_the_event() {
 }
 
 #[test]
+fn a_guard_that_a_large_file_refuses_names_the_limit_and_takes_no_name() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.ok(&["config", "capture.file_bytes_max", "4000"]);
+    std::fs::write(world.root().join("a_large"), vec![7; 5_000]).unwrap();
+    let guard = ["guard", "wf", "--name", "before", "--", "touch", "ran"];
+    for _ in 0..2 {
+        let refused = world.command(&guard).output().unwrap();
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(125), "{refused:?}");
+        assert!(told.contains("`a_large`") && told.contains("raise `capture.file_bytes_max`"), "{told}");
+        assert!(!told.contains("quota_bytes") && !world.root().join("ran").exists(), "{told}");
+    }
+    assert_eq!(world.names(), ["base"]);
+    world.ok(&["config", "capture.file_bytes_max", "0"]);
+    assert!(world.command(&guard).output().unwrap().status.success());
+    assert!(world.root().join("ran").exists());
+}
+
+#[test]
 fn an_interval_that_is_over_takes_one_beside_the_next_command() {
     let world = World::new();
     let interval = format!("{POLICY}.automatic_checkpoint_interval");

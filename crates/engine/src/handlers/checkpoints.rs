@@ -117,7 +117,8 @@ pub fn guard(session: &mut Session, parameters: Guard) -> Result<Success<Guarded
         Some(workflow) if open.catalog.workflows()?.is_empty() => workflow,
         Some(workflow) => known(&open, workflow)?,
         None => open.catalog.active_workflow()?.ok_or_else(|| {
-            Failure::new(Code::WrongArguments, "nothing was heard of any workflow yet").with_hint("name one")
+            Failure::new(Code::WrongArguments, "no event has told yet which workflow is at work")
+                .with_hint("name it: `wfr guard WORKFLOW -- COMMAND`; `wfr workflows` lists those that are known")
         })?,
     };
     let asked = CreateCheckpoint {

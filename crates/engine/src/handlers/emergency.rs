@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use wfr_catalog::{CheckpointRow, ListQuery};
-use wfr_model::coverage::SkipReason;
+use wfr_model::coverage::{Skip, SkipReason};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::{CheckpointId, WorkflowId};
 use wfr_store::Store;
@@ -33,7 +33,7 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
     let open = session.open()?;
     let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
     let (target, passed_over, checked) = newest_whole(session, &open, &workflow, &parameters)?;
-    let has_holes = !target.complete;
+    let holes = if target.complete { None } else { Some(hole(&open, &target)) };
     let needs = if parameters.skip_validation {
         Validated::default()
     } else {
@@ -54,9 +54,9 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     let mut success = run(session, &open, &order, &asked, checked, begun)?;
     success.result.passed_over = passed_over;
-    if has_holes {
-        let hint = "no checkpoint has all: in this one a directory could not be read, see `kept`; it was left as it is";
-        success = success.with_next_step(hint);
+    if let Some(hole) = holes {
+        success =
+            success.with_next_step(format!("not all is in this checkpoint: {hole}, see `kept`; it was left as it is"));
     }
     Ok(success)
 }
@@ -112,8 +112,48 @@ fn newest_whole(
         passed_over.retain(|id| *id != row.checkpoint_id);
         return Ok((row, passed_over, verdict));
     }
+    Err(none_whole(open, workflow, parameters, &passed_over)?)
+}
+
+/// Why no checkpoint will do, and what to do where it is not damage.
+fn none_whole(
+    open: &Open,
+    workflow: &WorkflowId,
+    parameters: &EmergencyRestore,
+    passed_over: &[CheckpointId],
+) -> Result<Failure, Failure> {
+    let rows: Vec<CheckpointRow> =
+        passed_over.iter().filter_map(|id| open.catalog.checkpoint(id).transpose()).collect::<Result<_, _>>()?;
+    let named = rows.iter().find(|row| row.has_files).filter(|_| !parameters.use_latest_valid_checkpoint.0);
+    if let Some(row) = named {
+        let message = format!("checkpoint `{}` is not whole, and no earlier one may be taken in its place", row.name);
+        return Ok(Failure::new(Code::NoValidCheckpoint, message).with_hint(
+            "leave out `--use-latest-valid-checkpoint=false`: it walks back to the newest one that is whole",
+        ));
+    }
     let message = format!("workflow {workflow} has no checkpoint that is whole ({} were looked at)", passed_over.len());
-    Err(Failure::new(Code::NoValidCheckpoint, message))
+    let failure = Failure::new(Code::NoValidCheckpoint, message);
+    let mut with_files = rows.iter().filter(|row| row.has_files).peekable();
+    if let Some(newest) = with_files.peek().map(|row| row.name.clone())
+        && with_files.all(|row| !row.complete && !row.is_damaged())
+    {
+        return Ok(failure.with_hint(format!(
+            "none is damaged, all were cut off by a limit (a deadline, `capture.quota_bytes`, `capture.file_bytes_max`): \
+             `wfr restore {workflow} {newest}` restores what is in the newest, and leaves all else as it is"
+        )));
+    }
+    Ok(failure)
+}
+
+/// What a checkpoint lacks, in a word.
+fn hole(open: &Open, row: &CheckpointRow) -> String {
+    let coverage = open.store().ok().and_then(|store| manifests::coverage(&store, row).ok());
+    let skip = coverage.and_then(|coverage| coverage.skips.into_iter().find(Skip::is_hole));
+    match skip {
+        Some(skip) if skip.path.is_root() => format!("nothing of the tree was reached, since {}", skip.reason),
+        Some(skip) => format!("`{}` was not taken, since {}", skip.path, skip.reason),
+        None => "something was not taken".to_owned(),
+    }
 }
 
 /// Whether nothing is missing in a checkpoint because of a limit.

@@ -254,7 +254,12 @@ fn check_target(
     if !is_asked && !needs_all {
         return Ok((Verdict::Skipped, HashSet::new()));
     }
-    let level = if checks.strict || needs_all { ValidationLevel::Comprehensive } else { ValidationLevel::Standard };
+    // What is known to be damaged is passed by no sample.
+    let level = if checks.strict || needs_all || target.is_damaged() {
+        ValidationLevel::Comprehensive
+    } else {
+        ValidationLevel::Standard
+    };
     let mut report = verify::verify(open, &open.store()?, target, level, session)?;
     if on_damage == OnDamage::Ignore && level == ValidationLevel::Standard && !report.damages.is_empty() {
         report = verify::verify(open, &open.store()?, target, ValidationLevel::Comprehensive, session)?;

@@ -173,7 +173,9 @@ fn unknown_key(key: &str, known: &[(String, Value)]) -> Failure {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let lasts: Vec<String> = names().map(last).collect();
     let near = keys::nearest(&last(key), lasts.iter().map(String::as_str));
-    let near: Vec<&str> = names().filter(|name| near.contains(&last(name).as_str())).take(NEAR_MAX).collect();
+    let is_in = |name: &str| name.rsplit('.').skip(1).any(|part| part == last(key));
+    let is_near = |name: &&str| near.contains(&last(name).as_str()) || is_in(name);
+    let near: Vec<&str> = names().filter(is_near).take(NEAR_MAX).collect();
     failure.with_hint(if near.is_empty() {
         "`wfr config` lists the keys".to_owned()
     } else {

@@ -14,6 +14,7 @@ mod finish;
 mod history;
 pub mod joining;
 mod lifting;
+mod limited;
 mod mounting;
 mod moves;
 pub mod noting;
@@ -64,6 +65,7 @@ pub use aim::{COORDINATOR, made_over, state_event};
 use check::Seen;
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, tell_unfinished};
+use limited::Limited;
 pub use parts::Parts;
 pub use planning::{Planned, plan_beside, plan_dry};
 use record::{Begun, Ending, Why};
@@ -154,6 +156,11 @@ impl Order {
         format!("{} of {} to {}", self.kind.as_str(), self.workflow, self.target.name)
     }
 
+    /// Whether it goes from one tree to another, and is about no single changes.
+    fn is_of_trees(&self) -> bool {
+        self.selection.is_none() && self.joining.is_none() && self.undoes.is_none()
+    }
+
     /// What decides on the state that it aims at.
     fn purpose(&self) -> Purpose<'_> {
         Purpose { workflow: &self.workflow, undoes: self.undoes.as_ref(), parameters: &self.parameters }
@@ -224,13 +231,16 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     holding::may_take(open, &order.workflow, (&session.actor, priority), session.now())?;
     let deadline = order.time_limit.and_then(|limit| begun.checked_add(limit));
     let safety = save(session, open, order, deadline)?;
-    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+    if limited::is_over(deadline) {
         // It may lack what was not reached: nothing is overwritten that was not saved.
         forget(session, open, order, &safety, REFUSED)?;
         return Err(apply::PrepareError::TimedOut.into());
     }
     let store = open.store()?;
-    let planned = planning::plan_from(session, open, &store, order, &safety)
+    let planned = planning::plan_from(open, &Limited::new(&store, deadline), order, &safety);
+    // What could not be read any more may be taken for something that is not there.
+    let planned = if limited::is_over(deadline) { Err(apply::PrepareError::TimedOut.into()) } else { planned };
+    let planned = planned
         .and_then(|planned| agreement::check(&planned, order, consent).map(|()| planned))
         .and_then(|planned| keep_texts(open, &store, &planned.texts).map(|()| planned));
     let store = open.store()?;

@@ -3,13 +3,13 @@
 //! Owns what a plan says of them. What the checkpoint did not see is not covered by it, so no plan writes or removes
 //! anything there, whatever its mode. Refuses to mount anything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use wfr_catalog::{CheckpointRow, ListQuery};
 use wfr_model::coverage::{Coverage, Skip, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::plan::{Conflict, Kept, KeptReason, Plan};
+use wfr_model::plan::{Action, Conflict, Kept, KeptReason, Plan, Step};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::probe;
@@ -18,6 +18,7 @@ use wfr_store::{Objects, tree};
 use super::Order;
 use crate::error::Failure;
 use crate::manifests;
+use crate::mounted;
 use crate::open::Open;
 
 /// The code of conflicts about mounts that are missing.
@@ -25,6 +26,9 @@ pub(super) const MISSING: &str = "MOUNT_MISSING";
 
 /// The code of findings about mounts that came since.
 const CAME: &str = "MOUNT_SINCE";
+
+/// The code of findings about mounts at which another file system is.
+const OTHER: &str = "MOUNT_OTHER";
 
 /// The code of findings about files over which others are mounted.
 const OVER_FILE: &str = "MOUNT_OVER_FILE";
@@ -120,12 +124,57 @@ pub(super) fn unmounted(order: &Order, gone: &[TreePath], touched: &[TreePath], 
         }
         let message = format!("a file system was mounted here and none is now ({count} paths below)");
         if is_meant || order.kind == RecoveryKind::EmergencyRestore {
+            if order.is_of_trees() {
+                spare(made, mount, SkipReason::NotMounted);
+            }
             let message = format!("`{mount}`: {message}: they go into the bare directory");
             let fix = "mount it and restore again to have them there";
             findings.push(Finding::new(MISSING, Severity::Warning, message, fix));
         } else {
             made.conflicts.push(Conflict::new(mount, MISSING, &message));
         }
+    }
+    findings
+}
+
+/// Leaves below a place what the target has not: it was never on the file system that the target saw there.
+fn spare(made: &mut Plan, place: &TreePath, reason: SkipReason) {
+    let takes = |step: &Step| matches!(step.action, Action::Delete | Action::RemoveDir);
+    // What makes way for something else goes, with what is in it: it was saved.
+    let coming: HashSet<TreePath> =
+        made.steps.iter().filter(|step| !takes(step)).map(|step| step.path.clone()).collect();
+    let makes_way = |path: &TreePath| {
+        std::iter::successors(Some(path.clone()), TreePath::parent)
+            .take_while(|at| at != place)
+            .any(|at| coming.contains(&at))
+    };
+    let is_spared =
+        |step: &Step| takes(step) && step.path != *place && step.path.is_within(place) && !makes_way(&step.path);
+    let (spared, steps) = std::mem::take(&mut made.steps).into_iter().partition(is_spared);
+    made.steps = steps;
+    let kept = |step: Step| Kept { path: step.path, reason: KeptReason::NotInCheckpoint(reason) };
+    made.kept.extend(Vec::into_iter(spared).map(kept));
+    made.kept.sort_by(|a, b| a.path.cmp(&b.path));
+    made.kept.dedup_by(|a, b| a.path == b.path);
+}
+
+/// What stands on another file system than the one that the target saw at the same place: nothing on it is removed, and it is
+/// said. Of what cannot be told apart nothing is.
+pub(super) fn others(open: &Open, objects: &dyn Objects, order: &Order, made: &mut Plan) -> Vec<Finding> {
+    let others = mounted::others(open, objects, &order.target);
+    let mut findings = Vec::new();
+    for mount in others {
+        if !made.steps.iter().any(|step| step.path.is_within(&mount) && step.path != mount) {
+            continue;
+        }
+        spare(made, &mount, SkipReason::MountedSince);
+        let message = format!(
+            "`{mount}`: another file system is mounted here than at the checkpoint: what it alone has stays, and the \
+             checkpoint's files go onto it"
+        );
+        let fix =
+            "mount the one that was there and restore again; `wfr undo` takes this back, `--to DIR` restores elsewhere";
+        findings.push(Finding::new(OTHER, Severity::Warning, message, fix));
     }
     findings
 }

@@ -218,9 +218,8 @@ struct Present {
 
 /// Makes the plan from the safety checkpoint.
 pub(super) fn plan_from(
-    _session: &Session,
     open: &Open,
-    store: &Store,
+    store: &dyn Objects,
     order: &Order,
     safety: &CheckpointRow,
 ) -> Result<Planned, Failure> {
@@ -284,22 +283,7 @@ fn make_selective(
         return Ok(planned);
     }
     match (undone, &order.selection) {
-        (Some(undone), _) => {
-            let later = match () {
-                () if order.over_edits => Later::Overwrite,
-                () if order.partial => Later::MergeOrKeep,
-                () => Later::Merge,
-            };
-            let links = links::of(objects, order.target.hard_links.as_ref())?;
-            let looked = (later, present.unrecorded.as_ref());
-            let lifted = lifting::lift(open, objects, &goal, (undone, &links), looked)?;
-            let mut planned = whole((lifted.plan, lifted.links));
-            planned.findings.extend(lifted.findings);
-            let gone = mounted::missing(open, objects, &order.target);
-            planned.findings.extend(mounting::unmounted(order, &gone, &lifted.touched, &mut planned.plan));
-            planned.texts = lifted.texts;
-            Ok(planned)
-        }
+        (Some(undone), _) => lift(open, objects, order, (&goal, undone, present.unrecorded.as_ref()), whole),
         // What is undone changed no path.
         (None, None) => Ok(whole(plan_wishes(objects, &goal, &[])?)),
         (None, Some(selection)) => {
@@ -319,6 +303,29 @@ fn make_selective(
             Ok(planned)
         }
     }
+}
+
+/// The plan that takes back a recovery of chosen changes, or a merge; `whole` makes one of its steps and links.
+fn lift(
+    open: &Open,
+    objects: &dyn Objects,
+    order: &Order,
+    (goal, undone, unrecorded): (&Goal, &ChangeRow, Option<&NewPoint>),
+    whole: impl FnOnce((Plan, LinkGroups)) -> Planned,
+) -> Result<Planned, Failure> {
+    let later = match () {
+        () if order.over_edits => Later::Overwrite,
+        () if order.partial => Later::MergeOrKeep,
+        () => Later::Merge,
+    };
+    let links = links::of(objects, order.target.hard_links.as_ref())?;
+    let lifted = lifting::lift(open, objects, goal, (undone, &links), (later, unrecorded))?;
+    let mut planned = whole((lifted.plan, lifted.links));
+    planned.findings.extend(lifted.findings);
+    let gone = mounted::missing(open, objects, &order.target);
+    planned.findings.extend(mounting::unmounted(order, &gone, &lifted.touched, &mut planned.plan));
+    planned.texts = lifted.texts;
+    Ok(planned)
 }
 
 type Aimed = (Option<Aim>, Option<StateChanges>, Option<Finding>);
@@ -411,7 +418,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
     }
     leave_damaged(objects, order, &mut made)?;
     let (moved_heads, missing) = beside_files(open, objects, order, &mut made);
-    let findings = [findings, missing].concat();
+    let findings = [findings, missing, mounting::others(open, objects, order, &mut made)].concat();
     let blast_radius = match &order.parts {
         Some(parts) if !parts.has_all_files() => vec![],
         _ => blast_radius(open, order)?,
