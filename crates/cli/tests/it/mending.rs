@@ -131,3 +131,22 @@ fn an_event_at_a_place_that_the_log_never_gives_is_no_event_and_in_nobodys_way()
     world.ok(&["doctor", "--rebuild-catalog"]);
     world.ok(&["event", "SYSTEM_STARTUP:other:global:{}"]);
 }
+
+#[test]
+fn an_event_before_the_first_one_is_not_taken_over() {
+    for (seq, event, data) in [(0, "WORKFLOW_CANCELLED", "{}"), (-5, "TASK_FAILED", r#"{"task_id":"t1"}"#)] {
+        let world = World::new();
+        at_work(&world);
+        world.checkpoint("base");
+        let whole = export(&world);
+        let forge = format!(
+            "INSERT INTO events (seq, event_id, event_type, workflow_id, at, recorded_at, source, data)
+             VALUES ({seq}, 'evt_forged', '{event}', 'wf', 1, 1, 'me', '{data}')"
+        );
+        by_hand(&world, &forge);
+        let found = codes(validated(&world).result("findings"));
+        assert_eq!(found, [format!("EVENT_DAMAGED events/{seq}")]);
+        world.call(&["repair-state", "wf", "--yes"]);
+        assert_eq!(export(&world), whole, "{event}");
+    }
+}
