@@ -118,6 +118,33 @@ fn phases_and_failures_take_checkpoints_and_swarms_take_one() {
 }
 
 #[test]
+fn what_fails_at_once_takes_one() {
+    let world = World::new();
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            let failed = format!(
+                r#"TASK_FAILED:wf:global:{{"task_id": "t{number}", "agent_id": "a", "failure_reason": "no", "retry_count": 0}}"#
+            );
+            let world = &world;
+            scope.spawn(move || world.ok(&["event", &failed]));
+        }
+    });
+    assert_eq!(world.names(), ["pre_failure_state"]);
+    assert_eq!(world.ok(&["holds"]).result("holds"), &json!([]));
+}
+
+#[test]
+fn a_phase_that_had_ended_takes_none_and_is_odd() {
+    let world = World::new();
+    let done = "PHASE_COMPLETED:wf:1:{}";
+    assert_eq!(event(&world, done)[0]["name"], "phase_1_complete");
+    let again = world.ok(&["event", done]);
+    assert_eq!(again.result("odd")[0]["code"], "PHASE_ENDED_BEFORE", "{again:?}");
+    assert_eq!(again.result("checkpoints"), &json!([]));
+}
+
+#[test]
 fn an_update_that_ends_a_phase_takes_one_once() {
     let world = World::new();
     world.ok(&["initialize", "wf", r#"{"phases": [{"phase_id": 1}, {"phase_id": 2}]}"#]);
