@@ -145,6 +145,27 @@ fn a_phase_that_had_ended_takes_none_and_is_odd() {
 }
 
 #[test]
+fn a_phase_is_known_by_its_name() {
+    let world = World::new();
+    world.ok(&[
+        "initialize",
+        "wf",
+        r#"{"phases": [{"phase_id": 1, "name": "Research"}, {"phase_id": 2, "name": "Build"}]}"#,
+    ]);
+    world.ok(&["event", "PHASE_STARTED:wf:Research:{}"]);
+    let taken = event(&world, "PHASE_COMPLETED:wf:Research:{}");
+    assert_eq!((&taken[0]["name"], taken.as_array().unwrap().len()), (&json!("phase_1_complete"), 1));
+    let taken = event(&world, r#"{"event_type": "phase_completed", "workflow_id": "wf", "phase_name": "Build"}"#);
+    assert_eq!(taken[0]["name"], "phase_2_complete");
+    let state = || world.ok(&["get-state", "wf", "--format", "hub"]).result("workflow_state").clone();
+    let phases = state()["phases"].as_array().unwrap().iter().map(|phase| phase["status"].clone()).collect::<Vec<_>>();
+    assert_eq!(phases, ["completed", "completed"]);
+    world.ok(&["update-state", "wf", r#"{"current_phase": "Research"}"#]);
+    assert_eq!(state()["current_phase"], 1);
+    assert_eq!(world.ok(&["validate-state", "wf"]).result("findings"), &json!([]));
+}
+
+#[test]
 fn an_update_that_ends_a_phase_takes_one_once() {
     let world = World::new();
     world.ok(&["initialize", "wf", r#"{"phases": [{"phase_id": 1}, {"phase_id": 2}]}"#]);
