@@ -9,6 +9,7 @@ use wfr_model::finding::Severity;
 use wfr_model::workflow::merge::MergeConflict;
 use wfr_model::workflow::validate::StateFinding;
 
+use super::events::policy;
 use super::{count, cut, fact, place, word};
 use crate::terminal::{BAD, FAINT, GOOD, HEADING, WARN, styled, visible};
 
@@ -125,7 +126,8 @@ fn listed(heading: &str, places: &[String]) -> String {
 pub fn merge(result: &StateMerge) -> String {
     let verb = if result.applied { styled(GOOD, "Merged") } else { styled(WARN, "Not merged") };
     let sources: Vec<String> = result.sources.iter().map(|name| visible(name)).collect();
-    format!("{verb} {}: {}\n{}", visible(result.workflow_id.as_str()), sources.join(", "), merge_plan(&result.plan))
+    let (workflow, plan) = (visible(result.workflow_id.as_str()), merge_plan(&result.plan));
+    format!("{verb} {workflow}: {}\n{plan}{}", sources.join(", "), policy(&result.checkpoints))
 }
 
 /// What a merge would do.

@@ -166,6 +166,24 @@ fn a_phase_is_known_by_its_name() {
 }
 
 #[test]
+fn a_merge_that_ends_a_phase_takes_one() {
+    let world = World::new();
+    world.ok(&["event", "PHASE_STARTED:wf:1:{}"]);
+    world.tree.write("o.json", br#"{"workflow_id": "wf", "phases": [{"phase_id": 1, "status": "completed"}]}"#);
+    let done = world.ok(&[
+        "merge-states",
+        "--primary-state",
+        "current",
+        "--secondary-states",
+        "./o.json",
+        "--conflict-resolution",
+        "checkpoint_priority",
+        "--yes",
+    ]);
+    assert_eq!(done.result("checkpoints")[0]["name"], "phase_1_complete", "{done:?}");
+}
+
+#[test]
 fn an_update_that_ends_a_phase_takes_one_once() {
     let world = World::new();
     world.ok(&["initialize", "wf", r#"{"phases": [{"phase_id": 1}, {"phase_id": 2}]}"#]);
