@@ -232,7 +232,7 @@ fn kept(connection: &Connection, workflow: &WorkflowId) -> Result<Kept, CatalogE
 }
 
 /// What a column holds as text, for whoever looks at the damage.
-pub(super) fn text(value: rusqlite::types::ValueRef<'_>) -> String {
+pub(crate) fn text(value: rusqlite::types::ValueRef<'_>) -> String {
     use rusqlite::types::ValueRef as V;
     match value {
         V::Null => String::new(),

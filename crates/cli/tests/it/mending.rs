@@ -150,3 +150,27 @@ fn an_event_before_the_first_one_is_not_taken_over() {
         assert_eq!(export(&world), whole, "{event}");
     }
 }
+
+#[test]
+fn a_recovery_whose_record_is_damaged_is_named_and_hides_no_other() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    let restored = || {
+        world.tree.write("late.txt", b"late");
+        let done = world.ok(&["restore", "wf", "base", "--yes"]);
+        done.result("recovery_id").as_str().unwrap().to_owned()
+    };
+    let (first, second) = (restored(), restored());
+    by_hand(&world, &format!("UPDATE recoveries SET report = '{{{{' WHERE recovery_id = '{first}'"));
+    let listed = world.ok(&["recoveries"]);
+    assert_eq!(listed.result("damaged")[0]["recovery_id"], first, "{listed:?}");
+    assert_eq!(listed.result("recoveries")[0]["recovery_id"], second);
+    let shown = world.command(&["recoveries"]).output().unwrap().stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains(&format!("damaged {first}")), "{shown}");
+    let seen = world.call(&["doctor"]);
+    assert_eq!(seen.result("healthy"), false);
+    assert!(seen.result("findings").to_string().contains("RECOVERY_DAMAGED"), "{seen:?}");
+    assert_eq!(world.ok(&["undo", "--yes"]).result("undone"), &json!(second));
+}
