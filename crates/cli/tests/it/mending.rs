@@ -174,3 +174,18 @@ fn a_recovery_whose_record_is_damaged_is_named_and_hides_no_other() {
     assert!(seen.result("findings").to_string().contains("RECOVERY_DAMAGED"), "{seen:?}");
     assert_eq!(world.ok(&["undo", "--yes"]).result("undone"), &json!(second));
 }
+
+#[test]
+fn where_the_catalog_contradicts_a_checkpoint_the_hint_helps() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    by_hand(&world, "UPDATE checkpoints SET total = 99");
+    for more in [&[][..], &["--repair-if-possible"]] {
+        let call = [&["validate-checkpoint", "base", "--validation-level", "comprehensive"], more].concat();
+        let refused = world.refused(&call, 4, "CHECKPOINT_INTEGRITY_FAILURE");
+        assert!(refused.json["recovery_options"].to_string().contains("doctor --rebuild-catalog"), "{refused:?}");
+    }
+    world.ok(&["doctor", "--rebuild-catalog"]);
+    world.ok(&["validate-checkpoint", "base", "--validation-level", "comprehensive"]);
+}
