@@ -107,8 +107,9 @@ pub fn repair_plan(plan: &RepairPlan) -> String {
         shown.push_str(&format!("{}\n{}", styled(HEADING, "Mended"), cut(plan.repairs.iter().map(finding))));
     }
     if !plan.lost.is_empty() {
-        let lost =
-            |row: &LostRow| format!("  {}: {}\n    {}\n", place(&row.place), visible(&row.why), visible(&row.text));
+        let text =
+            |row: &LostRow| if row.text.is_empty() { String::new() } else { format!("    {}\n", visible(&row.text)) };
+        let lost = |row: &LostRow| format!("  {}: {}\n{}", place(&row.place), visible(&row.why), text(row));
         shown.push_str(&format!("{}\n{}", styled(BAD, "Lost"), cut(plan.lost.iter().map(lost))));
     }
     shown.push_str(&fact("Digest", &plan.digest.to_string()));
