@@ -16,8 +16,8 @@ use wfr_model::{CheckpointId, Event, RecoveryId, Timestamp, WorkflowId};
 
 use crate::catalog::Catalog;
 use crate::columns;
-use crate::error::CatalogError;
-use crate::events;
+use crate::error::{CatalogError, Source};
+use crate::events::{self, DamagedRow};
 use crate::holds::{self, Acquired, Hold, HoldRequest, Owner};
 use crate::ledger::{self, NewPoint};
 use crate::operations::{self, NewOperation};
@@ -173,7 +173,7 @@ impl Catalog {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Recoveries, newest first.
+    /// Recoveries, newest first. Those whose rows cannot be read are left out: [`Catalog::damaged_recoveries`] names them.
     pub fn recoveries(&self, filter: &RecoveryFilter, limit: u32) -> Result<Vec<RecoveryRecord>, CatalogError> {
         let sql = format!(
             "{SELECT} WHERE (?1 IS NULL OR workflow_id = ?1) AND (?2 IS NULL OR status = ?2) ORDER BY seq DESC LIMIT ?3"
@@ -182,7 +182,23 @@ impl Catalog {
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement
             .query_map((workflow, filter.status.map(RecoveryStatus::as_str), limit), |row| self.decode(row))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let rows = rows.map(|row| whole(row).map(Result::ok)).filter_map(Result::transpose);
+        rows.collect()
+    }
+
+    /// The rows of recoveries, of a workflow or of all, that cannot be read, newest first.
+    pub fn damaged_recoveries(&self, workflow: Option<&WorkflowId>) -> Result<Vec<DamagedRow>, CatalogError> {
+        let sql = format!("{SELECT} WHERE (?1 IS NULL OR workflow_id = ?1) ORDER BY seq DESC");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([workflow.map(WorkflowId::as_str)])?;
+        let mut damaged = Vec::new();
+        while let Some(row) = rows.next()? {
+            if let Err(error) = whole(self.decode(row))? {
+                let place = format!("recoveries/{}", events::text(row.get_ref(0)?));
+                damaged.push(DamagedRow { place, why: error.to_string(), text: events::text(row.get_ref(12)?) });
+            }
+        }
+        Ok(damaged)
     }
 
     /// How long the newest recoveries of a kind took that ended well, at most `limit`, the newest first. Reads no report.
@@ -253,6 +269,15 @@ impl Catalog {
     /// was deleted cannot: what it held may be gone, so it is never pinned again.
     pub fn pinned_checkpoints(&self, undoable_max: u32) -> Result<Vec<CheckpointId>, CatalogError> {
         Ok(pinned(&self.connection, undoable_max)?)
+    }
+}
+
+/// A record, or why its row is damaged. One that cannot be read for another reason, such as a key that is not there, is an error.
+fn whole(row: rusqlite::Result<RecoveryRecord>) -> Result<Result<RecoveryRecord, Source>, CatalogError> {
+    match row.map_err(CatalogError::from) {
+        Ok(record) => Ok(Ok(record)),
+        Err(CatalogError::Corrupt { source }) => Ok(Err(source)),
+        Err(other) => Err(other),
     }
 }
 

@@ -10,16 +10,18 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use wfr_catalog::{CatalogError, ListQuery, NewOperation, PartKind};
+use wfr_catalog::{CatalogError, HoldRequest, ListQuery, NewOperation, Owner, PartKind};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
 use wfr_model::config::INTERVAL_MIN;
 use wfr_model::coverage::{Skip, SkipReason};
+use wfr_model::message::Priority;
 use wfr_model::phase::word;
 use wfr_model::workflow::{Phase, WorkflowStatus};
 use wfr_model::{PhaseId, Timestamp, WorkflowId};
 
 use crate::checkpoint::{self, Created, Request};
 use crate::error::{Code, Failure};
+use crate::holding;
 use crate::mint;
 use crate::open::Open;
 use crate::outbox;
@@ -88,11 +90,12 @@ fn current_phase(open: &Open, workflow: &WorkflowId) -> Result<(Option<i64>, Opt
 
 /// The number and the name of a phase, where it has them.
 fn named(open: &Open, workflow: &WorkflowId, phase: &PhaseId) -> (Option<i64>, Option<String>) {
-    let known: Option<Phase> = open.catalog.part(workflow, PartKind::Phase, phase.as_str()).ok().flatten();
-    let name = known.and_then(|phase| phase.name);
-    match phase.number() {
+    let state = open.catalog.state(workflow).ok().flatten();
+    let id = state.as_ref().map_or_else(|| phase.clone(), |state| state.phase_named(phase));
+    let name = state.and_then(|state| state.phases.get(&id).and_then(|known| known.name.clone()));
+    match id.number() {
         Some(number) => (Some(number), name),
-        None => (None, name.or_else(|| Some(phase.as_str().to_owned()))),
+        None => (None, name.or_else(|| Some(id.as_str().to_owned()))),
     }
 }
 
@@ -176,6 +179,33 @@ pub fn take_overdue(session: &Session, open: &Open) -> Result<Vec<PolicyCheckpoi
         }
     }
     Ok(answers)
+}
+
+/// Takes a failure's checkpoint, unless another process does just now: that shows the failure, too. Looked at under a hold, since
+/// all that failed at once would find that none is there.
+fn answer_failure(
+    session: &Session,
+    open: &Open,
+    request: Request,
+    is_wanted: impl FnOnce() -> bool,
+) -> Option<PolicyCheckpoint> {
+    let key = format!("failure-checkpoint:{}", request.workflow);
+    let hold = HoldRequest {
+        key: &key,
+        owner: &Owner { label: format!("a failure's checkpoint of {}", request.workflow), ..holding::myself() },
+        reason: Some("failure checkpoint"),
+        priority: Priority::USUAL,
+        now: session.now(),
+        expires_at: None,
+    };
+    let token = match open.catalog.acquire_hold(&hold, &holding::is_alive) {
+        Err(CatalogError::Held(_)) => return None,
+        token => token.ok(),
+    };
+    let answered = is_wanted().then(|| answer(session, open, request));
+    // One that stays ends with this process.
+    let _ = token.map(|token| open.catalog.release_hold(&key, token));
+    answered
 }
 
 fn answer(session: &Session, open: &Open, request: Request) -> PolicyCheckpoint {

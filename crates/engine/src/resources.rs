@@ -95,7 +95,15 @@ pub fn sum<'s>(shares: impl Iterator<Item = &'s Allocation>) -> Amounts {
             *sums.entry(kind.to_owned()).or_default() += more;
         }
     }
+    sums.values_mut().for_each(|sum| *sum = plain(*sum));
     sums
+}
+
+/// A sum as it would be in decimals: a tenth has no end in binary digits, and its sums show that.
+fn plain(sum: f64) -> f64 {
+    const PARTS: f64 = 1e9;
+    let rounded = (sum * PARTS).round() / PARTS;
+    if rounded.is_finite() && sum < 1e6 { rounded } else { sum }
 }
 
 /// Checks what is asked for; how much that is, of the kinds that have a cap.
@@ -244,6 +252,11 @@ mod tests {
         let some = Amounts::from([("cpu_cores".into(), 2.0)]);
         assert_eq!(decided(3.0, &[share(4.0, None)], true), Decision::Partial(some));
         assert_eq!(decided(3.0, &[share(6.0, None)], true), Decision::Queued);
+    }
+
+    #[test]
+    fn tenths_add_up_to_tenths() {
+        assert_eq!(sum([share(0.1, None), share(0.2, None)].iter())["cpu_cores"], 0.3);
     }
 
     #[test]

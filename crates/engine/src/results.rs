@@ -36,9 +36,9 @@ pub use intake::{
     StateUpdated,
 };
 pub use recoveries::{
-    AffectedComponents, ConflictPolicies, Dependent, MovedHead, PathPatch, PlanResult, PreservedParts, Recovered,
-    RecoveryLine, RecoveryList, Resumed, ResumedRecovery, RollbackStrategy, Standing, StateChanges, StrategyStep,
-    ValidationRequirements, ValidationResults,
+    AffectedComponents, ConflictPolicies, DamagedRecovery, Dependent, MovedHead, PathPatch, PlanResult, PreservedParts,
+    Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, RollbackStrategy, Standing, StateChanges,
+    StrategyStep, ValidationRequirements, ValidationResults,
 };
 pub use states::{
     LeftOut, LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation,

@@ -69,7 +69,8 @@ impl Sight {
     fn is_log_short(&self) -> bool {
         let Some(log) = &self.log else { return false };
         let kept = self.kept.whole.as_ref().filter(|_| self.kept.has_head);
-        let gives = log.whole.head.state_version.saturating_add(log.damaged.len() as u64);
+        let unread = log.damaged.iter().filter(|row| !row.is_out_of_place()).count() as u64;
+        let gives = log.whole.head.state_version.saturating_add(unread);
         kept.is_some_and(|kept| kept.head.state_version > gives)
     }
 
@@ -158,7 +159,8 @@ fn folded(open: &Open, session: &Session, workflow: &WorkflowId, back: &[Recover
     let mut is_aborted = false;
     let query = EventQuery { workflow: Some(workflow.clone()), ..EventQuery::default() };
     open.catalog.each_event_with(&query, back, |row| {
-        events += 1;
+        let is_recorded = !matches!(&row, Together::Damaged(row) if row.is_out_of_place());
+        events += u64::from(is_recorded);
         is_aborted |= session.abort.load(Ordering::Relaxed);
         let event = match row {
             _ if is_aborted => return Ok(()),

@@ -16,18 +16,25 @@ use crate::time::Span;
 #[serde(deny_unknown_fields, default)]
 pub struct Coordination {
     /// By which name this program answers, and signs what it sends.
+    #[serde(deserialize_with = "component")]
     pub component: String,
     /// Who follows workflows, and is told of recoveries.
+    #[serde(deserialize_with = "component")]
     pub hub: String,
     /// Who shares out resources, and is asked to hold them.
+    #[serde(deserialize_with = "component")]
     pub resource_manager: String,
     /// Who decides about a recovery, and is told of its beginning and end where that is another one than `component`.
+    #[serde(deserialize_with = "component")]
     pub authority: String,
     /// Who is asked where a recovery fails, the first one first: each is told, too, then.
+    #[serde(deserialize_with = "components")]
     pub escalation: Vec<String>,
     /// Who is told of a recovery's beginning and end, besides the hub.
+    #[serde(deserialize_with = "components")]
     pub stakeholders: Vec<String>,
     /// Time between two reports of a recovery that runs.
+    #[serde(deserialize_with = "some_time")]
     pub status_interval: Span,
     /// Time before something is sent again; it doubles with every attempt.
     pub retry_initial: Span,
@@ -290,6 +297,37 @@ impl From<Sink> for RawSink {
 }
 
 /// Reads sinks and refuses two of one name: they would share one place in the log.
+/// The longest name of a component, in bytes.
+const COMPONENT_BYTES_MAX: usize = 128;
+
+/// A component's name, to which messages are addressed: one line that says something.
+fn component<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    checked_component(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn components<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    names.into_iter().map(checked_component).collect::<Result<_, _>>().map_err(serde::de::Error::custom)
+}
+
+fn checked_component(name: String) -> Result<String, String> {
+    if name.trim().is_empty() || name.len() > COMPONENT_BYTES_MAX || name.contains(char::is_control) {
+        return Err(format!(
+            "{name:?} is no component's name: one line of 1 to {COMPONENT_BYTES_MAX} bytes is expected"
+        ));
+    }
+    Ok(name)
+}
+
+/// A length of time that is not nothing.
+fn some_time<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    if span.duration().is_some_and(|length| length.is_zero()) {
+        return Err(serde::de::Error::custom("more than 0 is expected"));
+    }
+    Ok(span)
+}
+
 fn distinct<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Sink>, D::Error> {
     let sinks = Vec::<Sink>::deserialize(deserializer)?;
     let mut names = HashSet::new();
@@ -358,6 +396,22 @@ mod tests {
             {"name": "a", "kind": "file", "path": "x"}, {"name": "a", "kind": "file", "path": "y"}
         ]});
         assert!(from_value::<Coordination>(twice).unwrap_err().to_string().contains("two sinks"));
+    }
+
+    #[test]
+    fn names_and_times_that_reach_nobody_are_refused() {
+        for (key, value) in [
+            ("authority", json!("")),
+            ("component", json!("a\nb")),
+            ("hub", json!(" ")),
+            ("stakeholders", json!(["ops", "x\ty"])),
+            ("escalation", json!(["y".repeat(129)])),
+            ("status_interval", json!("0s")),
+        ] {
+            assert!(from_value::<Coordination>(json!({key: value})).is_err(), "{key}");
+        }
+        let right = json!({"authority": "on-call: ann", "stakeholders": ["ops"], "status_interval": "1s"});
+        assert_eq!(from_value::<Coordination>(right).unwrap().authority, "on-call: ann");
     }
 
     #[test]

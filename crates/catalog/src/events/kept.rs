@@ -11,7 +11,7 @@ use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole, by_id};
 use wfr_model::{Event, EventId, Timestamp, WorkflowId};
 
 use super::list::{self, EventQuery};
-use super::{Decision, EventRow, EventSeq, PartKind, RecoveredEvent, append_one, put_back, states};
+use super::{Decision, EventRow, EventSeq, PLACE_MAX, PartKind, RecoveredEvent, append_one, put_back, states};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::workflows;
@@ -31,6 +31,11 @@ impl DamagedRow {
     /// Its place in the log, where it is an event's row.
     pub fn seq(&self) -> Option<EventSeq> {
         self.place.strip_prefix("events/")?.parse().ok().map(EventSeq)
+    }
+
+    /// Whether it is an event's row at a place that the log never gives: nobody recorded that event.
+    pub fn is_out_of_place(&self) -> bool {
+        self.seq().is_some_and(|seq| !(1..=PLACE_MAX).contains(&seq.0))
     }
 }
 
@@ -227,7 +232,7 @@ fn kept(connection: &Connection, workflow: &WorkflowId) -> Result<Kept, CatalogE
 }
 
 /// What a column holds as text, for whoever looks at the damage.
-pub(super) fn text(value: rusqlite::types::ValueRef<'_>) -> String {
+pub(crate) fn text(value: rusqlite::types::ValueRef<'_>) -> String {
     use rusqlite::types::ValueRef as V;
     match value {
         V::Null => String::new(),

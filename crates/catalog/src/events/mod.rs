@@ -24,6 +24,7 @@ use crate::{failures, workflows};
 pub use following::Notable;
 pub use gaps::Places;
 pub use guarded::{Decision, Guarded};
+pub(crate) use kept::text;
 pub use kept::{DamagedRow, Kept, Together};
 pub use list::EventQuery;
 pub use snapshots::{Leaf, Seal, Snapshot, Unstored};

@@ -2,7 +2,9 @@
 //!
 //! Owns their words. Refuses to print.
 
-use wfr_engine::results::{MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, StateChanges};
+use wfr_engine::results::{
+    DamagedRecovery, MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, StateChanges,
+};
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryStatus, StepEnd, StepReport};
 
@@ -283,8 +285,12 @@ fn state(status: RecoveryStatus) -> String {
 
 /// The audit trail.
 pub fn list(list: &RecoveryList) -> String {
+    let line = |one: &DamagedRecovery| {
+        format!("{} {}: {}\n", styled(BAD, "damaged"), visible(&one.recovery_id), visible(&one.why))
+    };
+    let damaged = cut(list.damaged.iter().map(line));
     if list.recoveries.is_empty() {
-        return "No recoveries.\n".to_owned();
+        return if damaged.is_empty() { "No recoveries.\n".to_owned() } else { damaged };
     }
     let headings = ["RECOVERY", "KIND", "WORKFLOW", "STATUS", "BEGAN", "CHANGED", "KEPT", "FAILED", "BY", "UNDONE BY"];
     let row = |line: &RecoveryLine| {
@@ -303,6 +309,7 @@ pub fn list(list: &RecoveryList) -> String {
     };
     let mut shown =
         table(&headings, list.recoveries.iter().map(row), &["BY", "WORKFLOW", "UNDONE BY", "FAILED", "KEPT"]);
+    shown.push_str(&damaged);
     let reports = list.recoveries.iter().filter_map(|line| line.record.as_ref());
     for record in reports {
         let Some(report) = &record.report else { continue };

@@ -9,6 +9,7 @@ use wfr_model::finding::Severity;
 use wfr_model::workflow::merge::MergeConflict;
 use wfr_model::workflow::validate::StateFinding;
 
+use super::events::policy;
 use super::{count, cut, fact, place, word};
 use crate::terminal::{BAD, FAINT, GOOD, HEADING, WARN, styled, visible};
 
@@ -106,8 +107,9 @@ pub fn repair_plan(plan: &RepairPlan) -> String {
         shown.push_str(&format!("{}\n{}", styled(HEADING, "Mended"), cut(plan.repairs.iter().map(finding))));
     }
     if !plan.lost.is_empty() {
-        let lost =
-            |row: &LostRow| format!("  {}: {}\n    {}\n", place(&row.place), visible(&row.why), visible(&row.text));
+        let text =
+            |row: &LostRow| if row.text.is_empty() { String::new() } else { format!("    {}\n", visible(&row.text)) };
+        let lost = |row: &LostRow| format!("  {}: {}\n{}", place(&row.place), visible(&row.why), text(row));
         shown.push_str(&format!("{}\n{}", styled(BAD, "Lost"), cut(plan.lost.iter().map(lost))));
     }
     shown.push_str(&fact("Digest", &plan.digest.to_string()));
@@ -125,7 +127,8 @@ fn listed(heading: &str, places: &[String]) -> String {
 pub fn merge(result: &StateMerge) -> String {
     let verb = if result.applied { styled(GOOD, "Merged") } else { styled(WARN, "Not merged") };
     let sources: Vec<String> = result.sources.iter().map(|name| visible(name)).collect();
-    format!("{verb} {}: {}\n{}", visible(result.workflow_id.as_str()), sources.join(", "), merge_plan(&result.plan))
+    let (workflow, plan) = (visible(result.workflow_id.as_str()), merge_plan(&result.plan));
+    format!("{verb} {workflow}: {}\n{plan}{}", sources.join(", "), policy(&result.checkpoints))
 }
 
 /// What a merge would do.

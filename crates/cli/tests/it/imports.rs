@@ -76,6 +76,34 @@ fn an_event_whose_id_is_another_events_here_comes_in_all_the_same() {
 }
 
 #[test]
+fn a_checkpoint_that_comes_in_under_another_name_is_told() {
+    let world = World::new();
+    world.checkpoint("k");
+    let other = World::new();
+    other.checkpoint("k");
+    let archive = other.data.path().join("wf.wfrarchive").to_str().unwrap().to_owned();
+    other.ok(&["backup-state", "wf", "--output", &archive]);
+    let brought = world.ok(&["import", &archive]);
+    assert_eq!(brought.result("ignored")[0]["place"], "name k", "{brought:?}");
+    assert!(brought.result("ignored")[0]["why"].as_str().unwrap().ends_with("as k_2"), "{brought:?}");
+}
+
+#[test]
+fn a_document_whose_id_can_be_none_is_named_and_not_imported_under_another() {
+    let world = World::new();
+    let dir = world.data.path().join("hub");
+    std::fs::create_dir_all(dir.join("workflows/active")).unwrap();
+    let file = dir.join("workflows/active/innocent.json");
+    std::fs::write(&file, r#"{"id": "../x", "status": "running", "phases": []}"#).unwrap();
+    let brought = world.ok(&["import", dir.to_str().unwrap(), "--from", "hub"]);
+    assert_eq!(brought.result("workflows"), &json!([]), "{brought:?}");
+    assert!(brought.result("ignored")[0]["why"].as_str().unwrap().contains("../x"), "{brought:?}");
+    let file = file.to_str().unwrap();
+    world.refused(&["import", file, "--from", "hub"], 2, "DOCUMENT_INVALID");
+    world.ok(&["import", file, "--from", "hub", "--workflow-id", "x"]);
+}
+
+#[test]
 fn a_rebuild_knows_what_was_imported_and_where_its_events_are() {
     let world = World::new();
     world.ok(&["event", "WORKFLOW_CREATED:mine:global:{}"]);

@@ -131,3 +131,127 @@ fn an_event_at_a_place_that_the_log_never_gives_is_no_event_and_in_nobodys_way()
     world.ok(&["doctor", "--rebuild-catalog"]);
     world.ok(&["event", "SYSTEM_STARTUP:other:global:{}"]);
 }
+
+#[test]
+fn an_event_before_the_first_one_is_not_taken_over() {
+    for (seq, event, data) in [(0, "WORKFLOW_CANCELLED", "{}"), (-5, "TASK_FAILED", r#"{"task_id":"t1"}"#)] {
+        let world = World::new();
+        at_work(&world);
+        world.checkpoint("base");
+        let whole = export(&world);
+        let forge = format!(
+            "INSERT INTO events (seq, event_id, event_type, workflow_id, at, recorded_at, source, data)
+             VALUES ({seq}, 'evt_forged', '{event}', 'wf', 1, 1, 'me', '{data}')"
+        );
+        by_hand(&world, &forge);
+        let found = codes(validated(&world).result("findings"));
+        assert_eq!(found, [format!("EVENT_DAMAGED events/{seq}")]);
+        world.call(&["repair-state", "wf", "--yes"]);
+        assert_eq!(export(&world), whole, "{event}");
+    }
+}
+
+#[test]
+fn a_recovery_whose_record_is_damaged_is_named_and_hides_no_other() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    let restored = || {
+        world.tree.write("late.txt", b"late");
+        let done = world.ok(&["restore", "wf", "base", "--yes"]);
+        done.result("recovery_id").as_str().unwrap().to_owned()
+    };
+    let (first, second) = (restored(), restored());
+    by_hand(&world, &format!("UPDATE recoveries SET report = '{{{{' WHERE recovery_id = '{first}'"));
+    let listed = world.ok(&["recoveries"]);
+    assert_eq!(listed.result("damaged")[0]["recovery_id"], first, "{listed:?}");
+    assert_eq!(listed.result("recoveries")[0]["recovery_id"], second);
+    let shown = world.command(&["recoveries"]).output().unwrap().stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains(&format!("damaged {first}")), "{shown}");
+    let seen = world.call(&["doctor"]);
+    assert_eq!(seen.result("healthy"), false);
+    assert!(seen.result("findings").to_string().contains("RECOVERY_DAMAGED"), "{seen:?}");
+    assert_eq!(world.ok(&["undo", "--yes"]).result("undone"), &json!(second));
+}
+
+#[test]
+fn where_the_catalog_contradicts_a_checkpoint_the_hint_helps() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    by_hand(&world, "UPDATE checkpoints SET total = 99");
+    for more in [&[][..], &["--repair-if-possible"]] {
+        let call = [&["validate-checkpoint", "base", "--validation-level", "comprehensive"], more].concat();
+        let refused = world.refused(&call, 4, "CHECKPOINT_INTEGRITY_FAILURE");
+        assert!(refused.json["recovery_options"].to_string().contains("doctor --rebuild-catalog"), "{refused:?}");
+    }
+    world.ok(&["doctor", "--rebuild-catalog"]);
+    world.ok(&["validate-checkpoint", "base", "--validation-level", "comprehensive"]);
+}
+
+#[test]
+fn what_is_lost_without_a_text_takes_no_empty_line() {
+    let world = World::new();
+    at_work(&world);
+    by_hand(&world, "DELETE FROM events WHERE seq = 3");
+    by_hand(&world, "UPDATE parts SET doc = '{' WHERE id = 't2'");
+    let shown = world.command(&["repair-state", "wf", "--plan"]).output().unwrap().stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("Lost\n"), "{shown}");
+    assert!(shown.lines().all(|line| line.is_empty() || !line.trim().is_empty()), "{shown}");
+}
+
+#[test]
+fn what_a_document_does_not_say_is_not_merged() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    let before = export(&world);
+    world
+        .tree
+        .write("o.json", json!({"workflow_id": "wf", "tasks": {"t1": {"description": "hey"}}}).to_string().as_bytes());
+    let merge = |more: &[&str]| {
+        let call = ["merge-states", "--primary-state", "current_workflow_state", "--secondary-states", "./o.json"];
+        world.call(&[&call, more].concat())
+    };
+    for how in ["priority_based", "union"] {
+        let planned = merge(&["--merge-strategy", how, "--conflict-resolution", "checkpoint_priority", "--plan"]);
+        let conflicts = planned.result("plan")["conflicts"].as_array().unwrap();
+        let places: Vec<&str> = conflicts.iter().map(|one| one["place"].as_str().unwrap()).collect();
+        assert_eq!(places, ["tasks/t1/description"], "{how}: {planned:?}");
+    }
+    let done = merge(&["--merge-strategy", "three_way", "--base-state", "base", "--yes"]);
+    assert_eq!(done.result("plan")["changes"], json!(["tasks/t1"]), "{done:?}");
+    let mut expected = before;
+    expected["phases"][0]["tasks"][0]["description"] = json!("hey");
+    assert_eq!(export(&world), expected);
+}
+
+#[test]
+fn a_plan_of_an_undated_document_is_the_same_plan_later() {
+    for (how, doc) in [
+        ("priority_based", json!({"workflow_id": "wf", "status": "paused"})),
+        ("latest", json!({"workflow_id": "wf", "status": "paused", "state_version": 99})),
+    ] {
+        let world = World::new();
+        at_work(&world);
+        world.tree.write("o.json", doc.to_string().as_bytes());
+        let asked = [
+            "merge-states",
+            "--primary-state",
+            "current",
+            "--secondary-states",
+            "./o.json",
+            "--merge-strategy",
+            how,
+            "--conflict-resolution",
+            "checkpoint_priority",
+        ];
+        let planned = world.ok(&[&asked[..], &["--plan"]].concat());
+        let digest = planned.result("plan")["digest"].as_str().unwrap();
+        let done = world.ok(&[&asked[..], &["--apply", digest]].concat());
+        assert_eq!(done.result("applied"), true, "{how}");
+        assert_eq!(export(&world)["status"], "paused", "{how}");
+    }
+}

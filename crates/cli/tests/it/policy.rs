@@ -118,6 +118,72 @@ fn phases_and_failures_take_checkpoints_and_swarms_take_one() {
 }
 
 #[test]
+fn what_fails_at_once_takes_one() {
+    let world = World::new();
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            let failed = format!(
+                r#"TASK_FAILED:wf:global:{{"task_id": "t{number}", "agent_id": "a", "failure_reason": "no", "retry_count": 0}}"#
+            );
+            let world = &world;
+            scope.spawn(move || world.ok(&["event", &failed]));
+        }
+    });
+    assert_eq!(world.names(), ["pre_failure_state"]);
+    assert_eq!(world.ok(&["holds"]).result("holds"), &json!([]));
+}
+
+#[test]
+fn a_phase_that_had_ended_takes_none_and_is_odd() {
+    let world = World::new();
+    let done = "PHASE_COMPLETED:wf:1:{}";
+    assert_eq!(event(&world, done)[0]["name"], "phase_1_complete");
+    let again = world.ok(&["event", done]);
+    assert_eq!(again.result("odd")[0]["code"], "PHASE_ENDED_BEFORE", "{again:?}");
+    assert_eq!(again.result("checkpoints"), &json!([]));
+}
+
+#[test]
+fn a_phase_is_known_by_its_name() {
+    let world = World::new();
+    world.ok(&[
+        "initialize",
+        "wf",
+        r#"{"phases": [{"phase_id": 1, "name": "Research"}, {"phase_id": 2, "name": "Build"}]}"#,
+    ]);
+    world.ok(&["event", "PHASE_STARTED:wf:Research:{}"]);
+    let taken = event(&world, "PHASE_COMPLETED:wf:Research:{}");
+    assert_eq!((&taken[0]["name"], taken.as_array().unwrap().len()), (&json!("phase_1_complete"), 1));
+    let taken = event(&world, r#"{"event_type": "phase_completed", "workflow_id": "wf", "phase_name": "Build"}"#);
+    assert_eq!(taken[0]["name"], "phase_2_complete");
+    let state = || world.ok(&["get-state", "wf", "--format", "hub"]).result("workflow_state").clone();
+    let phases = state()["phases"].as_array().unwrap().iter().map(|phase| phase["status"].clone()).collect::<Vec<_>>();
+    assert_eq!(phases, ["completed", "completed"]);
+    world.ok(&["update-state", "wf", r#"{"current_phase": "Research"}"#]);
+    assert_eq!(state()["current_phase"], 1);
+    assert_eq!(world.ok(&["validate-state", "wf"]).result("findings"), &json!([]));
+}
+
+#[test]
+fn a_merge_that_ends_a_phase_takes_one() {
+    let world = World::new();
+    world.ok(&["event", "PHASE_STARTED:wf:1:{}"]);
+    world.tree.write("o.json", br#"{"workflow_id": "wf", "phases": [{"phase_id": 1, "status": "completed"}]}"#);
+    let done = world.ok(&[
+        "merge-states",
+        "--primary-state",
+        "current",
+        "--secondary-states",
+        "./o.json",
+        "--conflict-resolution",
+        "checkpoint_priority",
+        "--yes",
+    ]);
+    assert_eq!(done.result("checkpoints")[0]["name"], "phase_1_complete", "{done:?}");
+}
+
+#[test]
 fn an_update_that_ends_a_phase_takes_one_once() {
     let world = World::new();
     world.ok(&["initialize", "wf", r#"{"phases": [{"phase_id": 1}, {"phase_id": 2}]}"#]);

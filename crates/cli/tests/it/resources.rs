@@ -98,7 +98,7 @@ fn shares_keep_within_the_caps() {
 #[test]
 fn shares_end_with_their_time() {
     let world = world();
-    let all = json!({"resources": {"agents": ["a", "b"], "cpu_cores": 6}, "duration": "0s"});
+    let all = json!({"resources": {"agents": ["a", "b"], "cpu_cores": 6}, "duration": "1ms"});
     assert_eq!(allocate(&world, &all).result("status"), "approved");
     assert_eq!(world.ok(&["holds"]).result("allocations")[0]["status"], "expired");
     assert_eq!(allocate(&world, &all).result("status"), "approved", "what is over is in nobody's way");
@@ -184,7 +184,9 @@ fn what_was_given_back_stays_given_back() {
 #[test]
 fn what_is_over_is_not_counted() {
     let world = world();
-    allocate(&world, &json!({"resources": {"cpu_cores": 4}, "duration": "0s"}));
+    allocate(&world, &json!({"resources": {"cpu_cores": 4}, "duration": "1ms"}));
+    let never = allocate(&world, &json!({"resources": {"cpu_cores": 4}, "duration": "0s"}));
+    assert_eq!(never.error(), "INVALID_PARAMETER");
     allocate(&world, &json!({"resources": {"cpu_cores": 1}}));
     let state = world.ok(&["get-state", "wf"]);
     assert_eq!(state.result("workflow_state")["resource_allocations"]["cpu_cores"], 1);

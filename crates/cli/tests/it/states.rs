@@ -469,60 +469,6 @@ fn an_event_that_cannot_be_read_keeps_nobody_from_following() {
 }
 
 #[test]
-fn what_a_document_does_not_say_is_not_merged() {
-    let world = World::new();
-    at_work(&world);
-    world.checkpoint("base");
-    let before = export(&world);
-    world
-        .tree
-        .write("o.json", json!({"workflow_id": "wf", "tasks": {"t1": {"description": "hey"}}}).to_string().as_bytes());
-    let merge = |more: &[&str]| {
-        let call = ["merge-states", "--primary-state", "current_workflow_state", "--secondary-states", "./o.json"];
-        world.call(&[&call, more].concat())
-    };
-    for how in ["priority_based", "union"] {
-        let planned = merge(&["--merge-strategy", how, "--conflict-resolution", "checkpoint_priority", "--plan"]);
-        let conflicts = planned.result("plan")["conflicts"].as_array().unwrap();
-        let places: Vec<&str> = conflicts.iter().map(|one| one["place"].as_str().unwrap()).collect();
-        assert_eq!(places, ["tasks/t1/description"], "{how}: {planned:?}");
-    }
-    let done = merge(&["--merge-strategy", "three_way", "--base-state", "base", "--yes"]);
-    assert_eq!(done.result("plan")["changes"], json!(["tasks/t1"]), "{done:?}");
-    let mut expected = before;
-    expected["phases"][0]["tasks"][0]["description"] = json!("hey");
-    assert_eq!(export(&world), expected);
-}
-
-#[test]
-fn a_plan_of_an_undated_document_is_the_same_plan_later() {
-    for (how, doc) in [
-        ("priority_based", json!({"workflow_id": "wf", "status": "paused"})),
-        ("latest", json!({"workflow_id": "wf", "status": "paused", "state_version": 99})),
-    ] {
-        let world = World::new();
-        at_work(&world);
-        world.tree.write("o.json", doc.to_string().as_bytes());
-        let asked = [
-            "merge-states",
-            "--primary-state",
-            "current",
-            "--secondary-states",
-            "./o.json",
-            "--merge-strategy",
-            how,
-            "--conflict-resolution",
-            "checkpoint_priority",
-        ];
-        let planned = world.ok(&[&asked[..], &["--plan"]].concat());
-        let digest = planned.result("plan")["digest"].as_str().unwrap();
-        let done = world.ok(&[&asked[..], &["--apply", digest]].concat());
-        assert_eq!(done.result("applied"), true, "{how}");
-        assert_eq!(export(&world)["status"], "paused", "{how}");
-    }
-}
-
-#[test]
 fn states_are_merged_as_a_plan_first() {
     let world = World::new();
     at_work(&world);

@@ -304,7 +304,12 @@ pub fn of_workflow(
         let hint = "a hub's document has `status` and `phases`, a checkpoint's `current_phase`";
         return Err(Failure::new(Code::DocumentInvalid, message).with_hint(hint));
     }
-    let named = ids.iter().rev().find_map(|id| id.as_str()?.parse().ok());
+    let named: Option<WorkflowId> = ids.iter().rev().find_map(|id| id.as_str()?.parse().ok());
+    if let (None, None, Some(wrong)) = (&asked, &named, ids.iter().rev().find(|id| !id.is_null())) {
+        let shown: String = wrong.to_string().chars().take(80).collect();
+        let message = format!("{} is of {shown}, which can be no workflow's id", path.display());
+        return Err(Failure::new(Code::DocumentInvalid, message).with_hint("name it with `--workflow-id ID`"));
+    }
     let of_file = || path.file_stem()?.to_str()?.parse().ok();
     let workflow = asked.or(named).or_else(of_file).ok_or_else(|| {
         Failure::new(Code::DocumentInvalid, format!("{} names no workflow", path.display()))

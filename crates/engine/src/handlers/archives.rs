@@ -24,7 +24,7 @@ use crate::exchange::ids;
 use crate::open::Open;
 use crate::params::{Import, ImportFrom};
 use crate::response::Success;
-use crate::results::Imported;
+use crate::results::{IgnoredPart, Imported};
 use crate::session::Session;
 use crate::{recovery, scanning, state, view, workspace};
 
@@ -54,7 +54,7 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
     let found: Vec<(NewCheckpoint, Manifest)> =
         contents.checkpoints.iter().map(|roots| from_roots(&writer, roots)).collect::<Result<_, _>>()?;
     let mut events = events_of(&writer, &contents.checkpoints, &found)?;
-    let ignored = ids::apart(&open, &mut events)?;
+    let mut ignored = ids::apart(&open, &mut events)?;
     let news: Vec<NewCheckpoint> = found.iter().map(|(new, _)| new.clone()).collect();
     // Whoever is refused is refused before anything is recorded.
     unknown(&open, &news)?;
@@ -66,6 +66,7 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
     let inserted = commit(session, &open, &store, sealed, (&news, events > 0), &shown(&path))?;
     let is_new = |id: &CheckpointId| inserted.iter().any(|one| one.checkpoint_id == *id);
     let present = news.iter().map(|new| new.checkpoint_id.clone()).filter(|id| !is_new(id)).collect();
+    ignored.extend(inserted.iter().filter_map(|one| renamed(one, &found)));
     let mut imported = Vec::new();
     for (new, manifest) in found.into_iter().filter(|(new, _)| is_new(&new.checkpoint_id)) {
         imported.push(new.checkpoint_id);
@@ -78,6 +79,13 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
     let inner = Imported { path, workflows, imported, present, objects, events, events_known, ..Imported::default() };
     let result = Imported { ignored, ..inner };
     Ok(Success::new(result))
+}
+
+/// What is said of a checkpoint that has another name here than in the archive.
+fn renamed(inserted: &Recovered, found: &[(NewCheckpoint, Manifest)]) -> Option<IgnoredPart> {
+    let (_, manifest) = found.iter().find(|(new, _)| new.checkpoint_id == inserted.checkpoint_id)?;
+    let why = format!("another checkpoint has it here: {} comes in as {}", inserted.checkpoint_id, inserted.name);
+    (manifest.name != inserted.name).then(|| IgnoredPart { place: format!("name {}", manifest.name), why })
 }
 
 /// Those that the catalog does not know, deleted ones being known. Another manifest under a known id is refused.

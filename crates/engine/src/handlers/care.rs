@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, NewOperation, Unsealed};
+use wfr_catalog::{CatalogError, CheckpointRow, IntegrityLevel, ListQuery, NewOperation, Unsealed};
 use wfr_model::checkpoint::Manifest;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::workflow::Whole;
@@ -394,6 +394,18 @@ fn damaged(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
         );
         findings.push(Finding::new("CHECKPOINT_DAMAGED", Severity::Error, message, &fix));
     }
+    // Without the key nothing of them can be read, and nothing said.
+    let recoveries = match open.catalog.damaged_recoveries(None) {
+        Err(CatalogError::Sealed { .. }) => vec![],
+        found => found?,
+    };
+    findings.extend(recoveries.iter().map(|row| {
+        let id = row.place.trim_start_matches("recoveries/");
+        let message = format!("the record of recovery {id} is damaged: {}", row.why);
+        let fix = "the others are whole, and this one cannot be undone: `wfr restore` to a checkpoint from before it instead; \
+                   `wfr doctor --rebuild-catalog` would lose the records of all";
+        Finding::new("RECOVERY_DAMAGED", Severity::Error, message, fix)
+    }));
     Ok(())
 }
 

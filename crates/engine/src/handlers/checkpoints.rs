@@ -287,7 +287,17 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
         }
         (left, _) => format!("checkpoint `{}` cannot be restored whole: {left} objects are damaged", row.name),
     };
-    let verdict = (status != VerificationStatus::Valid).then(|| Failure::new(Code::CheckpointIntegrity, message));
+    let is_of_catalog = found == repaired && report.chain == Verdict::Failed;
+    let verdict = (status != VerificationStatus::Valid).then(|| {
+        let failure = Failure::new(Code::CheckpointIntegrity, message);
+        if !is_of_catalog {
+            return failure;
+        }
+        failure.with_hint(
+            "its objects are whole: run `wfr doctor --rebuild-catalog`, which reads the catalog again from the packs, or use \
+             another checkpoint",
+        )
+    });
     let mut success = Success::new(result).about(&row.workflow_id).with_verdict(verdict);
     if let Some(lost) = &report.gap {
         success = success.with_next_step(format!(

@@ -106,7 +106,8 @@ fn take_in(
 ) -> Result<(), Failure> {
     let before = Standings::of(open, items.iter().filter_map(Item::sets_state_of));
     let new = intake::take_in(session, open, items, tally)?;
-    wishes.note(new.iter().map(|(_, event)| event));
+    let repeats = tally.take_repeats();
+    wishes.note(new.iter().map(|(_, event)| event).filter(|event| !repeats.contains(&event.event_id)));
     wishes.note_again(open, &tally.take_again());
     wishes.note_turns(open, &before);
     Ok(())

@@ -20,6 +20,7 @@ use crate::error::{Code, Failure};
 use crate::exchange::{hub, said_over};
 use crate::open::Open;
 use crate::params::{Consent, MergeStates};
+use crate::policy::{Standings, Wishes};
 use crate::response::{Impact, Success};
 use crate::results::{LeftOut, MergePlan, StateMerge};
 use crate::session::Session;
@@ -108,6 +109,7 @@ fn try_merge(
         backup: None,
         recovery_id: None,
         event_id: None,
+        checkpoints: vec![],
     };
     if parameters.plan {
         return Ok(Ok(Success::new(result).about(&target)));
@@ -123,8 +125,12 @@ fn try_merge(
         // Of one that is new there is nothing to save.
         result.backup = over.map(|_| setting.save()).transpose()?;
         let change = Change { data: Some(change), folds_again: None };
+        let before = Standings::of(open, std::iter::once(&target)).known();
         let Some(set) = setting.set(result.backup.as_ref(), change)? else { return Ok(Err(target)) };
         (result.applied, result.event_id, result.recovery_id) = (true, set.event_id, set.recovery_id);
+        let mut wishes = Wishes::default();
+        wishes.note_turns(open, &before);
+        result.checkpoints = wishes.grant(session, open);
     }
     let is_undoable = result.recovery_id.is_some();
     let tasks = result.plan.changes.iter().filter(|place| place.starts_with("tasks/")).count() as u64;

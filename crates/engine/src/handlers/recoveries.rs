@@ -25,8 +25,8 @@ use crate::recovery::telling::LEFT_AS_IT_IS;
 use crate::recovery::{self, CheckEnd, Ended, Order, Planned, Run, owed};
 use crate::response::{Impact, Success};
 use crate::results::{
-    HoldLine, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, StateChanges,
-    ValidationResults, Verdict,
+    DamagedRecovery, HoldLine, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery,
+    StateChanges, ValidationResults, Verdict,
 };
 use crate::session::Session;
 
@@ -472,9 +472,15 @@ pub fn recoveries(session: &mut Session, parameters: Recoveries) -> Result<Succe
     let mut records = open.catalog.recoveries(&filter, parameters.limit.map_or(100, NonZeroU32::get))?;
     records.retain(|record| parameters.since.is_none_or(|since| record.started_at >= since));
     let line = |record: RecoveryRecord| {
-        let undone_by = record.undone_by.as_ref().map(|id| open.catalog.recovery(id)).transpose()?.flatten();
-        Ok(RecoveryLine::of(record, undone_by.as_ref(), parameters.report_details))
+        // Of one that is damaged nothing is known but its id.
+        let undone_by = record.undone_by.as_ref().and_then(|id| open.catalog.recovery(id).ok()).flatten();
+        RecoveryLine::of(record, undone_by.as_ref(), parameters.report_details)
     };
-    let lines = records.into_iter().map(line).collect::<Result<Vec<_>, Failure>>()?;
-    Ok(Success { workflow_id: workflow, ..Success::new(RecoveryList { recoveries: lines }) })
+    let recoveries = records.into_iter().map(line).collect();
+    let damaged = open.catalog.damaged_recoveries(workflow.as_ref())?.into_iter().map(|row| DamagedRecovery {
+        recovery_id: row.place.trim_start_matches("recoveries/").to_owned(),
+        why: row.why,
+    });
+    let list = RecoveryList { recoveries, damaged: damaged.collect() };
+    Ok(Success { workflow_id: workflow, ..Success::new(list) })
 }

@@ -337,6 +337,10 @@ pub fn allocate(session: &mut Session, parameters: Allocate) -> Result<Success<A
 }
 
 fn check_duration(open: &Open, parameters: &Allocate) -> Result<(), Failure> {
+    if parameters.duration.and_then(Span::duration).is_some_and(|length| length.is_zero()) {
+        let message = "`duration`: a share for no time is none";
+        return Err(Failure::new(Code::InvalidParameter, message).with_hint("for instance `--duration 30m`"));
+    }
     let longest = open.config.coordination.caps.duration;
     let is_longer = match (parameters.duration.map(Span::duration), longest.duration()) {
         (Some(Some(asked)), Some(longest)) => asked > longest,

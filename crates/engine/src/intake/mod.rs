@@ -5,10 +5,11 @@
 
 pub mod reading;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_catalog::{Appended, EventSeq, Guarded};
 use wfr_model::event::{Draft, Message, StateSync};
+use wfr_model::workflow::fold::PHASE_ENDED_BEFORE;
 use wfr_model::{Event, EventId, EventType, WorkflowId};
 
 use crate::error::{Code, Failure};
@@ -97,6 +98,8 @@ pub struct Tally {
     pub result: EventsRecorded,
     /// Of the events that were known and ask for a checkpoint, the last of each workflow that ends a phase, and that does not.
     again: BTreeMap<(WorkflowId, bool), Event>,
+    /// New events by which a phase ends that had ended before.
+    repeats: BTreeSet<EventId>,
 }
 
 impl Tally {
@@ -119,6 +122,9 @@ impl Tally {
             self.result.first_seq.get_or_insert(seq.0);
             self.result.last_seq = Some(seq.0);
             self.result.odd_total += u64::from(!odd.is_empty());
+            if odd.iter().any(|anomaly| anomaly.code == PHASE_ENDED_BEFORE) {
+                self.repeats.insert(event.event_id.clone());
+            }
             for anomaly in &odd {
                 self.note(&event.event_id, anomaly.code.clone(), anomaly.message.clone());
             }
@@ -138,6 +144,11 @@ impl Tally {
             let is_end = event.event_type.known() == Some(EventType::PhaseCompleted);
             self.again.insert((workflow, is_end), event);
         }
+    }
+
+    /// Takes the new events that end nothing, since it had ended before.
+    pub fn take_repeats(&mut self) -> BTreeSet<EventId> {
+        std::mem::take(&mut self.repeats)
     }
 
     /// Takes the events that were known and ask for a checkpoint.

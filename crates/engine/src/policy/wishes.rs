@@ -11,7 +11,8 @@ use wfr_model::workflow::{Agent, AgentStatus, PhaseStatus, WorkflowStatus};
 use wfr_model::{AgentId, Event, EventType, PhaseId, Timestamp, WorkflowId};
 
 use super::{
-    WORKFLOWS_MAX, answer, current_phase, had_failures, had_phases, is_failure_shown, is_overdue, phase_request,
+    WORKFLOWS_MAX, answer, answer_failure, current_phase, had_failures, had_phases, is_failure_shown, is_overdue,
+    phase_request,
 };
 use crate::checkpoint::Request;
 use crate::open::Open;
@@ -113,7 +114,7 @@ impl Wishes {
                 self.0.insert(workflow.clone(), Wish::default());
             }
             if let Some(wish) = self.0.get_mut(workflow) {
-                wish.ended = ended(event).cloned().or(wish.ended.take());
+                wish.ended = ended(event).or(wish.ended.take());
                 wish.failed |= is_failure(event);
             }
         }
@@ -127,7 +128,7 @@ impl Wishes {
             let (Some(workflow), Some((_, at))) = (&event.workflow_id, recorded) else { continue };
             let wish = self.0.entry(workflow.clone()).or_default();
             match ended(event) {
-                Some(phase) => wish.ended_before = Some((phase.clone(), at)),
+                Some(phase) => wish.ended_before = Some((phase, at)),
                 None => wish.failed_before = Some(at),
             }
         }
@@ -164,7 +165,8 @@ impl Wishes {
                 request.trigger = Some(Trigger::FailurePrevention);
                 // It tells where the workflow was; without that it is a checkpoint all the same.
                 request.phase = current_phase(open, &workflow).unwrap_or_default();
-                answers.push(answer(session, open, request));
+                let is_wanted = || wish.is_of_failure(open, &workflow, session.now());
+                answers.extend(answer_failure(session, open, request, is_wanted));
             }
             if is_overdue(open, &workflow, session.now()).unwrap_or(false) {
                 session.noted.overdue();
@@ -193,9 +195,13 @@ pub fn asks(event: &Event) -> bool {
     ended(event).is_some() || is_failure(event)
 }
 
-/// The phase that an event ends.
-fn ended(event: &Event) -> Option<&PhaseId> {
-    event.phase.as_ref().filter(|_| event.event_type.known() == Some(EventType::PhaseCompleted))
+/// The phase that an event ends, in the forms in which it may be named.
+fn ended(event: &Event) -> Option<PhaseId> {
+    if event.event_type.known() != Some(EventType::PhaseCompleted) {
+        return None;
+    }
+    let said = ["phase_id", "phase", "phase_number", "phase_name"].iter().find_map(|key| event.data.get(*key));
+    event.phase.clone().or_else(|| PhaseId::of(said?).ok().flatten())
 }
 
 /// Whether an event tells of a failure, of which the tree is to be kept as it is.

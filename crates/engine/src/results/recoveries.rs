@@ -360,6 +360,17 @@ impl RecoveryLine {
 pub struct RecoveryList {
     /// Recoveries, newest first.
     pub recoveries: Vec<RecoveryLine>,
+    /// Recoveries whose records are damaged: they cannot be undone, and are not among the others.
+    pub damaged: Vec<DamagedRecovery>,
+}
+
+/// A recovery whose record is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DamagedRecovery {
+    /// Its id, as it stands there.
+    pub recovery_id: String,
+    /// What does not fit.
+    pub why: String,
 }
 
 /// One recovery that `resume` ended.

@@ -9,7 +9,7 @@ use wfr_model::workflow::validate::StateFinding;
 use wfr_model::workflow::validate::mend::Strategy;
 use wfr_model::{CheckpointId, Digest, EventId, RecoveryId, WorkflowId};
 
-use super::Verdict;
+use super::{PolicyCheckpoint, Verdict};
 use crate::dependencies::Probed;
 use crate::params::ValidationLevel;
 
@@ -176,4 +176,6 @@ pub struct StateMerge {
     pub recovery_id: Option<RecoveryId>,
     /// The event that set the merged state; `null` where nothing changed.
     pub event_id: Option<EventId>,
+    /// Checkpoints that the configuration's policy asks for because of what changed.
+    pub checkpoints: Vec<PolicyCheckpoint>,
 }

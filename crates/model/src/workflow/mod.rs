@@ -128,13 +128,20 @@ impl State {
         known as f64 / total as f64
     }
 
-    /// The phase that an id names: one of that id, else one whose name reads like it, else a phase to come.
+    /// The phase that an id names: one of that id, else the one whose name is that, or reads like it, else a phase to come.
     pub fn phase_named(&self, id: &PhaseId) -> PhaseId {
         if self.phases.get(id).is_some() || id.number().is_some() {
             return id.clone();
         }
-        let reads_like = |phase: &&Phase| phase.name.as_deref().is_some_and(|name| word(name) == word(id.as_str()));
-        self.phases.values().find(reads_like).map_or_else(|| id.clone(), |phase| phase.phase_id.clone())
+        let text = word(id.as_str());
+        let is_called = |name: &str| name.trim() == id.as_str();
+        let reads_like = |name: &str| !text.is_empty() && word(name) == text;
+        let one = |is_it: &dyn Fn(&str) -> bool| {
+            let mut those = self.phases.values().filter(|phase| phase.name.as_deref().is_some_and(is_it));
+            // Where two are called so, nobody can say which is meant.
+            those.next().filter(|_| those.next().is_none()).map(|phase| phase.phase_id.clone())
+        };
+        one(&is_called).or_else(|| one(&reads_like)).unwrap_or_else(|| id.clone())
     }
 }
 

@@ -34,6 +34,8 @@ pub const FIELD_MISSING: &str = "EVENT_FIELD_MISSING";
 pub const FIELD_INVALID: &str = "EVENT_FIELD_INVALID";
 /// Something came to be what it cannot have come to be.
 pub const TRANSITION_ODD: &str = "TRANSITION_ODD";
+/// A phase is said to end that had ended so before.
+pub const PHASE_ENDED_BEFORE: &str = "PHASE_ENDED_BEFORE";
 /// Something that ended is said to be otherwise: the state stays.
 pub const TRANSITION_REFUSED: &str = "TRANSITION_REFUSED";
 
@@ -226,8 +228,14 @@ impl<S: Source> Fold<'_, S> {
         named.or(said)
     }
 
+    /// The phase that a phase's event names by nothing but its name.
+    fn phase_of_name(&self) -> Option<PhaseId> {
+        let name = self.event.text("phase_name")?;
+        PhaseId::named(&name).ok().flatten().map(|phase| self.state.phase_named(&phase))
+    }
+
     fn phase(&mut self, to: Option<PhaseStatus>) {
-        let Some(id) = self.phase_of_event() else {
+        let Some(id) = self.phase_of_event().or_else(|| self.phase_of_name()) else {
             self.note(FIELD_MISSING, format!("{} names no phase", self.event.event_type));
             return;
         };
@@ -236,6 +244,9 @@ impl<S: Source> Fold<'_, S> {
             progress => progress.unwrap_or_default(),
         };
         let from = self.phase_mut(&id).status;
+        if to == Some(PhaseStatus::Completed) && from == PhaseStatus::Completed {
+            self.note(PHASE_ENDED_BEFORE, format!("phase {id} had been completed before"));
+        }
         let to = to.unwrap_or(if from == PhaseStatus::Pending { PhaseStatus::InProgress } else { from });
         if !self.takes(from.turn(to), &format_args!("phase {id}"), from.as_str(), to.as_str()) {
             return;
