@@ -13,6 +13,7 @@ use wfr_recovery::merge::Labels;
 use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Note, from_store};
 use wfr_store::Objects;
 
+use super::history::unrecorded_seq;
 use crate::error::Failure;
 use crate::open::Open;
 
@@ -35,7 +36,7 @@ pub struct Teller<'o> {
     objects: &'o dyn Objects,
     sides: Sides,
     /// Whose the edits are that a look found and the ledger does not have yet.
-    unrecorded: BTreeSet<String>,
+    unrecorded: BTreeMap<ChangeSeq, BTreeSet<String>>,
     known: BTreeMap<ChangeSeq, Option<ChangeRow>>,
     /// Everybody by name, with a number.
     numbers: BTreeMap<String, u32>,
@@ -49,7 +50,10 @@ impl<'o> Teller<'o> {
     /// One that has nothing to tell yet. `unrecorded` is what a look found that the ledger does not have yet.
     pub fn new(open: &'o Open, objects: &'o dyn Objects, sides: Sides, unrecorded: Option<&NewPoint>) -> Self {
         let changes = unrecorded.map(|point| point.changes.as_slice()).unwrap_or_default();
-        let unrecorded = changes.iter().map(|one| name_of(&one.change)).collect();
+        let mut unrecorded: BTreeMap<ChangeSeq, BTreeSet<String>> = BTreeMap::new();
+        for change in changes.iter().map(|one| &one.change) {
+            unrecorded.entry(unrecorded_seq(change)).or_default().insert(name_of(change));
+        }
         Self {
             open,
             objects,
@@ -68,6 +72,12 @@ impl<'o> Teller<'o> {
             self.known.insert(seq, self.open.catalog.change_at(seq)?);
         }
         Ok(self.known.get(&seq).and_then(Option::as_ref))
+    }
+
+    /// Who made what a look found that the ledger does not have yet, for people.
+    pub fn unrecorded(&self, seq: ChangeSeq) -> String {
+        let names: Vec<&str> = self.unrecorded.get(&seq).into_iter().flatten().map(String::as_str).collect();
+        if names.is_empty() { "somebody".to_owned() } else { names.join(" and ") }
     }
 
     /// Whose the edit of a change is, as a replay wants to know it.
@@ -127,7 +137,7 @@ impl<'o> Teller<'o> {
                     changes.push(row.change.change_id.clone());
                     names.insert(name_of(&row.change));
                 }
-                None => names.extend(self.unrecorded.iter().cloned()),
+                None => names.extend(self.unrecorded.get(&seq).into_iter().flatten().cloned()),
             }
         }
         let names: Vec<String> = names.into_iter().collect();

@@ -61,7 +61,7 @@ pub enum Standing {
 pub struct Dependent {
     /// How.
     pub standing: Standing,
-    /// The change; `null` of a task that needs another one.
+    /// The change; `null` of a task that needs another one, and of what is not recorded yet.
     pub change_id: Option<ChangeId>,
     /// Whose it is, in a word.
     pub by: String,
