@@ -12,7 +12,7 @@ use wfr_model::{ChangeId, TreePath};
 use wfr_store::Objects;
 use wfr_store::content;
 
-use super::{known, needed, nothing};
+use super::{agreeing, known, needed, nothing};
 use crate::error::{Code, Failure};
 use crate::ledger::{self, EffectOf, Veil};
 use crate::open::Open;
@@ -238,7 +238,8 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
     let open = session.open()?;
     let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
     let limit = parameters.limit.unwrap_or(LISTED);
-    let phase = parameters.phase.as_ref().and_then(Phase::id);
+    let phase = parameters.phase.as_ref().map(|phase| agreeing::phase(&open, workflow.as_ref(), phase));
+    let phase = phase.transpose()?.flatten();
     let files = PathSpecs::of(&parameters.path.0);
     let filter = ChangeFilter {
         workflow: workflow.clone(),
