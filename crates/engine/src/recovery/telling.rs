@@ -10,6 +10,7 @@ use wfr_model::change::{Actor, Change};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::Conflict as PlanConflict;
 use wfr_recovery::merge::Labels;
+use wfr_recovery::plan::{LinkGroups, Wish};
 use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Note, from_store};
 use wfr_store::Objects;
 
@@ -99,6 +100,14 @@ impl<'o> Teller<'o> {
         self.findings.push(Finding::new("MOVED", Severity::Info, message, format!("see `wfr log --path {path}`")));
     }
 
+    /// Tells that one end of a move stays with the other.
+    pub fn left_with(&mut self, path: &TreePath, other: &TreePath) {
+        let message =
+            format!("`{path}` stays as it is: it and `{other}` are the two ends of a move, which go together");
+        let fix = "decide it: `--ours`, `--theirs` or `--resolve`";
+        self.findings.push(Finding::new(LEFT_AS_IT_IS, Severity::Warning, message, fix));
+    }
+
     /// Tells what should be known of a result.
     pub fn note(&mut self, path: &TreePath, notes: &[Note]) {
         for note in notes {
@@ -181,6 +190,31 @@ pub fn left(conflict: &PlanConflict) -> Finding {
     Finding::new(LEFT_AS_IT_IS, Severity::Warning, message, fix)
 }
 
+/// Says of names of one file of which only some get something else that they become two files.
+pub fn split(before: &LinkGroups, after: &LinkGroups, wishes: &[Wish]) -> Option<Finding> {
+    let comes = |path: &&TreePath| wishes.iter().any(|wish| wish.path == **path && wish.entry.is_some());
+    let is_wished = |path: &TreePath| wishes.iter().any(|wish| wish.path == *path);
+    let mut parted = before.iter().filter(|group| !after.contains(group)).filter_map(|group| {
+        let other = group.iter().find(|path| !is_wished(path))?;
+        Some((group.iter().find(comes)?, other))
+    });
+    let (path, other) = parted.next()?;
+    let more = match parted.count() {
+        0 => String::new(),
+        more => format!(", and so it is with {more} more"),
+    };
+    let message = format!(
+        "`{path}` and `{other}` are one file (hard links): they become two, since only `{path}` is meant, and `{other}` keeps \
+         what it holds{more}"
+    );
+    Some(Finding::new(
+        "LINK_SPLIT",
+        Severity::Warning,
+        message,
+        "name both with `--file`, or none, to keep them one file",
+    ))
+}
+
 /// Who made a change, for people.
 pub fn name_of(change: &Change) -> String {
     match change.actor {
@@ -188,8 +222,8 @@ pub fn name_of(change: &Change) -> String {
         Actor::Unknown => "somebody unknown".to_owned(),
         Actor::Recovery => "a recovery".to_owned(),
         Actor::Shared => {
-            let names: Vec<&str> = change.candidates.iter().map(|one| one.author.name()).collect();
-            names.join(" or ")
+            let names: BTreeSet<&str> = change.candidates.iter().map(|one| one.author.name()).collect();
+            names.into_iter().collect::<Vec<_>>().join(" or ")
         }
         Actor::Agent => change.author.name().to_owned(),
     }
