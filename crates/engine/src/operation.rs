@@ -9,6 +9,7 @@ pub mod keys;
 mod places;
 pub use wfr_model::plain;
 mod schema;
+mod strict;
 pub mod words;
 
 use std::ffi::OsString;
@@ -206,7 +207,7 @@ fn moments(session: &Session, parameters: Value) -> Value {
 /// Reads the parameters, does it, and forgets the result's type.
 fn run<P: Perform>(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
     let refuse = |error: serde_json::Error| Failure::new(Code::InvalidParameter, plain::plain(&error.to_string()));
-    let parameters: P = serde_json::from_value(moments(session, parameters)).map_err(refuse)?;
+    let parameters: P = strict::from_value(moments(session, parameters)).map_err(refuse)?;
     let needs_configuration = !goes_on_without_configuration(P::NAME, P::EFFECT);
     let outer = std::mem::replace(&mut session.needs_configuration, needs_configuration);
     let ended = parameters.perform(session);

@@ -12,6 +12,7 @@ pub mod intake;
 pub mod lasting;
 pub mod recoveries;
 pub mod states;
+pub mod steps;
 pub mod strategy;
 pub mod values;
 pub mod workspace;
@@ -36,6 +37,7 @@ pub use recoveries::{
     RestorationMode, Restore, Resume, Undo, ValidationConfig, patience,
 };
 pub use states::{MergeStates, RepairState, ValidateState};
+pub use steps::Steps;
 pub use strategy::{Affected, ConflictRules, DependencyConflicts, Required, Resolution, StateConflicts, Strategy};
 pub use values::{HostPath, On, OneOrMany, Phase, RetentionPolicy};
 pub use workspace::{Completions, Config, Demo, Doctor, Init, Man, Schema, Shell};

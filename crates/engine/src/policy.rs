@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use wfr_catalog::{CatalogError, HoldRequest, ListQuery, NewOperation, Owner, PartKind};
+use wfr_catalog::{CatalogError, HoldRequest, ListQuery, NewOperation, Owner};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
 use wfr_model::config::INTERVAL_MIN;
 use wfr_model::coverage::{Skip, SkipReason};

@@ -169,6 +169,7 @@ pub fn blame(result: &Blamed) -> String {
             let id: String = id.as_str().chars().take(ID_SHOWN).collect();
             format!("{id} {}", whose(actor, &block.author, &[]))
         }
+        _ if !block.recorded => "not recorded yet".to_owned(),
         _ => "before".to_owned(),
     };
     let names: Vec<String> = result.lines.iter().map(name).collect();

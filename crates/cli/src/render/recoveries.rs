@@ -6,7 +6,7 @@ use wfr_engine::results::{
     DamagedRecovery, MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, StateChanges,
 };
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, StepSummary};
-use wfr_model::recovery::{Displaced, RecoveryStatus, StepEnd, StepReport};
+use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryStatus, StepEnd, StepReport};
 
 use super::changes::patch_lines;
 use super::checkpoints::verdict;
@@ -204,6 +204,7 @@ pub fn recovered(result: &Recovered) -> String {
             None if result.recovery_successful && result.restored_to.is_none() => "Nothing was to be done".to_owned(),
             _ if result.rolled_back > 0 => format!("Rolled back {}", count(result.rolled_back, "change")),
             Some(RecoveryStatus::TakenBack) => format!("Taken back: {target}"),
+            _ if result.kind == Some(RecoveryKind::Rollback) => "Set back the workflow's state".to_owned(),
             Some(RecoveryStatus::Partial) => format!("Partly restored {target}"),
             _ => format!("Restored {target}"),
         },

@@ -123,3 +123,54 @@ fn who_asked_for_a_recovery_is_told_with_its_change() {
         assert!(changes.iter().skip(1).all(|one| one["requested_by"].is_null()), "{call:?}");
     }
 }
+
+#[test]
+fn blame_shows_the_file_as_it_is_and_says_what_is_not_recorded() {
+    let world = World::with_lines();
+    world.put("work/still.txt", "one\ntwo\n");
+    world.checkpoint("still");
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.put("work/f.txt", &numbered(&[(3, "by a"), (20, "mine")]));
+    world.put("work/still.txt", "one\nmine\n");
+    world.put("work/new.txt", "mine\n");
+    let unrecorded = |path: &str| {
+        let blame = world.ok(&["blame", path]);
+        assert!(blame.json["next_steps"].to_string().contains("since the last look"), "{blame:?}");
+        let blocks = blame.result("lines").as_array().unwrap().clone();
+        let block = blocks.iter().find(|block| block["recorded"] == false).unwrap();
+        assert_eq!((block["lines"].as_array().unwrap().len(), &block["change_id"]), (1, &serde_json::Value::Null));
+        (block["first_line"].as_u64().unwrap(), block["lines"][0].as_str().unwrap().trim().to_owned())
+    };
+    for (path, line) in [("work/f.txt", 20), ("work/still.txt", 2), ("work/new.txt", 1)] {
+        assert_eq!(unrecorded(path), (line, "mine".to_owned()), "{path}");
+    }
+    let shown = String::from_utf8(world.command(&["blame", "work/f.txt"]).output().unwrap().stdout).unwrap();
+    assert!(shown.contains("not recorded yet") && shown.contains("20 mine"), "{shown}");
+    for (path, by) in [("work/f.txt", "since the last look"), ("work/still.txt", "since the last look")] {
+        fs::remove_file(world.root().join(path)).unwrap();
+        let refused = world.refused(&["blame", path], 3, "PATH_NOT_FOUND");
+        assert!(refused.json["error"]["message"].as_str().unwrap().contains(by), "{refused:?}");
+    }
+    world.work("b", || ());
+    world.put("work/f.txt", "back\n");
+    world.work("b", || fs::remove_file(world.root().join("work/f.txt")).unwrap());
+    let refused = world.refused(&["blame", "work/f.txt"], 3, "PATH_NOT_FOUND");
+    assert!(refused.json["error"]["message"].as_str().unwrap().contains("was removed by b (chg_"), "{refused:?}");
+}
+
+#[test]
+fn what_a_recovery_did_in_the_middle_of_a_change_is_not_the_agents_work() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    let token = world.begin("b", &[]);
+    world.put("work/f.txt", &numbered(&[(3, "by a"), (13, "by b")]));
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    world.put("work/f.txt", &numbered(&[(13, "by b"), (23, "by b too")]));
+    world.end(&token);
+    let log = world.ok(&["log", "wf", "--agent", "b", "--patch"]);
+    let paths = log.result("changes")[0]["paths"].as_array().unwrap();
+    let patch = paths[0]["patch"].as_str().unwrap();
+    assert_eq!(paths.len(), 1);
+    assert!(patch.contains("+by b\n") && patch.contains("+by b too\n"), "{patch}");
+    assert!(!patch.contains("-by a") && !patch.contains("+line 3\n"), "{patch}");
+}

@@ -94,3 +94,34 @@ fn what_goes_with_it_is_named_in_both_forms() {
     assert_eq!(told(&done.json["result"]).1, each);
     assert!(!world.has("work/of_b"));
 }
+
+#[test]
+fn edits_that_no_look_has_found_yet_are_later_work_too() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.put("work/f.txt", &numbered(&[(3, "by a"), (20, "mine")]));
+    let plan = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    let found = &plan.result("plan")["dependents"][0];
+    assert_eq!((&found["by"], &found["change_id"]), (&"the user".into(), &Value::Null), "{plan:?}");
+    let stop = ["rollback", "wf", "--agent", "a", "--dependents", "stop"];
+    for (more, known) in [("--plan", "not recorded yet"), ("--yes", "chg_")] {
+        let refused = world.refused(&[&stop[..], &[more]].concat(), 5, "OTHERS_ACTIVE").json.to_string();
+        assert!(refused.contains(&format!("the user wrote in work/f.txt since ({known}")), "{refused}");
+        assert!(refused.contains("--dependents keep") && !refused.contains("cascade"), "that would keep it: {refused}");
+    }
+    world.ok(&[&CASCADE[..], &["--yes"]].concat());
+    assert_eq!(world.text("work/f.txt"), numbered(&[(20, "mine")]));
+}
+
+#[test]
+fn what_stops_a_rollback_is_named() {
+    let world = built_on();
+    world.work("c", || world.put("work/f.txt", &numbered(&[(3, "by a"), (20, "by b"), (28, "by c")])));
+    let refused =
+        world.refused(&["rollback", "wf", "--agent", "a", "--dependents", "stop", "--yes"], 5, "OTHERS_ACTIVE");
+    let refused = refused.json.to_string();
+    assert!(
+        refused.contains("b wrote in") && refused.contains("c wrote in") && refused.contains("cascade"),
+        "{refused}"
+    );
+}

@@ -159,3 +159,20 @@ fn a_stash_with_an_edit_between_and_restores_leave_the_work_separable() {
     roll_back(&world, "a");
     assert_eq!(world.text("work/f.txt"), numbered(&[(20, "by b")]));
 }
+
+#[test]
+fn both_ends_of_a_move_go_or_stay() {
+    let world = World::with_lines();
+    world.put("h", "one\ntwo\nthree\n");
+    world.checkpoint("with_h");
+    world.work("a", || mv(&world, "h", "d/h"));
+    world.put("d/h", "one\nmine\nthree\n");
+    for more in [&["--partial"][..], &["--conflict-resolution", "current_priority"]] {
+        let done = world.ok(&[&["rollback", "wf", "--agent", "a", "--yes"], more].concat());
+        assert!(!world.has("h") && world.text("d/h").contains("mine"), "{done:?}");
+        let findings = done.result("findings").to_string();
+        assert!(findings.contains("`h` stays as it is") && findings.contains("ends of a move"), "{findings}");
+    }
+    world.ok(&["rollback", "wf", "--agent", "a", "--theirs", "d/h", "--yes"]);
+    assert!(world.has("h") && !world.has("d/h"), "nothing was taken for taken back");
+}

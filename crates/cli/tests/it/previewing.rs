@@ -65,3 +65,34 @@ fn a_path_at_which_nothing_changes_is_named() {
     let findings = done.result("findings").to_string();
     assert!(findings.contains("work/f.txt"), "{findings}");
 }
+
+#[test]
+fn a_directory_that_holds_something_of_others_stays_for_that() {
+    let world = World::with_lines();
+    world.work("a", || world.put("dd/x", "a"));
+    world.put("dd/u", "mine");
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(!world.has("dd/x") && world.has("dd/u"));
+    let findings = done.result("findings").to_string();
+    assert!(findings.contains("`dd` stays as it is: something is in it that stays"), "{findings}");
+    assert!(!findings.contains("wrote over"), "{findings}");
+}
+
+#[test]
+fn names_of_one_file_of_which_one_is_meant_are_told_to_part() {
+    let world = World::with_lines();
+    world.put("one", "before\n");
+    std::fs::hard_link(world.root().join("one"), world.root().join("two")).unwrap();
+    world.checkpoint("linked");
+    world.work("a", || world.put("one", "by a\n"));
+    let split = |call: &[&str]| {
+        let plan = world.ok(call).result("plan")["findings"].to_string();
+        plan.contains("LINK_SPLIT")
+    };
+    assert!(!split(&["rollback", "wf", "--agent", "a", "--plan"]));
+    assert!(split(&["rollback", "wf", "--agent", "a", "--file", "one", "--plan"]));
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--file", "one", "--yes"]);
+    assert_eq!((world.text("one"), world.text("two")), ("before\n".to_owned(), "by a\n".to_owned()));
+    let findings = done.result("findings").to_string();
+    assert!(findings.contains("`one` and `two` are one file"), "{findings}");
+}

@@ -109,3 +109,61 @@ fn the_references_strategy_may_be_given_and_has_effects() {
         world.refused(&call(wrong), 2, code);
     }
 }
+
+#[test]
+fn the_steps_that_a_plan_prints_are_taken_and_hold_it() {
+    let world = World::with_lines();
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"a","agent_id":"a"}"#]);
+    world.checkpoint("mid");
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    let printed = world.ok(&["rollback", "wf", "mid", "--agent", "a", "--plan"]);
+    let strategy = printed.result("plan")["rollback_strategy"].clone();
+    assert_eq!(strategy["rollback_steps"].as_array().unwrap().len(), 5);
+    let call = |strategy: &serde_json::Value| {
+        let all = json!({"agent": "a", "yes": true, "rollback_strategy": strategy});
+        ["rollback".to_owned(), "wf".to_owned(), all.to_string()]
+    };
+    let with = |pointer: &str, value: serde_json::Value| {
+        let mut other = strategy.clone();
+        *other.pointer_mut(pointer).unwrap() = value;
+        other
+    };
+    let files = with("/rollback_steps/2/parameters/selective_files", json!(["home.nix"]));
+    let refused = world.refused(&call(&files), 2, "INVALID_PARAMETER").json.to_string();
+    assert!(refused.contains("work/f.txt` changes, too"), "{refused}");
+    let tasks = with("/rollback_steps/3/parameters/tasks", json!(["b"]));
+    world.refused(&call(&tasks), 2, "INVALID_PARAMETER");
+    world.refused(&call(&with("/rollback_steps/0/action", json!("reboot"))), 2, "INVALID_PARAMETER");
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a")]));
+    world.ok(&call(&strategy));
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+}
+
+#[test]
+fn a_rollback_of_state_alone_says_so_and_is_done_once() {
+    let world = World::with_lines();
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t3","agent_id":"a"}"#]);
+    world.work("b", || world.put("work/of_b", "b"));
+    let call = ["rollback", "wf", "--task", "t3", "--yes"];
+    let shown = world.command(&call).output().unwrap();
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(text.contains("Set back the workflow's state") && !text.contains("Restored"), "{text}");
+    let again = world.ok(&call);
+    assert!(again.json["next_steps"].to_string().contains("task t3 is pending already"), "{again:?}");
+    assert!(again.result("recovery_id").is_null() && world.has("work/of_b"));
+    world.refused(&["rollback", "wf", "--task", "t4", "--yes"], 3, "NOTHING_SELECTED");
+}
+
+#[test]
+fn what_has_keys_is_not_taken_by_position() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    for wrong in [
+        json!({"agent": "a", "preservation_rules": [true, true, false]}),
+        json!({"agent": "a", "rollback_strategy": []}),
+        json!({"agent": "a", "rollback_strategy": "x"}),
+    ] {
+        let refused = world.refused(&["rollback", "wf", &wrong.to_string()], 2, "INVALID_PARAMETER").json.to_string();
+        assert!(refused.contains("is no object with keys") && !refused.contains("struct"), "{refused}");
+    }
+}

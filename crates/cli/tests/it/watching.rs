@@ -56,6 +56,28 @@ fn paths(result: &Value) -> Vec<String> {
 }
 
 #[test]
+fn of_several_that_start_it_at_once_all_succeed() {
+    let watched = Watched::new(TestTree::of_every_kind());
+    let world = &watched.0;
+    for _ in 0..3 {
+        world.ok(&["watch", "stop"]);
+        let children: Vec<_> = (0..5)
+            .map(|_| {
+                let mut command = world.command(&["watch", "start", "--json"]);
+                command.stdout(std::process::Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        let mut processes = std::collections::BTreeSet::new();
+        for child in children {
+            let ended = crate::world::ended(child.wait_with_output().unwrap());
+            assert_eq!(ended.code, 0, "{ended:?}");
+            processes.insert(ended.result("process").as_u64().unwrap());
+        }
+        assert_eq!(processes.len(), 1, "one watches");
+    }
+}
+
+#[test]
 fn a_watch_starts_shows_itself_and_stops() {
     let watched = Watched::new(TestTree::of_every_kind());
     let world = &watched.0;

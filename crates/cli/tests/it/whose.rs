@@ -343,3 +343,37 @@ fn paths_are_named_as_in_git() {
     world.ok(&["undo", "--yes"]);
     assert_eq!((world.text("src/a.rs").as_str(), world.text("!odd").as_str()), ("before", "by a"));
 }
+
+#[test]
+fn who_had_several_changes_open_is_named_once() {
+    let world = World::with_lines();
+    let begin = |workflow: &str| {
+        let call = ["change", "begin", "--workflow", workflow, "--task", "t", "--agent", "a"];
+        world.ok(&call).result("token").as_str().unwrap().to_owned()
+    };
+    let tokens = [begin("wf"), begin("other")];
+    world.put("work/of_a", "a");
+    tokens.iter().for_each(|token| drop(world.end(token)));
+    let refused = world.refused(&["rollback", "wf", "--task", "t", "--plan"], 3, "NOTHING_SELECTED").json.to_string();
+    assert!(refused.contains("a had several changes open at once"), "{refused}");
+    world.work("b", || world.put("work/of_a", "a and b"));
+    let plan = world.ok(&["rollback", "wf", "--agent", "b", "--plan"]).json.to_string();
+    assert!(!plan.contains("a and a") && !plan.contains("a or a"), "{plan}");
+}
+
+#[test]
+fn a_number_and_a_name_of_two_phases_are_refused() {
+    let world = World::with_lines();
+    world.ok(&[
+        "initialize",
+        "wf",
+        r#"{"phases": [{"phase_id": 1, "name": "Planning"}, {"phase_id": 2, "name": "Implementation"}]}"#,
+    ]);
+    world.work("a", || world.put("work/of_a", "a"));
+    let wrong = r#"{"phase": {"phase_id": 1, "name": "Implementation"}}"#;
+    for call in [["rollback", "wf", wrong, "--plan"], ["log", "wf", wrong, "--limit=5"]] {
+        let refused = world.refused(&call, 2, "INVALID_PARAMETER").json.to_string();
+        assert!(refused.contains("phase 1 is called `Planning`"), "{refused}");
+    }
+    world.ok(&["log", "wf", r#"{"phase": {"phase_id": 1, "name": "planning"}}"#]);
+}

@@ -1,9 +1,10 @@
 //! `blame`: who wrote which line of a file.
 //!
-//! Owns whose a line is that a recovery put back: whoever wrote it first. Refuses to know why it was put back.
+//! Owns whose a line is that a recovery put back: whoever wrote it first; and which no look has found yet. Refuses to know why it was put back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -20,10 +21,12 @@ use crate::error::{Code, Failure};
 use crate::ledger::{self, Veil};
 use crate::open::Open;
 use crate::params::Blame;
+use crate::recovery::UNRECORDED;
+use crate::recovery::telling::name_of;
 use crate::response::Success;
 use crate::results::{Blamed, BlamedLines};
 use crate::session::Session;
-use crate::textdiff;
+use crate::{scanning, textdiff};
 
 /// With which change each line of a text came; `None`: it was there before the ledger.
 type Origins = Vec<Option<ChangeSeq>>;
@@ -46,6 +49,11 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
     if last.is_some_and(|entry| matches!(entry.node, Node::Dir(_))) {
         return Err(no_lines(&path));
     }
+    let now = Now::of(&open, &path)?;
+    if now == Now::Gone {
+        let by = chain.segments.last().filter(|_| last.is_none()).and_then(|one| rows.get(&one.change));
+        return Err(removed(&path, by));
+    }
     let text = text_of(&store, last)?.ok_or_else(|| no_text(&path))?;
     let is_recovery = |seq: &ChangeSeq| rows.get(seq).is_some_and(|row| row.change.actor == Actor::Recovery);
     let last_recovery = chain.segments.iter().rposition(|one| is_recovery(&one.change)).map_or(0, |at| at + 1);
@@ -58,20 +66,92 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
         }
     }
     let origins = history.known.pop().unwrap_or_default();
-    Ok(Success::new(Blamed { path, lines: blocks(&text, &origins, &rows) }))
+    Ok(told(path, (text, origins), now, &rows))
 }
 
-/// A file that nobody has changed since the ledger began: all of its lines were there before.
+/// Lines with whose they are, after what was edited since the last look.
+fn told(
+    path: TreePath,
+    (text, origins): (String, Origins),
+    now: Now,
+    rows: &BTreeMap<ChangeSeq, ChangeRow>,
+) -> Success<Blamed> {
+    match now {
+        Now::Text(now) if now != text => {
+            let origins = textdiff::carried(&text, &now, &origins, Some(UNRECORDED));
+            let step = format!(
+                "`{path}` was edited since the last look: whose that is, the next `wfr change end` or checkpoint records"
+            );
+            Success::new(Blamed { path, lines: blocks(&now, &origins, rows) }).with_next_step(step)
+        }
+        Now::Unreadable => {
+            let step = format!("`{path}` cannot be read now: its lines are shown as the last look found them");
+            Success::new(Blamed { path, lines: blocks(&text, &origins, rows) }).with_next_step(step)
+        }
+        Now::Text(_) | Now::Gone => Success::new(Blamed { path, lines: blocks(&text, &origins, rows) }),
+    }
+}
+
+/// A file as it is now.
+#[derive(PartialEq, Eq)]
+enum Now {
+    Text(String),
+    Gone,
+    Unreadable,
+}
+
+impl Now {
+    /// Refuses what is no text.
+    fn of(open: &Open, path: &TreePath) -> Result<Self, Failure> {
+        let Ok(root) = disk::open_dir(open.root()) else { return Ok(Self::Unreadable) };
+        let place = Path::new(OsStr::from_bytes(path.as_bytes()));
+        let found = disk::open_beneath(&root, place, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty());
+        if let Err(error) = found {
+            let is_gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+            return Ok(if is_gone { Self::Gone } else { Self::Unreadable });
+        }
+        match scanning::read_file(open, path, textdiff::BYTES_MAX) {
+            Ok(Some(bytes)) => {
+                let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+                text.map(Self::Text).ok_or_else(|| no_text(path))
+            }
+            Ok(None) => Err(no_text(path)),
+            Err(_) => Ok(Self::Unreadable),
+        }
+    }
+}
+
+/// There is no file any more.
+fn removed(path: &TreePath, by: Option<&ChangeRow>) -> Failure {
+    let message = match by.map(|row| &row.change) {
+        Some(change) => format!("`{path}` was removed by {} ({})", name_of(change), change.change_id),
+        None => format!("`{path}` is not there any more: it was removed since the last look"),
+    };
+    Failure::new(Code::PathNotFound, message).with_hint(format!("`wfr log --path {path} --patch` shows what it held"))
+}
+
+/// A file of which no change is recorded: what the ledger began with was there before.
 fn untouched(open: &Open, path: TreePath) -> Result<Success<Blamed>, Failure> {
     let store = open.store()?;
-    let entry = ledger::untouched(open, &store, &path)?.ok_or_else(|| never_seen(&path))?;
-    if matches!(entry.node, Node::Dir(_)) {
+    let entry = ledger::untouched(open, &store, &path)?;
+    if entry.as_ref().is_some_and(|entry| matches!(entry.node, Node::Dir(_))) {
         return Err(no_lines(&path));
     }
-    let text = text_of(&store, Some(&entry))?.ok_or_else(|| no_text(&path))?;
+    let is_known = entry.is_some();
+    if !is_known && !ledger::is_kept(open)? {
+        return Err(never_seen(&path));
+    }
+    let now = match Now::of(open, &path)? {
+        Now::Gone if is_known => return Err(removed(&path, None)),
+        Now::Gone | Now::Unreadable if !is_known => return Err(never_seen(&path)),
+        now => now,
+    };
+    let text = text_of(&store, entry.as_ref())?.ok_or_else(|| no_text(&path))?;
     let origins = vec![None; text.split_inclusive('\n').count()];
     let step = format!("no change of `{path}` is recorded: all of it was there before the ledger began");
-    Ok(Success::new(Blamed { path, lines: blocks(&text, &origins, &BTreeMap::new()) }).with_next_step(step))
+    let is_same = matches!(&now, Now::Text(now) if *now == text);
+    let success = told(path, (text, origins), now, &BTreeMap::new());
+    Ok(if is_same { success.with_next_step(step) } else { success })
 }
 
 fn no_text(path: &TreePath) -> Failure {
@@ -170,6 +250,7 @@ fn blocks(text: &str, origins: &Origins, rows: &BTreeMap<ChangeSeq, ChangeRow>) 
         blocks.push(BlamedLines {
             first_line: number as u64 + 1,
             lines: vec![line.to_owned()],
+            recorded: *change != Some(UNRECORDED),
             change_id: row.map(|change| change.change_id.clone()),
             actor: row.map(|change| change.actor),
             author: row.map(|change| change.author.clone()).unwrap_or_default(),

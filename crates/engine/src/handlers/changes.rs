@@ -12,9 +12,9 @@ use wfr_model::{ChangeId, TreePath};
 use wfr_store::Objects;
 use wfr_store::content;
 
-use super::{known, needed, nothing};
+use super::{agreeing, known, needed, nothing};
 use crate::error::{Code, Failure};
-use crate::ledger::{self, Veil};
+use crate::ledger::{self, EffectOf, Veil};
 use crate::open::Open;
 use crate::params::{ChangeAction, ChangeWork, DiffFormat, Log, Phase, Who};
 use crate::pathspec::PathSpecs;
@@ -205,29 +205,30 @@ fn others(open: &Open, point: &NewPoint, own: &ChangeId) -> Result<Vec<OthersPat
     Ok(others)
 }
 
-/// What a change did, by path, and whether it is taken back there.
-fn effects(open: &Open, change: ChangeSeq) -> Result<Vec<(Segment, bool)>, Failure> {
+/// What a change did, by path.
+fn effects(open: &Open, change: ChangeSeq) -> Result<Vec<EffectOf>, Failure> {
     let veil = Veil::of(open)?;
     let mut found = Vec::new();
     for chain in open.catalog.segments_of(change)? {
         found.extend(ledger::effect_of(&veil, &chain, change)?);
     }
-    found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+    found.sort_by(|a, b| a.whole.path.cmp(&b.whole.path));
     Ok(found)
 }
 
 /// The same, as it is shown.
 fn path_changes(open: &Open, change: ChangeSeq) -> Result<Vec<PathChange>, Failure> {
-    Ok(effects(open, change)?.iter().map(|(segment, cancelled)| shown(segment, *cancelled)).collect())
+    Ok(effects(open, change)?.iter().map(shown).collect())
 }
 
-fn shown(segment: &Segment, cancelled: bool) -> PathChange {
+fn shown(effect: &EffectOf) -> PathChange {
+    let segment = &effect.whole;
     PathChange {
         path: segment.path.clone(),
         effect: segment.effect(),
         before: segment.before.as_ref().map(EntrySummary::from),
         after: segment.after.as_ref().map(EntrySummary::from),
-        cancelled,
+        cancelled: effect.cancelled,
         patch: None,
     }
 }
@@ -237,7 +238,8 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
     let open = session.open()?;
     let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
     let limit = parameters.limit.unwrap_or(LISTED);
-    let phase = parameters.phase.as_ref().map(crate::phases::named).transpose()?;
+    let phase = parameters.phase.as_ref().map(|phase| agreeing::phase(&open, workflow.as_ref(), phase));
+    let phase = phase.transpose()?;
     let files = PathSpecs::of(&parameters.path.0);
     let filter = ChangeFilter {
         workflow: workflow.clone(),
@@ -260,12 +262,12 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
     for row in &rows {
         let mut effects = effects(&open, row.seq)?;
         let paths_total = effects.len() as u64;
-        effects.retain(|(segment, _)| files.mean(&segment.path));
+        effects.retain(|effect| files.mean(&effect.whole.path));
         effects.truncate(PATHS_MAX);
         let mut paths = Vec::with_capacity(effects.len());
-        for (segment, cancelled) in &effects {
-            let patch = store.as_ref().map(|store| patch(store, segment)).transpose()?.flatten();
-            paths.push(PathChange { patch, ..shown(segment, *cancelled) });
+        for effect in &effects {
+            let patch = store.as_ref().map(|store| patches(store, effect)).transpose()?.flatten();
+            paths.push(PathChange { patch, ..shown(effect) });
         }
         let requested_by = row.change.requested_by().map(str::to_owned);
         let overlaps = overlaps(row, &near);
@@ -327,6 +329,13 @@ fn overlap(a: &ChangeRow, b: &ChangeRow) -> bool {
     lasts(a) && lasts(b) && begins_within(a, b) && begins_within(b, a)
 }
 
+/// What a change did as text, part by part: what others did in between is not its work.
+fn patches(objects: &dyn Objects, effect: &EffectOf) -> Result<Option<String>, Failure> {
+    let parts: Vec<Option<String>> =
+        effect.parts.iter().map(|part| patch(objects, part)).collect::<Result<_, Failure>>()?;
+    Ok(parts.into_iter().collect::<Option<Vec<String>>>().map(|parts| parts.concat()))
+}
+
 /// What was done as text, where both sides are texts of bearable size.
 fn patch(objects: &dyn Objects, segment: &Segment) -> Result<Option<String>, Failure> {
     let sides = (text_of(objects, segment.before.as_ref())?, text_of(objects, segment.after.as_ref())?);
@@ -375,7 +384,7 @@ pub fn who(session: &mut Session, parameters: Who) -> Result<Success<PathHistory
     for seq in seqs.into_iter().rev() {
         let Some(row) = open.catalog.change_at(seq)? else { continue };
         let effect = ledger::effect_of(&veil, &chain, seq)?;
-        let paths: Vec<PathChange> = effect.iter().map(|(segment, cancelled)| shown(segment, *cancelled)).collect();
+        let paths: Vec<PathChange> = effect.iter().map(shown).collect();
         let requested_by = row.change.requested_by().map(str::to_owned);
         let paths_total = paths.len() as u64;
         changes.push(ChangeLine { paths_total, change: row.change, requested_by, paths, overlaps: vec![] });
@@ -403,10 +412,10 @@ fn who_below(open: &Open, path: TreePath) -> Result<Success<PathHistory>, Failur
     let mut changes = Vec::new();
     for row in open.catalog.changes(&filter)? {
         let mut effects = effects(open, row.seq)?;
-        effects.retain(|(segment, _)| spec.mean(&segment.path));
+        effects.retain(|effect| spec.mean(&effect.whole.path));
         let paths_total = effects.len() as u64;
         effects.truncate(PATHS_MAX);
-        let paths = effects.iter().map(|(segment, cancelled)| shown(segment, *cancelled)).collect();
+        let paths = effects.iter().map(shown).collect();
         let requested_by = row.change.requested_by().map(str::to_owned);
         changes.push(ChangeLine { change: row.change, requested_by, paths, paths_total, overlaps: vec![] });
     }

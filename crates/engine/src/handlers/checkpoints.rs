@@ -230,6 +230,29 @@ fn line(metadata: Option<LineMetadata>, mut summary: Summary, integrity: bool) -
     CheckpointLine { summary, metadata }
 }
 
+/// Why a checkpoint is not valid. `left` objects are damaged, or it is known to be so from before.
+fn invalid(row: &CheckpointRow, is_known_only: bool, left: u64, chain: Verdict) -> Failure {
+    let message = match (left, chain) {
+        _ if is_known_only => format!(
+            "checkpoint `{}` is known to be damaged, and this level does not read all that may be: \
+             `--validation-level comprehensive` does",
+            row.name
+        ),
+        (0, Verdict::Failed) => {
+            format!("checkpoint `{}` contradicts the chain of checkpoints, or the catalog", row.name)
+        }
+        (left, _) => format!("checkpoint `{}` cannot be restored whole: {left} objects are damaged", row.name),
+    };
+    let failure = Failure::new(Code::CheckpointIntegrity, message);
+    if left > 0 || chain != Verdict::Failed {
+        return failure;
+    }
+    failure.with_hint(
+        "its objects are whole: run `wfr doctor --rebuild-catalog`, which reads the catalog again from the packs, or use \
+         another checkpoint",
+    )
+}
+
 /// Checks a checkpoint.
 pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result<Success<Validation>, Failure> {
     let begun = Instant::now();
@@ -276,28 +299,8 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
     if !parameters.report_details {
         result.damages.clear();
     }
-    let message = match (found - repaired, report.chain) {
-        _ if is_known_only => format!(
-            "checkpoint `{}` is known to be damaged, and this level does not read all that may be: \
-             `--validation-level comprehensive` does",
-            row.name
-        ),
-        (0, Verdict::Failed) => {
-            format!("checkpoint `{}` contradicts the chain of checkpoints, or the catalog", row.name)
-        }
-        (left, _) => format!("checkpoint `{}` cannot be restored whole: {left} objects are damaged", row.name),
-    };
-    let is_of_catalog = found == repaired && report.chain == Verdict::Failed;
-    let verdict = (status != VerificationStatus::Valid).then(|| {
-        let failure = Failure::new(Code::CheckpointIntegrity, message);
-        if !is_of_catalog {
-            return failure;
-        }
-        failure.with_hint(
-            "its objects are whole: run `wfr doctor --rebuild-catalog`, which reads the catalog again from the packs, or use \
-             another checkpoint",
-        )
-    });
+    let left = found - repaired;
+    let verdict = (status != VerificationStatus::Valid).then(|| invalid(&row, is_known_only, left, report.chain));
     let mut success = Success::new(result).about(&row.workflow_id).with_verdict(verdict);
     if let Some(lost) = &report.gap {
         success = success.with_next_step(format!(

@@ -9,7 +9,7 @@ use wfr_model::change::{Actor, Author};
 use wfr_model::workflow::{Task, TaskStatus, Whole};
 use wfr_model::{AgentId, ChangeId, TaskId, Timestamp, WorkflowId};
 
-use super::{nothing, rollback};
+use super::{agreeing, nothing, rollback};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Preserved, Rollback, RollbackScope};
@@ -44,7 +44,8 @@ pub(super) fn selection(
     let is_to_be_set = |task: &TaskId| chooser.task(task).is_some_and(|task| task.status != TaskStatus::Pending);
     let did_nothing = did_nothing || !parameters.has_files();
     let sets_state = candidates.is_empty() && (!own_tasks.is_empty() || tasks.iter().any(is_to_be_set));
-    if did_nothing && !sets_state {
+    let is_pending = candidates.is_empty() && changes.is_empty() && chooser.pending().is_some();
+    if did_nothing && !sets_state && !is_pending {
         return Err(match changes.first().filter(|_| candidates.is_empty()) {
             Some(row) => nothing::without_paths(row, changes.len()),
             None => nothing::fits(open, workflow, parameters, &candidates)?,
@@ -75,6 +76,8 @@ pub(super) fn selection(
         dependents: parameters.dependents,
         tasks: tasks.into_iter().collect(),
         own_tasks,
+        pending: chooser.pending().filter(|_| is_pending && !sets_state).map(|task| task.task_id.clone()),
+        steps: parameters.steps.clone(),
         resets: chooser.resets(),
         kept: chooser.kept,
     })
@@ -142,7 +145,7 @@ impl<'c> Chooser<'c> {
         parameters: &'c Rollback,
         checkpoint: Option<&CheckpointRow>,
     ) -> Result<Self, Failure> {
-        let phase = parameters.phase.as_ref().map(phases::named).transpose()?;
+        let phase = parameters.phase.as_ref().map(|phase| agreeing::phase(open, Some(workflow), phase)).transpose()?;
         let phase = phase.map(|phase| phases::of(open, Some(workflow), &phase)).transpose()?;
         let whose = Whose { workflow, agent: parameters.agent.as_ref(), task: parameters.task.as_ref(), phase };
         let [tasks, phases] =
@@ -158,6 +161,13 @@ impl<'c> Chooser<'c> {
     /// Whether tasks are to be done anew: where only some paths go, their work stays in part.
     fn resets(&self) -> bool {
         self.parameters.reset_tasks.0 && PathSpecs::of(&self.parameters.file.0).is_all()
+    }
+
+    /// The task that is named, where it is to be done anyway: nothing of it is left to be set.
+    fn pending(&self) -> Option<&Task> {
+        let Rollback { agent, phase, .. } = self.parameters;
+        let is_alone = agent.is_none() && phase.is_none() && self.resets();
+        self.task(self.parameters.task.as_ref().filter(|_| is_alone)?).filter(|task| task.status == TaskStatus::Pending)
     }
 
     fn task(&self, id: &TaskId) -> Option<&Task> {

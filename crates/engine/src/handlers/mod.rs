@@ -2,6 +2,7 @@
 //!
 //! Owns the glue between the definitions and the use cases. Refuses to render anything.
 
+mod agreeing;
 mod archives;
 mod beside;
 pub mod blame;

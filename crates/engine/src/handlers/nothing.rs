@@ -45,11 +45,13 @@ pub(super) fn fits(
     candidates: &[ChangeRow],
 ) -> Result<Failure, Failure> {
     if let Some(row) = candidates.first() {
-        let names: Vec<&str> = row.change.candidates.iter().map(|one| one.author.name()).collect();
-        let message = format!(
-            "what was changed is shared: {} worked at the same time, and nothing tells whose it is",
-            names.join(" and ")
-        );
+        let names: BTreeSet<&str> = row.change.candidates.iter().map(|one| one.author.name()).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let who = match names.as_slice() {
+            [only] => format!("{only} had several changes open at once"),
+            all => format!("{} worked at the same time", all.join(" and ")),
+        };
+        let message = format!("what was changed is shared: {who}, and nothing tells whose it is");
         let hint = format!("`wfr rollback {workflow} --change {}` takes it back, whosever it is", row.change.change_id);
         return Ok(Failure::new(Code::NothingSelected, message).with_hint(hint));
     }

@@ -19,7 +19,7 @@ use super::{known, strategy, time_left, took};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
-use crate::recovery::already::TAKEN_BACK_ALREADY;
+use crate::recovery::already::{PENDING_ALREADY, TAKEN_BACK_ALREADY};
 use crate::recovery::noting::GIT_LEFT_ALONE;
 use crate::recovery::telling::LEFT_AS_IT_IS;
 use crate::recovery::{self, CheckEnd, Ended, Order, Planned, Run, owed};
@@ -93,7 +93,8 @@ pub(super) fn run(
 
 /// Why nothing was to be done.
 fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
-    let is_taken = findings.iter().find(|finding| finding.code == TAKEN_BACK_ALREADY);
+    let is_taken =
+        findings.iter().find(|finding| [TAKEN_BACK_ALREADY, PENDING_ALREADY].contains(&finding.code.as_str()));
     let is_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
     let why = match (is_taken, &order.selection, &order.joining) {
         (Some(taken), _, _) => &format!("{}; {}", taken.message, taken.fix),
@@ -226,6 +227,7 @@ fn taken_back(ended: &Ended) -> Failure {
 pub(super) fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) -> Recovered {
     Recovered {
         recovery_successful: false,
+        kind: None,
         recovery_id: None,
         recovery_status: None,
         restored_checkpoint: target.checkpoint_id.clone(),
@@ -269,6 +271,7 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
     };
     Recovered {
         recovery_successful: ended.status == RecoveryStatus::Done && ended.edited.is_empty(),
+        kind: Some(order.kind),
         recovery_id: Some(ended.recovery),
         recovery_status: Some(ended.status),
         safety_checkpoint: Some(ended.safety),

@@ -3,7 +3,8 @@
 //! Owns the glue, and waiting until a watch that was started says so. Refuses to watch itself.
 
 use std::io::{BufRead, BufReader};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -59,8 +60,26 @@ fn start(session: &Session, open: &Open) -> Result<Success<WatchView>, Failure> 
     let told: Value = serde_json::from_str(&line).unwrap_or_default();
     match serde_json::from_value::<WatchView>(told.clone()) {
         Ok(view) => Ok(Success::new(view)),
+        Err(_) if told["error"]["code"] == "HELD" => match begun_by_another(session, open) {
+            Some(view) => Ok(Success::new(view).with_next_step("somebody else began to watch at the same time")),
+            None => Err(refused(&told)),
+        },
         Err(_) => Err(refused(&told)),
     }
+}
+
+/// The watch of another process that began at the same time, once it can be asked; `None` where that takes too long.
+fn begun_by_another(session: &Session, open: &Open) -> Option<WatchView> {
+    const TICK: Duration = Duration::from_millis(20);
+    let begun = Instant::now();
+    while begun.elapsed() < END && !session.abort.load(Ordering::Relaxed) {
+        if let Some(view) = watching::state(open.vault.dir()) {
+            return Some(view);
+        }
+        // Nothing tells when it can be asked.
+        std::thread::park_timeout(TICK);
+    }
+    None
 }
 
 /// What the process said before it ended.

@@ -104,16 +104,31 @@ pub fn entry_of(veil: &Veil<'_>, kept: Option<&[u8]>) -> Result<Option<Entry>, F
     kept.map(|kept| veil.opened(kept)).transpose()
 }
 
-/// What a change did at a path in all, and whether it is taken back there; `None` where it did nothing.
-pub fn effect_of(veil: &Veil<'_>, chain: &PathChain, change: ChangeSeq) -> Result<Option<(Segment, bool)>, Failure> {
-    let own = || chain.segments.iter().filter(|segment| segment.change == change);
-    let (Some(first), Some(last)) = (own().next(), own().next_back()) else { return Ok(None) };
-    let segment = Segment {
-        path: veil.shown(&chain.path)?,
-        before: entry_of(veil, first.before.as_deref())?,
-        after: entry_of(veil, last.after.as_deref())?,
-    };
-    Ok(Some((segment, chain.is_cancelled(change, None))))
+/// What a change did at a path.
+pub struct EffectOf {
+    /// In all.
+    pub whole: Segment,
+    /// The same in parts, between which somebody else changed it.
+    pub parts: Vec<Segment>,
+    /// Whether it is taken back there.
+    pub cancelled: bool,
+}
+
+/// What a change did at a path; `None` where it did nothing.
+pub fn effect_of(veil: &Veil<'_>, chain: &PathChain, change: ChangeSeq) -> Result<Option<EffectOf>, Failure> {
+    let path = veil.shown(&chain.path)?;
+    let mut parts: Vec<Segment> = Vec::new();
+    for segment in chain.segments.iter().filter(|segment| segment.change == change) {
+        let before = entry_of(veil, segment.before.as_deref())?;
+        let after = entry_of(veil, segment.after.as_deref())?;
+        match parts.last_mut() {
+            Some(last) if last.after == before => last.after = after,
+            _ => parts.push(Segment { path: path.clone(), before, after }),
+        }
+    }
+    let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Ok(None) };
+    let whole = Segment { path, before: first.before.clone(), after: last.after.clone() };
+    Ok(Some(EffectOf { whole, parts, cancelled: chain.is_cancelled(change, None) }))
 }
 
 /// What the ledger takes for the present.

@@ -15,7 +15,7 @@ const SUGGESTIONS_MAX: usize = 3;
 pub fn check<P: Definition>(parameters: &Map<String, Value>) -> Result<(), Failure> {
     for (key, value) in parameters {
         let alone = Map::from_iter([(key.clone(), value.clone())]);
-        let Err(error) = serde_json::from_value::<P>(Value::Object(alone)) else { continue };
+        let Err(error) = super::strict::from_value::<P>(Value::Object(alone)) else { continue };
         let schema = super::parameters::<P>();
         let known: Vec<&str> = names(&schema).collect();
         if !known.contains(&key.as_str()) {

@@ -8,6 +8,7 @@ use wfr_model::change::{Actor, Author, Source};
 use wfr_model::{AgentId, ChangeId, Digest, Span, TaskId, Timestamp, TreePath, WorkflowId};
 
 use super::recoveries::Consent;
+use super::steps::Steps;
 use super::strategy::{Affected, Required, Resolution, Strategy};
 use super::values::{On, OneOrMany, Phase};
 use crate::pathspec::PathSpec;
@@ -253,6 +254,9 @@ pub struct Rollback {
     pub validation_requirements: Required,
     /// The reference's form of all that this operation's keys say, as `--plan` prints it; a key of its own counts before it.
     pub rollback_strategy: Option<Strategy>,
+    /// The steps that the strategy says, once it is taken in.
+    #[serde(skip)]
+    pub steps: Option<Steps>,
     /// What the plan's strategy is called.
     pub strategy_id: Option<String>,
     /// Whether what is clean is done where something else is not.

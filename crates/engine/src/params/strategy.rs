@@ -11,6 +11,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::changes::{ConflictResolution, Dependents, PreservationRules, Preserved, Rollback, RollbackScope};
+use super::steps::Steps;
 use super::values::On;
 use crate::error::{Code, Failure};
 
@@ -193,7 +194,7 @@ pub struct Strategy {
     pub conflict_resolution: Option<Resolution>,
     /// What is checked.
     pub validation_requirements: Required,
-    /// What is done, in order: that follows from the plan, and is refused here.
+    /// What is done, in order, as a plan prints it: refused where the plan does anything else.
     #[schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>")]
     pub rollback_steps: Option<serde_json::Value>,
 }
@@ -223,10 +224,7 @@ impl Rollback {
     /// What a key of its own says counts before the strategy.
     fn take_strategy(&mut self) -> Result<(), Failure> {
         let Some(strategy) = self.rollback_strategy.take() else { return Ok(()) };
-        if strategy.rollback_steps.is_some() {
-            let hint = "leave it out: `--plan` shows the steps, and `--apply DIGEST` does just these";
-            return Err(cannot("rollback_steps", "the steps of a rollback follow from its plan", hint));
-        }
+        self.steps = strategy.rollback_steps.as_ref().map(Steps::read).transpose()?;
         self.strategy_id = strategy.strategy_id;
         self.checkpoint = self.checkpoint.take().or(strategy.target_checkpoint);
         if self.rollback_scope == RollbackScope::default() {
@@ -344,7 +342,7 @@ impl Rollback {
 }
 
 /// The refusal of something that a rollback does not do.
-fn cannot(key: &str, why: &str, hint: &str) -> Failure {
+pub(super) fn cannot(key: &str, why: &str, hint: &str) -> Failure {
     Failure::new(Code::InvalidParameter, format!("`{key}` cannot be so: {why}")).with_hint(hint)
 }
 
@@ -394,6 +392,7 @@ mod tests {
             (json!({"conflict_resolution": {"file_conflict": "current_priority"}}), "file_conflict"),
             (json!({"conflict_resolution": "perhaps"}), "perhaps"),
             (json!({"rollback_strategy": {"rollback_steps": []}}), "rollback_steps"),
+            (json!({"rollback_strategy": {"rollback_steps": [{"action": "reboot"}]}}), "reboot"),
             (
                 json!({"preservation_rules": {"preserve_resource_optimizations": false}}),
                 "preserve_resource_optimizations",

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_catalog::{ChangeSeq, PathChain};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::plan::Plan;
-use wfr_model::{RecoveryId, TreePath};
+use wfr_model::plan::{KeptReason, Plan};
+use wfr_model::{RecoveryId, TaskId, TreePath};
 
 use super::selective::Selection;
 use super::telling::LEFT_AS_IT_IS;
@@ -17,6 +17,15 @@ use crate::open::Open;
 
 /// The code of the finding.
 pub const TAKEN_BACK_ALREADY: &str = "TAKEN_BACK_ALREADY";
+
+/// The code of the finding that a task is to be done anyway.
+pub const PENDING_ALREADY: &str = "PENDING_ALREADY";
+
+/// Says of a task without a change that nothing of it is left to be taken back.
+pub fn pending(task: &TaskId) -> Finding {
+    let message = format!("task {task} is pending already, and no change of it is recorded");
+    Finding::new(PENDING_ALREADY, Severity::Info, message, "`wfr status` shows the tasks")
+}
 
 /// Recoveries that are named, at most.
 const NAMED_MAX: usize = 3;
@@ -81,16 +90,24 @@ impl Already {
     }
 }
 
-/// Names paths at which nothing changes though something is taken back: later work wrote over it, or made the same again.
-pub fn unchanged(gone: &BTreeMap<TreePath, BTreeSet<ChangeSeq>>, plan: &Plan) -> Option<Finding> {
+/// Names paths at which nothing changes though something is taken back: a directory holds what stays, or later work wrote over
+/// it, or made the same again.
+pub fn unchanged(gone: &BTreeMap<TreePath, BTreeSet<ChangeSeq>>, plan: &Plan) -> Vec<Finding> {
     let changed: BTreeSet<&TreePath> = plan.steps.iter().map(|step| &step.path).collect();
-    let mut same = gone.keys().filter(|path| !changed.contains(path));
-    let first = same.next()?;
-    let more = match same.count() {
-        0 => "stays as it is".to_owned(),
-        more => format!("and {more} more stay as they are"),
+    let holds =
+        |path: &&TreePath| plan.kept.iter().any(|kept| kept.path == **path && kept.reason == KeptReason::NotEmpty);
+    let (holding, same): (Vec<&TreePath>, Vec<&TreePath>) =
+        gone.keys().filter(|path| !changed.contains(path)).partition(holds);
+    let told = |paths: Vec<&TreePath>, why: &str, fix: &str| {
+        let first = paths.first()?;
+        let more = match paths.len() - 1 {
+            0 => "stays as it is".to_owned(),
+            more => format!("and {more} more stay as they are"),
+        };
+        let (message, fix) = (format!("`{first}` {more}: {why}"), format!("`wfr who {first}` shows {fix}"));
+        Some(Finding::new("PATH_UNCHANGED", Severity::Info, message, fix))
     };
-    let message = format!("`{first}` {more}: later work wrote over what goes, or made the same again as its own");
-    let fix = format!("`wfr who {first}` shows whose it is now");
-    Some(Finding::new("PATH_UNCHANGED", Severity::Info, message, fix))
+    let holding = told(holding, "something is in it that stays", "who changed what is in it");
+    let same = told(same, "later work wrote over what goes, or made the same again as its own", "whose it is now");
+    holding.into_iter().chain(same).collect()
 }

@@ -9,7 +9,7 @@ use wfr_model::change::{Actor, Change};
 use wfr_model::workflow::{PhaseStatus, TaskStatus, Whole};
 use wfr_model::{PhaseId, TaskId, TreePath, WorkflowId};
 
-use super::history::{History, is_recorded};
+use super::history::History;
 use super::selective::{Selection, goes, histories_of, is_spared};
 use super::telling::{Teller, name_of};
 use crate::error::{Code, Failure};
@@ -205,7 +205,6 @@ fn dependents<'h>(
                 && !selected.contains(&segment.change)
                 && !is_spared(path, segment, selection)
                 && is_live(segment.change)
-                && is_recorded(segment.change)
         };
         for segment in chain.segments[first..].iter().filter(stays) {
             writers.entry(segment.change).or_default().insert(path);
@@ -262,16 +261,19 @@ impl Told {
         (seq, standing): (ChangeSeq, Standing),
         (paths, goes): (Vec<TreePath>, bool),
     ) -> Result<(), Failure> {
-        let Some(row) = teller.row(seq)? else { return Ok(()) };
-        let (by, id) = (name_of(&row.change), row.change.change_id.clone());
-        let task_id = row.change.author.task_id.clone();
-        let why = scope.why_it_stays(&row.change).filter(|_| row.change.actor == Actor::Agent);
-        self.may_go |= scope.may_go(&row.change);
+        let row = teller.row(seq)?.cloned();
+        let change = row.as_ref().map(|row| &row.change);
+        let by = change.map_or_else(|| teller.unrecorded(seq), name_of);
+        let why = change.filter(|change| change.actor == Actor::Agent).and_then(|change| scope.why_it_stays(change));
+        self.may_go |= change.is_some_and(|change| scope.may_go(change));
+        let (change_id, task_id) =
+            (change.map(|one| one.change_id.clone()), change.and_then(|one| one.author.task_id.clone()));
+        let id = change_id.as_ref().map_or_else(|| "not recorded yet".to_owned(), ToString::to_string);
         let verb = if standing == Standing::Read { "read" } else { "wrote in" };
         let first = paths.first().map(ToString::to_string).unwrap_or_default();
         let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
         self.lines.push(format!("{by} {verb} {first}{more} since ({id}); {}", end(scope, goes, why)));
-        self.dependents.push(Dependent { standing, change_id: Some(id), by, task_id, paths, goes });
+        self.dependents.push(Dependent { standing, change_id, by, task_id, paths, goes });
         Ok(())
     }
 

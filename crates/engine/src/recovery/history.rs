@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use wfr_catalog::{ChangeSeq, NewPoint, PathChain, PointSeq, SegmentRow};
-use wfr_model::change::Actor;
+use wfr_model::change::{Actor, Change};
 use wfr_model::entry::Entry;
 use wfr_model::{ChangeId, Digest, TreePath};
 use wfr_recovery::replay::{By, Edit, Mark};
@@ -32,8 +32,12 @@ pub fn seq_of(open: &Open, point: &NewPoint, id: &ChangeId) -> Result<ChangeSeq,
         return Ok(row.seq);
     }
     let new = point.changes.iter().find(|new| new.change.change_id == *id);
-    let is_external = new.is_some_and(|new| matches!(new.change.actor, Actor::User | Actor::Unknown));
-    Ok(if is_external { UNRECORDED_EXTERNAL } else { UNRECORDED })
+    Ok(new.map_or(UNRECORDED, |new| unrecorded_seq(&new.change)))
+}
+
+/// The number of a change that the ledger does not have yet.
+pub fn unrecorded_seq(change: &Change) -> ChangeSeq {
+    if matches!(change.actor, Actor::User | Actor::Unknown) { UNRECORDED_EXTERNAL } else { UNRECORDED }
 }
 
 /// A plan of single paths leads to no tree that is known: its digest is that of its steps, whatever else happens in the

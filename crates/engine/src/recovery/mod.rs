@@ -65,6 +65,7 @@ pub use aim::{COORDINATOR, made_over, state_event};
 use check::Seen;
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, tell_unfinished};
+pub use history::UNRECORDED;
 use limited::Limited;
 pub use parts::Parts;
 pub use planning::{Planned, plan_beside, plan_dry};

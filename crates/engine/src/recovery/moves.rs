@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use wfr_catalog::{ChangeSeq, NewPoint, NewSegment, PathChain, PathKey, PointSeq, SegmentRow};
 use wfr_model::change::Actor;
 use wfr_model::entry::Node;
-use wfr_model::{ChangeId, Digest};
+use wfr_model::{ChangeId, Digest, TreePath};
 
 use super::history::{History, histories, is_recorded, seq_of};
 use crate::error::Failure;
@@ -37,6 +37,23 @@ pub fn follow(
     }
     joined.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(joined)
+}
+
+/// The moves of some changes, whether they stay or go: each from a path to a path.
+pub fn of_changes(
+    open: &Open,
+    veil: &Veil<'_>,
+    unrecorded: Option<&NewPoint>,
+    changes: &BTreeSet<ChangeSeq>,
+) -> Result<Vec<(TreePath, TreePath)>, Failure> {
+    let mut moves = Moves { open, veil, unrecorded, stays: &|_, _| true, known: BTreeMap::new() };
+    let mut found = Vec::new();
+    for change in changes {
+        for one in moves.of(*change)? {
+            found.push((veil.shown(&one.from)?, veil.shown(&one.to)?));
+        }
+    }
+    Ok(found)
 }
 
 /// A file that got another name.

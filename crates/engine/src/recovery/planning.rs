@@ -299,6 +299,10 @@ fn make_selective(
             let purpose = Purpose { parameters: &parameters, ..order.purpose() };
             let aimed = if chosen.is_done { Default::default() } else { aimed(open, objects, order, &purpose)? };
             (planned.aim, planned.state, _) = aimed;
+            if let Some(steps) = &selection.steps {
+                let sets = planned.state.as_ref().map(|_| chosen.taken.tasks.as_slice());
+                steps.check(&planned.plan.steps.iter().map(|step| &step.path).collect(), sets)?;
+            }
             planned.taken = Some(chosen.taken);
             Ok(planned)
         }

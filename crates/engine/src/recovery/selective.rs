@@ -24,12 +24,12 @@ use super::dependents::{Kept, Reach, Scope, Told};
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
 use super::moves;
 use super::sureness;
-use super::telling::{Sides, Teller, WORK_CONFLICT, leave};
+use super::telling::{self, Sides, Teller, WORK_CONFLICT, leave};
 use super::verdicts::Taken;
 use crate::error::Failure;
 use crate::ledger::Veil;
 use crate::open::Open;
-use crate::params::{ConflictResolution, Dependents};
+use crate::params::{ConflictResolution, Dependents, Steps};
 use crate::pathspec::PathSpecs;
 use crate::state;
 
@@ -56,6 +56,10 @@ pub struct Selection {
     pub tasks: Vec<TaskId>,
     /// Those of them that no change tells of: they are meant as they stand now.
     pub own_tasks: BTreeSet<TaskId>,
+    /// The task that is named and is to be done anyway, where that is all that is meant.
+    pub pending: Option<TaskId>,
+    /// What it was said to do.
+    pub steps: Option<Steps>,
     /// Whether those of later work that goes, too, are as well.
     pub resets: bool,
 }
@@ -114,6 +118,7 @@ pub fn choose(
     let teller = Teller::new(open, objects, SIDES, unrecorded);
     let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
     chooser.consider_all(&veil, &histories, unrecorded)?;
+    chooser.keep_moves_whole(&veil, unrecorded)?;
     let told = Told::of(&scope, &mut chooser.teller, (&selected, &tasks, went), &histories)?;
     told.check(selection)?;
     chooser.teller.findings.extend(sureness::of_what_stays(open, &selection.changes)?);
@@ -155,10 +160,15 @@ pub fn choose(
         taken.left.extend(plan.conflicts.iter().filter(is_left).map(|conflict| conflict.path.clone()));
         findings.extend(leave(&mut plan.conflicts));
     }
+    if let Some(task) = selection.pending.as_ref() {
+        findings.push(already::pending(task));
+    }
     findings.extend(already::unchanged(&chooser.gone, &plan));
     findings.extend(sureness::of_what_goes(open, &chooser.gone)?);
+    findings.extend(telling::split(&goal.from_links, &links, &chooser.wishes));
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
     let is_done = chooser.already.is_done((&plan, &mut taken, &mut findings), (selection, gone.is_empty()), open)?;
+    let is_done = is_done || selection.pending.is_some() && plan.is_empty() && plan.conflicts.is_empty();
     let (texts, count) = (chooser.texts, gone.len() as u64);
     Ok(Chosen { plan, links, texts, taken, told, findings, touched, count, is_done })
 }
@@ -317,6 +327,32 @@ impl<'c> Chooser<'c> {
     ) -> Result<(), Failure> {
         histories.iter().try_for_each(|history| self.consider(veil, history))?;
         self.consider_parents(veil, histories, unrecorded)
+    }
+
+    /// Where one end of a move stays as it is, the other one does, too: else the file would be there twice, or not at all.
+    fn keep_moves_whole(&mut self, veil: &Veil<'_>, unrecorded: Option<&NewPoint>) -> Result<(), Failure> {
+        let Decisions { ours, partial, .. } = &self.selection.decisions;
+        let in_conflict = self.teller.conflicts.iter().filter(|_| *partial).map(|conflict| conflict.path.clone());
+        let by_rule = self.left.iter().filter(|path| !ours.contains(path)).cloned();
+        let mut staying: BTreeSet<TreePath> = in_conflict.chain(by_rule).collect();
+        if staying.is_empty() {
+            return Ok(());
+        }
+        let moves = moves::of_changes(self.open, veil, unrecorded, self.selected)?;
+        let other_end = |staying: &BTreeSet<TreePath>, wishes: &[Wish]| {
+            let ends = moves.iter().flat_map(|(from, to)| [(from, to), (to, from)]);
+            let goes = |path: &TreePath| wishes.iter().any(|wish| wish.path == *path);
+            let pair = ends.into_iter().find(|(one, other)| staying.contains(one) && goes(other));
+            pair.map(|(one, other)| (one.clone(), other.clone()))
+        };
+        while let Some((stays, other)) = other_end(&staying, &self.wishes) {
+            self.wishes.retain(|wish| wish.path != other);
+            self.gone.remove(&other);
+            self.teller.left_with(&other, &stays);
+            self.left.push(other.clone());
+            staying.insert(other);
+        }
+        Ok(())
     }
 
     /// Decides on one path.

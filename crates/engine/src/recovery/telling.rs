@@ -10,9 +10,11 @@ use wfr_model::change::{Actor, Change};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::Conflict as PlanConflict;
 use wfr_recovery::merge::Labels;
+use wfr_recovery::plan::{LinkGroups, Wish};
 use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Note, from_store};
 use wfr_store::Objects;
 
+use super::history::unrecorded_seq;
 use crate::error::Failure;
 use crate::open::Open;
 
@@ -35,7 +37,7 @@ pub struct Teller<'o> {
     objects: &'o dyn Objects,
     sides: Sides,
     /// Whose the edits are that a look found and the ledger does not have yet.
-    unrecorded: BTreeSet<String>,
+    unrecorded: BTreeMap<ChangeSeq, BTreeSet<String>>,
     known: BTreeMap<ChangeSeq, Option<ChangeRow>>,
     /// Everybody by name, with a number.
     numbers: BTreeMap<String, u32>,
@@ -49,7 +51,10 @@ impl<'o> Teller<'o> {
     /// One that has nothing to tell yet. `unrecorded` is what a look found that the ledger does not have yet.
     pub fn new(open: &'o Open, objects: &'o dyn Objects, sides: Sides, unrecorded: Option<&NewPoint>) -> Self {
         let changes = unrecorded.map(|point| point.changes.as_slice()).unwrap_or_default();
-        let unrecorded = changes.iter().map(|one| name_of(&one.change)).collect();
+        let mut unrecorded: BTreeMap<ChangeSeq, BTreeSet<String>> = BTreeMap::new();
+        for change in changes.iter().map(|one| &one.change) {
+            unrecorded.entry(unrecorded_seq(change)).or_default().insert(name_of(change));
+        }
         Self {
             open,
             objects,
@@ -70,6 +75,12 @@ impl<'o> Teller<'o> {
         Ok(self.known.get(&seq).and_then(Option::as_ref))
     }
 
+    /// Who made what a look found that the ledger does not have yet, for people.
+    pub fn unrecorded(&self, seq: ChangeSeq) -> String {
+        let names: Vec<&str> = self.unrecorded.get(&seq).into_iter().flatten().map(String::as_str).collect();
+        if names.is_empty() { "somebody".to_owned() } else { names.join(" and ") }
+    }
+
     /// Whose the edit of a change is, as a replay wants to know it.
     pub fn by(&mut self, seq: ChangeSeq) -> Result<By, Failure> {
         let name = match self.row(seq)?.map(|row| &row.change) {
@@ -87,6 +98,14 @@ impl<'o> Teller<'o> {
         let Some(name) = names.first() else { return };
         let message = format!("`{name}` is `{path}` now: what belongs to it is looked for there");
         self.findings.push(Finding::new("MOVED", Severity::Info, message, format!("see `wfr log --path {path}`")));
+    }
+
+    /// Tells that one end of a move stays with the other.
+    pub fn left_with(&mut self, path: &TreePath, other: &TreePath) {
+        let message =
+            format!("`{path}` stays as it is: it and `{other}` are the two ends of a move, which go together");
+        let fix = "decide it: `--ours`, `--theirs` or `--resolve`";
+        self.findings.push(Finding::new(LEFT_AS_IT_IS, Severity::Warning, message, fix));
     }
 
     /// Tells what should be known of a result.
@@ -127,7 +146,7 @@ impl<'o> Teller<'o> {
                     changes.push(row.change.change_id.clone());
                     names.insert(name_of(&row.change));
                 }
-                None => names.extend(self.unrecorded.iter().cloned()),
+                None => names.extend(self.unrecorded.get(&seq).into_iter().flatten().cloned()),
             }
         }
         let names: Vec<String> = names.into_iter().collect();
@@ -171,6 +190,31 @@ pub fn left(conflict: &PlanConflict) -> Finding {
     Finding::new(LEFT_AS_IT_IS, Severity::Warning, message, fix)
 }
 
+/// Says of names of one file of which only some get something else that they become two files.
+pub fn split(before: &LinkGroups, after: &LinkGroups, wishes: &[Wish]) -> Option<Finding> {
+    let comes = |path: &&TreePath| wishes.iter().any(|wish| wish.path == **path && wish.entry.is_some());
+    let is_wished = |path: &TreePath| wishes.iter().any(|wish| wish.path == *path);
+    let mut parted = before.iter().filter(|group| !after.contains(group)).filter_map(|group| {
+        let other = group.iter().find(|path| !is_wished(path))?;
+        Some((group.iter().find(comes)?, other))
+    });
+    let (path, other) = parted.next()?;
+    let more = match parted.count() {
+        0 => String::new(),
+        more => format!(", and so it is with {more} more"),
+    };
+    let message = format!(
+        "`{path}` and `{other}` are one file (hard links): they become two, since only `{path}` is meant, and `{other}` keeps \
+         what it holds{more}"
+    );
+    Some(Finding::new(
+        "LINK_SPLIT",
+        Severity::Warning,
+        message,
+        "name both with `--file`, or none, to keep them one file",
+    ))
+}
+
 /// Who made a change, for people.
 pub fn name_of(change: &Change) -> String {
     match change.actor {
@@ -178,8 +222,8 @@ pub fn name_of(change: &Change) -> String {
         Actor::Unknown => "somebody unknown".to_owned(),
         Actor::Recovery => "a recovery".to_owned(),
         Actor::Shared => {
-            let names: Vec<&str> = change.candidates.iter().map(|one| one.author.name()).collect();
-            names.join(" or ")
+            let names: BTreeSet<&str> = change.candidates.iter().map(|one| one.author.name()).collect();
+            names.into_iter().collect::<Vec<_>>().join(" or ")
         }
         Actor::Agent => change.author.name().to_owned(),
     }

@@ -21,7 +21,8 @@ pub struct PathChange {
     pub after: Option<EntrySummary>,
     /// Whether it was taken back since.
     pub cancelled: bool,
-    /// The difference as text, where it was asked for and can be shown.
+    /// The difference as text, where it was asked for and can be shown; one after another where a recovery or somebody else
+    /// changed the file in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<String>,
 }
@@ -87,7 +88,9 @@ pub struct BlamedLines {
     pub first_line: u64,
     /// The text, with its line ends.
     pub lines: Vec<String>,
-    /// The change that brought them; `null` for what was there before the ledger.
+    /// Whether a look has found them; `false` of what was edited since the last one, which is nobody's change yet.
+    pub recorded: bool,
+    /// The change that brought them; `null` for what was there before the ledger, and for what is not recorded.
     pub change_id: Option<ChangeId>,
     /// Who made it.
     pub actor: Option<Actor>,

@@ -61,7 +61,7 @@ pub enum Standing {
 pub struct Dependent {
     /// How.
     pub standing: Standing,
-    /// The change; `null` of a task that needs another one.
+    /// The change; `null` of a task that needs another one, and of what is not recorded yet.
     pub change_id: Option<ChangeId>,
     /// Whose it is, in a word.
     pub by: String,
@@ -234,6 +234,9 @@ pub struct ValidationResults {
 pub struct Recovered {
     /// Whether the tree is now as it should be; `false` for a plan that was only shown.
     pub recovery_successful: bool,
+    /// What kind it is; `null` where nothing was done.
+    #[serde(default)]
+    pub kind: Option<RecoveryKind>,
     /// The recovery; `null` for a plan, and for a restore to another directory.
     pub recovery_id: Option<RecoveryId>,
     /// How it ended; `null` for a plan, and for a restore to another directory.
