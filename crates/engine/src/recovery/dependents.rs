@@ -157,14 +157,13 @@ impl Reach {
         let mut tasks = scope.tasks(&selected)?;
         let mut histories = histories_of(open, veil, &selected, unrecorded)?;
         let mut went = Vec::new();
-        while selection.dependents == Dependents::Cascade {
+        let mut grows = selection.dependents == Dependents::Cascade;
+        while grows {
             let (writers, readers) = dependents(&histories, &selected, selection);
             let (writers, readers) = (scope.going(writers)?, scope.going(readers)?);
             let mut needing = scope.needing(&tasks);
             needing.retain(|task| selection.kept.rule(None, Some(task)).is_none());
-            if writers.is_empty() && readers.is_empty() && needing.is_empty() {
-                break;
-            }
+            grows = !writers.is_empty() || !readers.is_empty() || !needing.is_empty();
             for (standing, changes) in [(Standing::Wrote, writers), (Standing::Read, readers)] {
                 let one = |(seq, paths): (ChangeSeq, BTreeSet<&TreePath>)| {
                     selected.insert(seq);
