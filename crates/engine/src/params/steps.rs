@@ -128,7 +128,7 @@ mod tests {
         let steps = read(json!([files, state])).unwrap();
         let [named, other]: [TreePath; 2] = ["home.nix", "other"].map(|path| path.parse().unwrap());
         let task: TaskId = "t".parse().unwrap();
-        assert!(steps.check(&BTreeSet::from([&named]), Some(&[task.clone()])).is_ok());
+        assert!(steps.check(&BTreeSet::from([&named]), Some(std::slice::from_ref(&task))).is_ok());
         assert!(steps.check(&BTreeSet::from([&other]), None).unwrap_err().message.contains("`other` changes, too"));
         let only_files = read(json!([files])).unwrap();
         assert!(only_files.check(&BTreeSet::new(), Some(&[task])).unwrap_err().message.contains(STATE));
