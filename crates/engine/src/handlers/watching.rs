@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use wfr_coord::Lock;
 
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -18,6 +19,9 @@ use crate::{outbox, watch as watching};
 
 /// A watch that was asked to end has ended by then.
 const END: Duration = Duration::from_secs(10);
+
+/// The lock of whoever starts a watch.
+const STARTS: &str = "watch-start";
 
 /// Watches, starts, stops or shows the watch.
 pub fn watch(session: &mut Session, parameters: WatchTree) -> Result<Success<WatchView>, Failure> {
@@ -48,6 +52,7 @@ fn nobody() -> WatchView {
 }
 
 fn start(session: &Session, open: &Open) -> Result<Success<WatchView>, Failure> {
+    let _turn = turn(session, open)?;
     if let Some(view) = watching::state(open.vault.dir()) {
         return Ok(Success::new(view).with_next_step("somebody watches already: `wfr watch stop` ends it"));
     }
@@ -60,26 +65,23 @@ fn start(session: &Session, open: &Open) -> Result<Success<WatchView>, Failure> 
     let told: Value = serde_json::from_str(&line).unwrap_or_default();
     match serde_json::from_value::<WatchView>(told.clone()) {
         Ok(view) => Ok(Success::new(view)),
-        Err(_) if told["error"]["code"] == "HELD" => match begun_by_another(session, open) {
-            Some(view) => Ok(Success::new(view).with_next_step("somebody else began to watch at the same time")),
-            None => Err(refused(&told)),
-        },
         Err(_) => Err(refused(&told)),
     }
 }
 
-/// The watch of another process that began at the same time, once it can be asked; `None` where that takes too long.
-fn begun_by_another(session: &Session, open: &Open) -> Option<WatchView> {
-    const TICK: Duration = Duration::from_millis(20);
+/// The turn to start a watch: of several that do so at once, all but the first find it started. `None` where that takes too
+/// long: then whoever has it is to be seen.
+fn turn(session: &Session, open: &Open) -> Result<Option<Lock>, Failure> {
+    let locks = outbox::locks(&open.place);
     let begun = Instant::now();
-    while begun.elapsed() < END && !session.abort.load(Ordering::Relaxed) {
-        if let Some(view) = watching::state(open.vault.dir()) {
-            return Some(view);
+    loop {
+        let lock = Lock::take(&locks, STARTS)?;
+        let is_over = begun.elapsed() >= END || session.abort.load(Ordering::Relaxed);
+        if lock.is_some() || is_over {
+            return Ok(lock);
         }
-        // Nothing tells when it can be asked.
-        std::thread::park_timeout(TICK);
+        wfr_coord::wait(&locks, STARTS, END, &session.abort)?;
     }
-    None
 }
 
 /// What the process said before it ended.

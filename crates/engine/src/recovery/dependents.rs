@@ -157,13 +157,17 @@ impl Reach {
         let mut tasks = scope.tasks(&selected)?;
         let mut histories = histories_of(open, veil, &selected, unrecorded)?;
         let mut went = Vec::new();
-        let mut grows = selection.dependents == Dependents::Cascade;
-        while grows {
+        if selection.dependents != Dependents::Cascade {
+            return Ok(Self { selected, tasks, histories, went });
+        }
+        loop {
             let (writers, readers) = dependents(&histories, &selected, selection);
             let (writers, readers) = (scope.going(writers)?, scope.going(readers)?);
             let mut needing = scope.needing(&tasks);
             needing.retain(|task| selection.kept.rule(None, Some(task)).is_none());
-            grows = !writers.is_empty() || !readers.is_empty() || !needing.is_empty();
+            if writers.is_empty() && readers.is_empty() && needing.is_empty() {
+                return Ok(Self { selected, tasks, histories, went });
+            }
             for (standing, changes) in [(Standing::Wrote, writers), (Standing::Read, readers)] {
                 let one = |(seq, paths): (ChangeSeq, BTreeSet<&TreePath>)| {
                     selected.insert(seq);
@@ -179,7 +183,6 @@ impl Reach {
             tasks.extend(scope.tasks(&selected)?);
             histories = histories_of(open, veil, &selected, unrecorded)?;
         }
-        Ok(Self { selected, tasks, histories, went })
     }
 }
 

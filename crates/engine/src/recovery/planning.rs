@@ -299,10 +299,6 @@ fn make_selective(
             let purpose = Purpose { parameters: &parameters, ..order.purpose() };
             let aimed = if chosen.is_done { Default::default() } else { aimed(open, objects, order, &purpose)? };
             (planned.aim, planned.state, _) = aimed;
-            if let Some(steps) = &selection.steps {
-                let sets = planned.state.as_ref().map(|_| chosen.taken.tasks.as_slice());
-                steps.check(&planned.plan.steps.iter().map(|step| &step.path).collect(), sets)?;
-            }
             planned.taken = Some(chosen.taken);
             Ok(planned)
         }
@@ -365,6 +361,10 @@ fn undoes_selective(open: &Open, order: &Order) -> Result<bool, Failure> {
 
 fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
     let mut made = make_plan(open, objects, order, present)?;
+    if let Some((steps, taken)) = order.selection.as_ref().and_then(|one| one.steps.as_ref()).zip(made.taken.as_ref()) {
+        let sets = made.state.as_ref().map(|_| taken.tasks.as_slice());
+        steps.check(&made.plan.steps.iter().map(|step| &step.path).collect(), sets)?;
+    }
     made.findings.extend(noting::of(order, &made.plan));
     made.findings.extend(mounting::kept_files(&made.plan));
     Ok(made)
