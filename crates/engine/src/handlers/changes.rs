@@ -27,10 +27,10 @@ use crate::textdiff;
 /// Changes that are listed where nothing else is said.
 const LISTED: u32 = 100;
 
-/// Paths of one change that are listed, at most.
-/// So many changes are looked at to find those that were open at the same time.
-const NEAR_MAX: u32 = 10_000;
+/// So many changes besides those that are listed are looked at to find others that were open at the same time.
+const NEAR_MAX: u32 = 500;
 
+/// Paths of one change that are listed, at most.
 const PATHS_MAX: usize = 1_000;
 
 /// Says who changes what.
@@ -307,11 +307,15 @@ fn within(open: &Open, files: &PathSpecs) -> Result<Vec<PathId>, Failure> {
     unreadable.map_or(Ok(found), Err)
 }
 
-/// The announced changes that may have been open while any of these was, whether they are listed or not.
+/// The announced changes that may have been open while any of these was: those that are listed, and the newest since the first
+/// of them began.
 fn near(open: &Open, rows: &[ChangeRow]) -> Result<Vec<ChangeRow>, Failure> {
     let Some(since) = rows.iter().map(|row| row.change.started_at).min() else { return Ok(vec![]) };
     let since = ChangeFilter { since: Some(since), limit: Some(NEAR_MAX), ..ChangeFilter::default() };
     let mut near = open.catalog.changes(&since)?;
+    near.extend(rows.iter().cloned());
+    near.sort_by_key(|row| std::cmp::Reverse(row.seq));
+    near.dedup_by_key(|row| row.seq);
     near.retain(|row| row.change.ended_at != Some(row.change.started_at));
     Ok(near)
 }
