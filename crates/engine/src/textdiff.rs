@@ -13,6 +13,11 @@ use crate::params::DiffFormat;
 /// Files up to this many bytes are compared as text.
 pub const BYTES_MAX: u64 = 4 << 20;
 
+/// Bytes as a text that can be compared; `None` where they are none.
+pub fn as_text(bytes: Vec<u8>) -> Option<String> {
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+}
+
 /// What a comparison found.
 pub struct Compared {
     /// Lines added.

@@ -112,7 +112,7 @@ impl Now {
         }
         match scanning::read_file(open, path, textdiff::BYTES_MAX) {
             Ok(Some(bytes)) => {
-                let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+                let text = textdiff::as_text(bytes);
                 text.map(Self::Text).ok_or_else(|| no_text(path))
             }
             Ok(None) => Err(no_text(path)),

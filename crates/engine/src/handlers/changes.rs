@@ -353,7 +353,7 @@ pub(super) fn text_of(objects: &dyn Objects, entry: Option<&Entry>) -> Result<Op
     match entry.map(|entry| &entry.node) {
         None => Ok(Some(String::new())),
         Some(Node::File(found)) if found.size <= textdiff::BYTES_MAX => {
-            Ok(String::from_utf8(bytes_of(objects, found)?).ok().filter(|text| !text.contains('\0')))
+            Ok(textdiff::as_text(bytes_of(objects, found)?))
         }
         Some(_) => Ok(None),
     }

@@ -243,7 +243,7 @@ impl Work<'_> {
         } else {
             content::copy_to(self.store, &found, &mut bytes).map_err(copy_failure)?;
         }
-        Ok(String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')))
+        Ok(textdiff::as_text(bytes))
     }
 }
 

@@ -87,8 +87,7 @@ impl Reader<'_> {
         if found.size > textdiff::BYTES_MAX {
             return None;
         }
-        let bytes = self.bytes(step, found)?;
-        String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+        textdiff::as_text(self.bytes(step, found)?)
     }
 
     fn bytes(&self, step: &Step, found: &Content) -> Option<Vec<u8>> {
