@@ -324,7 +324,7 @@ pub fn list(list: &RecoveryList) -> String {
     shown
 }
 
-/// Where a recovery stands, with why where nobody asked for that.
+/// Where a recovery stands, with why where nobody called `undo` for that.
 fn status_of(line: &RecoveryLine) -> String {
     let status = word(&line.status);
     match line.because.as_deref() {

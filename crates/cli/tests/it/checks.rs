@@ -230,3 +230,32 @@ fn an_edit_before_a_failed_check_is_taken_back_stands_and_is_named() {
         (b"edited since".to_vec(), b"edited, too".to_vec())
     );
 }
+
+/// One that was done, and behind which was being tidied up, is completed and undone: nothing of it stays, and no check is blamed.
+#[test]
+fn one_that_had_been_done_is_undone_when_it_is_asked_back() {
+    let world = caught(|| {
+        let world = World::new();
+        world.checkpoint("base");
+        for number in 0..200 {
+            world.tree.write(format!("many/{number}"), b"edited");
+        }
+        world.tree.write("a.txt", b"edited");
+        let journal = world.vault().join("journal");
+        let is_there = |suffix: &str| {
+            let names = std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().file_name());
+            names.map(|name| name.into_string().unwrap()).any(|name| name.ends_with(suffix))
+        };
+        kill(catch(&world, &["restore", "wf", "base", "--yes"], &[&journal], || is_there(".passed"))?);
+        is_there(".ready").then_some(world)
+    });
+    let resumed = world.ok(&["resume", "--take-back"]);
+    assert_eq!(resumed.result("resumed")[0]["recovery_status"], "taken_back", "{resumed:?}");
+    assert_eq!(resumed.result("findings"), &serde_json::json!([]), "{resumed:?}");
+    assert_eq!((world.tree.read("a.txt"), world.tree.read("many/199")), (b"edited".to_vec(), b"edited".to_vec()));
+    let trail = world.ok(&["recoveries"]);
+    for line in trail.result("recoveries").as_array().unwrap() {
+        assert_eq!(line["because"], "take_back", "{line}");
+    }
+    world.ok(&["doctor"]);
+}

@@ -1,5 +1,5 @@
 //! Recoveries whose functional check failed: each is owed an undo, by this process or, where it dies before, by the next
-//! command that changes anything.
+//! command that changes anything. Those that were asked back after they were done are undone in the same way.
 //!
 //! Owns how such an undo is ordered, and who is still owed one. Refuses to run checks.
 
@@ -20,13 +20,20 @@ use crate::session::Session;
 /// Why an undo was made that nobody asked for.
 const BECAUSE_OF_CHECK: &str = "functional_check";
 
+/// Why one was made of what was asked back, and had been done.
+const BECAUSE_ASKED: &str = "take_back";
+
 /// The undo that a recovery is owed; `None` where it saved nothing, or what it saved is gone.
 pub fn order(open: &Open, record: RecoveryRecord) -> Result<Option<Order>, Failure> {
+    order_because(open, record, BECAUSE_OF_CHECK)
+}
+
+fn order_because(open: &Open, record: RecoveryRecord, because: &str) -> Result<Option<Order>, Failure> {
     let Some(safety) = &record.safety_checkpoint else { return Ok(None) };
     let Some(target) = open.catalog.checkpoint(safety)?.filter(|row| row.deleted_at.is_none()) else { return Ok(None) };
     let parameters = json!({
         "recovery_id": record.recovery_id,
-        "because": BECAUSE_OF_CHECK,
+        "because": because,
         "notify_coordination_hub": record.parameters.get("notify_coordination_hub"),
     });
     Ok(Some(Order {
@@ -65,7 +72,7 @@ pub fn forget(open: &Open, id: &RecoveryId) -> Result<(), Failure> {
 pub(super) fn settle(session: &Session, open: &Open, finished: &mut Finished) -> Result<(), Failure> {
     for id in all(open)? {
         let told = format!("the functional check of recovery {id} had failed when its process ended");
-        match take_back(session, open, &id) {
+        match take_back(session, open, &id, BECAUSE_OF_CHECK) {
             Ok(Some(outcome)) => {
                 finished.resumed.retain(|(other, _)| *other != id);
                 finished.resumed.push((id.clone(), outcome));
@@ -87,11 +94,12 @@ pub(super) fn settle(session: &Session, open: &Open, finished: &mut Finished) ->
 }
 
 /// Undoes what was asked to be taken back and had been done when its process died: what the way back would have needed had
-/// begun to go.
+/// begun to go. Those that are owed it anyway are left to [`settle`].
 pub(super) fn undo(session: &Session, open: &Open, finished: &mut Finished) -> Result<(), Failure> {
-    for (id, outcome) in &mut finished.resumed {
+    let owed = all(open)?;
+    for (id, outcome) in finished.resumed.iter_mut().filter(|(id, _)| !owed.contains(id)) {
         if matches!(outcome.status, RecoveryStatus::Done | RecoveryStatus::Partial)
-            && let Some(back) = take_back(session, open, id)?
+            && let Some(back) = take_back(session, open, id, BECAUSE_ASKED)?
         {
             *outcome = back;
         }
@@ -105,7 +113,7 @@ fn is_for_now(code: Code) -> bool {
 }
 
 /// Undoes a recovery; `None` where nothing was left to be undone.
-fn take_back(session: &Session, open: &Open, id: &RecoveryId) -> Result<Option<Outcome>, Failure> {
+fn take_back(session: &Session, open: &Open, id: &RecoveryId, because: &str) -> Result<Option<Outcome>, Failure> {
     let gone = || Failure::new(Code::NotUndoable, "what it saved is gone");
     let record = open.catalog.recovery(id)?.ok_or_else(gone)?;
     if record.undone_by.is_some() || !matches!(record.status, RecoveryStatus::Done | RecoveryStatus::Partial) {
@@ -113,12 +121,17 @@ fn take_back(session: &Session, open: &Open, id: &RecoveryId) -> Result<Option<O
     }
     // Where times were not part of the goal, another time is no edit.
     let exact_mtime = record.parameters.get("exact_mtime") == Some(&Value::Bool(true));
-    let order = Order { partial: true, exact_mtime, ..order(open, record)?.ok_or_else(gone)? };
+    let order = Order { partial: true, exact_mtime, ..order_because(open, record, because)?.ok_or_else(gone)? };
     Ok(match recover(session, open, &order, Consent::Yes)? {
         Run::Idle(..) => None,
         Run::Ended(back) => {
             let status = if back.status == RecoveryStatus::Done { RecoveryStatus::TakenBack } else { back.status };
-            Some(Outcome { status, report: back.report, reason: back.reason, check_failed: true })
+            Some(Outcome {
+                status,
+                report: back.report,
+                reason: back.reason,
+                check_failed: because == BECAUSE_OF_CHECK,
+            })
         }
     })
 }

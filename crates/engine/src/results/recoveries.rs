@@ -303,9 +303,10 @@ pub struct RecoveryLine {
     pub target: CheckpointId,
     /// The checkpoint that saved the tree before.
     pub safety_checkpoint: Option<CheckpointId>,
-    /// Where it stands. One whose functional check failed, and which was undone because of that, is `taken_back`.
+    /// Where it stands. One that was undone because its functional check failed, or because it was asked back when it had been
+    /// done, is `taken_back`.
     pub status: RecoveryStatus,
-    /// Why it was taken back, or undoes another, where nobody asked for that: `functional_check`.
+    /// Why it was taken back, or undoes another, where nobody called `undo`: `functional_check`, or `take_back` of `resume`.
     pub because: Option<String>,
     /// Who asked.
     pub actor: String,
