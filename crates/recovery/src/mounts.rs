@@ -10,7 +10,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{IFlags, Mode, OFlags};
 use rustix::io::Errno;
 use wfr_model::{RecoveryId, TreePath};
 use wfr_store::disk;
@@ -87,6 +87,7 @@ impl Staging {
     /// Opens it, and makes what is missing of it.
     pub(crate) fn open(root: BorrowedFd<'_>, mount: &TreePath, id: &RecoveryId) -> io::Result<Self> {
         let base = open_base(root, mount)?;
+        spread_below(&base);
         let own = ensure_dir(&base, Path::new(id.as_str()))?;
         let (new, old) = (ensure_dir(&own, Path::new(NEW))?, ensure_dir(&own, Path::new(OLD))?);
         Ok(Self { mount: mount.clone(), base, new, old })
@@ -140,6 +141,16 @@ pub(crate) fn open_base(root: BorrowedFd<'_>, mount: &TreePath) -> io::Result<Ow
         Err(error) => return Err(error),
     }
     Ok(base)
+}
+
+/// Asks the file system to place each directory below this one apart from the others (the flag `T` of `chattr(1)`; ext4 heeds
+/// it). There it finds room for new files at once: beside those that were deleted in the last minutes, such as the files that
+/// the recovery before displaced, ext4 searches past all of them for each new one (six times slower for 1,000 files). Where
+/// a file system knows no such flag, nothing is lost.
+fn spread_below(base: &OwnedFd) {
+    if let Ok(flags) = rustix::fs::ioctl_getflags(base) {
+        let _ = rustix::fs::ioctl_setflags(base, flags | IFlags::TOPDIR);
+    }
 }
 
 /// Makes a directory where it is missing and opens it; never through a link.
