@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use crate::work::numbered;
 use crate::world::World;
 
@@ -158,6 +160,25 @@ fn a_stash_with_an_edit_between_and_restores_leave_the_work_separable() {
     assert_eq!(world.text("work/f.txt"), both);
     roll_back(&world, "a");
     assert_eq!(world.text("work/f.txt"), numbered(&[(20, "by b")]));
+}
+
+#[test]
+fn a_stash_that_is_popped_behind_a_rollback_brings_nothing_back_for_good() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.put("work/f.txt", &numbered(&[]));
+    let first = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(*first.result("changed"), json!([]), "the stash has it");
+    let popped = numbered(&[(3, "by a"), (12, "by the user")]);
+    world.put("work/f.txt", &popped);
+    let again = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(again.result("findings").to_string().contains("BROUGHT_AGAIN"), "{again:?}");
+    assert_eq!(world.text("work/f.txt"), numbered(&[(12, "by the user")]));
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(done.result("findings").to_string().contains("TAKEN_BACK_ALREADY"), "{done:?}");
+    world.put("work/f.txt", &numbered(&[(12, "by the user"), (20, "later")]));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (12, "by the user"), (20, "later")]));
 }
 
 #[test]

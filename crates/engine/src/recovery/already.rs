@@ -21,6 +21,12 @@ pub const TAKEN_BACK_ALREADY: &str = "TAKEN_BACK_ALREADY";
 /// The code of the finding that a task is to be done anyway.
 pub const PENDING_ALREADY: &str = "PENDING_ALREADY";
 
+/// Says of a path that what was taken back there is there again, and goes again.
+pub fn returned(path: &TreePath) -> Finding {
+    let message = format!("`{path}` has what was taken back before: later work brought it again, and it goes again");
+    Finding::new("BROUGHT_AGAIN", Severity::Info, message, format!("`--ours {path}` leaves it as it is"))
+}
+
 /// Says of a task without a change that nothing of it is left to be taken back.
 pub fn pending(task: &TaskId) -> Finding {
     let message = format!("task {task} is pending already, and no change of it is recorded");

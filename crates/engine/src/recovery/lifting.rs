@@ -146,10 +146,10 @@ impl Lifter<'_> {
         let History { path, chain, names } = history;
         let own = chain.segments.iter().find(|segment| segment.change == self.undone);
         let present = self.now.lookup(path)?;
+        // A later recovery may have found nothing to do and yet have spoken of changes.
+        let is_last = !chain.words.iter().any(|(_, by, _)| *by > self.undone);
         if let Some(own) = own {
             let left = ledger::entry_of(&self.veil, own.after.as_deref())?;
-            // A later recovery may have found nothing to do and yet have spoken of changes.
-            let is_last = !chain.words.iter().any(|(_, by, _)| *by > self.undone);
             if self.later == Later::Overwrite || is_last && is_same(present.as_ref(), left.as_ref()) {
                 let entry = ledger::entry_of(&self.veil, own.before.as_deref())?;
                 self.restored.extend(entry.clone().map(|entry| (path.clone(), entry)));
@@ -161,11 +161,15 @@ impl Lifter<'_> {
         if own.is_none() && (self.later == Later::Overwrite || !self.moves_any(chain)?) {
             return Ok(());
         }
-        let mut marks = Vec::with_capacity(chain.segments.len());
-        for segment in &chain.segments {
+        // What was decided by hand does not come from what was before: where it went, that is there again as it was.
+        let by_hand = chain.segments.iter().position(|one| one.change == self.undone && !one.replayed);
+        let from = by_hand.filter(|_| is_last).unwrap_or(0);
+        let segments = &chain.segments[from..];
+        let mut marks = Vec::with_capacity(segments.len());
+        for segment in segments {
             marks.push((self.mark(chain, segment)?, self.teller.by(segment.change)?));
         }
-        let replayable = replayable(versions(&self.veil, history)?, marks);
+        let replayable = replayable(versions(&self.veil, history)?.split_off(from), marks);
         let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
         let entry = match outcome {
             Outcome::Absent => None,
@@ -179,7 +183,7 @@ impl Lifter<'_> {
                 return Ok(());
             }
             Outcome::Conflict(conflict) => {
-                let run = chain.segments.iter().enumerate().filter(|(at, _)| conflict.run.contains(&(at + 1)));
+                let run = segments.iter().enumerate().filter(|(at, _)| conflict.run.contains(&(at + 1)));
                 let mut seqs: BTreeSet<ChangeSeq> = run.map(|(_, segment)| segment.change).collect();
                 seqs.extend(spoken_of(chain, self.undone));
                 seqs.extend(own.filter(|own| !own.replayed).map(|own| own.change));

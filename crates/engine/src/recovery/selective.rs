@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wfr_capture::slice::is_same;
 use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewPoint, PathChain, PointSeq, SegmentRow};
 use wfr_model::change::Actor;
 use wfr_model::entry::{Content, Entry, Meta, Node};
@@ -362,7 +363,7 @@ impl<'c> Chooser<'c> {
         let goes = |segment: &SegmentRow| goes(path, segment, self.selected, self.selection);
         chain.segments.iter().filter(|one| goes(one)).for_each(|one| self.already.note(chain, one.change));
         let Some(first) = chain.segments.iter().position(|segment| goes(segment) && is_live(segment)) else {
-            return Ok(());
+            return self.consider_returned(veil, history);
         };
         let gone = chain.segments.iter().filter(|segment| goes(segment) && is_live(segment)).map(|one| one.change);
         let gone: BTreeSet<ChangeSeq> = gone.collect();
@@ -410,6 +411,41 @@ impl<'c> Chooser<'c> {
                     self.take(path, gone, replayable.version(first).clone());
                 }
             },
+        }
+        Ok(())
+    }
+
+    /// Where all that goes was taken back before, later work may have brought it again, as a stash does that is popped after
+    /// the rollback. It goes again where that is clear. The undo of an earlier recovery does not speak of it, so this one's
+    /// edit counts like any other.
+    fn consider_returned(&mut self, veil: &Veil<'_>, history: &History) -> Result<(), Failure> {
+        let History { path, chain, .. } = history;
+        let selected = |change: ChangeSeq| {
+            chain.segments.iter().any(|one| one.change == change && goes(path, one, self.selected, self.selection))
+        };
+        let taken = chain.words.iter().filter(|(change, _, _)| selected(*change));
+        let Some(earliest) = taken.clone().map(|(_, by, _)| *by).min() else { return Ok(()) };
+        let gone: BTreeSet<ChangeSeq> = taken.map(|(change, ..)| *change).collect();
+        let is_later = |one: &SegmentRow| one.change > earliest && !one.replayed && !selected(one.change);
+        if self.selection.decisions.ours.contains(path) || !chain.segments.iter().any(is_later) {
+            return Ok(());
+        }
+        let versions = versions(veil, history)?;
+        let present = versions.last().cloned().flatten();
+        let replayable = replayable(versions, self.marks(history)?);
+        let entry = match replay_from(&replayable, self.objects)?.outcome {
+            Outcome::Conflict(_) => return Ok(()),
+            Outcome::Absent => None,
+            Outcome::Version(number) => replayable.version(number).clone(),
+            Outcome::Merged(Merged { entry, text }) => {
+                self.texts.extend(text);
+                Some(entry)
+            }
+        };
+        if !is_same(present.as_ref(), entry.as_ref()) {
+            self.teller.findings.push(already::returned(path));
+            self.decided.push(path.clone());
+            self.take(path, gone, entry);
         }
         Ok(())
     }
