@@ -72,5 +72,6 @@ mod undoing;
 mod unlooked;
 mod watching;
 mod whose;
+mod words;
 mod work;
 mod world;

@@ -121,7 +121,7 @@ fn with_graph(
 fn refuse_misfits(parameters: &Restore) -> Result<(), Failure> {
     use RestorationMode::{Full, Merge, Partial, Selective};
     let has_rules = parameters.preservation_rules != PreservationRules::default();
-    let decides = parameters.conflict_resolution != Resolution::default() || parameters.partial;
+    let decides = parameters.conflict_resolution != Resolution::default() || parameters.partial || parameters.words;
     let rules = parameters.conflict_resolution.rules();
     let beyond_files = rules != Resolution::Word(rules.file_conflicts).rules();
     let given: [(&str, bool, &[RestorationMode]); 14] = [
@@ -132,7 +132,7 @@ fn refuse_misfits(parameters: &Restore) -> Result<(), Failure> {
         ("exclude_components", !parameters.exclude_components.0.is_empty(), &[Partial]),
         ("interactive", parameters.interactive, &[Selective]),
         ("base", parameters.base.is_some(), &[Merge]),
-        ("conflict_resolution` and `partial", decides, &[Selective, Merge]),
+        ("conflict_resolution`, `partial` and `words", decides, &[Selective, Merge]),
         ("ours", !parameters.ours.0.is_empty(), &[Selective, Merge]),
         ("theirs", !parameters.theirs.0.is_empty(), &[Selective, Merge]),
         ("resolve", !parameters.resolve.0.is_empty(), &[Selective, Merge]),
@@ -206,6 +206,7 @@ pub(super) fn as_rollback(parameters: &Restore) -> Rollback {
         preservation_rules: parameters.preservation_rules.clone(),
         conflict_resolution: parameters.conflict_resolution,
         partial: parameters.partial,
+        words: parameters.words,
         ours: parameters.ours.clone(),
         theirs: parameters.theirs.clone(),
         resolve: parameters.resolve.clone(),

@@ -14,6 +14,7 @@ use wfr_model::finding::{Finding, Severity};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::workflow::{Agent, AgentStatus, Whole};
 use wfr_model::{TaskId, TreePath, WorkflowId};
+use wfr_recovery::merge::Unit;
 
 use super::recoveries::{Asked, run};
 use super::restore::check_needs;
@@ -156,6 +157,7 @@ pub(super) fn decisions(session: &Session, parameters: &Rollback) -> Result<Deci
         resolved,
         conflicts: parameters.conflict_resolution.files(),
         partial: parameters.partial,
+        unit: if parameters.words { Unit::Words } else { Unit::Lines },
     })
 }
 

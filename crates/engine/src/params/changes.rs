@@ -208,7 +208,7 @@ pub struct PreservationRules {
 /// fit. With a checkpoint, only what was done after it. What others did since in the same files stays, merged line by
 /// line; where it cannot be separated the plan has a conflict, and nothing is done unless it is decided: `--ours PATH`
 /// keeps the file as it is, `--theirs PATH` makes it what it was before, `--resolve PATH=FILE` takes a content made by
-/// hand, `--partial` does the rest. `--interactive` asks for each change, file and piece of a file. What the user did stays,
+/// hand, `--words` merges such lines by words, `--partial` does the rest. `--interactive` asks for each change, file and piece of a file. What the user did stays,
 /// unless `preservation_rules` say `"preserve_external_changes": false`. Tasks that are meant are to be done anew, those
 /// without a change among them. The recovery can be undone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -261,6 +261,8 @@ pub struct Rollback {
     pub strategy_id: Option<String>,
     /// Whether what is clean is done where something else is not.
     pub partial: bool,
+    /// Whether lines that both what stays and what goes changed, or that touch such, are merged word by word.
+    pub words: bool,
     /// Paths at which nothing is taken back.
     pub ours: OneOrMany<TreePath>,
     /// Paths that become what they were before the first of the changes, whatever others did there since.

@@ -195,6 +195,9 @@ pub struct Restore {
     pub conflict_resolution: Resolution,
     /// Whether what is clean is done where something else is not; in the modes `selective` and `merge`.
     pub partial: bool,
+    /// Whether lines that both sides changed, or that touch such, are merged word by word; in the modes `selective` and
+    /// `merge`.
+    pub words: bool,
     /// Paths that stay as they are; in the modes `selective` and `merge`.
     pub ours: OneOrMany<TreePath>,
     /// Paths that become what they were before the first of the changes, or what the checkpoint has; in the modes

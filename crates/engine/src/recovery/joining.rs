@@ -202,7 +202,7 @@ impl Joiner<'_> {
             .map(|(mark, after)| Edit { mark, by: By::Recovery, after })
             .to_vec();
         let chain = Chain { first: Some(bare(then.clone())), edits };
-        let Replayed { outcome, notes } = replay_from(&chain, self.objects)?;
+        let Replayed { outcome, notes } = replay_from(&chain, self.joining.decisions.unit, self.objects)?;
         let entry = match outcome {
             Outcome::Absent => None,
             Outcome::Version(number) => chain.version(number).clone(),

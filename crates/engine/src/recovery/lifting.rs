@@ -12,7 +12,7 @@ use wfr_model::entry::Entry;
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Plan};
 use wfr_model::{ChangeId, TreePath};
-use wfr_recovery::merge::Labels;
+use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
 use wfr_recovery::replay::{Mark, Merged, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
@@ -170,7 +170,7 @@ impl Lifter<'_> {
             marks.push((self.mark(chain, segment)?, self.teller.by(segment.change)?));
         }
         let replayable = replayable(versions(&self.veil, history)?.split_off(from), marks);
-        let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
+        let Replayed { outcome, notes } = replay_from(&replayable, Unit::Lines, self.objects)?;
         let entry = match outcome {
             Outcome::Absent => None,
             Outcome::Version(number) => replayable.version(number).clone(),

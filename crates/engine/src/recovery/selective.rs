@@ -12,7 +12,7 @@ use wfr_model::entry::{Content, Entry, Meta, Node};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
 use wfr_model::{ChangeId, TaskId, TreePath};
-use wfr_recovery::merge::Labels;
+use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
 use wfr_recovery::replay::{By, Chain, Conflict, Mark, Merged, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
@@ -78,6 +78,8 @@ pub struct Decisions {
     pub conflicts: ConflictResolution,
     /// Whether what is clean is done where something else is not.
     pub partial: bool,
+    /// What is merged as one piece.
+    pub unit: Unit,
 }
 
 /// A plan for a selection.
@@ -394,7 +396,7 @@ impl<'c> Chooser<'c> {
             return Ok(());
         }
         let replayable = replayable(versions, self.marks(history)?);
-        let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
+        let Replayed { outcome, notes } = replay_from(&replayable, self.selection.decisions.unit, self.objects)?;
         self.teller.note(path, &notes);
         match outcome {
             Outcome::Absent => self.take(path, gone, None),
@@ -433,7 +435,7 @@ impl<'c> Chooser<'c> {
         let versions = versions(veil, history)?;
         let present = versions.last().cloned().flatten();
         let replayable = replayable(versions, self.marks(history)?);
-        let entry = match replay_from(&replayable, self.objects)?.outcome {
+        let entry = match replay_from(&replayable, self.selection.decisions.unit, self.objects)?.outcome {
             Outcome::Conflict(_) => return Ok(()),
             Outcome::Absent => None,
             Outcome::Version(number) => replayable.version(number).clone(),
@@ -467,7 +469,8 @@ impl<'c> Chooser<'c> {
                 let chain = self.open.catalog.chain_at(&veil.path(&dir)?.key)?;
                 for history in self::histories(self.open, veil, chain.into_iter().collect(), unrecorded)? {
                     let replayable = replayable(versions(veil, &history)?, self.marks(&history)?);
-                    if replay_from(&replayable, self.objects)?.outcome == Outcome::Absent {
+                    if replay_from(&replayable, self.selection.decisions.unit, self.objects)?.outcome == Outcome::Absent
+                    {
                         self.wish(&dir, None);
                         at = dir.parent().filter(|dir| !dir.is_root());
                     }

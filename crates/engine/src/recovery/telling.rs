@@ -123,6 +123,10 @@ impl<'o> Teller<'o> {
                     ("INCOMPLETE", format!("look it over: {count} lines are not where they should be{line}"))
                 }
                 Note::Unchecked => ("UNCHECKED", "it is too large to be looked over".to_owned()),
+                Note::ByWords => (
+                    "MERGED_BY_WORDS",
+                    "lines that both what stays and what goes changed are merged word by word: look at them".to_owned(),
+                ),
                 Note::NoSecondOpinion => ("NO_SECOND_OPINION", "it is too large for a second opinion".to_owned()),
             };
             let severity = if code == "INCOMPLETE" { Severity::Warning } else { Severity::Info };

@@ -17,7 +17,9 @@ mod regions;
 mod scalar;
 mod search;
 mod show;
+mod words;
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 pub use pieces::{Pieces, Shown};
@@ -39,6 +41,16 @@ const STEPS_MAX: u64 = 1 << 28;
 
 /// So many first bytes are searched for a NUL, as git does.
 const PROBE_BYTES: usize = 8000;
+
+/// What is merged as one piece.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Unit {
+    /// Lines, as git does.
+    #[default]
+    Lines,
+    /// Lines, and the words of lines that both sides changed or that touch such.
+    Words,
+}
 
 /// How a merge ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,11 +86,11 @@ pub struct ConflictHunk {
 }
 
 /// Merges what `ours` and `theirs` each made of `base`.
-pub fn merge3(base: &[u8], ours: &[u8], theirs: &[u8]) -> Merge {
+pub fn merge3(base: &[u8], ours: &[u8], theirs: &[u8], unit: Unit) -> Merge {
     if let Some(trivial) = trivial(base, ours, theirs) {
         return Merge::Clean(trivial.to_vec());
     }
-    match Texts::new([base, ours, theirs]) {
+    match Texts::new([base, ours, theirs], unit) {
         Err(whole) => Merge::Whole(whole),
         Ok(texts) => texts.merge(),
     }
@@ -111,10 +123,12 @@ fn check(texts: &[&[u8]]) -> Result<(), Whole> {
 struct Texts<'a> {
     lines: [Vec<&'a [u8]>; 3],
     regions: Vec<Region>,
+    /// By their numbers, regions that both changed and that are merged by words.
+    merged: HashMap<usize, Vec<u8>>,
 }
 
 impl<'a> Texts<'a> {
-    fn new(texts: [&'a [u8]; 3]) -> Result<Self, Whole> {
+    fn new(texts: [&'a [u8]; 3], unit: Unit) -> Result<Self, Whole> {
         check(&texts)?;
         let lines = texts.map(lines::split);
         let mut interner = Interner::default();
@@ -123,26 +137,42 @@ impl<'a> Texts<'a> {
         let mut of = |side: &[u32]| hunks(&base, side, interner.kinds(), &mut steps).ok_or(Whole::TooDifferent);
         let (left, right): (Vec<Hunk>, Vec<Hunk>) = (of(&ours)?, of(&theirs)?);
         let regions = regions(&left, &right, &ours, &theirs);
-        Ok(Self { lines, regions })
+        let mut texts = Self { lines, regions, merged: HashMap::new() };
+        if unit == Unit::Words {
+            let disputed = texts.regions.iter().enumerate().filter(|(_, region)| region.whose == Whose::Both);
+            let merged = disputed.filter_map(|(number, region)| Some((number, texts.by_words(region, &mut steps)?)));
+            texts.merged = merged.collect();
+        }
+        Ok(texts)
+    }
+
+    fn by_words(&self, region: &Region, steps: &mut u64) -> Option<Vec<u8>> {
+        let [base, ours, theirs] = [(0, &region.base), (1, &region.ours), (2, &region.theirs)]
+            .map(|(side, range)| self.lines[side][range.clone()].concat());
+        words::merge(&base, &ours, &theirs, steps)
     }
 
     fn merge(&self) -> Merge {
-        let conflicts = self.regions.iter().filter(|region| region.whose == Whose::Both);
-        let conflicts: Vec<ConflictHunk> = conflicts.map(|region| self.trimmed(region)).collect();
-        if !conflicts.is_empty() {
-            return Merge::Conflict(conflicts);
-        }
+        let mut conflicts = Vec::new();
+        let text = self.put_all(|_, region| conflicts.push(self.trimmed(region)));
+        if conflicts.is_empty() { Merge::Clean(text) } else { Merge::Conflict(conflicts) }
+    }
+
+    /// The merge, in which `put_conflict` puts what stands for a conflict.
+    fn put_all(&self, mut put_conflict: impl FnMut(&mut Vec<u8>, &Region)) -> Vec<u8> {
         let (mut text, mut at) = (Vec::new(), 0);
-        for region in &self.regions {
+        for (number, region) in self.regions.iter().enumerate() {
             self.put(&mut text, 1, at..region.ours.start);
-            match region.whose {
-                Whose::Theirs => self.put(&mut text, 2, region.theirs.clone()),
-                Whose::Ours | Whose::Both => self.put(&mut text, 1, region.ours.clone()),
+            match (region.whose, self.merged.get(&number)) {
+                (Whose::Ours, _) => self.put(&mut text, 1, region.ours.clone()),
+                (Whose::Theirs, _) => self.put(&mut text, 2, region.theirs.clone()),
+                (Whose::Both, Some(merged)) => text.extend(merged),
+                (Whose::Both, None) => put_conflict(&mut text, region),
             }
             at = region.ours.end;
         }
         self.put(&mut text, 1, at..self.lines[1].len());
-        Merge::Clean(text)
+        text
     }
 
     fn put(&self, text: &mut Vec<u8>, side: usize, range: Range<usize>) {

@@ -2,8 +2,8 @@
 //!
 //! Owns the markers: those of `diff3 -m`, seven characters and a label. Refuses to decide anything.
 
-use super::regions::{Region, Whose};
-use super::{Texts, Whole};
+use super::regions::Region;
+use super::{Texts, Unit, Whole};
 
 /// What stands behind the markers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,25 +19,14 @@ pub struct Labels<'a> {
 /// The merge of three texts in which each conflict stands between markers, with all three sides of it.
 ///
 /// Errors: where the texts are not merged line by line, why.
-pub fn marked(base: &[u8], ours: &[u8], theirs: &[u8], labels: &Labels<'_>) -> Result<Vec<u8>, Whole> {
-    let texts = Texts::new([base, ours, theirs])?;
+pub fn marked(base: &[u8], ours: &[u8], theirs: &[u8], unit: Unit, labels: &Labels<'_>) -> Result<Vec<u8>, Whole> {
+    let texts = Texts::new([base, ours, theirs], unit)?;
     // Markers end as the text around them does.
     let end: &[u8] = match texts.lines[1].first() {
         Some(line) if line.ends_with(b"\r\n") => b"\r\n",
         _ => b"\n",
     };
-    let (mut text, mut at) = (Vec::new(), 0);
-    for region in &texts.regions {
-        texts.put(&mut text, 1, at..region.ours.start);
-        match region.whose {
-            Whose::Ours => texts.put(&mut text, 1, region.ours.clone()),
-            Whose::Theirs => texts.put(&mut text, 2, region.theirs.clone()),
-            Whose::Both => put_conflict(&mut text, &texts, region, labels, end),
-        }
-        at = region.ours.end;
-    }
-    texts.put(&mut text, 1, at..texts.lines[1].len());
-    Ok(text)
+    Ok(texts.put_all(|text, region| put_conflict(text, &texts, region, labels, end)))
 }
 
 /// One conflict. What both sides have alike at its begin and end stands outside the markers.

@@ -4,14 +4,14 @@ use super::*;
 use proptest::prelude::*;
 
 fn clean(base: &str, ours: &str, theirs: &str) -> Option<String> {
-    match merge3(base.as_bytes(), ours.as_bytes(), theirs.as_bytes()) {
+    match merge3(base.as_bytes(), ours.as_bytes(), theirs.as_bytes(), Unit::Lines) {
         Merge::Clean(text) => Some(String::from_utf8(text).unwrap()),
         _ => None,
     }
 }
 
 fn conflicts(base: &str, ours: &str, theirs: &str) -> Vec<ConflictHunk> {
-    match merge3(base.as_bytes(), ours.as_bytes(), theirs.as_bytes()) {
+    match merge3(base.as_bytes(), ours.as_bytes(), theirs.as_bytes(), Unit::Lines) {
         Merge::Conflict(hunks) => hunks,
         other => panic!("{other:?}"),
     }
@@ -52,16 +52,16 @@ fn line_ends_are_bytes_like_others() {
     assert_eq!(clean("a\nb\nc\n", "a\nb\nc", "A\nb\nc\n").unwrap(), "A\nb\nc");
     assert!(clean("a\nb", "a\nb\n", "a\nb\nc").is_none());
     let [base, ours, theirs] = [&b"\xff\n1\n2\n"[..], b"\xfe\n1\n2\n", b"\xff\n1\n\xfd\n"];
-    assert_eq!(merge3(base, ours, theirs), Merge::Clean(b"\xfe\n1\n\xfd\n".to_vec()));
+    assert_eq!(merge3(base, ours, theirs, Unit::Lines), Merge::Clean(b"\xfe\n1\n\xfd\n".to_vec()));
 }
 
 #[test]
 fn binaries_are_conflicts_as_a_whole_unless_one_side_is_as_it_was() {
     let (base, left, right) = (b"a\0\n".as_slice(), b"b\0\n".as_slice(), b"c\0\n".as_slice());
-    assert_eq!(merge3(base, left, right), Merge::Whole(Whole::Binary));
-    assert_eq!(merge3(b"a\n", b"b\n", right), Merge::Whole(Whole::Binary));
+    assert_eq!(merge3(base, left, right, Unit::Lines), Merge::Whole(Whole::Binary));
+    assert_eq!(merge3(b"a\n", b"b\n", right, Unit::Lines), Merge::Whole(Whole::Binary));
     for (ours, theirs, result) in [(left, base, left), (base, right, right), (left, left, left)] {
-        assert_eq!(merge3(base, ours, theirs), Merge::Clean(result.to_vec()));
+        assert_eq!(merge3(base, ours, theirs, Unit::Lines), Merge::Clean(result.to_vec()));
     }
     let late = [vec![b'x'; PROBE_BYTES], b"\0\n".to_vec()].concat();
     assert!(!is_binary(&late) && is_binary(&late[1..]));
@@ -71,9 +71,9 @@ fn binaries_are_conflicts_as_a_whole_unless_one_side_is_as_it_was() {
 fn what_is_too_large_or_too_different_is_a_conflict_as_a_whole() {
     let text = |line: &str, lines: usize| line.repeat(lines).into_bytes();
     let many = text("\n", LINES_MAX + 1);
-    assert_eq!(merge3(&many, b"a\n", b"b\n"), Merge::Whole(Whole::TooLarge));
+    assert_eq!(merge3(&many, b"a\n", b"b\n", Unit::Lines), Merge::Whole(Whole::TooLarge));
     let long = text("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n", BYTES_MAX as usize / 33 + 1);
-    assert_eq!(merge3(b"c\n", &long, b"b\n"), Merge::Whole(Whole::TooLarge));
+    assert_eq!(merge3(b"c\n", &long, b"b\n", Unit::Lines), Merge::Whole(Whole::TooLarge));
     let (before, after) = ([1, 2, 3, 1, 2, 3], [3, 2, 1, 3, 2, 1]);
     assert!(hunks(&before, &after, 4, &mut 5).is_none());
     assert!(hunks(&before, &after, 4, &mut 500).is_some());
@@ -83,7 +83,7 @@ fn what_is_too_large_or_too_different_is_a_conflict_as_a_whole() {
 fn conflicts_are_shown_between_markers() {
     let labels = Labels { base: "before", ours: "now", theirs: "without" };
     let show = |base: &str, ours: &str, theirs: &str| {
-        let text = marked(base.as_bytes(), ours.as_bytes(), theirs.as_bytes(), &labels).unwrap();
+        let text = marked(base.as_bytes(), ours.as_bytes(), theirs.as_bytes(), Unit::Lines, &labels).unwrap();
         String::from_utf8(text).unwrap()
     };
     assert_eq!(
@@ -94,7 +94,7 @@ fn conflicts_are_shown_between_markers() {
         show("a\r\n", "b\r\n", "c"),
         "<<<<<<< now\r\nb\r\n||||||| before\r\na\r\n=======\r\nc\r\n>>>>>>> without\r\n"
     );
-    assert_eq!(marked(b"\0", b"a", b"b", &labels), Err(Whole::Binary));
+    assert_eq!(marked(b"\0", b"a", b"b", Unit::Lines, &labels), Err(Whole::Binary));
 }
 
 #[test]
@@ -115,7 +115,54 @@ fn extended_attributes_merge_each_by_itself() {
     assert_eq!(xattrs(&list(""), &list("a2"), &list("a2")), Ok(list("a2")));
 }
 
+fn by_words(base: &str, ours: &str, theirs: &str) -> Option<String> {
+    match merge3(base.as_bytes(), ours.as_bytes(), theirs.as_bytes(), Unit::Words) {
+        Merge::Clean(text) => Some(String::from_utf8(text).unwrap()),
+        _ => None,
+    }
+}
+
+#[test]
+fn words_of_a_line_are_merged_where_they_can_be_told_apart() {
+    let base = "let total = sum(list);\nend\n";
+    let merged = by_words(base, "let total: u64 = sum(list);\nend\n", "let total = sum(rows);\nend\n");
+    assert_eq!(merged.as_deref(), Some("let total: u64 = sum(rows);\nend\n"));
+    // Lines that touch.
+    assert_eq!(by_words("a\nb\n", "A\nb\n", "a\nB\n").as_deref(), Some("A\nB\n"));
+    assert_eq!(by_words("a b\n", "new\na b\n", "a B\n").as_deref(), Some("new\na B\n"));
+    // The same word, words that touch, two things at the same place, an edit of what goes.
+    assert_eq!(by_words("a b\n", "a c\n", "a d\n"), None);
+    assert_eq!(by_words("f(x)\n", "g(x)\n", "f[x)\n"), None);
+    assert_eq!(by_words("a\n", "a\nb\n", "a\nc\n"), None);
+    assert_eq!(by_words("a b\n", "", "a c\n"), None);
+    // One conflict is left, the other is none.
+    let (base, ours, theirs) = ("a b\n1\n2\n3\nc d\n", "A b\n1\n2\n3\nc e\n", "a B\n1\n2\n3\nc f\n");
+    let labels = Labels { base: "b", ours: "o", theirs: "t" };
+    let shown = marked(base.as_bytes(), ours.as_bytes(), theirs.as_bytes(), Unit::Words, &labels).unwrap();
+    let shown = String::from_utf8(shown).unwrap();
+    assert_eq!(shown, "A B\n1\n2\n3\n<<<<<<< o\nc e\n||||||| b\nc d\n=======\nc f\n>>>>>>> t\n");
+}
+
 proptest! {
+    #[test]
+    fn by_words_each_side_can_be_taken_out_again(b in "([a-d] ?|\n){0,16}", x in "([a-d] ?|\n){0,16}",
+        y in "([a-d] ?|\n){0,16}") {
+        prop_assert_eq!(by_words(&b, &x, &y), by_words(&b, &y, &x));
+        match (clean(&b, &x, &y), by_words(&b, &x, &y)) {
+            (Some(by_lines), found) => prop_assert_eq!(Some(by_lines), found),
+            (None, Some(merged)) => {
+                // Whoever takes one side's part out of it by words, of the same lines, has the other one.
+                for (side, other) in [(&x, &y), (&y, &x)] {
+                    let left = merge3(side.as_bytes(), merged.as_bytes(), b.as_bytes(), Unit::Words);
+                    if let Merge::Clean(left) = left {
+                        prop_assert_eq!(String::from_utf8(left).unwrap(), other.clone());
+                    }
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
     #[test]
     fn a_side_that_did_not_change_gives_way(b in "([abc]?\n|[abc]){0,20}", x in "([abc]?\n|[abc]){0,20}") {
         prop_assert_eq!(clean(&b, &b, &x), Some(x.clone()));
@@ -145,8 +192,8 @@ proptest! {
     fn any_bytes_merge_without_a_panic(parts in prop::collection::vec(prop::collection::vec(
         prop::sample::select(vec![0_u8, b'\n', b'\r', b'a', 0xff]), 0..40), 3)) {
         let labels = Labels { base: "", ours: "", theirs: "" };
-        let merged = merge3(&parts[0], &parts[1], &parts[2]);
-        let shown = marked(&parts[0], &parts[1], &parts[2], &labels);
+        let merged = merge3(&parts[0], &parts[1], &parts[2], Unit::Lines);
+        let shown = marked(&parts[0], &parts[1], &parts[2], Unit::Lines, &labels);
         if let (Merge::Clean(text), Ok(shown)) = (merged, shown) {
             prop_assert_eq!(text, shown);
         }

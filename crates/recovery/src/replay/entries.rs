@@ -8,7 +8,7 @@ use wfr_store::object::ReadError;
 
 use super::texts::Texts;
 use super::{ConflictKind, Version};
-use crate::merge::{self, Merge, Scalar, Whole, merge3, scalar};
+use crate::merge::{self, Merge, Scalar, Unit, Whole, merge3, scalar};
 
 /// Whether two versions are the same, modification time aside.
 pub(super) fn same(a: &Version, b: &Version) -> bool {
@@ -143,7 +143,12 @@ fn text(sides: [&Content; 3], texts: &mut Texts<'_>) -> Result<Result<Content, C
     }
     let [base, ours, theirs] = sides;
     let (base, ours, theirs) = (texts.get(base)?, texts.get(ours)?, texts.get(theirs)?);
-    Ok(match merge3(&base, &ours, &theirs) {
+    let mut merged = merge3(&base, &ours, &theirs, Unit::Lines);
+    if texts.unit == Unit::Words && matches!(merged, Merge::Conflict(_)) {
+        merged = merge3(&base, &ours, &theirs, Unit::Words);
+        texts.merged_words |= matches!(merged, Merge::Clean(_));
+    }
+    Ok(match merged {
         Merge::Clean(text) => Ok(texts.make(text)),
         Merge::Conflict(hunks) => Err(ConflictKind::Lines(hunks)),
         Merge::Whole(Whole::Binary) => Err(ConflictKind::Binary),

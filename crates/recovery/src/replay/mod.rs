@@ -29,7 +29,7 @@ use std::ops::RangeInclusive;
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_store::object::{Objects, ReadError};
 
-use crate::merge::{self, ConflictHunk, Labels};
+use crate::merge::{self, ConflictHunk, Labels, Unit};
 
 pub use lines::{LINES_SHOWN, Line};
 pub use texts::from_store;
@@ -161,6 +161,8 @@ pub struct Conflict {
     pub ours: Version,
     /// The content of `ours`, where no version has it.
     pub ours_text: Option<Vec<u8>>,
+    /// What was merged as one piece.
+    pub unit: Unit,
 }
 
 /// Why edits cannot be separated.
@@ -216,13 +218,15 @@ pub enum Note {
     Unchecked,
     /// There is no second opinion: the versions are too large together.
     NoSecondOpinion,
+    /// Lines that a removed and a kept edit changed, or that touch such, were merged by words.
+    ByWords,
 }
 
 /// Replays the edits of a path that stay. `read` is asked only where contents must be merged or looked over.
 ///
 /// Errors: what `read` says.
-pub fn replay(chain: &Chain, read: &Read<'_>) -> Result<Replayed, ReadError> {
-    let mut texts = Texts::new(read);
+pub fn replay(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, ReadError> {
+    let mut texts = Texts::new(read, unit);
     let Walked { found, start, mut notes } = Walk::new(chain, Grouping::Runs, &mut texts).result()?;
     let state = match found {
         Err(conflict) => return Ok(Replayed { outcome: Outcome::Conflict(conflict), notes: Vec::new() }),
@@ -237,7 +241,7 @@ pub fn replay(chain: &Chain, read: &Read<'_>) -> Result<Replayed, ReadError> {
             let second = Walk::new(chain, Grouping::Edits, &mut texts).result()?;
             if second.found.is_ok_and(|second| !entries::same(&second.entry, &state.entry)) {
                 let ours_text = texts.made(&state.entry);
-                let conflict = Conflict { kind: ConflictKind::SecondOpinion, run, ours: state.entry, ours_text };
+                let conflict = Conflict { kind: ConflictKind::SecondOpinion, run, ours: state.entry, ours_text, unit };
                 return Ok(Replayed { outcome: Outcome::Conflict(Box::new(conflict)), notes });
             }
         }
@@ -250,6 +254,11 @@ pub fn replay(chain: &Chain, read: &Read<'_>) -> Result<Replayed, ReadError> {
             }
             _ => notes.push(note),
         }
+    }
+    if texts.merged_words {
+        // The lines that came out of it are nobody's, so those of which they were made are missing.
+        notes.retain(|note| !matches!(note, Note::Incomplete { remaining, .. } if remaining.is_empty()));
+        notes.push(Note::ByWords);
     }
     Ok(Replayed { outcome: outcome(chain, state, &texts), notes })
 }
@@ -288,15 +297,15 @@ impl Conflict {
             Some(text) => text.clone(),
             None => text(&self.ours)?,
         };
-        Ok(merge::marked(&base, &ours, &theirs, labels).ok())
+        Ok(merge::marked(&base, &ours, &theirs, self.unit, labels).ok())
     }
 }
 
 /// [`replay`] of contents that a store holds.
 ///
 /// Errors: what the store says.
-pub fn replay_from(chain: &Chain, objects: &dyn Objects) -> Result<Replayed, ReadError> {
-    replay(chain, &from_store(objects))
+pub fn replay_from(chain: &Chain, unit: Unit, objects: &dyn Objects) -> Result<Replayed, ReadError> {
+    replay(chain, unit, &from_store(objects))
 }
 
 #[cfg(test)]

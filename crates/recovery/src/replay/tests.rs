@@ -65,7 +65,7 @@ fn chain(words: &str) -> (Chain, HashMap<Digest, Vec<u8>>) {
 
 fn replayed(words: &str) -> (Replayed, HashMap<Digest, Vec<u8>>) {
     let (chain, shelf) = chain(words);
-    (replay(&chain, &|content| Ok(shelf[&content.hash].clone())).unwrap(), shelf)
+    (replay(&chain, Unit::Lines, &|content| Ok(shelf[&content.hash].clone())).unwrap(), shelf)
 }
 
 /// The letters of a text.
@@ -235,7 +235,7 @@ fn a_pop_with_an_edit_between_is_known() {
 fn lines_that_are_missing_are_shown() {
     let (chain, shelf) = chain("abc k abcd r abcdx");
     let read = |content: &Content| Ok(shelf[&content.hash].clone());
-    let mut texts = Texts::new(&read);
+    let mut texts = Texts::new(&read, Unit::Lines);
     let look = |words: &str, texts: &mut Texts<'_>| {
         let mut more = HashMap::new();
         let result = version(words, &mut more);
@@ -276,10 +276,10 @@ fn absent_is_not_empty() {
     let empty = version("", &mut HashMap::new());
     chain.edits[0].after = empty.clone();
     let read = |content: &Content| Ok(shelf.get(&content.hash).cloned().unwrap_or_default());
-    assert_eq!(replay(&chain, &read).unwrap().outcome, Outcome::Version(1));
+    assert_eq!(replay(&chain, Unit::Lines, &read).unwrap().outcome, Outcome::Version(1));
     chain.first = empty;
     chain.edits[0] = Edit { mark: Mark::Removed, by: By::Somebody(0), after: None };
-    assert_eq!(replay(&chain, &read).unwrap().outcome, Outcome::Version(0));
+    assert_eq!(replay(&chain, Unit::Lines, &read).unwrap().outcome, Outcome::Version(0));
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn three_modes_are_a_conflict() {
         chain.edits[number].after.as_mut().unwrap().meta.mode = mode;
     }
     let read = |content: &Content| Ok(shelf[&content.hash].clone());
-    let Outcome::Conflict(conflict) = replay(&chain, &read).unwrap().outcome else { panic!() };
+    let Outcome::Conflict(conflict) = replay(&chain, Unit::Lines, &read).unwrap().outcome else { panic!() };
     assert_eq!(conflict.kind, ConflictKind::Mode);
 }
 
@@ -324,7 +324,7 @@ fn what_is_too_large_is_not_even_read() {
         let Some(Entry { node: Node::File(content), .. }) = &mut edit.after else { panic!() };
         content.size = merge::BYTES_MAX + 1;
     }
-    let Outcome::Conflict(conflict) = replay(&chain, &|_| panic!()).unwrap().outcome else { panic!() };
+    let Outcome::Conflict(conflict) = replay(&chain, Unit::Lines, &|_| panic!()).unwrap().outcome else { panic!() };
     assert_eq!(conflict.kind, ConflictKind::TooLarge);
 }
 
@@ -332,7 +332,7 @@ fn what_is_too_large_is_not_even_read() {
 fn what_cannot_be_read_is_an_error() {
     let (chain, _) = chain("abcd r aBcd k aBcD");
     let missing = |content: &Content| Err(ReadError::Missing(content.hash));
-    assert!(matches!(replay(&chain, &missing), Err(ReadError::Missing(_))));
+    assert!(matches!(replay(&chain, Unit::Lines, &missing), Err(ReadError::Missing(_))));
 }
 
 const WORDS: [&str; 14] =
@@ -353,7 +353,7 @@ fn without(words: &[&str], goes: impl Fn(usize) -> bool) -> (Replayed, Chain, Ha
     let edits =
         versions.enumerate().map(|(at, after)| Edit { mark: mark(at + 1), by: By::Somebody(0), after }).collect();
     let chain = Chain { first, edits };
-    let replayed = replay(&chain, &|content| Ok(shelf[&content.hash].clone())).unwrap();
+    let replayed = replay(&chain, Unit::Lines, &|content| Ok(shelf[&content.hash].clone())).unwrap();
     (replayed, chain, shelf)
 }
 
@@ -407,14 +407,14 @@ proptest! {
         chain.edits.push(Edit { mark: Mark::Neutral { gone: Some(gone) }, by: By::Recovery, after });
         let read = |content: &Content| Ok(shelf[&content.hash].clone());
         // Nothing more goes: what the recovery left.
-        let again = replay(&chain, &read).unwrap();
+        let again = replay(&chain, Unit::Lines, &read).unwrap();
         prop_assert!(entries::same(&entry(&again.outcome, &chain), chain.version(chain.last())));
         for (edit, goes) in chain.edits.iter_mut().zip(&then) {
             if *goes && edit.mark == Mark::Kept {
                 edit.mark = Mark::Removed;
             }
         }
-        match (replay(&chain, &read).unwrap().outcome, both.outcome) {
+        match (replay(&chain, Unit::Lines, &read).unwrap().outcome, both.outcome) {
             (Outcome::Conflict(one), Outcome::Conflict(other)) => prop_assert_eq!(one.kind, other.kind),
             (one, other) => prop_assert!(entries::same(&entry(&one, &chain), &entry(&other, &chain))),
         }

@@ -11,13 +11,17 @@ use wfr_store::content::{CopyError, copy_to};
 use wfr_store::object::{Objects, ReadError, hash};
 
 use super::{Chain, Read, Version, entries};
-use crate::merge;
+use crate::merge::{self, Unit};
 
 /// Above so many bytes a chain's versions are not looked at one by one.
 pub(super) const TOGETHER_MAX: u64 = 128 << 20;
 
 /// Contents that were read or made.
 pub(super) struct Texts<'a> {
+    /// What is merged as one piece.
+    pub(super) unit: Unit,
+    /// Whether words of a line came from both sides of a merge.
+    pub(super) merged_words: bool,
     read: &'a Read<'a>,
     held: HashMap<Digest, Rc<[u8]>>,
     held_bytes: u64,
@@ -25,8 +29,8 @@ pub(super) struct Texts<'a> {
 }
 
 impl<'a> Texts<'a> {
-    pub(super) fn new(read: &'a Read<'a>) -> Self {
-        Self { read, held: HashMap::new(), held_bytes: 0, made: HashMap::new() }
+    pub(super) fn new(read: &'a Read<'a>, unit: Unit) -> Self {
+        Self { unit, merged_words: false, read, held: HashMap::new(), held_bytes: 0, made: HashMap::new() }
     }
 
     /// A content's bytes.

@@ -205,7 +205,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             Merged::Clean(entry) => Ok(State { entry, version: None }),
             Merged::Conflict(kind) => {
                 let ours_text = self.texts.made(&ours.entry);
-                Err(Box::new(Conflict { kind, run, ours: ours.entry, ours_text }))
+                Err(Box::new(Conflict { kind, run, ours: ours.entry, ours_text, unit: self.texts.unit }))
             }
         })
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use wfr_model::Digest;
 use wfr_model::entry::{Content, Entry, Meta, Node};
+use wfr_recovery::merge::Unit;
 use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Edit, Mark, Note, Outcome, Version, replay};
 use wfr_store::object::hash;
 use wfr_testkit::{GIT_ABSENT, Git, Prng};
@@ -48,10 +49,10 @@ enum Ours {
     Conflict(Box<Conflict>),
 }
 
-fn ours(history: &History, removed: usize, last: usize) -> (Ours, Vec<Note>) {
+fn ours(history: &History, removed: usize, last: usize, unit: Unit) -> (Ours, Vec<Note>) {
     let mut shelf = Shelf::new();
     let (chain, start) = chain(history, removed, last, &mut shelf);
-    let replayed = replay(&chain, &|content| Ok(shelf[&content.hash].clone())).unwrap();
+    let replayed = replay(&chain, unit, &|content| Ok(shelf[&content.hash].clone())).unwrap();
     let ours = match replayed.outcome {
         Outcome::Version(number) => Ours::Clean(history[start + number].clone().unwrap()),
         Outcome::Merged(merged) => Ours::Clean(merged.text.unwrap()),
@@ -79,6 +80,11 @@ struct Figures {
     second_opinion_where_git_is_clean: usize,
     incomplete: usize,
     incomplete_and_as_git: usize,
+    conflicts_by_words: usize,
+    /// What was merged by words, where git puts the edit back in and has the version again.
+    by_words_and_back: usize,
+    /// The same, where git finds that a conflict.
+    by_words_and_git_cannot_go_back: usize,
 }
 
 impl Figures {
@@ -136,7 +142,22 @@ fn single_edits_come_out_as_with_git() {
         let expected = git.merge(text(removed), text(last), text(removed - 1));
         let returned = returns(history, removed, last).then(|| text(last));
         let case = format!("{path} without {removed} of {last}");
-        figures.add(expected, ours(history, removed, last), returned, &case);
+        let by_lines = ours(history, removed, last, Unit::Lines);
+        if matches!(by_lines.0, Ours::Conflict(_)) {
+            let (by_words, _) = ours(history, removed, last, Unit::Words);
+            let back = match &by_words {
+                Ours::Conflict(_) => &mut figures.conflicts_by_words,
+                Ours::Clean(without) => match git.merge(text(removed - 1), without, text(removed)) {
+                    Some(again) => {
+                        assert_eq!(again, text(last), "{case}: something else is gone, too");
+                        &mut figures.by_words_and_back
+                    }
+                    None => &mut figures.by_words_and_git_cannot_go_back,
+                },
+            };
+            *back += 1;
+        }
+        figures.add(expected, by_lines, returned, &case);
     }
     eprintln!("{} files, {} cases in all, {:?}: {figures:#?}", histories.len(), all.len(), begin.elapsed());
     // A second opinion is the one reason to refuse what git would do: seldom, and on purpose.

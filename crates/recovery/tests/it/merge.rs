@@ -1,6 +1,6 @@
 //! The merge beside `git merge-file`, on random texts and edits.
 
-use wfr_recovery::merge::{Merge, merge3};
+use wfr_recovery::merge::{Merge, Unit, merge3};
 use wfr_testkit::{GIT_ABSENT, Git, Prng};
 
 /// How a text is made and edited.
@@ -104,7 +104,7 @@ fn merges_are_those_of_git() {
             let (ours, theirs) =
                 (edited(&base, &mut random, shape, shape.edits.0), edited(&base, &mut random, shape, shape.edits.1));
             let [base, ours, theirs] = [base, ours, theirs].map(|lines| bytes(&lines, &mut random));
-            counts.add(git.merge(&base, &ours, &theirs), &merge3(&base, &ours, &theirs));
+            counts.add(git.merge(&base, &ours, &theirs), &merge3(&base, &ours, &theirs, Unit::Lines));
         }
         eprintln!("{shape:?}: {counts:?}");
         assert_eq!((counts.ours_conflict_git_clean, counts.clean_but_different), (0, 0), "{shape:?}");
