@@ -123,6 +123,11 @@ class Reader:
         return entry
 
 
+def dress(path, mode, mtime):
+    os.chmod(path, mode)
+    os.utime(path, ns=(mtime, mtime))
+
+
 def write_file(vault, entry, path):
     whole = hashlib.sha256()
     with open(path, "xb") as file:
@@ -133,29 +138,34 @@ def write_file(vault, entry, path):
         raise ValueError("its pieces do not make the file they should")
 
 
-def write_tree(vault, tree, directory):
-    """Writes a directory's entries; returns how many were lost."""
+def write_tree(vault, tree, shown):
+    """Writes a directory's entries into the current one, so that no path is too long; returns how many were lost."""
     lost = 0
     for entry in vault.entries(tree):
-        path = os.path.join(directory, entry["name"])
+        path = entry["name"]
+        place = os.path.join(shown, path)
         try:
             if entry["kind"] == 1:
                 write_file(vault, entry, path)
             elif entry["kind"] == 2:
-                os.mkdir(path)
-                lost += write_tree(vault, entry["tree"], path)
+                os.mkdir(path, 0o700)
+                os.chdir(path)
+                try:
+                    lost += write_tree(vault, entry["tree"], place)
+                finally:
+                    os.chdir("..")
             elif entry["kind"] == 3:
                 os.symlink(entry["target"], path)
+                os.utime(path, ns=(entry["mtime"], entry["mtime"]), follow_symlinks=False)
             else:
                 continue
             if entry["kind"] != 3:
-                os.chmod(path, entry["mode"])
-            os.utime(path, ns=(entry["mtime"], entry["mtime"]), follow_symlinks=False)
+                dress(path, entry["mode"], entry["mtime"])
             for name, value in entry.get("xattrs", []):
                 os.setxattr(path, name, value, follow_symlinks=False)
         except (OSError, ValueError) as error:
             lost += 1
-            print(f"LOST {os.fsdecode(path)}: {error}", file=sys.stderr)
+            print(f"LOST {os.fsdecode(place)}: {error}", file=sys.stderr)
             if entry["kind"] == 1 and os.path.lexists(path):
                 os.unlink(path)
     return lost
@@ -174,14 +184,22 @@ def main(vault, wanted=None, out=None):
             print(manifest["created_at"], manifest["checkpoint_id"], manifest["workflow_id"], manifest["name"])
         elif wanted in (manifest["checkpoint_id"], manifest["name"]):
             state = manifest["file_system_state"] or sys.exit("this checkpoint holds no files")
-            os.mkdir(out)
+            try:
+                os.mkdir(out, 0o700)
+            except OSError as error:
+                sys.exit(f"{out}: {error.strerror}; name a directory that does not exist yet, in one that does")
+            top = os.open(out, os.O_RDONLY)
+            os.chdir(top)
             lost = write_tree(vault, bytes.fromhex(state["tree"].split(":")[-1]), os.fsencode(out))
+            time = state.get("root_mtime") or {"secs": 0, "nanos": 0}  # early versions did not note it
+            dress(top, state["root_mode"], time["secs"] * 10**9 + time["nanos"])
             sys.exit(f"{lost} entries are lost" if lost else 0)
     if wanted is not None:
         sys.exit(f"no checkpoint has the id or the name {wanted}")
 
 
 if __name__ == "__main__":
+    sys.setrecursionlimit(1_000_000)
     if len(sys.argv) not in (2, 4):
         sys.exit(__doc__)
     if not os.path.isdir(os.path.join(sys.argv[1], "packs")):

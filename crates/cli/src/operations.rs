@@ -87,9 +87,12 @@ fn man(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
 
 fn run_demo(session: &mut Session, _: Value) -> Result<Outcome, Failure> {
     let mut story = Story { out: &mut session.raw, text: String::new() };
-    demo::run(&mut story).map_err(|error| {
-        let hint = "please report it, with the whole output";
-        Failure::new(Code::Internal, format!("NOT VERIFIED: {error}")).with_hint(hint)
+    demo::run(&mut story, &session.abort).map_err(|error| match error {
+        demo::DemoError::Interrupted => {
+            Failure::new(Code::Interrupted, "interrupted before its verdict: what it made is removed")
+        }
+        error => Failure::new(Code::Internal, format!("NOT VERIFIED: {error}"))
+            .with_hint("please report it, with the whole output"),
     })?;
     Ok(Success::new(Text { text: story.text, files: vec![] }).erase())
 }

@@ -9,6 +9,7 @@ mod tree;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -31,16 +32,24 @@ pub enum DemoError {
         /// What was wrong with it.
         why: String,
     },
+    /// Somebody asked it to end.
+    #[error("interrupted")]
+    Interrupted,
     /// Files are not as they should be.
     #[error("{0}")]
     Wrong(String),
 }
 
-/// Runs the demo; prints the story to `out`. An error means that the verdict is no.
-pub fn run(out: &mut dyn Write) -> Result<(), DemoError> {
+/// Runs the demo; prints the story to `out`. An error means that the verdict is no, or, where `abort` was set, that there is
+/// none. What it made is gone in any case.
+pub fn run(out: &mut dyn Write, abort: &AtomicBool) -> Result<(), DemoError> {
     let scratch = Scratch::new()?;
-    let demo = Demo { wfr: std::env::current_exe()?, scratch };
-    demo.tell(out)
+    let demo = Demo { wfr: std::env::current_exe()?, scratch, abort };
+    match demo.tell(out) {
+        // A terminal interrupts the commands of the story, too.
+        Err(_) if abort.load(Ordering::Relaxed) => Err(DemoError::Interrupted),
+        ended => ended,
+    }
 }
 
 /// A fresh directory that goes when the demo ends.
@@ -63,12 +72,13 @@ impl Drop for Scratch {
     }
 }
 
-struct Demo {
+struct Demo<'a> {
     wfr: PathBuf,
     scratch: Scratch,
+    abort: &'a AtomicBool,
 }
 
-impl Demo {
+impl Demo<'_> {
     fn work(&self) -> PathBuf {
         self.scratch.0.join("project")
     }
@@ -97,13 +107,19 @@ impl Demo {
     fn tell(&self, out: &mut dyn Write) -> Result<(), DemoError> {
         let from = tree::populate(&self.work())?;
         writeln!(out, "A project: a copy of {from}, with files of every kind.\n")?;
+        self.go_on()?;
         self.json(&["init"])?;
         let before = Tree::read(&self.work())?;
         self.checkpoint(out, &before)?;
+        self.go_on()?;
         let changed = self.let_an_agent_loose(out)?;
+        self.go_on()?;
         self.die_half_way(out, &before, &changed)?;
+        self.go_on()?;
         self.finish_and_verify(out, &before)?;
+        self.go_on()?;
         self.undo_and_verify(out, &changed)?;
+        self.go_on()?;
         self.heal(out)?;
         writeln!(
             out,
@@ -112,6 +128,11 @@ impl Demo {
             before.bytes()
         )?;
         Ok(())
+    }
+
+    /// Ends the story between two of its parts where somebody asked for that.
+    fn go_on(&self) -> Result<(), DemoError> {
+        if self.abort.load(Ordering::Relaxed) { Err(DemoError::Interrupted) } else { Ok(()) }
     }
 
     fn checkpoint(&self, out: &mut dyn Write, before: &Tree) -> Result<(), DemoError> {

@@ -2,9 +2,13 @@
 //!
 //! Owns that it does. Refuses to read a vault itself.
 
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, SystemTime};
 
+use rustix::fs::{Mode, OFlags};
 use wfr_testkit::{Prng, Snapshot, skip};
 
 use crate::integrity::damage;
@@ -77,6 +81,39 @@ fn the_script_brings_every_file_back_also_after_a_cleanup() {
     std::fs::remove_file(vault.join("catalog.db")).unwrap();
     first.assert_same(&written(&vault, "first"));
     second.assert_same(&written(&vault, "second"));
+}
+
+#[test]
+fn the_script_gives_the_top_its_mode_and_time_and_writes_paths_of_any_length() {
+    if !has_tools() {
+        return skip("python3 and zstd are not both installed");
+    }
+    let world = World::new();
+    let name = "d".repeat(250);
+    let mut at = rustix::fs::open(world.root(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..20 {
+        rustix::fs::mkdirat(&at, &name, Mode::from_raw_mode(0o755)).unwrap();
+        at = rustix::fs::openat(&at, &name, OFlags::DIRECTORY, Mode::empty()).unwrap();
+    }
+    std::fs::write(format!("/proc/self/fd/{}/deep", at.as_raw_fd()), "deep").unwrap();
+    std::fs::set_permissions(world.root(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::File::open(world.root()).unwrap().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+    let top = world.root().metadata().unwrap();
+    world.checkpoint("base");
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let ended = script(&[&world.vault(), Path::new("base"), &out]);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let found = out.metadata().unwrap();
+    assert_eq!((found.mode(), found.mtime()), (top.mode(), 1));
+    let mut at = rustix::fs::open(&out, OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..20 {
+        at = rustix::fs::openat(&at, &name, OFlags::DIRECTORY, Mode::empty()).unwrap();
+    }
+    assert_eq!(std::fs::read(format!("/proc/self/fd/{}/deep", at.as_raw_fd())).unwrap(), b"deep");
+    let again = script(&[&world.vault(), Path::new("base"), &out]);
+    let told = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!again.status.success() && told.contains("does not exist yet") && !told.contains("Traceback"), "{told}");
 }
 
 #[test]

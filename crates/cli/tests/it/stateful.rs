@@ -94,6 +94,8 @@ fn a_checkpoint_of_state_alone_leaves_the_files_alone() {
     assert_eq!(restored.result("changed"), &json!([]));
     assert!(world.root().join("later").exists());
     assert_eq!(now(&world, "after"), json!([1, 1, 0, "t2"]));
+    let again = world.ok(&["restore", "wf", "state", "--yes"]);
+    assert!(again.json["next_steps"].to_string().contains("holds no files"), "{again:?}");
     world.ok(&["undo", "--yes"]);
     assert_eq!(now(&world, "undone"), json!([2, 0, 0, null]));
 }

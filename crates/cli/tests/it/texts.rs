@@ -2,8 +2,13 @@
 //!
 //! Owns which form each is given in. Refuses to know what the texts say.
 
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::catch::send;
 use crate::world::World;
 
 fn said(world: &World, arguments: &[&str]) -> String {
@@ -40,6 +45,26 @@ fn a_quiet_demo_gives_its_verdict_only() {
     let world = World::new();
     let text = said(&world, &["demo", "--quiet"]);
     assert!(text.starts_with("VERIFIED: ") && text.lines().count() == 1, "{text}");
+}
+
+#[test]
+fn an_interrupted_demo_has_no_verdict_and_leaves_nothing() {
+    let (world, temporary) = (World::new(), tempfile::tempdir().unwrap());
+    let mut command = world.command(&["demo"]);
+    let mut child =
+        command.env("TMPDIR", temporary.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut story = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    story.read_line(&mut first).unwrap();
+    assert!(first.starts_with("A project"), "{first}");
+    send(&child, Signal::INT);
+    let mut rest = String::new();
+    story.read_to_string(&mut rest).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(130), "{rest}{told}");
+    assert!(!rest.contains("VERIFIED") && !told.contains("report it"), "{rest}{told}");
+    assert_eq!(temporary.path().read_dir().unwrap().count(), 0);
 }
 
 #[test]

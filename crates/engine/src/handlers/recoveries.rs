@@ -107,6 +107,9 @@ fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
         (None, None, None) if kept.iter().any(|kept| !matches!(kept.reason, KeptReason::Uncovered(_))) => {
             "all but what is left alone is as the checkpoint has it: see `kept`"
         }
+        (None, None, None) if order.target.tree.is_none() => {
+            "the checkpoint holds state only, which is as it has it; it holds no files, so these were not looked at"
+        }
         (None, None, None) => "all is as the checkpoint has it",
     };
     format!("nothing is to be done: {why}")
