@@ -4,6 +4,7 @@
 
 mod states;
 mod told;
+mod whole;
 
 use serde_json::Value;
 use wfr_testkit::{Snapshot, TestTree};
@@ -52,6 +53,14 @@ pub enum Operation {
     Fail,
     /// Events delivered to a sink.
     Flush,
+    /// Back to the newest checkpoint that validates.
+    Emergency,
+    /// An archive written.
+    Backup,
+    /// An archive taken in.
+    Import,
+    /// The catalog built again.
+    Rebuild,
 }
 
 /// A world that is ready for its operation, and what it held.
@@ -69,8 +78,8 @@ pub struct Trial {
 }
 
 impl Operation {
-    /// All operations, in the order of the issue; the last ones write less than the others.
-    pub const ALL: [Self; 11] = [
+    /// All operations; the last ones are only killed in the short run, at few points.
+    pub const ALL: [Self; 15] = [
         Self::Create,
         Self::Restore,
         Self::Undo,
@@ -82,6 +91,10 @@ impl Operation {
         Self::Tell,
         Self::Fail,
         Self::Flush,
+        Self::Emergency,
+        Self::Backup,
+        Self::Import,
+        Self::Rebuild,
     ];
 
     /// Those that every fault meets; in the short run the last ones are only killed.
@@ -91,7 +104,10 @@ impl Operation {
 
     /// Whether it is one of the last ones.
     pub fn is_small(self) -> bool {
-        matches!(self, Self::Tell | Self::Fail | Self::Flush)
+        matches!(
+            self,
+            Self::Tell | Self::Fail | Self::Flush | Self::Emergency | Self::Backup | Self::Import | Self::Rebuild
+        )
     }
 
     /// Its name in the table.
@@ -108,6 +124,10 @@ impl Operation {
             Self::Tell => "tell",
             Self::Fail => "fail",
             Self::Flush => "flush",
+            Self::Emergency => "emergency",
+            Self::Backup => "backup",
+            Self::Import => "import",
+            Self::Rebuild => "rebuild",
         }
     }
 
@@ -127,6 +147,10 @@ impl Operation {
             Self::Tell => told::TELL,
             Self::Fail => told::FAIL,
             Self::Flush => told::FLUSH,
+            Self::Emergency => &["emergency-restore", "wf", "--yes", "--threads", "1", "--json"],
+            Self::Backup => whole::BACKUP,
+            Self::Import => whole::IMPORT,
+            Self::Rebuild => whole::REBUILD,
         }
     }
 }
@@ -149,7 +173,9 @@ impl Trial {
                 write_joined(&world, "first", "last")?;
                 states::to_roll_back(&world)?;
             }
-            Operation::Create | Operation::Restore | Operation::Undo => {}
+            Operation::Import => whole::to_import(&world)?,
+            Operation::Rebuild => whole::to_rebuild(&world)?,
+            Operation::Create | Operation::Restore | Operation::Undo | Operation::Emergency | Operation::Backup => {}
         }
         let base = world.snapshot();
         world.wfr_ok(&["create-checkpoint", "wf", &format!(r#"{{"name":"{BASE}"}}"#), "--json"])?;
@@ -182,8 +208,11 @@ impl Trial {
             | Operation::Repair
             | Operation::Tell
             | Operation::Fail
-            | Operation::Flush => (edited.clone(), edited),
-            Operation::Restore => (edited, base.clone()),
+            | Operation::Flush
+            | Operation::Backup
+            | Operation::Import
+            | Operation::Rebuild => (edited.clone(), edited),
+            Operation::Restore | Operation::Emergency => (edited, base.clone()),
             Operation::Rollback => (edited, kept),
             Operation::Merge => {
                 let merged = joined(&world, &base)?;
@@ -239,7 +268,10 @@ impl Trial {
         self.checkpoints_are_whole()?;
         states::settled(self.operation, &self.world, stands)?;
         told::settled(self.operation, &self.world)?;
-        if matches!(self.operation, Operation::Restore | Operation::Rollback | Operation::Merge) && stands == "new" {
+        whole::settled(self.operation, &self.world)?;
+        if matches!(self.operation, Operation::Restore | Operation::Rollback | Operation::Merge | Operation::Emergency)
+            && stands == "new"
+        {
             self.world.wfr_ok(&["undo", "--yes", "--json"])?;
             same(&self.old.clone().without_mtimes(), &self.world.snapshot().without_mtimes(), "undo afterwards")?;
         }
@@ -250,7 +282,7 @@ impl Trial {
     pub fn acknowledged(&self, outcome: &Outcome) -> Result<(), String> {
         match self.operation {
             Operation::Create => self.second_is_there(outcome),
-            Operation::Restore | Operation::Undo | Operation::Rollback | Operation::Merge => {
+            Operation::Restore | Operation::Undo | Operation::Rollback | Operation::Merge | Operation::Emergency => {
                 let wrong = self.not_as_new(&self.world.snapshot(), &left_unread(outcome.result("kept")));
                 if wrong.is_empty() {
                     Ok(())
@@ -268,6 +300,9 @@ impl Trial {
             Operation::Publish | Operation::Repair => states::acknowledged(self.operation, &self.world),
             Operation::Tell | Operation::Fail | Operation::Flush => {
                 told::acknowledged(self.operation, &self.world, outcome)
+            }
+            Operation::Backup | Operation::Import | Operation::Rebuild => {
+                whole::acknowledged(self.operation, &self.world)
             }
         }
     }
@@ -291,7 +326,9 @@ impl Trial {
     /// Undo sets no exact times on what it changes. Directories' own times follow their entries' comings and goings.
     fn comparable(&self, snapshot: Snapshot) -> Snapshot {
         match self.operation {
-            Operation::Undo | Operation::Rollback | Operation::Merge => snapshot.without_mtimes(),
+            Operation::Undo | Operation::Rollback | Operation::Merge | Operation::Emergency => {
+                snapshot.without_mtimes()
+            }
             _ => snapshot.without_dir_mtimes(),
         }
     }

@@ -1,0 +1,95 @@
+//! The operations on a whole store under fault: an archive written, an archive taken in, the catalog built again.
+//!
+//! Owns what stands before them and what may stand after: called again they are done, and an archive that is there is whole.
+//! Refuses to know which fault it was.
+
+use serde_json::Value;
+
+use super::Operation;
+use super::states;
+use crate::faults::world::World;
+
+/// The call that writes an archive, beside the workspace.
+pub(super) const BACKUP: &[&str] = &["backup-state", "wf", "--output", ARCHIVE, "--threads", "1", "--json"];
+
+/// The call that takes one in.
+pub(super) const IMPORT: &[&str] = &["import", ARCHIVE, "--from", "archive", "--threads", "1", "--json"];
+
+/// The call that builds the catalog again.
+pub(super) const REBUILD: &[&str] = &["doctor", "--rebuild-catalog", "--threads", "1", "--json"];
+
+const ARCHIVE: &str = "../archive.wfr";
+
+/// The checkpoints that only the archive has.
+const BROUGHT: [&str; 2] = ["old0", "old1"];
+
+/// An archive of checkpoints that are gone since.
+pub(super) fn to_import(world: &World) -> Result<(), String> {
+    super::old_checkpoints(world)?;
+    world.wfr_ok(BACKUP)?;
+    world.wfr_ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1", "--json"]).map(drop)
+}
+
+/// A store with a state beside its checkpoints.
+pub(super) fn to_rebuild(world: &World) -> Result<(), String> {
+    states::to_roll_back(world)
+}
+
+/// What must hold where the operation said that all went well.
+pub(super) fn acknowledged(operation: Operation, world: &World) -> Result<(), String> {
+    match operation {
+        Operation::Backup => archived(world),
+        Operation::Import => brought(world),
+        Operation::Rebuild => rebuilt(world),
+        _ => Ok(()),
+    }
+}
+
+/// What must hold after a fault: an archive that is there is whole, and called again all is done.
+pub(super) fn settled(operation: Operation, world: &World) -> Result<(), String> {
+    match operation {
+        Operation::Backup => {
+            if !world.ws().join(ARCHIVE).exists() {
+                world.wfr_ok(BACKUP)?;
+            }
+        }
+        Operation::Import => drop(world.wfr_ok(IMPORT)?),
+        Operation::Rebuild => drop(world.wfr_ok(REBUILD)?),
+        _ => {}
+    }
+    acknowledged(operation, world)
+}
+
+/// The archive gives its checkpoints to a store that has none.
+fn archived(world: &World) -> Result<(), String> {
+    let other = world.scratch("other")?;
+    let path = |name: &str| other.join(name).to_string_lossy().into_owned();
+    let (workspace, store) = (path("ws"), path("vault"));
+    std::fs::create_dir_all(&workspace).map_err(|error| error.to_string())?;
+    world.wfr_ok(&["init", &workspace, "--store", &store, "--json"])?;
+    let archive = world.live().join("archive.wfr").to_string_lossy().into_owned();
+    world.wfr_ok(&["--workspace", &workspace, "import", &archive, "--from", "archive", "--json"])?;
+    let listed = world.wfr_ok(&["--workspace", &workspace, "list-checkpoints", "wf", "--json"])?;
+    let names = listed.result("checkpoints").as_array().cloned().unwrap_or_default();
+    if !names.iter().any(|one| one["name"] == super::BASE) {
+        return Err(format!("the archive does not have the base: {names:?}"));
+    }
+    let out = path("out");
+    world.wfr_ok(&["--workspace", &workspace, "restore", "wf", super::BASE, "--to", &out, "--yes", "--json"]).map(drop)
+}
+
+/// What only the archive had is there, once.
+fn brought(world: &World) -> Result<(), String> {
+    let names = world.checkpoints()?;
+    let is_there_once = |name: &&str| names.iter().filter(|one| one == name).count() == 1;
+    if BROUGHT.iter().all(is_there_once) { Ok(()) } else { Err(format!("not all is brought in, once: {names:?}")) }
+}
+
+/// The state is there beside the checkpoints.
+fn rebuilt(world: &World) -> Result<(), String> {
+    let outcome = world.wfr_ok(&["export", "wf", "--json"])?;
+    match &outcome.result("document")["phases"][0]["tasks"] {
+        Value::Array(tasks) if tasks.len() == 2 => Ok(()),
+        other => Err(format!("the state has lost its tasks: {other}")),
+    }
+}
