@@ -67,6 +67,7 @@ mod stopped;
 mod strategy;
 mod tampering;
 mod texts;
+mod taking_back;
 mod tls;
 mod undoing;
 mod unlooked;

@@ -43,6 +43,7 @@ use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, Plan};
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
+use wfr_model::workflow::StateKept;
 use wfr_model::{CheckpointId, Digest, RecoveryId, TreePath, WorkflowId};
 use wfr_recovery::apply::{self, Committed, Environment, GaveUp, OnFailure, Options, Outcome};
 use wfr_recovery::checkout::{Checkout, Written};
@@ -190,6 +191,8 @@ pub struct Ended {
     pub rolled_back: u64,
     /// What became of the workflow's state; `None` where nothing did.
     pub state: Option<StateChanges>,
+    /// Where the state stayed as it was, or became what it was never, when a recovery was taken back.
+    pub state_kept: Vec<StateKept>,
     /// Why it was taken back, where it was.
     pub reason: Option<GaveUp>,
     /// Paths that were done and then not found as planned: somebody has written there since.
@@ -424,7 +427,8 @@ fn run(
         safety: safety.checkpoint_id.clone(),
         report,
         rolled_back: planned.rolled_back,
-        state: planned.state.filter(|_| matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial)),
+        state: planned.state.filter(|_| sets_state(status)),
+        state_kept: if sets_state(status) { planned.state_kept.clone() } else { vec![] },
         reason,
         edited,
         functional,
@@ -432,6 +436,11 @@ fn run(
         preempted,
         findings: announced.ended(),
     })
+}
+
+/// Whether a recovery that ended so has set the state.
+fn sets_state(status: RecoveryStatus) -> bool {
+    matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial)
 }
 
 type Looked = Option<Result<Seen, Failure>>;
