@@ -3,7 +3,13 @@
 
 use serde_json::json;
 
+use crate::states::at_work;
 use crate::world::World;
+
+fn shown(world: &World, arguments: &[&str]) -> String {
+    let output = world.command(arguments).output().unwrap();
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
 
 #[test]
 fn a_current_phase_that_is_named_by_its_name_comes_in_once() {
@@ -20,4 +26,27 @@ fn a_current_phase_that_is_named_by_its_name_comes_in_once() {
         let out = world.ok(&["export", id]).result("document").clone();
         assert_eq!((&out["current_phase"], out["phases"].as_array().unwrap().len()), (&json!(1), 1), "{out:#}");
     }
+}
+
+#[test]
+fn a_document_of_which_nothing_is_understood_is_refused_by_a_merge() {
+    let world = World::new();
+    at_work(&world);
+    world.tree.write("bad.json", br#"{"id": "wf", "phases": "x"}"#);
+    let call = ["merge-states", "--primary-state", "wf", "--secondary-states", "bad.json", "--yes"];
+    let refused = world.refused(&call, 2, "DOCUMENT_INVALID");
+    assert!(refused.json["error"].to_string().contains("`phases`: a list or an object"), "{refused:?}");
+    world.tree.write("more.json", br#"{"id": "wf", "tasks": {"t9": {"phase_id": 1}}}"#);
+    let plan = ["merge-states", "--primary-state", "wf", "--secondary-states", "more.json", "--plan"];
+    assert!(shown(&world, &plan).starts_with("Would merge into wf"), "{}", shown(&world, &plan));
+    let same = ["merge-states", "--primary-state", "wf", "--secondary-states", "wf"];
+    assert!(shown(&world, &same).starts_with("Nothing to merge into wf"), "{}", shown(&world, &same));
+}
+
+#[test]
+fn what_a_validation_looks_at_is_said_in_its_own_words() {
+    let world = World::new();
+    let help = shown(&world, &["validate-state", "--help"]);
+    assert!(help.contains("All four layers") && !help.contains("Every byte"), "{help}");
+    assert!(shown(&world, &["validate-checkpoint", "--help"]).contains("Every byte"));
 }

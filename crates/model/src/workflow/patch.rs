@@ -269,7 +269,8 @@ fn each<S: Source, I>(
     let listed = match parts(value, keys) {
         Ok(listed) => listed,
         Err(why) => {
-            fold.note(FIELD_INVALID, format!("{what}: {why}"));
+            // As their key is written.
+            fold.note(FIELD_INVALID, format!("`{what}s`: {why}"));
             return Ok(());
         }
     };
