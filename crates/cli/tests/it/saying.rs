@@ -50,3 +50,16 @@ fn what_a_validation_looks_at_is_said_in_its_own_words() {
     assert!(help.contains("All four layers") && !help.contains("Every byte"), "{help}");
     assert!(shown(&world, &["validate-checkpoint", "--help"]).contains("Every byte"));
 }
+
+#[test]
+fn an_event_of_no_workflow_that_only_one_can_have_is_odd() {
+    let world = World::new();
+    for line in [r#"TASK_STARTED::1:{"task_id":"lost"}"#, r#"{"event_type":"task_completed"}"#, "PHASE_STARTED::1:{}"] {
+        let told = world.ok(&["event", line]);
+        let odd = told.result("odd").to_string();
+        assert!(odd.contains("EVENT_FIELD_MISSING") && odd.contains("names no workflow"), "{line}: {told:?}");
+    }
+    let told = world.ok(&["event", "SYSTEM_STARTUP::global:{}"]);
+    assert_eq!(told.result("odd_total"), 0, "{told:?}");
+    assert_eq!(world.ok(&["events", "--odd"]).result("events").as_array().unwrap().len(), 3);
+}
