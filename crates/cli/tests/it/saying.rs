@@ -63,3 +63,14 @@ fn an_event_of_no_workflow_that_only_one_can_have_is_odd() {
     assert_eq!(told.result("odd_total"), 0, "{told:?}");
     assert_eq!(world.ok(&["events", "--odd"]).result("events").as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn tasks_are_those_of_a_phase_only_where_that_is_known() {
+    let world = World::new();
+    world.tree.write("plan.md", b"# Plan\n\n## Phase 1: One\n\n- [ ] a\n\n## Phase 2: Two\n\n- [ ] b\n");
+    world.ok(&["import", "plan.md", "--from", "plan"]);
+    let all = shown(&world, &["status", "plan"]);
+    assert!(all.contains("In all phases") && !all.contains("In this phase"), "{all}");
+    world.ok(&["event", "PHASE_STARTED:plan:2:{}"]);
+    assert!(shown(&world, &["status", "plan"]).contains("In this phase"));
+}
