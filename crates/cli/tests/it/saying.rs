@@ -74,3 +74,13 @@ fn tasks_are_those_of_a_phase_only_where_that_is_known() {
     world.ok(&["event", "PHASE_STARTED:plan:2:{}"]);
     assert!(shown(&world, &["status", "plan"]).contains("In this phase"));
 }
+
+#[test]
+fn where_workflows_are_listed_is_said_to_whoever_names_none() {
+    let world = World::new();
+    for call in [&["update-state", "newwf", "{}"][..], &["status", "newwf"], &["hold-resources", "newwf"]] {
+        let refused = world.refused(call, 3, "WORKFLOW_NOT_FOUND");
+        let options = refused.json["recovery_options"].to_string();
+        assert!(options.contains("wfr workflows") && !options.contains("list-checkpoints"), "{refused:?}");
+    }
+}
