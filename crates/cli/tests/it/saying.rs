@@ -1,6 +1,8 @@
 //! What a command says of what it was given: forms that are not understood, events that reach nobody, plans that contradict
 //! themselves.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::json;
 
 use crate::states::at_work;
@@ -83,4 +85,25 @@ fn where_workflows_are_listed_is_said_to_whoever_names_none() {
         let options = refused.json["recovery_options"].to_string();
         assert!(options.contains("wfr workflows") && !options.contains("list-checkpoints"), "{refused:?}");
     }
+}
+
+#[test]
+fn what_is_missing_for_a_strict_restore_is_told_in_lines() {
+    let mut world = World::new();
+    let beside = tempfile::tempdir().unwrap();
+    let tool = beside.path().join("mill");
+    std::fs::write(&tool, "#!/bin/sh\necho mill 1.0\n").unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::join_paths([beside.path(), "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
+    world.variables = vec![("PATH", path.into())];
+    world.ok(&["initialize", "wf", "{}"]);
+    world.ok(&["update-state", "wf", r#"{"dependencies": {"external": [{"type": "tool", "name": "mill"}]}}"#]);
+    world.checkpoint("base");
+    std::fs::remove_file(&tool).unwrap();
+    world.tree.write("a", b"b");
+    let call = ["restore", "wf", "base", "--strict-mode", "--yes"];
+    let refused = world.refused(&call, 4, "DEPENDENCY_MISSING");
+    assert_eq!(refused.result("findings").as_array().unwrap().len(), 1, "{refused:?}");
+    let said = shown(&world, &call);
+    assert!(said.contains("DEPENDENCY_") && said.contains("mill") && !said.contains('{'), "{said}");
 }
