@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use crate::states::at_work;
+use crate::states::{at_work, codes};
 use crate::world::World;
 
 fn shown(world: &World, arguments: &[&str]) -> String {
@@ -106,4 +106,20 @@ fn what_is_missing_for_a_strict_restore_is_told_in_lines() {
     assert_eq!(refused.result("findings").as_array().unwrap().len(), 1, "{refused:?}");
     let said = shown(&world, &call);
     assert!(said.contains("DEPENDENCY_") && said.contains("mill") && !said.contains('{'), "{said}");
+}
+
+#[test]
+fn a_plan_that_contradicts_itself_is_told_when_it_comes_in() {
+    let world = World::new();
+    world.tree.write("plan.md", b"# Plan\n\n## Phase 1: One [COMPLETED]\n\n- [x] a\n- [ ] b\n");
+    let read = world.ok(&["import", "plan.md", "--from", "plan"]);
+    let places: Vec<&str> =
+        read.result("contradictions").as_array().unwrap().iter().map(|one| one["place"].as_str().unwrap()).collect();
+    assert_eq!(places, ["plan/phases/1/status"], "{read:?}");
+    assert!(read.json["next_steps"].to_string().contains("repair-state plan"), "{read:?}");
+    let found = world.refused(&["validate-state", "plan"], 4, "STATE_INVALID");
+    assert_eq!(codes(found.result("findings")), ["PHASE_ENDED_AT_WORK phases/1/status"]);
+    // It is said once, not each time.
+    let again = world.ok(&["import", "plan.md", "--from", "plan"]);
+    assert!(again.result("contradictions").is_null(), "{again:?}");
 }
