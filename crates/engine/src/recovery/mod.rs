@@ -375,7 +375,6 @@ fn run(
     (safety, begun): (&CheckpointRow, Begun),
     deadline: Option<Instant>,
 ) -> Result<Ended, Failure> {
-    let plan = &planned.plan;
     let Begun { record, announced, preempted } = begun;
     let id = record.recovery_id.clone();
     let step = |done: usize, total: usize| {
@@ -393,7 +392,7 @@ fn run(
         progress: &session.meter.recovery,
         on_step: &step,
     };
-    let committed = match apply::prepare(&environment, plan, options(store, order, planned, &id)?) {
+    let committed = match apply::prepare(&environment, &planned.plan, options(store, order, planned, &id)?) {
         Ok(committed) => committed,
         Err(error) => {
             record::end(session, open, (&record, &announced), &Ending::aborted(Why::naming(error.to_string())))?;
@@ -402,7 +401,7 @@ fn run(
             return Err(error.into());
         }
     };
-    let (mut outcome, seen) = run_checked(session, open, (order, plan), &committed, &environment)?;
+    let (mut outcome, seen) = run_checked(session, open, (order, &planned.plan), &committed, &environment)?;
     check::compare_with_before(session, open, &committed, &mut outcome);
     let effects = committed.effects(&outcome.report);
     let ending = ending(&outcome, planned.aim.as_ref(), effects);
@@ -417,7 +416,7 @@ fn run(
     let edited = match seen {
         Some(seen) => seen.edited,
         None if status == RecoveryStatus::TakenBack => vec![],
-        None => check::edited_since(session, open, plan, report.changed.iter().map(|step| &step.path))?,
+        None => check::edited_since(session, open, &planned.plan, report.changed.iter().map(|step| &step.path))?,
     };
     session.meter.recovery.end();
     Ok(Ended {
