@@ -80,29 +80,46 @@ pub enum Ended {
     Failed(String),
 }
 
-/// Whether anything could be delivered now. Costs one look at each subscription, and at what stands behind its cursor.
-pub fn due(config: &Coordination, catalog: &Catalog, now: Timestamp) -> Result<bool, CatalogError> {
+/// The sinks to which anything could be delivered now. Costs one look at each subscription, and at what stands behind its
+/// cursor.
+pub fn due<'c>(config: &'c Coordination, catalog: &Catalog, now: Timestamp) -> Result<Vec<&'c Sink>, CatalogError> {
+    let mut due = Vec::new();
     for sink in &config.sinks {
-        let Some(standing) = catalog.subscription(&sink.name)? else { return Ok(true) };
-        if is_waiting(config, &standing, now) {
-            continue;
-        }
-        let backlog = catalog.backlog(standing.cursor, &sink.types, UNFIT_MAX)?;
-        if backlog.fitting > 0
-            || backlog.events >= u64::from(UNFIT_MAX)
-            || catalog.count_dead_letters(&sink.name)?.1 > 0
-        {
-            return Ok(true);
+        if is_due(config, sink, catalog, now)? {
+            due.push(sink);
         }
     }
-    Ok(false)
+    Ok(due)
+}
+
+fn is_due(config: &Coordination, sink: &Sink, catalog: &Catalog, now: Timestamp) -> Result<bool, CatalogError> {
+    let Some(standing) = catalog.subscription(&sink.name)? else { return Ok(true) };
+    if is_waiting(config, &standing, now) {
+        return Ok(false);
+    }
+    let backlog = catalog.backlog(standing.cursor, &sink.types, UNFIT_MAX)?;
+    Ok(backlog.fitting > 0 || backlog.events >= u64::from(UNFIT_MAX) || catalog.count_dead_letters(&sink.name)?.1 > 0)
 }
 
 /// Delivers to every sink what it has not had yet, or to those that are named.
 pub fn deliver(delivery: &Delivery<'_>, only: Option<&str>) -> Vec<Report> {
+    side_by_side(delivery, only, &deliver_to)
+}
+
+/// The same, and goes on with each sink, whatever the others do, for as long as something is due to it: what comes while its
+/// lock is held is seen by whoever held it.
+pub fn keep_up(delivery: &Delivery<'_>) -> Vec<Report> {
+    side_by_side(delivery, None, &keep_up_with)
+}
+
+fn side_by_side(
+    delivery: &Delivery<'_>,
+    only: Option<&str>,
+    run: &(dyn Fn(&Delivery<'_>, &Sink) -> Report + Sync),
+) -> Vec<Report> {
     let sinks = delivery.config.sinks.iter().filter(|sink| only.is_none_or(|name| sink.name == name));
     std::thread::scope(|scope| {
-        let runs: Vec<_> = sinks.map(|sink| (sink, scope.spawn(|| deliver_to(delivery, sink)))).collect();
+        let runs: Vec<_> = sinks.map(|sink| (sink, scope.spawn(|| run(delivery, sink)))).collect();
         let gone = |sink: &Sink| Report::new(sink, Ended::Failed("its thread has ended".to_owned()));
         runs.into_iter().map(|(sink, run)| run.join().unwrap_or_else(|_| gone(sink))).collect()
     })
@@ -117,6 +134,24 @@ impl Report {
 /// The name of the lock of whoever delivers to a sink.
 pub fn lock_of(sink: &str) -> String {
     format!("sink-{sink}")
+}
+
+fn keep_up_with(delivery: &Delivery<'_>, sink: &Sink) -> Report {
+    /// So many rounds that bring nothing on end it: what is left then waits for the next command.
+    const IDLE_MAX: u32 = 2;
+    let (mut delivered, mut put_aside, mut idle) = (0, 0, 0);
+    loop {
+        let report = deliver_to(delivery, sink);
+        delivered += report.delivered;
+        put_aside += report.put_aside;
+        idle = if report.delivered + report.put_aside > 0 { 0 } else { idle + 1 };
+        let is_over = matches!(report.ended, Ended::Busy | Ended::Stopped | Ended::Failed(_)) || idle >= IDLE_MAX;
+        let is_due =
+            || (delivery.catalog)().and_then(|catalog| is_due(delivery.config, sink, &catalog, (delivery.clock)()));
+        if is_over || !is_due().unwrap_or(false) {
+            return Report { delivered, put_aside, ..report };
+        }
+    }
 }
 
 fn deliver_to(delivery: &Delivery<'_>, sink: &Sink) -> Report {

@@ -17,6 +17,6 @@ mod item;
 mod lock;
 mod webhook;
 
-pub use delivery::{Delivery, Ended, Report, begin_at_the_end, deliver, due, lock_of};
+pub use delivery::{Delivery, Ended, Report, begin_at_the_end, deliver, due, keep_up, lock_of};
 pub use item::{Item, Refusal};
 pub use lock::{Lock, wait};

@@ -147,7 +147,7 @@ codes! {
     /// No store where it should be.
     StoreNotFound = "STORE_NOT_FOUND", NotFound, High, "mount its disk or put its directory back, or name where it is with `--store DIR`; `wfr init --new-store` makes a new, empty one";
     /// No such workflow.
-    WorkflowNotFound = "WORKFLOW_NOT_FOUND", NotFound, Low, "run `wfr list-checkpoints` to see which workflows have checkpoints";
+    WorkflowNotFound = "WORKFLOW_NOT_FOUND", NotFound, Low, "run `wfr workflows` to see which there are; `wfr initialize WORKFLOW` registers a new one";
     /// No such checkpoint.
     CheckpointNotFound = "CHECKPOINT_NOT_FOUND", NotFound, Low, "run `wfr list-checkpoints` for ids and names";
     /// A workflow or a checkpoint without a state.

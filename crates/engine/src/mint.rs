@@ -3,9 +3,10 @@
 //! Owns minting, the one place where randomness enters the engine. Refuses to give ids a meaning.
 
 use wfr_model::{AllocationId, ChangeId, CheckpointId, EventId, OperationId, RecoveryId};
+use wfr_store::unique;
 
 fn digits() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
+    unique::uuid().simple().to_string()
 }
 
 /// A new vault's id: 32 hexadecimal digits.
@@ -35,7 +36,7 @@ pub fn operation() -> OperationId {
 
 /// A new event's id.
 pub fn event() -> EventId {
-    format!("evt_{}", uuid::Uuid::now_v7().hyphenated()).parse().expect("the prefix and a UUID make a valid id")
+    format!("evt_{}", unique::uuid().hyphenated()).parse().expect("the prefix and a UUID make a valid id")
 }
 
 /// A new id of a share of resources.
@@ -45,12 +46,12 @@ pub fn allocation() -> AllocationId {
 
 /// A new id of a request.
 pub fn request() -> String {
-    format!("req_{}", uuid::Uuid::now_v7().hyphenated())
+    format!("req_{}", unique::uuid().hyphenated())
 }
 
 /// A new id of a response.
 pub fn response() -> String {
-    format!("resp_{}", uuid::Uuid::now_v7().hyphenated())
+    format!("resp_{}", unique::uuid().hyphenated())
 }
 
 /// A new id of a conflict.

@@ -35,12 +35,21 @@ pub fn locks(place: &Place) -> PathBuf {
     place.vault.join("outbox")
 }
 
-/// Delivers what the sinks have not had; `force` does not wait for the time of the next attempt.
-pub fn deliver(session: &Session, open: &Open, only: Option<&str>, force: bool) -> Vec<Report> {
+/// Delivers what the sinks have not had, whether or not the time of the next attempt has come.
+pub fn deliver(session: &Session, open: &Open, only: Option<&str>) -> Vec<Report> {
+    with_delivery(session, open, true, |delivery| wfr_coord::deliver(delivery, only))
+}
+
+/// Delivers what is due, to each sink for as long as more comes.
+pub fn keep_up(session: &Session, open: &Open) -> Vec<Report> {
+    with_delivery(session, open, false, wfr_coord::keep_up)
+}
+
+fn with_delivery<T>(session: &Session, open: &Open, force: bool, run: impl FnOnce(&Delivery<'_>) -> T) -> T {
     let path = open.vault.catalog();
     let catalog = || -> Result<Catalog, CatalogError> { Catalog::open(&path) };
     let abort: &AtomicBool = &session.abort;
-    let delivery = Delivery {
+    run(&Delivery {
         config: &open.config.coordination,
         catalog: &catalog,
         locks: &locks(&open.place),
@@ -51,8 +60,7 @@ pub fn deliver(session: &Session, open: &Open, only: Option<&str>, force: bool) 
         abort,
         deadline: Some(Instant::now() + RUN_MAX),
         force,
-    };
-    wfr_coord::deliver(&delivery, only)
+    })
 }
 
 /// Removes messages that all sinks have had, some time ago; how many went. Where a sink has had nothing yet, none goes.

@@ -36,7 +36,7 @@ pub use recoveries::{
     Checks, Component, Consent, EmergencyRestore, ErrorHandling, OnDamage, PartialRestore, Priority, Recoveries,
     RestorationMode, Restore, Resume, Undo, ValidationConfig, patience,
 };
-pub use states::{MergeStates, RepairState, ValidateState};
+pub use states::{MergeStates, RepairState, ValidateState, ValidationDepth};
 pub use steps::Steps;
 pub use strategy::{Affected, ConflictRules, DependencyConflicts, Required, Resolution, StateConflicts, Strategy};
 pub use values::{HostPath, On, OneOrMany, Phase, RetentionPolicy};

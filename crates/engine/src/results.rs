@@ -14,6 +14,7 @@ pub mod workspace;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use wfr_model::finding::Finding;
 
 pub use changes::{
     Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory, WatchView,
@@ -53,6 +54,13 @@ pub use workspace::{
 pub struct Refused<P> {
     /// The plan.
     pub plan: P,
+}
+
+/// What goes with the refusal of a restore for which something is missing that the workflow needs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unmet {
+    /// What is missing, or another one than it was.
+    pub findings: Vec<Finding>,
 }
 
 /// What a check said.

@@ -16,12 +16,15 @@ use wfr_model::workflow::{Nowhere, State, Whole, fold};
 
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::ValidationLevel as Depth;
+use crate::params::ValidationDepth as Depth;
 use crate::session::Session;
 use crate::{missing, state};
 
 /// Up to so many events are folded again at the standard depth.
 const EVENTS_MAX: u64 = 200_000;
+
+/// The code of what is wrong with the catalog's file. It is no workflow's state that is: no repair of one mends it.
+pub const CATALOG_DAMAGED: &str = "CATALOG_DAMAGED";
 
 /// Places that differ are named one by one up to so many.
 const PLACES_MAX: usize = 50;
@@ -115,7 +118,7 @@ pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth)
         findings.extend(of_checkpoints(open, workflow, &sight)?);
         let problems = open.catalog.integrity_check(IntegrityLevel::Full)?;
         findings.extend(
-            problems.into_iter().map(|problem| found("CATALOG_DAMAGED", "catalog", Severity::Critical, problem, None)),
+            problems.into_iter().map(|problem| found(CATALOG_DAMAGED, "catalog", Severity::Critical, problem, None)),
         );
     }
     if let Some(whole) = sight.judged() {
@@ -184,6 +187,11 @@ fn folded(open: &Open, session: &Session, workflow: &WorkflowId, back: &[Recover
 fn found(code: &str, place: &str, severity: Severity, message: String, repair: Option<Repair>) -> StateFinding {
     let (code, place) = (code.to_owned(), place.to_owned());
     StateFinding { code, layer: Layer::Checksum, place, severity, message, repair }
+}
+
+/// What was found of the state itself, without what is wrong with the catalog beside it.
+pub fn of_state(findings: &[StateFinding]) -> impl Iterator<Item = &StateFinding> {
+    findings.iter().filter(|finding| finding.code != CATALOG_DAMAGED)
 }
 
 /// Rows of the kept state that cannot be used.

@@ -48,7 +48,7 @@ pub fn of(catalog: &Catalog, workflow: &WorkflowId, now: Timestamp) -> Result<St
             state_version: state.head.state_version,
             last_seq: catalog.state_seq(workflow)?,
             phases: state.phases.sorted().into_iter().map(|(_, phase)| phase_line(phase)).collect(),
-            tasks: tasks(catalog, workflow, &state.head)?,
+            tasks: tasks(catalog, workflow, &state.head, current.map(|phase| &phase.phase_id))?,
             task_counts: state.head.counts,
             failure_reason: state.head.failure_reason.clone(),
             errors: state.head.errors,
@@ -115,8 +115,14 @@ fn agents(catalog: &Catalog, workflow: &WorkflowId) -> Result<Vec<AgentLine>, Ca
     Ok(agents.into_iter().map(line).collect())
 }
 
-/// Tasks of the current phase: those being worked on, those that failed, those to come, those done.
-fn tasks(catalog: &Catalog, workflow: &WorkflowId, head: &Head) -> Result<Vec<TaskLine>, CatalogError> {
+/// Tasks of the current phase, or of all where none is known: those being worked on, those that failed, those to come, those
+/// done.
+fn tasks(
+    catalog: &Catalog,
+    workflow: &WorkflowId,
+    head: &Head,
+    current: Option<&PhaseId>,
+) -> Result<Vec<TaskLine>, CatalogError> {
     let mut tasks: Vec<Task> = if head.tasks_known <= SMALL {
         catalog.parts(workflow, PartKind::Task)?
     } else {
@@ -124,7 +130,6 @@ fn tasks(catalog: &Catalog, workflow: &WorkflowId, head: &Head) -> Result<Vec<Ta
         notable.extend(catalog.notable_tasks(workflow, Notable::Failed, NOTABLE_MAX)?);
         notable
     };
-    let current: Option<&PhaseId> = head.current_phase.as_ref();
     tasks.retain(|task| current.is_none() || task.phase_id.as_ref() == current);
     let rank = |task: &Task| match task.status {
         TaskStatus::Active => 0,

@@ -1,12 +1,13 @@
 //! Upkeep: what is due some time after a command, and is done beside the next one.
 //!
-//! Owns whether anything is due, and doing it, one process at a time. Refuses to start a process: the edge does.
+//! Owns whether anything is due, and doing it: of checkpoints, and of deliveries to each sink, one process at a time. Refuses to
+//! start a process: the edge does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use wfr_catalog::Catalog;
-use wfr_coord::Lock;
+use wfr_coord::{Ended, Lock};
 use wfr_model::coordination::Coordination;
 
 use crate::error::Failure;
@@ -16,7 +17,7 @@ use crate::session::Session;
 use crate::workspace::Place;
 use crate::{outbox, policy};
 
-/// The lock of whoever does upkeep.
+/// The lock of whoever takes the checkpoints that are due.
 const LOCK: &str = "upkeep";
 
 /// What a call learned of its workspace, for when it has ended.
@@ -69,15 +70,17 @@ impl Noted {
 /// A failure here concerns nobody: the next command looks again.
 pub fn due(session: &Session) -> Option<Place> {
     let (place, config) = session.noted.workspace.get()?;
-    if !is_checkpoint_due(session, place) && !is_delivery_due(session, place, config) {
-        return None;
-    }
-    // Whoever has the lock looks again when it has given it back, and so sees what this call wrote.
-    Lock::take(&outbox::locks(place), LOCK).ok()?.map(|_| place.clone())
+    let is_due = is_checkpoint_due(session, place) || is_delivery_due(session, place, config);
+    is_due.then(|| place.clone())
 }
 
 fn is_checkpoint_due(session: &Session, place: &Place) -> bool {
-    session.noted.overdue.load(Ordering::Relaxed) && !policy::is_tried(place, session.now())
+    session.noted.overdue.load(Ordering::Relaxed) && !policy::is_tried(place, session.now()) && is_free(place, LOCK)
+}
+
+/// Whether nobody has a lock. Whoever has it looks again when it has given it back, and so sees what this call wrote.
+fn is_free(place: &Place, lock: &str) -> bool {
+    matches!(Lock::take(&outbox::locks(place), lock), Ok(Some(_)))
 }
 
 fn is_delivery_due(session: &Session, place: &Place, config: &Coordination) -> bool {
@@ -85,28 +88,24 @@ fn is_delivery_due(session: &Session, place: &Place, config: &Coordination) -> b
         return false;
     }
     let Ok(catalog) = Catalog::open(&place.vault.join("catalog.db")) else { return false };
-    wfr_coord::due(config, &catalog, session.now()).unwrap_or(false)
+    let due = wfr_coord::due(config, &catalog, session.now()).unwrap_or_default();
+    // One that hangs has its own lock: the others are served beside it.
+    due.iter().any(|sink| is_free(place, &wfr_coord::lock_of(&sink.name)))
 }
 
 /// Does what is due.
 pub fn run(session: &Session, open: &Open) -> Result<UpkeepDone, Failure> {
     let mut done = UpkeepDone { ran: false, delivered: 0, put_aside: 0, checkpoints: vec![] };
-    loop {
-        let Some(lock) = Lock::take(&outbox::locks(&open.place), LOCK)? else { return Ok(done) };
+    if let Some(lock) = Lock::take(&outbox::locks(&open.place), LOCK)? {
         done.ran = true;
         done.checkpoints.extend(policy::take_overdue(session, open)?);
-        let reports = outbox::deliver(session, open, None, false);
-        // What has gone out long ago harms nobody where it cannot be removed now.
-        let _ = outbox::prune(open, session.now());
         drop(lock);
-        let delivered: u64 = reports.iter().map(|report| report.delivered).sum();
-        let put_aside: u64 = reports.iter().map(|report| report.put_aside).sum();
-        done.delivered += delivered;
-        done.put_aside += put_aside;
-        // Something may have come while the lock was held; without progress it waits for the next command.
-        let is_due = || wfr_coord::due(&open.config.coordination, &open.catalog, session.now());
-        if delivered + put_aside == 0 || !is_due()? {
-            return Ok(done);
-        }
     }
+    let reports = outbox::keep_up(session, open);
+    // What has gone out long ago harms nobody where it cannot be removed now.
+    let _ = outbox::prune(open, session.now());
+    done.ran |= reports.iter().any(|report| report.ended != Ended::Busy);
+    done.delivered = reports.iter().map(|report| report.delivered).sum();
+    done.put_aside = reports.iter().map(|report| report.put_aside).sum();
+    Ok(done)
 }

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 use wfr_capture::watch::{How, Seen, Watch, touched};
 use wfr_coord::Lock;
 use wfr_model::{Timestamp, TreePath};
@@ -223,7 +222,7 @@ fn listen(vault: &Path) -> Result<UnixListener, Failure> {
 }
 
 fn id() -> [u8; 16] {
-    Uuid::now_v7().into_bytes()
+    wfr_store::unique::uuid().into_bytes()
 }
 
 impl Server<'_> {

@@ -22,6 +22,7 @@ pub mod scan;
 pub mod sparse;
 pub mod state;
 pub mod tree;
+pub mod unique;
 pub mod vault;
 pub mod writer;
 

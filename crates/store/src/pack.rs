@@ -59,7 +59,7 @@ const BUFFER: usize = 1 << 20;
 impl Appender {
     /// Makes a new pack. Its directory entry becomes durable in [`Appender::sync`].
     pub fn create(packs: &Path) -> io::Result<Self> {
-        let id: PackId = uuid::Uuid::now_v7().simple().to_string().parse().map_err(io::Error::other)?;
+        let id: PackId = crate::unique::uuid().simple().to_string().parse().map_err(io::Error::other)?;
         let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path(packs, &id))?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let buffer = PREAMBLE.to_vec();

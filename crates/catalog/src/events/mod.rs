@@ -13,7 +13,7 @@ mod states;
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Map, Value};
 use wfr_model::workflow::State;
-use wfr_model::workflow::fold::Anomaly;
+use wfr_model::workflow::fold::{self, Anomaly};
 use wfr_model::{Event, EventId, PhaseId, Timestamp, WorkflowId};
 
 use crate::catalog::Catalog;
@@ -231,7 +231,7 @@ fn put(
 ) -> Result<Vec<Anomaly>, CatalogError> {
     let odd = match &event.workflow_id {
         Some(workflow) => books.fold(workflow, seq, event)?,
-        None => vec![],
+        None => fold::of_no_workflow(event),
     };
     write(connection, INSERT, seq, event, now, &odd)?;
     failures::note(connection, seq, event)?;

@@ -14,8 +14,13 @@ use crate::terminal::{GOOD, WARN, styled, visible, visible_lines};
 pub fn imported(result: &Imported) -> String {
     let mut shown = if result.states.is_empty() { archived(result) } else { said(result) };
     shown.push_str(&cut(result.ignored.iter().map(ignored)));
+    shown.push_str(&cut(result.contradictions.iter().map(contradiction)));
     shown.push_str(&policy(&result.checkpoints));
     shown
+}
+
+fn contradiction(part: &IgnoredPart) -> String {
+    format!("  {} {}: {}\n", styled(WARN, "contradicts itself"), visible(&part.place), visible(&part.why))
 }
 
 fn archived(result: &Imported) -> String {

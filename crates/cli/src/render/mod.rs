@@ -20,7 +20,7 @@ use std::any::Any;
 use console::measure_text_width;
 use serde_json::Value;
 use wfr_engine::response::{Answer, Response};
-use wfr_engine::results::{HoldLine, Refused, Text};
+use wfr_engine::results::{HoldLine, Refused, Text, Unmet};
 use wfr_model::Timestamp;
 
 use crate::answer::pretty;
@@ -55,6 +55,9 @@ pub fn before_failure(operation: &str, result: &dyn Answer) -> String {
     let any: &dyn Any = result;
     if any.is::<HoldLine>() {
         return String::new();
+    }
+    if let Some(unmet) = any.downcast_ref::<Unmet>() {
+        return cut(unmet.findings.iter().map(workspace::finding));
     }
     plan(result).unwrap_or_else(|| result_of(operation, result))
 }

@@ -2,11 +2,13 @@
 //!
 //! Owns their words. Refuses to print.
 
+use serde_json::Value;
 use wfr_engine::results::{
     DamagedRecovery, MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, StateChanges,
 };
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryStatus, StepEnd, StepReport};
+use wfr_model::workflow::StateKept;
 
 use super::changes::patch_lines;
 use super::checkpoints::verdict;
@@ -33,6 +35,7 @@ pub fn plan(plan: &PlanResult) -> String {
         shown.push_str(&format!("  {} ./  {modes}\n", styled(WARN, "~")));
     }
     shown.push_str(&state_changes(plan.state_changes.as_ref()));
+    shown.push_str(&state_kept(&plan.state_kept));
     shown.push_str(&kept(&plan.kept));
     shown.push_str(&conflicts(&plan.conflicts));
     let heading = if plan.is_selective { LATER } else { "Later work of others that would go back too:" };
@@ -119,6 +122,29 @@ fn state_changes(changes: Option<&StateChanges>) -> String {
     let mut words: Vec<String> = if changes.workflow { vec!["the workflow itself".to_owned()] } else { vec![] };
     words.extend(parts.iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(*number, noun)));
     fact("State", &words.join(", "))
+}
+
+/// Where an undo leaves the state as it is now, or has to make of it what it was never.
+fn state_kept(kept: &[StateKept]) -> String {
+    if kept.is_empty() {
+        return String::new();
+    }
+    let word = |value: &Value| match value {
+        Value::Null => "nothing".to_owned(),
+        // A whole part.
+        Value::Object(_) => "there".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let line = |kept: &StateKept| {
+        let why = match &kept.contradiction {
+            Some(why) => format!("{}, since {why}", word(&kept.stays)),
+            None => format!("{}, before: {}", word(&kept.stays), word(&kept.before)),
+        };
+        let why = fitted(&why, 6);
+        format!("  {}  {why}\n", styled(PLACE, &fitted(&kept.place, 4)))
+    };
+    format!("{}\n{}", styled(HEADING, "Of the state stays what was recorded since:"), cut(kept.iter().map(line)))
 }
 
 fn step(step: &StepSummary) -> String {
@@ -226,6 +252,7 @@ pub fn recovered(result: &Recovered) -> String {
     let changed = if result.restored_to.is_some() { "Written" } else { "Changed" };
     shown.push_str(&fact(changed, &count(result.changed.len() as u64, "path")));
     shown.push_str(&state_changes(result.state_changes.as_ref()));
+    shown.push_str(&state_kept(&result.state_kept));
     let checks = &result.validation_results;
     shown.push_str(&fact("Integrity", &verdict(checks.integrity_check)));
     for (name, check) in [("Dependencies", checks.dependency_validation), ("Pace", checks.performance_check)] {

@@ -125,7 +125,11 @@ fn listed(heading: &str, places: &[String]) -> String {
 
 /// States that became one, or the plan of it.
 pub fn merge(result: &StateMerge) -> String {
-    let verb = if result.applied { styled(GOOD, "Merged") } else { styled(WARN, "Not merged") };
+    let verb = match (result.applied, result.plan.changes.is_empty()) {
+        (true, _) => styled(GOOD, "Merged"),
+        (false, false) => styled(WARN, "Would merge into"),
+        (false, true) => styled(GOOD, "Nothing to merge into"),
+    };
     let sources: Vec<String> = result.sources.iter().map(|name| visible(name)).collect();
     let (workflow, plan) = (visible(result.workflow_id.as_str()), merge_plan(&result.plan));
     format!("{verb} {workflow}: {}\n{plan}{}", sources.join(", "), policy(&result.checkpoints))

@@ -51,7 +51,9 @@ pub fn status(result: &StatusShown) -> String {
     let current = document.current_phase.as_ref().map(|phase| &phase.id);
     let phase = |phase: &PhaseLine| phase_line(phase, Some(&phase.id) == current);
     shown.push_str(&section("Phases", result.phases.iter().map(phase), PHASES_MAX));
-    shown.push_str(&section("In this phase", result.tasks.iter().map(task_line), TASKS_MAX));
+    // Where no current phase is known they are those of all, and of none.
+    let heading = if current.is_some() { "In this phase" } else { "In all phases" };
+    shown.push_str(&section(heading, result.tasks.iter().map(task_line), TASKS_MAX));
     shown.push_str(&section("Agents", document.agents.iter().map(agent_line), AGENTS_MAX));
     let skipped = document.recent_events.len().saturating_sub(EVENTS_MAX);
     let last = document.recent_events.iter().skip(skipped).map(events::short);

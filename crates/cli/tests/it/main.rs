@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod agreeing;
 mod algebra;
 mod announcements;
 mod answers;
@@ -58,6 +59,7 @@ mod requests;
 mod resources;
 mod retention;
 mod rollback;
+mod saying;
 mod scenario;
 mod shut;
 mod sparse;
@@ -65,6 +67,7 @@ mod stateful;
 mod states;
 mod stopped;
 mod strategy;
+mod taking_back;
 mod tampering;
 mod texts;
 mod tls;

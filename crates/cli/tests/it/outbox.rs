@@ -58,6 +58,35 @@ fn what_is_due_goes_out_beside_the_next_command() {
 }
 
 #[test]
+fn a_sink_that_hangs_keeps_what_comes_meanwhile_from_no_other() {
+    let world = World::new();
+    world.checkpoint("base");
+    let gate = world.root().join("gate");
+    assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    configure(
+        &world,
+        &json!([{"name": "slow", "kind": "command", "command": "if test -p gate; then cat gate; fi", "timeout": "10m"},
+            {"name": "log", "kind": "file", "path": "log.jsonl"}]),
+    );
+    events(&world, 1);
+    // It hangs from here on until this end of its pipe is closed.
+    let held = std::fs::File::options().write(true).open(&gate).unwrap();
+    std::fs::remove_file(&gate).unwrap();
+    let log = world.root().join(".claude/recovery/log.jsonl");
+    for _ in 0..3 {
+        let before = ids(&log).len();
+        events(&world, 1);
+        let begun = Instant::now();
+        while ids(&log).len() <= before {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it waits for the one that hangs");
+            std::thread::yield_now();
+        }
+    }
+    drop(held);
+    world.ok(&["outbox", "flush"]);
+}
+
+#[test]
 fn the_switch_keeps_commands_from_it() {
     let world = world(&json!([{"name": "log", "kind": "file", "path": "log.jsonl"}]));
     events(&world, 2);

@@ -533,7 +533,7 @@ fn a_merge_names_what_it_leaves_out_and_from_which_state() {
         found.sort_unstable();
         found
     };
-    let named = ["`extra`", "`replace/allocations`", "`tasks`", "agent `a1`", "phase", "task `a/1`", "task t2"];
+    let named = ["`extra`", "`phases`", "`replace/allocations`", "`tasks`", "agent `a1`", "task `a/1`", "task t2"];
     assert_eq!((of("odd.json"), of("base.json")), (named.to_vec(), vec!["task number 1 has no `task_id`"]));
     assert_eq!(planned.result("plan")["changes"].to_string().matches("t3").count(), 1, "the rest goes in");
     let shown = world.command(&["merge-states", &parameters.to_string()]).output().unwrap().stdout;

@@ -1,13 +1,15 @@
 //! Sinks that hang, refuse, answer 500, answer late or close; deliveries that are killed; two at once.
 
+use std::fs::File;
+use std::process::Command;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wfr_coord::{Ended, Lock};
+use wfr_coord::{Ended, Lock, due};
 
 use crate::server::{Act, Server};
-use crate::world::{World, assert_refused, evt};
+use crate::world::{World, assert_refused, clock, evt};
 
 fn webhook(server: &Server, attempts: u32) -> World {
     World::new(json!([{
@@ -148,6 +150,37 @@ fn one_that_hangs_keeps_nobody_else_waiting() {
     });
     assert_refused(&reports[0], "timeout");
     assert_eq!(reports[1].delivered, 5);
+}
+
+#[test]
+fn what_comes_while_one_hangs_goes_to_the_others_at_once() {
+    let world = World::new(json!([
+        {"name": "slow", "kind": "command", "command": "if test -p gate; then cat gate; fi", "timeout": "10m"},
+        {"name": "log", "kind": "file", "path": "log.jsonl"}
+    ]));
+    assert!(Command::new("mkfifo").arg(world.path("gate")).status().unwrap().success());
+    world.tell([0]);
+    std::thread::scope(|scope| {
+        let hanging = scope.spawn(|| world.keep_up());
+        // It hangs from here on until this end of its pipe is closed.
+        let gate = File::options().write(true).open(world.path("gate")).unwrap();
+        std::fs::remove_file(world.path("gate")).unwrap();
+        let is_due = || {
+            let catalog = world.catalog();
+            due(&world.config, &catalog, clock()).unwrap().iter().any(|sink| sink.name == "log")
+        };
+        while is_due() || Lock::take(&world.path("locks"), "sink-log").unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        world.tell([1, 2]);
+        assert!(is_due());
+        // As the next command does.
+        let reports = world.keep_up();
+        assert_eq!((&reports[0].ended, reports[1].delivered), (&Ended::Busy, 2));
+        assert_eq!(world.ids("log.jsonl"), evt(0..3));
+        drop(gate);
+        assert_eq!(hanging.join().unwrap()[0].delivered, 3, "it goes on with what came meanwhile");
+    });
 }
 
 #[test]

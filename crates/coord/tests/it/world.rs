@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use serde_json::Value;
 use wfr_catalog::{Catalog, CatalogError, NewMessage, VaultIdentity};
-use wfr_coord::{Delivery, Ended, Report, deliver};
+use wfr_coord::{Delivery, Ended, Report, deliver, keep_up};
 use wfr_model::coordination::Coordination;
 use wfr_model::event::Draft;
 use wfr_model::{Event, Timestamp};
@@ -68,8 +68,17 @@ impl World {
 
     /// Delivers; `force` does not wait for the next attempt's time.
     pub fn flush(&self, force: bool) -> Vec<Report> {
+        self.with_delivery(force, |delivery| deliver(delivery, None))
+    }
+
+    /// Delivers what is due, for as long as more comes.
+    pub fn keep_up(&self) -> Vec<Report> {
+        self.with_delivery(false, keep_up)
+    }
+
+    fn with_delivery(&self, force: bool, run: impl FnOnce(&Delivery<'_>) -> Vec<Report>) -> Vec<Report> {
         let open = || -> Result<Catalog, CatalogError> { Catalog::open(&self.dir.path().join("catalog.db")) };
-        let delivery = Delivery {
+        run(&Delivery {
             config: &self.config,
             catalog: &open,
             locks: &self.path("locks"),
@@ -80,8 +89,7 @@ impl World {
             abort: &AtomicBool::new(false),
             deadline: None,
             force,
-        };
-        deliver(&delivery, None)
+        })
     }
 
     pub fn flush_one(&self) -> Report {

@@ -14,8 +14,10 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use wfr_catalog::{Appended, CatalogError};
 use wfr_model::event::{Event, EventName, EventType};
+use wfr_model::finding::Severity;
 use wfr_model::workflow::fold::{self, Anomaly};
 use wfr_model::workflow::markdown::Plan;
+use wfr_model::workflow::validate::{Context, StateFinding, validate};
 use wfr_model::workflow::{Nowhere, Whole};
 use wfr_model::{EventId, Timestamp, WorkflowId};
 use wfr_store::object::hash;
@@ -75,6 +77,8 @@ pub struct Brought {
     pub known: u64,
     /// What was settled otherwise than the document says, or is not in it any more.
     pub notes: Vec<IgnoredPart>,
+    /// Where a state contradicts itself with what is said, and did not before.
+    pub contradictions: Vec<IgnoredPart>,
 }
 
 /// How often what a reading says is compared with the present states anew, while others keep changing them.
@@ -126,6 +130,7 @@ fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> 
         let mut saying = since::Saying::new(workflow, source, now, before);
         saying.bring(said.updates.clone(), &mut goal, existed)?;
         let changes = log_says.difference(&goal);
+        brought.contradictions.extend(contradictions(&present, &goal));
         let became = match (existed, news.is_empty() && changes.is_none()) {
             (false, _) => Became::Created,
             (true, true) => Became::Unchanged,
@@ -147,6 +152,18 @@ fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> 
         }
     }
     Ok(News { batch, over, brought })
+}
+
+/// Where a state contradicts itself and one before it did not.
+fn contradictions(before: &Whole, after: &Whole) -> Vec<IgnoredPart> {
+    let errors = |whole| validate(whole, Context::default()).into_iter().filter(|one| one.severity >= Severity::Error);
+    let mut news: Vec<StateFinding> = errors(after).collect();
+    if !news.is_empty() {
+        let known: Vec<StateFinding> = errors(before).collect();
+        news.retain(|one| known.iter().all(|other| (&other.code, &other.place) != (&one.code, &one.place)));
+    }
+    let place = |one: &StateFinding| format!("{}/{}", after.head.workflow_id, one.place);
+    news.into_iter().map(|one| IgnoredPart { place: place(&one), why: one.message }).collect()
 }
 
 /// Appends what is new; `None` where somebody recorded something of one of the workflows after its state was read: what differs

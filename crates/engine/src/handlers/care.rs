@@ -53,7 +53,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     unfinished(&open, &mut findings)?;
     left_behind(&open, &mut findings)?;
     events::check(&open, &mut findings)?;
-    events::check_states(&open, &mut findings)?;
+    events::check_states(session, &open, &mut findings)?;
     chain(&open, &mut findings)?;
     damaged(&open, &mut findings)?;
     let file_systems = file_systems(&open, &mut findings);

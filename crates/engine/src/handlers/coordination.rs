@@ -62,11 +62,11 @@ pub fn outbox(session: &mut Session, parameters: Outbox) -> Result<Success<Outbo
 /// Delivers. A sink that another process delivers to at this moment, as upkeep does after a command, is waited for: what
 /// that one leaves is delivered then.
 fn deliver(session: &Session, open: &Open, only: Option<&str>) -> Vec<Report> {
-    let mut reports = delivery::deliver(session, open, only, true);
+    let mut reports = delivery::deliver(session, open, only);
     for report in reports.iter_mut().filter(|report| report.ended == Ended::Busy) {
         let (locks, name) = (delivery::locks(&open.place), report.sink.clone());
         if wfr_coord::wait(&locks, &wfr_coord::lock_of(&name), BUSY_MAX, &session.abort).unwrap_or(false) {
-            *report = delivery::deliver(session, open, Some(&name), true).pop().unwrap_or_else(|| report.clone());
+            *report = delivery::deliver(session, open, Some(&name)).pop().unwrap_or_else(|| report.clone());
         }
     }
     reports

@@ -7,11 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use wfr_catalog::{EventQuery, EventSeq, Places};
 use wfr_model::WorkflowId;
 use wfr_model::finding::{Finding, Severity};
+use wfr_model::workflow::validate::{Mend, StateFinding};
 
 use super::care::named;
 use crate::error::Failure;
 use crate::missing::{self, Missing};
 use crate::open::Open;
+use crate::params::ValidationDepth;
+use crate::session::Session;
+use crate::soundness;
 
 /// Looks at every event's row: whether it can be read, whether one is missing, and whether checkpoints hold it.
 pub(super) fn check(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
@@ -38,8 +42,9 @@ pub(super) fn check(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Fail
     Ok(())
 }
 
-/// Looks at every row that is kept of states: whether it can be used, and whether a state is there for the events.
-pub(super) fn check_states(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+/// Looks at every row that is kept of states: whether it can be used, whether a state is there for the events, and whether it
+/// is what they give.
+pub(super) fn check_states(session: &Session, open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     findings.extend(open.catalog.unregistered_workflows()?.iter().map(|workflow| {
         let message =
             format!("workflow `{workflow}` is not among those that are known, and what is kept of it is there");
@@ -60,9 +65,27 @@ pub(super) fn check_states(open: &Open, findings: &mut Vec<Finding>) -> Result<(
         } else if kept.whole.is_none() && has_events(open, workflow)? {
             let message = format!("events of workflow `{workflow}` are there and no state");
             findings.push(Finding::new("STATE_MISSING", Severity::Error, message, fix));
+        } else {
+            findings.extend(differing(session, open, workflow)?);
         }
     }
     Ok(())
+}
+
+/// A state whose rows can be used and that is not what its events give, or not what it counts.
+fn differing(session: &Session, open: &Open, workflow: &WorkflowId) -> Result<Option<Finding>, Failure> {
+    let is_derived = |finding: &StateFinding| {
+        let mend = finding.repair.as_ref().map(|repair| &repair.mend);
+        finding.severity >= Severity::Error && mend == Some(&Mend::FoldAgain)
+    };
+    let found = soundness::look(open, session, workflow, ValidationDepth::Standard)?.findings;
+    let places: Vec<String> = found.into_iter().filter(is_derived).map(|finding| finding.place).collect();
+    if places.is_empty() {
+        return Ok(None);
+    }
+    let message = format!("the state of `{workflow}` is not what its events give, at {}", named(&places));
+    let fix = format!("run `wfr repair-state {workflow}`: it is folded again from its events");
+    Ok(Some(Finding::new("STATE_DIFFERS", Severity::Error, message, fix)))
 }
 
 fn has_events(open: &Open, workflow: &WorkflowId) -> Result<bool, Failure> {

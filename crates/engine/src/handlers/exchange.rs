@@ -2,6 +2,7 @@
 //!
 //! Owns their glue. Refuses to know the shapes of documents.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -53,12 +54,21 @@ pub(super) fn import(session: &mut Session, parameters: Import) -> Result<Succes
         events_known: brought.known,
         states: brought.workflows,
         ignored,
+        contradictions: brought.contradictions,
         checkpoints: wishes.grant(session, &open),
         ..Imported::default()
     };
     let about = if let [one] = result.workflows.as_slice() { Some(one.clone()) } else { None };
     let impact = (!parameters.dry_run).then(|| Impact { tasks_affected: Some(tasks), ..Impact::default() });
-    Ok(Success { workflow_id: about, impact, ..Success::new(result) })
+    let mends = |workflow: &str| {
+        format!(
+            "run `wfr repair-state {workflow} --repair-strategy aggressive --plan`: what was read contradicts itself there"
+        )
+    };
+    let torn: BTreeSet<&str> = result.contradictions.iter().filter_map(|one| one.place.split('/').next()).collect();
+    let steps: Vec<String> = torn.into_iter().filter(|_| !result.dry_run).map(mends).collect();
+    let success = Success { workflow_id: about, impact, ..Success::new(result) };
+    Ok(steps.into_iter().fold(success, Success::with_next_step))
 }
 
 /// Gives a state out.

@@ -59,6 +59,11 @@ impl Source {
         (self.state, *said) = Said::over(&under, |before| {
             said_over(before, data, now).map_or_else(|_| before.clone(), |(after, _)| after)
         });
+        if said.is_nothing() && !self.left_out.is_empty() {
+            let message = format!("nothing that {} says is in a form that is understood", self.name);
+            let failure = Failure::new(Code::DocumentInvalid, message).with_details(self.left_out.join("; "));
+            return Err(failure.with_hint("mend the file, or name another one: nothing was changed"));
+        }
         Ok(())
     }
 }

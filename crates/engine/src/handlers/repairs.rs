@@ -16,7 +16,7 @@ use super::shown;
 use super::states::one_workflow;
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::{Consent, RepairState, ValidationLevel};
+use crate::params::{Consent, RepairState, ValidationDepth};
 use crate::response::{Answer, Impact, Success};
 use crate::results::{LostRow, Refused, RepairPlan, StateRepair, Verdict};
 use crate::session::Session;
@@ -45,7 +45,7 @@ fn try_repair(
     workflow: &WorkflowId,
     entered: Option<StateFinding>,
 ) -> Result<Option<Success<StateRepair>>, Failure> {
-    let sight = soundness::look(open, session, workflow, ValidationLevel::Comprehensive)?;
+    let sight = soundness::look(open, session, workflow, ValidationDepth::Comprehensive)?;
     let mending = soundness::mending(&sight, parameters.repair_strategy);
     // Of a workflow with checkpoints alone no more is known than that it is there.
     let mending = mending.or_else(|| entered.is_some().then(Mending::default));
@@ -80,19 +80,46 @@ fn try_repair(
         return Ok(None);
     }
     if parameters.validate_after_repair.0 {
-        let after = soundness::look(open, session, workflow, ValidationLevel::Comprehensive)?;
-        result.validation = Verdict::of(after.is_valid());
+        let after = soundness::look(open, session, workflow, ValidationDepth::Comprehensive)?;
+        result.validation = Verdict::of(is_sound(&after.findings));
         result.remaining = after.findings;
     }
-    let verdict = (result.validation == Verdict::Failed).then(|| {
-        Failure::new(Code::StateInvalid, format!("the state of `{workflow}` is not valid yet"))
-            .with_hint("see `remaining`: `--repair-strategy aggressive` mends more, the rest only a person can say")
-    });
+    let verdict = (result.validation == Verdict::Failed).then(|| invalid_yet(workflow, &result));
+    let is_catalog_damaged = has_damaged_catalog(&result);
     let tasks = result.plan.changes.iter().filter(|place| place.starts_with("tasks/")).count() as u64;
     let impact = Impact { tasks_affected: Some(tasks), ..Impact::default() };
     let is_undoable = result.recovery_id.is_some();
     let success = Success::new(short(result, parameters)).about(workflow).with_impact(impact).with_verdict(verdict);
-    Ok(Some(if is_undoable { success.with_next_step("`wfr undo` takes it back") } else { success }))
+    let success = if is_undoable { success.with_next_step("`wfr undo` takes it back") } else { success };
+    Ok(Some(if is_catalog_damaged { success.with_next_step(REBUILD) } else { success }))
+}
+
+/// What mends what no repair of a state does.
+const REBUILD: &str =
+    "the catalog is damaged beside the state, see `remaining`: `wfr doctor --rebuild-catalog` makes it anew";
+
+fn has_damaged_catalog(result: &StateRepair) -> bool {
+    result.remaining.iter().any(|finding| finding.code == soundness::CATALOG_DAMAGED)
+}
+
+/// Whether no error of the state itself is left.
+fn is_sound(findings: &[StateFinding]) -> bool {
+    soundness::of_state(findings).all(|finding| finding.severity < Severity::Error)
+}
+
+/// What is left, and what mends it; a strategy that was taken already is not named again.
+fn invalid_yet(workflow: &WorkflowId, result: &StateRepair) -> Failure {
+    let errors = soundness::of_state(&result.remaining).filter(|finding| finding.severity >= Severity::Error);
+    let mends_more = errors
+        .into_iter()
+        .any(|finding| finding.repair.as_ref().is_some_and(|repair| !result.repair_strategy.takes(repair)));
+    let hint = match mends_more {
+        true => "see `remaining`: `--repair-strategy aggressive` mends more, the rest only a person can say",
+        false => "see `remaining`: only a person can say what mends it, `wfr update-state` sets it",
+    };
+    let failure =
+        Failure::new(Code::StateInvalid, format!("the state of `{workflow}` is not valid yet")).with_hint(hint);
+    if has_damaged_catalog(result) { failure.with_option(REBUILD) } else { failure }
 }
 
 /// Registers a workflow that is not registered, as the foundation of all else. Nothing is lost by it, so nobody is asked; a

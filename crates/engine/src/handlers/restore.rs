@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use wfr_catalog::CheckpointRow;
 use wfr_model::config::{DependencyValidation, IntegrityChecking};
 use wfr_model::finding::{Finding, Severity};
@@ -28,7 +28,7 @@ use crate::recovery::joining::Joining;
 use crate::recovery::selective::Selection;
 use crate::recovery::{FunctionalCheck, Order, Parts};
 use crate::response::Success;
-use crate::results::{Recovered, Verdict};
+use crate::results::{Recovered, Unmet, Verdict};
 use crate::session::Session;
 use crate::verify;
 
@@ -233,7 +233,7 @@ pub(super) fn check_needs(
     if depth == DependencyValidation::Strict && needs.verdict == Verdict::Failed {
         let missing = needs.findings.iter().find(|finding| finding.severity > Severity::Info);
         let message = missing.map(|finding| finding.message.clone()).unwrap_or_default();
-        return Err(Failure::new(Code::DependencyMissing, message).with_result(json!({"findings": needs.findings})));
+        return Err(Failure::new(Code::DependencyMissing, message).with_result(Unmet { findings: needs.findings }));
     }
     Ok(needs)
 }

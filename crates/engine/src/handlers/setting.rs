@@ -9,6 +9,7 @@ use wfr_catalog::{Decision, NewOperation, RecoveredEvent};
 use wfr_model::checkpoint::CheckpointType;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Event, EventId, EventName, EventType, RecoveryId, Timestamp, WorkflowId};
+use wfr_store::unique;
 
 use crate::checkpoint::{self as taking, Request};
 use crate::error::{Code, Failure};
@@ -70,7 +71,7 @@ impl Setting<'_> {
         let record = backup.map(|backup| self.record(backup, change.folds_again.is_some(), now));
         let id = match &record {
             Some(record) => recovery::state_event(record),
-            None => event_id(&[self.kind.as_str(), &uuid::Uuid::now_v7().to_string()])?,
+            None => event_id(&[self.kind.as_str(), &unique::uuid().to_string()])?,
         };
         let event = change.data.map(|data| self.event(id, data, now));
         let event_id = event.as_ref().map(|event| event.event_id.clone());

@@ -17,11 +17,11 @@ use super::{known, shown};
 use crate::dependencies::{self, Probed};
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::{ValidateState, ValidationLevel};
+use crate::params::{ValidateState, ValidationDepth};
 use crate::response::Success;
 use crate::results::{Damage, StateChecks, StateFigures, StateValidation, Verdict};
 use crate::session::Session;
-use crate::soundness::{Sight, look};
+use crate::soundness::{self, Sight, look};
 use crate::{ledger, verify, view};
 
 /// How long a validation looks for what a workflow needs.
@@ -35,7 +35,7 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
     let begun = Instant::now();
     let open = session.open()?;
     let workflow = one_workflow(&open, parameters.workflow_id.clone())?;
-    let depth = parameters.validation_depth.unwrap_or(ValidationLevel::Standard);
+    let depth = parameters.validation_depth.unwrap_or(ValidationDepth::Standard);
     let sight = look(&open, session, &workflow, depth)?;
     let Some(state) = sight.judged() else { return Err(no_state(&open, &workflow)) };
     let mut checks = layers(&sight, depth);
@@ -48,7 +48,7 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
     if parameters.verify_file_integrity {
         (checks.file_integrity, of_files) = newest_is_whole(session, &open, &workflow, depth)?;
     }
-    let of_ledger = if depth == ValidationLevel::Comprehensive { ledger_gaps(&open)? } else { vec![] };
+    let of_ledger = if depth == ValidationDepth::Comprehensive { ledger_gaps(&open)? } else { vec![] };
     let figures = figures(&open, state, &sight, begun);
     if parameters.performance_check {
         let is_in_time = figures.limit_ms.is_none_or(|limit| figures.duration_ms <= limit);
@@ -124,12 +124,12 @@ pub(super) fn one_workflow(open: &Open, named: Option<WorkflowId>) -> Result<Wor
 }
 
 /// What each layer said.
-fn layers(sight: &Sight, depth: ValidationLevel) -> StateChecks {
+fn layers(sight: &Sight, depth: ValidationDepth) -> StateChecks {
     let of = |layer| {
         let those: Vec<_> = sight.findings.iter().filter(|finding| finding.layer == layer).cloned().collect();
         Verdict::of(is_valid(&those))
     };
-    let looks = depth != ValidationLevel::Basic;
+    let looks = depth != ValidationDepth::Basic;
     StateChecks {
         checksum: of(Layer::Checksum),
         structural: of(Layer::Structural),
@@ -139,9 +139,9 @@ fn layers(sight: &Sight, depth: ValidationLevel) -> StateChecks {
     }
 }
 
-fn probe(open: &Open, session: &Session, state: &Whole, depth: ValidationLevel) -> Vec<Probed> {
+fn probe(open: &Open, session: &Session, state: &Whole, depth: ValidationDepth) -> Vec<Probed> {
     let declared = dependencies::declared(&state.head.dependencies);
-    let limits = (depth == ValidationLevel::Comprehensive, PROBES_MAX);
+    let limits = (depth == ValidationDepth::Comprehensive, PROBES_MAX);
     dependencies::start(open.root(), session, Some(state), declared, limits).finish()
 }
 
@@ -159,13 +159,13 @@ fn newest_is_whole(
     session: &Session,
     open: &Open,
     workflow: &WorkflowId,
-    depth: ValidationLevel,
+    depth: ValidationDepth,
 ) -> Result<(Verdict, Vec<StateFinding>), Failure> {
     let query = ListQuery { workflow: Some(workflow.clone()), ..ListQuery::default() };
     let Some(newest) = open.catalog.list(&query)?.into_iter().max_by_key(|row| row.seq) else {
         return Ok((Verdict::Skipped, vec![]));
     };
-    let report = verify::verify(open, &open.store()?, &newest, depth, session)?;
+    let report = verify::verify(open, &open.store()?, &newest, depth.of_files(), session)?;
     let findings = of_checkpoint(&newest.checkpoint_id, &report);
     Ok((Verdict::of(findings.is_empty()), findings))
 }
@@ -215,7 +215,13 @@ fn verdict(result: &StateValidation, damage: Option<&StateFinding>) -> Option<Fa
     }
     let errors = result.findings.iter().filter(|finding| finding.severity >= Severity::Error);
     let (of_files, errors): (Vec<_>, Vec<_>) = errors.partition(|finding| finding.place.starts_with("checkpoints/"));
+    let (of_catalog, errors): (Vec<_>, Vec<_>) =
+        errors.into_iter().partition(|finding| finding.code == soundness::CATALOG_DAMAGED);
     let (workflow, errors) = (&result.workflow_id, errors.len());
+    if let Some(damage) = of_catalog.first().filter(|_| errors == 0 && of_files.is_empty()) {
+        let message = format!("the catalog is damaged, and the state of `{workflow}` is whole: {}", damage.message);
+        return Some(Failure::new(Code::CatalogDamaged, message));
+    }
     if let Some(damage) = damage.filter(|_| errors == 0 && !of_files.is_empty()) {
         let message = format!("the newest checkpoint of `{workflow}` is damaged: {}", damage.place);
         let id = damage.place.split('/').nth(1).unwrap_or("latest");
@@ -228,5 +234,9 @@ fn verdict(result: &StateValidation, damage: Option<&StateFinding>) -> Option<Fa
     }
     let plural = if errors == 1 { "" } else { "s" };
     let failure = Failure::new(Code::StateInvalid, format!("the state of `{workflow}` has {errors} error{plural}"));
-    Some(failure.with_hint(format!("run `wfr repair-state {workflow} --plan` to see what would mend it")))
+    let failure = failure.with_hint(format!("run `wfr repair-state {workflow} --plan` to see what would mend it"));
+    Some(match of_catalog.first() {
+        Some(_) => failure.with_option("the catalog is damaged, too: `wfr doctor --rebuild-catalog` makes it anew"),
+        None => failure,
+    })
 }

@@ -11,6 +11,31 @@ use wfr_model::{Digest, WorkflowId};
 use super::ValidationLevel;
 use super::values::{On, OneOrMany};
 
+/// How much of a state a validation looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum ValidationDepth {
+    /// What is kept and how its parts fit together; neither its sense nor what it refers to, and not its events.
+    Basic,
+    /// All four layers, and the events it is folded from unless there are very many.
+    #[default]
+    Standard,
+    /// All its events, the catalog's file, the ledger, and what the next checkpoint would hold of it.
+    Comprehensive,
+}
+
+impl ValidationDepth {
+    /// The same of a checkpoint's files.
+    pub fn of_files(self) -> ValidationLevel {
+        match self {
+            Self::Basic => ValidationLevel::Basic,
+            Self::Standard => ValidationLevel::Standard,
+            Self::Comprehensive => ValidationLevel::Comprehensive,
+        }
+    }
+}
+
 /// Looks whether a workflow's state can be relied on; changes nothing of it.
 ///
 /// Four layers: what is kept is what the events give (checksum), its parts fit together (structural), it makes sense
@@ -22,7 +47,7 @@ pub struct ValidateState {
     /// The workflow; the only one where it is not given.
     pub workflow_id: Option<WorkflowId>,
     /// How much is looked at; `standard` where it is not given.
-    pub validation_depth: Option<ValidationLevel>,
+    pub validation_depth: Option<ValidationDepth>,
     /// Whether what it declares to need is looked for: tools, files, variables, ports.
     pub check_dependencies: bool,
     /// Whether the newest checkpoint's objects are verified.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, CheckpointRow, EventQuery, EventSeq, Hold};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
-use wfr_model::workflow::{Differences, Nowhere, State, Whole, fold};
+use wfr_model::workflow::{Differences, Nowhere, State, StateKept, Whole, fold};
 use wfr_model::{Event, EventId, EventName, EventType, PhaseId, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
@@ -70,20 +70,10 @@ impl Aim {
         let restored = match record.undoes {
             None => None,
             Some(undone) if undone.kind.is_of_state() => Some(made(open, undone, &before)?),
-            Some(undone) if verdicts::taken(&undone.parameters).is_some() => {
-                verdicts::taken(&undone.parameters).map(|taken| before.with_tasks_anew(&taken.tasks))
-            }
-            Some(undone) => match open.catalog.checkpoint(&undone.target)? {
-                Some(row) if row.state.is_some() => {
-                    let then = state::of_checkpoint(objects, &row)?;
-                    if joining::is_merge(&undone.parameters) {
-                        then.map(|then| then.joined_with(&before))
-                    } else {
-                        then
-                    }
-                }
+            Some(undone) => match left(open, objects, undone, &before)? {
+                Some(left) => Some(left),
                 // What it undoes had left the state alone.
-                _ => return Ok(None),
+                None => return Ok(None),
             },
         };
         let keeps_progress = record.parameters.get("preserve_progress") == Some(&Value::Bool(true));
@@ -97,7 +87,7 @@ impl Aim {
             return Cow::Owned(present.with_tasks_anew(tasks));
         }
         match &self.restored {
-            Some(restored) => Cow::Owned(self.target.taken_back(restored, present)),
+            Some(restored) => Cow::Owned(self.target.taken_back(restored, present).state),
             None if self.joins => Cow::Owned(self.target.joined_with(present)),
             None => {
                 // It may have many tasks: where there is no need for a second one, none is made.
@@ -122,7 +112,7 @@ impl Aim {
 
     /// The same, with what somebody recorded since the recovery began: that stays.
     fn difference_since(&self, began: &Whole, present: &Whole) -> Option<Map<String, Value>> {
-        present.difference(&self.goal(present).taken_back(began, present))
+        present.difference(&self.goal(present).taken_back(began, present).state)
     }
 
     /// Whether it says of each part what becomes of it, whatever somebody recorded since the recovery began.
@@ -130,13 +120,20 @@ impl Aim {
         self.restored.is_none() && self.anew.is_none() && !self.joins
     }
 
-    /// What would become of the present state; `None` where nothing.
-    pub fn changes(&self, open: &Open) -> Result<Option<StateChanges>, Failure> {
+    /// What would become of the present state, `None` where nothing; and where an undo leaves what was recorded since.
+    pub fn changes(&self, open: &Open) -> Result<(Option<StateChanges>, Vec<StateKept>), Failure> {
         let present = state::present(&open.catalog, &self.target.head.workflow_id)?;
         let nothing = Whole::new(self.target.head.workflow_id.clone());
         let present = present.unwrap_or(nothing);
-        let differences = present.differences(&self.goal(&present));
-        Ok((differences != Differences::default()).then(|| counts(differences)))
+        let (goal, kept) = match &self.restored {
+            Some(restored) if self.anew.is_none() => {
+                let back = self.target.taken_back(restored, &present);
+                (Cow::Owned(back.state), back.kept)
+            }
+            _ => (self.goal(&present), vec![]),
+        };
+        let differences = present.differences(&goal);
+        Ok(((differences != Differences::default()).then(|| counts(differences)), kept))
     }
 }
 
@@ -279,6 +276,23 @@ pub fn state_event(record: &RecoveryRecord) -> EventId {
 /// folded again from all of them.
 pub fn made_over(seq: Option<i64>, folds_again: bool) -> Value {
     json!({"state_seq": seq, "folds_again": folds_again})
+}
+
+/// The state that a recovery left, which was `before` when it began; `None` where it left the state alone. An undo had kept
+/// what was recorded by then, so what it left is made as it was then.
+fn left(open: &Open, objects: &dyn Objects, undone: &RecoveryRecord, before: &Whole) -> Result<Option<Whole>, Failure> {
+    let Some(target) = open.catalog.checkpoint(&undone.target)? else { return Ok(None) };
+    let of = undone.undoes.as_ref().map(|id| open.catalog.recovery(id)).transpose()?.flatten();
+    let is_gone = match &of {
+        Some(of) => open.catalog.checkpoint(&of.target)?.is_none(),
+        None => undone.undoes.is_some(),
+    };
+    if is_gone {
+        // What it aimed at is the nearest to what it left that is known.
+        return state::of_checkpoint(objects, &target);
+    }
+    let purpose = Purpose { workflow: &undone.workflow_id, undoes: of.as_ref(), parameters: &undone.parameters };
+    Ok(Aim::of(open, objects, &target, &purpose)?.map(|aim| aim.goal(before).into_owned()))
 }
 
 /// The state that a repair or a merge made of the one before.

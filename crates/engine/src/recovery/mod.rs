@@ -43,6 +43,7 @@ use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, Plan};
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
+use wfr_model::workflow::StateKept;
 use wfr_model::{CheckpointId, Digest, RecoveryId, TreePath, WorkflowId};
 use wfr_recovery::apply::{self, Committed, Environment, GaveUp, OnFailure, Options, Outcome};
 use wfr_recovery::checkout::{Checkout, Written};
@@ -190,6 +191,8 @@ pub struct Ended {
     pub rolled_back: u64,
     /// What became of the workflow's state; `None` where nothing did.
     pub state: Option<StateChanges>,
+    /// Where the state stayed as it was, or became what it was never, when a recovery was taken back.
+    pub state_kept: Vec<StateKept>,
     /// Why it was taken back, where it was.
     pub reason: Option<GaveUp>,
     /// Paths that were done and then not found as planned: somebody has written there since.
@@ -372,7 +375,6 @@ fn run(
     (safety, begun): (&CheckpointRow, Begun),
     deadline: Option<Instant>,
 ) -> Result<Ended, Failure> {
-    let plan = &planned.plan;
     let Begun { record, announced, preempted } = begun;
     let id = record.recovery_id.clone();
     let step = |done: usize, total: usize| {
@@ -390,7 +392,7 @@ fn run(
         progress: &session.meter.recovery,
         on_step: &step,
     };
-    let committed = match apply::prepare(&environment, plan, options(store, order, planned, &id)?) {
+    let committed = match apply::prepare(&environment, &planned.plan, options(store, order, planned, &id)?) {
         Ok(committed) => committed,
         Err(error) => {
             record::end(session, open, (&record, &announced), &Ending::aborted(Why::naming(error.to_string())))?;
@@ -399,7 +401,7 @@ fn run(
             return Err(error.into());
         }
     };
-    let (mut outcome, seen) = run_checked(session, open, (order, plan), &committed, &environment)?;
+    let (mut outcome, seen) = run_checked(session, open, (order, &planned.plan), &committed, &environment)?;
     check::compare_with_before(session, open, &committed, &mut outcome);
     let effects = committed.effects(&outcome.report);
     let ending = ending(&outcome, planned.aim.as_ref(), effects);
@@ -414,7 +416,7 @@ fn run(
     let edited = match seen {
         Some(seen) => seen.edited,
         None if status == RecoveryStatus::TakenBack => vec![],
-        None => check::edited_since(session, open, plan, report.changed.iter().map(|step| &step.path))?,
+        None => check::edited_since(session, open, &planned.plan, report.changed.iter().map(|step| &step.path))?,
     };
     session.meter.recovery.end();
     Ok(Ended {
@@ -424,7 +426,8 @@ fn run(
         safety: safety.checkpoint_id.clone(),
         report,
         rolled_back: planned.rolled_back,
-        state: planned.state.filter(|_| matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial)),
+        state: planned.state.filter(|_| sets_state(status)),
+        state_kept: if sets_state(status) { planned.state_kept.clone() } else { vec![] },
         reason,
         edited,
         functional,
@@ -432,6 +435,11 @@ fn run(
         preempted,
         findings: announced.ended(),
     })
+}
+
+/// Whether a recovery that ended so has set the state.
+fn sets_state(status: RecoveryStatus) -> bool {
+    matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial)
 }
 
 type Looked = Option<Result<Seen, Failure>>;

@@ -9,6 +9,7 @@ use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::{Action, Kept, KeptReason, Plan, RootMeta, Step};
+use wfr_model::workflow::StateKept;
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::apply;
 use wfr_recovery::plan::{Goal, LinkGroups, plan, plan_wishes};
@@ -46,6 +47,8 @@ pub struct Planned {
     pub moved_heads: Vec<MovedHead>,
     /// What becomes of the workflow's state.
     pub state: Option<StateChanges>,
+    /// Where the state stays as it is now, or becomes what it was never, when a recovery is taken back.
+    pub state_kept: Vec<StateKept>,
     /// The state that it aims at; `None` where it leaves the state alone.
     pub aim: Option<Aim>,
     /// What is known to be missing, or another one, as the order has it.
@@ -72,6 +75,7 @@ impl Planned {
             patches: Default::default(),
             moved_heads: vec![],
             state: None,
+            state_kept: vec![],
             aim: None,
             findings: vec![],
             texts: vec![],
@@ -164,7 +168,7 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     }
     planned.plan.kept.sort_by(|a, b| a.path.cmp(&b.path));
     planned.plan.kept.dedup_by(|a, b| a.path == b.path);
-    Ok(Planned { blast_radius: vec![], moved_heads: vec![], state: None, aim: None, ..planned })
+    Ok(Planned { blast_radius: vec![], moved_heads: vec![], state: None, state_kept: vec![], aim: None, ..planned })
 }
 
 /// Git's own is nobody's elsewhere, and is written like all else.
@@ -269,9 +273,9 @@ fn make_selective(
     undone: Option<&ChangeRow>,
 ) -> Result<Planned, Failure> {
     let (goal, came) = goal_in_place(open, objects, order, &present)?;
-    let (aim, state, unread) = aimed(open, objects, order, &order.purpose())?;
+    let Aimed { aim, state, state_kept, unread } = aimed(open, objects, order, &order.purpose())?;
     let findings = [order.needs.findings.clone(), mounting::findings(&came), Vec::from_iter(unread)].concat();
-    let whole = |(plan, links)| Planned { state, aim, findings, links: Some(links), ..Planned::of(plan) };
+    let whole = |(plan, links)| Planned { state, state_kept, aim, findings, links: Some(links), ..Planned::of(plan) };
     if let Some(joining) = &order.joining {
         let looked = (present.unrecorded.as_ref(), &order.leave);
         let joined = joining::join(open, objects, &goal, (&order.target, joining), looked)?;
@@ -297,8 +301,8 @@ fn make_selective(
             // Later work that goes with it may be of further tasks.
             let parameters = verdicts::with_taken(&order.parameters, &chosen.taken);
             let purpose = Purpose { parameters: &parameters, ..order.purpose() };
-            let aimed = if chosen.is_done { Default::default() } else { aimed(open, objects, order, &purpose)? };
-            (planned.aim, planned.state, _) = aimed;
+            let aimed = if chosen.is_done { Aimed::default() } else { aimed(open, objects, order, &purpose)? };
+            (planned.aim, planned.state) = (aimed.aim, aimed.state);
             planned.taken = Some(chosen.taken);
             Ok(planned)
         }
@@ -328,20 +332,27 @@ fn lift(
     Ok(planned)
 }
 
-type Aimed = (Option<Aim>, Option<StateChanges>, Option<Finding>);
+/// The state that an order aims at and what becomes of the present one.
+#[derive(Default)]
+struct Aimed {
+    aim: Option<Aim>,
+    state: Option<StateChanges>,
+    state_kept: Vec<StateKept>,
+    /// What keeps it from either, where the order spares the state.
+    unread: Option<Finding>,
+}
 
-/// The state that an order aims at and what becomes of the present one; where it spares the state, what keeps it from either
-/// is told instead.
 fn aimed(open: &Open, objects: &dyn Objects, order: &Order, purpose: &Purpose<'_>) -> Result<Aimed, Failure> {
     let aim = Aim::of(open, objects, &order.target, purpose).and_then(|aim| {
-        let state = aim.as_ref().map(|aim| aim.changes(open)).transpose()?.flatten();
-        Ok((aim, state, None))
+        let (state, state_kept) = aim.as_ref().map(|aim| aim.changes(open)).transpose()?.unwrap_or_default();
+        Ok(Aimed { aim, state, state_kept, unread: None })
     });
     match aim {
         Err(failure) if order.spares_state && aim::is_damage(&failure) => {
             let message = format!("the workflow's state is left as it is: {failure}");
             let fix = format!("`wfr repair-state {} --plan` shows what mends it", order.workflow);
-            Ok((None, None, Some(Finding::new(STATE_LEFT, Severity::Warning, message, fix))))
+            let unread = Some(Finding::new(STATE_LEFT, Severity::Warning, message, fix));
+            Ok(Aimed { unread, ..Aimed::default() })
         }
         Err(failure) if aim::is_damage(&failure) => Err(failure.with_option(
             "`--error-handling ignore`, or `wfr partial-restore` with `--components file_system`, restores the files without the \
@@ -403,7 +414,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
         allow_config: order.allow_config,
     };
     let mut made = plan(objects, &goal)?;
-    let (aim, state, unread) = aimed(open, objects, order, &order.purpose())?;
+    let Aimed { aim, state, state_kept, unread } = aimed(open, objects, order, &order.purpose())?;
     let mut findings = [order.needs.findings.clone(), mounting::findings(&came), Vec::from_iter(unread)].concat();
     if let Some(undone) = &order.undoes {
         // What is not mounted now was not edited since, either: it is out of reach, not gone.
@@ -414,7 +425,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
         if !order.over_edits {
             leave_later_edits(open, objects, order, &mut made)?;
         }
-        return Ok(Planned { state, aim, findings, ..Planned::of(made) });
+        return Ok(Planned { state, state_kept, aim, findings, ..Planned::of(made) });
     }
     if let Some(parts) = &order.parts {
         concern::of_trees(objects, [goal.from, goal.to], parts.files())?;
@@ -427,7 +438,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
         Some(parts) if !parts.has_all_files() => vec![],
         _ => blast_radius(open, order)?,
     };
-    Ok(Planned { blast_radius, moved_heads, state, aim, findings, ..Planned::of(made) })
+    Ok(Planned { blast_radius, moved_heads, state, state_kept, aim, findings, ..Planned::of(made) })
 }
 
 /// What the target knows beside its files: git repositories whose HEAD moved since, and mounts that are missing now.

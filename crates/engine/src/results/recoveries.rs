@@ -7,6 +7,7 @@ use serde::Serialize;
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict, Kept, RootChange, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
+use wfr_model::workflow::StateKept;
 use wfr_model::{ChangeId, CheckpointId, Digest, RecoveryId, TaskId, Timestamp, TreePath, WorkflowId};
 
 use super::{HoldLine, Verdict};
@@ -86,6 +87,9 @@ pub struct PlanResult {
     /// What would become of the workflow's state; `null` where nothing.
     #[serde(default)]
     pub state_changes: Option<StateChanges>,
+    /// Of an undo: where the state would stay as it was set since, or become what it was never.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub state_kept: Vec<StateKept>,
     /// What stands in the way.
     pub conflicts: Vec<Conflict>,
     /// Later work of others that would go back too, a sentence each; where chosen changes are taken back: that stands in the
@@ -263,6 +267,9 @@ pub struct Recovered {
     /// What became of the workflow's state; `null` where nothing did.
     #[serde(default)]
     pub state_changes: Option<StateChanges>,
+    /// Of an undo: where the state stayed as it was set since, or became what it was never.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub state_kept: Vec<StateKept>,
     /// Paths left alone, and why.
     pub kept: Vec<Kept>,
     /// What stood in the way.

@@ -11,7 +11,7 @@ use wfr_model::{CheckpointId, Digest, EventId, RecoveryId, WorkflowId};
 
 use super::{PolicyCheckpoint, Verdict};
 use crate::dependencies::Probed;
-use crate::params::ValidationLevel;
+use crate::params::ValidationDepth;
 
 /// What each check of a state said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
@@ -59,7 +59,7 @@ pub struct StateValidation {
     /// The version of its state.
     pub state_version: u64,
     /// How much was looked at.
-    pub validation_depth: ValidationLevel,
+    pub validation_depth: ValidationDepth,
     /// Whether nothing was found that makes it invalid.
     pub valid: bool,
     /// What each check said.

@@ -146,6 +146,9 @@ pub struct Imported {
     pub states: Vec<ImportedWorkflow>,
     /// What was passed over, and why.
     pub ignored: Vec<IgnoredPart>,
+    /// Where a state contradicts itself with what was brought in, and did not before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contradictions: Vec<IgnoredPart>,
     /// Checkpoints that the configuration's policy asks for because of what changed.
     pub checkpoints: Vec<PolicyCheckpoint>,
 }

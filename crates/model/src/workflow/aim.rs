@@ -1,15 +1,12 @@
 //! Which state a recovery aims at, given the present one.
 //!
-//! Owns what of the present stays: progress where that was asked for, later work where a recovery is taken back. Refuses
-//! to know where the states come from.
+//! Owns what of the present stays where progress is kept, a checkpoint joined, or a task done anew. Refuses to know where
+//! the states come from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use super::parts::{Head, Phase, Task};
+use super::parts::{Phase, Task};
 use super::status::{AgentStatus, PhaseStatus, TaskStatus};
-use super::whole::same_but_for_counts;
 use super::{Agent, Whole};
 use crate::ids::{AgentId, TaskId};
 
@@ -122,21 +119,6 @@ impl Whole {
         let needing = self.tasks.values().filter(|task| has_begun(task) && task.dependencies.iter().any(is_needed));
         needing.map(|task| task.task_id.clone()).filter(|id| !tasks.contains(id)).collect()
     }
-
-    /// The state that taking a recovery back aims at: the recovery made the state `restored`, and it was `self` before.
-    /// What somebody changed since stays.
-    pub fn taken_back(&self, restored: &Self, present: &Self) -> Self {
-        let (was, made, is) = (self.head.told(), restored.head.told(), present.head.told());
-        let told = if made == is { was } else { is };
-        Self {
-            head: head(&self.head, &restored.head, &present.head),
-            phases: parts(&self.phases, &restored.phases, &present.phases, same_but_for_counts),
-            tasks: parts(&self.tasks, &restored.tasks, &present.tasks, PartialEq::eq),
-            agents: parts(&self.agents, &restored.agents, &present.agents, PartialEq::eq),
-            allocations: parts(&self.allocations, &restored.allocations, &present.allocations, PartialEq::eq),
-        }
-        .recounted_beside(told)
-    }
 }
 
 fn free(agent: &mut Agent, is_idle: bool) {
@@ -146,47 +128,6 @@ fn free(agent: &mut Agent, is_idle: bool) {
             agent.status = AgentStatus::Idle;
         }
     }
-}
-
-fn parts<K: Ord + Clone, V: Clone>(
-    before: &BTreeMap<K, V>,
-    restored: &BTreeMap<K, V>,
-    present: &BTreeMap<K, V>,
-    is_same: impl Fn(&V, &V) -> bool,
-) -> BTreeMap<K, V> {
-    // Three runs that are sorted: to merge them takes less than to look each id up in a set.
-    let mut ids: Vec<&K> = before.keys().chain(restored.keys()).chain(present.keys()).collect();
-    ids.sort();
-    ids.dedup();
-    let kept = ids.into_iter().filter_map(|id| {
-        let stayed = match (restored.get(id), present.get(id)) {
-            (Some(then), Some(now)) => is_same(then, now),
-            (then, now) => then.is_none() && now.is_none(),
-        };
-        let from = if stayed { before } else { present };
-        Some((id.clone(), from.get(id)?.clone()))
-    });
-    kept.collect()
-}
-
-/// Field by field; what events count and what the last recovery was is the present's.
-fn head(before: &Head, restored: &Head, present: &Head) -> Head {
-    const PRESENT: [&str; 4] = ["state_version", "updated_at", "recovery", "tasks_known"];
-    let fields = |head: &Head| match serde_json::to_value(head) {
-        Ok(Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    };
-    let (before, restored, mut now) = (fields(before), fields(restored), fields(present));
-    let keys: BTreeSet<String> = before.keys().chain(restored.keys()).chain(now.keys()).cloned().collect();
-    for key in keys.iter().filter(|key| !PRESENT.contains(&key.as_str())) {
-        if restored.get(key) == now.get(key) {
-            match before.get(key) {
-                Some(value) => drop(now.insert(key.clone(), value.clone())),
-                None => drop(now.shift_remove(key)),
-            }
-        }
-    }
-    serde_json::from_value(Value::Object(now)).unwrap_or_else(|_| present.clone())
 }
 
 #[cfg(test)]

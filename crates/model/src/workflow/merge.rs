@@ -128,7 +128,7 @@ pub fn merge(
 type PartKey = (&'static str, String);
 
 /// Fields by name; those of a map within a field as `configuration/timeout`.
-type Fields = BTreeMap<String, Value>;
+pub(super) type Fields = BTreeMap<String, Value>;
 
 type Parts = BTreeMap<PartKey, Fields>;
 
@@ -155,7 +155,7 @@ const STANDING: &[&str] = &[
 ];
 
 /// The name of [`STANDING`] taken as one.
-const STANDS: &str = "standing";
+pub(super) const STANDS: &str = "standing";
 
 /// What a state claims. A document was read over the ancestor where there is one, so what it does not say is what it was.
 fn claimed(side: &Side<'_>, strategy: MergeStrategy, base: &Parts) -> Parts {
@@ -171,7 +171,7 @@ fn claimed(side: &Side<'_>, strategy: MergeStrategy, base: &Parts) -> Parts {
 
 fn flat(whole: &Whole) -> Parts {
     let mut parts = Parts::new();
-    let mut head = to_fields(&whole.head);
+    let mut head = to_fields(&whole.head, STANDING);
     for derived in ["workflow_id", "state_version", "updated_at", "tasks_known", "counts", "counts_told"] {
         head.remove(derived);
     }
@@ -181,18 +181,19 @@ fn flat(whole: &Whole) -> Parts {
     }
     parts.insert(("", String::new()), head);
     for (id, phase) in &whole.phases {
-        let mut fields = to_fields(phase);
+        let mut fields = to_fields(phase, STANDING);
         fields.remove("counts");
         parts.insert(("phases", id.to_string()), fields);
     }
-    parts.extend(whole.tasks.iter().map(|(id, task)| (("tasks", id.to_string()), to_fields(task))));
-    parts.extend(whole.agents.iter().map(|(id, agent)| (("agents", id.to_string()), to_fields(agent))));
+    parts.extend(whole.tasks.iter().map(|(id, task)| (("tasks", id.to_string()), to_fields(task, STANDING))));
+    parts.extend(whole.agents.iter().map(|(id, agent)| (("agents", id.to_string()), to_fields(agent, STANDING))));
     let shares = whole.allocations.iter();
-    parts.extend(shares.map(|(id, share)| (("allocations", id.to_string()), to_fields(share))));
+    parts.extend(shares.map(|(id, share)| (("allocations", id.to_string()), to_fields(share, STANDING))));
     parts
 }
 
-fn to_fields(part: &impl Serialize) -> Fields {
+/// The fields of a part; those in `one` are taken as one.
+pub(super) fn to_fields(part: &impl Serialize, one: &[&str]) -> Fields {
     let Ok(Value::Object(doc)) = serde_json::to_value(part) else { return Fields::new() };
     let mut fields = Fields::new();
     let mut standing = Map::new();
@@ -201,7 +202,7 @@ fn to_fields(part: &impl Serialize) -> Fields {
             Value::Object(map) if MAPS.contains(&key.as_str()) => {
                 fields.extend(map.into_iter().map(|(inner, value)| (format!("{key}/{inner}"), value)));
             }
-            value if STANDING.contains(&key.as_str()) => drop(standing.insert(key, value)),
+            value if one.contains(&key.as_str()) => drop(standing.insert(key, value)),
             value => drop(fields.insert(key, value)),
         }
     }
@@ -212,7 +213,7 @@ fn to_fields(part: &impl Serialize) -> Fields {
 }
 
 /// The document of a part.
-fn from_fields(fields: Fields) -> Value {
+pub(super) fn from_fields(fields: Fields) -> Value {
     let mut doc = Map::new();
     for (key, value) in fields {
         match (key.split_once('/'), value) {

@@ -4,6 +4,7 @@
 //! [`Source`] gives what is not loaded yet.
 
 mod aim;
+mod back;
 pub mod document;
 pub mod fold;
 pub mod markdown;
@@ -18,6 +19,7 @@ mod whole;
 
 use std::convert::Infallible;
 
+pub use back::{Back, StateKept};
 pub use parts::{Agent, Allocation, Extra, Head, Phase, RecoveryMark, Task, TaskCounts};
 pub use patch::update_keys;
 pub use share::ShareEnd;

@@ -145,7 +145,8 @@ pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>
             "tasks" => tasks(fold, value, None)?,
             "agents" | "agent_assignments" | "agent_states" => agents(fold, value)?,
             "allocations" => allocations(fold, value)?,
-            "current_phase" => current_phase(fold, value)?,
+            // Which one a name means, its phases say, wherever they stand.
+            "current_phase" => {}
             key if COUNTS.contains(&key) => {}
             "state_version" => version(fold, value),
             "replace" => replace(fold, value)?,
@@ -155,6 +156,9 @@ pub(super) fn apply<S: Source>(fold: &mut Fold<'_, S>, data: &Map<String, Value>
                 rest.insert(key.clone(), value.clone());
             }
         }
+    }
+    if let Some(value) = data.get("current_phase").filter(|value| is_said("current_phase", value)) {
+        current_phase(fold, value)?;
     }
     match data.get("extra") {
         Some(Value::Object(extra)) => rest.extend(extra.clone()),
@@ -265,7 +269,8 @@ fn each<S: Source, I>(
     let listed = match parts(value, keys) {
         Ok(listed) => listed,
         Err(why) => {
-            fold.note(FIELD_INVALID, format!("{what}: {why}"));
+            // As their key is written.
+            fold.note(FIELD_INVALID, format!("`{what}s`: {why}"));
             return Ok(());
         }
     };

@@ -38,7 +38,7 @@ impl NewFile {
             Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
             _ => PathBuf::from("."),
         };
-        let unique = uuid::Uuid::now_v7().simple();
+        let unique = crate::unique::uuid().simple();
         let temporary = PathBuf::from(format!(".wfr-archive-{unique}.tmp"));
         let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(dir.join(&temporary));
         let file = open.map_err(at)?;

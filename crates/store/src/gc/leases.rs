@@ -40,7 +40,7 @@ impl Lease {
         let gate = open_lock(dir, GATE)?;
         flock(&gate, FlockOperation::LockShared)?;
         loop {
-            let unique = uuid::Uuid::now_v7().simple();
+            let unique = crate::unique::uuid().simple();
             let path = dir.join(format!("{}-{unique}", std::process::id()));
             let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
             flock(&file, FlockOperation::LockExclusive)?;

@@ -214,7 +214,7 @@ pub(super) fn write(
     }
     let crc = crc32fast::hash(&bytes[12..]);
     bytes[8..12].copy_from_slice(&crc.to_le_bytes());
-    let name = format!("{}.idx", uuid::Uuid::now_v7().simple());
+    let name = format!("{}.idx", crate::unique::uuid().simple());
     write_derived(dir, &name, &bytes)?;
     Ok(name)
 }

@@ -46,6 +46,16 @@ pub fn apply<S: Source>(state: &mut State, source: &mut S, event: &Event) -> Res
     Ok(fold.odd)
 }
 
+/// What is odd about an event that names no workflow: of those that only a workflow can have, that no state has them.
+pub fn of_no_workflow(event: &Event) -> Vec<Anomaly> {
+    let listed = event.event_type.as_str();
+    let is_of_one = ["WORKFLOW_", "PHASE_", "TASK_"].iter().any(|kind| listed.starts_with(kind));
+    if event.event_type.known().is_none() || !is_of_one {
+        return vec![];
+    }
+    vec![anomaly(FIELD_MISSING, format!("{listed} names no workflow: it is kept, and changes the state of none"))]
+}
+
 /// One event on its way into a state.
 pub(super) struct Fold<'f, S> {
     pub(super) state: &'f mut State,

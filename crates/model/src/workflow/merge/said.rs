@@ -44,6 +44,11 @@ impl Said {
         }
     }
 
+    /// Whether nothing is said of anything.
+    pub fn is_nothing(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether anything is said of a part.
     pub(super) fn names(&self, key: &PartKey) -> bool {
         self.0.contains_key(key)
