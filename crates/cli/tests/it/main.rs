@@ -60,6 +60,7 @@ mod retention;
 mod rollback;
 mod scenario;
 mod shut;
+mod since;
 mod sparse;
 mod stateful;
 mod states;

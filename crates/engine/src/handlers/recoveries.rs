@@ -99,6 +99,7 @@ fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
     let why = match (is_taken, &order.selection, &order.joining) {
         (Some(taken), _, _) => &format!("{}; {}", taken.message, taken.fix),
         (None, Some(_), _) if is_left => "what is left cannot be taken back: see `findings`",
+        (None, Some(selection), _) if selection.changes.is_empty() => "nothing was done since",
         (None, Some(_), _) => "all of it is taken back already, or was undone by others",
         (None, None, Some(_)) => "all that the checkpoint has is here, or was changed on top of it",
         (None, None, None) if findings.iter().any(|finding| finding.code == GIT_LEFT_ALONE) => {

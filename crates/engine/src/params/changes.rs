@@ -196,7 +196,8 @@ pub struct PreservationRules {
     pub preserve_completed_phases: bool,
     /// Whether the work of completed tasks stays.
     pub preserve_successful_tasks: bool,
-    /// Whether what the user and unknown programs did stays. `false` takes it back, too, from the first of the changes on.
+    /// Whether what the user and unknown programs did stays. `false` takes it back, too: what was done after the
+    /// checkpoint, or without one from the first of the changes on.
     pub preserve_external_changes: On,
     /// Whether resources stay shared out as they are: a rollback leaves that alone, and refuses `false`.
     pub preserve_resource_optimizations: On,

@@ -169,7 +169,9 @@ pub fn choose(
     findings.extend(telling::split(&goal.from_links, &links, &chooser.wishes));
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
     let is_done = chooser.already.is_done((&plan, &mut taken, &mut findings), (selection, gone.is_empty()), open)?;
-    let is_done = is_done || selection.pending.is_some() && plan.is_empty() && plan.conflicts.is_empty();
+    let names_nothing = selection.changes.is_empty() && taken.tasks.is_empty() && gone.is_empty();
+    let is_idle = selection.pending.is_some() || names_nothing;
+    let is_done = is_done || is_idle && plan.is_empty() && plan.conflicts.is_empty();
     let (texts, count) = (chooser.texts, gone.len() as u64);
     Ok(Chosen { plan, links, texts, taken, told, findings, touched, count, is_done })
 }
