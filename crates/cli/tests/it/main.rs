@@ -18,6 +18,7 @@ mod clashes;
 mod cleanup;
 mod closure;
 mod contract;
+mod decided;
 mod dependencies;
 mod docs;
 mod dying;

@@ -18,6 +18,7 @@ mod limited;
 mod mounting;
 mod moves;
 pub mod noting;
+mod overwritten;
 pub mod owed;
 pub mod pace;
 mod parts;

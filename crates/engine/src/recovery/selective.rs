@@ -24,6 +24,7 @@ use super::concern;
 use super::dependents::{Kept, Reach, Scope, Told};
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
 use super::moves;
+use super::overwritten;
 use super::sureness;
 use super::telling::{self, Sides, Teller, WORK_CONFLICT, leave};
 use super::verdicts::Taken;
@@ -120,7 +121,8 @@ pub fn choose(
     let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
     chooser.consider_all(&veil, &histories, unrecorded)?;
     chooser.keep_moves_whole(&veil, unrecorded)?;
-    let told = Told::of(&scope, &mut chooser.teller, (&selected, &tasks, went), &histories)?;
+    let reach = (&selected, &tasks, went);
+    let told = Told::of(&scope, &mut chooser.teller, reach, (&histories, &chooser.overwritten))?;
     told.check(selection)?;
     chooser.teller.findings.extend(sureness::of_what_stays(open, &selection.changes)?);
     let clearing = Clearing { open, objects, from: goal.from, decisions: &selection.decisions };
@@ -277,6 +279,8 @@ struct Chooser<'c> {
     texts: Vec<Vec<u8>>,
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
+    /// Changes that go at a path with what somebody decided there, whether they were meant or not.
+    overwritten: BTreeSet<(ChangeSeq, TreePath)>,
     /// Live changes that go, by path.
     gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
     already: Already,
@@ -300,6 +304,7 @@ impl<'c> Chooser<'c> {
             texts: vec![],
             left: vec![],
             decided: vec![],
+            overwritten: BTreeSet::new(),
             gone: BTreeMap::new(),
             already: Already::default(),
         }
@@ -383,16 +388,8 @@ impl<'c> Chooser<'c> {
         if chain.segments.iter().any(is_parted) {
             self.decided.push(path.clone());
         }
-        if self.selection.decisions.theirs.contains(path) {
-            self.decided.push(path.clone());
-            self.take(path, gone, versions[first].clone());
-            return Ok(());
-        }
-        if let Some(text) = self.selection.decisions.resolved.get(path) {
-            self.decided.push(path.clone());
-            let like = versions.iter().rev().flatten().find(|entry| matches!(entry.node, Node::File(_)));
-            self.take(path, gone, Some(with_text(path, like, text)));
-            self.texts.push(text.clone());
+        if let Some(entry) = self.decided_by_hand(history, &versions, first)? {
+            self.take(path, gone, entry);
             return Ok(());
         }
         let replayable = replayable(versions, self.marks(history)?);
@@ -409,12 +406,40 @@ impl<'c> Chooser<'c> {
                 ConflictResolution::ManualReview => self.conflict(path, chain, (&replayable, &conflict))?,
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
                 ConflictResolution::CheckpointPriority => {
-                    self.decided.push(path.clone());
+                    self.overwrite(history, first);
                     self.take(path, gone, replayable.version(first).clone());
                 }
             },
         }
         Ok(())
+    }
+
+    /// What somebody said that a path becomes; `first` is the first edit that goes there.
+    fn decided_by_hand(
+        &mut self,
+        history: &History,
+        versions: &[Option<Entry>],
+        first: usize,
+    ) -> Result<Option<Option<Entry>>, Failure> {
+        let path = &history.path;
+        let Decisions { theirs, resolved, .. } = &self.selection.decisions;
+        if theirs.contains(path) {
+            self.overwrite(history, first);
+            return Ok(Some(versions[first].clone()));
+        }
+        let Some(text) = resolved.get(path) else { return Ok(None) };
+        let lost = overwritten::by_text(self.objects, (&history.chain.segments, versions), first, text)?;
+        self.overwritten.extend(lost.into_iter().map(|change| (change, path.clone())));
+        self.decided.push(path.clone());
+        self.texts.push(text.clone());
+        let like = versions.iter().rev().flatten().find(|entry| matches!(entry.node, Node::File(_)));
+        Ok(Some(Some(with_text(path, like, text))))
+    }
+
+    /// A path becomes what it was before an edit, whatever others did there since.
+    fn overwrite(&mut self, History { path, chain, .. }: &History, first: usize) {
+        self.overwritten.extend(chain.segments[first..].iter().map(|one| (one.change, path.clone())));
+        self.decided.push(path.clone());
     }
 
     /// Where all that goes was taken back before, later work may have brought it again, as a stash does that is popped after
