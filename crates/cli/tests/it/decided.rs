@@ -57,3 +57,61 @@ fn work_that_a_rule_overwrites_is_said_to_go() {
     let plan = world.ok(&call);
     assert_eq!(plan.result("plan")["dependents"][0]["goes"], true, "{plan:?}");
 }
+
+/// A has done two tasks, and B one that needs none.
+fn with_tasks() -> World {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/of_b.txt", "b"));
+    let token = world.ok(&["change", "begin", "--workflow", "wf", "--task", "second", "--agent", "a"]);
+    world.put("work/f.txt", &numbered(&[(3, "by a"), (20, "by a, too")]));
+    world.put("work/of_a.txt", "a");
+    world.end(token.result("token").as_str().unwrap());
+    for (task, agent) in [("a", "a"), ("b", "b"), ("second", "a")] {
+        for event in ["TASK_STARTED", "TASK_COMPLETED"] {
+            world.ok(&["event", &format!(r#"{event}:wf:1:{{"task_id":"{task}","agent_id":"{agent}"}}"#)]);
+        }
+    }
+    world
+}
+
+fn statuses(world: &World) -> Value {
+    let state = world.ok(&["get-state", "wf", "--format", "hub"]);
+    let phases = state.result("workflow_state")["phases"].as_array().unwrap();
+    let tasks = phases.iter().flat_map(|phase| phase["tasks"].as_array().unwrap());
+    tasks.map(|task| (task["task_id"].as_str().unwrap().to_owned(), task["status"].clone())).collect()
+}
+
+#[test]
+fn tasks_of_which_nothing_is_taken_back_stay_as_they_are() {
+    let world = with_tasks();
+    let before = statuses(&world);
+    let (ours, theirs) = (["--ours", "work/f.txt"], ["--ours", "work/of_a.txt"]);
+    let call = [&["rollback", "wf", "--agent", "a", "--yes"][..], &ours, &theirs].concat();
+    let nothing = world.ok(&call);
+    assert!(
+        nothing.result("recovery_id").is_null() && nothing.json.to_string().contains("as was decided"),
+        "{nothing:?}"
+    );
+    assert!(nothing.result("findings").to_string().contains("STAYS_AS_DECIDED"), "{nothing:?}");
+    assert_eq!(statuses(&world), before);
+    assert!(world.ok(&["recoveries"]).result("recoveries").as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_task_of_which_some_is_taken_back_is_to_be_done_anew_and_that_is_said() {
+    let world = with_tasks();
+    let call = ["rollback", "wf", "--agent", "a", "--ours", "work/f.txt"];
+    let planned = world.ok(&[&call[..], &["--plan"]].concat());
+    let findings = planned.result("plan")["findings"].to_string();
+    assert!(findings.contains("task a stays as it is"), "{findings}");
+    assert!(findings.contains("task second is to be done anew, though some of its work stays"), "{findings}");
+    let done = world.ok(&[&call[..], &["--yes"]].concat());
+    assert_eq!(done.result("state_changes")["tasks"], 1, "{done:?}");
+    let found = statuses(&world);
+    assert_eq!(
+        (&found["a"], &found["b"], &found["second"]),
+        (&"completed".into(), &"completed".into(), &"pending".into())
+    );
+    assert!(!world.has("work/of_a.txt") && world.text("work/f.txt").contains("by a, too"));
+}

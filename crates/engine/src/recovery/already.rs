@@ -9,6 +9,7 @@ use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::{KeptReason, Plan};
 use wfr_model::{RecoveryId, TaskId, TreePath};
 
+use super::leaving::STAYS_AS_DECIDED;
 use super::selective::Selection;
 use super::telling::LEFT_AS_IT_IS;
 use super::verdicts::Taken;
@@ -60,7 +61,8 @@ impl Already {
         (selection, is_nothing): (&Selection, bool),
         open: &Open,
     ) -> Result<bool, Failure> {
-        let has_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
+        let stays = [LEFT_AS_IT_IS, STAYS_AS_DECIDED];
+        let has_left = findings.iter().any(|finding| stays.contains(&finding.code.as_str()));
         let was_taken = is_nothing && !self.changes.is_empty();
         if was_taken {
             // Whoever does one of the tasks since, does it anew.

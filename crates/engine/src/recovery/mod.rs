@@ -13,6 +13,7 @@ pub mod dependents;
 mod finish;
 mod history;
 pub mod joining;
+pub mod leaving;
 mod lifting;
 mod limited;
 mod mounting;

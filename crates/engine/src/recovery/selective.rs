@@ -23,6 +23,7 @@ use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
 use super::dependents::{Kept, Reach, Scope, Told};
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
+use super::leaving;
 use super::moves;
 use super::overwritten;
 use super::sureness;
@@ -170,6 +171,7 @@ pub fn choose(
     findings.extend(sureness::of_what_goes(open, &chooser.gone)?);
     findings.extend(telling::split(&goal.from_links, &links, &chooser.wishes));
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
+    leaving::settle(open, (selection, &selected), &histories, (&mut taken, &gone), &mut findings)?;
     let is_done = chooser.already.is_done((&plan, &mut taken, &mut findings), (selection, gone.is_empty()), open)?;
     let names_nothing = selection.changes.is_empty() && taken.tasks.is_empty() && gone.is_empty();
     let is_idle = selection.pending.is_some() || names_nothing;
