@@ -244,6 +244,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     // What could not be read any more may be taken for something that is not there.
     let planned = if limited::is_over(deadline) { Err(apply::PrepareError::TimedOut.into()) } else { planned };
     let planned = planned
+        .map(|planned| agreement::shown(open, &store, planned, consent))
         .and_then(|planned| agreement::check(&planned, order, consent).map(|()| planned))
         .and_then(|planned| keep_texts(open, &store, &planned.texts).map(|()| planned));
     let store = open.store()?;
