@@ -70,6 +70,7 @@ mod strategy;
 mod tampering;
 mod texts;
 mod tls;
+mod told;
 mod undoing;
 mod unlooked;
 mod watching;
