@@ -22,3 +22,18 @@ fn who_else_was_announced_is_not_denied() {
     let told = finding(&planned, "OBSERVED_SELECTED")["message"].to_string();
     assert!(told.contains("taken for the work of a by what was announced") && !told.contains("nobody else"), "{told}");
 }
+
+#[test]
+fn a_name_that_came_later_is_not_told_to_be_named() {
+    let world = World::with_lines();
+    world.work("a", || world.put("one", "by a\n"));
+    std::fs::hard_link(world.root().join("one"), world.root().join("two")).unwrap();
+    world.checkpoint("linked");
+    world.work("b", || world.put("one", "by b\n"));
+    std::fs::hard_link(world.root().join("one"), world.root().join("three")).unwrap();
+    for more in [&[][..], &["--file", "one", "--file", "two"]] {
+        let planned = world.ok(&[&["rollback", "wf", "--agent", "b", "--plan"], more].concat());
+        let told = finding(&planned, "LINK_SPLIT")["fix"].as_str().unwrap().to_owned();
+        assert!(told.contains("`ln -f one three`") && !told.contains("--file"), "{told}");
+    }
+}

@@ -169,7 +169,8 @@ pub fn choose(
     }
     findings.extend(already::unchanged(&chooser.gone, &plan));
     findings.extend(sureness::of_what_goes(open, &chooser.gone)?);
-    findings.extend(telling::split(&goal.from_links, &links, &chooser.wishes));
+    let can_be_named = |path: &TreePath| is_touched(open, &veil, path, &selected);
+    findings.extend(telling::split(&goal.from_links, &links, &chooser.wishes, can_be_named)?);
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
     leaving::settle(open, (selection, &selected), &histories, (&mut taken, &gone), &mut findings)?;
     let is_done = chooser.already.is_done((&plan, &mut taken, &mut findings), (selection, gone.is_empty()), open)?;
@@ -190,6 +191,12 @@ fn chosen(open: &Open, selection: &Selection) -> Result<BTreeSet<ChangeSeq>, Fai
         selected.insert(UNRECORDED_EXTERNAL);
     }
     Ok(selected)
+}
+
+/// Whether any of the changes did anything at a path.
+fn is_touched(open: &Open, veil: &Veil<'_>, path: &TreePath, selected: &BTreeSet<ChangeSeq>) -> Result<bool, Failure> {
+    let chain = open.catalog.chain_at(&veil.path(path)?.key)?;
+    Ok(chain.is_some_and(|chain| chain.segments.iter().any(|one| selected.contains(&one.change))))
 }
 
 /// The histories that are meant, each of a file under its last name, but where something was decided for one of its names:
