@@ -37,3 +37,21 @@ fn a_name_that_came_later_is_not_told_to_be_named() {
         assert!(told.contains("`ln -f one three`") && !told.contains("--file"), "{told}");
     }
 }
+
+#[test]
+fn an_undo_names_who_else_took_the_work_back() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (8, "by b")])));
+    let recovery = |ended: Ended| ended.result("recovery_id").as_str().unwrap().to_owned();
+    let first = recovery(world.ok(&["rollback", "wf", "--agent", "a", "--yes"]));
+    let second = recovery(world.ok(&["rollback", "wf", "--rollback-scope", "full", "--yes"]));
+    for how in ["--plan", "--yes"] {
+        let told = finding(&world.ok(&["undo", &first, how]), "STAYS_TAKEN_BACK");
+        assert!(told["message"].as_str().unwrap().contains(&second), "{told}");
+    }
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    let last = world.ok(&["undo", &second, "--yes"]);
+    assert!(!last.json.to_string().contains("STAYS_TAKEN_BACK"), "{last:?}");
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (8, "by b")]));
+}
