@@ -1,6 +1,6 @@
 //! What plans, results and refusals say beside what is done: whose it is taken for, what helps, and what is not said.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::work::numbered;
 use crate::world::{Ended, World};
@@ -54,4 +54,35 @@ fn an_undo_names_who_else_took_the_work_back() {
     let last = world.ok(&["undo", &second, "--yes"]);
     assert!(!last.json.to_string().contains("STAYS_TAKEN_BACK"), "{last:?}");
     assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (8, "by b")]));
+}
+
+#[test]
+fn what_cannot_be_shown_by_lines_says_why_and_what_can_be_seen() {
+    let world = World::with_lines();
+    world.work("a", || {
+        world.put("large.txt", &"a line\n".repeat(1_000_000));
+        std::fs::write(world.root().join("raw"), [0, 159, 146]).unwrap();
+    });
+    for (path, why) in [("large.txt", "it has 7000000 bytes, and"), ("raw", "is no text file")] {
+        let refused = world.refused(&["blame", path], 2, "INVALID_PARAMETER");
+        assert!(refused.json["error"]["message"].as_str().unwrap().contains(why), "{refused:?}");
+        let ways = refused.json["recovery_options"].to_string();
+        assert!(ways.contains(&format!("wfr log --path {path}")) && !ways.contains("--help"), "{ways}");
+    }
+}
+
+#[test]
+fn a_plan_names_the_tasks_that_it_sets() {
+    let world = World::with_lines();
+    for task in ["t1", "t2"] {
+        let token = world.ok(&["change", "begin", "--workflow", "wf", "--task", task, "--agent", "a"]);
+        world.put(&format!("work/{task}"), task);
+        world.end(token.result("token").as_str().unwrap());
+        world.ok(&["update-state", "wf", &format!(r#"{{"tasks": {{"{task}": {{"status": "completed"}}}}}}"#)]);
+    }
+    let planned = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    assert_eq!(planned.result("plan")["state_names"]["tasks"], json!(["t1", "t2"]));
+    let shown = world.command(&["rollback", "wf", "--agent", "a", "--plan"]).output().unwrap().stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("2 tasks (t1, t2)"), "{shown}");
 }

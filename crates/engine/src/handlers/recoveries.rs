@@ -336,6 +336,7 @@ pub fn plan_result(planned: &Planned) -> PlanResult {
         steps: planned.plan.steps.iter().map(Step::summary).collect(),
         root: planned.plan.root,
         state_changes: planned.state,
+        state_names: planned.state_names.clone(),
         conflicts: planned.plan.conflicts.clone(),
         blast_radius: planned.blast_radius.clone(),
         dependents: planned.dependents.clone(),

@@ -27,7 +27,7 @@ use super::verdicts::{self, Taken};
 use super::{Order, Parts, noting, selective, tree_of, with_owner};
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::results::{Dependent, MovedHead, PathPatch, StateChanges};
+use crate::results::{Dependent, MovedHead, PathPatch, StateChanges, StateNames};
 use crate::scanning::{self, Effort};
 use crate::session::Session;
 use crate::{ledger, links, manifests, mounted, repositories};
@@ -46,6 +46,8 @@ pub struct Planned {
     pub moved_heads: Vec<MovedHead>,
     /// What becomes of the workflow's state.
     pub state: Option<StateChanges>,
+    /// Of which phases and tasks; only where somebody is to agree.
+    pub state_names: StateNames,
     /// The state that it aims at; `None` where it leaves the state alone.
     pub aim: Option<Aim>,
     /// What is known to be missing, or another one, as the order has it.
@@ -72,6 +74,7 @@ impl Planned {
             patches: Default::default(),
             moved_heads: vec![],
             state: None,
+            state_names: StateNames::default(),
             aim: None,
             findings: vec![],
             texts: vec![],
@@ -127,6 +130,9 @@ pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) ->
     };
     let mut planned = with_denials(open, make(open, &dry, order, present)?)?;
     planned.patches = preview::of(open, &dry, &planned.plan.steps, &planned.texts);
+    if let Some(aim) = planned.aim.as_ref().filter(|_| planned.state.is_some()) {
+        planned.state_names = aim.names(open)?;
+    }
     Ok(planned)
 }
 

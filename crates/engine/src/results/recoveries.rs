@@ -7,7 +7,7 @@ use serde::Serialize;
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict, Kept, RootChange, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
-use wfr_model::{ChangeId, CheckpointId, Digest, RecoveryId, TaskId, Timestamp, TreePath, WorkflowId};
+use wfr_model::{ChangeId, CheckpointId, Digest, PhaseId, RecoveryId, TaskId, Timestamp, TreePath, WorkflowId};
 
 use super::{HoldLine, Verdict};
 use crate::params::{ConflictResolution, DependencyConflicts, RollbackScope};
@@ -26,6 +26,15 @@ pub struct StateChanges {
     pub agents: u64,
     /// Shares of resources that change.
     pub allocations: u64,
+}
+
+/// The parts of a workflow's state that a recovery changes, up to a hundred of each.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct StateNames {
+    /// Phases.
+    pub phases: Vec<PhaseId>,
+    /// Tasks.
+    pub tasks: Vec<TaskId>,
 }
 
 /// What a plan makes of the lines of a file.
@@ -86,6 +95,9 @@ pub struct PlanResult {
     /// What would become of the workflow's state; `null` where nothing.
     #[serde(default)]
     pub state_changes: Option<StateChanges>,
+    /// Which phases and tasks that is about.
+    #[serde(default)]
+    pub state_names: StateNames,
     /// What stands in the way.
     pub conflicts: Vec<Conflict>,
     /// Later work of others that would go back too, a sentence each; where chosen changes are taken back: that stands in the
