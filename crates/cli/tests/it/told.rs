@@ -86,3 +86,16 @@ fn a_plan_names_the_tasks_that_it_sets() {
     let shown = String::from_utf8(shown).unwrap();
     assert!(shown.contains("2 tasks (t1, t2)"), "{shown}");
 }
+
+#[test]
+fn a_strategy_alone_is_told_what_it_does_not_say() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    let planned = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    let strategy = json!({"rollback_strategy": planned.result("plan")["rollback_strategy"]}).to_string();
+    let refused = world.refused(&["rollback", "wf", &strategy, "--yes"], 2, "WRONG_ARGUMENTS");
+    let message = refused.json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`rollback_strategy` does not say whose work"), "{refused:?}");
+    world.ok(&["rollback", "wf", "--agent", "a", &strategy, "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+}

@@ -252,7 +252,7 @@ impl<'c> Chooser<'c> {
             || parameters.interactive
             || parameters.rollback_scope == RollbackScope::Full;
         if !is_named && !chooses {
-            return Err(nothing::said());
+            return Err(nothing::said(parameters.steps.is_some() || parameters.strategy_id.is_some()));
         }
         let named = named(open, &parameters.change.0)?;
         if !chooses {

@@ -253,7 +253,8 @@ pub struct Rollback {
     pub affected_components: Affected,
     /// The reference's block of what is checked before.
     pub validation_requirements: Required,
-    /// The reference's form of all that this operation's keys say, as `--plan` prints it; a key of its own counts before it.
+    /// The reference's form of scope, rules, checks and steps, as `--plan` prints it; a key of its own counts before it. Whose
+    /// work is meant it does not say: the other keys do, as in the call that printed it.
     pub rollback_strategy: Option<Strategy>,
     /// The steps that the strategy says, once it is taken in.
     #[serde(skip)]
