@@ -43,9 +43,9 @@ pub(super) fn selection(
     // Where nobody in particular is named, all that was done since the checkpoint is meant: that of the user alone, too.
     let takes_external = !parameters.preserves(Preserved::ExternalChanges);
     let takes_external = takes_external && (!changes.is_empty() || chooser.means_everybody());
-    let did_nothing = !open.catalog.have_segments(&seqs)? && !(takes_external && chooser.means_everybody());
+    let did_something = open.catalog.have_segments(&seqs)? || takes_external && chooser.means_everybody();
     let is_to_be_set = |task: &TaskId| chooser.task(task).is_some_and(|task| task.status != TaskStatus::Pending);
-    let did_nothing = did_nothing || !parameters.has_files();
+    let did_nothing = !did_something || !parameters.has_files();
     let sets_state = candidates.is_empty() && (!own_tasks.is_empty() || tasks.iter().any(is_to_be_set));
     let is_pending = candidates.is_empty() && changes.is_empty() && chooser.pending().is_some();
     if did_nothing && !sets_state && !is_pending {

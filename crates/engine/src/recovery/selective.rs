@@ -140,23 +140,9 @@ pub fn choose(
     chooser.left.extend(dropped);
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;
-    let (changes, spared) = (chooser.ids(open)?, chooser.spared()?);
-    let renamed = |history: &History| {
-        let now = history.path.clone();
-        history.names.iter().map(move |name| (name.clone(), now.clone())).collect::<Vec<_>>()
-    };
+    let mut taken = chooser.taken(open, tasks, &histories)?;
     plan.conflicts = chooser.teller.conflicts;
     plan.conflicts.extend(guarded);
-    let mut taken = Taken {
-        changes,
-        left: chooser.left,
-        decided: chooser.decided,
-        tasks: tasks.into_iter().collect(),
-        after: selection.after.map(|point| point.0),
-        files: selection.files.clone(),
-        spared,
-        moved: histories.iter().flat_map(renamed).collect(),
-    };
     let mut findings = chooser.teller.findings;
     if selection.decisions.partial {
         // What is not clean stays as it is, and what was taken back there stays, too.
@@ -317,6 +303,24 @@ impl<'c> Chooser<'c> {
             gone: BTreeMap::new(),
             already: Already::default(),
         }
+    }
+
+    /// What is recorded with the recovery.
+    fn taken(&mut self, open: &Open, tasks: BTreeSet<TaskId>, histories: &[History]) -> Result<Taken, Failure> {
+        let renamed = |history: &History| {
+            let now = history.path.clone();
+            history.names.iter().map(move |name| (name.clone(), now.clone())).collect::<Vec<_>>()
+        };
+        Ok(Taken {
+            changes: self.ids(open)?,
+            left: std::mem::take(&mut self.left),
+            decided: std::mem::take(&mut self.decided),
+            tasks: tasks.into_iter().collect(),
+            after: self.selection.after.map(|point| point.0),
+            files: self.selection.files.clone(),
+            spared: self.spared()?,
+            moved: histories.iter().flat_map(renamed).collect(),
+        })
     }
 
     fn ids(&mut self, open: &Open) -> Result<Vec<ChangeId>, Failure> {

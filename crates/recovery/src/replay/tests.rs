@@ -244,7 +244,7 @@ fn what_a_pop_takes_away_again_is_there_without_whoever_took_it_away() {
     assert_eq!(said("abcdefgh r1 abefgh k0 abcdefgh k2 abefXh"), "version 3");
     assert_eq!(said("abcdefgh r1 abefgh k0 abcdefgh n abcdefgh k0 abefXh"), "version 4");
     // Where it cannot be told apart from what was done beside, it is said that they are missing.
-    let missing = vec![line(0, "d"), line(0, "c")];
+    let missing = [line(0, "d"), line(0, "c")];
     let (outcome, notes) = told("abcdefgh r1 abefgh k0 abcdefgh k0 aXefgh");
     let [Note::Incomplete { remaining, missing: found, count: 2 }] = &notes[..] else { panic!("{notes:?}") };
     assert!(remaining.is_empty() && missing.iter().all(|line| found.contains(line)), "{found:?}");
