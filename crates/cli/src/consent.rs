@@ -33,8 +33,12 @@ pub fn advised(refused: Failure, is_chosen: bool) -> Failure {
 /// Shows the plan and asks; the digest of the plan where the answer is yes. What is applied is what was shown.
 pub fn ask(failure: &Failure, global: &Global, abort: &AtomicBool) -> Option<Value> {
     let digest = digest(failure)?;
-    let plan = failure.result.as_deref().and_then(render::plan).unwrap_or_default();
     let mut err = terminal::err(global.colour);
+    if is_nothing(failure) {
+        let line = "\nSomething changed since the plan was shown: nothing is to be done to files or tasks any more.\n";
+        return err.write_all(line.as_bytes()).and_then(|()| err.flush()).ok().map(|()| digest);
+    }
+    let plan = failure.result.as_deref().and_then(render::plan).unwrap_or_default();
     let why = match failure.code {
         Code::StalePlan => "\nSomething changed since the plan was shown; this is the plan now.\n",
         _ => "",
@@ -60,6 +64,15 @@ pub fn wait_for_line(abort: &AtomicBool) -> Option<()> {
     }
 }
 
+/// Whether the plan that goes with a refusal does nothing, and nothing is in its way: there is nothing to agree to.
+fn is_nothing(failure: &Failure) -> bool {
+    let shown = failure.result.as_deref().map(|result| result.to_value());
+    let plan = shown.as_ref().and_then(|result| result.get("plan"));
+    let is_empty = |key: &str| plan.and_then(|plan| plan.get(key)?.as_array()).is_some_and(Vec::is_empty);
+    let is_absent = |key: &str| plan.is_some_and(|plan| plan.get(key).is_none_or(Value::is_null));
+    is_empty("steps") && is_empty("conflicts") && is_absent("root") && is_absent("state_changes")
+}
+
 fn digest(failure: &Failure) -> Option<Value> {
     failure.result.as_deref()?.to_value().pointer("/plan/digest").cloned()
 }
@@ -68,6 +81,21 @@ fn digest(failure: &Failure) -> Option<Value> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_plan_that_does_nothing_needs_no_yes() {
+        let failure = |plan: Value| Failure::new(Code::StalePlan, "x").with_result(json!({"plan": plan}));
+        assert!(is_nothing(&failure(json!({"digest": "x", "steps": [], "conflicts": [], "state_changes": null}))));
+        for more in [
+            json!({"steps": [1], "conflicts": []}),
+            json!({"steps": [], "conflicts": [1]}),
+            json!({"steps": [], "conflicts": [], "root": {}}),
+            json!({"steps": [], "conflicts": [], "state_changes": {"tasks": 1}}),
+            json!({}),
+        ] {
+            assert!(!is_nothing(&failure(more.clone())), "{more}");
+        }
+    }
 
     #[test]
     fn only_a_missing_yes_is_asked_for() {

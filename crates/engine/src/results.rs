@@ -39,7 +39,7 @@ pub use intake::{
 pub use recoveries::{
     AffectedComponents, ConflictPolicies, DamagedRecovery, Dependent, MovedHead, PathPatch, PlanResult, PreservedParts,
     Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, RollbackStrategy, Standing, StateChanges,
-    StrategyStep, ValidationRequirements, ValidationResults,
+    StateNames, StrategyStep, ValidationRequirements, ValidationResults,
 };
 pub use states::{
     LeftOut, LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation,

@@ -4,11 +4,12 @@
 
 use serde_json::Value;
 use wfr_engine::results::{
-    DamagedRecovery, MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, StateChanges,
+    DamagedRecovery, MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, StateChanges, StateNames,
 };
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryStatus, StepEnd, StepReport};
 use wfr_model::workflow::StateKept;
+use wfr_model::{PhaseId, TaskId};
 
 use super::changes::patch_lines;
 use super::checkpoints::verdict;
@@ -34,7 +35,7 @@ pub fn plan(plan: &PlanResult) -> String {
         let modes = format!("mode {:o} -> {:o}", change.before.mode, change.after.mode);
         shown.push_str(&format!("  {} ./  {modes}\n", styled(WARN, "~")));
     }
-    shown.push_str(&state_changes(plan.state_changes.as_ref()));
+    shown.push_str(&state_changes(plan.state_changes.as_ref(), &plan.state_names));
     shown.push_str(&state_kept(&plan.state_kept));
     shown.push_str(&kept(&plan.kept));
     shown.push_str(&conflicts(&plan.conflicts));
@@ -111,16 +112,17 @@ fn summary(plan: &PlanResult) -> String {
 }
 
 /// What becomes of the workflow's state.
-fn state_changes(changes: Option<&StateChanges>) -> String {
+fn state_changes(changes: Option<&StateChanges>, names: &StateNames) -> String {
     let Some(changes) = changes else { return String::new() };
     let parts = [
-        (changes.phases, "phase"),
-        (changes.tasks, "task"),
-        (changes.agents, "agent"),
-        (changes.allocations, "allocation"),
+        (changes.phases, "phase", named(names.phases.iter().map(PhaseId::as_str), changes.phases)),
+        (changes.tasks, "task", named(names.tasks.iter().map(TaskId::as_str), changes.tasks)),
+        (changes.agents, "agent", String::new()),
+        (changes.allocations, "allocation", String::new()),
     ];
     let mut words: Vec<String> = if changes.workflow { vec!["the workflow itself".to_owned()] } else { vec![] };
-    words.extend(parts.iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(*number, noun)));
+    let word = |(number, noun, names): &(u64, &str, String)| format!("{}{names}", count(*number, noun));
+    words.extend(parts.iter().filter(|(number, ..)| *number > 0).map(word));
     fact("State", &words.join(", "))
 }
 
@@ -145,6 +147,17 @@ fn state_kept(kept: &[StateKept]) -> String {
         format!("  {}  {why}\n", styled(PLACE, &fitted(&kept.place, 4)))
     };
     format!("{}\n{}", styled(HEADING, "Of the state stays what was recorded since:"), cut(kept.iter().map(line)))
+}
+
+/// The first of so many names, between brackets.
+fn named<'n>(names: impl Iterator<Item = &'n str>, all: u64) -> String {
+    const SHOWN_MAX: usize = 5;
+    let shown: Vec<String> = names.take(SHOWN_MAX).map(visible).collect();
+    match all.saturating_sub(shown.len() as u64) {
+        _ if shown.is_empty() => String::new(),
+        0 => format!(" ({})", shown.join(", ")),
+        more => format!(" ({} and {more} more)", shown.join(", ")),
+    }
 }
 
 fn step(step: &StepSummary) -> String {
@@ -251,7 +264,7 @@ pub fn recovered(result: &Recovered) -> String {
     }
     let changed = if result.restored_to.is_some() { "Written" } else { "Changed" };
     shown.push_str(&fact(changed, &count(result.changed.len() as u64, "path")));
-    shown.push_str(&state_changes(result.state_changes.as_ref()));
+    shown.push_str(&state_changes(result.state_changes.as_ref(), &StateNames::default()));
     shown.push_str(&state_kept(&result.state_kept));
     let checks = &result.validation_results;
     shown.push_str(&fact("Integrity", &verdict(checks.integrity_check)));

@@ -23,30 +23,40 @@ pub struct Story {
 
 /// Agents, and now and then the user, in turns.
 pub fn tell(seed: u64, turns: usize, with_user: bool) -> Story {
+    // Names that were separated are not joined again by taking changes back: what is alone in the ledger is the path.
     let mut prng = Prng::new(seed);
+    let mut story = begin(&mut prng, with_user);
+    go_on(&mut story, &mut prng, (turns, with_user));
+    story
+}
+
+/// A tree and its checkpoint.
+fn begin(prng: &mut Prng, hard_links: bool) -> Story {
     let world = World::unprotected(TestTree::new());
     world.ok(&["init"]);
-    // Names that were separated are not joined again by taking changes back: what is alone in the ledger is the path.
-    grow(&world.tree, &mut prng, TreeShape { entries: 12, hard_links: with_user, ..TreeShape::default() });
+    grow(&world.tree, prng, TreeShape { entries: 12, hard_links, ..TreeShape::default() });
     let lines: String = (0..60).map(|n| format!("line {n}\n")).collect();
     fs::write(world.root().join(COMMON), lines).unwrap();
     world.checkpoint("base");
     let base = timeless(&world);
-    let mut log = Vec::new();
+    Story { world, base, log: vec![] }
+}
+
+fn go_on(story: &mut Story, prng: &mut Prng, (turns, with_user): (usize, bool)) {
+    let Story { world, log, .. } = story;
     for _ in 0..turns {
         let agent = *prng.pick(&AGENTS);
         if with_user && prng.one_in(4) {
-            log.push(format!("user: {}", edit(&world, &mut prng, "user")));
+            log.push(format!("user: {}", edit(world, prng, "user")));
             continue;
         }
         let call = ["change", "begin", "--workflow", "wf", "--agent", agent];
         let token = world.ok(&call).result("token").as_str().unwrap().to_owned();
         for _ in 0..1 + prng.below(2) {
-            log.push(format!("{agent}: {}", edit(&world, &mut prng, agent)));
+            log.push(format!("{agent}: {}", edit(world, prng, agent)));
         }
         world.ok(&["change", "end", &token]);
     }
-    Story { world, base, log }
 }
 
 fn edit(world: &World, prng: &mut Prng, actor: &str) -> String {
@@ -94,6 +104,33 @@ fn everything_back_is_the_checkpoint(seed: u64, turns: usize) -> Result<(), Test
     let ended = world.call(&["rollback", "wf", "--rollback-scope", "full", "--yes"]);
     if is_done(&ended, &log)? && ended.code == 0 {
         same("everything back", &base, &timeless(&world), &log)?;
+        if !ended.result("changed").as_array().unwrap().is_empty() {
+            world.ok(&["undo", "--yes"]);
+            same("and its undo", &full, &timeless(&world), &log)?;
+        }
+    }
+    Ok(())
+}
+
+/// All that was done since a checkpoint, by whomever, taken back: it is what a restore of the checkpoint gives.
+fn all_since_a_checkpoint_back_is_the_checkpoint(seed: u64, turns: [usize; 2]) -> Result<(), TestCaseError> {
+    let mut prng = Prng::new(seed);
+    let mut story = begin(&mut prng, false);
+    // The ledger begins with the first change.
+    let token = story.world.ok(&["change", "begin", "--workflow", "wf", "--agent", "z"]);
+    story.world.ok(&["change", "end", token.result("token").as_str().unwrap()]);
+    go_on(&mut story, &mut prng, (turns[0], true));
+    story.world.checkpoint("then");
+    let then = timeless(&story.world);
+    story.log.push("checkpoint".to_owned());
+    go_on(&mut story, &mut prng, (turns[1], true));
+    let Story { world, base, log } = story;
+    let full = timeless(&world);
+    let rules = r#"{"preservation_rules":{"preserve_external_changes":false}}"#;
+    for (name, wanted) in [("then", then), ("base", base)] {
+        let ended = world.call(&["rollback", "wf", name, "--rollback-scope", "full", rules, "--yes"]);
+        prop_assert!(ended.code == 0, "{ended:?} after {log:#?}");
+        same(name, &wanted, &timeless(&world), &log)?;
         if !ended.result("changed").as_array().unwrap().is_empty() {
             world.ok(&["undo", "--yes"]);
             same("and its undo", &full, &timeless(&world), &log)?;
@@ -215,6 +252,11 @@ proptest! {
     #[test]
     fn all_work_back_is_the_checkpoint(seed: u64, turns in 1..8_usize) {
         everything_back_is_the_checkpoint(seed, turns)?;
+    }
+
+    #[test]
+    fn all_since_a_checkpoint_back_is_what_it_holds(seed: u64, before in 0..4_usize, after in 0..5_usize) {
+        all_since_a_checkpoint_back_is_the_checkpoint(seed, [before, after])?;
     }
 
     #[test]

@@ -149,6 +149,8 @@ fn what_changed_since_somebody_chose_is_asked_again_and_said() {
     for part in ["Something changed since you chose", "this is the plan now"] {
         assert!(said.contains(part), "no `{part}` in {said}");
     }
+    let now = said.split("this is the plan now").nth(1).unwrap();
+    assert!(now.contains("-by a\r\n") && now.contains("+line 3\r\n"), "the new plan shows its lines: {said}");
     assert_eq!(world.text("work/f.txt"), numbered(&edited[2..]));
     assert!(!world.has("work/of_a.txt") && world.has("work/of_b.txt"));
     // An edit elsewhere changes nothing that was asked for.
@@ -178,6 +180,31 @@ fn a_selective_restore_can_be_chosen_from_too() {
     assert_eq!(code, 0, "{said}");
     assert_eq!(world.text("work/f.txt"), numbered(&[(29, "by me")]));
     assert!(!world.has("work/of_a.txt") && world.has("work/of_b.txt"));
+}
+
+#[test]
+fn leaving_the_only_conflict_leaves_all_and_says_so() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.put("work/f.txt", &numbered(&[(3, "by a and me")]));
+    let full = world.timeless();
+    let Some((said, code)) = at_terminal(&world, &CALL, &["y", "n"]) else { return };
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("nothing is to be done: all that would go stays, as was decided"), "{said}");
+    assert!(!said.contains("Apply this plan?") && !said.contains("already"), "{said}");
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
+}
+
+#[test]
+fn a_plan_that_has_nothing_left_to_do_is_not_asked_for() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/of_a.txt", "a"));
+    let gone = || std::fs::remove_file(world.root().join("work/of_a.txt")).unwrap();
+    let then: Meanwhile<'_> = (&gone, &["y"]);
+    let Some((said, code)) = at_terminal_meanwhile(&world, &CALL, &["y"], Some(then)) else { return };
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(said.matches("Apply this plan?").count(), 1, "{said}");
+    assert!(said.contains("nothing is to be done to files or tasks any more"), "{said}");
 }
 
 #[test]

@@ -163,6 +163,31 @@ fn a_stash_with_an_edit_between_and_restores_leave_the_work_separable() {
 }
 
 #[test]
+fn what_an_agent_took_away_is_there_without_it_though_a_stash_was_popped_since() {
+    let without = |text: &str| text.replace("line 3\nline 4\n", "");
+    for (is_committed, is_rolled_back) in [(true, false), (false, false), (false, true)] {
+        let world = World::with_lines();
+        world.work("a", || world.put("work/f.txt", &without(&numbered(&[]))));
+        // A stash, seen; an edit of the user's, seen or not; the stash popped.
+        world.put("work/f.txt", &numbered(&[]));
+        match is_rolled_back {
+            true => roll_back(&world, "a"),
+            false => drop(world.checkpoint("stashed")),
+        }
+        let edited = numbered(&[(15, "by the user")]);
+        if is_committed {
+            world.put("work/f.txt", &edited);
+            world.checkpoint("edited");
+        }
+        world.put("work/f.txt", &without(&edited));
+        roll_back(&world, "a");
+        assert_eq!(world.text("work/f.txt"), edited, "{is_committed} {is_rolled_back}");
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.text("work/f.txt"), without(&edited));
+    }
+}
+
+#[test]
 fn a_stash_that_is_popped_behind_a_rollback_brings_nothing_back_for_good() {
     let world = World::with_lines();
     world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));

@@ -94,5 +94,5 @@ fn names_of_one_file_of_which_one_is_meant_are_told_to_part() {
     let done = world.ok(&["rollback", "wf", "--agent", "a", "--file", "one", "--yes"]);
     assert_eq!((world.text("one"), world.text("two")), ("before\n".to_owned(), "by a\n".to_owned()));
     let findings = done.result("findings").to_string();
-    assert!(findings.contains("`one` and `two` are one file"), "{findings}");
+    assert!(findings.contains("`one` and `two` are one file") && findings.contains("name both"), "{findings}");
 }

@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use wfr_catalog::{ChangeRow, ChangeSeq, PathChain};
 use wfr_model::change::Actor;
 use wfr_model::entry::{Entry, Node};
@@ -54,7 +55,7 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
         let by = chain.segments.last().filter(|_| last.is_none()).and_then(|one| rows.get(&one.change));
         return Err(removed(&path, by));
     }
-    let text = text_of(&store, last)?.ok_or_else(|| no_text(&path))?;
+    let text = text_of(&store, last)?.ok_or_else(|| no_text(&path, size(last)))?;
     let is_recovery = |seq: &ChangeSeq| rows.get(seq).is_some_and(|row| row.change.actor == Actor::Recovery);
     let last_recovery = chain.segments.iter().rposition(|one| is_recovery(&one.change)).map_or(0, |at| at + 1);
     let mut history = History { store: &store, entries: &entries, known: vec![], last: None };
@@ -106,16 +107,16 @@ impl Now {
         let Ok(root) = disk::open_dir(open.root()) else { return Ok(Self::Unreadable) };
         let place = Path::new(OsStr::from_bytes(path.as_bytes()));
         let found = disk::open_beneath(&root, place, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty());
-        if let Err(error) = found {
+        if let Err(error) = &found {
             let is_gone = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
             return Ok(if is_gone { Self::Gone } else { Self::Unreadable });
         }
         match scanning::read_file(open, path, textdiff::BYTES_MAX) {
             Ok(Some(bytes)) => {
                 let text = textdiff::as_text(bytes);
-                text.map(Self::Text).ok_or_else(|| no_text(path))
+                text.map(Self::Text).ok_or_else(|| no_text(path, None))
             }
-            Ok(None) => Err(no_text(path)),
+            Ok(None) => Err(no_text(path, found.ok().and_then(|file| size_of(&file)))),
             Err(_) => Ok(Self::Unreadable),
         }
     }
@@ -146,7 +147,7 @@ fn untouched(open: &Open, path: TreePath) -> Result<Success<Blamed>, Failure> {
         Now::Gone | Now::Unreadable if !is_known => return Err(never_seen(&path)),
         now => now,
     };
-    let text = text_of(&store, entry.as_ref())?.ok_or_else(|| no_text(&path))?;
+    let text = text_of(&store, entry.as_ref())?.ok_or_else(|| no_text(&path, size(entry.as_ref())))?;
     let origins = vec![None; text.split_inclusive('\n').count()];
     let step = format!("no change of `{path}` is recorded: all of it was there before the ledger began");
     let is_same = matches!(&now, Now::Text(now) if *now == text);
@@ -154,8 +155,29 @@ fn untouched(open: &Open, path: TreePath) -> Result<Success<Blamed>, Failure> {
     Ok(if is_same { success.with_next_step(step) } else { success })
 }
 
-fn no_text(path: &TreePath) -> Failure {
-    Failure::new(Code::InvalidParameter, format!("`{path}` is no text file that can be shown by lines"))
+/// The size of a regular file.
+fn size_of(file: &impl AsFd) -> Option<u64> {
+    let stat = rustix::fs::fstat(file).ok()?;
+    (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then_some(stat.st_size as u64)
+}
+
+fn size(entry: Option<&Entry>) -> Option<u64> {
+    match &entry?.node {
+        Node::File(content) => Some(content.size),
+        _ => None,
+    }
+}
+
+/// What is too large, or no text.
+fn no_text(path: &TreePath, size: Option<u64>) -> Failure {
+    let message = match size.filter(|size| *size > textdiff::BYTES_MAX) {
+        Some(size) => {
+            let max = textdiff::BYTES_MAX;
+            format!("`{path}` is too large to be shown by lines: it has {size} bytes, and {max} is the most")
+        }
+        None => format!("`{path}` is no text file that can be shown by lines"),
+    };
+    Failure::new(Code::InvalidParameter, message).with_hint(format!("`wfr log --path {path}` shows who changed it"))
 }
 
 /// What stood at the path at each time, before the first change first.

@@ -40,9 +40,12 @@ pub(super) fn selection(
         // Of a task with changes these tell whether it is taken back already.
         own_tasks = chooser.tasks().difference(&tasks).cloned().collect();
     }
-    let did_nothing = !open.catalog.have_segments(&seqs)?;
+    // Where nobody in particular is named, all that was done since the checkpoint is meant: that of the user alone, too.
+    let takes_external = !parameters.preserves(Preserved::ExternalChanges);
+    let takes_external = takes_external && (!changes.is_empty() || chooser.means_everybody());
+    let did_something = open.catalog.have_segments(&seqs)? || takes_external && chooser.means_everybody();
     let is_to_be_set = |task: &TaskId| chooser.task(task).is_some_and(|task| task.status != TaskStatus::Pending);
-    let did_nothing = did_nothing || !parameters.has_files();
+    let did_nothing = !did_something || !parameters.has_files();
     let sets_state = candidates.is_empty() && (!own_tasks.is_empty() || tasks.iter().any(is_to_be_set));
     let is_pending = candidates.is_empty() && changes.is_empty() && chooser.pending().is_some();
     if did_nothing && !sets_state && !is_pending {
@@ -52,12 +55,12 @@ pub(super) fn selection(
         });
     }
     let mut external_after = None;
-    if !parameters.preserves(Preserved::ExternalChanges) && !changes.is_empty() {
+    if takes_external {
         // Edits that no look has seen yet go, too; where somebody chooses, only what was offered does.
         let newest = ChangeFilter { limit: Some(1), ..ChangeFilter::default() };
-        let newest = open.catalog.changes(&newest)?.pop().map(|row| row.seq);
-        external_after = newest.filter(|_| !parameters.interactive);
-        changes.extend(external(open, &changes)?);
+        let newest = open.catalog.changes(&newest)?.pop().map_or(BEFORE_ALL, |row| row.seq);
+        external_after = Some(newest).filter(|_| !parameters.interactive);
+        changes.extend(chooser.external(&changes)?);
     }
     tasks.extend(own_tasks.iter().cloned());
     if !parameters.has_files() {
@@ -82,6 +85,9 @@ pub(super) fn selection(
         kept: chooser.kept,
     })
 }
+
+/// A number before that of every change.
+const BEFORE_ALL: ChangeSeq = ChangeSeq(-1);
 
 fn refuse_open(changes: &[ChangeRow]) -> Result<(), Failure> {
     let Some(row) = changes.iter().find(|row| row.change.ended_at.is_none()) else { return Ok(()) };
@@ -209,6 +215,30 @@ impl<'c> Chooser<'c> {
         Ok(Found { changes, candidates })
     }
 
+    /// Whether all that was done after a checkpoint is meant, whoever did it.
+    fn means_everybody(&self) -> bool {
+        let Rollback { agent, task, phase, change, .. } = self.parameters;
+        let is_anybodys = agent.is_none() && task.is_none() && phase.is_none() && change.0.is_empty();
+        self.after.is_some() && is_anybodys && self.parameters.has_files()
+    }
+
+    /// What the user and unknown programs did after the checkpoint, or without one from the first of the changes on: what
+    /// they did before an agent began is recorded before its change.
+    fn external(&self, changes: &[ChangeRow]) -> Result<Vec<ChangeRow>, Failure> {
+        let actors = vec![Actor::User, Actor::Unknown];
+        let since = self.after.and(self.parameters.since);
+        let mut found = self.open.catalog.changes(&ChangeFilter { actors, since, ..ChangeFilter::default() })?;
+        match self.after {
+            Some(after) => leave_earlier(self.open, after, &mut found)?,
+            None => {
+                let first = changes.iter().map(|row| row.seq).min();
+                found.retain(|row| Some(row.seq) > first);
+            }
+        }
+        found.retain(|row| changes.iter().all(|other| other.seq != row.seq));
+        Ok(found)
+    }
+
     /// The changes that fit, whenever they were made and whatever is to stay.
     fn fitting(&self) -> Result<Found, Failure> {
         let (open, parameters) = (self.open, self.parameters);
@@ -222,7 +252,7 @@ impl<'c> Chooser<'c> {
             || parameters.interactive
             || parameters.rollback_scope == RollbackScope::Full;
         if !is_named && !chooses {
-            return Err(nothing::said());
+            return Err(nothing::said(parameters.steps.is_some() || parameters.strategy_id.is_some()));
         }
         let named = named(open, &parameters.change.0)?;
         if !chooses {
@@ -287,15 +317,6 @@ fn leave_earlier(open: &Open, after: PointSeq, changes: &mut Vec<ChangeRow>) -> 
     let later: BTreeSet<ChangeSeq> = segments.map(|segment| segment.change).collect();
     changes.retain(|row| later.contains(&row.seq) || row.change.ended_at.is_none());
     Ok(())
-}
-
-/// What the user and unknown programs did from the first of the changes on.
-fn external(open: &Open, changes: &[ChangeRow]) -> Result<Vec<ChangeRow>, Failure> {
-    let first = changes.iter().map(|row| row.seq).min();
-    let filter = ChangeFilter { actors: vec![Actor::User, Actor::Unknown], ..ChangeFilter::default() };
-    let found = open.catalog.changes(&filter)?;
-    let is_new = |row: &ChangeRow| changes.iter().all(|other| other.seq != row.seq);
-    Ok(found.into_iter().filter(|row| Some(row.seq) > first && is_new(row)).collect())
 }
 
 /// The point of a checkpoint: from there on the ledger knows what was done.

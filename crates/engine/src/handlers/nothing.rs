@@ -21,8 +21,12 @@ const NAMED_MAX: usize = 10;
 const LOOKED_AT: u32 = 1_000;
 
 /// The parameters name nobody's work.
-pub(super) fn said() -> Failure {
-    Failure::new(Code::WrongArguments, "whose work is to be taken back is not said").with_hint(
+pub(super) fn said(has_strategy: bool) -> Failure {
+    let message = match has_strategy {
+        true => "`rollback_strategy` does not say whose work is to be taken back",
+        false => "whose work is to be taken back is not said",
+    };
+    Failure::new(Code::WrongArguments, message).with_hint(
         "name it: `--agent A`, `--task T`, `--phase N`, `--change ID`, `--since TIME`, a checkpoint, or all of the \
          workflow with `--rollback-scope full`, or choose with `--interactive`",
     )

@@ -20,6 +20,7 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
 use crate::recovery::already::{PENDING_ALREADY, TAKEN_BACK_ALREADY};
+use crate::recovery::leaving::STAYS_AS_DECIDED;
 use crate::recovery::noting::GIT_LEFT_ALONE;
 use crate::recovery::telling::LEFT_AS_IT_IS;
 use crate::recovery::{self, CheckEnd, Ended, Order, Planned, Run, owed};
@@ -96,9 +97,12 @@ fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
     let is_taken =
         findings.iter().find(|finding| [TAKEN_BACK_ALREADY, PENDING_ALREADY].contains(&finding.code.as_str()));
     let is_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
+    let is_decided = findings.iter().any(|finding| finding.code == STAYS_AS_DECIDED);
     let why = match (is_taken, &order.selection, &order.joining) {
         (Some(taken), _, _) => &format!("{}; {}", taken.message, taken.fix),
         (None, Some(_), _) if is_left => "what is left cannot be taken back: see `findings`",
+        (None, Some(_), _) if is_decided => "all that would go stays, as was decided: see `findings`",
+        (None, Some(selection), _) if selection.changes.is_empty() => "nothing was done since",
         (None, Some(_), _) => "all of it is taken back already, or was undone by others",
         (None, None, Some(_)) => "all that the checkpoint has is here, or was changed on top of it",
         (None, None, None) if findings.iter().any(|finding| finding.code == GIT_LEFT_ALONE) => {
@@ -338,6 +342,7 @@ pub fn plan_result(planned: &Planned) -> PlanResult {
         root: planned.plan.root,
         state_changes: planned.state,
         state_kept: planned.state_kept.clone(),
+        state_names: planned.state_names.clone(),
         conflicts: planned.plan.conflicts.clone(),
         blast_radius: planned.blast_radius.clone(),
         dependents: planned.dependents.clone(),

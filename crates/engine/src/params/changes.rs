@@ -196,7 +196,8 @@ pub struct PreservationRules {
     pub preserve_completed_phases: bool,
     /// Whether the work of completed tasks stays.
     pub preserve_successful_tasks: bool,
-    /// Whether what the user and unknown programs did stays. `false` takes it back, too, from the first of the changes on.
+    /// Whether what the user and unknown programs did stays. `false` takes it back, too: what was done after the
+    /// checkpoint, or without one from the first of the changes on.
     pub preserve_external_changes: On,
     /// Whether resources stay shared out as they are: a rollback leaves that alone, and refuses `false`.
     pub preserve_resource_optimizations: On,
@@ -252,7 +253,8 @@ pub struct Rollback {
     pub affected_components: Affected,
     /// The reference's block of what is checked before.
     pub validation_requirements: Required,
-    /// The reference's form of all that this operation's keys say, as `--plan` prints it; a key of its own counts before it.
+    /// The reference's form of scope, rules, checks and steps, as `--plan` prints it; a key of its own counts before it. Whose
+    /// work is meant it does not say: the other keys do, as in the call that printed it.
     pub rollback_strategy: Option<Strategy>,
     /// The steps that the strategy says, once it is taken in.
     #[serde(skip)]

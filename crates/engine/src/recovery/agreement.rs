@@ -4,10 +4,12 @@
 
 use wfr_model::recovery::RecoveryKind;
 use wfr_recovery::apply;
+use wfr_store::Objects;
 
 use super::planning::Planned;
-use super::{Order, mounting};
+use super::{Order, mounting, preview};
 use crate::error::{Code, Failure};
+use crate::open::Open;
 use crate::params::Consent;
 use crate::results::{PlanResult, Refused};
 
@@ -35,6 +37,17 @@ pub fn check_consent(planned: &Planned, consent: Consent) -> Result<(), Failure>
             let hint = format!("look at the plan, then add `--yes`, or `--apply {}`", planned.digest());
             Err(Failure::new(Code::ConsentNeeded, message).with_hint(hint).with_result(refused(planned)))
         }
+    }
+}
+
+/// A plan with what it would do to the lines of files, where it is not the one that somebody agreed to: it is shown to them.
+pub(super) fn shown(open: &Open, objects: &dyn Objects, planned: Planned, consent: Consent) -> Planned {
+    match consent {
+        Consent::Digest(digest) if digest != planned.digest() => {
+            let patches = preview::of(open, objects, &planned.plan.steps, &planned.texts);
+            Planned { patches, ..planned }
+        }
+        _ => planned,
     }
 }
 

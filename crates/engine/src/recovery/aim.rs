@@ -16,11 +16,14 @@ use super::record::Ending;
 use super::{Parts, joining, verdicts};
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::results::{HoldLine, StateChanges};
+use crate::results::{HoldLine, StateChanges, StateNames};
 use crate::{announce, state};
 
 /// Who the events are from.
 pub const COORDINATOR: &str = "workflow-recovery";
+
+/// Phases and tasks that are named, at most.
+const NAMED_MAX: usize = 100;
 
 /// The state that a recovery aims at.
 pub struct Aim {
@@ -134,6 +137,16 @@ impl Aim {
         };
         let differences = present.differences(&goal);
         Ok(((differences != Differences::default()).then(|| counts(differences)), kept))
+    }
+
+    /// The phases and tasks among it, the first of each.
+    pub fn names(&self, open: &Open) -> Result<StateNames, Failure> {
+        let present = state::present(&open.catalog, &self.target.head.workflow_id)?;
+        let present = present.unwrap_or_else(|| Whole::new(self.target.head.workflow_id.clone()));
+        let (mut phases, mut tasks) = present.differing(&self.goal(&present));
+        phases.truncate(NAMED_MAX);
+        tasks.truncate(NAMED_MAX);
+        Ok(StateNames { phases, tasks })
     }
 }
 

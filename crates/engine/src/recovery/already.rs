@@ -9,6 +9,8 @@ use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::{KeptReason, Plan};
 use wfr_model::{RecoveryId, TaskId, TreePath};
 
+use super::history::History;
+use super::leaving::STAYS_AS_DECIDED;
 use super::selective::Selection;
 use super::telling::LEFT_AS_IT_IS;
 use super::verdicts::Taken;
@@ -60,7 +62,8 @@ impl Already {
         (selection, is_nothing): (&Selection, bool),
         open: &Open,
     ) -> Result<bool, Failure> {
-        let has_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
+        let stays = [LEFT_AS_IT_IS, STAYS_AS_DECIDED];
+        let has_left = findings.iter().any(|finding| stays.contains(&finding.code.as_str()));
         let was_taken = is_nothing && !self.changes.is_empty();
         if was_taken {
             // Whoever does one of the tasks since, does it anew.
@@ -94,6 +97,44 @@ impl Already {
         let message = format!("{what} taken back already{by}");
         Ok(Finding::new(TAKEN_BACK_ALREADY, Severity::Info, message, fix))
     }
+}
+
+/// Whether a change stands taken back at a path without the recovery that is undone.
+type StaysTaken<'s> = dyn FnMut(&PathChain, ChangeSeq) -> Result<bool, Failure> + 's;
+
+/// Names the other recoveries that took back, too, what the undo of one would bring back: there it stays taken back.
+pub fn by_others(
+    open: &Open,
+    histories: &[History],
+    undone: ChangeSeq,
+    stays_taken: &mut StaysTaken<'_>,
+) -> Result<Option<Finding>, Failure> {
+    let (mut paths, mut by) = (BTreeSet::new(), BTreeSet::new());
+    for History { path, chain, .. } in histories {
+        let taken = chain.words.iter().filter(|(_, one, is_taken)| *one == undone && *is_taken);
+        for (change, ..) in taken {
+            if stays_taken(chain, *change)? {
+                paths.insert(path);
+                by.extend(
+                    chain.words.iter().filter(|(of, one, is)| of == change && *one != undone && *is).map(|one| one.1),
+                );
+            }
+        }
+    }
+    let Some(first) = paths.first() else { return Ok(None) };
+    let mut ids = Vec::new();
+    for seq in by.into_iter().rev() {
+        let Some(id) = open.catalog.change_at(seq)?.and_then(|row| row.change.recovery_id) else { continue };
+        let is_undone = open.catalog.recovery(&id)?.is_some_and(|record| record.undone_by.is_some());
+        ids.extend((!is_undone).then_some(id));
+    }
+    let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
+    let (by, fix) = match ids.first() {
+        Some(newest) => (format!("{newest} took it back, too"), format!("`wfr undo {newest}` brings it back")),
+        None => ("another recovery took it back, too".to_owned(), "`wfr log` shows what counts".to_owned()),
+    };
+    let message = format!("what it took back at `{first}`{more} stays taken back: {by}");
+    Ok(Some(Finding::new("STAYS_TAKEN_BACK", Severity::Info, message, fix)))
 }
 
 /// Names paths at which nothing changes though something is taken back: a directory holds what stays, or later work wrote over

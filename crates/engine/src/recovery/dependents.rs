@@ -219,6 +219,16 @@ fn dependents<'h>(
     (writers, readers)
 }
 
+/// What becomes of later work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It goes with what it stands on.
+    Goes,
+    /// What somebody decided for the file does not have it.
+    IsLeftOut,
+    Stays,
+}
+
 /// What is told of later work.
 #[derive(Default)]
 pub struct Told {
@@ -236,12 +246,14 @@ impl Told {
         scope: &Scope<'_>,
         teller: &mut Teller<'_>,
         (selected, tasks, went): (&BTreeSet<ChangeSeq>, &BTreeSet<TaskId>, Vec<Went>),
-        histories: &[History],
+        (histories, overwritten): (&[History], &BTreeSet<(ChangeSeq, TreePath)>),
     ) -> Result<Self, Failure> {
         let mut told = Self::default();
         for one in went {
             match one {
-                Went::Change(standing, seq, paths) => told.change(scope, teller, (seq, standing), (paths, true))?,
+                Went::Change(standing, seq, paths) => {
+                    told.change(scope, teller, (seq, standing), (paths, Fate::Goes))?
+                }
                 Went::Task(task) => told.task(scope, task, true),
             }
         }
@@ -249,8 +261,13 @@ impl Told {
         let (writers, readers) = dependents(histories, selected, scope.selection);
         for (standing, changes) in [(Standing::Wrote, writers), (Standing::Read, readers)] {
             for (seq, paths) in changes {
-                let paths = paths.into_iter().cloned().collect();
-                told.change(scope, teller, (seq, standing), (paths, false))?;
+                let goes = |path: &TreePath| standing == Standing::Wrote && overwritten.contains(&(seq, path.clone()));
+                let (gone, left): (Vec<_>, Vec<_>) = paths.into_iter().cloned().partition(goes);
+                for (paths, fate) in [(gone, Fate::IsLeftOut), (left, Fate::Stays)] {
+                    if !paths.is_empty() {
+                        told.change(scope, teller, (seq, standing), (paths, fate))?;
+                    }
+                }
             }
         }
         Ok(told)
@@ -261,7 +278,7 @@ impl Told {
         scope: &Scope<'_>,
         teller: &mut Teller<'_>,
         (seq, standing): (ChangeSeq, Standing),
-        (paths, goes): (Vec<TreePath>, bool),
+        (paths, fate): (Vec<TreePath>, Fate),
     ) -> Result<(), Failure> {
         let row = teller.row(seq)?.cloned();
         let change = row.as_ref().map(|row| &row.change);
@@ -274,7 +291,8 @@ impl Told {
         let verb = if standing == Standing::Read { "read" } else { "wrote in" };
         let first = paths.first().map(ToString::to_string).unwrap_or_default();
         let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
-        self.lines.push(format!("{by} {verb} {first}{more} since ({id}); {}", end(scope, goes, why)));
+        self.lines.push(format!("{by} {verb} {first}{more} since ({id}); {}", end(scope, fate, why)));
+        let goes = fate != Fate::Stays;
         self.dependents.push(Dependent { standing, change_id, by, task_id, paths, goes });
         Ok(())
     }
@@ -282,7 +300,8 @@ impl Told {
     fn task(&mut self, scope: &Scope<'_>, task: TaskId, goes: bool) {
         let rule = scope.selection.kept.rule(None, Some(&task));
         self.may_go |= rule.is_none();
-        let end = end(scope, goes, rule.map(|rule| format!("`{rule}` keeps it")));
+        let fate = if goes { Fate::Goes } else { Fate::Stays };
+        let end = end(scope, fate, rule.map(|rule| format!("`{rule}` keeps it")));
         self.lines.push(format!("task {task} needs one that is to be done anew, and has begun; {end}"));
         let (standing, by) = (Standing::Needs, task.to_string());
         self.dependents.push(Dependent { standing, change_id: None, by, task_id: Some(task), paths: vec![], goes });
@@ -310,9 +329,10 @@ impl Told {
 }
 
 /// What becomes of later work, and why where it was asked to go.
-fn end(scope: &Scope<'_>, goes: bool, why: Option<String>) -> String {
+fn end(scope: &Scope<'_>, fate: Fate, why: Option<String>) -> String {
     match why.filter(|_| scope.selection.dependents == Dependents::Cascade) {
-        _ if goes => "it goes, too".to_owned(),
+        _ if fate == Fate::Goes => "it goes, too".to_owned(),
+        _ if fate == Fate::IsLeftOut => "it goes, too: what was decided for the file leaves it out".to_owned(),
         Some(why) => format!("it stays: {why}"),
         None => "it stays".to_owned(),
     }

@@ -18,6 +18,7 @@ use wfr_recovery::replay::{Mark, Merged, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
+use super::already;
 use super::clearing::{Cleared, Clearing};
 use super::history::{History, NO_TREE, histories, neutral, replayable, versions};
 use super::moves;
@@ -99,6 +100,11 @@ pub fn lift(
     for history in &histories {
         lifter.consider(history)?;
     }
+    let standing = &mut lifter.standing;
+    let also = already::by_others(open, &histories, undone.seq, &mut |chain, change| {
+        standing.is_cancelled_without(chain, change, undone.seq)
+    })?;
+    lifter.teller.findings.extend(also);
     let joined = links::rejoined((objects, goal), groups, &lifter.wishes, &lifter.restored)?;
     let decisions = match later {
         Later::MergeOrKeep => Decisions { conflicts: ConflictResolution::CurrentPriority, ..Decisions::default() },

@@ -13,11 +13,13 @@ pub mod dependents;
 mod finish;
 mod history;
 pub mod joining;
+pub mod leaving;
 mod lifting;
 mod limited;
 mod mounting;
 mod moves;
 pub mod noting;
+mod overwritten;
 pub mod owed;
 pub mod pace;
 mod parts;
@@ -155,7 +157,10 @@ impl Order {
 
     /// What it does, for people.
     fn label(&self) -> String {
-        format!("{} of {} to {}", self.kind.as_str(), self.workflow, self.target.name)
+        // Without a checkpoint of its own a rollback leads to none.
+        let is_of_work = self.selection.is_some() && self.parameters.get("checkpoint").is_none_or(Value::is_null);
+        let to = if is_of_work { String::new() } else { format!(" to {}", self.target.name) };
+        format!("{} of {}{to}", self.kind.as_str(), self.workflow)
     }
 
     /// Whether it goes from one tree to another, and is about no single changes.
@@ -245,6 +250,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     // What could not be read any more may be taken for something that is not there.
     let planned = if limited::is_over(deadline) { Err(apply::PrepareError::TimedOut.into()) } else { planned };
     let planned = planned
+        .map(|planned| agreement::shown(open, &store, planned, consent))
         .and_then(|planned| agreement::check(&planned, order, consent).map(|()| planned))
         .and_then(|planned| keep_texts(open, &store, &planned.texts).map(|()| planned));
     let store = open.store()?;
@@ -553,4 +559,30 @@ pub fn tree_of(row: &CheckpointRow) -> Result<Digest, Failure> {
         Failure::new(Code::PathNotFound, format!("checkpoint `{}` holds state only, no files", row.name))
             .with_hint("use one taken with files")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::World;
+
+    #[test]
+    fn a_rollback_without_a_checkpoint_leads_to_none() {
+        let world = World::new();
+        let session = world.session();
+        let open = session.open().unwrap();
+        let workflow: WorkflowId = "wf".parse().unwrap();
+        let request = Request::new(workflow.clone(), CheckpointType::Emergency, "tester");
+        let made = checkpoint::create(&open, &request, &session, Effort::default()).unwrap().manifest;
+        let row = open.catalog.resolve(None, made.checkpoint_id.as_str()).unwrap();
+        let name = row.name.clone();
+        let mut order = Order::new(RecoveryKind::Rollback, workflow, row);
+        order.selection = Some(selective::Selection::default());
+        order.parameters = json!({"checkpoint": null, "agent": "a"});
+        assert_eq!(order.label(), "rollback of wf");
+        order.parameters = json!({"checkpoint": name});
+        assert_eq!(order.label(), format!("rollback of wf to {name}"));
+    }
 }

@@ -28,7 +28,7 @@ use super::verdicts::{self, Taken};
 use super::{Order, Parts, noting, selective, tree_of, with_owner};
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::results::{Dependent, MovedHead, PathPatch, StateChanges};
+use crate::results::{Dependent, MovedHead, PathPatch, StateChanges, StateNames};
 use crate::scanning::{self, Effort};
 use crate::session::Session;
 use crate::{ledger, links, manifests, mounted, repositories};
@@ -49,6 +49,8 @@ pub struct Planned {
     pub state: Option<StateChanges>,
     /// Where the state stays as it is now, or becomes what it was never, when a recovery is taken back.
     pub state_kept: Vec<StateKept>,
+    /// Of which phases and tasks; only where somebody is to agree.
+    pub state_names: StateNames,
     /// The state that it aims at; `None` where it leaves the state alone.
     pub aim: Option<Aim>,
     /// What is known to be missing, or another one, as the order has it.
@@ -76,6 +78,7 @@ impl Planned {
             moved_heads: vec![],
             state: None,
             state_kept: vec![],
+            state_names: StateNames::default(),
             aim: None,
             findings: vec![],
             texts: vec![],
@@ -131,6 +134,9 @@ pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) ->
     };
     let mut planned = with_denials(open, make(open, &dry, order, present)?)?;
     planned.patches = preview::of(open, &dry, &planned.plan.steps, &planned.texts);
+    if let Some(aim) = planned.aim.as_ref().filter(|_| planned.state.is_some()) {
+        planned.state_names = aim.names(open)?;
+    }
     Ok(planned)
 }
 

@@ -23,7 +23,9 @@ use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
 use super::dependents::{Kept, Reach, Scope, Told};
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
+use super::leaving;
 use super::moves;
+use super::overwritten;
 use super::sureness;
 use super::telling::{self, Sides, Teller, WORK_CONFLICT, leave};
 use super::verdicts::Taken;
@@ -122,7 +124,8 @@ pub fn choose(
     let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
     chooser.consider_all(&veil, &histories, unrecorded)?;
     chooser.keep_moves_whole(&veil, unrecorded)?;
-    let told = Told::of(&scope, &mut chooser.teller, (&selected, &tasks, went), &histories)?;
+    let reach = (&selected, &tasks, went);
+    let told = Told::of(&scope, &mut chooser.teller, reach, (&histories, &chooser.overwritten))?;
     told.check(selection)?;
     chooser.teller.findings.extend(sureness::of_what_stays(open, &selection.changes)?);
     let clearing = Clearing { open, objects, from: goal.from, decisions: &selection.decisions };
@@ -139,23 +142,9 @@ pub fn choose(
     chooser.left.extend(dropped);
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;
-    let (changes, spared) = (chooser.ids(open)?, chooser.spared()?);
-    let renamed = |history: &History| {
-        let now = history.path.clone();
-        history.names.iter().map(move |name| (name.clone(), now.clone())).collect::<Vec<_>>()
-    };
+    let mut taken = chooser.taken(open, tasks, &histories)?;
     plan.conflicts = chooser.teller.conflicts;
     plan.conflicts.extend(guarded);
-    let mut taken = Taken {
-        changes,
-        left: chooser.left,
-        decided: chooser.decided,
-        tasks: tasks.into_iter().collect(),
-        after: selection.after.map(|point| point.0),
-        files: selection.files.clone(),
-        spared,
-        moved: histories.iter().flat_map(renamed).collect(),
-    };
     let mut findings = chooser.teller.findings;
     if selection.decisions.partial {
         // What is not clean stays as it is, and what was taken back there stays, too.
@@ -168,10 +157,14 @@ pub fn choose(
     }
     findings.extend(already::unchanged(&chooser.gone, &plan));
     findings.extend(sureness::of_what_goes(open, &chooser.gone)?);
-    findings.extend(telling::split(&goal.from_links, &links, &chooser.wishes));
+    let can_be_named = |path: &TreePath| is_touched(open, &veil, path, &selected);
+    findings.extend(telling::split(&goal.from_links, &links, &chooser.wishes, can_be_named)?);
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
+    leaving::settle(open, (selection, &selected), &histories, (&mut taken, &gone), &mut findings)?;
     let is_done = chooser.already.is_done((&plan, &mut taken, &mut findings), (selection, gone.is_empty()), open)?;
-    let is_done = is_done || selection.pending.is_some() && plan.is_empty() && plan.conflicts.is_empty();
+    let names_nothing = selection.changes.is_empty() && taken.tasks.is_empty() && gone.is_empty();
+    let is_idle = selection.pending.is_some() || names_nothing;
+    let is_done = is_done || is_idle && plan.is_empty() && plan.conflicts.is_empty();
     let (texts, count) = (chooser.texts, gone.len() as u64);
     Ok(Chosen { plan, links, texts, taken, told, findings, touched, count, is_done })
 }
@@ -186,6 +179,12 @@ fn chosen(open: &Open, selection: &Selection) -> Result<BTreeSet<ChangeSeq>, Fai
         selected.insert(UNRECORDED_EXTERNAL);
     }
     Ok(selected)
+}
+
+/// Whether any of the changes did anything at a path.
+fn is_touched(open: &Open, veil: &Veil<'_>, path: &TreePath, selected: &BTreeSet<ChangeSeq>) -> Result<bool, Failure> {
+    let chain = open.catalog.chain_at(&veil.path(path)?.key)?;
+    Ok(chain.is_some_and(|chain| chain.segments.iter().any(|one| selected.contains(&one.change))))
 }
 
 /// The histories that are meant, each of a file under its last name, but where something was decided for one of its names:
@@ -277,6 +276,8 @@ struct Chooser<'c> {
     texts: Vec<Vec<u8>>,
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
+    /// Changes that go at a path with what somebody decided there, whether they were meant or not.
+    overwritten: BTreeSet<(ChangeSeq, TreePath)>,
     /// Live changes that go, by path.
     gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
     already: Already,
@@ -300,9 +301,28 @@ impl<'c> Chooser<'c> {
             texts: vec![],
             left: vec![],
             decided: vec![],
+            overwritten: BTreeSet::new(),
             gone: BTreeMap::new(),
             already: Already::default(),
         }
+    }
+
+    /// What is recorded with the recovery.
+    fn taken(&mut self, open: &Open, tasks: BTreeSet<TaskId>, histories: &[History]) -> Result<Taken, Failure> {
+        let renamed = |history: &History| {
+            let now = history.path.clone();
+            history.names.iter().map(move |name| (name.clone(), now.clone())).collect::<Vec<_>>()
+        };
+        Ok(Taken {
+            changes: self.ids(open)?,
+            left: std::mem::take(&mut self.left),
+            decided: std::mem::take(&mut self.decided),
+            tasks: tasks.into_iter().collect(),
+            after: self.selection.after.map(|point| point.0),
+            files: self.selection.files.clone(),
+            spared: self.spared()?,
+            moved: histories.iter().flat_map(renamed).collect(),
+        })
     }
 
     fn ids(&mut self, open: &Open) -> Result<Vec<ChangeId>, Failure> {
@@ -383,16 +403,8 @@ impl<'c> Chooser<'c> {
         if chain.segments.iter().any(is_parted) {
             self.decided.push(path.clone());
         }
-        if self.selection.decisions.theirs.contains(path) {
-            self.decided.push(path.clone());
-            self.take(path, gone, versions[first].clone());
-            return Ok(());
-        }
-        if let Some(text) = self.selection.decisions.resolved.get(path) {
-            self.decided.push(path.clone());
-            let like = versions.iter().rev().flatten().find(|entry| matches!(entry.node, Node::File(_)));
-            self.take(path, gone, Some(with_text(path, like, text)));
-            self.texts.push(text.clone());
+        if let Some(entry) = self.decided_by_hand(history, &versions, first)? {
+            self.take(path, gone, entry);
             return Ok(());
         }
         let replayable = replayable(versions, self.marks(history)?);
@@ -409,12 +421,40 @@ impl<'c> Chooser<'c> {
                 ConflictResolution::ManualReview => self.conflict(path, chain, (&replayable, &conflict))?,
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
                 ConflictResolution::CheckpointPriority => {
-                    self.decided.push(path.clone());
+                    self.overwrite(history, first);
                     self.take(path, gone, replayable.version(first).clone());
                 }
             },
         }
         Ok(())
+    }
+
+    /// What somebody said that a path becomes; `first` is the first edit that goes there.
+    fn decided_by_hand(
+        &mut self,
+        history: &History,
+        versions: &[Option<Entry>],
+        first: usize,
+    ) -> Result<Option<Option<Entry>>, Failure> {
+        let path = &history.path;
+        let Decisions { theirs, resolved, .. } = &self.selection.decisions;
+        if theirs.contains(path) {
+            self.overwrite(history, first);
+            return Ok(Some(versions[first].clone()));
+        }
+        let Some(text) = resolved.get(path) else { return Ok(None) };
+        let lost = overwritten::by_text(self.objects, (&history.chain.segments, versions), first, text)?;
+        self.overwritten.extend(lost.into_iter().map(|change| (change, path.clone())));
+        self.decided.push(path.clone());
+        self.texts.push(text.clone());
+        let like = versions.iter().rev().flatten().find(|entry| matches!(entry.node, Node::File(_)));
+        Ok(Some(Some(with_text(path, like, text))))
+    }
+
+    /// A path becomes what it was before an edit, whatever others did there since.
+    fn overwrite(&mut self, History { path, chain, .. }: &History, first: usize) {
+        self.overwritten.extend(chain.segments[first..].iter().map(|one| (one.change, path.clone())));
+        self.decided.push(path.clone());
     }
 
     /// Where all that goes was taken back before, later work may have brought it again, as a stash does that is popped after

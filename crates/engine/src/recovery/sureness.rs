@@ -90,7 +90,7 @@ impl Doubt {
             }
             Self::Observed => {
                 let what = format!(
-                    "{paths}: taken for the work of {whose}, since nobody else was announced; nothing saw it being written"
+                    "{paths}: taken for the work of {whose} by what was announced; nothing saw it being written"
                 );
                 ("OBSERVED_SELECTED", Severity::Info, what, "`--paths` of `wfr change begin` says what will be written")
             }

@@ -194,15 +194,21 @@ pub fn left(conflict: &PlanConflict) -> Finding {
     Finding::new(LEFT_AS_IT_IS, Severity::Warning, message, fix)
 }
 
-/// Says of names of one file of which only some get something else that they become two files.
-pub fn split(before: &LinkGroups, after: &LinkGroups, wishes: &[Wish]) -> Option<Finding> {
+/// Says of names of one file of which only some get something else that they become two files. `can_be_named` says whether
+/// naming a path would take it along.
+pub fn split(
+    before: &LinkGroups,
+    after: &LinkGroups,
+    wishes: &[Wish],
+    can_be_named: impl FnOnce(&TreePath) -> Result<bool, Failure>,
+) -> Result<Option<Finding>, Failure> {
     let comes = |path: &&TreePath| wishes.iter().any(|wish| wish.path == **path && wish.entry.is_some());
     let is_wished = |path: &TreePath| wishes.iter().any(|wish| wish.path == *path);
     let mut parted = before.iter().filter(|group| !after.contains(group)).filter_map(|group| {
         let other = group.iter().find(|path| !is_wished(path))?;
         Some((group.iter().find(comes)?, other))
     });
-    let (path, other) = parted.next()?;
+    let Some((path, other)) = parted.next() else { return Ok(None) };
     let more = match parted.count() {
         0 => String::new(),
         more => format!(", and so it is with {more} more"),
@@ -211,12 +217,11 @@ pub fn split(before: &LinkGroups, after: &LinkGroups, wishes: &[Wish]) -> Option
         "`{path}` and `{other}` are one file (hard links): they become two, since only `{path}` is meant, and `{other}` keeps \
          what it holds{more}"
     );
-    Some(Finding::new(
-        "LINK_SPLIT",
-        Severity::Warning,
-        message,
-        "name both with `--file`, or none, to keep them one file",
-    ))
+    let fix = match can_be_named(other)? {
+        true => "name both with `--file`, or none, to keep them one file".to_owned(),
+        false => format!("`ln -f {path} {other}` makes them one file again afterwards"),
+    };
+    Ok(Some(Finding::new("LINK_SPLIT", Severity::Warning, message, fix)))
 }
 
 /// Who made a change, for people.

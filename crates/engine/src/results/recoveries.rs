@@ -8,7 +8,7 @@ use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict, Kept, RootChange, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
 use wfr_model::workflow::StateKept;
-use wfr_model::{ChangeId, CheckpointId, Digest, RecoveryId, TaskId, Timestamp, TreePath, WorkflowId};
+use wfr_model::{ChangeId, CheckpointId, Digest, PhaseId, RecoveryId, TaskId, Timestamp, TreePath, WorkflowId};
 
 use super::{HoldLine, Verdict};
 use crate::params::{ConflictResolution, DependencyConflicts, RollbackScope};
@@ -27,6 +27,15 @@ pub struct StateChanges {
     pub agents: u64,
     /// Shares of resources that change.
     pub allocations: u64,
+}
+
+/// The parts of a workflow's state that a recovery changes, up to a hundred of each.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct StateNames {
+    /// Phases.
+    pub phases: Vec<PhaseId>,
+    /// Tasks.
+    pub tasks: Vec<TaskId>,
 }
 
 /// What a plan makes of the lines of a file.
@@ -90,6 +99,9 @@ pub struct PlanResult {
     /// Of an undo: where the state would stay as it was set since, or become what it was never.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub state_kept: Vec<StateKept>,
+    /// Which phases and tasks that is about.
+    #[serde(default)]
+    pub state_names: StateNames,
     /// What stands in the way.
     pub conflicts: Vec<Conflict>,
     /// Later work of others that would go back too, a sentence each; where chosen changes are taken back: that stands in the

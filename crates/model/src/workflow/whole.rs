@@ -117,6 +117,13 @@ impl Whole {
         }
     }
 
+    /// Which phases and tasks [`Self::difference`] would speak of.
+    pub fn differing(&self, goal: &Self) -> (Vec<PhaseId>, Vec<TaskId>) {
+        let phases = changed(&self.phases, &goal.phases, same_but_for_counts).map(|(id, _)| id.clone());
+        let tasks = changed(&self.tasks, &goal.tasks, PartialEq::eq).map(|(id, _)| id.clone());
+        (phases.collect(), tasks.collect())
+    }
+
     /// The same with every task counted once, in its phase and in the workflow. What somebody said of tasks that are not
     /// known one by one stays.
     pub fn recounted(self) -> Self {

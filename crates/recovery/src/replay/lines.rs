@@ -35,12 +35,45 @@ struct Story {
     taken_by_kept: bool,
     /// A kept edit brought it again after a recovery had taken it away, or after somebody else had.
     made_anew: bool,
+    /// The last edit that brought it, and the last that took it away; 0: none.
+    came: usize,
+    lost: usize,
+    /// The removed edit whose loss of it somebody made good, and the edit that did.
+    made_good: Option<(usize, usize)>,
+    /// The edit by whoever made it good that took it away again, where it is gone for good with that.
+    lost_again: Option<usize>,
 }
 
 impl Story {
+    /// A line that version `number` is the first to have.
+    fn new(number: usize) -> Self {
+        Self {
+            brought: number,
+            last: usize::MAX,
+            is_twice: false,
+            taken_by_kept: false,
+            made_anew: false,
+            came: number,
+            lost: 0,
+            made_good: None,
+            lost_again: None,
+        }
+    }
+
     /// The line is gone from the version behind the last that has it.
     fn end(&mut self, chain: &Chain) {
-        self.taken_by_kept |= self.last < chain.last() && *chain.mark(self.last + 1) == Mark::Kept;
+        if self.last >= chain.last() {
+            return;
+        }
+        self.lost = self.last + 1;
+        if *chain.mark(self.lost) != Mark::Kept {
+            return;
+        }
+        // Whoever had made good what a removed edit took away, and takes it away again, does what that did.
+        match self.made_good.is_some_and(|(_, by)| chain.puts_back(by, self.lost)) {
+            true => self.lost_again = Some(self.lost),
+            false => self.taken_by_kept = true,
+        }
     }
 
     /// The line is in a version again.
@@ -50,6 +83,14 @@ impl Story {
             let by_recovery = matches!(chain.mark(self.last + 1), Mark::Neutral { .. });
             let is_new = by_recovery || !chain.puts_back(self.last + 1, number);
             self.made_anew |= is_new && *chain.mark(number) == Mark::Kept;
+            let taker = match (self.lost_again.take(), chain.mark(self.lost)) {
+                (Some(_), _) => self.made_good.map(|(taker, _)| taker),
+                (None, Mark::Removed) => Some(self.lost),
+                _ => None,
+            };
+            let is_kept = *chain.mark(number) == Mark::Kept;
+            self.made_good = taker.filter(|_| is_kept).map(|taker| (taker, number));
+            self.came = number;
         }
         self.last = number;
     }
@@ -100,9 +141,7 @@ impl Stories<'_> {
     fn add(&mut self, number: usize, texts: &mut Texts<'_>) -> Result<(), ReadError> {
         let Self { chain, hasher, of, .. } = self;
         let is_text = for_lines(chain.version(number), texts, |line| {
-            let fresh =
-                || Story { brought: number, last: usize::MAX, is_twice: false, taken_by_kept: false, made_anew: false };
-            let story = of.entry(hasher.hash_one(line)).or_insert_with(fresh);
+            let story = of.entry(hasher.hash_one(line)).or_insert_with(|| Story::new(number));
             match story.last {
                 usize::MAX => story.last = number,
                 last if last == number => story.is_twice = true,
@@ -116,7 +155,33 @@ impl Stories<'_> {
         Ok(())
     }
 
+    /// Ends the stories. What somebody took away that a removed edit had taken away before was that edit's doing only where
+    /// all of that came about again, at once, as a stash does that is popped: else it was work of their own.
+    fn end(&mut self) {
+        let Self { chain, of, .. } = self;
+        of.values_mut().for_each(|story| story.end(chain));
+        let has_recovery =
+            |from: usize, to: usize| (from..=to).any(|number| matches!(chain.mark(number), Mark::Neutral { .. }));
+        let mut again: HashMap<(usize, usize), Option<usize>> = HashMap::new();
+        for story in of.values().filter(|story| !story.is_twice) {
+            let Some(made_good) = story.made_good else { continue };
+            let lost_again = story.lost_again.filter(|by| !has_recovery(made_good.0, *by));
+            let found = again.entry(made_good).or_insert(lost_again);
+            *found = found.filter(|found| Some(*found) == lost_again);
+        }
+        for ((taker, by), found) in &mut again {
+            // What the removed edit had brought comes with it, or it is another edit.
+            let went = |story: &&Story| !story.is_twice && story.brought == *taker && story.lost == *by;
+            *found = found.filter(|found| of.values().filter(went).all(|story| story.came == *found));
+        }
+        for story in of.values_mut().filter(|story| story.lost_again.is_some()) {
+            let is_again = story.made_good.and_then(|made_good| again.get(&made_good).copied().flatten()).is_some();
+            story.taken_by_kept |= !is_again;
+        }
+    }
+
     fn judge(mut self, result: &Version, texts: &mut Texts<'_>) -> Result<Option<Note>, ReadError> {
+        self.end();
         let (mut count, mut remaining) = (0, Vec::new());
         for_lines(result, texts, |line| {
             // What is in the result is not missing: its story is told.
@@ -126,10 +191,7 @@ impl Stories<'_> {
                 show(&mut remaining, &story, line);
             }
         })?;
-        self.of.retain(|_, story| {
-            story.end(self.chain);
-            story.is_wrong(self.chain, self.start, false)
-        });
+        self.of.retain(|_, story| story.is_wrong(self.chain, self.start, false));
         count += self.of.len();
         let missing = self.missing(texts)?;
         Ok((count > 0).then_some(Note::Incomplete { remaining, missing, count }))

@@ -205,7 +205,8 @@ pub enum Note {
     /// Lines are not as they should be. Only distinctive lines are looked at: those with a letter or digit that no version
     /// has twice, spaces around them aside. One that a removed edit brought first should be gone, unless it came again
     /// behind a recovery that took it away. One that was there from the first, or that a kept edit brought, and that no
-    /// kept edit took away, should be there.
+    /// kept edit took away, should be there; what a removed edit took away, and somebody brought again and then took away
+    /// again with all else of that edit, as a stash does that is popped, was taken away by the removed one.
     Incomplete {
         /// The first lines of removed edits that remain.
         remaining: Vec<Line>,

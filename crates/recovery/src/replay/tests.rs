@@ -232,6 +232,26 @@ fn a_pop_with_an_edit_between_is_known() {
 }
 
 #[test]
+fn what_a_pop_takes_away_again_is_there_without_whoever_took_it_away() {
+    // A takes two lines away; a stash; the pop with an edit elsewhere.
+    assert_eq!(said("abcdefgh r1 abefgh k0 abcdefgh k0 abefXh"), "abcdefXh");
+    assert_eq!(said("abcdefgh r1 abefgh k0 abcdefgh k0 abefgh k0 abcdefgh k0 abefXh"), "abcdefXh");
+    // Also where A brought something there.
+    assert_eq!(said("abcdefgh r1 abYefgh k0 abcdefgh k0 abYefXh"), "abcdefXh");
+    // Who takes away something else, or only some of it, or puts something else there, does that.
+    assert_eq!(said("abcdefgh r1 abefgh k0 abcdefgh k0 abdefXh"), "version 3");
+    assert_eq!(said("abcdefgh r1 abYefgh k0 abcdefgh k0 abZefXh"), "version 3");
+    assert_eq!(said("abcdefgh r1 abefgh k0 abcdefgh k2 abefXh"), "version 3");
+    assert_eq!(said("abcdefgh r1 abefgh k0 abcdefgh n abcdefgh k0 abefXh"), "version 4");
+    // Where it cannot be told apart from what was done beside, it is said that they are missing.
+    let missing = [line(0, "d"), line(0, "c")];
+    let (outcome, notes) = told("abcdefgh r1 abefgh k0 abcdefgh k0 aXefgh");
+    let [Note::Incomplete { remaining, missing: found, count: 2 }] = &notes[..] else { panic!("{notes:?}") };
+    assert!(remaining.is_empty() && missing.iter().all(|line| found.contains(line)), "{found:?}");
+    assert_eq!(outcome, "version 3");
+}
+
+#[test]
 fn lines_that_are_missing_are_shown() {
     let (chain, shelf) = chain("abc k abcd r abcdx");
     let read = |content: &Content| Ok(shelf[&content.hash].clone());

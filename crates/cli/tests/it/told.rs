@@ -1,0 +1,101 @@
+//! What plans, results and refusals say beside what is done: whose it is taken for, what helps, and what is not said.
+
+use serde_json::{Value, json};
+
+use crate::work::numbered;
+use crate::world::{Ended, World};
+
+fn finding(ended: &Ended, code: &str) -> Value {
+    let of_plan = &ended.result("plan")["findings"];
+    let findings = if of_plan.is_null() { ended.result("findings") } else { of_plan };
+    let found = findings.as_array().unwrap().iter().find(|one| one["code"] == code);
+    found.unwrap_or_else(|| panic!("no {code}: {ended:?}")).clone()
+}
+
+#[test]
+fn who_else_was_announced_is_not_denied() {
+    let world = World::with_lines();
+    let b = world.begin("b", &["--paths", "work/g.txt"]);
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.end(&b);
+    let planned = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    let told = finding(&planned, "OBSERVED_SELECTED")["message"].to_string();
+    assert!(told.contains("taken for the work of a by what was announced") && !told.contains("nobody else"), "{told}");
+}
+
+#[test]
+fn a_name_that_came_later_is_not_told_to_be_named() {
+    let world = World::with_lines();
+    world.work("a", || world.put("one", "by a\n"));
+    std::fs::hard_link(world.root().join("one"), world.root().join("two")).unwrap();
+    world.checkpoint("linked");
+    world.work("b", || world.put("one", "by b\n"));
+    std::fs::hard_link(world.root().join("one"), world.root().join("three")).unwrap();
+    for more in [&[][..], &["--file", "one", "--file", "two"]] {
+        let planned = world.ok(&[&["rollback", "wf", "--agent", "b", "--plan"], more].concat());
+        let told = finding(&planned, "LINK_SPLIT")["fix"].as_str().unwrap().to_owned();
+        assert!(told.contains("`ln -f one three`") && !told.contains("--file"), "{told}");
+    }
+}
+
+#[test]
+fn an_undo_names_who_else_took_the_work_back() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (8, "by b")])));
+    let recovery = |ended: Ended| ended.result("recovery_id").as_str().unwrap().to_owned();
+    let first = recovery(world.ok(&["rollback", "wf", "--agent", "a", "--yes"]));
+    let second = recovery(world.ok(&["rollback", "wf", "--rollback-scope", "full", "--yes"]));
+    for how in ["--plan", "--yes"] {
+        let told = finding(&world.ok(&["undo", &first, how]), "STAYS_TAKEN_BACK");
+        assert!(told["message"].as_str().unwrap().contains(&second), "{told}");
+    }
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    let last = world.ok(&["undo", &second, "--yes"]);
+    assert!(!last.json.to_string().contains("STAYS_TAKEN_BACK"), "{last:?}");
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (8, "by b")]));
+}
+
+#[test]
+fn what_cannot_be_shown_by_lines_says_why_and_what_can_be_seen() {
+    let world = World::with_lines();
+    world.work("a", || {
+        world.put("large.txt", &"a line\n".repeat(1_000_000));
+        std::fs::write(world.root().join("raw"), [0, 159, 146]).unwrap();
+    });
+    for (path, why) in [("large.txt", "it has 7000000 bytes, and"), ("raw", "is no text file")] {
+        let refused = world.refused(&["blame", path], 2, "INVALID_PARAMETER");
+        assert!(refused.json["error"]["message"].as_str().unwrap().contains(why), "{refused:?}");
+        let ways = refused.json["recovery_options"].to_string();
+        assert!(ways.contains(&format!("wfr log --path {path}")) && !ways.contains("--help"), "{ways}");
+    }
+}
+
+#[test]
+fn a_plan_names_the_tasks_that_it_sets() {
+    let world = World::with_lines();
+    for task in ["t1", "t2"] {
+        let token = world.ok(&["change", "begin", "--workflow", "wf", "--task", task, "--agent", "a"]);
+        world.put(&format!("work/{task}"), task);
+        world.end(token.result("token").as_str().unwrap());
+        world.ok(&["update-state", "wf", &format!(r#"{{"tasks": {{"{task}": {{"status": "completed"}}}}}}"#)]);
+    }
+    let planned = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    assert_eq!(planned.result("plan")["state_names"]["tasks"], json!(["t1", "t2"]));
+    let shown = world.command(&["rollback", "wf", "--agent", "a", "--plan"]).output().unwrap().stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("2 tasks (t1, t2)"), "{shown}");
+}
+
+#[test]
+fn a_strategy_alone_is_told_what_it_does_not_say() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    let planned = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    let strategy = json!({"rollback_strategy": planned.result("plan")["rollback_strategy"]}).to_string();
+    let refused = world.refused(&["rollback", "wf", &strategy, "--yes"], 2, "WRONG_ARGUMENTS");
+    let message = refused.json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`rollback_strategy` does not say whose work"), "{refused:?}");
+    world.ok(&["rollback", "wf", "--agent", "a", &strategy, "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+}
