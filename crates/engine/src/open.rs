@@ -88,6 +88,7 @@ impl Open {
             Err(error) => (Config::default(), Some(error)),
         };
         let vault = Vault::open(&place.vault)?;
+        keyring.refuse_foreign(&vault)?;
         let book = match leases::book(&vault.leases()) {
             Err(error) if is_unwritable(&error) => None,
             other => Some(other.map_err(|source| OpenError::Store { place: vault.leases(), source })?),

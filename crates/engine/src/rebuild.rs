@@ -51,8 +51,8 @@ pub enum RebuildError {
     Catalog(#[from] CatalogError),
 }
 
-/// Opens a vault. Where its format file is lost or damaged, that is written again: the catalog knows what was in it. Without
-/// one, whether it is encrypted shows in its keys and packs, and the vault gets another id, `fresh`.
+/// Opens a vault, also where its format file is lost or damaged: the catalog knows what was in it, and [`Vault::named`] writes
+/// it again. Without one, whether it is encrypted shows in its keys and packs, and the vault gets another id, `fresh`.
 pub fn open_vault(dir: &Path, fresh: &dyn Fn() -> String) -> Result<Vault, VaultError> {
     match Vault::open(dir) {
         Err(VaultError::Headless(_) | VaultError::Damaged(..)) => {}
@@ -63,7 +63,7 @@ pub fn open_vault(dir: &Path, fresh: &dyn Fn() -> String) -> Result<Vault, Vault
         Some(known) => (known.vault_id, known.encrypted),
         None => (fresh(), has_key(dir) || is_any_encrypted(dir)),
     };
-    Vault::name_again(dir, Identity { format_version: FORMAT_VERSION, vault_id, encrypted })
+    Ok(Vault::nameless(dir, Identity { format_version: FORMAT_VERSION, vault_id, encrypted }))
 }
 
 fn has_key(dir: &Path) -> bool {

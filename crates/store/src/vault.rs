@@ -65,6 +65,7 @@ pub enum VaultError {
 pub struct Vault {
     dir: PathBuf,
     identity: Identity,
+    is_nameless: bool,
 }
 
 pub(crate) const FORMAT_FILE: &str = "format.json";
@@ -86,7 +87,7 @@ impl Vault {
         if let Some(parent) = dir.parent() {
             disk::open_dir(parent).and_then(disk::sync_all).map_err(io)?;
         }
-        Ok(Self { dir: dir.to_owned(), identity })
+        Ok(Self { dir: dir.to_owned(), identity, is_nameless: false })
     }
 
     /// Opens the vault in a directory.
@@ -104,19 +105,28 @@ impl Vault {
             ParseError::Version(found) => VaultError::Version { found, known: FORMAT_VERSION },
             ParseError::Damaged(why) => VaultError::Damaged(file, why),
         })?;
-        Ok(Self { dir: dir.to_owned(), identity })
+        Ok(Self { dir: dir.to_owned(), identity, is_nameless: false })
     }
 
-    /// Writes the format file of a vault again that lost it; one that is there and damaged is put aside.
-    pub fn name_again(dir: &Path, identity: Identity) -> Result<Self, VaultError> {
-        let io = |source| VaultError::Io { place: dir.to_owned(), source };
+    /// A vault that lost its format file, with what that has to say. Writes nothing.
+    pub fn nameless(dir: &Path, identity: Identity) -> Self {
+        Self { dir: dir.to_owned(), identity, is_nameless: true }
+    }
+
+    /// The vault, its format file written where it was lost; one that is there and damaged is put aside.
+    pub fn named(self) -> Result<Self, VaultError> {
+        if !self.is_nameless {
+            return Ok(self);
+        }
+        let dir = &self.dir;
+        let io = |source| VaultError::Io { place: dir.clone(), source };
         match std::fs::rename(dir.join(FORMAT_FILE), dir.join(format!("{FORMAT_FILE}.damaged"))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
-        let bytes = serde_json::to_vec_pretty(&identity).expect("an identity has string keys only");
+        let bytes = serde_json::to_vec_pretty(&self.identity).expect("an identity has string keys only");
         write_durably(dir, FORMAT_FILE, &bytes).map_err(io)?;
-        Ok(Self { dir: dir.to_owned(), identity })
+        Ok(Self { is_nameless: false, ..self })
     }
 
     /// Whether a directory is a vault, of this version or a later one.
@@ -263,10 +273,12 @@ mod tests {
         Vault::create(&place, identity()).unwrap();
         std::fs::remove_file(place.join(FORMAT_FILE)).unwrap();
         assert!(matches!(Vault::open(&place), Err(VaultError::Headless(_))));
-        Vault::name_again(&place, identity()).unwrap();
+        let lost = Vault::nameless(&place, identity());
+        assert!(matches!(Vault::open(&place), Err(VaultError::Headless(_))), "nothing is written yet");
+        lost.named().unwrap();
         assert_eq!(Vault::open(&place).unwrap().identity(), &identity());
         std::fs::write(place.join(FORMAT_FILE), "noise").unwrap();
-        Vault::name_again(&place, identity()).unwrap();
+        Vault::nameless(&place, identity()).named().unwrap();
         assert_eq!(std::fs::read(place.join("format.json.damaged")).unwrap(), b"noise");
     }
 

@@ -26,6 +26,7 @@ mod events;
 mod exact;
 mod exchange;
 mod following;
+mod foreign;
 mod histories;
 mod imports;
 mod injected;

@@ -78,7 +78,9 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
 fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
     let place = workspace::locate(&session.directories)?;
     let vault = rebuild::open_vault(&place.vault, &mint::vault)?;
+    // The key comes first: with a wrong one nothing is written, the format file neither.
     let cipher = session.keyring.cipher(&vault)?;
+    let vault = vault.named()?;
     let audit = |operation: &str| NewOperation {
         operation_id: mint::operation(),
         operation: operation.to_owned(),
