@@ -225,6 +225,7 @@ fn finish(
     }
     // Elsewhere the vault comes first: where none can be made, nothing is.
     let (vault, existed) = open_or_make_vault(&place, encryption)?;
+    vault.mend()?;
     make_view()?;
     match Catalog::open(&vault.catalog()) {
         Ok(_) => {}

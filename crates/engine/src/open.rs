@@ -89,6 +89,11 @@ impl Open {
         };
         let vault = Vault::open(&place.vault)?;
         keyring.refuse_foreign(&vault)?;
+        match vault.mend() {
+            // Who can only read goes on without what is missing.
+            Err(VaultError::Io { source, .. }) if is_unwritable(&source) => {}
+            other => other?,
+        }
         let book = match leases::book(&vault.leases()) {
             Err(error) if is_unwritable(&error) => None,
             other => Some(other.map_err(|source| OpenError::Store { place: vault.leases(), source })?),
@@ -181,10 +186,14 @@ fn veil(keyring: &Arc<Keyring>, vault: &Vault) -> Veil {
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
+/// Whether the vault cannot be written, by this process or now; a directory of it is missing only where that is so.
 fn is_unwritable(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull
+        io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::StorageFull
     )
 }
 

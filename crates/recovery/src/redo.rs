@@ -257,7 +257,11 @@ pub(crate) fn list_failed(journal: &Path) -> io::Result<Vec<RecoveryId>> {
 
 fn with_suffix(journal: &Path, suffix: &str) -> io::Result<Vec<RecoveryId>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(journal)? {
+    let entries = match std::fs::read_dir(journal) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        other => other?,
+    };
+    for entry in entries {
         let file = entry?.file_name();
         let id = file.to_str().and_then(|file| file.strip_suffix(suffix)).and_then(|id| id.parse().ok());
         found.extend(id);

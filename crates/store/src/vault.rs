@@ -69,6 +69,7 @@ pub struct Vault {
 }
 
 pub(crate) const FORMAT_FILE: &str = "format.json";
+const CATALOG_FILE: &str = "catalog.db";
 const SUBDIRECTORIES: [&str; 6] = ["packs", "index", "journal", "leases", "cache", "keys"];
 
 impl Vault {
@@ -96,7 +97,11 @@ impl Vault {
         let bytes = match std::fs::read(&file) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let has_parts = ["packs", "journal", "leases"].iter().all(|name| dir.join(name).is_dir());
+                // A copy may lack directories in which nothing was.
+                let is_dir = |name: &&str| dir.join(name).is_dir();
+                let has_more =
+                    dir.join(CATALOG_FILE).is_file() || ["journal", "leases"].iter().any(|name| is_dir(&name));
+                let has_parts = is_dir(&"packs") && has_more;
                 return Err(if has_parts { VaultError::Headless(dir.into()) } else { VaultError::Absent(dir.into()) });
             }
             Err(source) => return Err(VaultError::Io { place: file, source }),
@@ -134,6 +139,20 @@ impl Vault {
         std::fs::read(dir.join(FORMAT_FILE)).is_ok_and(|bytes| is_identity(&bytes))
     }
 
+    /// Makes the directories that are missing. A vault may have nothing in them, and then a copy of it easily lacks them; what
+    /// was in one that had something is missing as before, and is told where it is looked for.
+    pub fn mend(&self) -> Result<(), VaultError> {
+        for place in SUBDIRECTORIES.map(|name| self.dir.join(name)) {
+            match DirBuilder::new().mode(0o700).create(&place) {
+                Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(VaultError::Io { place, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// What the format file says.
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -146,7 +165,7 @@ impl Vault {
 
     /// The catalog; to be opened through the catalog crate only.
     pub fn catalog(&self) -> PathBuf {
-        self.dir.join("catalog.db")
+        self.dir.join(CATALOG_FILE)
     }
 
     /// The directory of packs.
@@ -280,6 +299,24 @@ mod tests {
         std::fs::write(place.join(FORMAT_FILE), "noise").unwrap();
         Vault::nameless(&place, identity()).named().unwrap();
         assert_eq!(std::fs::read(place.join("format.json.damaged")).unwrap(), b"noise");
+    }
+
+    #[test]
+    fn directories_that_a_copy_lacks_are_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("vault");
+        let vault = Vault::create(&place, identity()).unwrap();
+        SUBDIRECTORIES.iter().for_each(|name| std::fs::remove_dir(place.join(name)).unwrap());
+        vault.mend().unwrap();
+        assert!(SUBDIRECTORIES.iter().all(|name| place.join(name).is_dir()));
+        // Without the format file it is a vault still, as long as enough of it is there.
+        std::fs::remove_file(place.join(FORMAT_FILE)).unwrap();
+        std::fs::remove_dir(place.join("journal")).unwrap();
+        assert!(matches!(Vault::open(&place), Err(VaultError::Headless(_))));
+        std::fs::remove_dir(place.join("leases")).unwrap();
+        assert!(matches!(Vault::open(&place), Err(VaultError::Absent(_))));
+        std::fs::write(place.join(CATALOG_FILE), "").unwrap();
+        assert!(matches!(Vault::open(&place), Err(VaultError::Headless(_))));
     }
 
     #[test]

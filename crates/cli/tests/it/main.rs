@@ -33,6 +33,7 @@ mod injected;
 mod integrity;
 mod kept;
 mod keys;
+mod lacking;
 mod limits;
 mod live;
 mod loss;

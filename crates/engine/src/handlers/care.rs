@@ -81,6 +81,7 @@ fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
     // The key comes first: with a wrong one nothing is written, the format file neither.
     let cipher = session.keyring.cipher(&vault)?;
     let vault = vault.named()?;
+    vault.mend()?;
     let audit = |operation: &str| NewOperation {
         operation_id: mint::operation(),
         operation: operation.to_owned(),
