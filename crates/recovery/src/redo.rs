@@ -39,6 +39,9 @@ pub(crate) struct Head {
     /// Directories that are written in, and the times that they get back where the recovery is taken back.
     #[serde(default)]
     pub(crate) times: Vec<(TreePath, FileTime)>,
+    /// Directories that get these times where it stands.
+    #[serde(default)]
+    pub(crate) last_times: Vec<(TreePath, FileTime)>,
     /// Whether it stands only once a check has passed.
     #[serde(default)]
     pub(crate) provisional: bool,
@@ -299,6 +302,7 @@ mod tests {
             root_change: None,
             kept: vec![Kept { path: "c".parse().unwrap(), reason: KeptReason::Special }],
             times: vec![("d".parse().unwrap(), FileTime { secs: 7, nanos: 8 })],
+            last_times: vec![("d".parse().unwrap(), FileTime { secs: 9, nanos: 0 })],
             provisional: true,
         };
         let away = RedoStep { action: Action::Delete, after: None, staged: None, ..step.clone() };

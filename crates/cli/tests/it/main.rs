@@ -69,6 +69,7 @@ mod stopped;
 mod strategy;
 mod tampering;
 mod texts;
+mod times;
 mod tls;
 mod undoing;
 mod unlooked;

@@ -25,9 +25,11 @@ mod planning;
 mod preview;
 mod record;
 pub mod selective;
+mod sparing;
 mod standing;
 mod sureness;
 pub mod telling;
+mod timing;
 mod turn;
 pub mod verdicts;
 
