@@ -5,6 +5,7 @@
 
 mod imports;
 mod naming;
+mod recoveries;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
@@ -29,6 +30,7 @@ use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 use imports::Marks;
 use naming::Before;
 pub use naming::Renamed;
+use recoveries::OldRecoveries;
 
 use crate::{ledger, missing, state};
 
@@ -130,13 +132,14 @@ pub fn rebuild(
     let mut seen = Seen::new();
     let gone: HashSet<CheckpointId> =
         ordered.iter().filter(|new| !is_whole(&store, new, &mut seen)).map(|new| new.checkpoint_id.clone()).collect();
-    let unsealed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.count_unsealed()).ok();
+    let mut unsealed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.count_unsealed()).ok();
+    let recoveries = OldRecoveries::read(vault, cipher).unwrap_or_default();
     let before = Before::read(vault, workspace);
     let renamed = naming::settle(&mut ordered, &before, &gone);
     let lost = before.lost(&ordered, &gone);
     let old = OldEvents::read(vault, &ordered, &marks.imports);
     let put_aside = put_aside(vault, now).map_err(at(&vault.catalog()))?;
-    let catalog = make(vault, workspace, now)?;
+    let catalog = veiled(make(vault, workspace, now)?, cipher);
     let lengths: Vec<_> = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
     let (old, unread) = old.map_or((vec![], None), |old| (old.events, Some(old.unread)));
     let (events, seals_lost) = bring_events_back(&store, &catalog, (&mut ordered, &mut marks.imports), old)?;
@@ -148,6 +151,10 @@ pub fn rebuild(
     if !gone.is_empty() {
         let gone: Vec<CheckpointId> = gone.iter().cloned().collect();
         catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
+    }
+    let taken_over = recoveries.bring_back(&catalog)?;
+    if let Some(unsealed) = &mut unsealed {
+        unsealed.recoveries = unsealed.recoveries.saturating_sub(taken_over);
     }
     let incomplete = gone.len() as u64;
     let checkpoints = ordered.len() as u64 - incomplete;
@@ -213,6 +220,13 @@ fn make(vault: &Vault, workspace: &Path, now: Timestamp) -> Result<Catalog, Cata
         encrypted: vault.identity().encrypted,
     };
     Catalog::create(&vault.catalog(), &identity)
+}
+
+fn veiled(catalog: Catalog, cipher: Option<&Arc<Cipher>>) -> Catalog {
+    match cipher {
+        Some(cipher) => catalog.with_veil(crate::open::veil_of(cipher)),
+        None => catalog,
+    }
 }
 
 /// What the log of the old catalog still says.

@@ -34,6 +34,7 @@ mod integrity;
 mod kept;
 mod keys;
 mod lacking;
+mod leftover;
 mod limits;
 mod live;
 mod loss;
