@@ -75,6 +75,7 @@ mod tls;
 mod undoing;
 mod unlooked;
 mod watching;
+mod where_it_acts;
 mod whose;
 mod work;
 mod world;
