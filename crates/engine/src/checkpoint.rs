@@ -17,7 +17,7 @@ use wfr_model::{Digest, PackId, Timestamp, TreePath, WorkflowId};
 use wfr_store::scan::{self, Scan};
 use wfr_store::state::StateError;
 use wfr_store::tree::{self, Difference};
-use wfr_store::writer::{Added, Sealed, Writer};
+use wfr_store::writer::{Sealed, Writer};
 use wfr_store::{ObjectKind, ReadError, Sink, Store, WriteError, reserve};
 
 use crate::dependencies;
@@ -102,8 +102,6 @@ pub struct Created {
     pub manifest_hash: Digest,
     /// What it does not cover.
     pub coverage: Coverage,
-    /// What it added to the store.
-    pub added: Added,
 }
 
 /// Why a checkpoint was not taken. Nothing was committed.
@@ -245,10 +243,9 @@ fn commit<'s>(
     let mut sealed = vec![writer.finish()?];
     match commit_sealed(open, (store, &mut sealed), (request, stored), (&mut draft, first), session) {
         Ok(hash) => {
-            let added = sealed.iter().map(Sealed::added).fold(Added::default(), sum);
             sealed.into_iter().for_each(Sealed::publish);
             let coverage = stored.tree.map(|captured| captured.scan.coverage.clone()).unwrap_or_default();
-            Ok(Created { manifest: draft, manifest_hash: hash, coverage, added })
+            Ok(Created { manifest: draft, manifest_hash: hash, coverage })
         }
         Err(error) => {
             if is_refused(&error) {
@@ -298,14 +295,6 @@ fn commit_sealed<'s>(
         sealed.push(again.finish()?);
     }
     Err(CreateError::Contended(TRIES_MAX))
-}
-
-fn sum(a: Added, b: Added) -> Added {
-    Added {
-        objects: a.objects + b.objects,
-        raw_bytes: a.raw_bytes + b.raw_bytes,
-        stored_bytes: a.stored_bytes + b.stored_bytes,
-    }
 }
 
 fn put_manifest(writer: &Writer<'_>, manifest: &Manifest) -> Result<Digest, WriteError> {

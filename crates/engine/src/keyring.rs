@@ -55,6 +55,9 @@ pub enum KeyError {
     /// Nothing was given that could open it.
     #[error("the store is encrypted and no key was given")]
     Locked,
+    /// The passphrase that was given is none.
+    #[error("the store is encrypted and stays locked: the passphrase that was given is empty")]
+    Empty,
     /// What was given does not open it.
     #[error("the store is encrypted and stays locked")]
     Unlock(#[from] UnlockError),
@@ -220,7 +223,10 @@ impl Keyring {
             let text = std::fs::read_to_string(path).map_err(|source| KeyError::Io { place: path.clone(), source })?;
             return Ok(Some(Unlock::Identities(Zeroizing::new(text))));
         }
-        Ok(self.ask(Purpose::Open)?.map(Unlock::Passphrase))
+        match self.ask(Purpose::Open)? {
+            Some(passphrase) if passphrase.is_empty() => Err(KeyError::Empty),
+            given => Ok(given.map(Unlock::Passphrase)),
+        }
     }
 
     fn ask(&self, purpose: Purpose) -> Result<Option<Passphrase>, KeyError> {

@@ -338,6 +338,8 @@ fn read_back(path: &Path) -> Result<Digest, Failure> {
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         match &error {
+            KeyError::Empty => Self::of(Code::StoreLocked, &error)
+                .with_hint("the passphrase is the first line of the file that WFR_PASSPHRASE_FILE names"),
             KeyError::Locked | KeyError::Unlock(_) | KeyError::Unlocked(_) => Self::of(Code::StoreLocked, &error),
             KeyError::Foreign { place, origin } => Self::of(Code::StoreLocked, &error).with_hint(match origin {
                 Origin::Named => "let WFR_KEY_FILE name the key of this store, or unset it".to_owned(),

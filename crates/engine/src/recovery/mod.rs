@@ -517,6 +517,25 @@ pub fn checkout(
     dest: &Path,
     deadline: Option<Instant>,
 ) -> Result<Written, Failure> {
+    tree_of(&order.target)?;
+    let is_missing = |place: &&Path| !place.as_os_str().is_empty() && place.symlink_metadata().is_err();
+    let made: Vec<&Path> = dest.ancestors().take_while(is_missing).collect();
+    let written = write_out(session, open, order, dest, deadline);
+    if written.is_err() {
+        // Only what is empty goes, the deepest first.
+        made.iter().for_each(|place| drop(std::fs::remove_dir(place)));
+    }
+    written
+}
+
+/// Makes the directory and writes the tree into it; what it wrote in it goes again where that fails.
+fn write_out(
+    session: &Session,
+    open: &Open,
+    order: &Order,
+    dest: &Path,
+    deadline: Option<Instant>,
+) -> Result<Written, Failure> {
     let target = &order.target;
     let store = open.store()?;
     let tree = tree_of(target)?;
