@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use wfr_model::checkpoint::VerificationStatus;
-use wfr_model::recovery::RecoveryRecord;
+use wfr_model::recovery::{RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Digest, PackId};
 
 use crate::catalog::Catalog;
@@ -77,6 +77,23 @@ impl Catalog {
                 dead_letters: columns::count(row, 3)?,
             })
         })?)
+    }
+
+    /// Takes over recoveries that another catalog of the vault recorded, oldest first, as they were recorded; one that had not
+    /// ended, or is there already, is left. Their workflows are registered where unknown. Returns how many came.
+    pub fn insert_recovered_recoveries(&self, records: &[RecoveryRecord]) -> Result<u64, CatalogError> {
+        let veil = self.veil.as_ref();
+        self.write(|transaction| {
+            let mut came = 0;
+            for record in records.iter().filter(|record| record.status != RecoveryStatus::Started) {
+                if recoveries::find(transaction, veil, &record.recovery_id)?.is_none() {
+                    workflows::insert(transaction, &record.workflow_id, record.started_at)?;
+                    recoveries::insert(transaction, veil, record)?;
+                    came += 1;
+                }
+            }
+            Ok(came)
+        })
     }
 
     /// Inserts checkpoints behind the present head, marked `recovered`, and those that imports brought before all others, with

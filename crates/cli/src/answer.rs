@@ -4,6 +4,7 @@
 //! failures on standard error. Refuses to know how results look: see [`crate::render`].
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::Value;
@@ -85,6 +86,19 @@ pub fn warned(ended: Result<Outcome, Failure>, warning: String, global: &Global)
             Ok(outcome)
         }
     }
+}
+
+/// Names the workspace that is acted on, which is not the current directory's own: on standard error, before anything is done.
+pub fn about(root: &Path, global: &Global) {
+    if !global.json && !global.quiet {
+        let line = format!("Workspace: {}\n", visible(&root.to_string_lossy()));
+        let _ = terminal::write(&mut terminal::err(global.colour), &line);
+    }
+}
+
+/// The same as a sentence.
+pub fn about_elsewhere(root: &Path) -> String {
+    format!("this is about the workspace {}, which the current directory is not in", root.display())
 }
 
 /// What shows the pieces of a result that goes on: with `--json` one object a line; on a terminal a status is drawn over the

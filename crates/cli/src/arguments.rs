@@ -143,12 +143,12 @@ fn call(operation: &'static Operation, arguments: Vec<OsString>) -> Result<Resul
 /// Matches arguments; the inner error is a text that was asked for.
 fn matches(command: &mut Command, arguments: Vec<OsString>) -> Result<Result<ArgMatches, Text>, Failure> {
     let name = OsString::from("wfr");
-    match command.try_get_matches_from_mut(std::iter::once(name).chain(arguments)) {
+    match command.try_get_matches_from_mut(std::iter::once(&name).chain(&arguments)) {
         Ok(matches) => Ok(Ok(matches)),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp => Ok(Err(("help", error.render()))),
             ErrorKind::DisplayVersion => Ok(Err(("version", error.render()))),
-            _ => Err(refusal(command, &error)),
+            _ => Err(refusal(command, &arguments, &error)),
         },
     }
 }
@@ -232,7 +232,7 @@ pub fn unknown_operation(name: &str) -> Failure {
 }
 
 /// What clap refused, in this program's words.
-fn refusal(command: &Command, error: &clap::Error) -> Failure {
+fn refusal(command: &Command, arguments: &[OsString], error: &clap::Error) -> Failure {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         Some(ContextValue::Strings(texts)) => texts.join(", "),
@@ -243,7 +243,11 @@ fn refusal(command: &Command, error: &clap::Error) -> Failure {
     match error.kind() {
         ErrorKind::UnknownArgument if flag.starts_with("--") => unknown_flag(command, &flag),
         ErrorKind::UnknownArgument if is_number(&flag) => {
-            let message = format!("`{flag}` is not allowed: no value is below 0");
+            // Only its beginning is named to us.
+            let mut given = arguments.iter().filter_map(|given| given.to_str());
+            let value: String =
+                given.find(|given| given.starts_with(&flag)).unwrap_or(&flag).chars().take(80).collect();
+            let message = format!("`{value}` is not allowed: no value is below 0");
             let hint = format!("`wfr {} --help` says which values flags may have", command.get_name());
             Failure::new(Code::InvalidParameter, message).with_hint(hint)
         }

@@ -90,7 +90,7 @@ fn passphrase(purpose: Purpose, noted: &Noted) -> io::Result<Option<String>> {
             noted
                 .tell(format!("others have permissions on {file}, which holds the passphrase: run `chmod 600 {file}`"));
         }
-        return Ok(text.lines().next().map(str::to_owned));
+        return Ok(Some(text.lines().next().unwrap_or_default().to_owned()));
     }
     if !terminal::is_interactive() {
         return Ok(None);
@@ -122,6 +122,7 @@ fn directories(global: &Global) -> Result<Directories, Failure> {
         data: data.or_else(|| named("HOME").map(|home| home.join(".local/share"))),
         workspace: global.workspace.clone(),
         store: global.store.clone().or_else(|| named("WFR_STORE")),
+        store_is_ambient: global.store.is_none(),
     })
 }
 

@@ -70,9 +70,16 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
     let global = Global { json: global.json || is_json, ..global };
     let workflow = parameters.get("workflow_id").and_then(Value::as_str).map(str::to_owned);
     upkeep::leave_terminal(&parameters);
+    // Before anybody is asked, and before anything is done.
+    let elsewhere = if makes_its_own(operation) { None } else { session.elsewhere() };
+    elsewhere.iter().for_each(|root| answer::about(root, &global));
     let goes_on = operation::endless(operation.name, &parameters).is_some();
     let ended = perform(operation, &mut session, &global, parameters);
     let ended = session.warnings().into_iter().fold(ended, |ended, warning| answer::warned(ended, warning, &global));
+    let ended = match elsewhere.filter(|_| global.json) {
+        Some(root) => answer::warned(ended, answer::about_elsewhere(&root), &global),
+        None => ended,
+    };
     upkeep::start_where_due(operation, &session);
     match ended {
         // All of it has been shown, piece by piece: it ended because nobody listened any more, or by a signal.
@@ -82,6 +89,11 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
         Ok(outcome) => answer::outcome(operation.name, &global, outcome, &content),
         Err(failure) => refused(operation.name, workflow, &global, &failure),
     }
+}
+
+/// Whether an operation acts on a workspace that it makes or names itself.
+fn makes_its_own(operation: &Operation) -> bool {
+    ["init", "demo"].contains(&operation.name)
 }
 
 /// Does it; where only a yes is missing and somebody is there to give it, asks and does it then.

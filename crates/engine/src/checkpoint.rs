@@ -17,7 +17,7 @@ use wfr_model::{Digest, PackId, Timestamp, TreePath, WorkflowId};
 use wfr_store::scan::{self, Scan};
 use wfr_store::state::StateError;
 use wfr_store::tree::{self, Difference};
-use wfr_store::writer::{Added, Sealed, Writer};
+use wfr_store::writer::{Sealed, Writer};
 use wfr_store::{ObjectKind, ReadError, Sink, Store, WriteError, reserve};
 
 use crate::dependencies;
@@ -102,8 +102,6 @@ pub struct Created {
     pub manifest_hash: Digest,
     /// What it does not cover.
     pub coverage: Coverage,
-    /// What it added to the store.
-    pub added: Added,
 }
 
 /// Why a checkpoint was not taken. Nothing was committed.
@@ -230,51 +228,73 @@ fn capture(open: &Open, writer: &Writer<'_>, session: &Session, effort: Effort) 
 }
 
 /// Builds the manifest on the chain's head and commits; again on the new head where another process was faster. An
-/// interrupt counts until then: what was stored by that time is nobody's, and the next cleanup takes it.
-fn commit(
+/// interrupt counts until then. What was stored is given back where the catalog refused it.
+fn commit<'s>(
     open: &Open,
-    store: &Store,
-    writer: Writer<'_>,
+    store: &'s Store,
+    writer: Writer<'s>,
     request: &Request,
     stored: &Stored<'_>,
     session: &Session,
 ) -> Result<Created, CreateError> {
     let now = session.now();
     let mut draft = draft(open, &writer, request, stored, now)?;
+    let first = put_manifest(&writer, &draft)?;
+    let mut sealed = vec![writer.finish()?];
+    match commit_sealed(open, (store, &mut sealed), (request, stored), (&mut draft, first), session) {
+        Ok(hash) => {
+            sealed.into_iter().for_each(Sealed::publish);
+            let coverage = stored.tree.map(|captured| captured.scan.coverage.clone()).unwrap_or_default();
+            Ok(Created { manifest: draft, manifest_hash: hash, coverage })
+        }
+        Err(error) => {
+            if is_refused(&error) {
+                sealed.into_iter().for_each(Sealed::withdraw);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Whether an error says that nothing was committed, for certain: a catalog that failed may have committed all the same.
+fn is_refused(error: &CreateError) -> bool {
+    match error {
+        CreateError::Interrupted | CreateError::Contended(_) => true,
+        CreateError::Catalog(error) => {
+            matches!(error, CatalogError::NameTaken { .. } | CatalogError::IdTaken { .. } | CatalogError::Refused(_))
+        }
+        _ => false,
+    }
+}
+
+/// Commits what is sealed; returns the hash of the manifest that was.
+fn commit_sealed<'s>(
+    open: &Open,
+    (store, sealed): (&'s Store, &mut Vec<Sealed<'s>>),
+    (request, stored): (&Request, &Stored<'_>),
+    (draft, mut hash): (&mut Manifest, Digest),
+    session: &Session,
+) -> Result<Digest, CreateError> {
     let upto = stored.state.as_ref().map(|state| state.snapshot.upto);
-    let (mut hash, mut sealed) = (put_manifest(&writer, &draft)?, vec![writer.finish()?]);
     for _ in 0..TRIES_MAX {
         if session.abort.load(Ordering::Relaxed) {
             return Err(CreateError::Interrupted);
         }
-        match try_commit(open, &draft, hash, (upto, stored.point.as_ref()), &sealed, request) {
-            Ok(()) => {
-                let added = sealed.iter().map(Sealed::added).fold(Added::default(), sum);
-                sealed.into_iter().for_each(Sealed::publish);
-                let coverage = stored.tree.map(|captured| captured.scan.coverage.clone()).unwrap_or_default();
-                return Ok(Created { manifest: draft, manifest_hash: hash, coverage, added });
-            }
+        match try_commit(open, draft, hash, (upto, stored.point.as_ref()), sealed, request) {
+            Ok(()) => return Ok(hash),
             Err(CatalogError::HeadMoved { .. }) => {}
             Err(CatalogError::NameTaken { .. }) if request.name.is_none() => {
-                draft.name = free_name(open, request, now)?;
+                draft.name = free_name(open, request, draft.created_at)?;
             }
             Err(error) => return Err(error.into()),
         }
         // A manifest names its predecessor: only it is written again, not the tree.
         draft.integrity.predecessor = predecessor(open)?;
         let again = store.writer(open.coding(), None);
-        hash = put_manifest(&again, &draft)?;
+        hash = put_manifest(&again, draft)?;
         sealed.push(again.finish()?);
     }
     Err(CreateError::Contended(TRIES_MAX))
-}
-
-fn sum(a: Added, b: Added) -> Added {
-    Added {
-        objects: a.objects + b.objects,
-        raw_bytes: a.raw_bytes + b.raw_bytes,
-        stored_bytes: a.stored_bytes + b.stored_bytes,
-    }
 }
 
 fn put_manifest(writer: &Writer<'_>, manifest: &Manifest) -> Result<Digest, WriteError> {

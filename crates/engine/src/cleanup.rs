@@ -85,6 +85,8 @@ pub struct Request {
     pub recompress: bool,
     /// So many of the newest recoveries stay undoable.
     pub undoable: u32,
+    /// Whether checkpoints go that no commit covers.
+    pub drop_uncommitted: bool,
 }
 
 /// What a cleanup decided.
@@ -146,7 +148,7 @@ pub fn preview(open: &Open, gone: &[CheckpointId], request: &Request, abort: &At
     let without = gone.iter().cloned().collect();
     let books = Books { open, catalog: &open.catalog, without, undoable: request.undoable };
     open.unlock()?;
-    let plan = run::preview(&open.vault, open.cipher(), &books, &options(open, request.recompress, abort))?;
+    let plan = run::preview(&open.vault, open.cipher(), &books, &options(open, request, abort))?;
     Ok(plan.reclaimed_bytes)
 }
 
@@ -171,13 +173,14 @@ pub fn turn(open: &Open) -> Result<Turn, CleanupError> {
 pub fn collect(open: &Open, turn: &Turn, request: &Request, abort: &AtomicBool) -> Result<Report, CleanupError> {
     open.unlock()?;
     let books = Books { open, catalog: &open.catalog, without: HashSet::new(), undoable: request.undoable };
-    Ok(run::run(turn, &open.vault, open.cipher(), &books, &options(open, request.recompress, abort))?)
+    Ok(run::run(turn, &open.vault, open.cipher(), &books, &options(open, request, abort))?)
 }
 
-fn options<'a>(open: &Open, recompress: bool, abort: &'a AtomicBool) -> Options<'a> {
+fn options<'a>(open: &Open, request: &Request, abort: &'a AtomicBool) -> Options<'a> {
+    let recompress = request.recompress;
     let rules = Rules { recompress, ..Rules::default() };
     let coding = if recompress { Coding { level: Some(ARCHIVE_LEVEL) } } else { open.coding() };
-    Options { rules, coding, abort }
+    Options { rules, coding, drops_unknown: request.drop_uncommitted, abort }
 }
 
 /// The catalog as cleanup sees it.

@@ -32,6 +32,14 @@ impl From<LocateError> for Failure {
             LocateError::NotFound(_) => Self::of(Code::WorkspaceNotFound, &error),
             LocateError::Inside { ref root, .. } => Self::of(Code::WorkspaceNotFound, &error)
                 .with_hint(format!("give its root: `--workspace {}`", root.display())),
+            LocateError::Elsewhere { ref root, .. } => Self::of(Code::WorkspaceNotFound, &error).with_hint(format!(
+                "where that workspace is meant, say so: `--workspace {}`; else unset WFR_STORE",
+                root.display()
+            )),
+            LocateError::OwnStore { ref owner, .. } => Self::of(Code::AlreadyProtected, &error).with_hint(format!(
+                "unset WFR_STORE and leave `--store` out; where the other workspace is meant: `--workspace {}`",
+                owner.display()
+            )),
             LocateError::Config(error) => error.into(),
             LocateError::Store { .. } => {
                 Self::of(Code::StoreNotFound, &error).with_hint("name the workspace too, with `--workspace DIR`")

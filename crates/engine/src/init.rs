@@ -215,6 +215,9 @@ fn finish(
         let place = path.to_owned();
         move |source| InitError::Io { place, source }
     };
+    if let Ok(vault) = Vault::open(&place.vault) {
+        encryption.keyring.refuse_foreign(&vault)?;
+    }
     let vault_inside = place.vault.starts_with(&place.root);
     let make_view = || view::create(&place.root).map_err(io(&view::dir(&place.root)));
     if vault_inside {
@@ -222,6 +225,7 @@ fn finish(
     }
     // Elsewhere the vault comes first: where none can be made, nothing is.
     let (vault, existed) = open_or_make_vault(&place, encryption)?;
+    vault.mend()?;
     make_view()?;
     match Catalog::open(&vault.catalog()) {
         Ok(_) => {}

@@ -1,6 +1,7 @@
-//! The key of an encrypted vault: where it is looked for, and how it comes about.
+//! The key of an encrypted vault: where it is looked for, whether it is the vault's own, and how it comes about.
 //!
-//! Owns the order of looking. Refuses to ask anybody itself: the edge gives it passphrases and the places of files.
+//! Owns the order of looking, and that no key is used that is not the vault's. Refuses to ask anybody itself: the edge
+//! gives it passphrases and the places of files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wfr_store::Vault;
 use wfr_store::crypto::{Cipher, MasterKey};
+use wfr_store::keycheck::{self, Evidence, Weight};
 pub use wfr_store::keys::Passphrase;
 use wfr_store::keys::{self, LockError, Recipients, Unlock, UnlockError, UnlockedError};
 use wfr_store::vault::write_durably;
@@ -53,12 +55,26 @@ pub enum KeyError {
     /// Nothing was given that could open it.
     #[error("the store is encrypted and no key was given")]
     Locked,
+    /// The passphrase that was given is none.
+    #[error("the store is encrypted and stays locked: the passphrase that was given is empty")]
+    Empty,
     /// What was given does not open it.
     #[error("the store is encrypted and stays locked")]
     Unlock(#[from] UnlockError),
     /// The unlocked key cannot be used.
     #[error(transparent)]
     Unlocked(#[from] UnlockedError),
+    /// The key is another store's.
+    #[error("the key {} is not this store's: nothing was read or written with it", .place.display())]
+    Foreign {
+        /// The file that it came from.
+        place: PathBuf,
+        /// Where it came from.
+        origin: Origin,
+    },
+    /// Nothing tells yet whether the key that was named is the store's.
+    #[error("nothing tells yet whether the key {} is this store's", .0.display())]
+    Unproved(PathBuf),
     /// The new key could not be wrapped.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -78,6 +94,17 @@ pub enum KeyError {
     },
 }
 
+/// Where a key came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// A file that the edge named.
+    Named,
+    /// The file kept for this vault in the user's data directory.
+    Kept,
+    /// The vault's own wrapped key, opened with a passphrase or an identity.
+    Wrapped,
+}
+
 /// A key that no vault has yet.
 pub struct NewKey {
     key: MasterKey,
@@ -89,7 +116,20 @@ pub struct NewKey {
 pub struct Keyring {
     secrets: Secrets,
     data: Option<PathBuf>,
-    found: Mutex<Option<(String, Arc<Cipher>)>>,
+    found: Mutex<Option<Found>>,
+}
+
+/// The key of a vault that was found to be its own.
+struct Found {
+    vault: String,
+    key: MasterKey,
+    cipher: Arc<Cipher>,
+}
+
+impl Found {
+    fn of(vault: &Vault, key: MasterKey) -> Self {
+        Self { vault: vault.identity().vault_id.clone(), cipher: Arc::new(Cipher::new(&key)), key }
+    }
 }
 
 impl Keyring {
@@ -101,38 +141,80 @@ impl Keyring {
     /// The cipher of a vault; `None` where it is not encrypted.
     ///
     /// Looks at the unlocked key that the edge names, at the one kept for this vault, at identities, and last asks for a
-    /// passphrase.
+    /// passphrase. A key that is not the vault's own is refused, wherever it came from.
     pub fn cipher(&self, vault: &Vault) -> Result<Option<Arc<Cipher>>, KeyError> {
         if !vault.identity().encrypted {
             return Ok(None);
         }
-        let id = &vault.identity().vault_id;
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, cipher)) = found.as_ref().filter(|(known, _)| known == id) {
-            return Ok(Some(cipher.clone()));
-        }
-        let cipher = Arc::new(Cipher::new(&self.key(vault)?));
-        *found = Some((id.clone(), cipher.clone()));
-        Ok(Some(cipher))
+        self.with_key(vault, |found| Some(found.cipher.clone()))
     }
 
-    fn key(&self, vault: &Vault) -> Result<MasterKey, KeyError> {
+    /// Refuses a key that lies ready and is another vault's, before anything is done with this one. Nobody is asked, and where
+    /// there is no key, or none that can be used, whoever needs one says so.
+    pub fn refuse_foreign(&self, vault: &Vault) -> Result<(), KeyError> {
+        let is_kept = || self.unlocked_path(vault).is_some_and(|path| path.exists());
+        if self.secrets.unlocked.is_none() && self.secrets.identity.is_none() && !is_kept() {
+            return Ok(());
+        }
+        match self.cipher(vault) {
+            Err(error @ (KeyError::Foreign { .. } | KeyError::Unproved(_))) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn with_key<T>(&self, vault: &Vault, take: impl FnOnce(&Found) -> T) -> Result<T, KeyError> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = found.as_ref().filter(|found| found.vault == vault.identity().vault_id) {
+            return Ok(take(found));
+        }
+        let (key, place, origin) = self.key(vault)?;
+        self.check(vault, &key, (place, origin))?;
+        Ok(take(found.insert(Found::of(vault, key))))
+    }
+
+    /// Refuses a key that is not the vault's own. A vault of before check values gets its one from the first key that is
+    /// proved by what it opens; where that cannot be written now, the next command does.
+    fn check(&self, vault: &Vault, key: &MasterKey, (place, origin): (PathBuf, Origin)) -> Result<(), KeyError> {
+        let failed = |place: PathBuf| move |source| KeyError::Io { place, source };
+        if let Some(own) = keycheck::read(vault).map_err(failed(vault.keys().join(keycheck::FILE)))? {
+            return if own == key.fingerprint() { Ok(()) } else { Err(KeyError::Foreign { place, origin }) };
+        }
+        let kept = if origin == Origin::Named { self.kept(vault) } else { None };
+        if kept.as_ref().is_some_and(|kept| kept.fingerprint() != key.fingerprint()) {
+            return Err(KeyError::Foreign { place, origin });
+        }
+        let weight = if origin == Origin::Wrapped { Weight::Any } else { Weight::Oldest };
+        match keycheck::evidence(vault, &Cipher::new(key), weight).map_err(failed(vault.packs()))? {
+            Evidence::Refuses => return Err(KeyError::Foreign { place, origin }),
+            Evidence::Nothing if origin == Origin::Named && kept.is_none() => return Err(KeyError::Unproved(place)),
+            Evidence::Nothing | Evidence::Opens => {}
+        }
+        let _ = keycheck::write(vault, key);
+        Ok(())
+    }
+
+    /// The key kept unlocked for this vault, where one is that can be used.
+    fn kept(&self, vault: &Vault) -> Option<MasterKey> {
+        keys::read_unlocked(&self.unlocked_path(vault)?).ok()
+    }
+
+    fn key(&self, vault: &Vault) -> Result<(MasterKey, PathBuf, Origin), KeyError> {
         if let Some(path) = &self.secrets.unlocked {
-            return Ok(keys::read_unlocked(path)?);
+            return Ok((keys::read_unlocked(path)?, path.clone(), Origin::Named));
         }
         if let Some(path) = self.unlocked_path(vault) {
             match keys::read_unlocked(&path) {
                 Err(UnlockedError::Absent(_)) => {}
-                other => return Ok(other?),
+                other => return Ok((other?, path, Origin::Kept)),
             }
         }
         let path = vault.keys().join(WRAPPED);
         let wrapped = match std::fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyError::Lost(path)),
-            other => other.map_err(|source| KeyError::Io { place: path, source })?,
+            other => other.map_err(|source| KeyError::Io { place: path.clone(), source })?,
         };
         let unlock = self.unlock()?.ok_or(KeyError::Locked)?;
-        Ok(keys::unwrap(&wrapped, &unlock)?)
+        Ok((keys::unwrap(&wrapped, &unlock)?, path, Origin::Wrapped))
     }
 
     /// With what something is to be decrypted; `None` where nothing was given.
@@ -141,7 +223,10 @@ impl Keyring {
             let text = std::fs::read_to_string(path).map_err(|source| KeyError::Io { place: path.clone(), source })?;
             return Ok(Some(Unlock::Identities(Zeroizing::new(text))));
         }
-        Ok(self.ask(Purpose::Open)?.map(Unlock::Passphrase))
+        match self.ask(Purpose::Open)? {
+            Some(passphrase) if passphrase.is_empty() => Err(KeyError::Empty),
+            given => Ok(given.map(Unlock::Passphrase)),
+        }
     }
 
     fn ask(&self, purpose: Purpose) -> Result<Option<Passphrase>, KeyError> {
@@ -164,12 +249,13 @@ impl Keyring {
         Ok(NewKey { key, wrapped })
     }
 
-    /// Gives a vault its key.
+    /// Gives a vault its key. The check value comes first: once the wrapped key is there, nothing is missing.
     pub fn install(&self, vault: &Vault, NewKey { key, wrapped }: NewKey) -> Result<(), KeyError> {
-        let failed = |source| KeyError::Io { place: vault.keys().join(WRAPPED), source };
-        write_durably(&vault.keys(), WRAPPED, &wrapped).map_err(failed)?;
+        let failed = |name| move |source| KeyError::Io { place: vault.keys().join(name), source };
+        keycheck::write(vault, &key).map_err(failed(keycheck::FILE))?;
+        write_durably(&vault.keys(), WRAPPED, &wrapped).map_err(failed(WRAPPED))?;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        *found = Some((vault.identity().vault_id.clone(), Arc::new(Cipher::new(&key))));
+        *found = Some(Found::of(vault, key));
         Ok(())
     }
 
@@ -178,7 +264,7 @@ impl Keyring {
         let path = self.unlocked_path(vault).ok_or(KeyError::Locked)?;
         let dir = path.parent().unwrap_or(Path::new("/"));
         make_private(dir).map_err(|source| KeyError::Io { place: dir.to_owned(), source })?;
-        keys::write_unlocked(&path, &self.key(vault)?)?;
+        self.with_key(vault, |found| keys::write_unlocked(&path, &found.key))??;
         Ok(path)
     }
 

@@ -88,6 +88,12 @@ impl Open {
             Err(error) => (Config::default(), Some(error)),
         };
         let vault = Vault::open(&place.vault)?;
+        keyring.refuse_foreign(&vault)?;
+        match vault.mend() {
+            // Who can only read goes on without what is missing.
+            Err(VaultError::Io { source, .. }) if is_unwritable(&source) => {}
+            other => other?,
+        }
         let book = match leases::book(&vault.leases()) {
             Err(error) if is_unwritable(&error) => None,
             other => Some(other.map_err(|source| OpenError::Store { place: vault.leases(), source })?),
@@ -163,6 +169,15 @@ impl Open {
     }
 }
 
+/// Seals records in a catalog, as objects are, with a key that is there.
+pub fn veil_of(cipher: &Arc<Cipher>) -> Veil {
+    let (one, other) = (cipher.clone(), cipher.clone());
+    Veil {
+        seal: Box::new(move |bytes| Ok(crate::ledger::sealed(&one, bytes)?)),
+        open: Box::new(move |bytes| Ok(crate::ledger::unsealed(&other, bytes)?)),
+    }
+}
+
 /// Seals records in an encrypted vault's catalog, as objects are. The key is looked for only where one is needed.
 fn veil(keyring: &Arc<Keyring>, vault: &Vault) -> Veil {
     let way = |turn: fn(&Cipher, &[u8]) -> Result<Vec<u8>, Source>| -> Way {
@@ -180,10 +195,14 @@ fn veil(keyring: &Arc<Keyring>, vault: &Vault) -> Veil {
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
+/// Whether the vault cannot be written, by this process or now; a directory of it is missing only where that is so.
 fn is_unwritable(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull
+        io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::StorageFull
     )
 }
 

@@ -3,6 +3,7 @@
 //! Owns the contract between definitions (`params`, `results`), handlers and front ends: a handler is an `impl` of
 //! [`Perform`] for its parameters, bound by one line in [`crate::handlers`]. Refuses to know any front end.
 
+mod acting;
 mod definitions;
 pub mod json;
 pub mod keys;
@@ -24,6 +25,7 @@ use crate::error::{Code, Failure};
 use crate::params::WatchTree;
 use crate::response::{Answer, Outcome, Success};
 use crate::session::Session;
+use crate::workspace;
 
 pub use schema::{parameters, result};
 
@@ -207,6 +209,9 @@ fn moments(session: &Session, parameters: Value) -> Value {
 /// Reads the parameters, does it, and forgets the result's type.
 fn run<P: Perform>(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
     let refuse = |error: serde_json::Error| Failure::new(Code::InvalidParameter, plain::plain(&error.to_string()));
+    if acting::acts(P::NAME, P::EFFECT, &parameters) {
+        workspace::refuse_elsewhere(&session.directories)?;
+    }
     let parameters: P = strict::from_value(moments(session, parameters)).map_err(refuse)?;
     let needs_configuration = !goes_on_without_configuration(P::NAME, P::EFFECT);
     let outer = std::mem::replace(&mut session.needs_configuration, needs_configuration);

@@ -5,6 +5,7 @@
 
 mod imports;
 mod naming;
+mod recoveries;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
@@ -29,6 +30,7 @@ use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 use imports::Marks;
 use naming::Before;
 pub use naming::Renamed;
+use recoveries::OldRecoveries;
 
 use crate::{ledger, missing, state};
 
@@ -51,8 +53,8 @@ pub enum RebuildError {
     Catalog(#[from] CatalogError),
 }
 
-/// Opens a vault. Where its format file is lost or damaged, that is written again: the catalog knows what was in it. Without
-/// one, whether it is encrypted shows in its keys and packs, and the vault gets another id, `fresh`.
+/// Opens a vault, also where its format file is lost or damaged: the catalog knows what was in it, and [`Vault::named`] writes
+/// it again. Without one, whether it is encrypted shows in its keys and packs, and the vault gets another id, `fresh`.
 pub fn open_vault(dir: &Path, fresh: &dyn Fn() -> String) -> Result<Vault, VaultError> {
     match Vault::open(dir) {
         Err(VaultError::Headless(_) | VaultError::Damaged(..)) => {}
@@ -63,7 +65,7 @@ pub fn open_vault(dir: &Path, fresh: &dyn Fn() -> String) -> Result<Vault, Vault
         Some(known) => (known.vault_id, known.encrypted),
         None => (fresh(), has_key(dir) || is_any_encrypted(dir)),
     };
-    Vault::name_again(dir, Identity { format_version: FORMAT_VERSION, vault_id, encrypted })
+    Ok(Vault::nameless(dir, Identity { format_version: FORMAT_VERSION, vault_id, encrypted }))
 }
 
 fn has_key(dir: &Path) -> bool {
@@ -130,13 +132,14 @@ pub fn rebuild(
     let mut seen = Seen::new();
     let gone: HashSet<CheckpointId> =
         ordered.iter().filter(|new| !is_whole(&store, new, &mut seen)).map(|new| new.checkpoint_id.clone()).collect();
-    let unsealed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.count_unsealed()).ok();
+    let mut unsealed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.count_unsealed()).ok();
+    let recoveries = OldRecoveries::read(vault, cipher).unwrap_or_default();
     let before = Before::read(vault, workspace);
     let renamed = naming::settle(&mut ordered, &before, &gone);
     let lost = before.lost(&ordered, &gone);
     let old = OldEvents::read(vault, &ordered, &marks.imports);
     let put_aside = put_aside(vault, now).map_err(at(&vault.catalog()))?;
-    let catalog = make(vault, workspace, now)?;
+    let catalog = veiled(make(vault, workspace, now)?, cipher);
     let lengths: Vec<_> = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
     let (old, unread) = old.map_or((vec![], None), |old| (old.events, Some(old.unread)));
     let (events, seals_lost) = bring_events_back(&store, &catalog, (&mut ordered, &mut marks.imports), old)?;
@@ -148,6 +151,10 @@ pub fn rebuild(
     if !gone.is_empty() {
         let gone: Vec<CheckpointId> = gone.iter().cloned().collect();
         catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
+    }
+    let taken_over = recoveries.bring_back(&catalog)?;
+    if let Some(unsealed) = &mut unsealed {
+        unsealed.recoveries = unsealed.recoveries.saturating_sub(taken_over);
     }
     let incomplete = gone.len() as u64;
     let checkpoints = ordered.len() as u64 - incomplete;
@@ -213,6 +220,13 @@ fn make(vault: &Vault, workspace: &Path, now: Timestamp) -> Result<Catalog, Cata
         encrypted: vault.identity().encrypted,
     };
     Catalog::create(&vault.catalog(), &identity)
+}
+
+fn veiled(catalog: Catalog, cipher: Option<&Arc<Cipher>>) -> Catalog {
+    match cipher {
+        Some(cipher) => catalog.with_veil(crate::open::veil_of(cipher)),
+        None => catalog,
+    }
 }
 
 /// What the log of the old catalog still says.

@@ -187,6 +187,11 @@ impl Session {
         }
     }
 
+    /// The workspace that is acted on, where the current directory is not in it: whoever called must be told which it is.
+    pub fn elsewhere(&self) -> Option<PathBuf> {
+        workspace::elsewhere(&self.directories)
+    }
+
     /// Gives what root has made in somebody else's store and view to their owner.
     pub fn adopt(&self) {
         if let Ok(place) = workspace::locate(&self.directories) {

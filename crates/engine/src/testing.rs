@@ -79,7 +79,7 @@ impl World {
     /// Where it can be found.
     pub fn directories(&self) -> Directories {
         let (current, data) = (self.dir.path().join("ws"), Some(self.dir.path().join("data")));
-        Directories { current, data, workspace: None, store: None }
+        Directories { current, data, workspace: None, store: None, store_is_ambient: false }
     }
 
     /// A call's surroundings.

@@ -21,6 +21,8 @@ pub struct Directories {
     pub workspace: Option<PathBuf>,
     /// `--store` or `WFR_STORE`.
     pub store: Option<PathBuf>,
+    /// Whether the store is `WFR_STORE`: that stays set wherever the current directory is, so it says nothing of this call.
+    pub store_is_ambient: bool,
 }
 
 /// Where a workspace's parts are.
@@ -45,6 +47,27 @@ pub enum LocateError {
         named: PathBuf,
         /// The workspace that it lies in.
         root: PathBuf,
+    },
+    /// The environment names a store whose workspace the current directory is not in.
+    #[error(
+        "WFR_STORE names the store of the workspace {}, which the current directory, {}, is not in: nothing was changed",
+        root.display(), current.display()
+    )]
+    Elsewhere {
+        /// The current directory.
+        current: PathBuf,
+        /// The workspace that the store serves.
+        root: PathBuf,
+    },
+    /// A workspace that has a store of its own, and the store that was named serves another one.
+    #[error("{} has a store of its own at {}, and the one that was named serves {}", root.display(), own.display(), owner.display())]
+    OwnStore {
+        /// The workspace.
+        root: PathBuf,
+        /// Its store.
+        own: PathBuf,
+        /// Whom the store serves that was named.
+        owner: PathBuf,
     },
     /// The view's configuration cannot be used.
     #[error(transparent)]
@@ -149,12 +172,43 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
     // What is named is meant: only the search without a name goes upwards.
     match (nearest, store) {
         (Some((root, vault)), store) if directories.workspace.is_none() || root == start => {
+            if let Some(store) = &store {
+                refuse_anothers(&root, &vault, store)?;
+            }
             Ok(Place { root, vault: store.unwrap_or(vault) })
         }
         (_, Some(vault)) => from_store(vault, directories),
         (Some((root, _)), None) => Err(LocateError::Inside { named: start, root }),
         (None, None) => Err(LocateError::NotFound(start)),
     }
+}
+
+/// Refuses a store that was named, where the workspace has one of its own that is there, and the other one serves somebody
+/// else. A copy, whose view names that one as its own, is told later.
+fn refuse_anothers(root: &Path, own: &Path, store: &Path) -> Result<(), LocateError> {
+    if is_same(own, store) || !wfr_store::Vault::is_at(own) {
+        return Ok(());
+    }
+    match other_owner(store, root) {
+        Some(owner) => Err(LocateError::OwnStore { root: root.to_owned(), own: own.to_owned(), owner }),
+        None => Ok(()),
+    }
+}
+
+/// The workspace that the directories point to, where the current directory is not in it; `None` also where none is found.
+pub fn elsewhere(directories: &Directories) -> Option<PathBuf> {
+    let root = locate(directories).ok()?.root;
+    let current = absolute(&directories.current, Path::new(""));
+    (!current.starts_with(absolute(&root, Path::new("")))).then_some(root)
+}
+
+/// Refuses to go on where nothing but the environment leads to a workspace that the current directory is not in.
+pub fn refuse_elsewhere(directories: &Directories) -> Result<(), LocateError> {
+    if !directories.store_is_ambient || directories.workspace.is_some() {
+        return Ok(());
+    }
+    let current = directories.current.clone();
+    elsewhere(directories).map_or(Ok(()), |root| Err(LocateError::Elsewhere { current, root }))
 }
 
 /// The vault that a directory's view or a signpost names; `None` where the directory is not known.
@@ -241,8 +295,13 @@ mod tests {
         let data = dir.path().join("data");
         let root = dir.path().canonicalize().unwrap().join("work");
         std::fs::create_dir_all(root.join("deep")).unwrap();
-        let directories =
-            Directories { current: root.join("deep"), data: Some(data.clone()), workspace: None, store: None };
+        let directories = Directories {
+            current: root.join("deep"),
+            data: Some(data.clone()),
+            workspace: None,
+            store: None,
+            store_is_ambient: false,
+        };
         assert!(matches!(locate(&directories), Err(LocateError::NotFound(_))));
         let place = Place { root: root.clone(), vault: default_vault(&data, &root) };
         write_signpost(&data, &place).unwrap();

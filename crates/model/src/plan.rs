@@ -131,6 +131,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What becomes of the workspace's own directory; `None`: nothing.
     pub root: Option<RootChange>,
+    /// Directories in which steps happen and which get these times last of all, as if nothing had been done in them. Not
+    /// listed among the steps: they are part of those.
+    pub times: Vec<(TreePath, FileTime)>,
     /// What is left alone.
     pub kept: Vec<Kept>,
     /// What stands in the way.

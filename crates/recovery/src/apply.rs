@@ -141,6 +141,7 @@ pub fn prepare(environment: &Environment<'_>, plan: &Plan, options: Options) -> 
         root_change: plan.root,
         kept: plan.kept.clone(),
         times,
+        last_times: plan.times.clone(),
         provisional: options.provisional,
     };
     let redo = Redo { head, steps };
@@ -489,6 +490,7 @@ impl Committed {
             times::set(root, self.redo.head.times.iter());
             return Ok(());
         }
+        times::set(root, self.redo.head.last_times.iter());
         match self.redo.head.root_change.and_then(|change| change.after.mtime) {
             Some(time) => metadata::set_time(root, Path::new("."), metadata::Time::Exact(time)),
             None => Ok(()),

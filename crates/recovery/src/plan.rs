@@ -394,6 +394,7 @@ impl Planner<'_> {
             from: goal.from,
             to: goal.to,
             root: root_change(goal, !self.steps.is_empty()),
+            times: vec![],
             steps: self.steps.into_values().flatten().collect(),
             kept,
             conflicts: self.conflicts,

@@ -39,6 +39,9 @@ pub(crate) struct Head {
     /// Directories that are written in, and the times that they get back where the recovery is taken back.
     #[serde(default)]
     pub(crate) times: Vec<(TreePath, FileTime)>,
+    /// Directories that get these times where it stands.
+    #[serde(default)]
+    pub(crate) last_times: Vec<(TreePath, FileTime)>,
     /// Whether it stands only once a check has passed.
     #[serde(default)]
     pub(crate) provisional: bool,
@@ -257,7 +260,11 @@ pub(crate) fn list_failed(journal: &Path) -> io::Result<Vec<RecoveryId>> {
 
 fn with_suffix(journal: &Path, suffix: &str) -> io::Result<Vec<RecoveryId>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(journal)? {
+    let entries = match std::fs::read_dir(journal) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        other => other?,
+    };
+    for entry in entries {
         let file = entry?.file_name();
         let id = file.to_str().and_then(|file| file.strip_suffix(suffix)).and_then(|id| id.parse().ok());
         found.extend(id);
@@ -295,6 +302,7 @@ mod tests {
             root_change: None,
             kept: vec![Kept { path: "c".parse().unwrap(), reason: KeptReason::Special }],
             times: vec![("d".parse().unwrap(), FileTime { secs: 7, nanos: 8 })],
+            last_times: vec![("d".parse().unwrap(), FileTime { secs: 9, nanos: 0 })],
             provisional: true,
         };
         let away = RedoStep { action: Action::Delete, after: None, staged: None, ..step.clone() };

@@ -43,6 +43,11 @@ impl Passphrase {
         Self(Zeroizing::new(text))
     }
 
+    /// Whether it is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn secret(&self) -> SecretString {
         SecretString::from(self.0.to_string())
     }
@@ -144,7 +149,7 @@ impl Recipients {
                 }
                 Ok(age::Encryptor::with_recipients(parsed.iter().map(|key| key as &dyn age::Recipient))?)
             }
-            Self::Passphrase(passphrase) if passphrase.0.is_empty() => Err(LockError::EmptyPassphrase),
+            Self::Passphrase(passphrase) if passphrase.is_empty() => Err(LockError::EmptyPassphrase),
             Self::Passphrase(passphrase) => {
                 let mut recipient = age::scrypt::Recipient::new(passphrase.secret());
                 recipient.set_work_factor(log_n);

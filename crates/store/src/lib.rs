@@ -9,6 +9,7 @@ pub mod crypto;
 pub mod disk;
 pub mod gc;
 pub mod index;
+pub mod keycheck;
 pub mod keys;
 pub mod lease;
 pub mod links;

@@ -154,6 +154,11 @@ impl Appender {
         }
         Ok(Extent { pack: self.id.clone(), committed: self.written })
     }
+
+    /// Gives back what was appended, synced or not. Whoever calls knows that nothing of it is committed, and that nobody will.
+    pub fn withdraw(mut self) {
+        self.is_synced = false;
+    }
 }
 
 impl Drop for Appender {

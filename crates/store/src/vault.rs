@@ -65,9 +65,11 @@ pub enum VaultError {
 pub struct Vault {
     dir: PathBuf,
     identity: Identity,
+    is_nameless: bool,
 }
 
 pub(crate) const FORMAT_FILE: &str = "format.json";
+const CATALOG_FILE: &str = "catalog.db";
 const SUBDIRECTORIES: [&str; 6] = ["packs", "index", "journal", "leases", "cache", "keys"];
 
 impl Vault {
@@ -86,7 +88,7 @@ impl Vault {
         if let Some(parent) = dir.parent() {
             disk::open_dir(parent).and_then(disk::sync_all).map_err(io)?;
         }
-        Ok(Self { dir: dir.to_owned(), identity })
+        Ok(Self { dir: dir.to_owned(), identity, is_nameless: false })
     }
 
     /// Opens the vault in a directory.
@@ -95,7 +97,11 @@ impl Vault {
         let bytes = match std::fs::read(&file) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let has_parts = ["packs", "journal", "leases"].iter().all(|name| dir.join(name).is_dir());
+                // A copy may lack directories in which nothing was.
+                let is_dir = |name: &&str| dir.join(name).is_dir();
+                let has_more =
+                    dir.join(CATALOG_FILE).is_file() || ["journal", "leases"].iter().any(|name| is_dir(&name));
+                let has_parts = is_dir(&"packs") && has_more;
                 return Err(if has_parts { VaultError::Headless(dir.into()) } else { VaultError::Absent(dir.into()) });
             }
             Err(source) => return Err(VaultError::Io { place: file, source }),
@@ -104,24 +110,47 @@ impl Vault {
             ParseError::Version(found) => VaultError::Version { found, known: FORMAT_VERSION },
             ParseError::Damaged(why) => VaultError::Damaged(file, why),
         })?;
-        Ok(Self { dir: dir.to_owned(), identity })
+        Ok(Self { dir: dir.to_owned(), identity, is_nameless: false })
     }
 
-    /// Writes the format file of a vault again that lost it; one that is there and damaged is put aside.
-    pub fn name_again(dir: &Path, identity: Identity) -> Result<Self, VaultError> {
-        let io = |source| VaultError::Io { place: dir.to_owned(), source };
+    /// A vault that lost its format file, with what that has to say. Writes nothing.
+    pub fn nameless(dir: &Path, identity: Identity) -> Self {
+        Self { dir: dir.to_owned(), identity, is_nameless: true }
+    }
+
+    /// The vault, its format file written where it was lost; one that is there and damaged is put aside.
+    pub fn named(self) -> Result<Self, VaultError> {
+        if !self.is_nameless {
+            return Ok(self);
+        }
+        let dir = &self.dir;
+        let io = |source| VaultError::Io { place: dir.clone(), source };
         match std::fs::rename(dir.join(FORMAT_FILE), dir.join(format!("{FORMAT_FILE}.damaged"))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
-        let bytes = serde_json::to_vec_pretty(&identity).expect("an identity has string keys only");
+        let bytes = serde_json::to_vec_pretty(&self.identity).expect("an identity has string keys only");
         write_durably(dir, FORMAT_FILE, &bytes).map_err(io)?;
-        Ok(Self { dir: dir.to_owned(), identity })
+        Ok(Self { is_nameless: false, ..self })
     }
 
     /// Whether a directory is a vault, of this version or a later one.
     pub fn is_at(dir: &Path) -> bool {
         std::fs::read(dir.join(FORMAT_FILE)).is_ok_and(|bytes| is_identity(&bytes))
+    }
+
+    /// Makes the directories that are missing. A vault may have nothing in them, and then a copy of it easily lacks them; what
+    /// was in one that had something is missing as before, and is told where it is looked for.
+    pub fn mend(&self) -> Result<(), VaultError> {
+        for place in SUBDIRECTORIES.map(|name| self.dir.join(name)) {
+            match DirBuilder::new().mode(0o700).create(&place) {
+                Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(VaultError::Io { place, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// What the format file says.
@@ -136,7 +165,7 @@ impl Vault {
 
     /// The catalog; to be opened through the catalog crate only.
     pub fn catalog(&self) -> PathBuf {
-        self.dir.join("catalog.db")
+        self.dir.join(CATALOG_FILE)
     }
 
     /// The directory of packs.
@@ -263,11 +292,31 @@ mod tests {
         Vault::create(&place, identity()).unwrap();
         std::fs::remove_file(place.join(FORMAT_FILE)).unwrap();
         assert!(matches!(Vault::open(&place), Err(VaultError::Headless(_))));
-        Vault::name_again(&place, identity()).unwrap();
+        let lost = Vault::nameless(&place, identity());
+        assert!(matches!(Vault::open(&place), Err(VaultError::Headless(_))), "nothing is written yet");
+        lost.named().unwrap();
         assert_eq!(Vault::open(&place).unwrap().identity(), &identity());
         std::fs::write(place.join(FORMAT_FILE), "noise").unwrap();
-        Vault::name_again(&place, identity()).unwrap();
+        Vault::nameless(&place, identity()).named().unwrap();
         assert_eq!(std::fs::read(place.join("format.json.damaged")).unwrap(), b"noise");
+    }
+
+    #[test]
+    fn directories_that_a_copy_lacks_are_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("vault");
+        let vault = Vault::create(&place, identity()).unwrap();
+        SUBDIRECTORIES.iter().for_each(|name| std::fs::remove_dir(place.join(name)).unwrap());
+        vault.mend().unwrap();
+        assert!(SUBDIRECTORIES.iter().all(|name| place.join(name).is_dir()));
+        // Without the format file it is a vault still, as long as enough of it is there.
+        std::fs::remove_file(place.join(FORMAT_FILE)).unwrap();
+        std::fs::remove_dir(place.join("journal")).unwrap();
+        assert!(matches!(Vault::open(&place), Err(VaultError::Headless(_))));
+        std::fs::remove_dir(place.join("leases")).unwrap();
+        assert!(matches!(Vault::open(&place), Err(VaultError::Absent(_))));
+        std::fs::write(place.join(CATALOG_FILE), "").unwrap();
+        assert!(matches!(Vault::open(&place), Err(VaultError::Headless(_))));
     }
 
     #[test]

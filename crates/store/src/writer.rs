@@ -179,6 +179,11 @@ impl Sealed<'_> {
         // The packs' locks end here, after the catalog's transaction.
         drop(self.appenders);
     }
+
+    /// Gives the objects back; to be called where the catalog has refused the transaction for certain, and not only failed.
+    pub fn withdraw(self) {
+        self.appenders.into_iter().for_each(Appender::withdraw);
+    }
 }
 
 /// Reading through a writer sees what is committed and what this session has written.
@@ -286,6 +291,29 @@ mod tests {
         writer.put_new(ObjectKind::Blob, &vec![7; 3 << 20]).unwrap();
         drop(writer);
         assert_eq!(vault.packs().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_session_that_is_withdrawn_leaves_nothing_though_it_was_flushed() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = vault(dir.path());
+        let sizes = || {
+            let files = vault.packs().read_dir().unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+            files.collect::<Vec<u64>>()
+        };
+        let write = |extents: Vec<Extent>| {
+            let store = Store::open(&vault, extents, None).unwrap();
+            let writer = store.writer(Coding::default(), None);
+            writer.put_new(ObjectKind::Blob, b"nobody's").unwrap();
+            writer.finish().unwrap().withdraw();
+        };
+        write(vec![]);
+        assert_eq!(sizes(), [0; 0]);
+        let extents = session(&vault, vec![], &texts(0..3));
+        let before = sizes();
+        write(extents.clone());
+        assert_eq!(sizes(), before);
+        session(&vault, extents, &texts(3..6));
     }
 
     #[test]

@@ -260,3 +260,13 @@ fn a_plan_that_nobody_agreed_to_is_shown_as_one() {
     let shown = String::from_utf8(refused.stdout).unwrap();
     assert!(refused.status.code() == Some(8) && shown.contains("\nPlan:") && !shown.contains('{'), "{shown}");
 }
+
+#[test]
+fn a_checkpoint_has_the_same_size_when_it_is_taken_shown_and_listed() {
+    let world = World::new();
+    let made = world.checkpoint("base").result("size_bytes").clone();
+    let shown = world.ok(&["show", "base"]).json.to_string();
+    assert!(shown.contains(&format!("\"size_bytes\":{made}")), "{made}: {shown}");
+    let listed = world.ok(&["list-checkpoints", "wf", "--include-metadata"]).json.to_string();
+    assert!(listed.contains(&format!("\"size_bytes\":{made}")), "{made}: {listed}");
+}

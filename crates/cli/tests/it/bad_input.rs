@@ -129,6 +129,7 @@ fn a_value_that_is_not_allowed_is_told_with_what_is() {
         (&["config", "quota_bytes", "1"], 2, "did you mean `capture.quota_bytes`?"),
         (&["config", "capture.skip_cachedir_tag", "3"], 2, "write `true` or `false`"),
         (&["create-checkpoint", "wf", "--deadline", "-5"], 2, "`-5` is not allowed: no value is below 0"),
+        (&["create-checkpoint", "wf", "--deadline", "-1s"], 2, "`-1s` is not allowed: no value is below 0"),
         (&["create-checkpoint", "wf", "--deadline=-5"], 2, "write it like 30_days, 30d"),
         (&["create-checkpoint", "wf", "--deadline", "banana"], 2, "write it like 30_days, 30d"),
         (&["list-checkpoints", "--limit", "0"], 2, "`0` is not allowed: write a whole number from 1 on"),

@@ -50,6 +50,17 @@ fn it_restores_with_the_passphrase_and_tells_nothing_without() {
 }
 
 #[test]
+fn an_empty_passphrase_is_told_from_none() {
+    let world = encrypted();
+    for text in ["", "\n", "\nsecond line\n"] {
+        std::fs::write(&world.variables[0].1, text).unwrap();
+        let refused = world.refused(&["create-checkpoint", "wf"], 8, "STORE_LOCKED");
+        assert!(refused.json.to_string().contains("is empty"), "{refused:?}");
+    }
+    World::unprotected(TestTree::new()).refused(&["init", "--encrypt"], 2, "WRONG_ARGUMENTS");
+}
+
+#[test]
 fn a_passphrase_that_others_can_read_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let world = encrypted();

@@ -55,10 +55,18 @@ fn a_limit_that_is_over_at_once_changes_nothing_whatever_is_asked_for() {
 fn writing_beside_has_a_limit_too_and_leaves_nothing() {
     let world = World::new();
     world.checkpoint("base");
-    let out = world.data.path().join("out");
+    let above = world.data.path().join("above");
+    let out = above.join("out");
     let to = ["restore", "wf", "base", "--to", out.to_str().unwrap(), "--timeout"];
     world.refused(&[&to[..], &["0ms"]].concat(), 1, "TIME_LIMIT");
-    assert_eq!(std::fs::read_dir(&out).map_or(0, Iterator::count), 0);
+    assert!(!above.exists(), "the directories that were made for it stay");
+    std::fs::create_dir(&above).unwrap();
+    world.refused(&[&to[..], &["0ms"]].concat(), 1, "TIME_LIMIT");
+    assert_eq!(
+        std::fs::read_dir(&above).map_or(9, Iterator::count),
+        0,
+        "what was there before stays, and nothing else"
+    );
     world.ok(&[&to[..], &["10m"]].concat());
     assert!(out.join("a.txt").exists());
 }

@@ -127,9 +127,9 @@ fn what_no_checkpoint_seals_is_told_by_a_rebuild() {
     world.ok(&["restore", "wf", "base", "--yes"]);
     world.ok(&["outbox", "flush"]);
     let told = findings(&world);
-    let words = ["UNSEALED_LOST", "1 recoveries", "4 messages", "1 sinks", "0 items", "catalog.db.before-"];
+    let words = ["UNSEALED_LOST", "0 recoveries", "4 messages", "1 sinks", "0 items", "catalog.db.before-"];
     assert!(words.iter().all(|word| told.contains(word)), "{told}");
-    assert_eq!(world.ok(&["recoveries"]).result("recoveries"), &serde_json::json!([]), "as it was told");
+    assert_eq!(world.ok(&["recoveries"]).result("recoveries").as_array().map(Vec::len), Some(1), "as it was told");
     // Where nobody can tell how much it was, that it may have been is told.
     std::fs::remove_file(world.vault().join("catalog.db")).unwrap();
     assert!(findings(&world).contains("UNSEALED_LOST"));

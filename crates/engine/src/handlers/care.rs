@@ -78,7 +78,10 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
 fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
     let place = workspace::locate(&session.directories)?;
     let vault = rebuild::open_vault(&place.vault, &mint::vault)?;
+    // The key comes first: with a wrong one nothing is written, the format file neither.
     let cipher = session.keyring.cipher(&vault)?;
+    let vault = vault.named()?;
+    vault.mend()?;
     let audit = |operation: &str| NewOperation {
         operation_id: mint::operation(),
         operation: operation.to_owned(),
@@ -164,6 +167,7 @@ fn ledgers_lost(rebuilt: &Rebuilt) -> Option<Finding> {
 
 /// What stood in the old catalog alone.
 fn unsealed_lost(rebuilt: &Rebuilt) -> Option<Finding> {
+    let lacks_recoveries = rebuilt.unsealed.is_none_or(|one| one.recoveries > 0);
     let what = match rebuilt.unsealed {
         Some(none) if none == Unsealed::default() => return None,
         Some(one) => format!(
@@ -177,8 +181,14 @@ fn unsealed_lost(rebuilt: &Rebuilt) -> Option<Finding> {
     let message = format!(
         "no checkpoint seals these, so they did not come back, nor did holds and the audit trail: {what}{kept}"
     );
-    let fix = "restores before now cannot be undone by `wfr undo`, but their safety checkpoints are there; sinks begin where \
-               their `from` says, so what they had may come again under its id; requests are answered anew";
+    let undone = if lacks_recoveries {
+        "these recoveries cannot be undone by `wfr undo`, but their safety checkpoints are there; "
+    } else {
+        ""
+    };
+    let fix = format!(
+        "{undone}sinks begin where their `from` says, so what they had may come again under its id; requests are answered anew"
+    );
     Some(Finding::new("UNSEALED_LOST", Severity::Warning, message, fix))
 }
 
@@ -233,8 +243,8 @@ fn tails(open: &Open, is_all_known: bool, findings: &mut Vec<Finding>) -> Result
         let fix = if is_all_known {
             "nothing reads them, and `wfr cleanup-checkpoints` drops them"
         } else {
-            "checkpoints are among them that the catalog does not know, so `wfr cleanup-checkpoints` leaves them until \
-             `wfr doctor --rebuild-catalog` has read them"
+            "checkpoints are among them that the catalog does not know, so `wfr cleanup-checkpoints` leaves them: see what is \
+             said of these"
         };
         findings.push(Finding::new("PACK_TAILS", Severity::Info, message, fix));
     }
@@ -263,7 +273,9 @@ fn unheard_of(open: &Open, findings: &mut Vec<Finding>) -> Result<bool, Failure>
             "{count} checkpoint{plural} in the packs are not in the catalog, as after a crash before they were \
              acknowledged: {names}"
         );
-        let fix = format!("{fix}; a name that another checkpoint has by now stays with that one");
+        let fix = "where nobody was told of them, `wfr cleanup-checkpoints --drop-uncommitted` drops them; else `wfr doctor \
+                   --rebuild-catalog` brings them back, under other names where theirs are taken, and loses what no checkpoint \
+                   seals: holds, the audit trail, messages, the places of sinks, and recoveries where the catalog is damaged";
         findings.push(Finding::new("CHECKPOINTS_UNCOMMITTED", Severity::Warning, message, fix));
     }
     Ok(is_all_known)

@@ -94,7 +94,7 @@ fn created_result(created: Created, integrity: Verdict, begun: Instant) -> Check
         tree: state.as_ref().map(|state| state.tree),
         files: state.map(|state| state.files).unwrap_or_default(),
         coverage: coverage_result(created.coverage, true),
-        size_bytes: created.added.stored_bytes,
+        size_bytes: manifest.metadata.size_bytes,
         tags: manifest.metadata.tags,
         retention_policy: manifest.metadata.retention_policy,
         integrity_check: integrity,

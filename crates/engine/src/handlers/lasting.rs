@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use wfr_catalog::{CheckpointRow, ListQuery, NewOperation};
+use wfr_model::checkpoint::Manifest;
 use wfr_model::retention::Retention;
 use wfr_model::{CheckpointId, Digest, WorkflowId};
 use wfr_store::archive::{self, ReadOptions, WriteOptions};
@@ -16,17 +17,17 @@ use wfr_store::reach::Roots;
 use wfr_store::record::Coding;
 use wfr_store::reserve;
 
-use super::{known, needed, shown};
+use super::{care, known, needed, shown};
 use crate::cleanup::{self, CleanupError, Judged, Request, UNDOABLE_MAX};
 use crate::error::{Code, Failure};
-use crate::keyring::KeyError;
+use crate::keyring::{KeyError, Origin};
 use crate::open::Open;
 use crate::params::{BackupState, BackupType, CleanupCheckpoints};
 use crate::response::Success;
 use crate::results::{Backup, Cleanup, Pin};
 use crate::session::Session;
 use crate::state::WithEvents;
-use crate::{mint, outbox, recovery, scanning, workspace};
+use crate::{mint, outbox, recovery, scanning, unknown, workspace};
 
 /// Removes checkpoints that no rule keeps.
 pub fn cleanup(session: &mut Session, parameters: CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
@@ -77,7 +78,9 @@ fn try_all(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Suc
         preserve_critical: parameters.preserve_critical.0,
         recompress: parameters.compress_archived,
         undoable: parameters.undoable.unwrap_or(UNDOABLE_MAX),
+        drop_uncommitted: parameters.drop_uncommitted,
     };
+    let uncommitted = if parameters.drop_uncommitted { uncommitted(session)? } else { vec![] };
     let result = if parameters.dry_run {
         try_cleanup(session, &open, &request)?
     } else {
@@ -91,12 +94,47 @@ fn try_all(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Suc
     let listed = parameters.report_cleanup || parameters.dry_run;
     let result = Cleanup { decisions: if listed { result.decisions } else { vec![] }, ..result };
     let (pins, bytes) = (result.pins.len(), result.pins.iter().map(|pin| pin.bytes).sum::<u64>());
-    let success = Success { workflow_id: workflow, ..Success::new(result) };
+    let mut success = Success { workflow_id: workflow, ..Success::new(result) };
+    if parameters.drop_uncommitted {
+        success = success.with_next_step(dropped(session, &uncommitted, parameters.dry_run)?);
+    }
     Ok(match pins {
         0 => success,
         1 => success.with_next_step(format!("a recovery can be undone by what it saved, {bytes} bytes: {LET_GO}")),
         _ => success
             .with_next_step(format!("{pins} recoveries can be undone by what they saved, {bytes} bytes: {LET_GO}")),
+    })
+}
+
+/// Checkpoints that no commit covers. By an opening of its own: what it reads is not held.
+fn uncommitted(session: &Session) -> Result<Vec<Manifest>, Failure> {
+    let open = session.open()?;
+    let acknowledged = unknown::exported(&open)?;
+    if let Some((_, first)) = acknowledged.first() {
+        let message = format!(
+            "the catalog has never heard of {} checkpoints that were acknowledged, `{}` among them: nothing is dropped",
+            acknowledged.len(),
+            first.name
+        );
+        return Err(Failure::new(Code::CatalogDamaged, message));
+    }
+    Ok(unknown::packed(&open, &open.store()?)?)
+}
+
+/// Which of the checkpoints that no commit covers are gone, or would be.
+fn dropped(session: &Session, before: &[Manifest], dry_run: bool) -> Result<String, Failure> {
+    let named = |found: &[&Manifest]| {
+        let names: Vec<String> = found.iter().map(|one| format!("{} ({})", one.checkpoint_id, one.name)).collect();
+        care::named(&names)
+    };
+    let left = if dry_run { vec![] } else { uncommitted(session)? };
+    let (left, gone): (Vec<&Manifest>, Vec<&Manifest>) =
+        before.iter().partition(|one| left.iter().any(|left| left.checkpoint_id == one.checkpoint_id));
+    Ok(match (gone.is_empty(), left.is_empty()) {
+        (true, true) => "no checkpoint is there that no commit covers".to_owned(),
+        (_, true) if dry_run => format!("would be dropped, since no commit covers them: {}", named(&gone)),
+        (_, true) => format!("dropped, since no commit covers them: {}", named(&gone)),
+        (_, false) => format!("still there, since another command is at work: {}; try again later", named(&left)),
     })
 }
 
@@ -300,7 +338,20 @@ fn read_back(path: &Path) -> Result<Digest, Failure> {
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         match &error {
+            KeyError::Empty => Self::of(Code::StoreLocked, &error)
+                .with_hint("the passphrase is the first line of the file that WFR_PASSPHRASE_FILE names"),
             KeyError::Locked | KeyError::Unlock(_) | KeyError::Unlocked(_) => Self::of(Code::StoreLocked, &error),
+            KeyError::Foreign { place, origin } => Self::of(Code::StoreLocked, &error).with_hint(match origin {
+                Origin::Named => "let WFR_KEY_FILE name the key of this store, or unset it".to_owned(),
+                Origin::Kept => format!(
+                    "remove {}; `wfr init --keep-unlocked` with the passphrase or identity writes the right one",
+                    place.display()
+                ),
+                Origin::Wrapped => "bring `keys/master.age` back from a copy of this store".to_owned(),
+            }),
+            KeyError::Unproved(_) => Self::of(Code::StoreLocked, &error).with_hint(
+                "unset WFR_KEY_FILE and take one checkpoint with the passphrase or identity: from then on it is known",
+            ),
             KeyError::NoPassphrase => Self::of(Code::WrongArguments, &error)
                 .with_hint("give `--recipients age1...`, or the passphrase in a file named by WFR_PASSPHRASE_FILE"),
             KeyError::Lock(_) => Self::of(Code::InvalidParameter, &error),

@@ -380,17 +380,15 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
         Failure::new(Code::NotUndoable, message).with_hint("`wfr restore` brings another checkpoint back")
     };
     let target = saved.ok_or_else(gone)?;
-    let was_exact = record.parameters.get("exact_mtime").and_then(Value::as_bool).unwrap_or(false);
-    let exact_mtime = was_exact && parameters.exact_mtime.0;
     let order = Order {
-        exact_mtime,
+        exact_mtime: parameters.exact_mtime.0,
         // What the recovery changed of configuration was agreed to then; its undo only takes that back.
         allow_config: parameters.allow_config || record.parameters.get("allow_config") == Some(&Value::Bool(true)),
         whole_tree: true,
         partial: parameters.partial,
         parameters: json!({
             "recovery_id": record.recovery_id,
-            "exact_mtime": exact_mtime,
+            "exact_mtime": parameters.exact_mtime.0,
             "allow_config": parameters.allow_config,
             "allow_unmounted": parameters.allow_unmounted,
             "notify_coordination_hub": parameters.notify_coordination_hub,

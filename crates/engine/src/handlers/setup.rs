@@ -85,6 +85,9 @@ pub fn config(session: &mut Session, parameters: Config) -> Result<Success<Confi
         let new: Settings = serde_json::from_value(whole.clone())
             .map_err(|error| wrong_value(parameters.key.as_deref(), &error.to_string()))?;
         refuse_own_files(&place, &new)?;
+        if let Ok(vault) = wfr_store::Vault::open(&place.vault) {
+            session.keyring.refuse_foreign(&vault)?;
+        }
         view::save_config(&place.root, &new)?;
         // Sinks that begin now begin here. Where the workspace cannot be opened, the next command that can begins them.
         drop(session.open());

@@ -271,6 +271,10 @@ pub struct CleanupCheckpoints {
     pub report_cleanup: bool,
     /// So many of the newest recoveries stay undoable (10 where it is not given); 0 lets go of all that they saved.
     pub undoable: Option<u32>,
+    /// Whether checkpoints go, too, that are in the packs and that the catalog does not know, as a process leaves them that is
+    /// killed before anybody is told of them (`CHECKPOINTS_UNCOMMITTED`). Refused where the view has such: these were
+    /// acknowledged.
+    pub drop_uncommitted: bool,
     /// Says what would be removed and removes nothing.
     pub dry_run: bool,
 }

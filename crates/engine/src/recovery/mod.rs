@@ -27,9 +27,11 @@ mod planning;
 mod preview;
 mod record;
 pub mod selective;
+mod sparing;
 mod standing;
 mod sureness;
 pub mod telling;
+mod timing;
 mod turn;
 pub mod verdicts;
 
@@ -523,6 +525,25 @@ pub fn with_owner() -> bool {
 /// Writes the tree of the checkpoint that is aimed at into an empty directory, which is made where it is missing; files that
 /// need one of the damaged objects are left out.
 pub fn checkout(
+    session: &Session,
+    open: &Open,
+    order: &Order,
+    dest: &Path,
+    deadline: Option<Instant>,
+) -> Result<Written, Failure> {
+    tree_of(&order.target)?;
+    let is_missing = |place: &&Path| !place.as_os_str().is_empty() && place.symlink_metadata().is_err();
+    let made: Vec<&Path> = dest.ancestors().take_while(is_missing).collect();
+    let written = write_out(session, open, order, dest, deadline);
+    if written.is_err() {
+        // Only what is empty goes, the deepest first.
+        made.iter().for_each(|place| drop(std::fs::remove_dir(place)));
+    }
+    written
+}
+
+/// Makes the directory and writes the tree into it; what it wrote in it goes again where that fails.
+fn write_out(
     session: &Session,
     open: &Open,
     order: &Order,

@@ -119,9 +119,7 @@ fn take_back(session: &Session, open: &Open, id: &RecoveryId, because: &str) -> 
     if record.undone_by.is_some() || !matches!(record.status, RecoveryStatus::Done | RecoveryStatus::Partial) {
         return Ok(None);
     }
-    // Where times were not part of the goal, another time is no edit.
-    let exact_mtime = record.parameters.get("exact_mtime") == Some(&Value::Bool(true));
-    let order = Order { partial: true, exact_mtime, ..order_because(open, record, because)?.ok_or_else(gone)? };
+    let order = Order { partial: true, ..order_because(open, record, because)?.ok_or_else(gone)? };
     Ok(match recover(session, open, &order, Consent::Yes)? {
         Run::Idle(..) => None,
         Run::Ended(back) => {

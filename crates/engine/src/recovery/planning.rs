@@ -1,6 +1,7 @@
 //! Plans for the whole tree.
 //!
-//! Owns what counts as later work of others, and what an undo leaves alone. Refuses to apply, and to ask anybody.
+//! Owns what counts as later work of others. Refuses to apply, to ask anybody, and to know what an undo leaves alone: that is
+//! [`super::sparing`].
 
 use std::collections::HashSet;
 
@@ -10,12 +11,11 @@ use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::{Action, Kept, KeptReason, Plan, RootMeta, Step};
 use wfr_model::workflow::StateKept;
-use wfr_model::{Digest, TreePath};
+use wfr_model::{Digest, Timestamp, TreePath};
 use wfr_recovery::apply;
 use wfr_recovery::plan::{Goal, LinkGroups, plan, plan_wishes};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
-use wfr_store::tree::Finder;
 use wfr_store::{Objects, ReadError, Store, tree};
 
 use super::aim::{self, Aim, Purpose};
@@ -24,9 +24,10 @@ use super::joining;
 use super::lifting::{self, Later};
 use super::mounting;
 use super::preview;
+use super::timing;
 use super::verdicts::{self, Taken};
-use super::{Order, Parts, noting, selective, tree_of, with_owner};
-use crate::error::{Code, Failure};
+use super::{Order, noting, selective, sparing, tree_of, with_owner};
+use crate::error::Failure;
 use crate::open::Open;
 use crate::results::{Dependent, MovedHead, PathPatch, StateChanges, StateNames};
 use crate::scanning::{self, Effort};
@@ -122,6 +123,7 @@ pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) ->
             root: Some(RootMeta { mode: scan.root_meta.mode, mtime: Some(scan.root_meta.mtime) }),
             unrecorded: if is_merged { ledger::glance(open, &dry, &scan, session.now())? } else { None },
             coverage: scan.coverage,
+            at: session.now(),
         }
     } else {
         Present {
@@ -130,6 +132,7 @@ pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) ->
             links: vec![],
             root: None,
             unrecorded: None,
+            at: session.now(),
         }
     };
     let mut planned = with_denials(open, make(open, &dry, order, present)?)?;
@@ -159,6 +162,7 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
         links: vec![],
         root: None,
         unrecorded: None,
+        at: order.target.created_at,
     };
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
@@ -187,7 +191,7 @@ fn with_git(objects: &dyn Objects, plan: &mut Plan) -> Result<(), ReadError> {
     let places: HashSet<TreePath> = git.into_iter().map(|kept| kept.path).collect();
     let places: HashSet<&TreePath> = places.iter().collect();
     tree::walk(objects, &plan.to.clone(), &mut |path, entry| {
-        if is_at_or_below(path, &places) && !entry.node.is_special() {
+        if sparing::is_at_or_below(path, &places) && !entry.node.is_special() {
             let action = if matches!(entry.node, Node::Dir(_)) { Action::MakeDir } else { Action::Create };
             plan.steps.push(Step { path: path.clone(), action, before: None, after: Some(entry.clone()) });
         }
@@ -224,6 +228,8 @@ struct Present {
     root: Option<RootMeta>,
     /// What a look found there that the ledger does not have.
     unrecorded: Option<NewPoint>,
+    /// When it was looked at.
+    at: Timestamp,
 }
 
 /// Makes the plan from the safety checkpoint.
@@ -239,6 +245,7 @@ pub(super) fn plan_from(
         links: links::of(store, safety.hard_links.as_ref())?,
         root: manifests::root(store, safety),
         unrecorded: None,
+        at: safety.created_at,
     };
     with_denials(open, make(open, store, order, present)?)
 }
@@ -293,7 +300,7 @@ fn make_selective(
         return Ok(planned);
     }
     match (undone, &order.selection) {
-        (Some(undone), _) => lift(open, objects, order, (&goal, undone, present.unrecorded.as_ref()), whole),
+        (Some(undone), _) => lift(open, objects, order, (&goal, undone, &present), whole),
         // What is undone changed no path.
         (None, None) => Ok(whole(plan_wishes(objects, &goal, &[])?)),
         (None, Some(selection)) => {
@@ -320,7 +327,7 @@ fn lift(
     open: &Open,
     objects: &dyn Objects,
     order: &Order,
-    (goal, undone, unrecorded): (&Goal, &ChangeRow, Option<&NewPoint>),
+    (goal, undone, present): (&Goal, &ChangeRow, &Present),
     whole: impl FnOnce((Plan, LinkGroups)) -> Planned,
 ) -> Result<Planned, Failure> {
     let later = match () {
@@ -329,12 +336,15 @@ fn lift(
         () => Later::Merge,
     };
     let links = links::of(objects, order.target.hard_links.as_ref())?;
-    let lifted = lifting::lift(open, objects, goal, (undone, &links), (later, unrecorded))?;
+    let lifted = lifting::lift(open, objects, goal, (undone, &links), (later, present.unrecorded.as_ref()))?;
     let mut planned = whole((lifted.plan, lifted.links));
     planned.findings.extend(lifted.findings);
     let gone = mounted::missing(open, objects, &order.target);
     planned.findings.extend(mounting::unmounted(order, &gone, &lifted.touched, &mut planned.plan));
     planned.texts = lifted.texts;
+    if order.exact_mtime {
+        timing::give_back(objects, &order.target, &mut planned.plan, present.at)?;
+    }
     Ok(planned)
 }
 
@@ -429,7 +439,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
             undone.report.iter().flat_map(|report| &report.changed).map(|step| step.path.clone()).collect();
         findings.extend(mounting::unmounted(order, &gone, &changed, &mut made));
         if !order.over_edits {
-            leave_later_edits(open, objects, order, &mut made)?;
+            sparing::leave_later_edits(open, objects, order, &mut made)?;
         }
         return Ok(Planned { state, state_kept, aim, findings, ..Planned::of(made) });
     }
@@ -455,68 +465,6 @@ fn beside_files(open: &Open, objects: &dyn Objects, order: &Order, made: &mut Pl
     (repositories::moved(open, &then), mounting::unmounted(order, &gone, &[], made))
 }
 
-/// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
-fn leave_later_edits(open: &Open, objects: &dyn Objects, order: &Order, made: &mut Plan) -> Result<(), Failure> {
-    let Some(undone) = &order.undoes else { return Ok(()) };
-    if let (Some(_), Some(report)) = (Parts::recorded(&undone.parameters), &undone.report) {
-        let changed: HashSet<&TreePath> = report.changed.iter().map(|step| &step.path).collect();
-        made.steps.retain(|step| changed.contains(&step.path));
-    }
-    let row = open.catalog.checkpoint(&undone.target)?;
-    if row.as_ref().is_some_and(|row| row.tree.is_none() && row.state.is_some()) {
-        // It had set the state alone.
-        (made.steps, made.root) = (vec![], None);
-        return Ok(());
-    }
-    let after = row.as_ref().and_then(|row| row.tree).ok_or_else(|| {
-        Failure::new(Code::NotUndoable, format!("the checkpoint that {} restored is gone", undone.recovery_id))
-    })?;
-    let (before, present) = (made.to, made.from);
-    let exact = order.exact_mtime;
-    // A file may differ in nothing but the names that it shares.
-    let linked: HashSet<TreePath> =
-        links::of(objects, order.target.hard_links.as_ref())?.into_iter().flatten().collect();
-    // What it left alone it did not change, whatever became of that since.
-    let left: Vec<&Kept> = undone.report.iter().flat_map(|report| &report.kept).collect();
-    let left: HashSet<&TreePath> = left.into_iter().filter(|kept| is_uncovered(kept)).map(|kept| &kept.path).collect();
-    made.steps.retain(|step| left.is_empty() || !is_at_or_below(&step.path, &left));
-    let mut steps = Vec::with_capacity(made.steps.len());
-    let [mut before, mut after, mut present] = [before, after, present].map(|tree| Finder::new(objects, tree));
-    for step in std::mem::take(&mut made.steps) {
-        let path = &step.path;
-        let (was, restored, now) = (before.lookup(path)?, after.lookup(path)?, present.lookup(path)?);
-        let is_directory = matches!(&now, Some(entry) if matches!(entry.node, Node::Dir(_)));
-        let is_as_it_was = same(was.as_ref(), restored.as_ref(), exact)
-            && same_owner(was.as_ref(), restored.as_ref())
-            && !linked.contains(&step.path);
-        if is_as_it_was && !(exact && is_directory) {
-            continue;
-        }
-        if same(now.as_ref(), restored.as_ref(), exact) || is_directory {
-            steps.push(step);
-        } else {
-            made.kept.push(Kept { path: step.path, reason: KeptReason::Edited });
-        }
-    }
-    made.steps = steps;
-    // A mode that somebody gave the directory since stays; a time alone is nothing to undo.
-    let restored = row.as_ref().and_then(|row| manifests::root(objects, row));
-    made.root = made.root.filter(|change| {
-        let is_edited = restored.is_some_and(|restored| restored.mode != change.before.mode);
-        !is_edited && (change.before.mode != change.after.mode || !made.steps.is_empty())
-    });
-    Ok(())
-}
-
-/// Whether something was left alone because the checkpoint, or neither side, covers it.
-fn is_uncovered(kept: &Kept) -> bool {
-    matches!(kept.reason, KeptReason::NotInCheckpoint(_) | KeptReason::Uncovered(_))
-}
-
-fn is_at_or_below(path: &TreePath, any: &HashSet<&TreePath>) -> bool {
-    std::iter::successors(Some(path.clone()), TreePath::parent).any(|at| any.contains(&at))
-}
-
 /// Files whose content is known to be damaged are left as they are.
 fn leave_damaged(objects: &dyn Objects, order: &Order, made: &mut Plan) -> Result<(), Failure> {
     if order.leave.is_empty() {
@@ -530,19 +478,6 @@ fn leave_damaged(objects: &dyn Objects, order: &Order, made: &mut Plan) -> Resul
         }
     }
     Ok(())
-}
-
-fn same(a: Option<&Entry>, b: Option<&Entry>, exact: bool) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a.same_but_time(b) && (!exact || a.meta.mtime == b.meta.mtime),
-        (a, b) => a.is_none() && b.is_none(),
-    }
-}
-
-/// Whether two entries belong to the same, where owners can be set at all.
-fn same_owner(a: Option<&Entry>, b: Option<&Entry>) -> bool {
-    let owner = |entry: &Entry| (entry.meta.uid, entry.meta.gid);
-    !with_owner() || a.map(owner) == b.map(owner)
 }
 
 /// Other workflows that have taken checkpoints since the target.

@@ -44,7 +44,7 @@ pub struct CheckpointCreated {
     pub files: FileCounts,
     /// What it does not cover.
     pub coverage: CoverageResult,
-    /// Bytes that the store grew by.
+    /// Bytes that it added to the store, its manifest aside.
     pub size_bytes: u64,
     /// Its tags.
     pub tags: Vec<String>,

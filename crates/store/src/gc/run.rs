@@ -56,6 +56,8 @@ pub struct Options<'a> {
     pub rules: Rules,
     /// How rewritten objects are compressed.
     pub coding: Coding,
+    /// Whether checkpoints go that the catalog does not know. Who asks for it knows that the catalog is not too old.
+    pub drops_unknown: bool,
     /// Set from outside to give up.
     pub abort: &'a AtomicBool,
 }
@@ -192,7 +194,7 @@ impl Cleanup<'_> {
 
     /// Removes packs that the catalog does not know and that no session is writing, and what lies beyond the committed end
     /// of the others: their sessions died before the catalog was told. Where a manifest is in any of it that the catalog does
-    /// not know, it may be the catalog that is too old, and all of it stays.
+    /// not know, it may be the catalog that is too old, and all of it stays, unless it is asked for.
     fn strays(&mut self, _alone: &leases::Alone) -> Result<(), GcError> {
         let at = |source| GcError::Io { place: self.vault.packs().display().to_string(), source };
         let known: HashMap<PackId, u64> =
@@ -216,7 +218,7 @@ impl Cleanup<'_> {
                 None => strays.push(id),
             }
         }
-        if !manifests.is_empty() && !self.knows_all(&manifests)? {
+        if !manifests.is_empty() && !self.options.drops_unknown && !self.knows_all(&manifests)? {
             self.report.unknown = strays;
             return Ok(());
         }

@@ -145,7 +145,7 @@ impl Bench {
     }
 
     fn options(&self) -> Options<'static> {
-        Options { rules: Rules::default(), coding: Coding::default(), abort: &NEVER }
+        Options { rules: Rules::default(), coding: Coding::default(), drops_unknown: false, abort: &NEVER }
     }
 
     fn turn(&self) -> leases::Turn {
@@ -400,7 +400,7 @@ fn recompressing_rewrites_everything_once() {
     bench.commit(&["a", "b"]);
     bench.commit(&["c"]);
     let rules = Rules { recompress: true, ..Rules::default() };
-    let options = Options { rules, coding: Coding { level: Some(19) }, abort: &NEVER };
+    let options = Options { rules, coding: Coding { level: Some(19) }, drops_unknown: false, abort: &NEVER };
     let report = run(&bench.turn(), &bench.vault, bench.cipher.as_ref(), &bench.facts, &options).unwrap();
     assert_eq!((report.deleted.len(), report.rewritten_objects), (2, 5));
     bench.assert_all_readable();

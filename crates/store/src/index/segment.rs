@@ -41,7 +41,12 @@ pub(super) struct Segment {
 /// Opens every segment in a directory, oldest first. Files that do not check out are passed over.
 pub(super) fn open_all(dir: &Path, numbers: &HashMap<PackId, u32>) -> io::Result<Vec<Segment>> {
     let mut files: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
+    let entries = match std::fs::read_dir(dir) {
+        // Derived: without it the packs are scanned.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        other => other?,
+    };
+    for entry in entries {
         let file = entry?.path();
         if file.extension().is_some_and(|extension| extension == "idx") {
             files.push(file);
