@@ -6,6 +6,7 @@
 mod imports;
 mod naming;
 mod recoveries;
+mod switching;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
@@ -123,6 +124,7 @@ pub fn rebuild(
     // Whoever has the old catalog open would go on writing into it.
     let _book = leases::book_alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
     let _alone = leases::alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
+    switching::settle(vault, now).map_err(at(&vault.catalog()))?;
     let (extents, manifests, mut marks) = read_packs(vault, cipher)?;
     let store = Store::open(vault, extents.clone(), cipher.cloned()).map_err(at(vault.dir()))?;
     let (foreign, own) = marks.part(manifests);
@@ -138,7 +140,6 @@ pub fn rebuild(
     let renamed = naming::settle(&mut ordered, &before, &gone);
     let lost = before.lost(&ordered, &gone);
     let old = OldEvents::read(vault, &ordered, &marks.imports);
-    let put_aside = put_aside(vault, now).map_err(at(&vault.catalog()))?;
     let catalog = veiled(make(vault, workspace, now)?, cipher);
     let lengths: Vec<_> = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
     let (old, unread) = old.map_or((vec![], None), |old| (old.events, Some(old.unread)));
@@ -156,6 +157,7 @@ pub fn rebuild(
     if let Some(unsealed) = &mut unsealed {
         unsealed.recoveries = unsealed.recoveries.saturating_sub(taken_over);
     }
+    let put_aside = switching::switch(vault, catalog, now)?;
     let incomplete = gone.len() as u64;
     let checkpoints = ordered.len() as u64 - incomplete;
     Ok(Rebuilt {
@@ -211,7 +213,7 @@ fn read_packs(
     Ok((extents, manifests.into_values().collect(), marks))
 }
 
-/// An empty catalog.
+/// An empty catalog, beside the old one.
 fn make(vault: &Vault, workspace: &Path, now: Timestamp) -> Result<Catalog, CatalogError> {
     let identity = VaultIdentity {
         vault_id: vault.identity().vault_id.clone(),
@@ -219,7 +221,7 @@ fn make(vault: &Vault, workspace: &Path, now: Timestamp) -> Result<Catalog, Cata
         created_at: now,
         encrypted: vault.identity().encrypted,
     };
-    Catalog::create(&vault.catalog(), &identity)
+    Catalog::create(&switching::building(vault), &identity)
 }
 
 fn veiled(catalog: Catalog, cipher: Option<&Arc<Cipher>>) -> Catalog {
@@ -382,29 +384,4 @@ fn is_whole(store: &Store, new: &NewCheckpoint, seen: &mut Seen) -> bool {
         });
     }
     walked.is_ok()
-}
-
-/// Gives the old catalog's files other names, which none has yet; `None` where there is none.
-fn put_aside(vault: &Vault, now: Timestamp) -> io::Result<Option<PathBuf>> {
-    let catalog = vault.catalog();
-    let with = |path: &Path, suffix: &str| {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(suffix);
-        path.with_file_name(name)
-    };
-    let files = ["", "-wal", "-shm"].map(|suffix| with(&catalog, suffix));
-    let is_free = |aside: &String| files.iter().all(|file| with(file, aside).symlink_metadata().is_err());
-    let first = format!(".before-{}", now.stamp_to_the_second());
-    let numbered = (2u32..).map(|number| format!("{first}-{number}"));
-    let aside = std::iter::once(first.clone()).chain(numbered).find(is_free).ok_or(io::ErrorKind::AlreadyExists)?;
-    let mut moved = None;
-    for from in &files {
-        match std::fs::rename(from, with(from, &aside)) {
-            Ok(()) if *from == catalog => moved = Some(with(from, &aside)),
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(moved)
 }

@@ -33,6 +33,7 @@ mod sureness;
 pub mod telling;
 mod timing;
 mod turn;
+mod unlisted;
 pub mod verdicts;
 
 use std::cell::RefCell;
@@ -76,6 +77,7 @@ pub use parts::Parts;
 pub use planning::{Planned, plan_beside, plan_dry};
 use record::{Begun, Ending, Why};
 pub use turn::wait_for_turn;
+pub use unlisted::changed_no_path_but_else;
 
 /// A recovery to be run.
 pub struct Order {
@@ -316,29 +318,6 @@ fn make_root(root: &Path) -> Result<(), Failure> {
 fn is_idle(order: &Order, planned: &Planned) -> bool {
     let may_be = order.kind == RecoveryKind::Restore || planned.is_done;
     may_be && order.functional_check.is_none() && planned.is_empty()
-}
-
-/// Whether a recovery whose report names no changed path changed something else: the workflow's state, the workspace's own
-/// directory, or what the ledger says of changes. Where that cannot be found out, it may have.
-pub fn changed_no_path_but_else(open: &Open, record: &RecoveryRecord) -> bool {
-    // A state that was folded again may have been set without an event.
-    let set_state = record.kind.is_of_state() || aim::set_state(open, record).unwrap_or(true);
-    set_state || changed_root(open, record).unwrap_or(true) || spoke_of_changes(open, record).unwrap_or(true)
-}
-
-/// Whether a recovery took changes back, or brought them back, of which nothing was left to be done.
-fn spoke_of_changes(open: &Open, record: &RecoveryRecord) -> Result<bool, wfr_catalog::CatalogError> {
-    let Some(change) = open.catalog.change_of_recovery(&record.recovery_id)? else { return Ok(false) };
-    Ok(!open.catalog.cancellations_by(change.seq)?.is_empty())
-}
-
-fn changed_root(open: &Open, record: &RecoveryRecord) -> Option<bool> {
-    let safety = open.catalog.checkpoint(record.safety_checkpoint.as_ref()?).ok()??;
-    let target = open.catalog.checkpoint(&record.target).ok()??;
-    let store = open.store().ok()?;
-    let mode = |row| manifests::root(&store, row).map(|root| root.mode);
-    // One of state alone leaves the directory as it is.
-    Some(target.tree.is_some() && mode(&safety)? != mode(&target)?)
 }
 
 /// What the audit trail says of a safety checkpoint that goes because its recovery was refused.

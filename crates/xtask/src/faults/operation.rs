@@ -161,22 +161,7 @@ impl Trial {
         fill(&world)?;
         let vault = world.vault().to_string_lossy().into_owned();
         world.wfr_ok(&["init", "--store", &vault])?;
-        match operation {
-            Operation::Cleanup => old_checkpoints(&world)?,
-            Operation::Publish => states::to_publish(&world)?,
-            Operation::Repair => states::to_repair(&world)?,
-            Operation::Tell => told::to_tell(&world)?,
-            Operation::Fail => told::to_fail(&world)?,
-            Operation::Flush => told::to_flush(&world)?,
-            Operation::Merge => early_checkpoint(&world)?,
-            Operation::Rollback => {
-                write_joined(&world, "first", "last")?;
-                states::to_roll_back(&world)?;
-            }
-            Operation::Import => whole::to_import(&world)?,
-            Operation::Rebuild => whole::to_rebuild(&world)?,
-            Operation::Create | Operation::Restore | Operation::Undo | Operation::Emergency | Operation::Backup => {}
-        }
+        before_base(operation, &world)?;
         let base = world.snapshot();
         world.wfr_ok(&["create-checkpoint", "wf", &format!(r#"{{"name":"{BASE}"}}"#), "--json"])?;
         let mut kept = base.clone();
@@ -255,6 +240,7 @@ impl Trial {
     /// What must hold after a fault, once the next command has run: whole, healthy, nothing acknowledged lost.
     /// `turn` varies which command comes next.
     pub fn settled(&self, turn: usize, outcome: &Outcome) -> Result<(), String> {
+        whole::recalled(&self.world)?;
         match turn % 3 {
             0 => drop(self.world.wfr_ok(&["resume", "--json"])?),
             1 => {
@@ -402,6 +388,27 @@ impl Trial {
     fn edited(&self) -> &Snapshot {
         if self.operation == Operation::Undo { &self.new } else { &self.old }
     }
+}
+
+/// What an operation needs before there is a base.
+fn before_base(operation: Operation, world: &World) -> Result<(), String> {
+    match operation {
+        Operation::Cleanup => old_checkpoints(world)?,
+        Operation::Publish => states::to_publish(world)?,
+        Operation::Repair => states::to_repair(world)?,
+        Operation::Tell => told::to_tell(world)?,
+        Operation::Fail => told::to_fail(world)?,
+        Operation::Flush => told::to_flush(world)?,
+        Operation::Merge => early_checkpoint(world)?,
+        Operation::Rollback => {
+            write_joined(world, "first", "last")?;
+            states::to_roll_back(world)?;
+        }
+        Operation::Import => whole::to_import(world)?,
+        Operation::Rebuild => whole::to_rebuild(world)?,
+        Operation::Create | Operation::Restore | Operation::Undo | Operation::Emergency | Operation::Backup => {}
+    }
+    Ok(())
 }
 
 /// What a checkpoint, as it was written out, does not hold of a tree as it should. It may lack what it names, and what is below

@@ -48,16 +48,18 @@ pub(super) fn acknowledged(operation: Operation, world: &World) -> Result<(), St
 /// What must hold after a fault: an archive that is there is whole, and called again all is done.
 pub(super) fn settled(operation: Operation, world: &World) -> Result<(), String> {
     match operation {
-        Operation::Backup => {
-            if !world.ws().join(ARCHIVE).exists() {
-                world.wfr_ok(BACKUP)?;
-            }
-        }
+        Operation::Backup if !world.ws().join(ARCHIVE).exists() => drop(world.wfr_ok(BACKUP)?),
         Operation::Import => drop(world.wfr_ok(IMPORT)?),
         Operation::Rebuild => drop(world.wfr_ok(REBUILD)?),
         _ => {}
     }
     acknowledged(operation, world)
+}
+
+/// Where a rebuild died between two renames every command says to call it again: that ends it.
+pub(super) fn recalled(world: &World) -> Result<(), String> {
+    let is_absent = world.vault().is_dir() && !world.vault().join("catalog.db").exists();
+    if is_absent { world.wfr_ok(REBUILD).map(drop) } else { Ok(()) }
 }
 
 /// The archive gives its checkpoints to a store that has none.
