@@ -99,3 +99,21 @@ fn a_strategy_alone_is_told_what_it_does_not_say() {
     world.ok(&["rollback", "wf", "--agent", "a", &strategy, "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[]));
 }
+
+#[test]
+fn lines_that_cannot_be_brought_back_are_said_to_be_missing() {
+    let world = World::with_lines();
+    let without = |text: &str| text.replace("line 3\nline 4\n", "");
+    world.work("a", || world.put("work/f.txt", &without(&numbered(&[]))));
+    // A stash, seen; the stash popped, with an edit right beside what A took away.
+    world.put("work/f.txt", &numbered(&[]));
+    world.checkpoint("stashed");
+    world.put("work/f.txt", &without(&numbered(&[(2, "mine")])));
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    let told = finding(&done, "INCOMPLETE");
+    assert!(
+        told["message"].as_str().unwrap().contains("2 lines are missing that should be there, such as `line "),
+        "{told}"
+    );
+    assert_eq!(world.text("work/f.txt"), without(&numbered(&[(2, "mine")])));
+}

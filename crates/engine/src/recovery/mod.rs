@@ -162,7 +162,8 @@ impl Order {
     /// What it does, for people.
     fn label(&self) -> String {
         // Without a checkpoint of its own a rollback leads to none.
-        let is_of_work = self.selection.is_some() && self.parameters.get("checkpoint").is_none_or(Value::is_null);
+        let named = ["/checkpoint", "/rollback_strategy/target_checkpoint"].map(|key| self.parameters.pointer(key));
+        let is_of_work = self.selection.is_some() && named.into_iter().flatten().all(Value::is_null);
         let to = if is_of_work { String::new() } else { format!(" to {}", self.target.name) };
         format!("{} of {}{to}", self.kind.as_str(), self.workflow)
     }
@@ -582,7 +583,9 @@ mod tests {
         order.selection = Some(selective::Selection::default());
         order.parameters = json!({"checkpoint": null, "agent": "a"});
         assert_eq!(order.label(), "rollback of wf");
-        order.parameters = json!({"checkpoint": name});
-        assert_eq!(order.label(), format!("rollback of wf to {name}"));
+        for parameters in [json!({"checkpoint": name}), json!({"rollback_strategy": {"target_checkpoint": name}})] {
+            order.parameters = parameters;
+            assert_eq!(order.label(), format!("rollback of wf to {name}"));
+        }
     }
 }

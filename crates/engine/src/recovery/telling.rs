@@ -120,7 +120,14 @@ impl<'o> Teller<'o> {
                     let line = shown
                         .map(|line| format!(", such as `{}`", String::from_utf8_lossy(&line.text)))
                         .unwrap_or_default();
-                    ("INCOMPLETE", format!("look it over: {count} lines are not where they should be{line}"))
+                    let lines = if *count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
+                    let what = match (remaining.is_empty(), missing.is_empty()) {
+                        (true, _) => "missing that should be there",
+                        (_, true) => "there still that should be gone",
+                        _ => "missing, or there still, that should not be",
+                    };
+                    let verb = if *count == 1 { "is" } else { "are" };
+                    ("INCOMPLETE", format!("look it over: {lines} {verb} {what}{line}"))
                 }
                 Note::Unchecked => ("UNCHECKED", "it is too large to be looked over".to_owned()),
                 Note::ByWords => (

@@ -441,6 +441,26 @@ proptest! {
     }
 
     #[test]
+    fn a_popped_stash_is_no_work_of_whoever_popped_it(kind in 0..3, at in 8..44_usize, count in 1..4_usize,
+        place in prop::sample::select(vec![0..5_usize, 48..52]).prop_flat_map(|places| places), is_seen: bool) {
+        let base: String = ('A'..='Z').chain('a'..='z').collect();
+        // Somebody takes lines away, or puts others there, or brings some.
+        let new = &"123"[..count];
+        let worked_on = |text: &str| match kind {
+            0 => format!("{}{}", &text[..at], &text[at + count..]),
+            1 => format!("{}{new}{}", &text[..at], &text[at + count..]),
+            _ => format!("{}{new}{}", &text[..at], &text[at..]),
+        };
+        let edited = format!("{}5{}", &base[..place], &base[place + 1..]);
+        let between = if is_seen { format!("k0 {edited}") } else { String::new() };
+        let words = format!("{base} r1 {} k0 {base} {between} k0 {}", worked_on(&base), worked_on(&edited));
+        let (outcome, notes) = told(&words);
+        prop_assert_eq!(notes, vec![], "{}", &words);
+        let wanted = if is_seen { "version 3".to_owned() } else { edited };
+        prop_assert_eq!(outcome, wanted, "{}", words);
+    }
+
+    #[test]
     fn edits_apart_from_each_other_come_out_alone(order in Just((0..8_usize).collect::<Vec<_>>()).prop_shuffle(),
         goes in prop::collection::vec(any::<bool>(), 8)) {
         // Each edit changes a line of its own, three lines from the next one.
