@@ -98,10 +98,9 @@ impl Vault {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // A copy may lack directories in which nothing was.
-                let is_dir = |name: &&str| dir.join(name).is_dir();
-                let has_more =
-                    dir.join(CATALOG_FILE).is_file() || ["journal", "leases"].iter().any(|name| is_dir(&name));
-                let has_parts = is_dir(&"packs") && has_more;
+                let is_dir = |name: &str| dir.join(name).is_dir();
+                let has_more = dir.join(CATALOG_FILE).is_file() || is_dir("journal") || is_dir("leases");
+                let has_parts = is_dir("packs") && has_more;
                 return Err(if has_parts { VaultError::Headless(dir.into()) } else { VaultError::Absent(dir.into()) });
             }
             Err(source) => return Err(VaultError::Io { place: file, source }),
@@ -142,7 +141,7 @@ impl Vault {
     /// Makes the directories that are missing. A vault may have nothing in them, and then a copy of it easily lacks them; what
     /// was in one that had something is missing as before, and is told where it is looked for.
     pub fn mend(&self) -> Result<(), VaultError> {
-        for place in SUBDIRECTORIES.map(|name| self.dir.join(name)) {
+        for place in SUBDIRECTORIES.map(|name| self.dir.join(name)).into_iter().filter(|place| !place.is_dir()) {
             match DirBuilder::new().mode(0o700).create(&place) {
                 Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(VaultError::Io { place, source });
