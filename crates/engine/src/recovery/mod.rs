@@ -6,6 +6,7 @@ mod agreement;
 mod aim;
 pub mod already;
 mod ancestry;
+mod arriving;
 mod check;
 mod clearing;
 mod concern;
@@ -28,6 +29,7 @@ pub mod selective;
 mod standing;
 mod sureness;
 pub mod telling;
+mod tracks;
 mod turn;
 pub mod verdicts;
 

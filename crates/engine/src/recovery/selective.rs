@@ -14,18 +14,21 @@ use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
 use wfr_model::{ChangeId, TaskId, TreePath};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
-use wfr_recovery::replay::{By, Chain, Conflict, Mark, Merged, Outcome, Replayed, replay_from};
+use wfr_recovery::replay::{By, Chain, Conflict, Edit, Mark, Merged, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
 use wfr_store::object::hash;
+use wfr_store::tree::Finder;
 
 use super::already::{self, Already};
+use super::arriving::{self, Arrival};
 use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
 use super::dependents::{Kept, Reach, Scope, Told};
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
-use super::moves;
+use super::moves::{self, Following};
 use super::sureness;
 use super::telling::{self, Sides, Teller, WORK_CONFLICT, leave};
+use super::tracks::Fate;
 use super::verdicts::Taken;
 use crate::error::Failure;
 use crate::ledger::Veil;
@@ -118,7 +121,7 @@ pub fn choose(
     let histories = follow_moves(open, &veil, (histories, unrecorded), selection, &selected)?;
     let teller = Teller::new(open, objects, SIDES, unrecorded);
     let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
-    chooser.consider_all(&veil, &histories, unrecorded)?;
+    chooser.consider_all(&veil, &histories, (unrecorded, goal))?;
     chooser.keep_moves_whole(&veil, unrecorded)?;
     let told = Told::of(&scope, &mut chooser.teller, (&selected, &tasks, went), &histories)?;
     told.check(selection)?;
@@ -138,10 +141,6 @@ pub fn choose(
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;
     let (changes, spared) = (chooser.ids(open)?, chooser.spared()?);
-    let renamed = |history: &History| {
-        let now = history.path.clone();
-        history.names.iter().map(move |name| (name.clone(), now.clone())).collect::<Vec<_>>()
-    };
     plan.conflicts = chooser.teller.conflicts;
     plan.conflicts.extend(guarded);
     let mut taken = Taken {
@@ -152,7 +151,7 @@ pub fn choose(
         after: selection.after.map(|point| point.0),
         files: selection.files.clone(),
         spared,
-        moved: histories.iter().flat_map(renamed).collect(),
+        moved: histories.iter().flat_map(History::renamed).collect(),
     };
     let mut findings = chooser.teller.findings;
     if selection.decisions.partial {
@@ -186,8 +185,8 @@ fn chosen(open: &Open, selection: &Selection) -> Result<BTreeSet<ChangeSeq>, Fai
     Ok(selected)
 }
 
-/// The histories that are meant, each of a file under its last name, but where something was decided for one of its names:
-/// that is meant for this one.
+/// The histories that are meant, each of a file under the name that it has now, but where something was decided for one of its
+/// names: that is meant for this one.
 fn follow_moves(
     open: &Open,
     veil: &Veil<'_>,
@@ -196,21 +195,23 @@ fn follow_moves(
     selected: &BTreeSet<ChangeSeq>,
 ) -> Result<Vec<History>, Failure> {
     let Decisions { ours, theirs, resolved, .. } = &selection.decisions;
-    let is_decided = |history: &History| {
-        let path = &history.path;
+    let is_decided = |path: &TreePath| {
         ours.contains(path)
             || theirs.contains(path)
             || resolved.contains_key(path)
             || selection.spared.iter().any(|(_, spared)| spared == path)
     };
-    let (decided, free): (Vec<History>, Vec<History>) = histories.into_iter().partition(is_decided);
-    let stays = |chain: &PathChain, segment: &SegmentRow| {
-        !segment.replayed && !selected.contains(&segment.change) && !chain.is_cancelled(segment.change, None)
+    let goes = |segment: &SegmentRow| {
+        selected.contains(&segment.change) && selection.after.is_none_or(|after| segment.point > after)
     };
-    let mut histories = moves::follow(open, veil, free, unrecorded, &stays)?;
-    histories.extend(decided);
+    let fate = |chain: &PathChain, segment: &SegmentRow| match () {
+        () if chain.is_cancelled(segment.change, None) => Fate::Gone,
+        () if goes(segment) => Fate::Goes,
+        () => Fate::Stays,
+    };
+    let following = Following { open, veil, unrecorded, fate: &fate, is_decided: &is_decided };
+    let mut histories = following.follow(histories)?;
     histories.retain(|history| history.is_meant_by(&selection.files));
-    histories.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(histories)
 }
 
@@ -271,6 +272,8 @@ struct Chooser<'c> {
     selection: &'c Selection,
     selected: &'c BTreeSet<ChangeSeq>,
     wishes: Vec<Wish>,
+    /// Files that are to be somewhere else than they are.
+    arrivals: Vec<Arrival>,
     teller: Teller<'c>,
     texts: Vec<Vec<u8>>,
     left: Vec<TreePath>,
@@ -294,6 +297,7 @@ impl<'c> Chooser<'c> {
             selection,
             selected,
             wishes: vec![],
+            arrivals: vec![],
             teller,
             texts: vec![],
             left: vec![],
@@ -324,9 +328,14 @@ impl<'c> Chooser<'c> {
         &mut self,
         veil: &Veil<'_>,
         histories: &[History],
-        unrecorded: Option<&NewPoint>,
+        (unrecorded, goal): (Option<&NewPoint>, &Goal),
     ) -> Result<(), Failure> {
         histories.iter().try_for_each(|history| self.consider(veil, history))?;
+        let arrivals = std::mem::take(&mut self.arrivals);
+        let stuck = arriving::settle(&mut self.wishes, arrivals, &mut Finder::new(self.objects, goal.from))?;
+        for one in stuck {
+            self.consider_stuck(one)?;
+        }
         self.consider_parents(veil, histories, unrecorded)
     }
 
@@ -358,7 +367,7 @@ impl<'c> Chooser<'c> {
 
     /// Decides on one path.
     fn consider(&mut self, veil: &Veil<'_>, history: &History) -> Result<(), Failure> {
-        let History { path, chain, names } = history;
+        let History { path, chain, .. } = history;
         let is_live = |segment: &SegmentRow| !chain.is_cancelled(segment.change, None);
         let goes = |segment: &SegmentRow| goes(path, segment, self.selected, self.selection);
         chain.segments.iter().filter(|one| goes(one)).for_each(|one| self.already.note(chain, one.change));
@@ -371,7 +380,6 @@ impl<'c> Chooser<'c> {
             self.left.push(path.clone());
             return Ok(());
         }
-        self.teller.moved(path, names);
         let versions = versions(veil, history)?;
         // A change that goes in part is not taken back there: the rollback is an edit like any other.
         let is_parted = |one: &SegmentRow| {
@@ -383,13 +391,13 @@ impl<'c> Chooser<'c> {
         }
         if self.selection.decisions.theirs.contains(path) {
             self.decided.push(path.clone());
-            self.take(path, gone, versions[first].clone());
+            self.take(history, gone, versions[first].clone().map(|entry| history.here(entry)));
             return Ok(());
         }
         if let Some(text) = self.selection.decisions.resolved.get(path) {
             self.decided.push(path.clone());
             let like = versions.iter().rev().flatten().find(|entry| matches!(entry.node, Node::File(_)));
-            self.take(path, gone, Some(with_text(path, like, text)));
+            self.take(history, gone, Some(history.here(with_text(path, like, text))));
             self.texts.push(text.clone());
             return Ok(());
         }
@@ -397,18 +405,23 @@ impl<'c> Chooser<'c> {
         let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
         self.teller.note(path, &notes);
         match outcome {
-            Outcome::Absent => self.take(path, gone, None),
-            Outcome::Version(number) => self.take(path, gone, replayable.version(number).clone()),
+            Outcome::Absent => self.take(history, gone, None),
+            Outcome::Version(number) => self.take(history, gone, replayable.version(number).clone()),
             Outcome::Merged(Merged { entry, text }) => {
                 self.texts.extend(text);
-                self.take(path, gone, Some(entry));
+                self.take(history, gone, Some(entry));
             }
             Outcome::Conflict(conflict) => match self.selection.decisions.conflicts {
                 ConflictResolution::ManualReview => self.conflict(path, chain, (&replayable, &conflict))?,
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
                 ConflictResolution::CheckpointPriority => {
                     self.decided.push(path.clone());
-                    self.take(path, gone, replayable.version(first).clone());
+                    let moves = |(at, edit): (usize, &Edit)| {
+                        edit.mark == Mark::Removed && history.place(at) != history.place(at + 1)
+                    };
+                    let is_back = replayable.edits.iter().enumerate().any(moves);
+                    let entry = replayable.version(first).clone();
+                    self.take(history, gone, entry.map(|entry| if is_back { entry } else { history.here(entry) }));
                 }
             },
         }
@@ -442,10 +455,11 @@ impl<'c> Chooser<'c> {
                 Some(entry)
             }
         };
-        if !is_same(present.as_ref(), entry.as_ref()) {
+        let name = |entry: &Option<Entry>| entry.as_ref().map(|entry| entry.name.clone());
+        if !is_same(present.as_ref(), entry.as_ref()) || name(&present) != name(&entry) {
             self.teller.findings.push(already::returned(path));
             self.decided.push(path.clone());
-            self.take(path, gone, entry);
+            self.take(history, gone, entry);
         }
         Ok(())
     }
@@ -493,10 +507,42 @@ impl<'c> Chooser<'c> {
         if is_gone { Mark::Removed } else { Mark::Kept }
     }
 
-    /// Wishes for what a path is without the changes that go there.
-    fn take(&mut self, path: &TreePath, gone: BTreeSet<ChangeSeq>, entry: Option<Entry>) {
-        self.gone.insert(path.clone(), gone);
-        self.wish(path, entry);
+    /// Wishes for what a path is without the changes that go there, and for a file to be where it is without them.
+    fn take(&mut self, history: &History, gone: BTreeSet<ChangeSeq>, entry: Option<Entry>) {
+        let path = &history.path;
+        self.gone.insert(path.clone(), gone.clone());
+        match entry.map(|entry| history.placed(entry)) {
+            Some((to, entry)) if to != *path => {
+                self.teller.moves_back(path, &to);
+                self.gone.insert(to.clone(), gone);
+                self.arrivals.push(Arrival { from: path.clone(), to, entry });
+            }
+            entry => {
+                self.teller.moved(path, &history.names);
+                self.wish(path, entry.map(|(_, entry)| entry));
+            }
+        }
+    }
+
+    /// Where a file is to be somewhere else, and something else is there.
+    fn consider_stuck(&mut self, arrival: Arrival) -> Result<(), Failure> {
+        let Arrival { from, to, .. } = &arrival;
+        let gone = self.gone.remove(to).unwrap_or_default();
+        match self.selection.decisions.conflicts {
+            ConflictResolution::CheckpointPriority => {
+                self.gone.insert(to.clone(), gone);
+                self.decided.push(to.clone());
+                arriving::enforce(&mut self.wishes, arrival);
+            }
+            conflicts => {
+                self.gone.remove(from);
+                self.left.extend([from.clone(), to.clone()]);
+                if conflicts == ConflictResolution::ManualReview {
+                    self.teller.stuck(&arrival, gone)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn wish(&mut self, path: &TreePath, entry: Option<Entry>) {

@@ -14,6 +14,7 @@ use wfr_recovery::plan::{LinkGroups, Wish};
 use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Note, from_store};
 use wfr_store::Objects;
 
+use super::arriving::Arrival;
 use super::history::unrecorded_seq;
 use crate::error::Failure;
 use crate::open::Open;
@@ -98,6 +99,25 @@ impl<'o> Teller<'o> {
         let Some(name) = names.first() else { return };
         let message = format!("`{name}` is `{path}` now: what belongs to it is looked for there");
         self.findings.push(Finding::new("MOVED", Severity::Info, message, format!("see `wfr log --path {path}`")));
+    }
+
+    /// Tells that a file is where it was again.
+    pub fn moves_back(&mut self, path: &TreePath, to: &TreePath) {
+        let message = format!("`{path}` is `{to}` again, with what was done to it since and stays");
+        self.findings.push(Finding::new("MOVES_BACK", Severity::Info, message, format!("see `wfr log --path {path}`")));
+    }
+
+    /// Tells that a file cannot be where it was again, since something else is there.
+    pub fn stuck(&mut self, arrival: &Arrival, seqs: BTreeSet<ChangeSeq>) -> Result<(), Failure> {
+        let Arrival { from, to, .. } = arrival;
+        let mut changes = Vec::new();
+        for seq in seqs {
+            changes.extend(self.row(seq)?.map(|row| row.change.change_id.clone()));
+        }
+        let message = format!("{}: `{from}` would be `{to}` again; move away what is there", self.sides.creations);
+        let code = WORK_CONFLICT.to_owned();
+        self.conflicts.push(PlanConflict { path: to.clone(), code, message, changes, text: None });
+        Ok(())
     }
 
     /// Tells that one end of a move stays with the other.
