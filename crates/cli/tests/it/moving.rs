@@ -21,6 +21,10 @@ fn moved() -> World {
     world
 }
 
+fn for_people(world: &World, call: &[&str]) -> String {
+    String::from_utf8(world.command(call).output().unwrap().stdout).unwrap()
+}
+
 fn roll_back(world: &World, agent: &str) {
     world.ok(&["rollback", "wf", "--agent", agent, "--yes"]);
 }
@@ -323,4 +327,27 @@ fn what_comes_anew_where_a_file_was_is_another_one() {
     world.ok(&["rollback", "wf", "--rollback-scope", "full", "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[]));
     assert!(!world.has("work/g.txt"));
+}
+
+#[test]
+fn what_was_moved_and_edited_in_one_step_is_not_taken_for_taken_back() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    fs::remove_file(world.root().join("work/f.txt")).unwrap();
+    world.put("work/g.txt", &numbered(&[(3, "by a"), (20, "by the user")]));
+    for _ in 0..2 {
+        let done = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+        let findings = done.result("findings").to_string();
+        assert!(findings.contains("NOT_FOLLOWED") && findings.contains("`work/g.txt`"), "{findings}");
+        assert!(!findings.contains("TAKEN_BACK_ALREADY"), "{findings}");
+        assert_eq!(done.result("rolled_back"), 0);
+    }
+    let shown = for_people(&world, &["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(shown.contains("Nothing was to be done"), "{shown}");
+    let log = world.ok(&["log", "wf", "--agent", "a"]);
+    assert_eq!(log.result("changes")[0]["paths"][0]["cancelled"], false);
+    // What is nowhere any more counts as taken back: whoever deleted it may be taken back, too.
+    fs::remove_file(world.root().join("work/g.txt")).unwrap();
+    let shown = for_people(&world, &["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(shown.contains("Nothing of 1 change was left"), "{shown}");
 }

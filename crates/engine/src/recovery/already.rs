@@ -10,7 +10,7 @@ use wfr_model::plan::{KeptReason, Plan};
 use wfr_model::{RecoveryId, TaskId, TreePath};
 
 use super::selective::Selection;
-use super::telling::LEFT_AS_IT_IS;
+use super::telling::{LEFT_AS_IT_IS, NOT_FOLLOWED};
 use super::verdicts::Taken;
 use crate::error::Failure;
 use crate::open::Open;
@@ -60,7 +60,7 @@ impl Already {
         (selection, is_nothing): (&Selection, bool),
         open: &Open,
     ) -> Result<bool, Failure> {
-        let has_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
+        let has_left = findings.iter().any(|finding| [LEFT_AS_IT_IS, NOT_FOLLOWED].contains(&finding.code.as_str()));
         let was_taken = is_nothing && !self.changes.is_empty();
         if was_taken {
             // Whoever does one of the tasks since, does it anew.

@@ -4,6 +4,7 @@
 
 mod agreement;
 mod aim;
+mod alike;
 pub mod already;
 mod ancestry;
 mod arriving;
@@ -67,8 +68,9 @@ pub use aim::{COORDINATOR, made_over, state_event};
 use check::Seen;
 pub use check::{CheckEnd, FunctionalCheck};
 pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, tell_unfinished};
-pub use history::UNRECORDED;
+pub use history::{History, UNRECORDED};
 use limited::Limited;
+pub use moves::followed;
 pub use parts::Parts;
 pub use planning::{Planned, plan_beside, plan_dry};
 use record::{Begun, Ending, Why};

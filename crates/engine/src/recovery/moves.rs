@@ -101,6 +101,22 @@ fn history_of(track: &Track, parts: &[History]) -> History {
     History { path: path(track.at), chain, names, places }
 }
 
+/// The history of a file that is at a path, under the names that it had before, too: as a rollback follows it. Where none is
+/// there, that of the path.
+pub fn followed(open: &Open, veil: &Veil<'_>, chain: PathChain) -> Result<History, Failure> {
+    let fate = |chain: &PathChain, segment: &SegmentRow| match chain.is_cancelled(segment.change, None) {
+        true => Fate::Gone,
+        false => Fate::Stays,
+    };
+    let following = Following { open, veil, unrecorded: None, fate: &fate, is_decided: &|_| false };
+    let path = veil.shown(&chain.path)?;
+    let found = following.follow(histories(open, veil, vec![chain.clone()], None)?)?;
+    match found.into_iter().find(|history| history.path == path) {
+        Some(history) => Ok(history),
+        None => Ok(History { path, chain, names: vec![], places: vec![] }),
+    }
+}
+
 /// The moves of some changes, whether they stay or go: each from a path to a path.
 pub fn of_changes(
     open: &Open,
@@ -116,6 +132,19 @@ pub fn of_changes(
         }
     }
     Ok(found)
+}
+
+/// Files that came with a change, found by one look, and were not moved there.
+pub fn came_with(
+    (open, veil): (&Open, &Veil<'_>),
+    unrecorded: Option<&NewPoint>,
+    (change, point): (ChangeSeq, PointSeq),
+) -> Result<Vec<TreePath>, Failure> {
+    let moves = Moves::new(open, veil, unrecorded);
+    let (gone, come) = moves.ends(change)?;
+    let moved: BTreeSet<PathKey> = matched(&gone, &come).into_iter().map(|one| one.to).collect();
+    let came = come.iter().filter(|end| end.point == point && !moved.contains(&end.path));
+    came.map(|end| veil.shown(&end.path)).collect()
 }
 
 /// A file that got another name.
@@ -223,11 +252,17 @@ impl<'m> Moves<'m> {
     }
 
     fn find(&self, change: ChangeSeq) -> Result<Vec<Move>, Failure> {
+        let (gone, come) = self.ends(change)?;
+        Ok(matched(&gone, &come))
+    }
+
+    /// What a change deleted and made; nothing of recoveries.
+    fn ends(&self, change: ChangeSeq) -> Result<(Vec<End>, Vec<End>), Failure> {
         let (mut gone, mut come) = (Vec::new(), Vec::new());
         if is_recorded(change) {
             let row = self.open.catalog.change_at(change)?;
             if row.is_none_or(|row| row.change.actor == Actor::Recovery) {
-                return Ok(vec![]);
+                return Ok((vec![], vec![]));
             }
             for chain in self.open.catalog.segments_of(change)? {
                 for segment in &chain.segments {
@@ -249,7 +284,7 @@ impl<'m> Moves<'m> {
                 }
             }
         }
-        Ok(matched(&gone, &come))
+        Ok((gone, come))
     }
 
     /// Adds a segment that is one end of a possible move.

@@ -14,11 +14,12 @@ use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
 use wfr_model::{ChangeId, TaskId, TreePath};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
-use wfr_recovery::replay::{By, Chain, Conflict, Edit, Mark, Merged, Outcome, Replayed, replay_from};
+use wfr_recovery::replay::{By, Chain, Conflict, Edit, Mark, Merged, Note, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
 use wfr_store::object::hash;
 use wfr_store::tree::Finder;
 
+use super::alike::Heirs;
 use super::already::{self, Already};
 use super::arriving::{self, Arrival};
 use super::clearing::{Cleared, Clearing, tell_ways};
@@ -120,7 +121,7 @@ pub fn choose(
     let Reach { selected, tasks, histories, went } = Reach::of(&scope, chosen(open, selection)?)?;
     let histories = follow_moves(open, &veil, (histories, unrecorded), selection, &selected)?;
     let teller = Teller::new(open, objects, SIDES, unrecorded);
-    let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
+    let mut chooser = Chooser::new(&scope, (objects, goal), teller, &selected);
     chooser.consider_all(&veil, &histories, (unrecorded, goal))?;
     chooser.keep_moves_whole(&veil, unrecorded)?;
     let told = Told::of(&scope, &mut chooser.teller, (&selected, &tasks, went), &histories)?;
@@ -281,18 +282,21 @@ struct Chooser<'c> {
     /// Live changes that go, by path.
     gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
     already: Already,
+    heirs: Heirs<'c>,
+    unrecorded: Option<&'c NewPoint>,
 }
 
 impl<'c> Chooser<'c> {
     fn new(
-        open: &'c Open,
+        &Scope { open, selection, unrecorded, .. }: &Scope<'c>,
+        (objects, goal): (&'c dyn Objects, &Goal),
         teller: Teller<'c>,
-        objects: &'c dyn Objects,
-        selection: &'c Selection,
         selected: &'c BTreeSet<ChangeSeq>,
     ) -> Self {
         Self {
             open,
+            heirs: Heirs::new(objects, Finder::new(objects, goal.from)),
+            unrecorded,
             objects,
             selection,
             selected,
@@ -403,6 +407,9 @@ impl<'c> Chooser<'c> {
         }
         let replayable = replayable(versions, self.marks(history)?);
         let Replayed { outcome, notes } = replay_from(&replayable, self.objects)?;
+        if self.lives_on(veil, history, (&replayable, &notes))? {
+            return Ok(());
+        }
         self.teller.note(path, &notes);
         match outcome {
             Outcome::Absent => self.take(history, gone, None),
@@ -426,6 +433,27 @@ impl<'c> Chooser<'c> {
             },
         }
         Ok(())
+    }
+
+    /// Whether what goes is likely to be in another file, since this one was moved and edited in one step. That is told, and
+    /// nothing is taken for taken back.
+    fn lives_on(
+        &mut self,
+        veil: &Veil<'_>,
+        history: &History,
+        (replayable, notes): (&Chain, &[Note]),
+    ) -> Result<bool, Failure> {
+        let deletion = notes.iter().find_map(|note| match note {
+            Note::KeptDeletion { edit } => Some(*edit),
+            _ => None,
+        });
+        let Some(edit) = deletion.filter(|edit| replayable.version(*edit).is_none()) else { return Ok(false) };
+        let segment = &history.chain.segments[edit - 1];
+        let came = moves::came_with((self.open, veil), self.unrecorded, (segment.change, segment.point))?;
+        let Some(heir) = self.heirs.find(replayable, edit, came)? else { return Ok(false) };
+        self.teller.lives_on(history.place(edit - 1), &heir);
+        self.left.push(history.path.clone());
+        Ok(true)
     }
 
     /// Where all that goes was taken back before, later work may have brought it again, as a stash does that is popped after

@@ -14,6 +14,7 @@ use wfr_recovery::plan::{LinkGroups, Wish};
 use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Note, from_store};
 use wfr_store::Objects;
 
+use super::alike::Heir;
 use super::arriving::Arrival;
 use super::history::unrecorded_seq;
 use crate::error::Failure;
@@ -99,6 +100,16 @@ impl<'o> Teller<'o> {
         let Some(name) = names.first() else { return };
         let message = format!("`{name}` is `{path}` now: what belongs to it is looked for there");
         self.findings.push(Finding::new("MOVED", Severity::Info, message, format!("see `wfr log --path {path}`")));
+    }
+
+    /// Tells that what goes is likely to be in another file.
+    pub fn lives_on(&mut self, path: &TreePath, Heir { path: heir, line }: &Heir) {
+        let message = format!(
+            "`{path}` was moved to `{heir}` and edited in one step, as it seems, which is not followed: what goes is still \
+             in `{heir}`, such as `{line}`, and does not count as taken back there"
+        );
+        let fix = format!("take it out of `{heir}` by hand: `wfr log --path {path} --patch` shows it");
+        self.findings.push(Finding::new(NOT_FOLLOWED, Severity::Warning, message, fix));
     }
 
     /// Tells that a file is where it was again.
@@ -195,6 +206,9 @@ pub fn leave(conflicts: &mut Vec<PlanConflict>) -> Vec<Finding> {
     *conflicts = others;
     left.iter().map(self::left).collect()
 }
+
+/// The code of the finding that what goes is in another file.
+pub const NOT_FOLLOWED: &str = "NOT_FOLLOWED";
 
 /// The code of the finding that a path stays as it is.
 pub const LEFT_AS_IT_IS: &str = "LEFT_AS_IT_IS";
