@@ -274,6 +274,14 @@ fn a_file_that_moves_back_keeps_what_was_done_to_it_since() {
     assert!(!world.has("work/g.txt"));
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.timeless().differences(&full), [""; 0]);
+    for name in ["work/f.txt", "work/g.txt"] {
+        let left = world.ok(&["rollback", "wf", "--agent", "b", "--ours", name, "--yes"]);
+        assert_eq!(*left.result("changed"), json!([]), "both ends stay: {left:?}");
+        let plan = world.ok(&["rollback", "wf", "--agent", "b", "--file", name, "--plan"]);
+        assert_eq!(plan.result("plan")["steps"].as_array().unwrap().len(), 2, "{plan:?}");
+        let theirs = world.ok(&["rollback", "wf", "--agent", "a", "--theirs", "work/g.txt", "--plan"]);
+        assert_eq!(theirs.result("plan")["steps"].as_array().unwrap().len(), 1, "{theirs:?}");
+    }
     for order in [["a", "b", "c"], ["c", "b", "a"], ["b", "a", "c"]] {
         let back = |agent: &&str| world.ok(&["rollback", "wf", "--agent", agent, "--yes"]);
         let done: Vec<_> = order.iter().map(back).collect();
@@ -327,6 +335,16 @@ fn what_comes_anew_where_a_file_was_is_another_one() {
     world.ok(&["rollback", "wf", "--rollback-scope", "full", "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[]));
     assert!(!world.has("work/g.txt"));
+    // The same where it comes with an undo.
+    let world = moved();
+    let back = world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
+    let back = back.result("recovery_id").as_str().unwrap();
+    world.put("work/g.txt", "quite another file\n");
+    let refused = world.refused(&["undo", back, "--yes"], 5, "CONFLICTS");
+    assert!(refused.json.to_string().contains("`work/f.txt` would be `work/g.txt` again"), "{refused:?}");
+    world.ok(&["undo", back, "--partial", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a")]));
+    assert_eq!(world.text("work/g.txt"), "quite another file\n");
 }
 
 #[test]

@@ -236,7 +236,7 @@ impl Lifter<'_> {
                     self.restored.remove(&one.to);
                     self.kept.extend([kept(one.from), kept(one.to)]);
                 }
-                Later::Merge => self.teller.stuck(&one, BTreeSet::new())?,
+                Later::Merge => self.teller.stuck(&one, BTreeSet::new(), "--partial")?,
             }
         }
         Ok(())

@@ -19,6 +19,7 @@ mod lifting;
 mod limited;
 mod mounting;
 mod moves;
+mod naming;
 pub mod noting;
 pub mod owed;
 pub mod pace;

@@ -313,12 +313,13 @@ impl<'m> Moves<'m> {
 
 /// Pairs that are one move: the only ones of a content, or the only ones of it that have the same name in their directories.
 fn matched(gone: &[End], come: &[End]) -> Vec<Move> {
-    let mut alike: BTreeMap<(PointSeq, Digest), (Vec<&End>, Vec<&End>)> = BTreeMap::new();
-    gone.iter().for_each(|end| alike.entry((end.point, end.content)).or_default().0.push(end));
-    come.iter().for_each(|end| alike.entry((end.point, end.content)).or_default().1.push(end));
+    let mut alike: BTreeMap<(PointSeq, Digest), [Vec<&End>; 2]> = BTreeMap::new();
+    for (side, ends) in [gone, come].into_iter().enumerate() {
+        ends.iter().for_each(|end| alike.entry((end.point, end.content)).or_default()[side].push(end));
+    }
     let to = |from: &End, to: &End| Move { point: from.point, from: from.path.clone(), to: to.path.clone() };
     let mut moves = Vec::new();
-    for (gone, come) in alike.into_values() {
+    for [gone, come] in alike.into_values() {
         if let ([from], [only]) = (&gone[..], &come[..]) {
             moves.push(to(from, only));
             continue;

@@ -26,10 +26,10 @@ use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
 use super::dependents::{Kept, Reach, Scope, Told};
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
-use super::moves::{self, Following};
+use super::moves;
+use super::naming::{follow_moves, staying};
 use super::sureness;
 use super::telling::{self, Sides, Teller, WORK_CONFLICT, leave};
-use super::tracks::Fate;
 use super::verdicts::Taken;
 use crate::error::Failure;
 use crate::ledger::Veil;
@@ -186,36 +186,6 @@ fn chosen(open: &Open, selection: &Selection) -> Result<BTreeSet<ChangeSeq>, Fai
     Ok(selected)
 }
 
-/// The histories that are meant, each of a file under the name that it has now, but where something was decided for one of its
-/// names: that is meant for this one.
-fn follow_moves(
-    open: &Open,
-    veil: &Veil<'_>,
-    (histories, unrecorded): (Vec<History>, Option<&NewPoint>),
-    selection: &Selection,
-    selected: &BTreeSet<ChangeSeq>,
-) -> Result<Vec<History>, Failure> {
-    let Decisions { ours, theirs, resolved, .. } = &selection.decisions;
-    let is_decided = |path: &TreePath| {
-        ours.contains(path)
-            || theirs.contains(path)
-            || resolved.contains_key(path)
-            || selection.spared.iter().any(|(_, spared)| spared == path)
-    };
-    let goes = |segment: &SegmentRow| {
-        selected.contains(&segment.change) && selection.after.is_none_or(|after| segment.point > after)
-    };
-    let fate = |chain: &PathChain, segment: &SegmentRow| match () {
-        () if chain.is_cancelled(segment.change, None) => Fate::Gone,
-        () if goes(segment) => Fate::Goes,
-        () => Fate::Stays,
-    };
-    let following = Following { open, veil, unrecorded, fate: &fate, is_decided: &is_decided };
-    let mut histories = following.follow(histories)?;
-    histories.retain(|history| history.is_meant_by(&selection.files));
-    Ok(histories)
-}
-
 /// The histories of all paths that the changes touched.
 pub(super) fn histories_of(
     open: &Open,
@@ -277,6 +247,8 @@ struct Chooser<'c> {
     arrivals: Vec<Arrival>,
     teller: Teller<'c>,
     texts: Vec<Vec<u8>>,
+    /// Paths that stay as they are by decision.
+    ours: BTreeSet<TreePath>,
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
     /// Live changes that go, by path.
@@ -304,6 +276,7 @@ impl<'c> Chooser<'c> {
             arrivals: vec![],
             teller,
             texts: vec![],
+            ours: BTreeSet::new(),
             left: vec![],
             decided: vec![],
             gone: BTreeMap::new(),
@@ -334,6 +307,7 @@ impl<'c> Chooser<'c> {
         histories: &[History],
         (unrecorded, goal): (Option<&NewPoint>, &Goal),
     ) -> Result<(), Failure> {
+        self.ours = staying(histories, &self.selection.decisions);
         histories.iter().try_for_each(|history| self.consider(veil, history))?;
         let arrivals = std::mem::take(&mut self.arrivals);
         let stuck = arriving::settle(&mut self.wishes, arrivals, &mut Finder::new(self.objects, goal.from))?;
@@ -345,9 +319,9 @@ impl<'c> Chooser<'c> {
 
     /// Where one end of a move stays as it is, the other one does, too: else the file would be there twice, or not at all.
     fn keep_moves_whole(&mut self, veil: &Veil<'_>, unrecorded: Option<&NewPoint>) -> Result<(), Failure> {
-        let Decisions { ours, partial, .. } = &self.selection.decisions;
+        let Decisions { partial, .. } = &self.selection.decisions;
         let in_conflict = self.teller.conflicts.iter().filter(|_| *partial).map(|conflict| conflict.path.clone());
-        let by_rule = self.left.iter().filter(|path| !ours.contains(path)).cloned();
+        let by_rule = self.left.iter().filter(|path| !self.ours.contains(path)).cloned();
         let mut staying: BTreeSet<TreePath> = in_conflict.chain(by_rule).collect();
         if staying.is_empty() {
             return Ok(());
@@ -380,7 +354,7 @@ impl<'c> Chooser<'c> {
         };
         let gone = chain.segments.iter().filter(|segment| goes(segment) && is_live(segment)).map(|one| one.change);
         let gone: BTreeSet<ChangeSeq> = gone.collect();
-        if self.selection.decisions.ours.contains(path) {
+        if self.ours.contains(path) {
             self.left.push(path.clone());
             return Ok(());
         }
@@ -468,7 +442,7 @@ impl<'c> Chooser<'c> {
         let Some(earliest) = taken.clone().map(|(_, by, _)| *by).min() else { return Ok(()) };
         let gone: BTreeSet<ChangeSeq> = taken.map(|(change, ..)| *change).collect();
         let is_later = |one: &SegmentRow| one.change > earliest && !one.replayed && !selected(one.change);
-        if self.selection.decisions.ours.contains(path) || !chain.segments.iter().any(is_later) {
+        if self.ours.contains(path) || !chain.segments.iter().any(is_later) {
             return Ok(());
         }
         let versions = versions(veil, history)?;
@@ -566,7 +540,7 @@ impl<'c> Chooser<'c> {
                 self.gone.remove(from);
                 self.left.extend([from.clone(), to.clone()]);
                 if conflicts == ConflictResolution::ManualReview {
-                    self.teller.stuck(&arrival, gone)?;
+                    self.teller.stuck(&arrival, gone, &format!("--ours {from}"))?;
                 }
             }
         }

@@ -118,14 +118,16 @@ impl<'o> Teller<'o> {
         self.findings.push(Finding::new("MOVES_BACK", Severity::Info, message, format!("see `wfr log --path {path}`")));
     }
 
-    /// Tells that a file cannot be where it was again, since something else is there.
-    pub fn stuck(&mut self, arrival: &Arrival, seqs: BTreeSet<ChangeSeq>) -> Result<(), Failure> {
+    /// Tells that a file cannot be where it was again, since something else is there, and what leaves it where it is.
+    pub fn stuck(&mut self, arrival: &Arrival, seqs: BTreeSet<ChangeSeq>, way: &str) -> Result<(), Failure> {
         let Arrival { from, to, .. } = arrival;
         let mut changes = Vec::new();
         for seq in seqs {
             changes.extend(self.row(seq)?.map(|row| row.change.change_id.clone()));
         }
-        let message = format!("{}: `{from}` would be `{to}` again; move away what is there", self.sides.creations);
+        let creations = self.sides.creations;
+        let message =
+            format!("{creations}: `{from}` would be `{to}` again; move away what is there, or leave it with `{way}`");
         let code = WORK_CONFLICT.to_owned();
         self.conflicts.push(PlanConflict { path: to.clone(), code, message, changes, text: None });
         Ok(())
