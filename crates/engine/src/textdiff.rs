@@ -44,16 +44,21 @@ pub fn compare(left: &str, right: &str, format: DiffFormat, context: usize, name
 /// Whom each line of a text is from: those that the text before had too keep theirs, others are from `newcomer`.
 /// `origins` are those of the text before.
 pub fn carried<T: Copy>(before: &str, after: &str, origins: &[T], newcomer: T) -> Vec<T> {
+    let from = |at: Option<usize>| at.and_then(|at| origins.get(at)).copied().unwrap_or(newcomer);
+    sources(before, after).into_iter().map(from).collect()
+}
+
+/// The number of the line of the text before from which each line of a text is; `None`: it is new.
+pub fn sources(before: &str, after: &str) -> Vec<Option<usize>> {
     let input = InternedInput::new(before, after);
     let mut diff = Diff::compute(Algorithm::Histogram, &input);
     diff.postprocess_lines(&input);
     let mut old = (0..).filter(|at| !diff.is_removed(*at));
     let line = |at: usize| {
         if diff.is_added(u32::try_from(at).unwrap_or(u32::MAX)) {
-            return newcomer;
+            return None;
         }
-        let from = old.next().and_then(|at: u32| origins.get(at as usize));
-        from.copied().unwrap_or(newcomer)
+        old.next().map(|at: u32| at as usize)
     };
     (0..input.after.len()).map(line).collect()
 }

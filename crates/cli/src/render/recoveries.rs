@@ -241,6 +241,9 @@ pub fn recovered(result: &Recovered) -> String {
         Some(undone) => format!("Undid {undone}"),
         None => match result.recovery_status {
             None if result.recovery_successful && result.restored_to.is_none() => "Nothing was to be done".to_owned(),
+            Some(RecoveryStatus::Done) if result.rolled_back > 0 && result.changed.is_empty() => {
+                format!("Nothing of {} was left to be taken out", count(result.rolled_back, "change"))
+            }
             _ if result.rolled_back > 0 => format!("Rolled back {}", count(result.rolled_back, "change")),
             Some(RecoveryStatus::TakenBack) => format!("Taken back: {target}"),
             _ if result.kind == Some(RecoveryKind::Rollback) => "Set back the workflow's state".to_owned(),

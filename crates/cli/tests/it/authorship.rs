@@ -30,7 +30,11 @@ fn lines_and_paths_know_who_wrote_them() {
 
 /// The first line of each block that `blame` shows, and whose it is.
 fn blamed(world: &World) -> Vec<(u64, String)> {
-    let blame = world.ok(&["blame", "work/f.txt"]);
+    blamed_at(world, "work/f.txt")
+}
+
+fn blamed_at(world: &World, path: &str) -> Vec<(u64, String)> {
+    let blame = world.ok(&["blame", path]);
     let who = |block: &serde_json::Value| match (block["agent_id"].as_str(), block["actor"].as_str()) {
         (Some(agent), _) => agent.to_owned(),
         (None, actor) => actor.unwrap_or("before").to_owned(),
@@ -173,4 +177,59 @@ fn what_a_recovery_did_in_the_middle_of_a_change_is_not_the_agents_work() {
     assert_eq!(paths.len(), 1);
     assert!(patch.contains("+by b\n") && patch.contains("+by b too\n"), "{patch}");
     assert!(!patch.contains("-by a") && !patch.contains("+line 3\n"), "{patch}");
+}
+
+fn mv(world: &World, from: &str, to: &str) {
+    fs::rename(world.root().join(from), world.root().join(to)).unwrap();
+}
+
+#[test]
+fn a_file_that_moved_is_shown_with_what_was_done_to_it_under_other_names() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || mv(&world, "work/f.txt", "work/g.txt"));
+    world.work("c", || world.put("work/g.txt", &numbered(&[(3, "by a"), (20, "by c")])));
+    world.work("d", || world.put("work/f.txt", "quite another file\n"));
+    let all = [(1, "before"), (3, "a"), (4, "before"), (20, "c"), (21, "before")].map(|(at, who)| (at, who.to_owned()));
+    assert_eq!(blamed_at(&world, "work/g.txt"), all);
+    assert_eq!(blamed(&world), [(1, "d".to_owned())]);
+    let agents = |call: &[&str]| {
+        let changes = world.ok(call).result("changes").as_array().unwrap().clone();
+        let line = |one: &serde_json::Value| {
+            format!("{}: {}", one["agent_id"].as_str().unwrap_or("-"), crate::work::paths(&one["paths"]).join(" "))
+        };
+        changes.iter().map(line).collect::<Vec<_>>()
+    };
+    let followed = ["c: work/g.txt", "b: work/f.txt work/g.txt", "a: work/f.txt"];
+    assert_eq!(agents(&["who", "work/g.txt"]), followed);
+    assert_eq!(agents(&["log", "--path", "work/g.txt"]), followed);
+    // Through a recovery and its undo as well.
+    fs::remove_file(world.root().join("work/f.txt")).unwrap();
+    world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
+    assert_eq!(blamed(&world), all);
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(blamed_at(&world, "work/g.txt"), all);
+}
+
+#[test]
+fn lines_that_somebody_took_away_and_put_back_are_whose_they_were() {
+    let world = World::with_lines();
+    let with_a = numbered(&[(3, "by a")]);
+    world.work("a", || world.put("work/f.txt", &with_a));
+    let of_a = [(1, "before"), (3, "a"), (4, "before")].map(|(at, who)| (at, who.to_owned()));
+    // A stash, an edit, and the stash popped, each seen.
+    for text in [numbered(&[]), numbered(&[(15, "mine")]), numbered(&[(3, "by a"), (15, "mine")])] {
+        world.put("work/f.txt", &text);
+        world.checkpoint(&format!("stash_{}", text.len() + text.matches("a").count()));
+    }
+    let all = [(1, "before"), (3, "a"), (4, "before"), (15, "user"), (16, "before")];
+    assert_eq!(blamed(&world), all.map(|(at, who)| (at, who.to_owned())));
+    // A branch that does not have the file, and back.
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &with_a));
+    fs::remove_file(world.root().join("work/f.txt")).unwrap();
+    world.checkpoint("elsewhere");
+    world.put("work/f.txt", &with_a);
+    world.checkpoint("back");
+    assert_eq!(blamed(&world), of_a);
 }

@@ -21,6 +21,10 @@ fn moved() -> World {
     world
 }
 
+fn for_people(world: &World, call: &[&str]) -> String {
+    String::from_utf8(world.command(call).output().unwrap().stdout).unwrap()
+}
+
 fn roll_back(world: &World, agent: &str) {
     world.ok(&["rollback", "wf", "--agent", agent, "--yes"]);
 }
@@ -213,12 +217,180 @@ fn both_ends_of_a_move_go_or_stay() {
     world.checkpoint("with_h");
     world.work("a", || mv(&world, "h", "d/h"));
     world.put("d/h", "one\nmine\nthree\n");
+    world.put("h", "another\n");
+    let refused = world.call(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!((refused.code, refused.error()), (5, "CONFLICTS"), "another file is where it was: {refused:?}");
     for more in [&["--partial"][..], &["--conflict-resolution", "current_priority"]] {
         let done = world.ok(&[&["rollback", "wf", "--agent", "a", "--yes"], more].concat());
-        assert!(!world.has("h") && world.text("d/h").contains("mine"), "{done:?}");
-        let findings = done.result("findings").to_string();
-        assert!(findings.contains("`h` stays as it is") && findings.contains("ends of a move"), "{findings}");
+        assert!(world.text("h") == "another\n" && world.text("d/h").contains("mine"), "{done:?}");
     }
-    world.ok(&["rollback", "wf", "--agent", "a", "--theirs", "d/h", "--yes"]);
-    assert!(world.has("h") && !world.has("d/h"), "nothing was taken for taken back");
+    fs::remove_file(world.root().join("h")).unwrap();
+    roll_back(&world, "a");
+    assert!(world.text("h").contains("mine") && !world.has("d/h"), "nothing was taken for taken back");
+}
+
+/// The ways by which a tree goes away from what is there and comes back.
+const THERE_AND_BACK: [&[&str]; 3] = [
+    &["rollback", "wf", "--agent", "b", "--yes"],
+    &["rollback", "wf", "--rollback-scope", "full", "--yes"],
+    &["restore", "wf", "base", "--whole-tree", "--yes"],
+];
+
+#[test]
+fn a_move_is_followed_through_recoveries_and_their_undos() {
+    for away in THERE_AND_BACK {
+        let world = moved();
+        let full = world.timeless();
+        world.ok(away);
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.timeless().differences(&full), [""; 0], "{away:?}");
+        roll_back(&world, "a");
+        assert_eq!(world.text("work/g.txt"), numbered(&[]), "{away:?}");
+        assert!(!world.has("work/f.txt"), "{away:?}");
+        roll_back(&world, "b");
+        assert_eq!(world.text("work/f.txt"), numbered(&[]), "{away:?}");
+        assert!(!world.has("work/g.txt"), "{away:?}");
+    }
+}
+
+#[test]
+fn what_an_undo_brings_back_in_a_file_that_moved_meanwhile_is_whose_it_was() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    roll_back(&world, "a");
+    mv(&world, "work/f.txt", "work/g.txt");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text("work/g.txt"), numbered(&[(3, "by a")]));
+    world.work("b", || mv(&world, "work/g.txt", "deep/h.txt"));
+    roll_back(&world, "a");
+    assert_eq!(world.text("deep/h.txt"), numbered(&[]));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text("deep/h.txt"), numbered(&[(3, "by a")]));
+    roll_back(&world, "b");
+    assert_eq!(world.text("work/g.txt"), numbered(&[(3, "by a")]));
+    roll_back(&world, "a");
+    assert_eq!(world.text("work/g.txt"), numbered(&[]));
+}
+
+#[test]
+fn an_undo_of_an_undo_in_a_file_that_moved_leaves_the_move_free_to_go() {
+    for last in THERE_AND_BACK.into_iter().take(2) {
+        let world = World::with_lines();
+        world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+        roll_back(&world, "a");
+        world.ok(&["undo", "--yes"]);
+        world.work("b", || mv(&world, "work/f.txt", "work/g.txt"));
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.text("work/g.txt"), numbered(&[]));
+        world.ok(last);
+        assert_eq!(world.text("work/f.txt"), numbered(&[]), "{last:?}");
+        assert!(!world.has("work/g.txt"), "{last:?}");
+    }
+}
+
+#[test]
+fn a_file_that_moves_back_keeps_what_was_done_to_it_since() {
+    let world = moved();
+    world.work("c", || world.put("work/g.txt", &numbered(&[(3, "by a"), (20, "by c")])));
+    let full = world.timeless();
+    let done = world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
+    assert!(done.result("findings").to_string().contains("MOVES_BACK"), "{done:?}");
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (20, "by c")]));
+    assert!(!world.has("work/g.txt"));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
+    for name in ["work/f.txt", "work/g.txt"] {
+        let left = world.ok(&["rollback", "wf", "--agent", "b", "--ours", name, "--yes"]);
+        assert_eq!(*left.result("changed"), json!([]), "both ends stay: {left:?}");
+        let plan = world.ok(&["rollback", "wf", "--agent", "b", "--file", name, "--plan"]);
+        assert_eq!(plan.result("plan")["steps"].as_array().unwrap().len(), 2, "{plan:?}");
+        let theirs = world.ok(&["rollback", "wf", "--agent", "a", "--theirs", "work/g.txt", "--plan"]);
+        assert_eq!(theirs.result("plan")["steps"].as_array().unwrap().len(), 1, "{theirs:?}");
+    }
+    for order in [["a", "b", "c"], ["c", "b", "a"], ["b", "a", "c"]] {
+        let back = |agent: &&str| world.ok(&["rollback", "wf", "--agent", agent, "--yes"]);
+        let done: Vec<_> = order.iter().map(back).collect();
+        assert_eq!(world.text("work/f.txt"), numbered(&[]), "{order:?}");
+        assert!(!world.has("work/g.txt"), "{order:?}");
+        for one in done.iter().rev() {
+            world.ok(&["undo", one.result("recovery_id").as_str().unwrap(), "--yes"]);
+        }
+        assert_eq!(world.timeless().differences(&full), [""; 0], "{order:?}");
+    }
+}
+
+#[test]
+fn a_move_that_comes_again_keeps_what_was_done_to_the_file_meanwhile() {
+    let world = moved();
+    roll_back(&world, "b");
+    world.work("c", || world.put("work/f.txt", &numbered(&[(3, "by a"), (20, "by c")])));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text("work/g.txt"), numbered(&[(3, "by a"), (20, "by c")]));
+    assert!(!world.has("work/f.txt"));
+    roll_back(&world, "a");
+    assert_eq!(world.text("work/g.txt"), numbered(&[(20, "by c")]));
+    roll_back(&world, "c");
+    roll_back(&world, "b");
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+}
+
+#[test]
+fn a_file_that_moved_away_and_back_is_still_the_same() {
+    let world = moved();
+    world.work("c", || mv(&world, "work/g.txt", "work/f.txt"));
+    roll_back(&world, "a");
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    world.ok(&["undo", "--yes"]);
+    // Where one of the two moves goes, the file is where the other one brought it.
+    roll_back(&world, "c");
+    assert_eq!(world.text("work/g.txt"), numbered(&[(3, "by a")]));
+    assert!(!world.has("work/f.txt"));
+}
+
+#[test]
+fn what_comes_anew_where_a_file_was_is_another_one() {
+    let world = moved();
+    world.work("c", || world.put("work/f.txt", "quite another file\n"));
+    roll_back(&world, "a");
+    assert_eq!(world.text("work/g.txt"), numbered(&[]));
+    assert_eq!(world.text("work/f.txt"), "quite another file\n");
+    let refused = world.call(&["rollback", "wf", "--agent", "b", "--yes"]);
+    assert_eq!((refused.code, refused.error()), (5, "CONFLICTS"), "{refused:?}");
+    assert!(refused.json.to_string().contains("`work/g.txt` would be `work/f.txt` again"), "{refused:?}");
+    world.ok(&["rollback", "wf", "--rollback-scope", "full", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    assert!(!world.has("work/g.txt"));
+    // The same where it comes with an undo.
+    let world = moved();
+    let back = world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
+    let back = back.result("recovery_id").as_str().unwrap();
+    world.put("work/g.txt", "quite another file\n");
+    let refused = world.refused(&["undo", back, "--yes"], 5, "CONFLICTS");
+    assert!(refused.json.to_string().contains("`work/f.txt` would be `work/g.txt` again"), "{refused:?}");
+    world.ok(&["undo", back, "--partial", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a")]));
+    assert_eq!(world.text("work/g.txt"), "quite another file\n");
+}
+
+#[test]
+fn what_was_moved_and_edited_in_one_step_is_not_taken_for_taken_back() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    fs::remove_file(world.root().join("work/f.txt")).unwrap();
+    world.put("work/g.txt", &numbered(&[(3, "by a"), (20, "by the user")]));
+    for _ in 0..2 {
+        let done = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+        let findings = done.result("findings").to_string();
+        assert!(findings.contains("NOT_FOLLOWED") && findings.contains("`work/g.txt`"), "{findings}");
+        assert!(!findings.contains("TAKEN_BACK_ALREADY"), "{findings}");
+        assert_eq!(done.result("rolled_back"), 0);
+    }
+    let shown = for_people(&world, &["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(shown.contains("Nothing was to be done"), "{shown}");
+    let log = world.ok(&["log", "wf", "--agent", "a"]);
+    assert_eq!(log.result("changes")[0]["paths"][0]["cancelled"], false);
+    // What is nowhere any more counts as taken back: whoever deleted it may be taken back, too.
+    fs::remove_file(world.root().join("work/g.txt")).unwrap();
+    let shown = for_people(&world, &["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(shown.contains("Nothing of 1 change was left"), "{shown}");
 }

@@ -1,6 +1,7 @@
 //! `blame`: who wrote which line of a file.
 //!
-//! Owns whose a line is that a recovery put back: whoever wrote it first; and which no look has found yet. Refuses to know why it was put back.
+//! Owns whose a line is that a recovery put back: whoever wrote it first; and which no look has found yet. Refuses to know why it
+//! was put back, and which file is which: moves are followed as rollbacks follow them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -11,19 +12,20 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use wfr_catalog::{ChangeRow, ChangeSeq, PathChain};
-use wfr_model::change::Actor;
+use wfr_model::change::{Actor, Change};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::{Digest, TreePath};
 use wfr_store::{Store, disk};
 
 use super::changes::{never_seen, text_of};
 use super::needed;
+use super::put_back::{Edited, PutBack};
 use crate::error::{Code, Failure};
 use crate::ledger::{self, Veil};
 use crate::open::Open;
 use crate::params::Blame;
-use crate::recovery::UNRECORDED;
 use crate::recovery::telling::name_of;
+use crate::recovery::{UNRECORDED, followed};
 use crate::response::Success;
 use crate::results::{Blamed, BlamedLines};
 use crate::session::Session;
@@ -37,9 +39,11 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
     let open = session.open()?;
     let path = needed(parameters.path, "path")?;
     refuse_directory(&open, &path)?;
-    let Some(chain) = open.catalog.chain_at(&Veil::of(&open)?.path(&path)?.key)? else {
+    let veil = Veil::of(&open)?;
+    let Some(chain) = open.catalog.chain_at(&veil.path(&path)?.key)? else {
         return untouched(&open, path);
     };
+    let chain = followed(&open, &veil, chain)?.chain;
     let mut rows: BTreeMap<ChangeSeq, ChangeRow> = BTreeMap::new();
     for seq in chain.segments.iter().map(|segment| segment.change).collect::<BTreeSet<_>>() {
         rows.extend(open.catalog.change_at(seq)?.map(|row| (seq, row)));
@@ -58,9 +62,11 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
     let text = text_of(&store, last)?.ok_or_else(|| no_text(&path, size(last)))?;
     let is_recovery = |seq: &ChangeSeq| rows.get(seq).is_some_and(|row| row.change.actor == Actor::Recovery);
     let last_recovery = chain.segments.iter().rposition(|one| is_recovery(&one.change)).map_or(0, |at| at + 1);
-    let mut history = History { store: &store, entries: &entries, known: vec![], last: None };
+    let mut history =
+        History { store: &store, entries: &entries, known: vec![], last: None, put_back: PutBack::default() };
     for (number, change) in std::iter::once(None).chain(chain.segments.iter().map(|one| Some(one.change))).enumerate() {
-        history.enter(number, change, change.as_ref().is_some_and(is_recovery))?;
+        let row = change.as_ref().and_then(|change| rows.get(change));
+        history.enter(number, change, row.map(|row| &row.change))?;
         if number > last_recovery {
             // Nobody comes back to it.
             history.known[number - 1] = vec![];
@@ -196,6 +202,7 @@ struct History<'h> {
     known: Vec<Origins>,
     /// The text of the last one, where it was read.
     last: Option<String>,
+    put_back: PutBack,
 }
 
 impl History<'_> {
@@ -212,7 +219,8 @@ impl History<'_> {
     }
 
     /// Finds out whose the lines of the next version are.
-    fn enter(&mut self, number: usize, change: Option<ChangeSeq>, is_recovery: bool) -> Result<(), Failure> {
+    fn enter(&mut self, number: usize, change: Option<ChangeSeq>, by: Option<&Change>) -> Result<(), Failure> {
+        let is_recovery = by.is_some_and(|by| by.actor == Actor::Recovery);
         let same = |other: &usize| self.content(number).is_some() && self.content(*other) == self.content(number);
         if let Some(same) = (0..number).rev().find(same).filter(|_| is_recovery) {
             // It was put back as it was.
@@ -221,13 +229,21 @@ impl History<'_> {
             return Ok(());
         }
         let text = self.text(number)?;
-        let mut origins = match (number.checked_sub(1), self.last.take()) {
-            (Some(before), Some(last)) => textdiff::carried(&last, &text, &self.known[before], change),
-            (Some(before), None) => textdiff::carried(&self.text(before)?, &text, &self.known[before], change),
-            (None, _) => textdiff::carried("", &text, &[], change),
+        let last = match (number.checked_sub(1), self.last.take()) {
+            (Some(_), Some(last)) => last,
+            (Some(before), None) => self.text(before)?,
+            (None, _) => String::new(),
         };
+        let known = number.checked_sub(1).map_or(&[][..], |before| &self.known[before]);
+        let sources = textdiff::sources(&last, &text);
+        let from = |at: &Option<usize>| at.and_then(|at| known.get(at)).copied().unwrap_or(change);
+        let mut origins: Origins = sources.iter().map(from).collect();
         if is_recovery {
             self.trace(number - 1, (&text, change), &mut origins)?;
+        } else if let Some(by) = by {
+            let who = format!("{} in {:?}", name_of(by), by.author.workflow_id);
+            let edited = Edited { by: &who, before: (&last, known), after: &text, sources: &sources };
+            self.put_back.step(&edited, &mut origins);
         }
         self.known.push(origins);
         self.last = Some(text);

@@ -17,8 +17,8 @@ use crate::error::{Code, Failure};
 use crate::ledger::{self, EffectOf, Veil};
 use crate::open::Open;
 use crate::params::{ChangeAction, ChangeWork, DiffFormat, Log, Phase, Who};
-use crate::pathspec::PathSpecs;
-use crate::recovery::finish_unfinished;
+use crate::pathspec::{PathSpec, PathSpecs};
+use crate::recovery::{History, finish_unfinished, followed};
 use crate::response::Success;
 use crate::results::{ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory};
 use crate::session::Session;
@@ -241,6 +241,7 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
     let phase = parameters.phase.as_ref().map(|phase| agreeing::phase(&open, workflow.as_ref(), phase));
     let phase = phase.transpose()?;
     let files = PathSpecs::of(&parameters.path.0);
+    let before = before(&open, &files)?;
     let filter = ChangeFilter {
         workflow: workflow.clone(),
         phase: phase.map(|phase| crate::phases::of(&open, workflow.as_ref(), &phase)).transpose()?,
@@ -251,7 +252,7 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
         actors: parameters.actor.0.clone(),
         sources: parameters.source.0.clone(),
         since: parameters.since,
-        paths: (!files.is_all()).then(|| within(&open, &files)).transpose()?,
+        paths: (!files.is_all()).then(|| within(&open, &files, &before)).transpose()?,
         open: false,
         limit: Some(limit),
     };
@@ -262,7 +263,12 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
     for row in &rows {
         let mut effects = effects(&open, row.seq)?;
         let paths_total = effects.len() as u64;
-        effects.retain(|effect| files.mean(&effect.whole.path));
+        let is_before = |path: &TreePath| before.get(path).is_some_and(|changes| changes.contains(&row.seq));
+        effects.retain(|effect| files.mean(&effect.whole.path) || is_before(&effect.whole.path));
+        if effects.is_empty() && !before.is_empty() {
+            // Another file had that name.
+            continue;
+        }
         effects.truncate(PATHS_MAX);
         let mut paths = Vec::with_capacity(effects.len());
         for effect in &effects {
@@ -293,12 +299,30 @@ fn asked(parameters: &Log) -> nothing::Asked {
     }
 }
 
+/// Names that files had before they got one that is named, with what was done to them there.
+type Before = BTreeMap<TreePath, BTreeSet<ChangeSeq>>;
+
+/// The earlier names of files that are named themselves; those below a directory that is named are not looked for.
+fn before(open: &Open, files: &PathSpecs) -> Result<Before, Failure> {
+    let veil = Veil::of(open)?;
+    let mut before = Before::new();
+    for path in files.wanted().filter_map(PathSpec::plain) {
+        let Some(chain) = open.catalog.chain_at(&veil.path(path)?.key)? else { continue };
+        let history = followed(open, &veil, chain)?;
+        let changes: BTreeSet<ChangeSeq> = history.chain.segments.iter().map(|segment| segment.change).collect();
+        for name in history.names {
+            before.entry(name).or_default().extend(&changes);
+        }
+    }
+    Ok(before)
+}
+
 /// The numbers of the paths that are meant.
-fn within(open: &Open, files: &PathSpecs) -> Result<Vec<PathId>, Failure> {
+fn within(open: &Open, files: &PathSpecs, before: &Before) -> Result<Vec<PathId>, Failure> {
     let veil = Veil::of(open)?;
     let mut unreadable = None;
     let found = open.catalog.paths_where(&mut |key| match veil.shown(key) {
-        Ok(known) => files.mean(&known),
+        Ok(known) => files.mean(&known) || before.contains_key(&known),
         Err(failure) => {
             unreadable.get_or_insert(failure);
             false
@@ -381,14 +405,21 @@ pub fn who(session: &mut Session, parameters: Who) -> Result<Success<PathHistory
     let last = chain.as_ref().and_then(|chain| chain.segments.last()).and_then(|last| last.after.as_deref());
     let is_file = ledger::entry_of(&veil, last)?.is_some_and(|entry| !matches!(entry.node, Node::Dir(_)));
     let Some(chain) = chain.filter(|_| is_file) else { return who_below(&open, path) };
-    let mut seqs: Vec<ChangeSeq> = chain.segments.iter().map(|segment| segment.change).collect();
+    let History { chain: followed, names, .. } = followed(&open, &veil, chain.clone())?;
+    let mut chains = Vec::with_capacity(names.len() + 1);
+    for name in &names {
+        chains.extend(open.catalog.chain_at(&veil.path(name)?.key)?);
+    }
+    chains.push(chain);
+    let mut seqs: Vec<ChangeSeq> = followed.segments.iter().map(|segment| segment.change).collect();
     seqs.sort_unstable();
     seqs.dedup();
     let mut changes = Vec::new();
     for seq in seqs.into_iter().rev() {
         let Some(row) = open.catalog.change_at(seq)? else { continue };
-        let effect = ledger::effect_of(&veil, &chain, seq)?;
-        let paths: Vec<PathChange> = effect.iter().map(shown).collect();
+        let effects: Vec<Option<EffectOf>> =
+            chains.iter().map(|chain| ledger::effect_of(&veil, chain, seq)).collect::<Result<_, Failure>>()?;
+        let paths: Vec<PathChange> = effects.iter().flatten().map(shown).collect();
         let requested_by = row.change.requested_by().map(str::to_owned);
         let paths_total = paths.len() as u64;
         changes.push(ChangeLine { paths_total, change: row.change, requested_by, paths, overlaps: vec![] });
@@ -399,7 +430,7 @@ pub fn who(session: &mut Session, parameters: Who) -> Result<Success<PathHistory
 /// Who changed anything at a path or below it: the newest changes.
 fn who_below(open: &Open, path: TreePath) -> Result<Success<PathHistory>, Failure> {
     let spec = PathSpecs::below(&path);
-    let paths = within(open, &spec)?;
+    let paths = within(open, &spec, &Before::new())?;
     if paths.is_empty() {
         let is_known = match path.is_root() {
             true => open.catalog.ledger_present()?.is_some(),

@@ -22,6 +22,7 @@ mod merges;
 mod nothing;
 mod partial;
 mod perform;
+mod put_back;
 pub mod recoveries;
 mod repairs;
 pub mod resources;

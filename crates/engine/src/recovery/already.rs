@@ -12,7 +12,7 @@ use wfr_model::{RecoveryId, TaskId, TreePath};
 use super::history::History;
 use super::leaving::STAYS_AS_DECIDED;
 use super::selective::Selection;
-use super::telling::LEFT_AS_IT_IS;
+use super::telling::{LEFT_AS_IT_IS, NOT_FOLLOWED};
 use super::verdicts::Taken;
 use crate::error::Failure;
 use crate::open::Open;
@@ -62,7 +62,7 @@ impl Already {
         (selection, is_nothing): (&Selection, bool),
         open: &Open,
     ) -> Result<bool, Failure> {
-        let stays = [LEFT_AS_IT_IS, STAYS_AS_DECIDED];
+        let stays = [LEFT_AS_IT_IS, STAYS_AS_DECIDED, NOT_FOLLOWED];
         let has_left = findings.iter().any(|finding| stays.contains(&finding.code.as_str()));
         let was_taken = is_nothing && !self.changes.is_empty();
         if was_taken {

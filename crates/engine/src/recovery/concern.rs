@@ -32,7 +32,7 @@ pub fn of_selection(
     plan: &Plan,
     dropped: &BTreeSet<TreePath>,
 ) -> Result<(), Failure> {
-    let touched = || histories.iter().map(|history| &history.path);
+    let touched = || histories.iter().flat_map(|history| history.names.iter().chain([&history.path]));
     for file in selection.files.wanted() {
         if !touched().any(|path| file.names(path)) {
             let message = format!("`file`: no change that fits did anything at `{file}`");

@@ -46,18 +46,41 @@ pub const NO_TREE: Digest = Digest([0; 32]);
 
 /// One path's history with what the tree shows beyond it.
 pub struct History {
-    /// The path.
+    /// The path: of a file that moved, where it is now.
     pub path: TreePath,
-    /// What happened there, or at the names that its file had before.
+    /// What happened there, or at the other names that its file had.
     pub chain: PathChain,
     /// These names, oldest first.
     pub names: Vec<TreePath>,
+    /// Where each version of a file that moved was, the first one before any segment; empty where it never moved.
+    pub places: Vec<TreePath>,
 }
 
 impl History {
     /// Whether any of these paths is it, or one of its names, or above them.
     pub fn is_meant_by(&self, files: &PathSpecs) -> bool {
         files.mean_any(&std::iter::once(&self.path).chain(&self.names).collect::<Vec<_>>())
+    }
+
+    /// Where version `number` was.
+    pub fn place(&self, number: usize) -> &TreePath {
+        self.places.get(number).unwrap_or(&self.path)
+    }
+
+    /// Its other names, each with where the file is now.
+    pub fn renamed(&self) -> impl Iterator<Item = (TreePath, TreePath)> {
+        self.names.iter().map(|name| (name.clone(), self.path.clone()))
+    }
+
+    /// The same entry where the file is now, wherever it was.
+    pub fn here(&self, entry: Entry) -> Entry {
+        Entry { name: self.path.as_bytes().to_vec(), ..entry }
+    }
+
+    /// Where what a replay gave belongs, and the entry as it is called there.
+    pub fn placed(&self, entry: Entry) -> (TreePath, Entry) {
+        let place = self.places.iter().find(|place| place.as_bytes() == entry.name).unwrap_or(&self.path);
+        (place.clone(), Entry { name: place.name().to_vec(), ..entry })
     }
 }
 
@@ -81,19 +104,36 @@ pub fn histories(
         }
         news.into_iter().for_each(|(at, row)| chains[at].segments.push(row));
     }
-    let shown = |chain: PathChain| Ok(History { path: veil.shown(&chain.path)?, chain, names: vec![] });
+    let shown = |chain: PathChain| Ok(History { path: veil.shown(&chain.path)?, chain, names: vec![], places: vec![] });
     let mut histories: Vec<History> = chains.into_iter().map(shown).collect::<Result<_, Failure>>()?;
     histories.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(histories)
 }
 
-/// All versions of a path, the first one before any segment, under its last name.
+/// Whether any of the changes did anything at a path.
+pub fn is_touched(
+    open: &Open,
+    veil: &Veil<'_>,
+    path: &TreePath,
+    selected: &BTreeSet<ChangeSeq>,
+) -> Result<bool, Failure> {
+    let chain = open.catalog.chain_at(&veil.path(path)?.key)?;
+    Ok(chain.is_some_and(|chain| chain.segments.iter().any(|one| selected.contains(&one.change))))
+}
+
+/// All versions of a path, the first one before any segment, under its name; those of a file that moved have where they were,
+/// whole, for a name, so that it is merged with the rest: see [`History::placed`].
 pub fn versions(veil: &Veil<'_>, history: &History) -> Result<Vec<Option<Entry>>, Failure> {
     let segments = &history.chain.segments;
     let first = segments.first().and_then(|segment| segment.before.as_deref());
     let all = std::iter::once(first).chain(segments.iter().map(|segment| segment.after.as_deref()));
-    let named = |entry: Entry| Entry { name: history.path.name().to_vec(), ..entry };
-    all.map(|kept| Ok(ledger::entry_of(veil, kept)?.map(named))).collect()
+    let name = |number: usize| match history.places.get(number) {
+        Some(place) => place.as_bytes().to_vec(),
+        None => history.path.name().to_vec(),
+    };
+    let named = |number: usize, entry: Entry| Entry { name: name(number), ..entry };
+    let entry = |number: usize, kept| Ok(ledger::entry_of(veil, kept)?.map(|entry| named(number, entry)));
+    all.enumerate().map(|(number, kept)| entry(number, kept)).collect()
 }
 
 /// A chain to be replayed: its versions, with a mark for each segment, and whose it is.

@@ -19,14 +19,16 @@ use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
 use super::already;
+use super::arriving::{self, Arrival};
 use super::clearing::{Cleared, Clearing};
 use super::history::{History, NO_TREE, histories, neutral, replayable, versions};
-use super::moves;
+use super::moves::Following;
 use super::selective::Decisions;
 use super::standing::Standing;
 use super::telling::{Sides, Teller};
+use super::tracks::Fate;
 use crate::error::Failure;
-use crate::ledger::{self, Veil};
+use crate::ledger::Veil;
 use crate::links;
 use crate::open::Open;
 use crate::params::ConflictResolution;
@@ -61,6 +63,8 @@ pub struct Lifted {
     pub findings: Vec<Finding>,
     /// The paths at which it lifts something.
     pub touched: Vec<TreePath>,
+    /// Other names of files at which it does, and those that they have.
+    pub moved: Vec<(TreePath, TreePath)>,
 }
 
 /// Makes the plan. `groups` were the hard links before the recovery;
@@ -79,11 +83,15 @@ pub fn lift(
         // Where that cannot be read, it is told when the path is considered.
         standing.borrow_mut().is_cancelled_without(chain, change, undone.seq).unwrap_or(true)
     };
-    let stays = |chain: &PathChain, segment: &SegmentRow| {
-        !segment.replayed && segment.change != undone.seq && !is_cancelled(chain, segment.change)
+    let fate = |chain: &PathChain, segment: &SegmentRow| match () {
+        () if segment.change == undone.seq => Fate::Goes,
+        () if is_cancelled(chain, segment.change) => Fate::Gone,
+        () => Fate::Stays,
     };
-    let histories = moves::follow(open, &veil, histories, unrecorded, &stays)?;
-    let touched = histories.iter().map(|history| history.path.clone()).collect();
+    let following = Following { open, veil: &veil, unrecorded, fate: &fate, is_decided: &|_| false };
+    let histories = following.follow(histories)?;
+    let touched = histories.iter().flat_map(|history| history.names.iter().chain([&history.path])).cloned().collect();
+    let moved = histories.iter().flat_map(History::renamed).collect();
     let mut lifter = Lifter {
         veil,
         objects,
@@ -93,6 +101,7 @@ pub fn lift(
         standing: Standing::of(open),
         teller: Teller::new(open, objects, SIDES, unrecorded),
         wishes: vec![],
+        arrivals: vec![],
         restored: BTreeMap::new(),
         kept: vec![],
         texts: vec![],
@@ -105,6 +114,7 @@ pub fn lift(
         standing.is_cancelled_without(chain, change, undone.seq)
     })?;
     lifter.teller.findings.extend(also);
+    lifter.settle()?;
     let joined = links::rejoined((objects, goal), groups, &lifter.wishes, &lifter.restored)?;
     let decisions = match later {
         Later::MergeOrKeep => Decisions { conflicts: ConflictResolution::CurrentPriority, ..Decisions::default() },
@@ -117,7 +127,7 @@ pub fn lift(
     plan.kept.extend(lifter.kept);
     plan.kept.extend(dropped.into_iter().map(|path| Kept { path, reason: KeptReason::Edited }));
     plan.conflicts.splice(0..0, lifter.teller.conflicts);
-    Ok(Lifted { plan, links, texts: lifter.texts, findings: lifter.teller.findings, touched })
+    Ok(Lifted { plan, links, texts: lifter.texts, findings: lifter.teller.findings, touched, moved })
 }
 
 /// The chains of all paths that a recovery wrote at or spoke of.
@@ -141,6 +151,8 @@ struct Lifter<'l> {
     standing: Standing<'l>,
     teller: Teller<'l>,
     wishes: Vec<Wish>,
+    /// Files that are to be somewhere else than they are.
+    arrivals: Vec<Arrival>,
     /// Paths that become what they were before the recovery.
     restored: BTreeMap<TreePath, Entry>,
     kept: Vec<Kept>,
@@ -149,17 +161,21 @@ struct Lifter<'l> {
 
 impl Lifter<'_> {
     fn consider(&mut self, history: &History) -> Result<(), Failure> {
-        let History { path, chain, names } = history;
-        let own = chain.segments.iter().find(|segment| segment.change == self.undone);
+        let History { path, chain, names, .. } = history;
+        let own = chain.segments.iter().position(|segment| segment.change == self.undone);
         let present = self.now.lookup(path)?;
+        let mut versions = versions(&self.veil, history)?;
         // A later recovery may have found nothing to do and yet have spoken of changes.
         let is_last = !chain.words.iter().any(|(_, by, _)| *by > self.undone);
         if let Some(own) = own {
-            let left = ledger::entry_of(&self.veil, own.after.as_deref())?;
-            if self.later == Later::Overwrite || is_last && is_same(present.as_ref(), left.as_ref()) {
-                let entry = ledger::entry_of(&self.veil, own.before.as_deref())?;
-                self.restored.extend(entry.clone().map(|entry| (path.clone(), entry)));
-                self.wishes.push(Wish { path: path.clone(), entry });
+            let (before, left) = (&versions[own], &versions[own + 1]);
+            let is_as_left = is_same(present.as_ref(), left.as_ref()) && history.place(own + 1) == path;
+            if self.later == Later::Overwrite || is_last && is_as_left {
+                let has_moved = history.place(own) != history.place(own + 1);
+                let entry = before.clone().map(|entry| if has_moved { entry } else { history.here(entry) });
+                let entry = entry.map(|entry| history.placed(entry));
+                self.restored.extend(entry.clone());
+                self.wish(path, entry);
                 return Ok(());
             }
         }
@@ -175,7 +191,7 @@ impl Lifter<'_> {
         for segment in segments {
             marks.push((self.mark(chain, segment)?, self.teller.by(segment.change)?));
         }
-        let replayable = replayable(versions(&self.veil, history)?.split_off(from), marks);
+        let replayable = replayable(versions.split_off(from), marks);
         let Replayed { outcome, notes } = replay_from(&replayable, Unit::Lines, self.objects)?;
         let entry = match outcome {
             Outcome::Absent => None,
@@ -192,14 +208,42 @@ impl Lifter<'_> {
                 let run = segments.iter().enumerate().filter(|(at, _)| conflict.run.contains(&(at + 1)));
                 let mut seqs: BTreeSet<ChangeSeq> = run.map(|(_, segment)| segment.change).collect();
                 seqs.extend(spoken_of(chain, self.undone));
-                seqs.extend(own.filter(|own| !own.replayed).map(|own| own.change));
+                seqs.extend(own.map(|own| &chain.segments[own]).filter(|own| !own.replayed).map(|own| own.change));
                 return self.teller.conflict(path, seqs, (&replayable, &conflict));
             }
         };
         self.teller.note(path, &notes);
-        self.teller.moved(path, names);
-        if !is_same(present.as_ref(), entry.as_ref()) {
-            self.wishes.push(Wish { path: path.clone(), entry });
+        let entry = entry.map(|entry| history.placed(entry));
+        let is_here = entry.as_ref().is_none_or(|(to, _)| to == path);
+        if is_here {
+            self.teller.moved(path, names);
+        }
+        if !is_here || !is_same(present.as_ref(), entry.as_ref().map(|(_, entry)| entry)) {
+            self.wish(path, entry);
+        }
+        Ok(())
+    }
+
+    /// Wishes for what a file is to be, and where.
+    fn wish(&mut self, path: &TreePath, entry: Option<(TreePath, Entry)>) {
+        match entry {
+            Some((to, entry)) if to != *path => self.arrivals.push(Arrival { from: path.clone(), to, entry }),
+            entry => self.wishes.push(Wish { path: path.clone(), entry: entry.map(|(_, entry)| entry) }),
+        }
+    }
+
+    /// Finds room for files that are to be somewhere else than they are.
+    fn settle(&mut self) -> Result<(), Failure> {
+        for one in arriving::settle(&mut self.wishes, std::mem::take(&mut self.arrivals), &mut self.now)? {
+            match self.later {
+                Later::Overwrite => arriving::enforce(&mut self.wishes, one),
+                Later::MergeOrKeep => {
+                    let kept = |path| Kept { path, reason: KeptReason::Edited };
+                    self.restored.remove(&one.to);
+                    self.kept.extend([kept(one.from), kept(one.to)]);
+                }
+                Later::Merge => self.teller.stuck(&one, BTreeSet::new(), "--partial")?,
+            }
         }
         Ok(())
     }

@@ -60,6 +60,8 @@ pub struct Planned {
     pub texts: Vec<Vec<u8>>,
     /// What a rollback takes back.
     pub taken: Option<Taken>,
+    /// Other names of files that an undo is about, and those that they have.
+    pub moved: Vec<(TreePath, TreePath)>,
     /// How many changes a rollback takes back.
     pub rolled_back: u64,
     /// Whether what a rollback is about is taken back already.
@@ -84,6 +86,7 @@ impl Planned {
             findings: vec![],
             texts: vec![],
             taken: None,
+            moved: vec![],
             rolled_back: 0,
             is_done: false,
             links: None,
@@ -341,7 +344,7 @@ fn lift(
     planned.findings.extend(lifted.findings);
     let gone = mounted::missing(open, objects, &order.target);
     planned.findings.extend(mounting::unmounted(order, &gone, &lifted.touched, &mut planned.plan));
-    planned.texts = lifted.texts;
+    (planned.texts, planned.moved) = (lifted.texts, lifted.moved);
     if order.exact_mtime {
         timing::give_back(objects, &order.target, &mut planned.plan, present.at)?;
     }

@@ -14,17 +14,23 @@ use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
 use wfr_model::{ChangeId, TaskId, TreePath};
 use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
-use wfr_recovery::replay::{By, Chain, Conflict, Mark, Merged, Outcome, Replayed, replay_from};
+use wfr_recovery::replay::{By, Chain, Conflict, Edit, Mark, Merged, Note, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
 use wfr_store::object::hash;
+use wfr_store::tree::Finder;
 
+use super::alike::Heirs;
 use super::already::{self, Already};
+use super::arriving::{self, Arrival};
 use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
 use super::dependents::{Kept, Reach, Scope, Told};
-use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, neutral, replayable, versions};
+use super::history::{
+    History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, is_touched, neutral, replayable, versions,
+};
 use super::leaving;
 use super::moves;
+use super::naming::{follow_moves, staying};
 use super::overwritten;
 use super::sureness;
 use super::telling::{self, Sides, Teller, WORK_CONFLICT, leave};
@@ -121,8 +127,8 @@ pub fn choose(
     let Reach { selected, tasks, histories, went } = Reach::of(&scope, chosen(open, selection)?)?;
     let histories = follow_moves(open, &veil, (histories, unrecorded), selection, &selected)?;
     let teller = Teller::new(open, objects, SIDES, unrecorded);
-    let mut chooser = Chooser::new(open, teller, objects, selection, &selected);
-    chooser.consider_all(&veil, &histories, unrecorded)?;
+    let mut chooser = Chooser::new(&scope, (objects, goal), teller, &selected);
+    chooser.consider_all(&veil, &histories, (unrecorded, goal))?;
     chooser.keep_moves_whole(&veil, unrecorded)?;
     let reach = (&selected, &tasks, went);
     let told = Told::of(&scope, &mut chooser.teller, reach, (&histories, &chooser.overwritten))?;
@@ -179,40 +185,6 @@ fn chosen(open: &Open, selection: &Selection) -> Result<BTreeSet<ChangeSeq>, Fai
         selected.insert(UNRECORDED_EXTERNAL);
     }
     Ok(selected)
-}
-
-/// Whether any of the changes did anything at a path.
-fn is_touched(open: &Open, veil: &Veil<'_>, path: &TreePath, selected: &BTreeSet<ChangeSeq>) -> Result<bool, Failure> {
-    let chain = open.catalog.chain_at(&veil.path(path)?.key)?;
-    Ok(chain.is_some_and(|chain| chain.segments.iter().any(|one| selected.contains(&one.change))))
-}
-
-/// The histories that are meant, each of a file under its last name, but where something was decided for one of its names:
-/// that is meant for this one.
-fn follow_moves(
-    open: &Open,
-    veil: &Veil<'_>,
-    (histories, unrecorded): (Vec<History>, Option<&NewPoint>),
-    selection: &Selection,
-    selected: &BTreeSet<ChangeSeq>,
-) -> Result<Vec<History>, Failure> {
-    let Decisions { ours, theirs, resolved, .. } = &selection.decisions;
-    let is_decided = |history: &History| {
-        let path = &history.path;
-        ours.contains(path)
-            || theirs.contains(path)
-            || resolved.contains_key(path)
-            || selection.spared.iter().any(|(_, spared)| spared == path)
-    };
-    let (decided, free): (Vec<History>, Vec<History>) = histories.into_iter().partition(is_decided);
-    let stays = |chain: &PathChain, segment: &SegmentRow| {
-        !segment.replayed && !selected.contains(&segment.change) && !chain.is_cancelled(segment.change, None)
-    };
-    let mut histories = moves::follow(open, veil, free, unrecorded, &stays)?;
-    histories.extend(decided);
-    histories.retain(|history| history.is_meant_by(&selection.files));
-    histories.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(histories)
 }
 
 /// The histories of all paths that the changes touched.
@@ -272,8 +244,12 @@ struct Chooser<'c> {
     selection: &'c Selection,
     selected: &'c BTreeSet<ChangeSeq>,
     wishes: Vec<Wish>,
+    /// Files that are to be somewhere else than they are.
+    arrivals: Vec<Arrival>,
     teller: Teller<'c>,
     texts: Vec<Vec<u8>>,
+    /// Paths that stay as they are by decision.
+    ours: BTreeSet<TreePath>,
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
     /// Changes that go at a path with what somebody decided there, whether they were meant or not.
@@ -281,24 +257,29 @@ struct Chooser<'c> {
     /// Live changes that go, by path.
     gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
     already: Already,
+    heirs: Heirs<'c>,
+    unrecorded: Option<&'c NewPoint>,
 }
 
 impl<'c> Chooser<'c> {
     fn new(
-        open: &'c Open,
+        &Scope { open, selection, unrecorded, .. }: &Scope<'c>,
+        (objects, goal): (&'c dyn Objects, &Goal),
         teller: Teller<'c>,
-        objects: &'c dyn Objects,
-        selection: &'c Selection,
         selected: &'c BTreeSet<ChangeSeq>,
     ) -> Self {
         Self {
             open,
+            heirs: Heirs::new(objects, Finder::new(objects, goal.from)),
+            unrecorded,
             objects,
             selection,
             selected,
             wishes: vec![],
+            arrivals: vec![],
             teller,
             texts: vec![],
+            ours: BTreeSet::new(),
             left: vec![],
             decided: vec![],
             overwritten: BTreeSet::new(),
@@ -309,10 +290,6 @@ impl<'c> Chooser<'c> {
 
     /// What is recorded with the recovery.
     fn taken(&mut self, open: &Open, tasks: BTreeSet<TaskId>, histories: &[History]) -> Result<Taken, Failure> {
-        let renamed = |history: &History| {
-            let now = history.path.clone();
-            history.names.iter().map(move |name| (name.clone(), now.clone())).collect::<Vec<_>>()
-        };
         Ok(Taken {
             changes: self.ids(open)?,
             left: std::mem::take(&mut self.left),
@@ -321,7 +298,7 @@ impl<'c> Chooser<'c> {
             after: self.selection.after.map(|point| point.0),
             files: self.selection.files.clone(),
             spared: self.spared()?,
-            moved: histories.iter().flat_map(renamed).collect(),
+            moved: histories.iter().flat_map(History::renamed).collect(),
         })
     }
 
@@ -346,17 +323,23 @@ impl<'c> Chooser<'c> {
         &mut self,
         veil: &Veil<'_>,
         histories: &[History],
-        unrecorded: Option<&NewPoint>,
+        (unrecorded, goal): (Option<&NewPoint>, &Goal),
     ) -> Result<(), Failure> {
+        self.ours = staying(histories, &self.selection.decisions);
         histories.iter().try_for_each(|history| self.consider(veil, history))?;
+        let arrivals = std::mem::take(&mut self.arrivals);
+        let stuck = arriving::settle(&mut self.wishes, arrivals, &mut Finder::new(self.objects, goal.from))?;
+        for one in stuck {
+            self.consider_stuck(one)?;
+        }
         self.consider_parents(veil, histories, unrecorded)
     }
 
     /// Where one end of a move stays as it is, the other one does, too: else the file would be there twice, or not at all.
     fn keep_moves_whole(&mut self, veil: &Veil<'_>, unrecorded: Option<&NewPoint>) -> Result<(), Failure> {
-        let Decisions { ours, partial, .. } = &self.selection.decisions;
+        let Decisions { partial, .. } = &self.selection.decisions;
         let in_conflict = self.teller.conflicts.iter().filter(|_| *partial).map(|conflict| conflict.path.clone());
-        let by_rule = self.left.iter().filter(|path| !ours.contains(path)).cloned();
+        let by_rule = self.left.iter().filter(|path| !self.ours.contains(path)).cloned();
         let mut staying: BTreeSet<TreePath> = in_conflict.chain(by_rule).collect();
         if staying.is_empty() {
             return Ok(());
@@ -380,7 +363,7 @@ impl<'c> Chooser<'c> {
 
     /// Decides on one path.
     fn consider(&mut self, veil: &Veil<'_>, history: &History) -> Result<(), Failure> {
-        let History { path, chain, names } = history;
+        let History { path, chain, .. } = history;
         let is_live = |segment: &SegmentRow| !chain.is_cancelled(segment.change, None);
         let goes = |segment: &SegmentRow| goes(path, segment, self.selected, self.selection);
         chain.segments.iter().filter(|one| goes(one)).for_each(|one| self.already.note(chain, one.change));
@@ -389,11 +372,10 @@ impl<'c> Chooser<'c> {
         };
         let gone = chain.segments.iter().filter(|segment| goes(segment) && is_live(segment)).map(|one| one.change);
         let gone: BTreeSet<ChangeSeq> = gone.collect();
-        if self.selection.decisions.ours.contains(path) {
+        if self.ours.contains(path) {
             self.left.push(path.clone());
             return Ok(());
         }
-        self.teller.moved(path, names);
         let versions = versions(veil, history)?;
         // A change that goes in part is not taken back there: the rollback is an edit like any other.
         let is_parted = |one: &SegmentRow| {
@@ -404,25 +386,33 @@ impl<'c> Chooser<'c> {
             self.decided.push(path.clone());
         }
         if let Some(entry) = self.decided_by_hand(history, &versions, first)? {
-            self.take(path, gone, entry);
+            self.take(history, gone, entry);
             return Ok(());
         }
         let replayable = replayable(versions, self.marks(history)?);
         let Replayed { outcome, notes } = replay_from(&replayable, self.selection.decisions.unit, self.objects)?;
+        if self.lives_on(veil, history, (&replayable, &notes))? {
+            return Ok(());
+        }
         self.teller.note(path, &notes);
         match outcome {
-            Outcome::Absent => self.take(path, gone, None),
-            Outcome::Version(number) => self.take(path, gone, replayable.version(number).clone()),
+            Outcome::Absent => self.take(history, gone, None),
+            Outcome::Version(number) => self.take(history, gone, replayable.version(number).clone()),
             Outcome::Merged(Merged { entry, text }) => {
                 self.texts.extend(text);
-                self.take(path, gone, Some(entry));
+                self.take(history, gone, Some(entry));
             }
             Outcome::Conflict(conflict) => match self.selection.decisions.conflicts {
                 ConflictResolution::ManualReview => self.conflict(path, chain, (&replayable, &conflict))?,
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
                 ConflictResolution::CheckpointPriority => {
                     self.overwrite(history, first);
-                    self.take(path, gone, replayable.version(first).clone());
+                    let moves = |(at, edit): (usize, &Edit)| {
+                        edit.mark == Mark::Removed && history.place(at) != history.place(at + 1)
+                    };
+                    let is_back = replayable.edits.iter().enumerate().any(moves);
+                    let entry = replayable.version(first).clone();
+                    self.take(history, gone, entry.map(|entry| if is_back { entry } else { history.here(entry) }));
                 }
             },
         }
@@ -440,7 +430,7 @@ impl<'c> Chooser<'c> {
         let Decisions { theirs, resolved, .. } = &self.selection.decisions;
         if theirs.contains(path) {
             self.overwrite(history, first);
-            return Ok(Some(versions[first].clone()));
+            return Ok(Some(versions[first].clone().map(|entry| history.here(entry))));
         }
         let Some(text) = resolved.get(path) else { return Ok(None) };
         let lost = overwritten::by_text(self.objects, (&history.chain.segments, versions), first, text)?;
@@ -448,13 +438,34 @@ impl<'c> Chooser<'c> {
         self.decided.push(path.clone());
         self.texts.push(text.clone());
         let like = versions.iter().rev().flatten().find(|entry| matches!(entry.node, Node::File(_)));
-        Ok(Some(Some(with_text(path, like, text))))
+        Ok(Some(Some(history.here(with_text(path, like, text)))))
     }
 
     /// A path becomes what it was before an edit, whatever others did there since.
     fn overwrite(&mut self, History { path, chain, .. }: &History, first: usize) {
         self.overwritten.extend(chain.segments[first..].iter().map(|one| (one.change, path.clone())));
         self.decided.push(path.clone());
+    }
+
+    /// Whether what goes is likely to be in another file, since this one was moved and edited in one step. That is told, and
+    /// nothing is taken for taken back.
+    fn lives_on(
+        &mut self,
+        veil: &Veil<'_>,
+        history: &History,
+        (replayable, notes): (&Chain, &[Note]),
+    ) -> Result<bool, Failure> {
+        let deletion = notes.iter().find_map(|note| match note {
+            Note::KeptDeletion { edit } => Some(*edit),
+            _ => None,
+        });
+        let Some(edit) = deletion.filter(|edit| replayable.version(*edit).is_none()) else { return Ok(false) };
+        let segment = &history.chain.segments[edit - 1];
+        let came = moves::came_with((self.open, veil), self.unrecorded, (segment.change, segment.point))?;
+        let Some(heir) = self.heirs.find(replayable, edit, came)? else { return Ok(false) };
+        self.teller.lives_on(history.place(edit - 1), &heir);
+        self.left.push(history.path.clone());
+        Ok(true)
     }
 
     /// Where all that goes was taken back before, later work may have brought it again, as a stash does that is popped after
@@ -469,7 +480,7 @@ impl<'c> Chooser<'c> {
         let Some(earliest) = taken.clone().map(|(_, by, _)| *by).min() else { return Ok(()) };
         let gone: BTreeSet<ChangeSeq> = taken.map(|(change, ..)| *change).collect();
         let is_later = |one: &SegmentRow| one.change > earliest && !one.replayed && !selected(one.change);
-        if self.selection.decisions.ours.contains(path) || !chain.segments.iter().any(is_later) {
+        if self.ours.contains(path) || !chain.segments.iter().any(is_later) {
             return Ok(());
         }
         let versions = versions(veil, history)?;
@@ -484,10 +495,11 @@ impl<'c> Chooser<'c> {
                 Some(entry)
             }
         };
-        if !is_same(present.as_ref(), entry.as_ref()) {
+        let name = |entry: &Option<Entry>| entry.as_ref().map(|entry| entry.name.clone());
+        if !is_same(present.as_ref(), entry.as_ref()) || name(&present) != name(&entry) {
             self.teller.findings.push(already::returned(path));
             self.decided.push(path.clone());
-            self.take(path, gone, entry);
+            self.take(history, gone, entry);
         }
         Ok(())
     }
@@ -536,10 +548,42 @@ impl<'c> Chooser<'c> {
         if is_gone { Mark::Removed } else { Mark::Kept }
     }
 
-    /// Wishes for what a path is without the changes that go there.
-    fn take(&mut self, path: &TreePath, gone: BTreeSet<ChangeSeq>, entry: Option<Entry>) {
-        self.gone.insert(path.clone(), gone);
-        self.wish(path, entry);
+    /// Wishes for what a path is without the changes that go there, and for a file to be where it is without them.
+    fn take(&mut self, history: &History, gone: BTreeSet<ChangeSeq>, entry: Option<Entry>) {
+        let path = &history.path;
+        self.gone.insert(path.clone(), gone.clone());
+        match entry.map(|entry| history.placed(entry)) {
+            Some((to, entry)) if to != *path => {
+                self.teller.moves_back(path, &to);
+                self.gone.insert(to.clone(), gone);
+                self.arrivals.push(Arrival { from: path.clone(), to, entry });
+            }
+            entry => {
+                self.teller.moved(path, &history.names);
+                self.wish(path, entry.map(|(_, entry)| entry));
+            }
+        }
+    }
+
+    /// Where a file is to be somewhere else, and something else is there.
+    fn consider_stuck(&mut self, arrival: Arrival) -> Result<(), Failure> {
+        let Arrival { from, to, .. } = &arrival;
+        let gone = self.gone.remove(to).unwrap_or_default();
+        match self.selection.decisions.conflicts {
+            ConflictResolution::CheckpointPriority => {
+                self.gone.insert(to.clone(), gone);
+                self.decided.push(to.clone());
+                arriving::enforce(&mut self.wishes, arrival);
+            }
+            conflicts => {
+                self.gone.remove(from);
+                self.left.extend([from.clone(), to.clone()]);
+                if conflicts == ConflictResolution::ManualReview {
+                    self.teller.stuck(&arrival, gone, &format!("--ours {from}"))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn wish(&mut self, path: &TreePath, entry: Option<Entry>) {

@@ -14,6 +14,8 @@ use wfr_recovery::plan::{LinkGroups, Wish};
 use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Note, from_store};
 use wfr_store::Objects;
 
+use super::alike::Heir;
+use super::arriving::Arrival;
 use super::history::unrecorded_seq;
 use crate::error::Failure;
 use crate::open::Open;
@@ -98,6 +100,37 @@ impl<'o> Teller<'o> {
         let Some(name) = names.first() else { return };
         let message = format!("`{name}` is `{path}` now: what belongs to it is looked for there");
         self.findings.push(Finding::new("MOVED", Severity::Info, message, format!("see `wfr log --path {path}`")));
+    }
+
+    /// Tells that what goes is likely to be in another file.
+    pub fn lives_on(&mut self, path: &TreePath, Heir { path: heir, line }: &Heir) {
+        let message = format!(
+            "`{path}` was moved to `{heir}` and edited in one step, as it seems, which is not followed: what goes is still \
+             in `{heir}`, such as `{line}`, and does not count as taken back there"
+        );
+        let fix = format!("take it out of `{heir}` by hand: `wfr log --path {path} --patch` shows it");
+        self.findings.push(Finding::new(NOT_FOLLOWED, Severity::Warning, message, fix));
+    }
+
+    /// Tells that a file is where it was again.
+    pub fn moves_back(&mut self, path: &TreePath, to: &TreePath) {
+        let message = format!("`{path}` is `{to}` again, with what was done to it since and stays");
+        self.findings.push(Finding::new("MOVES_BACK", Severity::Info, message, format!("see `wfr log --path {path}`")));
+    }
+
+    /// Tells that a file cannot be where it was again, since something else is there, and what leaves it where it is.
+    pub fn stuck(&mut self, arrival: &Arrival, seqs: BTreeSet<ChangeSeq>, way: &str) -> Result<(), Failure> {
+        let Arrival { from, to, .. } = arrival;
+        let mut changes = Vec::new();
+        for seq in seqs {
+            changes.extend(self.row(seq)?.map(|row| row.change.change_id.clone()));
+        }
+        let creations = self.sides.creations;
+        let message =
+            format!("{creations}: `{from}` would be `{to}` again; move away what is there, or leave it with `{way}`");
+        let code = WORK_CONFLICT.to_owned();
+        self.conflicts.push(PlanConflict { path: to.clone(), code, message, changes, text: None });
+        Ok(())
     }
 
     /// Tells that one end of a move stays with the other.
@@ -186,6 +219,9 @@ pub fn leave(conflicts: &mut Vec<PlanConflict>) -> Vec<Finding> {
     *conflicts = others;
     left.iter().map(self::left).collect()
 }
+
+/// The code of the finding that what goes is in another file.
+pub const NOT_FOLLOWED: &str = "NOT_FOLLOWED";
 
 /// The code of the finding that a path stays as it is.
 pub const LEFT_AS_IT_IS: &str = "LEFT_AS_IT_IS";

@@ -110,7 +110,8 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
             let path = veil.shown(&chain.path)?;
             let is_after = |segment: &SegmentRow| taken.after.is_none_or(|after| segment.point > PointSeq(after));
             let now = moved.get(&path).copied().unwrap_or(&path);
-            let is_meant = taken.files.mean_any(&[&path, now]);
+            let names = taken.moved.iter().filter(|(_, other)| other == now).map(|(name, _)| name);
+            let is_meant = taken.files.is_all() || taken.files.mean_any(&names.chain([&path, now]).collect::<Vec<_>>());
             let is_left = spared.contains(&(&path, id)) || untouched.contains(&path) || untouched.contains(now);
             if is_meant && !is_left && chain.segments.iter().all(is_after) {
                 verdicts.replayed.extend([path.clone(), now.clone()]);
@@ -121,17 +122,21 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
     Ok(verdicts)
 }
 
-/// Names that files had when a recovery, or the one that it undoes, took work out of them, with those that they have.
-fn moved(open: &Open, recovery: &RecoveryId) -> Result<Vec<(TreePath, TreePath)>, Failure> {
-    let mut at = Some(recovery.clone());
-    while let Some(id) = at {
-        let Some(record) = open.catalog.recovery(&id)? else { break };
-        if let Some(taken) = taken(&record.parameters) {
-            return Ok(taken.moved);
-        }
-        at = record.undoes;
+/// The key of an undo's parameters that has other names of files, and those that they had then.
+const MOVED: &str = "moved";
+
+/// Parameters of an undo with other names of the files that it is about.
+pub fn with_moved(parameters: &Value, moved: &[(TreePath, TreePath)]) -> Value {
+    let mut parameters = parameters.clone();
+    if let (Some(keys), false) = (parameters.as_object_mut(), moved.is_empty()) {
+        keys.insert(MOVED.to_owned(), serde_json::json!(moved));
     }
-    Ok(vec![])
+    parameters
+}
+
+/// Other names of the files that an undo is about, from its record's parameters.
+fn moved(parameters: &Value) -> Vec<(TreePath, TreePath)> {
+    parameters.get(MOVED).and_then(|moved| serde_json::from_value(moved.clone()).ok()).unwrap_or_default()
 }
 
 /// An undo brings back what was taken back, and takes back what was brought back or made by hand.
@@ -142,7 +147,7 @@ fn of_undo(
     untouched: &BTreeSet<TreePath>,
 ) -> Result<Verdicts, Failure> {
     let row = if is_selective(open, record)? { open.catalog.change_of_recovery(undone)? } else { None };
-    let moved = moved(open, undone)?;
+    let moved = moved(&record.parameters);
     let mut untouched = untouched.clone();
     let stays: Vec<TreePath> =
         moved.iter().filter(|(_, now)| untouched.contains(now)).map(|(name, _)| name.clone()).collect();

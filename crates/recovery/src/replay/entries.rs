@@ -1,4 +1,4 @@
-//! Three-way merge of what stands at a path: presence, kind, content and metadata, each by itself.
+//! Three-way merge of what stands at a path: presence, kind, name, content and metadata, each by itself.
 //!
 //! Owns when two versions count as equal and what a merge of entries may be. Refuses to know edits.
 
@@ -10,11 +10,11 @@ use super::texts::Texts;
 use super::{ConflictKind, Version};
 use crate::merge::{self, Merge, Scalar, Unit, Whole, merge3, scalar};
 
-/// Whether two versions are the same, modification time aside.
+/// Whether two versions are the same, modification time aside, and have the same name.
 pub(super) fn same(a: &Version, b: &Version) -> bool {
     match (a, b) {
         (None, None) => true,
-        (Some(a), Some(b)) => a.same_but_time(b) && owner(a) == owner(b),
+        (Some(a), Some(b)) => a.same_but_time(b) && owner(a) == owner(b) && a.name == b.name,
         _ => false,
     }
 }
@@ -26,7 +26,7 @@ pub(super) fn key(version: &Version) -> Version {
     if matches!(node, Node::Symlink(_)) {
         meta.mode = 0;
     }
-    Some(Entry { name: Vec::new(), meta, node, xattrs: entry.xattrs.clone() })
+    Some(Entry { name: entry.name.clone(), meta, node, xattrs: entry.xattrs.clone() })
 }
 
 /// A node without what says where its bytes are.
@@ -73,6 +73,8 @@ pub(super) fn merge(
     }
     match (base, ours, theirs) {
         (_, _, None) => Ok(Merged::Deleted),
+        // What would not be there cannot move.
+        (Some(base), None, Some(theirs)) if is_move(base, theirs) => Ok(Merged::Clean(None)),
         (_, None, _) => Ok(Merged::Conflict(ConflictKind::RemovedCreation)),
         (None, _, _) => Ok(Merged::Conflict(ConflictKind::TwoCreations)),
         (Some(base), Some(ours), Some(theirs)) => Ok(match present(base, ours, theirs, texts)? {
@@ -80,6 +82,11 @@ pub(super) fn merge(
             Err(kind) => Merged::Conflict(kind),
         }),
     }
+}
+
+/// Whether nothing but the name differs.
+fn is_move(a: &Entry, b: &Entry) -> bool {
+    a.same_but_time(b) && owner(a) == owner(b)
 }
 
 /// Merges three entries.
@@ -109,7 +116,12 @@ fn metadata(base: &Entry, ours: &Entry, theirs: &Entry, node: Node) -> Result<En
     };
     let xattrs = merge::xattrs(&base.xattrs, &ours.xattrs, &theirs.xattrs).map_err(ConflictKind::Xattr)?;
     let meta = Meta { mode, uid, gid, mtime: theirs.meta.mtime };
-    Ok(Entry { name: theirs.name.clone(), meta, node, xattrs })
+    let name = match scalar(&base.name, ours.name.clone(), theirs.name.clone()) {
+        Scalar::Clean(name) => name,
+        // Whoever moved it last and stays has the word.
+        Scalar::Conflict => theirs.name.clone(),
+    };
+    Ok(Entry { name, meta, node, xattrs })
 }
 
 /// Merges what entries are: one side's, or a text of both.

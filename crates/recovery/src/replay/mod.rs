@@ -11,6 +11,8 @@
 //!   ends there. It does so only if no recovery lies between: what was made anew behind one is new. Where that version
 //!   had something of a removed edit, only whoever had led away from it can have put it back (a stash, and its pop), or a
 //!   recovery that goes to a tree: of anybody else it is work of their own.
+//! - Names are merged like all else, so a file of which a move goes is again where it was, with what was done to it since.
+//!   Of two moves that stay the later one counts. Versions of one path have one name.
 //! - A neutral edit is an earlier recovery. It is never replayed. If exactly those edits go that were gone then, its
 //!   version is the result, with all that was resolved by hand in it.
 //! - The same is done edit by edit as a second opinion. Where both are clean and differ, it is a conflict.

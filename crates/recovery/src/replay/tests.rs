@@ -11,11 +11,12 @@ use wfr_store::object::hash;
 use super::*;
 
 /// Versions as words: `-` is absent, `@x` a link to `x`, `/` a directory, `!x` a binary; else a text with a line for each
-/// letter. `+x` behind it makes it executable, `:3` sets the owner, `%v` an extended attribute.
+/// letter. `+x` behind it makes it executable, `:3` sets the owner, `%v` an extended attribute; `=g` calls it `g`, else it is `f`.
 fn version(word: &str, shelf: &mut HashMap<Digest, Vec<u8>>) -> Version {
     if word == "-" {
         return None;
     }
+    let (word, name) = word.split_once('=').unwrap_or((word, "f"));
     let (word, xattrs) = match word.split_once('%') {
         Some((word, value)) => (word, vec![(b"user.x".to_vec(), value.as_bytes().to_vec())]),
         None => (word, Vec::new()),
@@ -36,7 +37,7 @@ fn version(word: &str, shelf: &mut HashMap<Digest, Vec<u8>>) -> Version {
             Node::File(content)
         }
     };
-    Some(Entry { name: b"f".to_vec(), meta, node, xattrs })
+    Some(Entry { name: name.as_bytes().to_vec(), meta, node, xattrs })
 }
 
 /// A chain from `first mark version mark version ...`: `k` kept, `r` removed, `n` neutral, `n1,2` neutral with 1 and 2
@@ -83,7 +84,8 @@ fn told(words: &str) -> (String, Vec<Note>) {
             let mode = if entry.meta.mode == 0o755 { "+x" } else { "" };
             let text = text.or_else(|| shelf.get(&entries::content(&Some(entry.clone()))?.hash).cloned());
             let owner = if entry.meta.uid == 0 { String::new() } else { format!(":{}", entry.meta.uid) };
-            format!("{}{mode}{owner}", letters(&text.unwrap_or_default()))
+            let name = if entry.name == b"f" { String::new() } else { format!("={}", entry.name.escape_ascii()) };
+            format!("{}{mode}{owner}{name}", letters(&text.unwrap_or_default()))
         }
         Outcome::Conflict(conflict) => match (&conflict.kind, &conflict.run) {
             (ConflictKind::Lines(hunks), run) => format!("{} lines {run:?}", hunks.len()),
@@ -314,6 +316,18 @@ fn mode_owner_and_attributes_merge_by_themselves() {
     assert_eq!(said("abc:1 r abc:2 k abc:3"), "Owner 2..=2");
     assert_eq!(said("abc%1 r abc%2 k abc%3"), "Xattr([117, 115, 101, 114, 46, 120]) 2..=2");
     assert_eq!(said("abc%1 r abc%2 k abC%2"), "abC");
+}
+
+#[test]
+fn a_move_stays_or_goes_like_any_edit() {
+    assert_eq!(said("abc r abX k abX=g"), "abc=g", "what goes is taken out where it moved");
+    assert_eq!(said("abc r abc=g"), "version 0");
+    assert_eq!(said("abc r abc=g k Xbc=g"), "Xbc", "it moves back with what was done since");
+    assert_eq!(said("abc r abc=g k abc=h"), "version 2", "it moved on");
+    assert_eq!(said("abc k abc=g r abc=h k Xbc=h"), "Xbc=g");
+    assert_eq!(said("- r abc k abc=g"), "absent", "what would not be there cannot move");
+    assert_eq!(said("abc k abc=g n1 abc n abc=g r abX=g"), "version 1");
+    assert_eq!(said("abc r abX k abX=g k* abc k* abX=g"), "abc=g", "a restore and its undo");
 }
 
 #[test]
