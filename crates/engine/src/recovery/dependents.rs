@@ -9,8 +9,8 @@ use wfr_model::change::{Actor, Change};
 use wfr_model::workflow::{PhaseStatus, TaskStatus, Whole};
 use wfr_model::{PhaseId, TaskId, TreePath, WorkflowId};
 
-use super::history::History;
-use super::selective::{Selection, goes, histories_of, is_spared};
+use super::history::{History, histories_of};
+use super::selective::{Selection, goes, is_spared};
 use super::telling::{Teller, name_of};
 use crate::error::{Code, Failure};
 use crate::ledger::Veil;

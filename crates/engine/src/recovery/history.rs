@@ -2,7 +2,7 @@
 //!
 //! Owns how the two are joined. Refuses to judge what should become of an edit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_catalog::{ChangeSeq, NewPoint, PathChain, PointSeq, SegmentRow};
 use wfr_model::change::{Actor, Change};
@@ -119,6 +119,25 @@ pub fn is_touched(
 ) -> Result<bool, Failure> {
     let chain = open.catalog.chain_at(&veil.path(path)?.key)?;
     Ok(chain.is_some_and(|chain| chain.segments.iter().any(|one| selected.contains(&one.change))))
+}
+
+/// The histories of all paths that the changes touched.
+pub fn histories_of(
+    open: &Open,
+    veil: &Veil<'_>,
+    selected: &BTreeSet<ChangeSeq>,
+    unrecorded: Option<&NewPoint>,
+) -> Result<Vec<History>, Failure> {
+    let seqs: Vec<ChangeSeq> = selected.iter().copied().filter(|seq| is_recorded(*seq)).collect();
+    let mut chains = open.catalog.chains_of(&seqs)?;
+    if let Some(point) = unrecorded.filter(|_| selected.contains(&UNRECORDED_EXTERNAL)) {
+        let known: BTreeSet<Vec<u8>> = chains.iter().map(|chain| chain.path.key.clone()).collect();
+        for path in point.segments.iter().map(|one| &one.path).filter(|path| !known.contains(&path.key)) {
+            let fresh = || PathChain { path: path.clone(), segments: vec![], words: vec![], reads: vec![] };
+            chains.push(open.catalog.chain_at(&path.key)?.unwrap_or_else(fresh));
+        }
+    }
+    histories(open, veil, chains, unrecorded)
 }
 
 /// All versions of a path, the first one before any segment, under its name; those of a file that moved have where they were,

@@ -25,9 +25,7 @@ use super::arriving::{self, Arrival};
 use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
 use super::dependents::{Kept, Reach, Scope, Told};
-use super::history::{
-    History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_recorded, is_touched, neutral, replayable, versions,
-};
+use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_touched, neutral, replayable, versions};
 use super::leaving;
 use super::moves;
 use super::naming::{follow_moves, staying};
@@ -185,25 +183,6 @@ fn chosen(open: &Open, selection: &Selection) -> Result<BTreeSet<ChangeSeq>, Fai
         selected.insert(UNRECORDED_EXTERNAL);
     }
     Ok(selected)
-}
-
-/// The histories of all paths that the changes touched.
-pub(super) fn histories_of(
-    open: &Open,
-    veil: &Veil<'_>,
-    selected: &BTreeSet<ChangeSeq>,
-    unrecorded: Option<&NewPoint>,
-) -> Result<Vec<History>, Failure> {
-    let seqs: Vec<ChangeSeq> = selected.iter().copied().filter(|seq| is_recorded(*seq)).collect();
-    let mut chains = open.catalog.chains_of(&seqs)?;
-    if let Some(point) = unrecorded.filter(|_| selected.contains(&UNRECORDED_EXTERNAL)) {
-        let known: BTreeSet<Vec<u8>> = chains.iter().map(|chain| chain.path.key.clone()).collect();
-        for path in point.segments.iter().map(|one| &one.path).filter(|path| !known.contains(&path.key)) {
-            let fresh = || PathChain { path: path.clone(), segments: vec![], words: vec![], reads: vec![] };
-            chains.push(open.catalog.chain_at(&path.key)?.unwrap_or_else(fresh));
-        }
-    }
-    histories(open, veil, chains, unrecorded)
 }
 
 /// Whether a path's segment is to go.
