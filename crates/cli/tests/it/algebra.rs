@@ -246,6 +246,79 @@ fn a_merge_has_both(seed: u64, turns: usize) -> Result<(), TestCaseError> {
     same("there and back, or refused", &before, &timeless(&world), &log)
 }
 
+/// The names between which a file wanders.
+const PLACES: [&str; 3] = ["one.txt", "two.txt", "deep/three.txt"];
+
+/// Where the file is that wanders: at one of its names alone.
+fn place(world: &World, log: &[String]) -> Result<usize, TestCaseError> {
+    let there: Vec<usize> = (0..PLACES.len()).filter(|at| world.root().join(PLACES[*at]).exists()).collect();
+    prop_assert_eq!(there.len(), 1, "{:?} after {:#?}", there, log);
+    Ok(there[0])
+}
+
+/// One turn of a file that agents edit, each in lines of its own, and move; now and then a recovery and its undo.
+fn wander(world: &World, prng: &mut Prng, log: &mut Vec<String>) -> Result<(), TestCaseError> {
+    let (number, at) = (prng.below(AGENTS.len()), place(world, log)?);
+    let (agent, here) = (AGENTS[number], world.root().join(PLACES[at]));
+    match prng.below(6) {
+        0 => {
+            let done = roll_back(world, agent);
+            prop_assert!(is_done(&done, log)?, "{done:?} after {log:#?}");
+            if let Some(id) = done.result("recovery_id").as_str() {
+                log.push(format!("{agent} taken back, and that undone"));
+                world.ok(&["undo", id, "--yes"]);
+            }
+        }
+        1 | 2 => {
+            let to = PLACES[(at + 1 + prng.below(PLACES.len() - 1)) % PLACES.len()];
+            log.push(format!("{agent}: {} becomes {to}", PLACES[at]));
+            world.work(agent, || fs::rename(&here, world.root().join(to)).unwrap());
+        }
+        _ => {
+            let line = number * 10 + prng.below(8);
+            log.push(format!("{agent}: line {line} of {}", PLACES[at]));
+            let text = fs::read_to_string(&here).unwrap();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines[line] = format!("of {agent} {}", prng.number());
+            world.work(agent, || fs::write(&here, lines.join("\n") + "\n").unwrap());
+        }
+    }
+    Ok(())
+}
+
+/// What an agent did goes wherever the file is, with the moves of its own, and what the others did stays.
+fn work_goes_wherever_the_file_is(seed: u64, turns: usize) -> Result<(), TestCaseError> {
+    let mut prng = Prng::new(seed);
+    let world = World::unprotected(TestTree::new());
+    world.ok(&["init"]);
+    world.put("deep/other.txt", "it keeps the directory\n");
+    world.put(PLACES[0], &(0..30).map(|n| format!("line {n}\n")).collect::<String>());
+    world.checkpoint("base");
+    let (base, mut log) = (timeless(&world), Vec::new());
+    for _ in 0..turns {
+        wander(&world, &mut prng, &mut log)?;
+    }
+    let full = timeless(&world);
+    let mut ends = Vec::new();
+    for order in [[0, 1, 2], [2, 0, 1]] {
+        let mut undone = Vec::new();
+        for agent in order.map(|number| AGENTS[number]) {
+            let done = roll_back(&world, agent);
+            prop_assert!(is_done(&done, &log)?, "{done:?} after {log:#?}");
+            undone.extend(done.result("recovery_id").as_str().map(str::to_owned));
+            let text = fs::read_to_string(world.root().join(PLACES[place(&world, &log)?])).unwrap();
+            prop_assert!(!text.contains(&format!("of {agent} ")), "{agent} stays in {text} after {log:#?}");
+        }
+        ends.push(timeless(&world));
+        for id in undone.iter().rev() {
+            world.ok(&["undo", id, "--yes"]);
+        }
+        same("there and back", &full, &timeless(&world), &log)?;
+    }
+    same("everything back", &base, &ends[0], &log)?;
+    same("in another order", &base, &ends[1], &log)
+}
+
 proptest! {
     #![proptest_config(Config { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..Config::default() })]
 
@@ -277,5 +350,10 @@ proptest! {
     #[test]
     fn a_merge_has_what_either_has(seed: u64, turns in 1..8_usize) {
         a_merge_has_both(seed, turns)?;
+    }
+
+    #[test]
+    fn a_file_that_wanders_is_one_file(seed: u64, turns in 2..8_usize) {
+        work_goes_wherever_the_file_is(seed, turns)?;
     }
 }

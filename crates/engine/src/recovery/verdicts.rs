@@ -98,10 +98,30 @@ pub fn of(open: &Open, record: &RecoveryRecord, report: &ApplyReport) -> Result<
     }
 }
 
+/// All names of files that moved.
+struct Names<'n> {
+    now: BTreeMap<&'n TreePath, &'n TreePath>,
+    all: BTreeMap<&'n TreePath, Vec<&'n TreePath>>,
+}
+
+impl<'n> Names<'n> {
+    fn of(moved: &'n [(TreePath, TreePath)]) -> Self {
+        let mut all: BTreeMap<&TreePath, Vec<&TreePath>> = BTreeMap::new();
+        moved.iter().for_each(|(name, now)| all.entry(now).or_insert_with(|| vec![now]).push(name));
+        Self { now: moved.iter().map(|(name, now)| (name, now)).collect(), all }
+    }
+
+    /// Where the file is that was at a path, and all names that it had.
+    fn all(&self, path: &'n TreePath) -> (&'n TreePath, Vec<&'n TreePath>) {
+        let now = self.now.get(path).copied().unwrap_or(path);
+        (now, self.all.get(now).cloned().unwrap_or_else(|| vec![now]))
+    }
+}
+
 fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) -> Result<Verdicts, Failure> {
     let veil = Veil::of(open)?;
     untouched.extend(taken.left.iter().chain(&taken.decided).cloned());
-    let moved: BTreeMap<&TreePath, &TreePath> = taken.moved.iter().map(|(name, path)| (name, path)).collect();
+    let names = Names::of(&taken.moved);
     let spared: BTreeSet<(&TreePath, &ChangeId)> = taken.spared.iter().map(|(path, id)| (path, id)).collect();
     let mut verdicts = Verdicts::default();
     for id in &taken.changes {
@@ -109,12 +129,12 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
         for chain in open.catalog.segments_of(row.seq)? {
             let path = veil.shown(&chain.path)?;
             let is_after = |segment: &SegmentRow| taken.after.is_none_or(|after| segment.point > PointSeq(after));
-            let now = moved.get(&path).copied().unwrap_or(&path);
-            let names = taken.moved.iter().filter(|(_, other)| other == now).map(|(name, _)| name);
-            let is_meant = taken.files.is_all() || taken.files.mean_any(&names.chain([&path, now]).collect::<Vec<_>>());
+            let (now, all) = names.all(&path);
+            let is_meant = taken.files.mean_any(&all);
             let is_left = spared.contains(&(&path, id)) || untouched.contains(&path) || untouched.contains(now);
             if is_meant && !is_left && chain.segments.iter().all(is_after) {
-                verdicts.replayed.extend([path.clone(), now.clone()]);
+                // Moves of others may have gone before: where it is to be need be none of this change's paths.
+                verdicts.replayed.extend(all.into_iter().filter(|name| !untouched.contains(name)).cloned());
                 verdicts.words.push((path, id.clone(), true));
             }
         }
@@ -153,9 +173,8 @@ fn of_undo(
         moved.iter().filter(|(_, now)| untouched.contains(now)).map(|(name, _)| name.clone()).collect();
     untouched.extend(stays);
     let words = row.map(|row| lifting::words(open, &row, &untouched)).transpose()?.unwrap_or_default();
-    let mut replayed: BTreeSet<TreePath> = words.iter().map(|(path, ..)| path.clone()).collect();
-    let renamed = moved.into_iter().filter(|(name, now)| replayed.contains(name) && !untouched.contains(now));
-    let renamed: Vec<TreePath> = renamed.map(|(_, now)| now).collect();
-    replayed.extend(renamed);
+    let names = Names::of(&moved);
+    let all = words.iter().flat_map(|(path, ..)| names.all(path).1).filter(|name| !untouched.contains(name));
+    let replayed = all.cloned().collect();
     Ok(Verdicts { replayed, words })
 }

@@ -11,8 +11,8 @@
 //!   ends there. It does so only if no recovery lies between: what was made anew behind one is new. Where that version
 //!   had something of a removed edit, only whoever had led away from it can have put it back (a stash, and its pop), or a
 //!   recovery that goes to a tree: of anybody else it is work of their own.
-//! - Names are merged like all else, so a file of which a move goes is again where it was, with what was done to it since.
-//!   Of two moves that stay the later one counts. Versions of one path have one name.
+//! - A file of which a move goes is again where it was, with what was done to it since. Of the moves that stay the last one
+//!   counts. Versions of one path have one name.
 //! - A neutral edit is an earlier recovery. It is never replayed. If exactly those edits go that were gone then, its
 //!   version is the result, with all that was resolved by hand in it.
 //! - The same is done edit by edit as a second opinion. Where both are clean and differ, it is a conflict.
@@ -233,7 +233,7 @@ pub fn replay(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, Re
     let Walked { found, start, mut notes } = Walk::new(chain, Grouping::Runs, &mut texts).result()?;
     let state = match found {
         Err(conflict) => return Ok(Replayed { outcome: Outcome::Conflict(conflict), notes: Vec::new() }),
-        Ok(state) => state,
+        Ok(state) => walk::named(chain, state),
     };
     // Where it came again behind its deletion there is nothing to say of that.
     notes.retain(|_| state.entry.is_none());
@@ -242,7 +242,8 @@ pub fn replay(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, Re
             notes.push(Note::NoSecondOpinion);
         } else {
             let second = Walk::new(chain, Grouping::Edits, &mut texts).result()?;
-            if second.found.is_ok_and(|second| !entries::same(&second.entry, &state.entry)) {
+            let second = second.found.map(|second| walk::named(chain, second));
+            if second.is_ok_and(|second| !entries::same(&second.entry, &state.entry)) {
                 let ours_text = texts.made(&state.entry);
                 let conflict = Conflict { kind: ConflictKind::SecondOpinion, run, ours: state.entry, ours_text, unit };
                 return Ok(Replayed { outcome: Outcome::Conflict(Box::new(conflict)), notes });
@@ -253,7 +254,7 @@ pub fn replay(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, Re
     if let Some(note) = lines::look_over(chain, start, &state.entry, &mut texts)? {
         match walk::taken_out(chain, &mut texts)? {
             Some(entry) if lines::look_over(chain, start, &entry, &mut texts)?.is_none() => {
-                state = State { entry, version: None };
+                state = walk::named(chain, State { entry, version: None });
             }
             _ => notes.push(note),
         }

@@ -325,6 +325,8 @@ fn a_move_stays_or_goes_like_any_edit() {
     assert_eq!(said("abc r abc=g k Xbc=g"), "Xbc", "it moves back with what was done since");
     assert_eq!(said("abc r abc=g k abc=h"), "version 2", "it moved on");
     assert_eq!(said("abc k abc=g r abc=h k Xbc=h"), "Xbc=g");
+    let wandering = "abc r abc=g k Xbc=g k2 Xbc=h k3 Xbc=g";
+    assert_eq!(said(wandering), "version 4", "where the last move that stays brought it");
     assert_eq!(said("- r abc k abc=g"), "absent", "what would not be there cannot move");
     assert_eq!(said("abc k abc=g n1 abc n abc=g r abX=g"), "version 1");
     assert_eq!(said("abc r abX k abX=g k* abc k* abX=g"), "abc=g", "a restore and its undo");

@@ -84,6 +84,38 @@ fn sources(chain: &Chain, grouping: Grouping) -> Vec<Source> {
     found
 }
 
+/// What the result is called, where the versions have several names: edit by edit, since of the moves within a run a merge sees
+/// none but where they end.
+fn name(chain: &Chain) -> Option<Vec<u8>> {
+    let of = |number: usize| chain.version(number).as_ref().map(|entry| &entry.name);
+    let mut names = (0..=chain.last()).filter_map(of);
+    let first = names.next()?;
+    if names.all(|name| name == first) {
+        return None;
+    }
+    let mut results = vec![of(0)];
+    for (number, source) in (1..).zip(sources(chain, Grouping::Edits)) {
+        let is_move = of(number) != of(number - 1);
+        results.push(match source {
+            Source::Version => of(number).or(results[number - 1]),
+            Source::Result(earlier) => results[earlier],
+            Source::Merge { .. } => of(number).filter(|_| is_move).or(results[number - 1]),
+        });
+    }
+    results.pop().flatten().cloned()
+}
+
+/// A result under its name.
+pub(super) fn named(chain: &Chain, mut state: State) -> State {
+    if let Some((entry, name)) = state.entry.as_mut().zip(name(chain))
+        && entry.name != name
+    {
+        entry.name = name;
+        state.version = None;
+    }
+    state
+}
+
 /// The last run of several kept edits behind a removed or neutral one: only there a second opinion can differ.
 pub(super) fn worth_a_second_opinion(chain: &Chain) -> Option<RangeInclusive<usize>> {
     let first = chain.edits.iter().position(|edit| edit.mark != Mark::Kept)? + 1;
