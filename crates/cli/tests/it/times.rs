@@ -107,6 +107,33 @@ fn a_time_given_since_is_no_edit_and_an_undo_of_the_undo_leaves_it_alone() {
 }
 
 #[test]
+fn files_of_several_names_keep_theirs_and_become_one_again() {
+    let world = World::unprotected(TestTree::new());
+    world.ok(&["init"]);
+    for path in ["a", "one", "gone/other"] {
+        world.put(path, path);
+    }
+    let place = |path: &str| world.root().join(path);
+    std::fs::hard_link(place("one"), place("two")).unwrap();
+    std::fs::remove_file(place("gone/other")).unwrap();
+    std::fs::hard_link(place("a"), place("gone/other")).unwrap();
+    age(&world, "a", 1);
+    age(&world, "one", 2);
+    world.checkpoint("base");
+    std::fs::remove_dir_all(place("gone")).unwrap();
+    let edited = world.snapshot();
+    world.ok(&["restore", "wf", "base", "--yes"]);
+    let restored = world.snapshot();
+    age(&world, "one", 50);
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(time(&world, "two"), past(50), "nothing of it was done or undone");
+    age(&world, "one", 2);
+    edited.assert_same(&world.snapshot());
+    world.ok(&["undo", "--yes"]);
+    restored.assert_same(&world.snapshot());
+}
+
+#[test]
 fn without_times_an_undo_gives_what_changed_the_present() {
     for mode in [&["restore", "wf", "base", "--yes"][..], &["rollback", "wf", "--agent", "a", "--yes"]] {
         let world = worked();

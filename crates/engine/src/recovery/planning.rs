@@ -442,7 +442,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
             undone.report.iter().flat_map(|report| &report.changed).map(|step| step.path.clone()).collect();
         findings.extend(mounting::unmounted(order, &gone, &changed, &mut made));
         if !order.over_edits {
-            sparing::leave_later_edits(open, objects, order, &mut made)?;
+            sparing::leave_later_edits(open, objects, order, (&goal.from_links, &goal.to_links), &mut made)?;
         }
         return Ok(Planned { state, state_kept, aim, findings, ..Planned::of(made) });
     }

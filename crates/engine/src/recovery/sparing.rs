@@ -10,19 +10,21 @@ use wfr_model::TreePath;
 use wfr_model::entry::{Entry, Node};
 use wfr_model::plan::{Kept, KeptReason, Plan};
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord};
+use wfr_recovery::plan::LinkGroups;
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
 use super::{Order, Parts, timing, with_owner};
 use crate::error::{Code, Failure};
+use crate::manifests;
 use crate::open::Open;
-use crate::{links, manifests};
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
 pub(super) fn leave_later_edits(
     open: &Open,
     objects: &dyn Objects,
     order: &Order,
+    links: (&LinkGroups, &LinkGroups),
     made: &mut Plan,
 ) -> Result<(), Failure> {
     let Some(undone) = &order.undoes else { return Ok(()) };
@@ -38,8 +40,9 @@ pub(super) fn leave_later_edits(
     let (before, present) = (made.to, made.from);
     // Where times were not part of what is undone, it changed none by itself, and another one is no edit.
     let exact = order.exact_mtime && undone.parameters.get("exact_mtime") == Some(&Value::Bool(true));
-    let reach = Reach::of(objects, order, undone)?;
-    made.steps.retain(|step| !reach.is_left(&step.path));
+    let reach = Reach::of(undone, links);
+    let left: HashSet<&TreePath> = reach.left.iter().collect();
+    made.steps.retain(|step| left.is_empty() || !is_at_or_below(&step.path, &left));
     let mut steps = Vec::with_capacity(made.steps.len());
     let mut directories = Vec::new();
     let [mut before, mut after, mut present] = [before, after, present].map(|tree| Finder::new(objects, tree));
@@ -47,10 +50,10 @@ pub(super) fn leave_later_edits(
         let path = &step.path;
         let (was, restored, now) = (before.lookup(path)?, after.lookup(path)?, present.lookup(path)?);
         let is_directory = matches!(&now, Some(entry) if matches!(entry.node, Node::Dir(_)));
-        let is_as_it_was = same(was.as_ref(), restored.as_ref(), exact)
-            && same_owner(was.as_ref(), restored.as_ref())
-            && !reach.linked.contains(path);
-        let is_untouched = is_as_it_was || !reach.is_within(path);
+        let is_linked = reach.linked.contains(path);
+        let is_as_it_was =
+            same(was.as_ref(), restored.as_ref(), exact) && same_owner(was.as_ref(), restored.as_ref()) && !is_linked;
+        let is_untouched = is_as_it_was || !reach.is_within(path, is_linked);
         if timing::is_time_alone(&step) && is_directory {
             directories.push((step, is_untouched));
         } else if is_untouched {
@@ -78,30 +81,34 @@ struct Reach {
     changed: Option<HashSet<TreePath>>,
     /// What it left alone, and so did not change, whatever became of that since.
     left: HashSet<TreePath>,
-    /// Files that may differ in nothing but the names that they share.
+    /// Files that share other names than they did, and may differ in nothing else.
     linked: HashSet<TreePath>,
+    /// Whether it was an undo itself.
+    is_undo: bool,
 }
 
 impl Reach {
-    fn of(objects: &dyn Objects, order: &Order, undone: &RecoveryRecord) -> Result<Self, Failure> {
+    /// `now` and `then` are the groups of names of one file, at present and before.
+    fn of(undone: &RecoveryRecord, (now, then): (&LinkGroups, &LinkGroups)) -> Self {
         // The target of one in parts, or of an undo, has more than that brought back.
-        let is_partial = Parts::recorded(&undone.parameters).is_some() || undone.kind == RecoveryKind::Undo;
+        let is_undo = undone.kind == RecoveryKind::Undo;
+        let is_partial = is_undo || Parts::recorded(&undone.parameters).is_some();
         let report = undone.report.as_ref();
         let changed = report.filter(|_| is_partial).map(|report| &report.changed);
+        let now: HashSet<&Vec<TreePath>> = now.iter().collect();
         let left = report.into_iter().flat_map(|report| &report.kept).filter(|kept| is_uncovered(kept));
-        Ok(Self {
+        Self {
             changed: changed.map(|changed| changed.iter().map(|step| step.path.clone()).collect()),
             left: left.map(|kept| kept.path.clone()).collect(),
-            linked: links::of(objects, order.target.hard_links.as_ref())?.into_iter().flatten().collect(),
-        })
+            linked: then.iter().filter(|group| !now.contains(group)).flatten().cloned().collect(),
+            is_undo,
+        }
     }
 
-    fn is_within(&self, path: &TreePath) -> bool {
-        self.changed.as_ref().is_none_or(|changed| changed.contains(path))
-    }
-
-    fn is_left(&self, path: &TreePath) -> bool {
-        !self.left.is_empty() && is_at_or_below(path, &self.left.iter().collect())
+    fn is_within(&self, path: &TreePath, is_linked: bool) -> bool {
+        // An undo that took one of two names away left the other alone, and yet they are one file again.
+        let is_joined = self.is_undo && is_linked;
+        is_joined || self.changed.as_ref().is_none_or(|changed| changed.contains(path))
     }
 }
 
