@@ -322,7 +322,13 @@ impl Trial {
     /// In what a workspace differs from the one that the operation leads to. What could not be read was not saved, so it
     /// is left as it is, and the answer names it.
     fn not_as_new(&self, now: &Snapshot, left: &[Left<'_>]) -> Vec<String> {
-        let mut lines = self.wanted().differences(&self.comparable(now.clone()));
+        let (mut wanted, mut now) = (self.wanted(), self.comparable(now.clone()));
+        if !left.is_empty() {
+            // What was left alone may have been another name of what was not.
+            let entries = wanted.entries.values_mut().chain(now.entries.values_mut());
+            entries.for_each(|entry| entry.same_as = None);
+        }
+        let mut lines = wanted.differences(&now);
         lines.retain(|line| !left.iter().any(|left| left.is_meant(line)));
         lines
     }
@@ -519,10 +525,11 @@ impl Left<'_> {
 
 /// What of a list of paths that were left alone could not be read, and the directories that hold such.
 fn left_unread(kept: &Value) -> Vec<Left<'_>> {
-    let left = |kept: &'_ Value| match (&kept["reason"], &kept["reason"]["uncovered"]) {
-        (_, Value::String(reason)) if reason == "unreadable" => Some(true),
-        (Value::String(reason), _) if reason == "not_empty" => Some(false),
-        _ => None,
+    let left = |kept: &'_ Value| {
+        let reason = &kept["reason"];
+        // What goes from the present to the present lacks it on both sides.
+        let is_unread = ["uncovered", "not_in_checkpoint"].iter().any(|side| reason[*side] == "unreadable");
+        is_unread.then_some(true).or((reason == "not_empty").then_some(false))
     };
     let kept = kept.as_array().into_iter().flatten();
     kept.filter_map(|kept| Some(Left { with_all_below: left(kept)?, path: kept["path"].as_str()? })).collect()
