@@ -197,6 +197,10 @@ fn refuse_anothers(root: &Path, own: &Path, store: &Path) -> Result<(), LocateEr
 
 /// The workspace that the directories point to, where the current directory is not in it; `None` also where none is found.
 pub fn elsewhere(directories: &Directories) -> Option<PathBuf> {
+    if directories.workspace.is_none() && directories.store.is_none() {
+        // The search goes upwards, so what it finds the current directory is in.
+        return None;
+    }
     let root = locate(directories).ok()?.root;
     let current = absolute(&directories.current, Path::new(""));
     (!current.starts_with(absolute(&root, Path::new("")))).then_some(root)

@@ -118,6 +118,13 @@ pub struct FileTime {
     pub nanos: u32,
 }
 
+impl From<Timestamp> for FileTime {
+    fn from(at: Timestamp) -> Self {
+        const SECOND: i64 = 1_000_000_000;
+        Self { secs: at.0.div_euclid(SECOND), nanos: at.0.rem_euclid(SECOND) as u32 }
+    }
+}
+
 impl FileTime {
     /// The same moment in nanoseconds since the epoch, saturating at the ends of the range.
     pub fn to_timestamp(self) -> Timestamp {

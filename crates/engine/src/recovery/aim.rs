@@ -25,6 +25,17 @@ pub const COORDINATOR: &str = "workflow-recovery";
 /// Phases and tasks that are named, at most.
 const NAMED_MAX: usize = 100;
 
+/// What would become of a state.
+#[derive(Default)]
+pub struct Outlook {
+    /// How much of it changes; `None` where nothing does.
+    pub changes: Option<StateChanges>,
+    /// The phases and tasks among it, the first of each.
+    pub names: StateNames,
+    /// Where an undo leaves what was recorded since.
+    pub kept: Vec<StateKept>,
+}
+
 /// The state that a recovery aims at.
 pub struct Aim {
     /// The one that the target holds.
@@ -123,8 +134,8 @@ impl Aim {
         self.restored.is_none() && self.anew.is_none() && !self.joins
     }
 
-    /// What would become of the present state, `None` where nothing; and where an undo leaves what was recorded since.
-    pub fn changes(&self, open: &Open) -> Result<(Option<StateChanges>, Vec<StateKept>), Failure> {
+    /// What would become of the present state.
+    pub fn outlook(&self, open: &Open) -> Result<Outlook, Failure> {
         let present = state::present(&open.catalog, &self.target.head.workflow_id)?;
         let nothing = Whole::new(self.target.head.workflow_id.clone());
         let present = present.unwrap_or(nothing);
@@ -135,18 +146,9 @@ impl Aim {
             }
             _ => (self.goal(&present), vec![]),
         };
-        let differences = present.differences(&goal);
-        Ok(((differences != Differences::default()).then(|| counts(differences)), kept))
-    }
-
-    /// The phases and tasks among it, the first of each.
-    pub fn names(&self, open: &Open) -> Result<StateNames, Failure> {
-        let present = state::present(&open.catalog, &self.target.head.workflow_id)?;
-        let present = present.unwrap_or_else(|| Whole::new(self.target.head.workflow_id.clone()));
-        let (mut phases, mut tasks) = present.differing(&self.goal(&present));
-        phases.truncate(NAMED_MAX);
-        tasks.truncate(NAMED_MAX);
-        Ok(StateNames { phases, tasks })
+        let (differences, phases, tasks) = present.differing(&goal, NAMED_MAX);
+        let changes = (differences != Differences::default()).then(|| counts(differences));
+        Ok(Outlook { changes, names: StateNames { phases, tasks }, kept })
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use wfr_model::TreePath;
 use wfr_model::entry::{Entry, Node};
+use wfr_model::{Digest, TreePath};
 use wfr_recovery::replay::{Chain, Mark, from_store};
 use wfr_store::tree::Finder;
 use wfr_store::{Objects, ReadError};
@@ -33,8 +33,8 @@ pub struct Heirs<'h> {
 
 impl<'h> Heirs<'h> {
     /// In a tree.
-    pub fn new(objects: &'h dyn Objects, now: Finder<'h>) -> Self {
-        Self { objects, now, left: LOOKED_AT_MAX }
+    pub fn new(objects: &'h dyn Objects, now: Digest) -> Self {
+        Self { objects, now: Finder::new(objects, now), left: LOOKED_AT_MAX }
     }
 
     /// The file that came with a deletion, holds half of what was deleted, and a line that goes.

@@ -14,7 +14,7 @@ use wfr_model::plan::{Kept, KeptReason, Plan};
 use wfr_model::{Digest, TreePath};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
-use wfr_recovery::replay::{By, Chain, Edit, Mark, Merged, Outcome, Replayed, replay_from};
+use wfr_recovery::replay::{By, Chain, Edit, Mark, Replayed, replay_from};
 use wfr_store::{Objects, content, tree};
 
 use super::ancestry::{Ancestry, Common};
@@ -203,14 +203,9 @@ impl Joiner<'_> {
             .to_vec();
         let chain = Chain { first: Some(bare(then.clone())), edits };
         let Replayed { outcome, notes } = replay_from(&chain, self.joining.decisions.unit, self.objects)?;
-        let entry = match outcome {
-            Outcome::Absent => None,
-            Outcome::Version(number) => chain.version(number).clone(),
-            Outcome::Merged(Merged { entry, text }) => {
-                self.texts.extend(text);
-                Some(entry)
-            }
-            Outcome::Conflict(conflict) => match self.joining.decisions.conflicts {
+        let entry = match outcome.settled(&chain, &mut self.texts) {
+            Ok(entry) => entry,
+            Err(conflict) => match self.joining.decisions.conflicts {
                 ConflictResolution::CurrentPriority => return Ok(()),
                 ConflictResolution::CheckpointPriority => Some(then),
                 ConflictResolution::ManualReview => return self.teller.conflict(&path, since, (&chain, &conflict)),

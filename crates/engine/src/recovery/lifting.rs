@@ -14,7 +14,7 @@ use wfr_model::plan::{Kept, KeptReason, Plan};
 use wfr_model::{ChangeId, TreePath};
 use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
-use wfr_recovery::replay::{Mark, Merged, Outcome, Replayed, replay_from};
+use wfr_recovery::replay::{Mark, Replayed, replay_from};
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
@@ -193,18 +193,13 @@ impl Lifter<'_> {
         }
         let replayable = replayable(versions.split_off(from), marks);
         let Replayed { outcome, notes } = replay_from(&replayable, Unit::Lines, self.objects)?;
-        let entry = match outcome {
-            Outcome::Absent => None,
-            Outcome::Version(number) => replayable.version(number).clone(),
-            Outcome::Merged(Merged { entry, text }) => {
-                self.texts.extend(text);
-                Some(entry)
-            }
-            Outcome::Conflict(_) if self.later == Later::MergeOrKeep => {
+        let entry = match outcome.settled(&replayable, &mut self.texts) {
+            Ok(entry) => entry,
+            Err(_) if self.later == Later::MergeOrKeep => {
                 self.kept.push(Kept { path: path.clone(), reason: KeptReason::Edited });
                 return Ok(());
             }
-            Outcome::Conflict(conflict) => {
+            Err(conflict) => {
                 let run = segments.iter().enumerate().filter(|(at, _)| conflict.run.contains(&(at + 1)));
                 let mut seqs: BTreeSet<ChangeSeq> = run.map(|(_, segment)| segment.change).collect();
                 seqs.extend(spoken_of(chain, self.undone));

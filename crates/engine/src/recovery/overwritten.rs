@@ -28,19 +28,21 @@ pub fn by_text(
     let Some(present) = lines_of(objects, versions.last())? else { return Ok(changes(&segments[first..])) };
     let given = lines(text);
     let mut lost = BTreeSet::new();
+    let mut before = lines_of(objects, versions.get(first))?;
     for (at, segment) in segments.iter().enumerate().skip(first) {
-        let sides = (lines_of(objects, versions.get(at))?, lines_of(objects, versions.get(at + 1))?);
-        let is_lost = match sides {
+        let after = lines_of(objects, versions.get(at + 1))?;
+        let is_lost = match (&before, &after) {
             (Some(before), Some(after)) => {
                 let is_missing = |line: &Vec<u8>| present.contains(line) && !given.contains(line);
                 let is_back = |line: &Vec<u8>| !present.contains(line) && given.contains(line);
-                after.difference(&before).any(is_missing) || before.difference(&after).any(is_back)
+                after.difference(before).any(is_missing) || before.difference(after).any(is_back)
             }
             _ => true,
         };
         if is_lost {
             lost.insert(segment.change);
         }
+        before = after;
     }
     Ok(lost)
 }

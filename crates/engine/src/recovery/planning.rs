@@ -18,7 +18,7 @@ use wfr_store::object::hash;
 use wfr_store::scan::Dry;
 use wfr_store::{Objects, ReadError, Store, tree};
 
-use super::aim::{self, Aim, Purpose};
+use super::aim::{self, Aim, Outlook, Purpose};
 use super::concern;
 use super::joining;
 use super::lifting::{self, Later};
@@ -50,7 +50,7 @@ pub struct Planned {
     pub state: Option<StateChanges>,
     /// Where the state stays as it is now, or becomes what it was never, when a recovery is taken back.
     pub state_kept: Vec<StateKept>,
-    /// Of which phases and tasks; only where somebody is to agree.
+    /// Of which phases and tasks.
     pub state_names: StateNames,
     /// The state that it aims at; `None` where it leaves the state alone.
     pub aim: Option<Aim>,
@@ -98,6 +98,12 @@ impl Planned {
         self.plan.is_empty() && self.plan.conflicts.is_empty() && self.state.is_none()
     }
 
+    /// The same with what an order makes of the state.
+    fn with_aim(self, Aimed { aim, outlook, .. }: Aimed) -> Self {
+        let Outlook { changes, names, kept } = outlook;
+        Self { aim, state: changes, state_names: names, state_kept: kept, ..self }
+    }
+
     /// By which `--apply` names it. Of the state only says whether it is set, since events keep coming, and which tasks are to
     /// be done anew; which one it is set to, the target says.
     pub fn digest(&self) -> Digest {
@@ -140,9 +146,6 @@ pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) ->
     };
     let mut planned = with_denials(open, make(open, &dry, order, present)?)?;
     planned.patches = preview::of(open, &dry, &planned.plan.steps, &planned.texts);
-    if let Some(aim) = planned.aim.as_ref().filter(|_| planned.state.is_some()) {
-        planned.state_names = aim.names(open)?;
-    }
     Ok(planned)
 }
 
@@ -181,7 +184,7 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     }
     planned.plan.kept.sort_by(|a, b| a.path.cmp(&b.path));
     planned.plan.kept.dedup_by(|a, b| a.path == b.path);
-    Ok(Planned { blast_radius: vec![], moved_heads: vec![], state: None, state_kept: vec![], aim: None, ..planned })
+    Ok(Planned { blast_radius: vec![], moved_heads: vec![], ..planned.with_aim(Aimed::default()) })
 }
 
 /// Git's own is nobody's elsewhere, and is written like all else.
@@ -289,9 +292,10 @@ fn make_selective(
     undone: Option<&ChangeRow>,
 ) -> Result<Planned, Failure> {
     let (goal, came) = goal_in_place(open, objects, order, &present)?;
-    let Aimed { aim, state, state_kept, unread } = aimed(open, objects, order, &order.purpose())?;
-    let findings = [order.needs.findings.clone(), mounting::findings(&came), Vec::from_iter(unread)].concat();
-    let whole = |(plan, links)| Planned { state, state_kept, aim, findings, links: Some(links), ..Planned::of(plan) };
+    let mut aim = aimed(open, objects, order, &order.purpose())?;
+    let unread = Vec::from_iter(aim.unread.take());
+    let findings = [order.needs.findings.clone(), mounting::findings(&came), unread].concat();
+    let whole = |(plan, links)| Planned { findings, links: Some(links), ..Planned::of(plan).with_aim(aim) };
     if let Some(joining) = &order.joining {
         let looked = (present.unrecorded.as_ref(), &order.leave);
         let joined = joining::join(open, objects, &goal, (&order.target, joining), looked)?;
@@ -317,10 +321,9 @@ fn make_selective(
             // Later work that goes with it may be of further tasks.
             let parameters = verdicts::with_taken(&order.parameters, &chosen.taken);
             let purpose = Purpose { parameters: &parameters, ..order.purpose() };
-            let aimed = if chosen.is_done { Aimed::default() } else { aimed(open, objects, order, &purpose)? };
-            (planned.aim, planned.state) = (aimed.aim, aimed.state);
+            let aim = if chosen.is_done { Aimed::default() } else { aimed(open, objects, order, &purpose)? };
             planned.taken = Some(chosen.taken);
-            Ok(planned)
+            Ok(planned.with_aim(aim))
         }
     }
 }
@@ -355,16 +358,15 @@ fn lift(
 #[derive(Default)]
 struct Aimed {
     aim: Option<Aim>,
-    state: Option<StateChanges>,
-    state_kept: Vec<StateKept>,
+    outlook: Outlook,
     /// What keeps it from either, where the order spares the state.
     unread: Option<Finding>,
 }
 
 fn aimed(open: &Open, objects: &dyn Objects, order: &Order, purpose: &Purpose<'_>) -> Result<Aimed, Failure> {
     let aim = Aim::of(open, objects, &order.target, purpose).and_then(|aim| {
-        let (state, state_kept) = aim.as_ref().map(|aim| aim.changes(open)).transpose()?.unwrap_or_default();
-        Ok(Aimed { aim, state, state_kept, unread: None })
+        let outlook = aim.as_ref().map(|aim| aim.outlook(open)).transpose()?.unwrap_or_default();
+        Ok(Aimed { aim, outlook, unread: None })
     });
     match aim {
         Err(failure) if order.spares_state && aim::is_damage(&failure) => {
@@ -433,8 +435,9 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
         allow_config: order.allow_config,
     };
     let mut made = plan(objects, &goal)?;
-    let Aimed { aim, state, state_kept, unread } = aimed(open, objects, order, &order.purpose())?;
-    let mut findings = [order.needs.findings.clone(), mounting::findings(&came), Vec::from_iter(unread)].concat();
+    let mut aim = aimed(open, objects, order, &order.purpose())?;
+    let unread = Vec::from_iter(aim.unread.take());
+    let mut findings = [order.needs.findings.clone(), mounting::findings(&came), unread].concat();
     if let Some(undone) = &order.undoes {
         // What is not mounted now was not edited since, either: it is out of reach, not gone.
         let gone = mounted::missing(open, objects, &order.target);
@@ -444,7 +447,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
         if !order.over_edits {
             sparing::leave_later_edits(open, objects, order, (&goal.from_links, &goal.to_links), &mut made)?;
         }
-        return Ok(Planned { state, state_kept, aim, findings, ..Planned::of(made) });
+        return Ok(Planned { findings, ..Planned::of(made).with_aim(aim) });
     }
     if let Some(parts) = &order.parts {
         concern::of_trees(objects, [goal.from, goal.to], parts.files())?;
@@ -457,7 +460,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
         Some(parts) if !parts.has_all_files() => vec![],
         _ => blast_radius(open, order)?,
     };
-    Ok(Planned { blast_radius, moved_heads, state, state_kept, aim, findings, ..Planned::of(made) })
+    Ok(Planned { blast_radius, moved_heads, findings, ..Planned::of(made).with_aim(aim) })
 }
 
 /// What the target knows beside its files: git repositories whose HEAD moved since, and mounts that are missing now.

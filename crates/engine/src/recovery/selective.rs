@@ -11,10 +11,10 @@ use wfr_model::change::Actor;
 use wfr_model::entry::{Content, Entry, Meta, Node};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
-use wfr_model::{ChangeId, TaskId, TreePath};
+use wfr_model::{ChangeId, Digest, TaskId, TreePath};
 use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
-use wfr_recovery::replay::{By, Chain, Conflict, Edit, Mark, Merged, Note, Outcome, Replayed, replay_from};
+use wfr_recovery::replay::{By, Chain, Conflict, Edit, Mark, Note, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
 use wfr_store::object::hash;
 use wfr_store::tree::Finder;
@@ -126,8 +126,8 @@ pub fn choose(
     let histories = follow_moves(open, &veil, (histories, unrecorded), selection, &selected)?;
     let teller = Teller::new(open, objects, SIDES, unrecorded);
     let mut chooser = Chooser::new(&scope, (objects, goal), teller, &selected);
-    chooser.consider_all(&veil, &histories, (unrecorded, goal))?;
-    chooser.keep_moves_whole(&veil, unrecorded)?;
+    chooser.consider_all(&veil, &histories)?;
+    chooser.keep_moves_whole(&veil)?;
     let reach = (&selected, &tasks, went);
     let told = Told::of(&scope, &mut chooser.teller, reach, (&histories, &chooser.overwritten))?;
     told.check(selection)?;
@@ -146,7 +146,7 @@ pub fn choose(
     chooser.left.extend(dropped);
     let guarded = std::mem::take(&mut plan.conflicts);
     plan.to = NO_TREE;
-    let mut taken = chooser.taken(open, tasks, &histories)?;
+    let mut taken = chooser.taken(tasks, &histories)?;
     plan.conflicts = chooser.teller.conflicts;
     plan.conflicts.extend(guarded);
     let mut findings = chooser.teller.findings;
@@ -237,6 +237,8 @@ struct Chooser<'c> {
     gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
     already: Already,
     heirs: Heirs<'c>,
+    /// The tree as it is.
+    present: Digest,
     unrecorded: Option<&'c NewPoint>,
 }
 
@@ -249,7 +251,8 @@ impl<'c> Chooser<'c> {
     ) -> Self {
         Self {
             open,
-            heirs: Heirs::new(objects, Finder::new(objects, goal.from)),
+            heirs: Heirs::new(objects, goal.from),
+            present: goal.from,
             unrecorded,
             objects,
             selection,
@@ -268,9 +271,9 @@ impl<'c> Chooser<'c> {
     }
 
     /// What is recorded with the recovery.
-    fn taken(&mut self, open: &Open, tasks: BTreeSet<TaskId>, histories: &[History]) -> Result<Taken, Failure> {
+    fn taken(&mut self, tasks: BTreeSet<TaskId>, histories: &[History]) -> Result<Taken, Failure> {
         Ok(Taken {
-            changes: self.ids(open)?,
+            changes: self.ids()?,
             left: std::mem::take(&mut self.left),
             decided: std::mem::take(&mut self.decided),
             tasks: tasks.into_iter().collect(),
@@ -281,9 +284,9 @@ impl<'c> Chooser<'c> {
         })
     }
 
-    fn ids(&mut self, open: &Open) -> Result<Vec<ChangeId>, Failure> {
-        let seqs: Vec<ChangeSeq> = self.selected.iter().copied().collect();
-        let rows = seqs.into_iter().map(|seq| Ok(open.catalog.change_at(seq)?.map(|row| row.change.change_id)));
+    fn ids(&self) -> Result<Vec<ChangeId>, Failure> {
+        let row = |seq: &ChangeSeq| Ok(self.open.catalog.change_at(*seq)?.map(|row| row.change.change_id));
+        let rows = self.selected.iter().map(row);
         Ok(rows.collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect())
     }
 
@@ -298,24 +301,19 @@ impl<'c> Chooser<'c> {
     }
 
     /// Decides on all paths.
-    fn consider_all(
-        &mut self,
-        veil: &Veil<'_>,
-        histories: &[History],
-        (unrecorded, goal): (Option<&NewPoint>, &Goal),
-    ) -> Result<(), Failure> {
+    fn consider_all(&mut self, veil: &Veil<'_>, histories: &[History]) -> Result<(), Failure> {
         self.ours = staying(histories, &self.selection.decisions);
         histories.iter().try_for_each(|history| self.consider(veil, history))?;
         let arrivals = std::mem::take(&mut self.arrivals);
-        let stuck = arriving::settle(&mut self.wishes, arrivals, &mut Finder::new(self.objects, goal.from))?;
+        let stuck = arriving::settle(&mut self.wishes, arrivals, &mut Finder::new(self.objects, self.present))?;
         for one in stuck {
             self.consider_stuck(one)?;
         }
-        self.consider_parents(veil, histories, unrecorded)
+        self.consider_parents(veil, histories)
     }
 
     /// Where one end of a move stays as it is, the other one does, too: else the file would be there twice, or not at all.
-    fn keep_moves_whole(&mut self, veil: &Veil<'_>, unrecorded: Option<&NewPoint>) -> Result<(), Failure> {
+    fn keep_moves_whole(&mut self, veil: &Veil<'_>) -> Result<(), Failure> {
         let Decisions { partial, .. } = &self.selection.decisions;
         let in_conflict = self.teller.conflicts.iter().filter(|_| *partial).map(|conflict| conflict.path.clone());
         let by_rule = self.left.iter().filter(|path| !self.ours.contains(path)).cloned();
@@ -323,7 +321,7 @@ impl<'c> Chooser<'c> {
         if staying.is_empty() {
             return Ok(());
         }
-        let moves = moves::of_changes(self.open, veil, unrecorded, self.selected)?;
+        let moves = moves::of_changes(self.open, veil, self.unrecorded, self.selected)?;
         let other_end = |staying: &BTreeSet<TreePath>, wishes: &[Wish]| {
             let ends = moves.iter().flat_map(|(from, to)| [(from, to), (to, from)]);
             let goes = |path: &TreePath| wishes.iter().any(|wish| wish.path == *path);
@@ -374,14 +372,9 @@ impl<'c> Chooser<'c> {
             return Ok(());
         }
         self.teller.note(path, &notes);
-        match outcome {
-            Outcome::Absent => self.take(history, gone, None),
-            Outcome::Version(number) => self.take(history, gone, replayable.version(number).clone()),
-            Outcome::Merged(Merged { entry, text }) => {
-                self.texts.extend(text);
-                self.take(history, gone, Some(entry));
-            }
-            Outcome::Conflict(conflict) => match self.selection.decisions.conflicts {
+        match outcome.settled(&replayable, &mut self.texts) {
+            Ok(entry) => self.take(history, gone, entry),
+            Err(conflict) => match self.selection.decisions.conflicts {
                 ConflictResolution::ManualReview => self.conflict(path, chain, (&replayable, &conflict))?,
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
                 ConflictResolution::CheckpointPriority => {
@@ -465,15 +458,8 @@ impl<'c> Chooser<'c> {
         let versions = versions(veil, history)?;
         let present = versions.last().cloned().flatten();
         let replayable = replayable(versions, self.marks(history)?);
-        let entry = match replay_from(&replayable, self.selection.decisions.unit, self.objects)?.outcome {
-            Outcome::Conflict(_) => return Ok(()),
-            Outcome::Absent => None,
-            Outcome::Version(number) => replayable.version(number).clone(),
-            Outcome::Merged(Merged { entry, text }) => {
-                self.texts.extend(text);
-                Some(entry)
-            }
-        };
+        let outcome = replay_from(&replayable, self.selection.decisions.unit, self.objects)?.outcome;
+        let Ok(entry) = outcome.settled(&replayable, &mut self.texts) else { return Ok(()) };
         let name = |entry: &Option<Entry>| entry.as_ref().map(|entry| entry.name.clone());
         if !is_same(present.as_ref(), entry.as_ref()) || name(&present) != name(&entry) {
             self.teller.findings.push(already::returned(path));
@@ -485,12 +471,7 @@ impl<'c> Chooser<'c> {
 
     /// Directories in which something goes, and that stay only because something was in them: whoever made them was taken
     /// back before.
-    fn consider_parents(
-        &mut self,
-        veil: &Veil<'_>,
-        histories: &[History],
-        unrecorded: Option<&NewPoint>,
-    ) -> Result<(), Failure> {
+    fn consider_parents(&mut self, veil: &Veil<'_>, histories: &[History]) -> Result<(), Failure> {
         let mut seen: BTreeSet<TreePath> = histories.iter().map(|history| history.path.clone()).collect();
         let going: Vec<TreePath> =
             self.wishes.iter().filter(|wish| wish.entry.is_none()).map(|wish| wish.path.clone()).collect();
@@ -498,7 +479,7 @@ impl<'c> Chooser<'c> {
             let mut at = path.parent().filter(|dir| !dir.is_root());
             while let Some(dir) = at.take_if(|dir| seen.insert(dir.clone())) {
                 let chain = self.open.catalog.chain_at(&veil.path(&dir)?.key)?;
-                for history in self::histories(self.open, veil, chain.into_iter().collect(), unrecorded)? {
+                for history in self::histories(self.open, veil, chain.into_iter().collect(), self.unrecorded)? {
                     let replayable = replayable(versions(veil, &history)?, self.marks(&history)?);
                     if replay_from(&replayable, self.selection.decisions.unit, self.objects)?.outcome == Outcome::Absent
                     {

@@ -54,7 +54,7 @@ pub(super) fn give_back(
         let saved = then.lookup(&step.path)?.filter(|saved| saved.same_content(after));
         let stays = step.before.as_ref().filter(|before| before.same_content(after));
         let known = saved.as_ref().or(stays).map(|entry| entry.meta.mtime);
-        after.meta.mtime = known.unwrap_or_else(|| file_time(present));
+        after.meta.mtime = known.unwrap_or_else(|| present.into());
     }
     let stepped: BTreeSet<&TreePath> = plan.steps.iter().map(|step| &step.path).collect();
     let mut times = Vec::new();
@@ -84,9 +84,4 @@ fn touched(steps: &[Step]) -> BTreeSet<TreePath> {
     let parents = steps.iter().filter(|step| step.action != Action::SetMeta).filter_map(|step| step.path.parent());
     let root = (!steps.is_empty()).then_some(TreePath::ROOT);
     parents.chain(root).collect()
-}
-
-fn file_time(at: Timestamp) -> FileTime {
-    const SECOND: i64 = 1_000_000_000;
-    FileTime { secs: at.0.div_euclid(SECOND), nanos: at.0.rem_euclid(SECOND) as u32 }
 }

@@ -135,19 +135,24 @@ fn keep_named(state: &mut Whole, (before, present): (&Whole, &Whole), kept: &mut
     let of_tasks = state.tasks.values().filter(is_new).filter_map(|task| task.phase_id.clone());
     let current = state.head.current_phase.clone().filter(|id| before.head.current_phase.as_ref() != Some(id));
     let phases: BTreeSet<_> = of_tasks.chain(current).collect();
-    for id in phases {
-        if let (false, Some(phase)) = (state.phases.contains_key(&id), present.phases.get(&id)) {
-            kept.push(whole_part(format!("phases/{id}"), None, Some(phase)));
-            state.phases.insert(id, phase.clone());
-        }
-    }
+    keep_all(phases, &mut state.phases, &present.phases, kept);
     let is_new = |task: &&Task| was(task).is_none_or(|was| was.assigned_agent != task.assigned_agent);
     let agents: BTreeSet<_> =
         state.tasks.values().filter(is_new).filter_map(|task| task.assigned_agent.clone()).collect();
-    for id in agents {
-        if let (false, Some(agent)) = (state.agents.contains_key(&id), present.agents.get(&id)) {
-            kept.push(whole_part(format!("agents/{id}"), None, Some(agent)));
-            state.agents.insert(id, agent.clone());
+    keep_all(agents, &mut state.agents, &present.agents, kept);
+}
+
+/// Keeps those of some parts that are there at present.
+fn keep_all<V: Part>(
+    ids: BTreeSet<V::Id>,
+    parts: &mut BTreeMap<V::Id, V>,
+    present: &BTreeMap<V::Id, V>,
+    kept: &mut Vec<StateKept>,
+) {
+    for id in ids {
+        if let (false, Some(part)) = (parts.contains_key(&id), present.get(&id)) {
+            kept.push(whole_part(format!("{}/{id}", V::KIND), None, Some(part)));
+            parts.insert(id, part.clone());
         }
     }
 }

@@ -108,20 +108,21 @@ impl Whole {
 
     /// How much [`Self::difference`] would say, without saying it.
     pub fn differences(&self, goal: &Self) -> Differences {
-        Differences {
-            head: timeless(&self.head) != timeless(&goal.head),
-            phases: changed(&self.phases, &goal.phases, same_but_for_counts).count(),
-            tasks: changed(&self.tasks, &goal.tasks, PartialEq::eq).count(),
-            agents: changed(&self.agents, &goal.agents, PartialEq::eq).count(),
-            allocations: changed(&self.allocations, &goal.allocations, PartialEq::eq).count(),
-        }
+        self.differing(goal, 0).0
     }
 
-    /// Which phases and tasks [`Self::difference`] would speak of.
-    pub fn differing(&self, goal: &Self) -> (Vec<PhaseId>, Vec<TaskId>) {
-        let phases = changed(&self.phases, &goal.phases, same_but_for_counts).map(|(id, _)| id.clone());
-        let tasks = changed(&self.tasks, &goal.tasks, PartialEq::eq).map(|(id, _)| id.clone());
-        (phases.collect(), tasks.collect())
+    /// The same, with the ids of the first phases and tasks, so many of each at most.
+    pub fn differing(&self, goal: &Self, max: usize) -> (Differences, Vec<PhaseId>, Vec<TaskId>) {
+        let (phases, named_phases) = counted(changed(&self.phases, &goal.phases, same_but_for_counts), max);
+        let (tasks, named_tasks) = counted(changed(&self.tasks, &goal.tasks, PartialEq::eq), max);
+        let differences = Differences {
+            head: timeless(&self.head) != timeless(&goal.head),
+            phases,
+            tasks,
+            agents: changed(&self.agents, &goal.agents, PartialEq::eq).count(),
+            allocations: changed(&self.allocations, &goal.allocations, PartialEq::eq).count(),
+        };
+        (differences, named_phases, named_tasks)
     }
 
     /// The same with every task counted once, in its phase and in the workflow. What somebody said of tasks that are not
@@ -191,6 +192,15 @@ fn timeless(head: &Head) -> Head {
     let mut timeless = Head { state_version: 0, updated_at: None, recovery: None, ..head.clone() };
     timeless.set_counts(head.told(), TaskCounts::default());
     timeless
+}
+
+/// How many parts there are, and the ids of the first ones.
+fn counted<'p, K: Clone + 'p, V: 'p>(
+    mut parts: impl Iterator<Item = (&'p K, Option<&'p V>)>,
+    max: usize,
+) -> (usize, Vec<K>) {
+    let named: Vec<K> = parts.by_ref().take(max).map(|(id, _)| id.clone()).collect();
+    (named.len() + parts.count(), named)
 }
 
 /// The parts that a state has and a goal has not, or otherwise, by their ids: `None` where the goal has none.

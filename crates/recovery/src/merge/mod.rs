@@ -119,9 +119,9 @@ fn check(texts: &[&[u8]]) -> Result<(), Whole> {
     }
 }
 
-/// Base, ours and theirs by lines, and how the two differ from the first.
+/// Base, ours and theirs in pieces, lines or words, and how the two differ from the first.
 struct Texts<'a> {
-    lines: [Vec<&'a [u8]>; 3],
+    pieces: [Vec<&'a [u8]>; 3],
     regions: Vec<Region>,
     /// By their numbers, regions that both changed and that are merged by words.
     merged: HashMap<usize, Vec<u8>>,
@@ -130,14 +130,8 @@ struct Texts<'a> {
 impl<'a> Texts<'a> {
     fn new(texts: [&'a [u8]; 3], unit: Unit) -> Result<Self, Whole> {
         check(&texts)?;
-        let lines = texts.map(lines::split);
-        let mut interner = Interner::default();
-        let [base, ours, theirs] = lines.each_ref().map(|lines| interner.ids(lines));
         let mut steps = STEPS_MAX;
-        let mut of = |side: &[u32]| hunks(&base, side, interner.kinds(), &mut steps).ok_or(Whole::TooDifferent);
-        let (left, right): (Vec<Hunk>, Vec<Hunk>) = (of(&ours)?, of(&theirs)?);
-        let regions = regions(&left, &right, &ours, &theirs);
-        let mut texts = Self { lines, regions, merged: HashMap::new() };
+        let mut texts = Self::of(texts.map(lines::split), &mut steps)?;
         if unit == Unit::Words {
             let disputed = texts.regions.iter().enumerate().filter(|(_, region)| region.whose == Whose::Both);
             let merged = disputed.filter_map(|(number, region)| Some((number, texts.by_words(region, &mut steps)?)));
@@ -146,9 +140,19 @@ impl<'a> Texts<'a> {
         Ok(texts)
     }
 
+    /// Compares pieces.
+    fn of(pieces: [Vec<&'a [u8]>; 3], steps: &mut u64) -> Result<Self, Whole> {
+        let mut interner = Interner::default();
+        let [base, ours, theirs] = pieces.each_ref().map(|pieces| interner.ids(pieces));
+        let mut of = |side: &[u32]| hunks(&base, side, interner.kinds(), steps).ok_or(Whole::TooDifferent);
+        let (left, right): (Vec<Hunk>, Vec<Hunk>) = (of(&ours)?, of(&theirs)?);
+        let regions = regions(&left, &right, &ours, &theirs);
+        Ok(Self { pieces, regions, merged: HashMap::new() })
+    }
+
     fn by_words(&self, region: &Region, steps: &mut u64) -> Option<Vec<u8>> {
         let [base, ours, theirs] = [(0, &region.base), (1, &region.ours), (2, &region.theirs)]
-            .map(|(side, range)| self.lines[side][range.clone()].concat());
+            .map(|(side, range)| self.pieces[side][range.clone()].concat());
         words::merge(&base, &ours, &theirs, steps)
     }
 
@@ -171,18 +175,18 @@ impl<'a> Texts<'a> {
             }
             at = region.ours.end;
         }
-        self.put(&mut text, 1, at..self.lines[1].len());
+        self.put(&mut text, 1, at..self.pieces[1].len());
         text
     }
 
     fn put(&self, text: &mut Vec<u8>, side: usize, range: Range<usize>) {
-        text.extend(self.lines[side][range].iter().copied().flatten());
+        text.extend(self.pieces[side][range].iter().copied().flatten());
     }
 
     /// A conflict without the first and last lines that both sides have alike: those are no matter of dispute.
     fn trimmed(&self, region: &Region) -> ConflictHunk {
         let (mut ours, mut theirs) = (region.ours.clone(), region.theirs.clone());
-        let line = |side: usize, at: usize| self.lines[side][at];
+        let line = |side: usize, at: usize| self.pieces[side][at];
         while !ours.is_empty() && !theirs.is_empty() && line(1, ours.start) == line(2, theirs.start) {
             (ours.start, theirs.start) = (ours.start + 1, theirs.start + 1);
         }

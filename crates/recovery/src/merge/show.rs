@@ -22,7 +22,7 @@ pub struct Labels<'a> {
 pub fn marked(base: &[u8], ours: &[u8], theirs: &[u8], unit: Unit, labels: &Labels<'_>) -> Result<Vec<u8>, Whole> {
     let texts = Texts::new([base, ours, theirs], unit)?;
     // Markers end as the text around them does.
-    let end: &[u8] = match texts.lines[1].first() {
+    let end: &[u8] = match texts.pieces[1].first() {
         Some(line) if line.ends_with(b"\r\n") => b"\r\n",
         _ => b"\n",
     };

@@ -14,7 +14,7 @@ use crate::merge::{self, Merge, Scalar, Unit, Whole, merge3, scalar};
 pub(super) fn same(a: &Version, b: &Version) -> bool {
     match (a, b) {
         (None, None) => true,
-        (Some(a), Some(b)) => a.same_but_time(b) && owner(a) == owner(b) && a.name == b.name,
+        (Some(a), Some(b)) => is_same_but_name(a, b) && a.name == b.name,
         _ => false,
     }
 }
@@ -74,7 +74,7 @@ pub(super) fn merge(
     match (base, ours, theirs) {
         (_, _, None) => Ok(Merged::Deleted),
         // What would not be there cannot move.
-        (Some(base), None, Some(theirs)) if is_move(base, theirs) => Ok(Merged::Clean(None)),
+        (Some(base), None, Some(theirs)) if is_same_but_name(base, theirs) => Ok(Merged::Clean(None)),
         (_, None, _) => Ok(Merged::Conflict(ConflictKind::RemovedCreation)),
         (None, _, _) => Ok(Merged::Conflict(ConflictKind::TwoCreations)),
         (Some(base), Some(ours), Some(theirs)) => Ok(match present(base, ours, theirs, texts)? {
@@ -84,8 +84,8 @@ pub(super) fn merge(
     }
 }
 
-/// Whether nothing but the name differs.
-fn is_move(a: &Entry, b: &Entry) -> bool {
+/// Whether nothing differs but the modification time and the name.
+fn is_same_but_name(a: &Entry, b: &Entry) -> bool {
     a.same_but_time(b) && owner(a) == owner(b)
 }
 

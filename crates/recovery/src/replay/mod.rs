@@ -141,6 +141,21 @@ pub enum Outcome {
     Conflict(Box<Conflict>),
 }
 
+impl Outcome {
+    /// What should stand there, where it can be told; a content that no version has is added to `texts`.
+    pub fn settled(self, chain: &Chain, texts: &mut Vec<Vec<u8>>) -> Result<Version, Box<Conflict>> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Version(number) => Ok(chain.version(number).clone()),
+            Self::Merged(Merged { entry, text }) => {
+                texts.extend(text);
+                Ok(Some(entry))
+            }
+            Self::Conflict(conflict) => Err(conflict),
+        }
+    }
+}
+
 /// Something new, made of several versions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Merged {
