@@ -200,12 +200,12 @@ fn dependents<'h>(
     for history in histories.iter().filter(|history| selection.files.mean(&history.path)) {
         let (path, chain) = (&history.path, &history.chain);
         let is_live = |change: ChangeSeq| !chain.is_cancelled(change, None);
-        let first = |one: &SegmentRow| goes(path, one, selected, selection) && is_live(one.change);
+        let first = |one: &SegmentRow| goes(history, one, selected, selection) && is_live(one.change);
         let Some(first) = chain.segments.iter().position(first) else { continue };
         let stays = |segment: &&SegmentRow| {
             !segment.replayed
                 && !selected.contains(&segment.change)
-                && !is_spared(path, segment, selection)
+                && !is_spared(history, segment, selection)
                 && is_live(segment.change)
         };
         for segment in chain.segments[first..].iter().filter(stays) {

@@ -46,8 +46,10 @@ pub const NO_TREE: Digest = Digest([0; 32]);
 
 /// One path's history with what the tree shows beyond it.
 pub struct History {
-    /// The path: of a file that moved, where it is now.
+    /// The path: of a file that moved, where it is now; of one that gave way to another one, where it would be.
     pub path: TreePath,
+    /// Whether what happened last there is this file's; else it is nowhere, and another one may be at the path.
+    pub is_there: bool,
     /// What happened there, or at the other names that its file had.
     pub chain: PathChain,
     /// These names, oldest first.
@@ -57,6 +59,11 @@ pub struct History {
 }
 
 impl History {
+    /// That of a path at which no file ever came or went.
+    pub fn of(path: TreePath, chain: PathChain) -> Self {
+        Self { path, is_there: true, chain, names: vec![], places: vec![] }
+    }
+
     /// Whether any of these paths is it, or one of its names, or above them.
     pub fn is_meant_by(&self, files: &PathSpecs) -> bool {
         files.mean_any(&std::iter::once(&self.path).chain(&self.names).collect::<Vec<_>>())
@@ -67,6 +74,14 @@ impl History {
         self.places.get(number).unwrap_or(&self.path)
     }
 
+    /// The last point behind which it was at a path; `None` where it was there behind what the ledger does not have yet, or never.
+    pub fn was_at(&self, path: &TreePath) -> Option<PointSeq> {
+        let versions = 0..=self.chain.segments.len();
+        let number = versions.rev().find(|number| self.place(*number) == path)?;
+        let point = number.checked_sub(1).map_or(PointSeq(0), |at| self.chain.segments[at].point);
+        Some(point).filter(|point| *point < PointSeq(i64::MAX))
+    }
+
     /// Its other names, each with where the file is now.
     pub fn renamed(&self) -> impl Iterator<Item = (TreePath, TreePath)> {
         self.names.iter().map(|name| (name.clone(), self.path.clone()))
@@ -75,6 +90,12 @@ impl History {
     /// The same entry where the file is now, wherever it was.
     pub fn here(&self, entry: Entry) -> Entry {
         Entry { name: self.path.as_bytes().to_vec(), ..entry }
+    }
+
+    /// Something decided for a file, where its replay would leave it.
+    pub fn settled(&self, chain: &wfr_recovery::replay::Chain, entry: Option<Entry>) -> Option<Entry> {
+        let name = wfr_recovery::replay::name(chain).unwrap_or_else(|| self.path.as_bytes().to_vec());
+        entry.map(|entry| Entry { name, ..entry })
     }
 
     /// Where what a replay gave belongs, and the entry as it is called there.
@@ -104,7 +125,7 @@ pub fn histories(
         }
         news.into_iter().for_each(|(at, row)| chains[at].segments.push(row));
     }
-    let shown = |chain: PathChain| Ok(History { path: veil.shown(&chain.path)?, chain, names: vec![], places: vec![] });
+    let shown = |chain: PathChain| Ok(History::of(veil.shown(&chain.path)?, chain));
     let mut histories: Vec<History> = chains.into_iter().map(shown).collect::<Result<_, Failure>>()?;
     histories.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(histories)

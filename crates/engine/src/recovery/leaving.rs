@@ -11,7 +11,7 @@ use wfr_model::{TaskId, TreePath};
 
 use super::history::History;
 use super::selective::{Selection, goes};
-use super::telling::LEFT_AS_IT_IS;
+use super::telling::{LEFT_AS_IT_IS, NOT_FOLLOWED};
 use super::verdicts::Taken;
 use crate::error::Failure;
 use crate::open::Open;
@@ -34,7 +34,7 @@ pub fn settle(
     let staying = staying(histories, (selection, selected), &taken.left);
     let Some(first) = staying.values().min() else { return Ok(()) };
     if gone.is_empty() {
-        let is_told = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
+        let is_told = findings.iter().any(|finding| [LEFT_AS_IT_IS, NOT_FOLLOWED].contains(&finding.code.as_str()));
         findings.extend((!is_told).then(|| all_stays(first, taken.left.len())));
         return Ok(());
     }
@@ -60,9 +60,10 @@ fn staying<'h>(
     left: &[TreePath],
 ) -> Staying<'h> {
     let mut staying = Staying::new();
-    for History { path, chain, .. } in histories.iter().filter(|history| left.contains(&history.path)) {
+    for history in histories.iter().filter(|history| left.contains(&history.path)) {
+        let History { path, chain, .. } = history;
         let is_meant =
-            |one: &&SegmentRow| goes(path, one, selected, selection) && !chain.is_cancelled(one.change, None);
+            |one: &&SegmentRow| goes(history, one, selected, selection) && !chain.is_cancelled(one.change, None);
         for segment in chain.segments.iter().filter(is_meant) {
             staying.entry(segment.change).or_insert(path);
         }

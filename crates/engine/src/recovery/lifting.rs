@@ -19,7 +19,7 @@ use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
 use super::already;
-use super::arriving::{self, Arrival};
+use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing};
 use super::history::{History, NO_TREE, histories, neutral, replayable, versions};
 use super::moves::Following;
@@ -65,6 +65,8 @@ pub struct Lifted {
     pub touched: Vec<TreePath>,
     /// Other names of files at which it does, and those that they have.
     pub moved: Vec<(TreePath, TreePath)>,
+    /// Where files are again that were there before, and the points behind which they were.
+    pub places: Vec<(TreePath, i64)>,
 }
 
 /// Makes the plan. `groups` were the hard links before the recovery;
@@ -83,12 +85,12 @@ pub fn lift(
         // Where that cannot be read, it is told when the path is considered.
         standing.borrow_mut().is_cancelled_without(chain, change, undone.seq).unwrap_or(true)
     };
-    let fate = |chain: &PathChain, segment: &SegmentRow| match () {
+    let fate = |part: &History, segment: &SegmentRow| match () {
         () if segment.change == undone.seq => Fate::Goes,
-        () if is_cancelled(chain, segment.change) => Fate::Gone,
+        () if is_cancelled(&part.chain, segment.change) => Fate::Gone,
         () => Fate::Stays,
     };
-    let following = Following { open, veil: &veil, unrecorded, fate: &fate, is_decided: &|_| false };
+    let following = Following { open, veil: &veil, unrecorded, fate: &fate };
     let histories = following.follow(histories)?;
     let touched = histories.iter().flat_map(|history| history.names.iter().chain([&history.path])).cloned().collect();
     let moved = histories.iter().flat_map(History::renamed).collect();
@@ -104,6 +106,7 @@ pub fn lift(
         arrivals: vec![],
         restored: BTreeMap::new(),
         kept: vec![],
+        places: vec![],
         texts: vec![],
     };
     for history in &histories {
@@ -127,7 +130,7 @@ pub fn lift(
     plan.kept.extend(lifter.kept);
     plan.kept.extend(dropped.into_iter().map(|path| Kept { path, reason: KeptReason::Edited }));
     plan.conflicts.splice(0..0, lifter.teller.conflicts);
-    Ok(Lifted { plan, links, texts: lifter.texts, findings: lifter.teller.findings, touched, moved })
+    Ok(Lifted { plan, links, texts: lifter.texts, findings: lifter.teller.findings, touched, moved, places: lifter.places })
 }
 
 /// The chains of all paths that a recovery wrote at or spoke of.
@@ -156,6 +159,8 @@ struct Lifter<'l> {
     /// Paths that become what they were before the recovery.
     restored: BTreeMap<TreePath, Entry>,
     kept: Vec<Kept>,
+    /// Where files are again that were there before, with the points.
+    places: Vec<(TreePath, i64)>,
     texts: Vec<Vec<u8>>,
 }
 
@@ -163,7 +168,7 @@ impl Lifter<'_> {
     fn consider(&mut self, history: &History) -> Result<(), Failure> {
         let History { path, chain, names, .. } = history;
         let own = chain.segments.iter().position(|segment| segment.change == self.undone);
-        let present = self.now.lookup(path)?;
+        let present = if history.is_there { self.now.lookup(path)? } else { None };
         let mut versions = versions(&self.veil, history)?;
         // A later recovery may have found nothing to do and yet have spoken of changes.
         let is_last = !chain.words.iter().any(|(_, by, _)| *by > self.undone);
@@ -173,9 +178,8 @@ impl Lifter<'_> {
             if self.later == Later::Overwrite || is_last && is_as_left {
                 let has_moved = history.place(own) != history.place(own + 1);
                 let entry = before.clone().map(|entry| if has_moved { entry } else { history.here(entry) });
-                let entry = entry.map(|entry| history.placed(entry));
-                self.restored.extend(entry.clone());
-                self.wish(path, entry);
+                self.restored.extend(entry.clone().map(|entry| history.placed(entry)));
+                self.wish(history, entry);
                 return Ok(());
             }
         }
@@ -208,30 +212,37 @@ impl Lifter<'_> {
             }
         };
         self.teller.note(path, &notes);
-        let entry = entry.map(|entry| history.placed(entry));
-        let is_here = entry.as_ref().is_none_or(|(to, _)| to == path);
+        let placed = entry.clone().map(|entry| history.placed(entry));
+        let is_here = placed.as_ref().is_none_or(|(to, _)| to == path);
         if is_here {
             self.teller.moved(path, names);
         }
-        if !is_here || !is_same(present.as_ref(), entry.as_ref().map(|(_, entry)| entry)) {
-            self.wish(path, entry);
+        if !is_here || !is_same(present.as_ref(), placed.as_ref().map(|(_, entry)| entry)) {
+            self.wish(history, entry);
         }
         Ok(())
     }
 
     /// Wishes for what a file is to be, and where.
-    fn wish(&mut self, path: &TreePath, entry: Option<(TreePath, Entry)>) {
-        match entry {
-            Some((to, entry)) if to != *path => self.arrivals.push(Arrival { from: path.clone(), to, entry }),
-            entry => self.wishes.push(Wish { path: path.clone(), entry: entry.map(|(_, entry)| entry) }),
+    fn wish(&mut self, history: &History, entry: Option<Entry>) {
+        match Wished::of(history, entry) {
+            Wished::Nowhere => {}
+            Wished::Here(entry) => self.wishes.push(Wish { path: history.path.clone(), entry }),
+            Wished::Elsewhere(arrival) => self.arrivals.push(arrival),
         }
     }
 
     /// Finds room for files that are to be somewhere else than they are.
     fn settle(&mut self) -> Result<(), Failure> {
-        for one in arriving::settle(&mut self.wishes, std::mem::take(&mut self.arrivals), &mut self.now)? {
+        let arrivals = std::mem::take(&mut self.arrivals);
+        let (coming, stuck) = arriving::settle(&mut self.wishes, arrivals, &mut self.now)?;
+        self.places = arriving::places(&coming);
+        for one in stuck {
             match self.later {
-                Later::Overwrite => arriving::enforce(&mut self.wishes, one),
+                Later::Overwrite => {
+                    arriving::enforce(&mut self.wishes, &one);
+                    self.places.extend(arriving::places(&[one]));
+                }
                 Later::MergeOrKeep => {
                     let kept = |path| Kept { path, reason: KeptReason::Edited };
                     self.restored.remove(&one.to);

@@ -8,6 +8,7 @@ mod alike;
 pub mod already;
 mod ancestry;
 mod arriving;
+mod bringing;
 mod check;
 mod clearing;
 mod concern;

@@ -1,24 +1,26 @@
 //! Files that moved: what happened to one before it got its present name belongs to its history.
 //!
-//! Owns which deletions and creations are one move: those of one change, found by one look, of equal content, and of one
-//! file each; and which histories are joined by them. Refuses to follow what is only alike, and to know where a file was when:
-//! that is [`super::tracks`].
+//! Owns what is a move: a content that is gone from one path and has come to one other, by one change, found by one look; the
+//! first path has nothing then, or a file that moved there in its turn. And which histories are joined by moves. Refuses to
+//! follow what is only alike, and to know where a file was when: that is [`super::tracks`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use wfr_catalog::{ChangeSeq, NewPoint, NewSegment, PathChain, PathKey, PointSeq, SegmentRow};
 use wfr_model::change::Actor;
-use wfr_model::entry::Node;
+use wfr_model::entry::{Entry, Node};
 use wfr_model::{ChangeId, Digest, TreePath};
 
-use super::history::{History, histories, is_recorded, seq_of};
+use super::bringing;
+use super::history::{History, histories, is_recorded, seq_of, unrecorded_seq};
+use super::telling::name_of;
 use super::tracks::{Fate, Pairs, Paths, Track};
 use crate::error::Failure;
 use crate::ledger::{self, Veil};
 use crate::open::Open;
 
-/// What becomes of a segment of a chain that is no replay.
-pub type Fates<'s> = dyn Fn(&PathChain, &SegmentRow) -> Fate + 's;
+/// What becomes of a segment of a path's history that is no replay.
+pub type Fates<'s> = dyn Fn(&History, &SegmentRow) -> Fate + 's;
 
 /// How moves are followed.
 pub struct Following<'f> {
@@ -30,8 +32,6 @@ pub struct Following<'f> {
     pub unrecorded: Option<&'f NewPoint>,
     /// What becomes of segments.
     pub fate: &'f Fates<'f>,
-    /// Paths that somebody decides on: such a one is meant for itself, unless it is where a file is and stays.
-    pub is_decided: &'f dyn Fn(&TreePath) -> bool,
 }
 
 impl Following<'_> {
@@ -56,26 +56,28 @@ impl Following<'_> {
     fn joined(&self, parts: Vec<History>, pairs: &Pairs, meant: &BTreeSet<usize>) -> Result<Vec<History>, Failure> {
         let all: BTreeSet<ChangeSeq> =
             parts.iter().flat_map(|part| &part.chain.segments).map(|one| one.change).collect();
-        let mut recoveries = BTreeSet::new();
-        for change in all.into_iter().filter(|change| is_recorded(*change)) {
-            let row = self.open.catalog.change_at(change)?;
-            recoveries.extend(row.filter(|row| row.change.actor == Actor::Recovery).map(|row| row.seq));
+        let (mut brought, mut names) = (BTreeMap::new(), BTreeMap::new());
+        for change in all {
+            match self.open.catalog.change_at(change)?.filter(|_| is_recorded(change)) {
+                Some(row) if row.change.actor == Actor::Recovery => {
+                    let found = bringing::of(self.open, &row.change, &parts)?;
+                    brought.extend(found.map(|found| (change, found)));
+                }
+                Some(row) => drop(names.insert(change, name_of(&row.change))),
+                None => names.extend(self.new_name(change).map(|name| (change, name))),
+            }
         }
-        let fate = |part: &History, row: &SegmentRow| (self.fate)(&part.chain, row);
-        let paths = Paths { parts: &parts, pairs, recoveries: &recoveries, fate: &fate };
-        let is_decided = |name: &usize| (self.is_decided)(&parts[*name].path);
-        let is_free = |tracks: &Vec<Track>| {
-            let mut names = tracks.iter().flat_map(|track| track.names().into_iter().filter(|name| *name != track.at));
-            !names.any(|name| is_decided(&name))
-        };
-        let settled = |tracks: &Vec<Track>| is_free(tracks) && !(0..parts.len()).any(|name| is_decided(&name));
-        let tracks = paths.tracks(true).filter(settled).or_else(|| paths.tracks(false).filter(is_free));
-        let Some(tracks) = tracks else {
-            let meant = parts.into_iter().enumerate().filter(|(name, _)| meant.contains(name));
-            return Ok(meant.map(|(_, part)| part).collect());
-        };
+        let whose = |change: ChangeSeq| names.get(&change).map(String::as_str);
+        let tracks = Paths { parts: &parts, pairs, brought: &brought, whose: &whose, fate: self.fate }.tracks();
         let is_meant = |track: &&Track| track.names().iter().any(|name| meant.contains(name));
         Ok(tracks.iter().filter(is_meant).map(|track| history_of(track, &parts)).collect())
+    }
+
+    /// Whose all that is which a look found under a number, where that is one who is known.
+    fn new_name(&self, change: ChangeSeq) -> Option<String> {
+        let new = self.unrecorded.into_iter().flat_map(|point| &point.changes).map(|new| &new.change);
+        let names: BTreeSet<String> = new.filter(|new| unrecorded_seq(new) == change).map(name_of).collect();
+        names.first().filter(|_| names.len() == 1).cloned()
     }
 }
 
@@ -84,37 +86,41 @@ fn history_of(track: &Track, parts: &[History]) -> History {
     let names = track.names();
     let path = |name: usize| parts[name].path.clone();
     let mut places = vec![];
-    if names.len() > 1 {
+    if names.len() > 1 || !track.is_there {
         places = std::iter::once(track.origin).chain(track.rows.iter().map(|(name, _)| *name)).map(path).collect();
     }
-    let chains = || names.iter().map(|name| &parts[*name].chain);
-    // The newest word on a change counts, under whatever name it was said; what a recovery says at several is one word.
-    let words = chains().flat_map(|chain| &chain.words).map(|(change, by, is)| ((*by, *change), *is));
-    let words: BTreeMap<(ChangeSeq, ChangeSeq), bool> = words.collect();
+    let ends = std::iter::once(track.origin).chain(track.rows.iter().map(|(name, _)| *name));
+    let here: BTreeSet<(usize, ChangeSeq)> = ends
+        .zip(&track.rows)
+        .flat_map(|(from, (to, row))| [(from, row.change), (*to, row.change)])
+        .collect();
+    // The newest word on a change counts, at whichever end of its move it was said; what a recovery says at both is one word.
+    let words = names.iter().flat_map(|name| parts[*name].chain.words.iter().map(|word| (*name, word)));
+    let words = words.filter(|(name, (change, ..))| here.contains(&(*name, *change)));
+    let words: BTreeMap<(ChangeSeq, ChangeSeq), bool> =
+        words.map(|(_, (change, by, is))| ((*by, *change), *is)).collect();
     let chain = PathChain {
         path: parts[track.at].chain.path.clone(),
         segments: track.rows.iter().map(|(_, row)| row.clone()).collect(),
         words: words.into_iter().map(|((by, change), is)| (change, by, is)).collect(),
-        reads: chains().flat_map(|chain| chain.reads.iter().cloned()).collect(),
+        reads: names.iter().flat_map(|name| parts[*name].chain.reads.iter().cloned()).collect(),
     };
     let names = names.into_iter().filter(|name| *name != track.at).map(path).collect();
-    History { path: path(track.at), chain, names, places }
+    History { path: path(track.at), is_there: track.is_there, chain, names, places }
 }
 
 /// The history of a file that is at a path, under the names that it had before, too: as a rollback follows it. Where none is
 /// there, that of the path.
 pub fn followed(open: &Open, veil: &Veil<'_>, chain: PathChain) -> Result<History, Failure> {
-    let fate = |chain: &PathChain, segment: &SegmentRow| match chain.is_cancelled(segment.change, None) {
+    let fate = |part: &History, segment: &SegmentRow| match part.chain.is_cancelled(segment.change, None) {
         true => Fate::Gone,
         false => Fate::Stays,
     };
-    let following = Following { open, veil, unrecorded: None, fate: &fate, is_decided: &|_| false };
+    let following = Following { open, veil, unrecorded: None, fate: &fate };
     let path = veil.shown(&chain.path)?;
     let found = following.follow(histories(open, veil, vec![chain.clone()], None)?)?;
-    match found.into_iter().find(|history| history.path == path) {
-        Some(history) => Ok(history),
-        None => Ok(History { path, chain, names: vec![], places: vec![] }),
-    }
+    let is_it = |history: &History| history.path == path && history.is_there;
+    Ok(found.into_iter().find(is_it).unwrap_or_else(|| History::of(path, chain)))
 }
 
 /// The moves of some changes, whether they stay or go: each from a path to a path.
@@ -134,16 +140,16 @@ pub fn of_changes(
     Ok(found)
 }
 
-/// Files that came with a change, found by one look, and were not moved there.
+/// Files that came with a change, found by one look, also over others, and were not moved there.
 pub fn came_with(
     (open, veil): (&Open, &Veil<'_>),
     unrecorded: Option<&NewPoint>,
     (change, point): (ChangeSeq, PointSeq),
 ) -> Result<Vec<TreePath>, Failure> {
     let moves = Moves::new(open, veil, unrecorded);
-    let (gone, come) = moves.ends(change)?;
-    let moved: BTreeSet<PathKey> = matched(&gone, &come).into_iter().map(|one| one.to).collect();
-    let came = come.iter().filter(|end| end.point == point && !moved.contains(&end.path));
+    let ends = moves.ends(change)?;
+    let moved: BTreeSet<PathKey> = matched(&ends).into_iter().map(|one| one.to).collect();
+    let came = ends.iter().filter(|end| end.point == point && end.come.is_some() && !moved.contains(&end.path));
     came.map(|end| veil.shown(&end.path)).collect()
 }
 
@@ -155,12 +161,17 @@ struct Move {
     to: PathKey,
 }
 
-/// One end of a possible move.
+/// What was replaced, or came, or went at a path: either may be one end of a move.
 struct End {
     point: PointSeq,
-    content: Digest,
     path: PathKey,
     name: Vec<u8>,
+    /// The content that is gone.
+    gone: Option<Digest>,
+    /// The content that has come.
+    come: Option<Digest>,
+    /// Whether something is there.
+    is_held: bool,
 }
 
 /// Paths between which files moved.
@@ -221,11 +232,9 @@ impl<'m> Moves<'m> {
     fn at(&mut self, chain: &PathChain) -> Result<Vec<(ChangeSeq, Move)>, Failure> {
         let mut found = Vec::new();
         for one in &chain.segments {
-            if !one.replayed && one.before.is_some() != one.after.is_some() {
-                let OfChange { moves, at } = self.of(one.change)?;
-                let here = at.get(&chain.path.key).into_iter().flatten().map(|at| &moves[*at]);
-                found.extend(here.filter(|here| here.point == one.point).map(|here| (one.change, here.clone())));
-            }
+            let OfChange { moves, at } = self.of(one.change)?;
+            let here = at.get(&chain.path.key).into_iter().flatten().map(|at| &moves[*at]);
+            found.extend(here.filter(|here| here.point == one.point).map(|here| (one.change, here.clone())));
         }
         Ok(found)
     }
@@ -252,22 +261,22 @@ impl<'m> Moves<'m> {
     }
 
     fn find(&self, change: ChangeSeq) -> Result<Vec<Move>, Failure> {
-        let (gone, come) = self.ends(change)?;
-        Ok(matched(&gone, &come))
+        Ok(matched(&self.ends(change)?))
     }
 
-    /// What a change deleted and made; nothing of recoveries.
-    fn ends(&self, change: ChangeSeq) -> Result<(Vec<End>, Vec<End>), Failure> {
-        let (mut gone, mut come) = (Vec::new(), Vec::new());
+    /// What a change replaced, made and deleted; nothing of recoveries of which is known what they brought where.
+    fn ends(&self, change: ChangeSeq) -> Result<Vec<End>, Failure> {
+        let mut ends = Vec::new();
         if is_recorded(change) {
             let row = self.open.catalog.change_at(change)?;
-            if row.is_none_or(|row| row.change.actor == Actor::Recovery) {
-                return Ok((vec![], vec![]));
+            let Some(row) = row else { return Ok(vec![]) };
+            if bringing::record_of(self.open, &row.change)?.is_some() {
+                return Ok(vec![]);
             }
             for chain in self.open.catalog.segments_of(change)? {
                 for segment in &chain.segments {
                     let sides = (segment.before.as_deref(), segment.after.as_deref());
-                    self.sort(&chain.path, segment.point, sides, &mut gone, &mut come)?;
+                    ends.extend(self.end(&chain.path, segment.point, sides)?);
                 }
             }
         }
@@ -280,48 +289,48 @@ impl<'m> Moves<'m> {
                 };
                 seqs.insert(id, seq);
                 if seq == change {
-                    self.sort(path, PointSeq(i64::MAX), (before.as_deref(), after.as_deref()), &mut gone, &mut come)?;
+                    ends.extend(self.end(path, PointSeq(i64::MAX), (before.as_deref(), after.as_deref()))?);
                 }
             }
         }
-        Ok((gone, come))
+        Ok(ends)
     }
 
-    /// Adds a segment that is one end of a possible move.
-    fn sort(
+    /// A segment as a possible end of a move; none where no content went or came.
+    fn end(
         &self,
         path: &PathKey,
         point: PointSeq,
         (before, after): (Option<&[u8]>, Option<&[u8]>),
-        gone: &mut Vec<End>,
-        come: &mut Vec<End>,
-    ) -> Result<(), Failure> {
-        let (kept, ends) = match (before, after) {
-            (Some(kept), None) => (kept, gone),
-            (None, Some(kept)) => (kept, come),
-            _ => return Ok(()),
+    ) -> Result<Option<End>, Failure> {
+        let content = |entry: &Option<Entry>| match entry.as_ref().map(|entry| &entry.node) {
+            Some(Node::File(content)) if content.size > 0 => Some(content.hash),
+            _ => None,
         };
-        if let Some(entry) = ledger::entry_of(self.veil, Some(kept))?
-            && let Node::File(content) = entry.node
-            && content.size > 0
-        {
-            ends.push(End { point, content: content.hash, path: path.clone(), name: entry.name });
+        let (before, after) = (ledger::entry_of(self.veil, before)?, ledger::entry_of(self.veil, after)?);
+        let (gone, come) = (content(&before), content(&after));
+        if gone == come {
+            return Ok(None);
         }
-        Ok(())
+        let is_held = after.is_some();
+        let name = after.or(before).map(|entry| entry.name).unwrap_or_default();
+        Ok(Some(End { point, path: path.clone(), name, gone, come, is_held }))
     }
 }
 
 /// Pairs that are one move: the only ones of a content, or the only ones of it that have the same name in their directories.
-fn matched(gone: &[End], come: &[End]) -> Vec<Move> {
+/// Where a path holds something that did not move there, it was copied and edited as likely as moved.
+fn matched(ends: &[End]) -> Vec<Move> {
     let mut alike: BTreeMap<(PointSeq, Digest), [Vec<&End>; 2]> = BTreeMap::new();
-    for (side, ends) in [gone, come].into_iter().enumerate() {
-        ends.iter().for_each(|end| alike.entry((end.point, end.content)).or_default()[side].push(end));
+    for end in ends {
+        for (side, content) in [end.gone, end.come].into_iter().enumerate() {
+            content.into_iter().for_each(|content| alike.entry((end.point, content)).or_default()[side].push(end));
+        }
     }
-    let to = |from: &End, to: &End| Move { point: from.point, from: from.path.clone(), to: to.path.clone() };
-    let mut moves = Vec::new();
+    let mut moves: Vec<(&End, &End)> = Vec::new();
     for [gone, come] in alike.into_values() {
-        if let ([from], [only]) = (&gone[..], &come[..]) {
-            moves.push(to(from, only));
+        if let ([from], [to]) = (&gone[..], &come[..]) {
+            moves.push((from, to));
             continue;
         }
         for from in &gone {
@@ -329,37 +338,56 @@ fn matched(gone: &[End], come: &[End]) -> Vec<Move> {
                 ends.iter().enumerate().filter(|(_, end)| end.name == from.name).map(|(at, _)| at).collect()
             };
             if let ([_], [only]) = (&named(&gone)[..], &named(&come)[..]) {
-                moves.push(to(from, come[*only]));
+                moves.push((from, come[*only]));
             }
         }
     }
-    moves
+    loop {
+        let comes: BTreeSet<(PointSeq, &PathKey)> = moves.iter().map(|(_, to)| (to.point, &to.path)).collect();
+        let before = moves.len();
+        moves.retain(|(from, _)| !from.is_held || comes.contains(&(from.point, &from.path)));
+        if moves.len() == before {
+            break;
+        }
+    }
+    moves.into_iter().map(|(from, to)| Move { point: from.point, from: from.path.clone(), to: to.path.clone() }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn end(content: u8, path: &str) -> End {
+    /// A path with the content that was there and that is there, 0: nothing.
+    fn end(path: &str, gone: u8, come: u8) -> End {
         let name = path.rsplit('/').next().unwrap().as_bytes().to_vec();
         let path = PathKey { key: path.as_bytes().to_vec(), sealed: None };
-        End { point: PointSeq(1), content: Digest([content; 32]), path, name }
+        let content = |content: u8| (content > 0).then_some(Digest([content; 32]));
+        End { point: PointSeq(1), path, name, gone: content(gone), come: content(come), is_held: come > 0 }
     }
 
-    fn told(gone: &[End], come: &[End]) -> Vec<String> {
+    fn told(ends: &[End]) -> Vec<String> {
         let text = |path: &PathKey| String::from_utf8_lossy(&path.key).into_owned();
-        matched(gone, come).iter().map(|one| format!("{}>{}", text(&one.from), text(&one.to))).collect()
+        matched(ends).iter().map(|one| format!("{}>{}", text(&one.from), text(&one.to))).collect()
     }
 
     #[test]
     fn only_what_is_sure_is_a_move() {
-        assert_eq!(told(&[end(1, "a")], &[end(1, "b"), end(2, "c")]), ["a>b"]);
-        assert_eq!(told(&[end(1, "a")], &[end(1, "b"), end(1, "c")]), [""; 0], "a copy may be either");
-        assert_eq!(told(&[end(1, "a"), end(1, "b")], &[end(1, "c")]), [""; 0]);
+        assert_eq!(told(&[end("a", 1, 0), end("b", 0, 1), end("c", 0, 2)]), ["a>b"]);
+        assert_eq!(told(&[end("a", 1, 0), end("b", 0, 1), end("c", 0, 1)]), [""; 0], "a copy may be either");
+        assert_eq!(told(&[end("a", 1, 0), end("b", 1, 0), end("c", 0, 1)]), [""; 0]);
         // A directory that moves, with two files that are alike.
-        let (gone, come) = ([end(1, "d/x"), end(1, "d/y")], [end(1, "e/x"), end(1, "e/y")]);
-        assert_eq!(told(&gone, &come), ["d/x>e/x", "d/y>e/y"]);
-        let later = End { point: PointSeq(2), ..end(1, "b") };
-        assert_eq!(told(&[end(1, "a")], &[later]), [""; 0], "another look, another time");
+        let dir = [end("d/x", 1, 0), end("d/y", 1, 0), end("e/x", 0, 1), end("e/y", 0, 1)];
+        assert_eq!(told(&dir), ["d/x>e/x", "d/y>e/y"]);
+        let later = End { point: PointSeq(2), ..end("b", 0, 1) };
+        assert_eq!(told(&[end("a", 1, 0), later]), [""; 0], "another look, another time");
+    }
+
+    #[test]
+    fn a_file_may_move_over_another_one_or_change_places_with_it() {
+        assert_eq!(told(&[end("a", 1, 0), end("b", 2, 1)]), ["a>b"]);
+        assert_eq!(told(&[end("a", 1, 2), end("b", 2, 1)]), ["a>b", "b>a"]);
+        assert_eq!(told(&[end("a", 1, 0), end("b", 2, 1), end("c", 0, 2)]), ["a>b", "b>c"]);
+        assert_eq!(told(&[end("a", 1, 3), end("b", 2, 1)]), [""; 0], "it was copied there as likely, and edited");
+        assert_eq!(told(&[end("a", 1, 3), end("b", 2, 1), end("c", 0, 2)]), [""; 0]);
     }
 }

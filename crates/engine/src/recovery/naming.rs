@@ -4,19 +4,18 @@
 
 use std::collections::BTreeSet;
 
-use wfr_catalog::{ChangeSeq, NewPoint, PathChain, SegmentRow};
+use wfr_catalog::{ChangeSeq, NewPoint, SegmentRow};
 use wfr_model::TreePath;
 
 use super::history::History;
 use super::moves::Following;
-use super::selective::{Decisions, Selection};
+use super::selective::{Selection, goes};
 use super::tracks::Fate;
 use crate::error::Failure;
 use crate::ledger::Veil;
 use crate::open::Open;
 
-/// The histories that are meant, each of a file under the name that it has now, but where something is to come to one of its names
-/// by decision: that is meant for this one.
+/// The histories that are meant, each of a file under the name that it has now.
 pub fn follow_moves(
     open: &Open,
     veil: &Veil<'_>,
@@ -24,34 +23,26 @@ pub fn follow_moves(
     selection: &Selection,
     selected: &BTreeSet<ChangeSeq>,
 ) -> Result<Vec<History>, Failure> {
-    let Decisions { theirs, resolved, .. } = &selection.decisions;
-    let is_decided = |path: &TreePath| {
-        theirs.contains(path)
-            || resolved.contains_key(path)
-            || selection.spared.iter().any(|(_, spared)| spared == path)
-    };
-    let goes = |segment: &SegmentRow| {
-        selected.contains(&segment.change) && selection.after.is_none_or(|after| segment.point > after)
-    };
-    let fate = |chain: &PathChain, segment: &SegmentRow| match () {
-        () if chain.is_cancelled(segment.change, None) => Fate::Gone,
-        () if goes(segment) => Fate::Goes,
+    let fate = |part: &History, segment: &SegmentRow| match () {
+        () if part.chain.is_cancelled(segment.change, None) => Fate::Gone,
+        () if goes(part, segment, selected, selection) => Fate::Goes,
         () => Fate::Stays,
     };
-    let following = Following { open, veil, unrecorded, fate: &fate, is_decided: &is_decided };
+    let following = Following { open, veil, unrecorded, fate: &fate };
     let mut histories = following.follow(histories)?;
     histories.retain(|history| history.is_meant_by(&selection.files));
     Ok(histories)
 }
 
-/// Paths that stay as they are by decision: also of a file that is named as it was called once, where nothing else is called so.
-pub fn staying(histories: &[History], decisions: &Decisions) -> BTreeSet<TreePath> {
-    let mut staying: BTreeSet<TreePath> = decisions.ours.iter().cloned().collect();
-    if !staying.is_empty() {
+/// The files that a decision means, by the names that they have now: also one that is named as it was called once, where nothing
+/// else is called so.
+pub fn meant<'n>(histories: &[History], named: impl Iterator<Item = &'n TreePath>) -> BTreeSet<TreePath> {
+    let mut meant: BTreeSet<TreePath> = named.cloned().collect();
+    if !meant.is_empty() {
         let paths: BTreeSet<&TreePath> = histories.iter().map(|history| &history.path).collect();
-        let is_meant = |name: &TreePath| decisions.ours.contains(name) && !paths.contains(name);
-        let meant = histories.iter().filter(|history| history.names.iter().any(is_meant));
-        staying.extend(meant.map(|history| history.path.clone()));
+        let once = |history: &&History| history.names.iter().any(|name| meant.contains(name) && !paths.contains(name));
+        let found: Vec<TreePath> = histories.iter().filter(once).map(|history| history.path.clone()).collect();
+        meant.extend(found);
     }
-    staying
+    meant
 }

@@ -62,6 +62,8 @@ pub struct Planned {
     pub taken: Option<Taken>,
     /// Other names of files that an undo is about, and those that they have.
     pub moved: Vec<(TreePath, TreePath)>,
+    /// Where files are again that were there before an undo, with the points behind which they were.
+    pub places: Vec<(TreePath, i64)>,
     /// How many changes a rollback takes back.
     pub rolled_back: u64,
     /// Whether what a rollback is about is taken back already.
@@ -87,6 +89,7 @@ impl Planned {
             texts: vec![],
             taken: None,
             moved: vec![],
+            places: vec![],
             rolled_back: 0,
             is_done: false,
             links: None,
@@ -347,7 +350,7 @@ fn lift(
     planned.findings.extend(lifted.findings);
     let gone = mounted::missing(open, objects, &order.target);
     planned.findings.extend(mounting::unmounted(order, &gone, &lifted.touched, &mut planned.plan));
-    (planned.texts, planned.moved) = (lifted.texts, lifted.moved);
+    (planned.texts, planned.moved, planned.places) = (lifted.texts, lifted.moved, lifted.places);
     if order.exact_mtime {
         timing::give_back(objects, &order.target, &mut planned.plan, present.at)?;
     }

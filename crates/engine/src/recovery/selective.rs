@@ -14,21 +14,21 @@ use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
 use wfr_model::{ChangeId, Digest, TaskId, TreePath};
 use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
-use wfr_recovery::replay::{By, Chain, Conflict, Edit, Mark, Note, Outcome, Replayed, replay_from};
+use wfr_recovery::replay::{By, Chain, Conflict, Mark, Note, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
 use wfr_store::object::hash;
 use wfr_store::tree::Finder;
 
 use super::alike::Heirs;
 use super::already::{self, Already};
-use super::arriving::{self, Arrival};
+use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
 use super::dependents::{Kept, Reach, Scope, Told};
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_touched, neutral, replayable, versions};
 use super::leaving;
 use super::moves;
-use super::naming::{follow_moves, staying};
+use super::naming::{follow_moves, meant};
 use super::overwritten;
 use super::sureness;
 use super::telling::{self, Sides, Teller, WORK_CONFLICT, leave};
@@ -185,21 +185,22 @@ fn chosen(open: &Open, selection: &Selection) -> Result<BTreeSet<ChangeSeq>, Fai
     Ok(selected)
 }
 
-/// Whether a path's segment is to go.
+/// Whether a segment of a file is to go.
 pub(super) fn goes(
-    path: &TreePath,
+    history: &History,
     segment: &SegmentRow,
     selected: &BTreeSet<ChangeSeq>,
     selection: &Selection,
 ) -> bool {
     selected.contains(&segment.change)
         && selection.after.is_none_or(|after| segment.point > after)
-        && !is_spared(path, segment, selection)
+        && !is_spared(history, segment, selection)
 }
 
-/// Whether a change was left out of the selection at a path.
-pub(super) fn is_spared(path: &TreePath, segment: &SegmentRow, selection: &Selection) -> bool {
-    !selection.spared.is_empty() && selection.spared.contains(&(segment.change, path.clone()))
+/// Whether a change was left out of the selection at a path, under whatever name of the file.
+pub(super) fn is_spared(history: &History, segment: &SegmentRow, selection: &Selection) -> bool {
+    let mut names = std::iter::once(&history.path).chain(&history.names);
+    !selection.spared.is_empty() && names.any(|name| selection.spared.contains(&(segment.change, name.clone())))
 }
 
 /// A file with a new content and the metadata of another one.
@@ -229,6 +230,12 @@ struct Chooser<'c> {
     texts: Vec<Vec<u8>>,
     /// Paths that stay as they are by decision.
     ours: BTreeSet<TreePath>,
+    /// Paths that get the other side by decision.
+    theirs: BTreeSet<TreePath>,
+    /// Where the files are that are meant.
+    paths: BTreeSet<TreePath>,
+    /// Where files are again that were there before, with the points behind which they were.
+    places: Vec<(TreePath, i64)>,
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
     /// Changes that go at a path with what somebody decided there, whether they were meant or not.
@@ -262,6 +269,9 @@ impl<'c> Chooser<'c> {
             teller,
             texts: vec![],
             ours: BTreeSet::new(),
+            theirs: BTreeSet::new(),
+            places: vec![],
+            paths: BTreeSet::new(),
             left: vec![],
             decided: vec![],
             overwritten: BTreeSet::new(),
@@ -281,6 +291,7 @@ impl<'c> Chooser<'c> {
             files: self.selection.files.clone(),
             spared: self.spared()?,
             moved: histories.iter().flat_map(History::renamed).collect(),
+            places: std::mem::take(&mut self.places),
         })
     }
 
@@ -302,10 +313,14 @@ impl<'c> Chooser<'c> {
 
     /// Decides on all paths.
     fn consider_all(&mut self, veil: &Veil<'_>, histories: &[History]) -> Result<(), Failure> {
-        self.ours = staying(histories, &self.selection.decisions);
+        let Decisions { ours, theirs, .. } = &self.selection.decisions;
+        (self.ours, self.theirs) = (meant(histories, ours.iter()), meant(histories, theirs.iter()));
+        self.paths = histories.iter().map(|history| history.path.clone()).collect();
         histories.iter().try_for_each(|history| self.consider(veil, history))?;
         let arrivals = std::mem::take(&mut self.arrivals);
-        let stuck = arriving::settle(&mut self.wishes, arrivals, &mut Finder::new(self.objects, self.present))?;
+        let mut now = Finder::new(self.objects, self.present);
+        let (coming, stuck) = arriving::settle(&mut self.wishes, arrivals, &mut now)?;
+        self.places = arriving::places(&coming);
         for one in stuck {
             self.consider_stuck(one)?;
         }
@@ -342,7 +357,7 @@ impl<'c> Chooser<'c> {
     fn consider(&mut self, veil: &Veil<'_>, history: &History) -> Result<(), Failure> {
         let History { path, chain, .. } = history;
         let is_live = |segment: &SegmentRow| !chain.is_cancelled(segment.change, None);
-        let goes = |segment: &SegmentRow| goes(path, segment, self.selected, self.selection);
+        let goes = |segment: &SegmentRow| goes(history, segment, self.selected, self.selection);
         chain.segments.iter().filter(|one| goes(one)).for_each(|one| self.already.note(chain, one.change));
         let Some(first) = chain.segments.iter().position(|segment| goes(segment) && is_live(segment)) else {
             return self.consider_returned(veil, history);
@@ -362,11 +377,11 @@ impl<'c> Chooser<'c> {
         if chain.segments.iter().any(is_parted) {
             self.decided.push(path.clone());
         }
-        if let Some(entry) = self.decided_by_hand(history, &versions, first)? {
+        let replayable = replayable(versions.clone(), self.marks(history)?);
+        if let Some(entry) = self.decided_by_hand(history, (&versions, &replayable), first)? {
             self.take(history, gone, entry);
             return Ok(());
         }
-        let replayable = replayable(versions, self.marks(history)?);
         let Replayed { outcome, notes } = replay_from(&replayable, self.selection.decisions.unit, self.objects)?;
         if self.lives_on(veil, history, (&replayable, &notes))? {
             return Ok(());
@@ -379,12 +394,7 @@ impl<'c> Chooser<'c> {
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
                 ConflictResolution::CheckpointPriority => {
                     self.overwrite(history, first);
-                    let moves = |(at, edit): (usize, &Edit)| {
-                        edit.mark == Mark::Removed && history.place(at) != history.place(at + 1)
-                    };
-                    let is_back = replayable.edits.iter().enumerate().any(moves);
-                    let entry = replayable.version(first).clone();
-                    self.take(history, gone, entry.map(|entry| if is_back { entry } else { history.here(entry) }));
+                    self.take(history, gone, history.settled(&replayable, replayable.version(first).clone()));
                 }
             },
         }
@@ -395,22 +405,28 @@ impl<'c> Chooser<'c> {
     fn decided_by_hand(
         &mut self,
         history: &History,
-        versions: &[Option<Entry>],
+        (versions, replayable): (&[Option<Entry>], &Chain),
         first: usize,
     ) -> Result<Option<Option<Entry>>, Failure> {
         let path = &history.path;
-        let Decisions { theirs, resolved, .. } = &self.selection.decisions;
-        if theirs.contains(path) {
+        if self.theirs.contains(path) {
             self.overwrite(history, first);
-            return Ok(Some(versions[first].clone().map(|entry| history.here(entry))));
+            return Ok(Some(history.settled(replayable, versions[first].clone())));
         }
-        let Some(text) = resolved.get(path) else { return Ok(None) };
+        let Some(text) = self.resolved(history) else { return Ok(None) };
         let lost = overwritten::by_text(self.objects, (&history.chain.segments, versions), first, text)?;
         self.overwritten.extend(lost.into_iter().map(|change| (change, path.clone())));
         self.decided.push(path.clone());
         self.texts.push(text.clone());
         let like = versions.iter().rev().flatten().find(|entry| matches!(entry.node, Node::File(_)));
-        Ok(Some(Some(history.here(with_text(path, like, text)))))
+        Ok(Some(history.settled(replayable, Some(with_text(path, like, text)))))
+    }
+
+    /// The content that somebody made for a file by hand, under whatever name of it, where nothing else is called so.
+    fn resolved(&self, history: &History) -> Option<&'c Vec<u8>> {
+        let Decisions { resolved, .. } = &self.selection.decisions;
+        let once = || history.names.iter().filter(|name| !self.paths.contains(*name)).find_map(|name| resolved.get(name));
+        resolved.get(&history.path).or_else(once)
     }
 
     /// A path becomes what it was before an edit, whatever others did there since.
@@ -433,7 +449,9 @@ impl<'c> Chooser<'c> {
         });
         let Some(edit) = deletion.filter(|edit| replayable.version(*edit).is_none()) else { return Ok(false) };
         let segment = &history.chain.segments[edit - 1];
-        let came = moves::came_with((self.open, veil), self.unrecorded, (segment.change, segment.point))?;
+        let mut came = moves::came_with((self.open, veil), self.unrecorded, (segment.change, segment.point))?;
+        // What it gave way to may have been made from it.
+        came.extend((!history.is_there).then(|| history.place(edit).clone()));
         let Some(heir) = self.heirs.find(replayable, edit, came)? else { return Ok(false) };
         self.teller.lives_on(history.place(edit - 1), &heir);
         self.left.push(history.path.clone());
@@ -446,13 +464,13 @@ impl<'c> Chooser<'c> {
     fn consider_returned(&mut self, veil: &Veil<'_>, history: &History) -> Result<(), Failure> {
         let History { path, chain, .. } = history;
         let selected = |change: ChangeSeq| {
-            chain.segments.iter().any(|one| one.change == change && goes(path, one, self.selected, self.selection))
+            chain.segments.iter().any(|one| one.change == change && goes(history, one, self.selected, self.selection))
         };
         let taken = chain.words.iter().filter(|(change, _, _)| selected(*change));
         let Some(earliest) = taken.clone().map(|(_, by, _)| *by).min() else { return Ok(()) };
         let gone: BTreeSet<ChangeSeq> = taken.map(|(change, ..)| *change).collect();
         let is_later = |one: &SegmentRow| one.change > earliest && !one.replayed && !selected(one.change);
-        if self.ours.contains(path) || !chain.segments.iter().any(is_later) {
+        if !history.is_there || self.ours.contains(path) || !chain.segments.iter().any(is_later) {
             return Ok(());
         }
         let versions = versions(veil, history)?;
@@ -500,43 +518,54 @@ impl<'c> Chooser<'c> {
 
     /// What becomes of an edit: those that were taken back before stay so.
     fn mark(&self, history: &History, segment: &SegmentRow) -> Mark {
-        let History { path, chain, .. } = history;
+        let chain = &history.chain;
         if segment.replayed {
             return neutral(chain, segment);
         }
-        let is_gone = goes(path, segment, self.selected, self.selection) || chain.is_cancelled(segment.change, None);
+        let is_gone = goes(history, segment, self.selected, self.selection) || chain.is_cancelled(segment.change, None);
         if is_gone { Mark::Removed } else { Mark::Kept }
     }
 
     /// Wishes for what a path is without the changes that go there, and for a file to be where it is without them.
     fn take(&mut self, history: &History, gone: BTreeSet<ChangeSeq>, entry: Option<Entry>) {
         let path = &history.path;
-        self.gone.insert(path.clone(), gone.clone());
-        match entry.map(|entry| history.placed(entry)) {
-            Some((to, entry)) if to != *path => {
-                self.teller.moves_back(path, &to);
-                self.gone.insert(to.clone(), gone);
-                self.arrivals.push(Arrival { from: path.clone(), to, entry });
-            }
-            entry => {
+        match Wished::of(history, entry) {
+            Wished::Nowhere => self.note_gone(path, gone),
+            Wished::Here(entry) => {
+                self.note_gone(path, gone);
                 self.teller.moved(path, &history.names);
-                self.wish(path, entry.map(|(_, entry)| entry));
+                self.wish(path, entry);
+            }
+            Wished::Elsewhere(arrival) => {
+                self.teller.moves_back(&arrival);
+                if arrival.is_there {
+                    self.note_gone(path, gone.clone());
+                }
+                self.note_gone(&arrival.to, gone);
+                self.arrivals.push(arrival);
             }
         }
     }
 
+    fn note_gone(&mut self, path: &TreePath, gone: BTreeSet<ChangeSeq>) {
+        self.gone.entry(path.clone()).or_default().extend(gone);
+    }
+
     /// Where a file is to be somewhere else, and something else is there.
     fn consider_stuck(&mut self, arrival: Arrival) -> Result<(), Failure> {
-        let Arrival { from, to, .. } = &arrival;
+        let Arrival { from, is_there, to, .. } = &arrival;
         let gone = self.gone.remove(to).unwrap_or_default();
         match self.selection.decisions.conflicts {
             ConflictResolution::CheckpointPriority => {
                 self.gone.insert(to.clone(), gone);
                 self.decided.push(to.clone());
-                arriving::enforce(&mut self.wishes, arrival);
+                arriving::enforce(&mut self.wishes, &arrival);
+                self.places.extend(arriving::places(&[arrival]));
             }
             conflicts => {
-                self.gone.remove(from);
+                if *is_there {
+                    self.gone.remove(from);
+                }
                 self.left.extend([from.clone(), to.clone()]);
                 if conflicts == ConflictResolution::ManualReview {
                     self.teller.stuck(&arrival, gone, &format!("--ours {from}"))?;

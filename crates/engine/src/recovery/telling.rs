@@ -104,30 +104,40 @@ impl<'o> Teller<'o> {
 
     /// Tells that what goes is likely to be in another file.
     pub fn lives_on(&mut self, path: &TreePath, Heir { path: heir, line }: &Heir) {
+        let what = match path == heir {
+            true => format!("another file was put in the place of `{path}`, and made from it, as it seems"),
+            false => format!("`{path}` was moved to `{heir}` and edited in one step, as it seems"),
+        };
         let message = format!(
-            "`{path}` was moved to `{heir}` and edited in one step, as it seems, which is not followed: what goes is still \
-             in `{heir}`, such as `{line}`, and does not count as taken back there"
+            "{what}, which is not followed: what goes is still in `{heir}`, such as `{line}`, and does not count as taken \
+             back there"
         );
         let fix = format!("take it out of `{heir}` by hand: `wfr log --path {path} --patch` shows it");
         self.findings.push(Finding::new(NOT_FOLLOWED, Severity::Warning, message, fix));
     }
 
     /// Tells that a file is where it was again.
-    pub fn moves_back(&mut self, path: &TreePath, to: &TreePath) {
-        let message = format!("`{path}` is `{to}` again, with what was done to it since and stays");
+    pub fn moves_back(&mut self, Arrival { from: path, is_there, to, .. }: &Arrival) {
+        let message = match is_there {
+            true => format!("`{path}` is `{to}` again, with what was done to it since and stays"),
+            false => format!("`{to}` is there again, with what was done to it and stays: another file had come to its place"),
+        };
         self.findings.push(Finding::new("MOVES_BACK", Severity::Info, message, format!("see `wfr log --path {path}`")));
     }
 
     /// Tells that a file cannot be where it was again, since something else is there, and what leaves it where it is.
     pub fn stuck(&mut self, arrival: &Arrival, seqs: BTreeSet<ChangeSeq>, way: &str) -> Result<(), Failure> {
-        let Arrival { from, to, .. } = arrival;
+        let Arrival { from, is_there, to, .. } = arrival;
         let mut changes = Vec::new();
         for seq in seqs {
             changes.extend(self.row(seq)?.map(|row| row.change.change_id.clone()));
         }
         let creations = self.sides.creations;
-        let message =
-            format!("{creations}: `{from}` would be `{to}` again; move away what is there, or leave it with `{way}`");
+        let what = match is_there {
+            true => format!("`{from}` would be `{to}` again"),
+            false => format!("`{to}` would be there again, to whose place another file had come"),
+        };
+        let message = format!("{creations}: {what}; move away what is there, or leave it with `{way}`");
         let code = WORK_CONFLICT.to_owned();
         self.conflicts.push(PlanConflict { path: to.clone(), code, message, changes, text: None });
         Ok(())

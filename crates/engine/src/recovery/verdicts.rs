@@ -37,6 +37,8 @@ pub struct Taken {
     pub spared: Vec<(TreePath, ChangeId)>,
     /// Names that files had, and those that they have: what goes at the one is taken out at the other.
     pub moved: Vec<(TreePath, TreePath)>,
+    /// Where files are again that were there before, and the points behind which they were.
+    pub places: Vec<(TreePath, i64)>,
 }
 
 /// The key of a record's parameters that holds it.
@@ -98,9 +100,9 @@ pub fn of(open: &Open, record: &RecoveryRecord, report: &ApplyReport) -> Result<
     }
 }
 
-/// All names of files that moved.
+/// All names of files that moved. Several files may have had one name, at different times.
 struct Names<'n> {
-    now: BTreeMap<&'n TreePath, &'n TreePath>,
+    now: BTreeMap<&'n TreePath, BTreeSet<&'n TreePath>>,
     all: BTreeMap<&'n TreePath, Vec<&'n TreePath>>,
 }
 
@@ -108,13 +110,19 @@ impl<'n> Names<'n> {
     fn of(moved: &'n [(TreePath, TreePath)]) -> Self {
         let mut all: BTreeMap<&TreePath, Vec<&TreePath>> = BTreeMap::new();
         moved.iter().for_each(|(name, now)| all.entry(now).or_insert_with(|| vec![now]).push(name));
-        Self { now: moved.iter().map(|(name, now)| (name, now)).collect(), all }
+        let mut places: BTreeMap<&TreePath, BTreeSet<&TreePath>> = BTreeMap::new();
+        moved.iter().for_each(|(name, now)| places.entry(name).or_default().extend([now]));
+        Self { now: places, all }
     }
 
-    /// Where the file is that was at a path, and all names that it had.
-    fn all(&self, path: &'n TreePath) -> (&'n TreePath, Vec<&'n TreePath>) {
-        let now = self.now.get(path).copied().unwrap_or(path);
-        (now, self.all.get(now).cloned().unwrap_or_else(|| vec![now]))
+    /// Where the files are that were at a path, and all names that they had.
+    fn all(&self, path: &'n TreePath) -> (BTreeSet<&'n TreePath>, BTreeSet<&'n TreePath>) {
+        let mut now = self.now.get(path).cloned().unwrap_or_default();
+        if now.is_empty() || self.all.contains_key(path) {
+            now.insert(path);
+        }
+        let all = now.iter().flat_map(|now| self.all.get(now).cloned().unwrap_or_else(|| vec![now])).collect();
+        (now, all)
     }
 }
 
@@ -130,8 +138,9 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
             let path = veil.shown(&chain.path)?;
             let is_after = |segment: &SegmentRow| taken.after.is_none_or(|after| segment.point > PointSeq(after));
             let (now, all) = names.all(&path);
-            let is_meant = taken.files.mean_any(&all);
-            let is_left = spared.contains(&(&path, id)) || untouched.contains(&path) || untouched.contains(now);
+            let is_meant = taken.files.mean_any(&Vec::from_iter(all.iter().copied()));
+            let is_left =
+                spared.contains(&(&path, id)) || untouched.contains(&path) || now.iter().any(|now| untouched.contains(*now));
             if is_meant && !is_left && chain.segments.iter().all(is_after) {
                 // Moves of others may have gone before: where it is to be need be none of this change's paths.
                 verdicts.replayed.extend(all.into_iter().filter(|name| !untouched.contains(name)).cloned());
@@ -145,13 +154,23 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
 /// The key of an undo's parameters that has other names of files, and those that they had then.
 const MOVED: &str = "moved";
 
-/// Parameters of an undo with other names of the files that it is about.
-pub fn with_moved(parameters: &Value, moved: &[(TreePath, TreePath)]) -> Value {
+/// The key of an undo's parameters that has where files are again that were there before, with the points.
+const PLACES: &str = "places";
+
+/// Parameters of an undo with other names of the files that it is about, and where files are again.
+pub fn with_moved(parameters: &Value, moved: &[(TreePath, TreePath)], places: &[(TreePath, i64)]) -> Value {
     let mut parameters = parameters.clone();
     if let (Some(keys), false) = (parameters.as_object_mut(), moved.is_empty()) {
         keys.insert(MOVED.to_owned(), serde_json::json!(moved));
+        keys.insert(PLACES.to_owned(), serde_json::json!(places));
     }
     parameters
+}
+
+/// Where an undo brought files again that were there before, and the points behind which they were, from its record's
+/// parameters.
+pub fn places(parameters: &Value) -> Vec<(TreePath, i64)> {
+    parameters.get(PLACES).and_then(|places| serde_json::from_value(places.clone()).ok()).unwrap_or_default()
 }
 
 /// Other names of the files that an undo is about, from its record's parameters.

@@ -240,6 +240,12 @@ pub enum Note {
     ByWords,
 }
 
+/// What the result is called, where the versions have several names: the last move that stays counts. `None` where they have
+/// one, or the result is nothing.
+pub fn name(chain: &Chain) -> Option<Vec<u8>> {
+    walk::name(chain)
+}
+
 /// Replays the edits of a path that stay. `read` is asked only where contents must be merged or looked over.
 ///
 /// Errors: what `read` says.

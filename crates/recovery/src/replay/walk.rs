@@ -86,7 +86,7 @@ fn sources(chain: &Chain, grouping: Grouping) -> Vec<Source> {
 
 /// What the result is called, where the versions have several names: edit by edit, since of the moves within a run a merge sees
 /// none but where they end.
-fn name(chain: &Chain) -> Option<Vec<u8>> {
+pub(super) fn name(chain: &Chain) -> Option<Vec<u8>> {
     let of = |number: usize| chain.version(number).as_ref().map(|entry| &entry.name);
     let mut names = (0..=chain.last()).filter_map(of);
     let first = names.next()?;
