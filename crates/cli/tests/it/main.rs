@@ -55,6 +55,7 @@ mod odd_contents;
 mod odd_trees;
 mod outbox;
 mod parameters;
+mod places;
 mod policy;
 mod previewing;
 mod random;

@@ -394,3 +394,111 @@ fn what_was_moved_and_edited_in_one_step_is_not_taken_for_taken_back() {
     let shown = for_people(&world, &["rollback", "wf", "--agent", "a", "--yes"]);
     assert!(shown.contains("Nothing of 1 change was left"), "{shown}");
 }
+
+/// A tree of two files that have nothing in common.
+fn two_files() -> World {
+    let world = World::with_lines();
+    world.put("work/g.txt", &other(&[]));
+    world.checkpoint("two-files");
+    world
+}
+
+/// The lines of the second file, some of them changed.
+fn other(changed: &[(usize, &str)]) -> String {
+    numbered(changed).replace("line", "verse")
+}
+
+fn swap(world: &World) {
+    mv(world, "work/f.txt", "work/aside");
+    mv(world, "work/g.txt", "work/f.txt");
+    mv(world, "work/aside", "work/g.txt");
+}
+
+#[test]
+fn a_file_whose_place_another_one_has_taken_is_where_it_was_again() {
+    let world = two_files();
+    world.work("a", || mv(&world, "work/f.txt", "work/h.txt"));
+    world.work("b", || mv(&world, "work/g.txt", "work/h.txt"));
+    let full = world.timeless();
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(done.json.to_string().contains("`work/f.txt` is there again"), "{done:?}");
+    assert_eq!((world.text("work/f.txt"), world.text("work/h.txt")), (numbered(&[]), other(&[])));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
+    roll_back(&world, "b");
+    assert_eq!((world.text("work/h.txt"), world.text("work/g.txt")), (numbered(&[]), other(&[])));
+    assert!(!world.has("work/f.txt"), "where it went is a's work");
+}
+
+#[test]
+fn an_undo_does_not_bring_a_file_from_the_place_that_another_one_has_taken() {
+    let world = two_files();
+    world.work("a", || mv(&world, "work/f.txt", "work/n.txt"));
+    roll_back(&world, "a");
+    let back = world.ok(&["recoveries"]).result("recoveries")[0]["recovery_id"].as_str().unwrap().to_owned();
+    world.work("b", || swap(&world));
+    world.call(&["undo", &back, "--yes"]);
+    assert_eq!((world.text("work/f.txt"), world.text("work/g.txt")), (other(&[]), numbered(&[])), "b moved it last");
+    roll_back(&world, "b");
+    assert_eq!((world.text("work/n.txt"), world.text("work/g.txt")), (numbered(&[]), other(&[])));
+}
+
+#[test]
+fn work_is_taken_out_of_files_that_changed_places_and_of_one_that_came_to_anothers_place() {
+    let world = two_files();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || swap(&world));
+    world.work("c", || world.put("work/g.txt", &numbered(&[(3, "by a"), (9, "by c")])));
+    roll_back(&world, "a");
+    assert_eq!((world.text("work/f.txt"), world.text("work/g.txt")), (other(&[]), numbered(&[(9, "by c")])));
+    let blame = for_people(&world, &["blame", "work/g.txt"]);
+    assert_eq!(blame.lines().filter(|line| line.contains("  b  ") || line.contains(" b ")).count(), 0, "{blame}");
+    world.work("b", || mv(&world, "work/g.txt", "work/f.txt"));
+    roll_back(&world, "c");
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    roll_back(&world, "b");
+    assert_eq!((world.text("work/f.txt"), world.text("work/g.txt")), (numbered(&[]), other(&[])));
+}
+
+#[test]
+fn a_file_that_its_maker_put_over_another_one_is_an_edit_of_that() {
+    let world = two_files();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/new.txt", &numbered(&[(3, "by a"), (9, "by b")])));
+    world.work("b", || mv(&world, "work/new.txt", "work/f.txt"));
+    roll_back(&world, "a");
+    assert_eq!(world.text("work/f.txt"), numbered(&[(9, "by b")]));
+    roll_back(&world, "b");
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    assert!(!world.has("work/new.txt"));
+}
+
+#[test]
+fn what_lives_on_in_a_file_that_was_put_over_another_one_is_told() {
+    let world = two_files();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.put("work/new.txt", &numbered(&[(3, "by a"), (9, "by the user")]));
+    world.checkpoint("by-the-user");
+    world.work("b", || mv(&world, "work/new.txt", "work/f.txt"));
+    let done = world.call(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert!(done.json.to_string().contains("NOT_FOLLOWED"), "{done:?}");
+    assert!(!done.json.to_string().contains("STAYS_AS_DECIDED"), "nobody decided: {done:?}");
+    assert!(world.text("work/f.txt").contains("by a"));
+    let left = world.ok(&["log", "wf", "--agent", "a"]);
+    assert_ne!(left.result("changes")[0]["paths"][0]["cancelled"], true, "{left:?}");
+}
+
+#[test]
+fn a_decision_means_a_file_under_its_old_name_too() {
+    let world = moved();
+    world.work("c", || world.put("work/g.txt", &numbered(&[(3, "by c, over a")])));
+    let plan = world.call(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(plan.error(), "CONFLICTS");
+    for name in ["work/f.txt", "work/g.txt"] {
+        world.ok(&["rollback", "wf", "--agent", "a", "--theirs", name, "--dependents", "keep", "--yes"]);
+        assert_eq!(world.text("work/g.txt"), numbered(&[]), "{name}");
+        assert!(!world.has("work/f.txt"), "{name}");
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.text("work/g.txt"), numbered(&[(3, "by c, over a")]), "{name}");
+    }
+}

@@ -76,10 +76,11 @@ impl History {
 
     /// The last point behind which it was at a path; `None` where it was there behind what the ledger does not have yet, or never.
     pub fn was_at(&self, path: &TreePath) -> Option<PointSeq> {
-        let versions = 0..=self.chain.segments.len();
-        let number = versions.rev().find(|number| self.place(*number) == path)?;
-        let point = number.checked_sub(1).map_or(PointSeq(0), |at| self.chain.segments[at].point);
-        Some(point).filter(|point| *point < PointSeq(i64::MAX))
+        let behind = self.chain.segments.iter().enumerate().rev();
+        let there = |(at, row): &(usize, &SegmentRow)| row.after.is_some() && self.place(at + 1) == path;
+        let point = behind.into_iter().find(there).map(|(_, row)| row.point);
+        let at_first = || (self.place(0) == path).then_some(PointSeq(0));
+        point.or_else(at_first).filter(|point| *point < PointSeq(i64::MAX))
     }
 
     /// Its other names, each with where the file is now.

@@ -130,7 +130,15 @@ pub fn lift(
     plan.kept.extend(lifter.kept);
     plan.kept.extend(dropped.into_iter().map(|path| Kept { path, reason: KeptReason::Edited }));
     plan.conflicts.splice(0..0, lifter.teller.conflicts);
-    Ok(Lifted { plan, links, texts: lifter.texts, findings: lifter.teller.findings, touched, moved, places: lifter.places })
+    Ok(Lifted {
+        plan,
+        links,
+        texts: lifter.texts,
+        findings: lifter.teller.findings,
+        touched,
+        moved,
+        places: lifter.places,
+    })
 }
 
 /// The chains of all paths that a recovery wrote at or spoke of.

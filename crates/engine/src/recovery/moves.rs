@@ -90,10 +90,8 @@ fn history_of(track: &Track, parts: &[History]) -> History {
         places = std::iter::once(track.origin).chain(track.rows.iter().map(|(name, _)| *name)).map(path).collect();
     }
     let ends = std::iter::once(track.origin).chain(track.rows.iter().map(|(name, _)| *name));
-    let here: BTreeSet<(usize, ChangeSeq)> = ends
-        .zip(&track.rows)
-        .flat_map(|(from, (to, row))| [(from, row.change), (*to, row.change)])
-        .collect();
+    let here: BTreeSet<(usize, ChangeSeq)> =
+        ends.zip(&track.rows).flat_map(|(from, (to, row))| [(from, row.change), (*to, row.change)]).collect();
     // The newest word on a change counts, at whichever end of its move it was said; what a recovery says at both is one word.
     let words = names.iter().flat_map(|name| parts[*name].chain.words.iter().map(|word| (*name, word)));
     let words = words.filter(|(name, (change, ..))| here.contains(&(*name, *change)));
@@ -350,7 +348,10 @@ fn matched(ends: &[End]) -> Vec<Move> {
             break;
         }
     }
-    moves.into_iter().map(|(from, to)| Move { point: from.point, from: from.path.clone(), to: to.path.clone() }).collect()
+    moves
+        .into_iter()
+        .map(|(from, to)| Move { point: from.point, from: from.path.clone(), to: to.path.clone() })
+        .collect()
 }
 
 #[cfg(test)]

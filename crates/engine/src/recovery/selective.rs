@@ -425,7 +425,8 @@ impl<'c> Chooser<'c> {
     /// The content that somebody made for a file by hand, under whatever name of it, where nothing else is called so.
     fn resolved(&self, history: &History) -> Option<&'c Vec<u8>> {
         let Decisions { resolved, .. } = &self.selection.decisions;
-        let once = || history.names.iter().filter(|name| !self.paths.contains(*name)).find_map(|name| resolved.get(name));
+        let once =
+            || history.names.iter().filter(|name| !self.paths.contains(*name)).find_map(|name| resolved.get(name));
         resolved.get(&history.path).or_else(once)
     }
 

@@ -120,7 +120,9 @@ impl<'o> Teller<'o> {
     pub fn moves_back(&mut self, Arrival { from: path, is_there, to, .. }: &Arrival) {
         let message = match is_there {
             true => format!("`{path}` is `{to}` again, with what was done to it since and stays"),
-            false => format!("`{to}` is there again, with what was done to it and stays: another file had come to its place"),
+            false => {
+                format!("`{to}` is there again, with what was done to it and stays: another file had come to its place")
+            }
         };
         self.findings.push(Finding::new("MOVES_BACK", Severity::Info, message, format!("see `wfr log --path {path}`")));
     }

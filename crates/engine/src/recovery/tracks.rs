@@ -169,7 +169,8 @@ impl<'w> Walk<'_, 'w> {
 
     /// Which tracks move, and where they come to. A file that somebody made and put over another one is how that was written.
     fn moved(&mut self, pairs: Option<&BTreeSet<(usize, usize)>>, rows: &Rows<'w>) -> Vec<(usize, usize)> {
-        let pairs = || pairs.into_iter().flatten().filter(|(from, to)| rows.contains_key(from) && rows.contains_key(to));
+        let pairs =
+            || pairs.into_iter().flatten().filter(|(from, to)| rows.contains_key(from) && rows.contains_key(to));
         let left: BTreeSet<usize> = pairs().map(|(from, _)| *from).collect();
         let mut coming = Vec::new();
         for &(from, to) in pairs() {
@@ -259,19 +260,19 @@ impl<'w> Walk<'_, 'w> {
         }
     }
 
-    /// Adds a segment to a track, and what it means to it if that stays.
+    /// Adds a segment to a track, and what it means to it whether that stays.
     fn push(&mut self, track: usize, name: usize, row: SegmentRow) {
-        let stays = (self.paths.fate)(&self.paths.parts[name], &row) == Fate::Stays;
+        let fate = (self.paths.fate)(&self.paths.parts[name], &row);
         let track = &mut self.tracks[track];
-        let cause = (!stays).then_some((row.change, row.replayed));
-        // A replay shows what stays, and adds nothing to it.
-        if !row.replayed {
+        let cause = (fate != Fate::Stays).then_some((row.change, row.replayed));
+        // A replay shows what stays, and adds nothing to it; where it goes, so does what it showed.
+        if !row.replayed || fate == Fate::Goes {
             if row.before.is_none() {
                 track.made = cause;
             }
             if name != track.at {
                 track.away = cause;
-                track.without = if stays { name } else { track.without };
+                track.without = if fate == Fate::Stays { name } else { track.without };
             }
         }
         track.rows.push((name, row));
@@ -303,12 +304,7 @@ mod tests {
 
     /// The tracks, each as the points of its segments with the names behind them; one that gave way in brackets. Recoveries have
     /// points from 10 on, and are said to have brought what they did.
-    fn told(
-        parts: &[History],
-        moves: &[(i64, usize, usize)],
-        goes: &[i64],
-        brought: &[(i64, Brought)],
-    ) -> Vec<String> {
+    fn told(parts: &[History], moves: &[(i64, usize, usize)], goes: &[i64], brought: &[(i64, Brought)]) -> Vec<String> {
         let mut pairs = Pairs::new();
         for (point, from, to) in moves {
             pairs.entry((ChangeSeq(*point), PointSeq(*point))).or_default().insert((*from, *to));

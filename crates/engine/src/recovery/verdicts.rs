@@ -139,8 +139,9 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
             let is_after = |segment: &SegmentRow| taken.after.is_none_or(|after| segment.point > PointSeq(after));
             let (now, all) = names.all(&path);
             let is_meant = taken.files.mean_any(&Vec::from_iter(all.iter().copied()));
-            let is_left =
-                spared.contains(&(&path, id)) || untouched.contains(&path) || now.iter().any(|now| untouched.contains(*now));
+            let is_left = spared.contains(&(&path, id))
+                || untouched.contains(&path)
+                || now.iter().any(|now| untouched.contains(*now));
             if is_meant && !is_left && chain.segments.iter().all(is_after) {
                 // Moves of others may have gone before: where it is to be need be none of this change's paths.
                 verdicts.replayed.extend(all.into_iter().filter(|name| !untouched.contains(name)).cloned());
