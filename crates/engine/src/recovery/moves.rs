@@ -4,7 +4,7 @@
 //! first path has nothing then, or a file that moved there in its turn. And which histories are joined by moves. Refuses to
 //! follow what is only alike, and to know where a file was when: that is [`super::tracks`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use wfr_catalog::{ChangeSeq, NewPoint, NewSegment, PathChain, PathKey, PointSeq, SegmentRow};
 use wfr_model::change::Actor;
@@ -185,6 +185,15 @@ struct Moves<'m> {
     veil: &'m Veil<'m>,
     unrecorded: Option<&'m NewPoint>,
     known: BTreeMap<ChangeSeq, OfChange>,
+    left: HashMap<ChangeSeq, BTreeMap<PointSeq, Left>>,
+}
+
+/// What a change left, as one look found it.
+#[derive(Default)]
+struct Left {
+    contents: HashSet<Digest>,
+    /// Whether it deleted anything.
+    deletes: bool,
 }
 
 /// The moves of a change.
@@ -197,7 +206,7 @@ struct OfChange {
 
 impl<'m> Moves<'m> {
     fn new(open: &'m Open, veil: &'m Veil<'m>, unrecorded: Option<&'m NewPoint>) -> Self {
-        Self { open, veil, unrecorded, known: BTreeMap::new() }
+        Self { open, veil, unrecorded, known: BTreeMap::new(), left: HashMap::new() }
     }
 
     /// A history with those of all paths to and from which files moved there, taken out of the rest or loaded.
@@ -230,11 +239,35 @@ impl<'m> Moves<'m> {
     fn at(&mut self, chain: &PathChain) -> Result<Vec<(ChangeSeq, Move)>, Failure> {
         let mut found = Vec::new();
         for one in &chain.segments {
+            if !self.may_move(one)? {
+                continue;
+            }
             let OfChange { moves, at } = self.of(one.change)?;
             let here = at.get(&chain.path.key).into_iter().flatten().map(|at| &moves[*at]);
             found.extend(here.filter(|here| here.point == one.point).map(|here| (one.change, here.clone())));
         }
         Ok(found)
+    }
+
+    /// Whether a segment can be one end of a move. An edit can if what was there before came elsewhere, or if something was
+    /// deleted, with which a row of files that make room for each other ends.
+    fn may_move(&mut self, one: &SegmentRow) -> Result<bool, Failure> {
+        let (Some(before), Some(_)) = (&one.before, &one.after) else { return Ok(true) };
+        if !is_recorded(one.change) || one.point == PointSeq(i64::MAX) {
+            return Ok(true);
+        }
+        let before = content_of(self.veil, Some(before))?;
+        if !self.left.contains_key(&one.change) {
+            let mut left: BTreeMap<PointSeq, Left> = BTreeMap::new();
+            for (point, after) in self.open.catalog.left_by(one.change)? {
+                let of_look = left.entry(point).or_default();
+                of_look.deletes |= after.is_empty();
+                of_look.contents.extend(content_of(self.veil, Some(&after).filter(|after| !after.is_empty()))?);
+            }
+            self.left.insert(one.change, left);
+        }
+        let left = self.left.get(&one.change).and_then(|left| left.get(&one.point));
+        Ok(left.is_some_and(|left| left.deletes || before.is_some_and(|before| left.contents.contains(&before))))
     }
 
     /// The history of a path, what a look found since included.
@@ -301,12 +334,8 @@ impl<'m> Moves<'m> {
         point: PointSeq,
         (before, after): (Option<&[u8]>, Option<&[u8]>),
     ) -> Result<Option<End>, Failure> {
-        let content = |entry: &Option<Entry>| match entry.as_ref().map(|entry| &entry.node) {
-            Some(Node::File(content)) if content.size > 0 => Some(content.hash),
-            _ => None,
-        };
         let (before, after) = (ledger::entry_of(self.veil, before)?, ledger::entry_of(self.veil, after)?);
-        let (gone, come) = (content(&before), content(&after));
+        let (gone, come) = (content(before.as_ref()), content(after.as_ref()));
         if gone == come {
             return Ok(None);
         }
@@ -314,6 +343,19 @@ impl<'m> Moves<'m> {
         let name = after.or(before).map(|entry| entry.name).unwrap_or_default();
         Ok(Some(End { point, path: path.clone(), name, gone, come, is_held }))
     }
+}
+
+/// The content of a file that has any.
+fn content(entry: Option<&Entry>) -> Option<Digest> {
+    match entry.map(|entry| &entry.node) {
+        Some(Node::File(content)) if content.size > 0 => Some(content.hash),
+        _ => None,
+    }
+}
+
+/// The same of an entry as it is kept.
+fn content_of(veil: &Veil<'_>, kept: Option<&Vec<u8>>) -> Result<Option<Digest>, Failure> {
+    Ok(content(ledger::entry_of(veil, kept.map(Vec::as_slice))?.as_ref()))
 }
 
 /// Pairs that are one move: the only ones of a content, or the only ones of it that have the same name in their directories.

@@ -253,7 +253,8 @@ impl<'w> Walk<'_, 'w> {
             self.tracks[old].is_there = false;
             if all[&to].before.is_some() {
                 let by = (all[&to].change, all[&to].replayed);
-                let cause = self.tracks[old].away.or(self.tracks[track].made);
+                let is_elsewhere = self.tracks[old].without != to;
+                let cause = self.tracks[old].away.filter(|_| is_elsewhere).or(self.tracks[track].made);
                 let (change, replayed) = cause.unwrap_or(by);
                 self.push(old, to, SegmentRow { change, replayed, after: None, ..all[&to].clone() });
             }
