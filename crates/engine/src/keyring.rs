@@ -72,6 +72,9 @@ pub enum KeyError {
         /// Where it came from.
         origin: Origin,
     },
+    /// The key opens what the store holds, and what lies in the directory of keys is another store's.
+    #[error("the key {} opens what the store holds, but its `keys/` is another store's: nothing was read or written", .0.display())]
+    Displaced(PathBuf),
     /// Nothing tells yet whether the key that was named is the store's.
     #[error("nothing tells yet whether the key {} is this store's", .0.display())]
     Unproved(PathBuf),
@@ -157,7 +160,7 @@ impl Keyring {
             return Ok(());
         }
         match self.cipher(vault) {
-            Err(error @ (KeyError::Foreign { .. } | KeyError::Unproved(_))) => Err(error),
+            Err(error @ (KeyError::Foreign { .. } | KeyError::Displaced(_) | KeyError::Unproved(_))) => Err(error),
             _ => Ok(()),
         }
     }
@@ -172,25 +175,57 @@ impl Keyring {
         Ok(take(found.insert(Found::of(vault, key))))
     }
 
-    /// Refuses a key that is not the vault's own. A vault of before check values gets its one from the first key that is
-    /// proved by what it opens; where that cannot be written now, the next command does.
+    /// Refuses a key that is not the vault's own. What the vault is bound to says it, wherever `keys/` is from; a vault of
+    /// before bindings is bound to the first key that is proved by what it opens. Where that cannot be written now, the next
+    /// command does.
     fn check(&self, vault: &Vault, key: &MasterKey, (place, origin): (PathBuf, Origin)) -> Result<(), KeyError> {
         let failed = |place: PathBuf| move |source| KeyError::Io { place, source };
-        if let Some(own) = keycheck::read(vault).map_err(failed(vault.keys().join(keycheck::FILE)))? {
-            return if own == key.fingerprint() { Ok(()) } else { Err(KeyError::Foreign { place, origin }) };
+        let own = key.fingerprint();
+        let beside = keycheck::read(vault).map_err(failed(vault.keys().join(keycheck::FILE)))?;
+        match keycheck::bound(vault).map_err(failed(vault.dir().join(keycheck::BINDING)))? {
+            Some(bound) if bound != own => return Err(KeyError::Foreign { place, origin }),
+            Some(_) => {}
+            None => self.prove(vault, key, beside.as_deref(), (place, origin))?,
         }
-        let kept = if origin == Origin::Named { self.kept(vault) } else { None };
-        if kept.as_ref().is_some_and(|kept| kept.fingerprint() != key.fingerprint()) {
+        // Beside a wrapped key of another store its check value stays: by it `doctor` tells that.
+        if beside.is_none() || beside != Some(own) && origin == Origin::Wrapped {
+            let _ = keycheck::write(vault, key);
+        }
+        Ok(())
+    }
+
+    /// Refuses a key that what is beside it or in the packs speaks against; binds the vault to one that opens what is there.
+    fn prove(
+        &self,
+        vault: &Vault,
+        key: &MasterKey,
+        beside: Option<&str>,
+        (place, origin): (PathBuf, Origin),
+    ) -> Result<(), KeyError> {
+        let own = key.fingerprint();
+        let evidence = |weight| {
+            let found = keycheck::evidence(vault, &Cipher::new(key), weight);
+            found.map_err(|source| KeyError::Io { place: vault.packs(), source })
+        };
+        if beside.is_some_and(|beside| beside != own) {
+            let opens = origin != Origin::Wrapped && evidence(Weight::Oldest)? == Evidence::Opens;
+            return Err(if opens { KeyError::Displaced(place) } else { KeyError::Foreign { place, origin } });
+        }
+        let kept = if origin == Origin::Named && beside.is_none() { self.kept(vault) } else { None };
+        if kept.as_ref().is_some_and(|kept| kept.fingerprint() != own) {
             return Err(KeyError::Foreign { place, origin });
         }
-        let weight = if origin == Origin::Wrapped { Weight::Any } else { Weight::Oldest };
-        match keycheck::evidence(vault, &Cipher::new(key), weight).map_err(failed(vault.packs()))? {
-            Evidence::Refuses => return Err(KeyError::Foreign { place, origin }),
-            Evidence::Nothing if origin == Origin::Named && kept.is_none() => return Err(KeyError::Unproved(place)),
-            Evidence::Nothing | Evidence::Opens => {}
+        let is_known = beside.is_some() || kept.is_some() || origin != Origin::Named;
+        let weight = if origin == Origin::Wrapped || beside.is_some() { Weight::Any } else { Weight::Oldest };
+        match evidence(weight)? {
+            Evidence::Refuses => Err(KeyError::Foreign { place, origin }),
+            Evidence::Nothing if !is_known => Err(KeyError::Unproved(place)),
+            Evidence::Nothing => Ok(()),
+            Evidence::Opens => {
+                let _ = keycheck::bind(vault, key);
+                Ok(())
+            }
         }
-        let _ = keycheck::write(vault, key);
-        Ok(())
     }
 
     /// The key kept unlocked for this vault, where one is that can be used.
@@ -249,9 +284,11 @@ impl Keyring {
         Ok(NewKey { key, wrapped })
     }
 
-    /// Gives a vault its key. The check value comes first: once the wrapped key is there, nothing is missing.
+    /// Gives a vault its key. Binding and check value come first: once the wrapped key is there, nothing is missing.
     pub fn install(&self, vault: &Vault, NewKey { key, wrapped }: NewKey) -> Result<(), KeyError> {
         let failed = |name| move |source| KeyError::Io { place: vault.keys().join(name), source };
+        let unbound = |source| KeyError::Io { place: vault.dir().join(keycheck::BINDING), source };
+        keycheck::bind(vault, &key).map_err(unbound)?;
         keycheck::write(vault, &key).map_err(failed(keycheck::FILE))?;
         write_durably(&vault.keys(), WRAPPED, &wrapped).map_err(failed(WRAPPED))?;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -276,6 +313,12 @@ impl Keyring {
 /// Whether a vault's key has been made.
 pub fn has_key(vault: &Vault) -> bool {
     vault.keys().join(WRAPPED).exists()
+}
+
+/// Whether what lies in the directory of keys is another vault's, as far as the files tell without a key.
+pub fn has_foreign_keys(vault: &Vault) -> bool {
+    let told = |found: io::Result<Option<String>>| found.ok().flatten();
+    told(keycheck::bound(vault)).zip(told(keycheck::read(vault))).is_some_and(|(bound, beside)| bound != beside)
 }
 
 fn make_private(dir: &Path) -> io::Result<()> {

@@ -1,14 +1,17 @@
 //! Whether a key is a vault's own.
 //!
-//! Owns the check value, a small file beside the wrapped key, and what the packs tell of a key where there is none. Refuses
-//! to know where keys come from, and what becomes of one that does not fit.
+//! Owns the check value, a small file beside the wrapped key; the binding, which says the same outside the directory of keys;
+//! and what the packs tell of a key where there is neither. Refuses to know where keys come from, and what becomes of one that
+//! does not fit.
 //!
-//! The value is the key's fingerprint: one output of a keyed function, which tells nothing of the key and of what it derives.
-//! It carries a checksum of its own, so that a rotten one is told from one of another key.
+//! Both hold the key's fingerprint: one output of a keyed function, which tells nothing of the key and of what it derives.
+//! Each carries a checksum of its own, so that a rotten one is told from one of another key. The value travels with the key
+//! where all of `keys/` is exchanged; the binding does not, and names its vault, so that another vault's is none here.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use crate::crypto::{Cipher, MasterKey};
 use crate::vault::{Vault, write_durably};
@@ -17,8 +20,14 @@ use crate::{pack, record};
 /// The file's name in the vault's directory of keys.
 pub const FILE: &str = "check";
 
+/// The binding's name in the vault's own directory.
+pub const BINDING: &str = "key-binding";
+
 /// What the one line begins with; the version of the form is in it.
 const PREFIX: &str = "wfr-key-check-1:";
+
+/// What the binding's one line begins with.
+const BINDING_PREFIX: &str = "wfr-key-binding-1:";
 
 /// Digits of a fingerprint.
 const DIGITS: usize = 32;
@@ -45,27 +54,46 @@ pub enum Weight {
 
 /// The fingerprint of the vault's own key; `None` where no value is there, or a damaged one.
 pub fn read(vault: &Vault) -> io::Result<Option<String>> {
-    match std::fs::read(vault.keys().join(FILE)) {
-        Ok(bytes) => Ok(parse(&bytes)),
+    Ok(bytes_of(&vault.keys().join(FILE))?.and_then(|bytes| parse(PREFIX, &bytes)))
+}
+
+/// Notes the vault's own key beside it.
+pub fn write(vault: &Vault, key: &MasterKey) -> io::Result<()> {
+    write_durably(&vault.keys(), FILE, line(PREFIX, &key.fingerprint()).as_bytes())
+}
+
+/// The fingerprint of the key that the vault is bound to; `None` where it is bound to none: nothing is there, a damaged
+/// binding, or another vault's.
+pub fn bound(vault: &Vault) -> io::Result<Option<String>> {
+    Ok(bytes_of(&vault.dir().join(BINDING))?.and_then(|bytes| parse(&binding_prefix(vault), &bytes)))
+}
+
+/// Binds the vault to a key.
+pub fn bind(vault: &Vault, key: &MasterKey) -> io::Result<()> {
+    write_durably(vault.dir(), BINDING, line(&binding_prefix(vault), &key.fingerprint()).as_bytes())
+}
+
+fn binding_prefix(vault: &Vault) -> String {
+    format!("{BINDING_PREFIX}{}-", vault.identity().vault_id)
+}
+
+fn bytes_of(place: &Path) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(place) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Notes the vault's own key.
-pub fn write(vault: &Vault, key: &MasterKey) -> io::Result<()> {
-    write_durably(&vault.keys(), FILE, line(&key.fingerprint()).as_bytes())
+fn line(prefix: &str, fingerprint: &str) -> String {
+    format!("{prefix}{fingerprint}-{:08x}\n", crc32fast::hash(fingerprint.as_bytes()))
 }
 
-fn line(fingerprint: &str) -> String {
-    format!("{PREFIX}{fingerprint}-{:08x}\n", crc32fast::hash(fingerprint.as_bytes()))
-}
-
-/// The fingerprint in the file's one form; nothing else is one.
-fn parse(bytes: &[u8]) -> Option<String> {
+/// The fingerprint in a file's one form; nothing else is one.
+fn parse(prefix: &str, bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let fingerprint = text.strip_prefix(PREFIX)?.get(..DIGITS)?;
-    (line(fingerprint) == text).then(|| fingerprint.to_owned())
+    let fingerprint = text.strip_prefix(prefix)?.get(..DIGITS)?;
+    (line(prefix, fingerprint) == text).then(|| fingerprint.to_owned())
 }
 
 /// What the vault's packs tell of a key, the oldest first. A record whose bytes have rotted tells nothing.
@@ -146,16 +174,33 @@ mod tests {
     }
 
     #[test]
+    fn a_binding_is_the_vaults_own_and_outside_its_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = vault(dir.path());
+        assert_eq!(bound(&vault).unwrap(), None);
+        bind(&vault, &key(7)).unwrap();
+        let place = vault.dir().join("key-binding");
+        let bytes = std::fs::read(&place).unwrap();
+        let zeros = "0".repeat(32);
+        assert_eq!(bytes, format!("wfr-key-binding-1:{zeros}-0c14a53509788543cddd640f95cd8f92-19f2770c\n").as_bytes());
+        assert_eq!(bound(&vault).unwrap(), Some(key(7).fingerprint()));
+        // Another vault's says nothing here.
+        let others = String::from_utf8(bytes).unwrap().replace(&zeros, &"1".repeat(32));
+        std::fs::write(&place, others).unwrap();
+        assert_eq!(bound(&vault).unwrap(), None);
+    }
+
+    #[test]
     fn one_that_has_rotted_is_as_if_absent() {
-        let whole = line(&key(7).fingerprint()).into_bytes();
-        assert!(parse(&whole).is_some());
+        let whole = line(PREFIX, &key(7).fingerprint()).into_bytes();
+        assert!(parse(PREFIX, &whole).is_some());
         for bit in 0..whole.len() * 8 {
             let mut rotten = whole.clone();
             rotten[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(parse(&rotten), None, "bit {bit}");
+            assert_eq!(parse(PREFIX, &rotten), None, "bit {bit}");
         }
         for length in 0..whole.len() {
-            assert_eq!(parse(&whole[..length]), None, "length {length}");
+            assert_eq!(parse(PREFIX, &whole[..length]), None, "length {length}");
         }
     }
 

@@ -347,8 +347,10 @@ impl From<KeyError> for Failure {
                     "remove {}; `wfr init --keep-unlocked` with the passphrase or identity writes the right one",
                     place.display()
                 ),
-                Origin::Wrapped => "bring `keys/master.age` back from a copy of this store".to_owned(),
+                Origin::Wrapped => "bring `keys/` back from a copy of this store".to_owned(),
             }),
+            KeyError::Displaced(_) => Self::of(Code::StoreLocked, &error)
+                .with_hint("keep that key, and bring `keys/` back from a copy of this store"),
             KeyError::Unproved(_) => Self::of(Code::StoreLocked, &error).with_hint(
                 "unset WFR_KEY_FILE and take one checkpoint with the passphrase or identity: from then on it is known",
             ),
