@@ -11,7 +11,7 @@ use wfr_store::Vault;
 use wfr_store::crypto::{Cipher, MasterKey};
 use wfr_store::keycheck::{self, Evidence, Weight};
 pub use wfr_store::keys::Passphrase;
-use wfr_store::keys::{self, LockError, Recipients, Unlock, UnlockError, UnlockedError};
+use wfr_store::keys::{self, Lock, LockError, Recipients, Unlock, UnlockError, UnlockedError};
 use wfr_store::vault::write_durably;
 use zeroize::Zeroizing;
 
@@ -61,9 +61,20 @@ pub enum KeyError {
     /// What was given does not open it.
     #[error("the store is encrypted and stays locked")]
     Unlock(#[from] UnlockError),
-    /// The unlocked key cannot be used.
+    /// The unlocked key that the edge named cannot be used.
     #[error(transparent)]
-    Unlocked(#[from] UnlockedError),
+    Named(UnlockedError),
+    /// The unlocked key that is kept for this vault cannot be used, and nothing else was given that opens it.
+    #[error(transparent)]
+    Kept(UnlockedError),
+    /// The identity file that the edge named cannot be read.
+    #[error("cannot read the identity file {place}")]
+    Identity {
+        /// The file.
+        place: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The key is another store's.
     #[error("the key {} is not this store's: nothing was read or written with it", .place.display())]
     Foreign {
@@ -95,6 +106,14 @@ pub enum KeyError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl KeyError {
+    /// Whether nothing was given that could open it, or nothing is there to be opened.
+    fn is_for_want(&self) -> bool {
+        use UnlockError::{NeedsIdentity, NeedsPassphrase};
+        matches!(self, Self::Locked | Self::Lost(_) | Self::Unlock(NeedsIdentity | NeedsPassphrase))
+    }
 }
 
 /// Where a key came from.
@@ -143,8 +162,9 @@ impl Keyring {
 
     /// The cipher of a vault; `None` where it is not encrypted.
     ///
-    /// Looks at the unlocked key that the edge names, at the one kept for this vault, at identities, and last asks for a
-    /// passphrase. A key that is not the vault's own is refused, wherever it came from.
+    /// Looks at the unlocked key that the edge names, at the one kept for this vault, and then at the identity or the passphrase,
+    /// whichever the wrapped key is locked with. A kept one that cannot be used keeps nobody from these. A key that is not the
+    /// vault's own is refused, wherever it came from.
     pub fn cipher(&self, vault: &Vault) -> Result<Option<Arc<Cipher>>, KeyError> {
         if !vault.identity().encrypted {
             return Ok(None);
@@ -235,33 +255,59 @@ impl Keyring {
 
     fn key(&self, vault: &Vault) -> Result<(MasterKey, PathBuf, Origin), KeyError> {
         if let Some(path) = &self.secrets.unlocked {
-            return Ok((keys::read_unlocked(path)?, path.clone(), Origin::Named));
+            return Ok((keys::read_unlocked(path).map_err(KeyError::Named)?, path.clone(), Origin::Named));
         }
-        if let Some(path) = self.unlocked_path(vault) {
-            match keys::read_unlocked(&path) {
-                Err(UnlockedError::Absent(_)) => {}
-                other => return Ok((other?, path, Origin::Kept)),
-            }
-        }
-        let path = vault.keys().join(WRAPPED);
-        let wrapped = match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyError::Lost(path)),
-            other => other.map_err(|source| KeyError::Io { place: path.clone(), source })?,
+        let kept = match self.unlocked_path(vault).map(|path| (keys::read_unlocked(&path), path)) {
+            Some((Ok(key), path)) => return Ok((key, path, Origin::Kept)),
+            Some((Err(UnlockedError::Absent(_)), _)) | None => None,
+            Some((Err(error), _)) => Some(error),
         };
-        let unlock = self.unlock()?.ok_or(KeyError::Locked)?;
-        Ok((keys::unwrap(&wrapped, &unlock)?, path, Origin::Wrapped))
+        let path = vault.keys().join(WRAPPED);
+        match (self.unwrap(&path), kept) {
+            (Ok(key), _) => Ok((key, path, Origin::Wrapped)),
+            (Err(error), Some(kept)) if error.is_for_want() => Err(KeyError::Kept(kept)),
+            (Err(error), _) => Err(error),
+        }
     }
 
-    /// With what something is to be decrypted; `None` where nothing was given.
-    pub fn unlock(&self) -> Result<Option<Unlock>, KeyError> {
-        if let Some(path) = &self.secrets.identity {
-            let text = std::fs::read_to_string(path).map_err(|source| KeyError::Io { place: path.clone(), source })?;
-            return Ok(Some(Unlock::Identities(Zeroizing::new(text))));
+    /// The wrapped key, opened with what was given.
+    fn unwrap(&self, path: &Path) -> Result<MasterKey, KeyError> {
+        let wrapped = match std::fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyError::Lost(path.to_owned())),
+            other => other.map_err(|source| KeyError::Io { place: path.to_owned(), source })?,
+        };
+        let lock = Lock::of(&wrapped[..])?;
+        let unlock = self.unlock(lock)?.ok_or_else(|| match lock {
+            Lock::Passphrase if !self.has_identity() => KeyError::Locked,
+            _ => KeyError::Unlock(lock.unopened()),
+        })?;
+        Ok(keys::unwrap(&wrapped, &unlock)?)
+    }
+
+    /// With what something is to be decrypted that is locked so; `None` where nothing of this kind was given.
+    pub fn unlock(&self, lock: Lock) -> Result<Option<Unlock>, KeyError> {
+        match (lock, &self.secrets.identity) {
+            (Lock::Identities, None) => Ok(None),
+            (Lock::Identities, Some(path)) => {
+                let failed = |source| KeyError::Identity { place: path.clone(), source };
+                Ok(Some(Unlock::Identities(Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?))))
+            }
+            (Lock::Passphrase, _) => match self.ask(Purpose::Open)? {
+                Some(passphrase) if passphrase.is_empty() => Err(KeyError::Empty),
+                given => Ok(given.map(Unlock::Passphrase)),
+            },
         }
-        match self.ask(Purpose::Open)? {
-            Some(passphrase) if passphrase.is_empty() => Err(KeyError::Empty),
-            given => Ok(given.map(Unlock::Passphrase)),
-        }
+    }
+
+    /// Whether the edge named a file with identities.
+    pub fn has_identity(&self) -> bool {
+        self.secrets.identity.is_some()
+    }
+
+    /// Why the key kept unlocked for a vault cannot be used; `None` where it can, or none is kept.
+    pub fn fault_of_kept(&self, vault: &Vault) -> Option<UnlockedError> {
+        let found = keys::read_unlocked(&self.unlocked_path(vault)?);
+        found.err().filter(|error| !matches!(error, UnlockedError::Absent(_)))
     }
 
     fn ask(&self, purpose: Purpose) -> Result<Option<Passphrase>, KeyError> {
@@ -301,7 +347,10 @@ impl Keyring {
         let path = self.unlocked_path(vault).ok_or(KeyError::Locked)?;
         let dir = path.parent().unwrap_or(Path::new("/"));
         make_private(dir).map_err(|source| KeyError::Io { place: dir.to_owned(), source })?;
-        self.with_key(vault, |found| keys::write_unlocked(&path, &found.key))??;
+        self.with_key(vault, |found| keys::write_unlocked(&path, &found.key))?.map_err(|error| match error {
+            UnlockedError::Io { place, source } => KeyError::Io { place, source },
+            other => KeyError::Kept(other),
+        })?;
         Ok(path)
     }
 
