@@ -172,11 +172,12 @@ impl Keyring {
         self.with_key(vault, |found| Some(found.cipher.clone()))
     }
 
-    /// Refuses a key that lies ready and is another vault's, before anything is done with this one. Nobody is asked, and where
-    /// there is no key, or none that can be used, whoever needs one says so.
+    /// Refuses a key that lies ready and is another vault's, before anything is done with this one. Nobody is asked unless what is
+    /// in `keys/` is not what was there, and where there is no key, or none that can be used, whoever needs one says so.
     pub fn refuse_foreign(&self, vault: &Vault) -> Result<(), KeyError> {
         let is_kept = || self.unlocked_path(vault).is_some_and(|path| path.exists());
-        if self.secrets.unlocked.is_none() && self.secrets.identity.is_none() && !is_kept() {
+        let lies_ready = || self.secrets.unlocked.is_some() || self.secrets.identity.is_some() || is_kept();
+        if !vault.identity().encrypted || !lies_ready() && !is_exchanged(vault) {
             return Ok(());
         }
         match self.cipher(vault) {
@@ -203,7 +204,10 @@ impl Keyring {
         let own = key.fingerprint();
         let beside = keycheck::read(vault).map_err(failed(vault.keys().join(keycheck::FILE)))?;
         match keycheck::bound(vault).map_err(failed(vault.dir().join(keycheck::BINDING)))? {
-            Some(bound) if bound != own => return Err(KeyError::Foreign { place, origin }),
+            Some(bound) if bound.fingerprint != own => return Err(KeyError::Foreign { place, origin }),
+            Some(bound) if origin == Origin::Wrapped && bound.wrapped != wrapped_digest(vault) => {
+                let _ = keycheck::bind(vault, key, std::fs::read(&place).ok().as_deref());
+            }
             Some(_) => {}
             None => self.prove(vault, key, beside.as_deref(), (place, origin))?,
         }
@@ -242,7 +246,8 @@ impl Keyring {
             Evidence::Nothing if !is_known => Err(KeyError::Unproved(place)),
             Evidence::Nothing => Ok(()),
             Evidence::Opens => {
-                let _ = keycheck::bind(vault, key);
+                let wrapped = if origin == Origin::Wrapped { std::fs::read(&place).ok() } else { None };
+                let _ = keycheck::bind(vault, key, wrapped.as_deref());
                 Ok(())
             }
         }
@@ -334,7 +339,7 @@ impl Keyring {
     pub fn install(&self, vault: &Vault, NewKey { key, wrapped }: NewKey) -> Result<(), KeyError> {
         let failed = |name| move |source| KeyError::Io { place: vault.keys().join(name), source };
         let unbound = |source| KeyError::Io { place: vault.dir().join(keycheck::BINDING), source };
-        keycheck::bind(vault, &key).map_err(unbound)?;
+        keycheck::bind(vault, &key, Some(&wrapped)).map_err(unbound)?;
         keycheck::write(vault, &key).map_err(failed(keycheck::FILE))?;
         write_durably(&vault.keys(), WRAPPED, &wrapped).map_err(failed(WRAPPED))?;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -366,8 +371,18 @@ pub fn has_key(vault: &Vault) -> bool {
 
 /// Whether what lies in the directory of keys is another vault's, as far as the files tell without a key.
 pub fn has_foreign_keys(vault: &Vault) -> bool {
-    let told = |found: io::Result<Option<String>>| found.ok().flatten();
-    told(keycheck::bound(vault)).zip(told(keycheck::read(vault))).is_some_and(|(bound, beside)| bound != beside)
+    let beside = keycheck::read(vault).ok().flatten();
+    keycheck::bound(vault).ok().flatten().zip(beside).is_some_and(|(bound, beside)| bound.fingerprint != beside)
+}
+
+/// Whether the directory of keys does not hold what it did when the vault's key was last seen to be in it.
+fn is_exchanged(vault: &Vault) -> bool {
+    let known = keycheck::bound(vault).ok().flatten().and_then(|bound| bound.wrapped);
+    has_foreign_keys(vault) || known.zip(wrapped_digest(vault)).is_some_and(|(known, there)| known != there)
+}
+
+fn wrapped_digest(vault: &Vault) -> Option<String> {
+    Some(keycheck::digest_of(&std::fs::read(vault.keys().join(WRAPPED)).ok()?))
 }
 
 fn make_private(dir: &Path) -> io::Result<()> {
