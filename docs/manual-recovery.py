@@ -204,4 +204,10 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     if not os.path.isdir(os.path.join(sys.argv[1], "packs")):
         sys.exit(f"{sys.argv[1]} is no vault: there is no packs/ in it")
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the list has enough of it; what is written when Python ends must not fail, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

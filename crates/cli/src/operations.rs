@@ -88,8 +88,20 @@ fn man(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
 fn run_demo(session: &mut Session, _: Value) -> Result<Outcome, Failure> {
     let mut story = Story { out: &mut session.raw, text: String::new() };
     demo::run(&mut story, &session.abort).map_err(|error| match error {
-        demo::DemoError::Interrupted => {
-            Failure::new(Code::Interrupted, "interrupted before its verdict: what it made is removed")
+        demo::DemoError::Interrupted { ref place, is_left } => {
+            let again = "nothing of yours was touched: call `wfr demo` again for its verdict";
+            let left = || format!("nothing of yours was touched: remove {} yourself", place.display());
+            Failure::new(Code::Interrupted, error.to_string()).with_hint(if is_left {
+                left()
+            } else {
+                again.to_owned()
+            })
+        }
+        demo::DemoError::NoPlace { ref source, .. } => {
+            let is_absent = source.kind() == io::ErrorKind::NotFound;
+            let code = if is_absent { Code::FileNotFound } else { code_of_io(source) };
+            Failure::new(code, error.to_string())
+                .with_hint("let TMPDIR name a directory that is there and that you can write in, or unset it")
         }
         error => Failure::new(Code::Internal, format!("NOT VERIFIED: {error}"))
             .with_hint("please report it, with the whole output"),

@@ -9,13 +9,14 @@ use wfr_recovery::apply::PrepareError;
 use wfr_recovery::checkout::CheckoutError;
 use wfr_store::archive::ArchiveError;
 use wfr_store::gc::GcError;
+use wfr_store::keys::UnlockError;
 use wfr_store::{ReadError, WriteError};
 
 use crate::checkpoint::CreateError;
 use crate::cleanup::CleanupError;
 use crate::error::{Code, Failure, code_of_io};
 use crate::init::InitError;
-use crate::keyring::KeyError;
+use crate::keyring::{KeyError, Origin};
 use crate::open::OpenError;
 use crate::rebuild::RebuildError;
 use crate::view::ConfigError;
@@ -265,6 +266,61 @@ impl From<RebuildError> for Failure {
     }
 }
 
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        match &error {
+            KeyError::Empty => Self::of(Code::StoreLocked, &error)
+                .with_hint("the passphrase is the first line of the file that WFR_PASSPHRASE_FILE names"),
+            KeyError::Unlock(unlock) => Self::of(Code::StoreLocked, &error).with_hint(hint_of(unlock)),
+            KeyError::Locked => Self::of(Code::StoreLocked, &error),
+            KeyError::Named(_) => Self::of(Code::StoreLocked, &error).with_hint(
+                "let WFR_KEY_FILE name a file with the unlocked key of this store, or unset it and give the passphrase or identity",
+            ),
+            KeyError::Kept(_) => Self::of(Code::StoreLocked, &error).with_hint(
+                "give what the store is locked with, the passphrase in WFR_PASSPHRASE_FILE or the identity in WFR_IDENTITY_FILE: \
+                 with it all works, and `wfr init --keep-unlocked` writes the unlocked key again",
+            ),
+            KeyError::Identity { source, .. } => Self::of(code_of_io(source), &error)
+                .with_hint("let WFR_IDENTITY_FILE name a file with an age identity, or unset it"),
+            KeyError::Foreign { place, origin } => Self::of(Code::StoreLocked, &error).with_hint(match origin {
+                Origin::Named => "let WFR_KEY_FILE name the key of this store, or unset it".to_owned(),
+                Origin::Kept => format!(
+                    "remove {}; `wfr init --keep-unlocked` with the passphrase or identity writes the right one",
+                    place.display()
+                ),
+                Origin::Wrapped => "bring `keys/` back from a copy of this store".to_owned(),
+            }),
+            KeyError::Displaced(_) => Self::of(Code::StoreLocked, &error)
+                .with_hint("keep that key, and bring `keys/` back from a copy of this store"),
+            KeyError::Unproved(_) => Self::of(Code::StoreLocked, &error).with_hint(
+                "unset WFR_KEY_FILE and take one checkpoint with the passphrase or identity: from then on it is known",
+            ),
+            KeyError::NoPassphrase => Self::of(Code::WrongArguments, &error)
+                .with_hint("give `--recipients age1...`, or the passphrase in a file named by WFR_PASSPHRASE_FILE"),
+            KeyError::Lock(_) => Self::of(Code::InvalidParameter, &error),
+            KeyError::Lost(_) => {
+                Self::of(Code::StoreDamaged, &error).with_hint("bring `keys/master.age` back from a copy of the store")
+            }
+            KeyError::Io { source, .. } => Self::of(code_of_io(source), &error),
+        }
+    }
+}
+
+/// What is to be given instead.
+fn hint_of(error: &UnlockError) -> &'static str {
+    match error {
+        UnlockError::NeedsPassphrase | UnlockError::WrongPassphrase => {
+            "name a file with its passphrase in WFR_PASSPHRASE_FILE"
+        }
+        UnlockError::NeedsIdentity | UnlockError::NoMatchingIdentity | UnlockError::Identity { .. } => {
+            "name a file with an age identity that it is locked for in WFR_IDENTITY_FILE"
+        }
+        UnlockError::ExcessiveWork(_) | UnlockError::Damaged(_) | UnlockError::Io(_) => {
+            "bring the file back from a copy of it"
+        }
+    }
+}
+
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         use ArchiveError as A;
@@ -272,7 +328,8 @@ impl From<ArchiveError> for Failure {
             A::Read(error) => error.into(),
             A::Write(error) => error.into(),
             A::Lock(ref source) => Self::of(Code::InvalidParameter, &error).with_details(source.to_string()),
-            A::Unlock(_) | A::Encrypted => Self::of(Code::StoreLocked, &error),
+            A::Unlock(ref unlock) => Self::of(Code::StoreLocked, &error).with_hint(hint_of(unlock)),
+            A::Encrypted => Self::of(Code::StoreLocked, &error),
             A::Exists(_) => {
                 Self::of(Code::TargetNotEmpty, &error).with_hint("choose another name with `--output FILE`")
             }

@@ -11,7 +11,7 @@ use wfr_store::Vault;
 use wfr_store::crypto::{Cipher, MasterKey};
 use wfr_store::keycheck::{self, Evidence, Weight};
 pub use wfr_store::keys::Passphrase;
-use wfr_store::keys::{self, LockError, Recipients, Unlock, UnlockError, UnlockedError};
+use wfr_store::keys::{self, Lock, LockError, Recipients, Unlock, UnlockError, UnlockedError};
 use wfr_store::vault::write_durably;
 use zeroize::Zeroizing;
 
@@ -61,9 +61,20 @@ pub enum KeyError {
     /// What was given does not open it.
     #[error("the store is encrypted and stays locked")]
     Unlock(#[from] UnlockError),
-    /// The unlocked key cannot be used.
+    /// The unlocked key that the edge named cannot be used.
     #[error(transparent)]
-    Unlocked(#[from] UnlockedError),
+    Named(UnlockedError),
+    /// The unlocked key that is kept for this vault cannot be used, and nothing else was given that opens it.
+    #[error(transparent)]
+    Kept(UnlockedError),
+    /// The identity file that the edge named cannot be read.
+    #[error("cannot read the identity file {place}")]
+    Identity {
+        /// The file.
+        place: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The key is another store's.
     #[error("the key {} is not this store's: nothing was read or written with it", .place.display())]
     Foreign {
@@ -72,6 +83,9 @@ pub enum KeyError {
         /// Where it came from.
         origin: Origin,
     },
+    /// The key opens what the store holds, and what lies in the directory of keys is another store's.
+    #[error("the key {} opens what the store holds, but its `keys/` is another store's: nothing was read or written", .0.display())]
+    Displaced(PathBuf),
     /// Nothing tells yet whether the key that was named is the store's.
     #[error("nothing tells yet whether the key {} is this store's", .0.display())]
     Unproved(PathBuf),
@@ -92,6 +106,14 @@ pub enum KeyError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl KeyError {
+    /// Whether nothing was given that could open it, or nothing is there to be opened.
+    fn is_for_want(&self) -> bool {
+        use UnlockError::{NeedsIdentity, NeedsPassphrase};
+        matches!(self, Self::Locked | Self::Lost(_) | Self::Unlock(NeedsIdentity | NeedsPassphrase))
+    }
 }
 
 /// Where a key came from.
@@ -140,8 +162,9 @@ impl Keyring {
 
     /// The cipher of a vault; `None` where it is not encrypted.
     ///
-    /// Looks at the unlocked key that the edge names, at the one kept for this vault, at identities, and last asks for a
-    /// passphrase. A key that is not the vault's own is refused, wherever it came from.
+    /// Looks at the unlocked key that the edge names, at the one kept for this vault, and then at the identity or the passphrase,
+    /// whichever the wrapped key is locked with. A kept one that cannot be used keeps nobody from these. A key that is not the
+    /// vault's own is refused, wherever it came from.
     pub fn cipher(&self, vault: &Vault) -> Result<Option<Arc<Cipher>>, KeyError> {
         if !vault.identity().encrypted {
             return Ok(None);
@@ -149,15 +172,16 @@ impl Keyring {
         self.with_key(vault, |found| Some(found.cipher.clone()))
     }
 
-    /// Refuses a key that lies ready and is another vault's, before anything is done with this one. Nobody is asked, and where
-    /// there is no key, or none that can be used, whoever needs one says so.
+    /// Refuses a key that lies ready and is another vault's, before anything is done with this one. Nobody is asked unless what is
+    /// in `keys/` is not what was there, and where there is no key, or none that can be used, whoever needs one says so.
     pub fn refuse_foreign(&self, vault: &Vault) -> Result<(), KeyError> {
         let is_kept = || self.unlocked_path(vault).is_some_and(|path| path.exists());
-        if self.secrets.unlocked.is_none() && self.secrets.identity.is_none() && !is_kept() {
+        let lies_ready = || self.secrets.unlocked.is_some() || self.secrets.identity.is_some() || is_kept();
+        if !vault.identity().encrypted || !lies_ready() && !is_exchanged(vault) {
             return Ok(());
         }
         match self.cipher(vault) {
-            Err(error @ (KeyError::Foreign { .. } | KeyError::Unproved(_))) => Err(error),
+            Err(error @ (KeyError::Foreign { .. } | KeyError::Displaced(_) | KeyError::Unproved(_))) => Err(error),
             _ => Ok(()),
         }
     }
@@ -172,25 +196,61 @@ impl Keyring {
         Ok(take(found.insert(Found::of(vault, key))))
     }
 
-    /// Refuses a key that is not the vault's own. A vault of before check values gets its one from the first key that is
-    /// proved by what it opens; where that cannot be written now, the next command does.
+    /// Refuses a key that is not the vault's own. What the vault is bound to says it, wherever `keys/` is from; a vault of
+    /// before bindings is bound to the first key that is proved by what it opens. Where that cannot be written now, the next
+    /// command does.
     fn check(&self, vault: &Vault, key: &MasterKey, (place, origin): (PathBuf, Origin)) -> Result<(), KeyError> {
         let failed = |place: PathBuf| move |source| KeyError::Io { place, source };
-        if let Some(own) = keycheck::read(vault).map_err(failed(vault.keys().join(keycheck::FILE)))? {
-            return if own == key.fingerprint() { Ok(()) } else { Err(KeyError::Foreign { place, origin }) };
+        let own = key.fingerprint();
+        let beside = keycheck::read(vault).map_err(failed(vault.keys().join(keycheck::FILE)))?;
+        match keycheck::bound(vault).map_err(failed(vault.dir().join(keycheck::BINDING)))? {
+            Some(bound) if bound.fingerprint != own => return Err(KeyError::Foreign { place, origin }),
+            Some(bound) if origin == Origin::Wrapped && bound.wrapped != wrapped_digest(vault) => {
+                let _ = keycheck::bind(vault, key, std::fs::read(&place).ok().as_deref());
+            }
+            Some(_) => {}
+            None => self.prove(vault, key, beside.as_deref(), (place, origin))?,
         }
-        let kept = if origin == Origin::Named { self.kept(vault) } else { None };
-        if kept.as_ref().is_some_and(|kept| kept.fingerprint() != key.fingerprint()) {
+        // Beside a wrapped key of another store its check value stays: by it `doctor` tells that.
+        if beside.is_none() || beside != Some(own) && origin == Origin::Wrapped {
+            let _ = keycheck::write(vault, key);
+        }
+        Ok(())
+    }
+
+    /// Refuses a key that what is beside it or in the packs speaks against; binds the vault to one that opens what is there.
+    fn prove(
+        &self,
+        vault: &Vault,
+        key: &MasterKey,
+        beside: Option<&str>,
+        (place, origin): (PathBuf, Origin),
+    ) -> Result<(), KeyError> {
+        let own = key.fingerprint();
+        let evidence = |weight| {
+            let found = keycheck::evidence(vault, &Cipher::new(key), weight);
+            found.map_err(|source| KeyError::Io { place: vault.packs(), source })
+        };
+        if beside.is_some_and(|beside| beside != own) {
+            let opens = origin != Origin::Wrapped && evidence(Weight::Oldest)? == Evidence::Opens;
+            return Err(if opens { KeyError::Displaced(place) } else { KeyError::Foreign { place, origin } });
+        }
+        let kept = if origin == Origin::Named && beside.is_none() { self.kept(vault) } else { None };
+        if kept.as_ref().is_some_and(|kept| kept.fingerprint() != own) {
             return Err(KeyError::Foreign { place, origin });
         }
-        let weight = if origin == Origin::Wrapped { Weight::Any } else { Weight::Oldest };
-        match keycheck::evidence(vault, &Cipher::new(key), weight).map_err(failed(vault.packs()))? {
-            Evidence::Refuses => return Err(KeyError::Foreign { place, origin }),
-            Evidence::Nothing if origin == Origin::Named && kept.is_none() => return Err(KeyError::Unproved(place)),
-            Evidence::Nothing | Evidence::Opens => {}
+        let is_known = beside.is_some() || kept.is_some() || origin != Origin::Named;
+        let weight = if origin == Origin::Wrapped || beside.is_some() { Weight::Any } else { Weight::Oldest };
+        match evidence(weight)? {
+            Evidence::Refuses => Err(KeyError::Foreign { place, origin }),
+            Evidence::Nothing if !is_known => Err(KeyError::Unproved(place)),
+            Evidence::Nothing => Ok(()),
+            Evidence::Opens => {
+                let wrapped = if origin == Origin::Wrapped { std::fs::read(&place).ok() } else { None };
+                let _ = keycheck::bind(vault, key, wrapped.as_deref());
+                Ok(())
+            }
         }
-        let _ = keycheck::write(vault, key);
-        Ok(())
     }
 
     /// The key kept unlocked for this vault, where one is that can be used.
@@ -200,33 +260,59 @@ impl Keyring {
 
     fn key(&self, vault: &Vault) -> Result<(MasterKey, PathBuf, Origin), KeyError> {
         if let Some(path) = &self.secrets.unlocked {
-            return Ok((keys::read_unlocked(path)?, path.clone(), Origin::Named));
+            return Ok((keys::read_unlocked(path).map_err(KeyError::Named)?, path.clone(), Origin::Named));
         }
-        if let Some(path) = self.unlocked_path(vault) {
-            match keys::read_unlocked(&path) {
-                Err(UnlockedError::Absent(_)) => {}
-                other => return Ok((other?, path, Origin::Kept)),
-            }
-        }
-        let path = vault.keys().join(WRAPPED);
-        let wrapped = match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyError::Lost(path)),
-            other => other.map_err(|source| KeyError::Io { place: path.clone(), source })?,
+        let kept = match self.unlocked_path(vault).map(|path| (keys::read_unlocked(&path), path)) {
+            Some((Ok(key), path)) => return Ok((key, path, Origin::Kept)),
+            Some((Err(UnlockedError::Absent(_)), _)) | None => None,
+            Some((Err(error), _)) => Some(error),
         };
-        let unlock = self.unlock()?.ok_or(KeyError::Locked)?;
-        Ok((keys::unwrap(&wrapped, &unlock)?, path, Origin::Wrapped))
+        let path = vault.keys().join(WRAPPED);
+        match (self.unwrap(&path), kept) {
+            (Ok(key), _) => Ok((key, path, Origin::Wrapped)),
+            (Err(error), Some(kept)) if error.is_for_want() => Err(KeyError::Kept(kept)),
+            (Err(error), _) => Err(error),
+        }
     }
 
-    /// With what something is to be decrypted; `None` where nothing was given.
-    pub fn unlock(&self) -> Result<Option<Unlock>, KeyError> {
-        if let Some(path) = &self.secrets.identity {
-            let text = std::fs::read_to_string(path).map_err(|source| KeyError::Io { place: path.clone(), source })?;
-            return Ok(Some(Unlock::Identities(Zeroizing::new(text))));
+    /// The wrapped key, opened with what was given.
+    fn unwrap(&self, path: &Path) -> Result<MasterKey, KeyError> {
+        let wrapped = match std::fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyError::Lost(path.to_owned())),
+            other => other.map_err(|source| KeyError::Io { place: path.to_owned(), source })?,
+        };
+        let lock = Lock::of(&wrapped[..])?;
+        let unlock = self.unlock(lock)?.ok_or_else(|| match lock {
+            Lock::Passphrase if !self.has_identity() => KeyError::Locked,
+            _ => KeyError::Unlock(lock.unopened()),
+        })?;
+        Ok(keys::unwrap(&wrapped, &unlock)?)
+    }
+
+    /// With what something is to be decrypted that is locked so; `None` where nothing of this kind was given.
+    pub fn unlock(&self, lock: Lock) -> Result<Option<Unlock>, KeyError> {
+        match (lock, &self.secrets.identity) {
+            (Lock::Identities, None) => Ok(None),
+            (Lock::Identities, Some(path)) => {
+                let failed = |source| KeyError::Identity { place: path.clone(), source };
+                Ok(Some(Unlock::Identities(Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?))))
+            }
+            (Lock::Passphrase, _) => match self.ask(Purpose::Open)? {
+                Some(passphrase) if passphrase.is_empty() => Err(KeyError::Empty),
+                given => Ok(given.map(Unlock::Passphrase)),
+            },
         }
-        match self.ask(Purpose::Open)? {
-            Some(passphrase) if passphrase.is_empty() => Err(KeyError::Empty),
-            given => Ok(given.map(Unlock::Passphrase)),
-        }
+    }
+
+    /// Whether the edge named a file with identities.
+    pub fn has_identity(&self) -> bool {
+        self.secrets.identity.is_some()
+    }
+
+    /// Why the key kept unlocked for a vault cannot be used; `None` where it can, or none is kept.
+    pub fn fault_of_kept(&self, vault: &Vault) -> Option<UnlockedError> {
+        let found = keys::read_unlocked(&self.unlocked_path(vault)?);
+        found.err().filter(|error| !matches!(error, UnlockedError::Absent(_)))
     }
 
     fn ask(&self, purpose: Purpose) -> Result<Option<Passphrase>, KeyError> {
@@ -249,9 +335,11 @@ impl Keyring {
         Ok(NewKey { key, wrapped })
     }
 
-    /// Gives a vault its key. The check value comes first: once the wrapped key is there, nothing is missing.
+    /// Gives a vault its key. Binding and check value come first: once the wrapped key is there, nothing is missing.
     pub fn install(&self, vault: &Vault, NewKey { key, wrapped }: NewKey) -> Result<(), KeyError> {
         let failed = |name| move |source| KeyError::Io { place: vault.keys().join(name), source };
+        let unbound = |source| KeyError::Io { place: vault.dir().join(keycheck::BINDING), source };
+        keycheck::bind(vault, &key, Some(&wrapped)).map_err(unbound)?;
         keycheck::write(vault, &key).map_err(failed(keycheck::FILE))?;
         write_durably(&vault.keys(), WRAPPED, &wrapped).map_err(failed(WRAPPED))?;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -264,7 +352,10 @@ impl Keyring {
         let path = self.unlocked_path(vault).ok_or(KeyError::Locked)?;
         let dir = path.parent().unwrap_or(Path::new("/"));
         make_private(dir).map_err(|source| KeyError::Io { place: dir.to_owned(), source })?;
-        self.with_key(vault, |found| keys::write_unlocked(&path, &found.key))??;
+        self.with_key(vault, |found| keys::write_unlocked(&path, &found.key))?.map_err(|error| match error {
+            UnlockedError::Io { place, source } => KeyError::Io { place, source },
+            other => KeyError::Kept(other),
+        })?;
         Ok(path)
     }
 
@@ -276,6 +367,22 @@ impl Keyring {
 /// Whether a vault's key has been made.
 pub fn has_key(vault: &Vault) -> bool {
     vault.keys().join(WRAPPED).exists()
+}
+
+/// Whether what lies in the directory of keys is another vault's, as far as the files tell without a key.
+pub fn has_foreign_keys(vault: &Vault) -> bool {
+    let beside = keycheck::read(vault).ok().flatten();
+    keycheck::bound(vault).ok().flatten().zip(beside).is_some_and(|(bound, beside)| bound.fingerprint != beside)
+}
+
+/// Whether the directory of keys does not hold what it did when the vault's key was last seen to be in it.
+fn is_exchanged(vault: &Vault) -> bool {
+    let known = keycheck::bound(vault).ok().flatten().and_then(|bound| bound.wrapped);
+    has_foreign_keys(vault) || known.zip(wrapped_digest(vault)).is_some_and(|(known, there)| known != there)
+}
+
+fn wrapped_digest(vault: &Vault) -> Option<String> {
+    Some(keycheck::digest_of(&std::fs::read(vault.keys().join(WRAPPED)).ok()?))
 }
 
 fn make_private(dir: &Path) -> io::Result<()> {

@@ -109,6 +109,11 @@ impl Open {
         &self.place.root
     }
 
+    /// The keyring that it was opened with.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
     /// Finds the key of an encrypted vault; does nothing for another.
     pub fn unlock(&self) -> Result<(), OpenError> {
         if self.cipher.get().is_none() {

@@ -112,10 +112,9 @@ fn line(
         _ => Cursor::default(),
     };
     let cursor = standing.map_or(begin, |one| one.cursor);
-    let pending = match sink {
-        Some(sink) => catalog.backlog(cursor, &sink.types, PENDING_MAX)?.fitting,
-        None => 0,
-    };
+    // What types one took that is not configured any more nobody knows: all that it has not had may be its.
+    let types = sink.map_or(&[][..], |sink| sink.types.as_slice());
+    let pending = catalog.backlog(cursor, types, PENDING_MAX)?.fitting;
     let (dead_letters, requeued) = catalog.count_dead_letters(name)?;
     let (kind, target) = sink.map(|sink| told(&sink.target)).unzip();
     Ok(SinkLine {

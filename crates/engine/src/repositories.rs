@@ -104,7 +104,7 @@ fn command(before: &Repository) -> Option<String> {
 }
 
 /// A word for the shell, whatever is in it.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use wfr_store::Vault;
 use wfr_store::object::hash;
 
 use crate::view;
@@ -99,7 +100,8 @@ pub fn own_data(data: &Path) -> PathBuf {
     data.join("wfr")
 }
 
-fn signpost_path(data: &Path, root: &Path) -> PathBuf {
+/// The file in the data directory that leads from a workspace to its vault.
+pub fn signpost_path(data: &Path, root: &Path) -> PathBuf {
     own_data(data).join("workspaces").join(format!("{}.json", workspace_key(root)))
 }
 
@@ -186,13 +188,19 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
 /// Refuses a store that was named, where the workspace has one of its own that is there, and the other one serves somebody
 /// else. A copy, whose view names that one as its own, is told later.
 fn refuse_anothers(root: &Path, own: &Path, store: &Path) -> Result<(), LocateError> {
-    if is_same(own, store) || !wfr_store::Vault::is_at(own) {
+    if is_same(own, store) || !Vault::is_at(own) {
         return Ok(());
     }
     match other_owner(store, root) {
         Some(owner) => Err(LocateError::OwnStore { root: root.to_owned(), own: own.to_owned(), owner }),
         None => Ok(()),
     }
+}
+
+/// The nearest workspace around a directory, whose own it is not; `None` also where that cannot be told.
+pub fn around(root: &Path, data: Option<&Path>) -> Option<PathBuf> {
+    let has_store = |dir: &&Path| known_vault(dir, data).ok().flatten().is_some_and(|vault| Vault::is_at(&vault));
+    root.ancestors().skip(1).find(has_store).map(Path::to_owned)
 }
 
 /// The workspace that the directories point to, where the current directory is not in it; `None` also where none is found.
@@ -286,7 +294,7 @@ pub fn remove_signpost(data: &Path, root: &Path, vault: &Path) -> std::io::Resul
 pub fn own_place(data: Option<&Path>, dir: &Path) -> Option<PathBuf> {
     let real = |place: &Path| place.canonicalize().unwrap_or_else(|_| place.to_owned());
     let data = data.map(|data| real(&own_data(data))).filter(|data| dir.starts_with(data));
-    data.or_else(|| dir.ancestors().find(|place| wfr_store::Vault::is_at(place)).map(Path::to_owned))
+    data.or_else(|| dir.ancestors().find(|place| Vault::is_at(place)).map(Path::to_owned))
 }
 
 #[cfg(test)]

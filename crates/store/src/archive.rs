@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wfr_model::Digest;
 
-use crate::keys::{LockError, Recipients, Unlock, UnlockError};
+use crate::keys::{Lock, LockError, Recipients, Unlock, UnlockError};
 use crate::object::{ObjectKind, Objects, ReadError, Sink, WriteError};
 use crate::reach::{self, Roots, Seen};
 use crate::record::{self, Coding, HEADER, Header};
@@ -199,9 +199,13 @@ fn check(abort: Option<&AtomicBool>) -> Result<(), ArchiveError> {
     if abort.is_some_and(|abort| abort.load(Ordering::Relaxed)) { Err(ArchiveError::Interrupted) } else { Ok(()) }
 }
 
-/// Whether a file is encrypted, by its first bytes.
-pub fn is_encrypted(path: &Path) -> Result<bool, ArchiveError> {
-    stream::is_encrypted(path).map_err(|source| ArchiveError::Io { place: path.to_owned(), source })
+/// What a file is locked with, by its first bytes; `None` where it is not encrypted.
+pub fn lock(path: &Path) -> Result<Option<Lock>, ArchiveError> {
+    let at = |source| ArchiveError::Io { place: path.to_owned(), source };
+    if !stream::is_encrypted(path).map_err(at)? {
+        return Ok(None);
+    }
+    Lock::of(stream::open(path).map_err(at)?).map(Some).map_err(ArchiveError::Unlock)
 }
 
 /// Reads an archive and puts every object into `sink`. On an error the caller drops what the sink took.

@@ -77,6 +77,31 @@ pub enum Unlock {
     Passphrase(Passphrase),
 }
 
+/// What opens an encrypted file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lock {
+    /// Identities, whoever's.
+    Identities,
+    /// A passphrase.
+    Passphrase,
+}
+
+impl Lock {
+    /// What an age file is locked with, by its first bytes.
+    pub fn of(input: impl Read) -> Result<Self, UnlockError> {
+        let is_scrypt = age::Decryptor::new(input).map_err(damaged)?.is_scrypt();
+        Ok(if is_scrypt { Self::Passphrase } else { Self::Identities })
+    }
+
+    /// That what opens it is not there.
+    pub fn unopened(self) -> UnlockError {
+        match self {
+            Self::Identities => UnlockError::NeedsIdentity,
+            Self::Passphrase => UnlockError::NeedsPassphrase,
+        }
+    }
+}
+
 /// Why something could not be encrypted for its recipients.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -397,6 +422,15 @@ mod tests {
         assert_eq!(unlock("correct horse").unwrap().expose(), key().expose());
         assert!(matches!(unlock("battery staple"), Err(UnlockError::WrongPassphrase)));
         assert!(matches!(unwrap(&wrapped, &identity().0), Err(UnlockError::NeedsPassphrase)));
+    }
+
+    #[test]
+    fn a_file_says_what_opens_it() {
+        let lock = |bytes: &[u8]| Lock::of(bytes);
+        assert_eq!(lock(&wrapped_cheaply("p")).unwrap(), Lock::Passphrase);
+        let wrapped = wrap(&key(), &Recipients::Keys(vec![identity().1])).unwrap();
+        assert_eq!(lock(&wrapped).unwrap(), Lock::Identities);
+        assert!(matches!(lock(b"noise"), Err(UnlockError::Damaged(_))));
     }
 
     #[test]

@@ -32,9 +32,22 @@ pub enum DemoError {
         /// What was wrong with it.
         why: String,
     },
+    /// There is no place for it.
+    #[error("the demo cannot make its own directory in {}: {source}", .place.display())]
+    NoPlace {
+        /// Where temporary files go.
+        place: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Somebody asked it to end.
-    #[error("interrupted")]
-    Interrupted,
+    #[error("interrupted before its verdict: all of it was in {}, which {}", .place.display(), if *.is_left { "could not be removed" } else { "is removed" })]
+    Interrupted {
+        /// The demo's own directory.
+        place: PathBuf,
+        /// Whether it is there still.
+        is_left: bool,
+    },
     /// Files are not as they should be.
     #[error("{0}")]
     Wrong(String),
@@ -44,10 +57,16 @@ pub enum DemoError {
 /// none. What it made is gone in any case.
 pub fn run(out: &mut dyn Write, abort: &AtomicBool) -> Result<(), DemoError> {
     let scratch = Scratch::new()?;
+    let place = scratch.0.clone();
     let demo = Demo { wfr: std::env::current_exe()?, scratch, abort };
-    match demo.tell(out) {
+    let ended = demo.tell(out);
+    drop(demo);
+    match ended {
         // A terminal interrupts the commands of the story, too.
-        Err(_) if abort.load(Ordering::Relaxed) => Err(DemoError::Interrupted),
+        Err(_) if abort.load(Ordering::Relaxed) => {
+            let is_left = place.symlink_metadata().is_ok();
+            Err(DemoError::Interrupted { place, is_left })
+        }
         ended => ended,
     }
 }
@@ -56,12 +75,13 @@ pub fn run(out: &mut dyn Write, abort: &AtomicBool) -> Result<(), DemoError> {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> io::Result<Self> {
+    fn new() -> Result<Self, DemoError> {
         let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-        let dir = std::env::temp_dir().join(format!("wfr-demo-{}-{stamp:x}", std::process::id()));
-        std::fs::create_dir(&dir)?;
+        let place = std::env::temp_dir();
+        let dir = place.join(format!("wfr-demo-{}-{stamp:x}", std::process::id()));
         // Paths in the story are compared with what the kernel says, so no link may be left in them.
-        dir.canonicalize().map(Self)
+        let made = std::fs::create_dir(&dir).and_then(|()| dir.canonicalize());
+        made.map(Self).map_err(|source| DemoError::NoPlace { place, source })
     }
 }
 
@@ -132,7 +152,11 @@ impl Demo<'_> {
 
     /// Ends the story between two of its parts where somebody asked for that.
     fn go_on(&self) -> Result<(), DemoError> {
-        if self.abort.load(Ordering::Relaxed) { Err(DemoError::Interrupted) } else { Ok(()) }
+        if self.abort.load(Ordering::Relaxed) {
+            Err(io::Error::from(io::ErrorKind::Interrupted).into())
+        } else {
+            Ok(())
+        }
     }
 
     fn checkpoint(&self, out: &mut dyn Write, before: &Tree) -> Result<(), DemoError> {

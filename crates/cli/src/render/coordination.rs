@@ -157,6 +157,9 @@ fn sink(sink: &SinkLine) -> Vec<String> {
         (Some(ended), _) if ended != "done" => visible(ended),
         (_, Some(error)) if sink.attempts == 0 => format!("the last attempt failed: {}", visible(error)),
         (_, Some(error)) => format!("{} failed: {}", count(sink.attempts.into(), "attempt"), visible(error)),
+        _ if sink.kind.is_none() && sink.pending > 0 => {
+            "not in the configuration any more: at most so many were not delivered to it".to_owned()
+        }
         _ if sink.kind.is_none() => "not in the configuration any more".to_owned(),
         _ => "well".to_owned(),
     };

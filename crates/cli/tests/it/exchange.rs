@@ -60,6 +60,29 @@ fn a_hub_comes_in_once_and_goes_out_as_it_was() {
 }
 
 #[test]
+fn states_directly_in_workflows_come_in_and_what_else_is_there_is_named() {
+    let world = World::new();
+    hub(&world);
+    let state = |id: &str| json!({"workflow_state": {"id": id, "name": "Direct", "status": "paused", "phases": []}});
+    let files = [("direct.json", "direct"), ("port_1.json", "port_1"), ("paused/other.json", "other")];
+    for (file, id) in files {
+        world.tree.write(format!(".claude/coordination/workflows/{file}"), state(id).to_string().as_bytes());
+    }
+    world.tree.write(".claude/coordination/workflows/notes.txt", b"?");
+    let made = world.ok(&["import", ".", "--from", "hub"]);
+    let states: Vec<&Value> =
+        made.result("states").as_array().unwrap().iter().map(|state| &state["workflow_id"]).collect();
+    assert_eq!(states, ["direct", "port_1"], "{made:?}");
+    let doc = document(&world, "direct");
+    assert_eq!((&doc["name"], &doc["status"]), (&json!("Direct"), &json!("paused")));
+    assert_eq!(document(&world, "port_1")["name"], "Port", "the one in `active` holds");
+    let ignored = made.result("ignored").to_string();
+    let named = ["workflows/port_1.json", "workflows/paused", "workflows/notes.txt"];
+    assert!(named.iter().all(|place| ignored.contains(&format!("\"{place}\""))), "{ignored}");
+    assert!(!ignored.contains("workflows/active\""), "{ignored}");
+}
+
+#[test]
 fn order_time_and_the_figures_of_pools_come_in_and_go_out() {
     let (here, there) = (World::new(), World::new());
     let doc = json!({"id": "wh", "status": "running", "created_at": "2025-01-15T10:00:00Z", "updated_at": "2025-01-15T11:00:00Z",

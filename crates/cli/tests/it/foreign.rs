@@ -25,6 +25,33 @@ fn check_of(world: &World) -> PathBuf {
     world.vault().join("keys/check")
 }
 
+fn binding_of(world: &World) -> PathBuf {
+    world.vault().join("key-binding")
+}
+
+/// Makes a store one of before check values and bindings.
+fn forget(world: &World) {
+    let _ = std::fs::remove_file(check_of(world));
+    let _ = std::fs::remove_file(binding_of(world));
+}
+
+/// Puts all of another store's directory of keys in the place of this one's; returns where its own is now.
+fn exchange(world: &World, other: &World) -> PathBuf {
+    let (keys, aside) = (world.vault().join("keys"), world.data.path().join("keys-aside"));
+    std::fs::rename(&keys, &aside).unwrap();
+    std::fs::create_dir(&keys).unwrap();
+    for name in ["master.age", "check"] {
+        std::fs::copy(other.vault().join("keys").join(name), keys.join(name)).unwrap();
+    }
+    aside
+}
+
+fn put_back(world: &World, aside: &Path) {
+    let keys = world.vault().join("keys");
+    std::fs::remove_dir_all(&keys).unwrap();
+    std::fs::rename(aside, keys).unwrap();
+}
+
 /// Everything that a command could have written: the vault, what is kept of keys, and the workspace with its view. Not what
 /// SQLite's locks take of shared memory, since that holds nothing.
 fn all_of(world: &World) -> [Snapshot; 2] {
@@ -100,10 +127,13 @@ fn a_foreign_key_in_the_place_of_the_kept_or_the_wrapped_one_is_refused() {
     let wrapped = world.vault().join("keys/master.age");
     let own_wrapped = std::fs::read(&wrapped).unwrap();
     std::fs::copy(other.vault().join("keys/master.age"), &wrapped).unwrap();
+    // Also where only a passphrase is at hand, and for what needs no key.
+    refuses(&world, &["event", "WORKFLOW_STARTED:wf:global:{}"], &wrapped);
+    refuses(&world, &["config", "capture.file_bytes_max", "5"], &wrapped);
     let check = std::fs::read(check_of(&world)).unwrap();
     for is_there in [true, false] {
         if !is_there {
-            std::fs::remove_file(check_of(&world)).unwrap();
+            forget(&world);
         }
         for arguments in [&["create-checkpoint", "wf"][..], &["doctor"], &["doctor", "--rebuild-catalog"]] {
             let packs = Snapshot::of(&world.vault().join("packs"));
@@ -136,10 +166,10 @@ fn an_identity_that_opens_another_stores_wrapped_key_is_refused() {
     std::fs::copy(other.vault().join("keys/master.age"), &wrapped).unwrap();
     OPERATIONS.iter().for_each(|arguments| refuses(&world, arguments, &wrapped));
     std::fs::write(&wrapped, own).unwrap();
-    let check = std::fs::read(check_of(&world)).unwrap();
-    std::fs::remove_file(check_of(&world)).unwrap();
+    let kept = [check_of(&world), binding_of(&world)].map(|place| std::fs::read(place).unwrap());
+    forget(&world);
     world.ok(&["doctor"]);
-    assert_eq!(std::fs::read(check_of(&world)).unwrap(), check);
+    assert_eq!([check_of(&world), binding_of(&world)].map(|place| std::fs::read(place).unwrap()), kept);
 }
 
 #[test]
@@ -158,7 +188,7 @@ fn a_store_of_before_gets_its_check_from_a_key_that_opens_what_is_there() {
         }
         // No key of another store takes its place, whichever comes first.
         for lost in [None, Some(&b"wfr-key-check-1:rotten\n"[..])] {
-            let _ = std::fs::remove_file(check_of(&world));
+            forget(&world);
             lost.iter().for_each(|bytes| std::fs::write(check_of(&world), bytes).unwrap());
             world.variables = vec![("WFR_KEY_FILE", foreign.clone())];
             refuses(&world, &["create-checkpoint", "wf"], &foreign);
@@ -167,7 +197,7 @@ fn a_store_of_before_gets_its_check_from_a_key_that_opens_what_is_there() {
             world.ok(&["cat", "base", "f"]);
             assert_eq!(std::fs::read(check_of(&world)).unwrap(), check);
         }
-        std::fs::remove_file(check_of(&world)).unwrap();
+        forget(&world);
         world.variables = passphrase.clone();
         world.ok(&["doctor"]);
         assert_eq!(std::fs::read(check_of(&world)).unwrap(), check);
@@ -180,7 +210,7 @@ fn a_store_of_before_that_holds_nothing_takes_no_key_on_its_word() {
     let (_other, foreign) = encrypted();
     let (mut world, kept) = encrypted();
     let check = std::fs::read(check_of(&world)).unwrap();
-    std::fs::remove_file(check_of(&world)).unwrap();
+    forget(&world);
     let passphrase = std::mem::replace(&mut world.variables, vec![("WFR_KEY_FILE", foreign.clone())]);
     refuses(&world, &["create-checkpoint", "wf"], &foreign);
     std::fs::remove_file(&kept).unwrap();
@@ -189,4 +219,46 @@ fn a_store_of_before_that_holds_nothing_takes_no_key_on_its_word() {
     world.variables = passphrase;
     world.checkpoint("base");
     assert_eq!(std::fs::read(check_of(&world)).unwrap(), check);
+}
+
+#[test]
+fn the_whole_directory_of_keys_of_another_store_is_refused_and_the_own_one_serves_again() {
+    let [(other, _), (empty, empty_kept), (mut world, kept)] = [encrypted(), encrypted(), encrypted()];
+    world.checkpoint("base");
+    world.tree.write("f", b"2\n");
+    // A new store that holds nothing yet is bound to its key, too.
+    std::fs::remove_file(empty_kept).unwrap();
+    exchange(&empty, &other);
+    OPERATIONS.iter().for_each(|arguments| refuses(&empty, arguments, &empty.vault().join("keys/master.age")));
+    // One of before bindings is told by its packs, and by them it is bound.
+    for is_bound in [true, false] {
+        if !is_bound {
+            std::fs::remove_file(binding_of(&world)).unwrap();
+        }
+        let (aside, kept_aside) = (exchange(&world, &other), world.data.path().join("kept-aside"));
+        std::fs::rename(&kept, &kept_aside).unwrap();
+        for arguments in [&["create-checkpoint", "wf"][..], &["restore", "wf", "base", "--yes"], &["doctor"]] {
+            let before = Snapshot::of(&world.vault().join("packs"));
+            let refused = world.refused(arguments, 8, "STORE_LOCKED");
+            let told = refused.json.to_string();
+            assert!(told.contains("not this store's") && told.contains("bring `keys/` back"), "{told}");
+            before.assert_same(&Snapshot::of(&world.vault().join("packs")));
+        }
+        put_back(&world, &aside);
+        std::fs::rename(kept_aside, &kept).unwrap();
+        world.ok(&["cat", "base", "f"]);
+        assert!(binding_of(&world).exists());
+    }
+    // The key that is kept goes on where the store is bound to it, and nobody is told to remove it where it is not.
+    let aside = exchange(&world, &other);
+    world.ok(&["cat", "base", "f"]);
+    let told = world.refused(&["doctor"], 1, "UNHEALTHY");
+    assert!(told.json.to_string().contains("KEY_FOREIGN"), "{told:?}");
+    std::fs::remove_file(binding_of(&world)).unwrap();
+    let refused = world.refused(&["create-checkpoint", "wf"], 8, "STORE_LOCKED");
+    assert!(refused.json.to_string().contains("keep that key, and bring `keys/` back"), "{refused:?}");
+    put_back(&world, &aside);
+    world.checkpoint("after");
+    world.variables.clear();
+    world.ok(&["doctor"]);
 }

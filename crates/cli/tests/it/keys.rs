@@ -128,3 +128,77 @@ fn another_identity_or_none_opens_nothing() {
     third.assert_same(&world.snapshot());
     assert_eq!(world.names(), ["first", "second"]);
 }
+
+/// Puts something that is no key in the place of the one that is kept unlocked; returns its file.
+fn spoil_kept(world: &World) -> std::path::PathBuf {
+    let made = world.ok(&["init", "--keep-unlocked"]);
+    let kept = std::path::PathBuf::from(made.result("unlocked_key").as_str().unwrap());
+    std::fs::write(&kept, "noise\n").unwrap();
+    kept
+}
+
+#[test]
+fn a_kept_key_that_is_damaged_keeps_nobody_from_the_identity() {
+    let (mut world, states) = with_history();
+    let kept = spoil_kept(&world);
+    states[0].assert_same(&world.written_out("first"));
+    let told = world.refused(&["doctor"], 1, "UNHEALTHY");
+    assert!(told.json.to_string().contains("KEPT_KEY_UNUSABLE"), "{told:?}");
+    let identity = std::mem::take(&mut world.variables);
+    let refused = world.refused(&["create-checkpoint", "wf"], 8, "STORE_LOCKED");
+    let told = refused.json.to_string();
+    assert!(told.contains(kept.to_str().unwrap()) && told.contains("wfr init --keep-unlocked"), "{told}");
+    // What the hint asks for works.
+    world.variables = identity;
+    world.ok(&["init", "--keep-unlocked"]);
+    world.variables.clear();
+    check(&world, &states);
+}
+
+#[test]
+fn what_cannot_be_read_of_a_key_names_its_variable() {
+    let (mut world, _) = with_history();
+    for (variable, code) in [("WFR_KEY_FILE", 8), ("WFR_IDENTITY_FILE", 7)] {
+        world.variables = vec![(variable, "/no/such/file".into())];
+        let ended = world.call(&["create-checkpoint", "wf"]);
+        let hint = ended.json["recovery_options"].to_string();
+        assert!(ended.code == code && hint.contains(&format!("let {variable} name")), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_archive_for_an_identity_comes_into_a_store_under_a_passphrase() {
+    let (from, [first, _]) = with_history();
+    let archive = from.data.path().join("wf.wfrarchive.age");
+    let archive = archive.to_str().unwrap();
+    from.ok(&["backup-state", "wf", "--output", archive, "--recipients", RECIPIENT]);
+    let mut world = World::unprotected(TestTree::new());
+    let file = world.data.path().join("passphrase");
+    std::fs::write(&file, "correct horse\n").unwrap();
+    let passphrase = ("WFR_PASSPHRASE_FILE", file);
+    world.variables = vec![passphrase.clone()];
+    world.ok(&["init", "--encrypt"]);
+    let told = world.refused(&["import", archive], 8, "STORE_LOCKED").json.to_string();
+    assert!(told.contains("locked for identities") && told.contains("in WFR_IDENTITY_FILE"), "{told}");
+    world.variables = vec![passphrase.clone(), from.variables[0].clone()];
+    assert_eq!(world.ok(&["import", archive]).result("imported").as_array().unwrap().len(), 2);
+    first.assert_same(&world.written_out("first"));
+    let made = world.ok(&["init", "--keep-unlocked"]);
+    let (kept, key) = (made.result("unlocked_key").as_str().unwrap(), world.data.path().join("key"));
+    std::fs::rename(kept, &key).unwrap();
+    world.variables = vec![("WFR_KEY_FILE", key), from.variables[0].clone()];
+    world.ok(&["import", archive]);
+    // The other way round: an archive under a passphrase, into a store for an identity.
+    let mut other = World::unprotected(TestTree::new());
+    let under = world.data.path().join("under.age");
+    let under = under.to_str().unwrap();
+    world.variables = vec![passphrase.clone()];
+    world.ok(&["backup-state", "wf", "--output", under]);
+    other.variables = vec![from.variables[0].clone()];
+    other.ok(&["init", "--recipients", RECIPIENT]);
+    let told = other.refused(&["import", under], 8, "STORE_LOCKED").json.to_string();
+    assert!(told.contains("locked with a passphrase") && told.contains("in WFR_PASSPHRASE_FILE"), "{told}");
+    other.variables.push(passphrase);
+    other.ok(&["import", under]);
+    first.assert_same(&other.written_out("first"));
+}

@@ -147,3 +147,20 @@ fn the_script_reads_no_encrypted_vault_and_says_so() {
     assert!(!ended.status.success() && String::from_utf8_lossy(&ended.stderr).contains("encrypted"));
     assert!(String::from_utf8_lossy(&script(&[Path::new("/")]).stderr).contains("is no vault"));
 }
+
+#[test]
+fn the_script_ends_quietly_where_its_reader_has_enough() {
+    if !has_tools() {
+        return skip("python3 and zstd are not both there");
+    }
+    let world = World::new();
+    world.checkpoint("base");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/manual-recovery.py");
+    // The reader is gone before anything is written.
+    let (read, write) = std::io::pipe().unwrap();
+    drop(read);
+    let mut command = Command::new("python3");
+    let ended = command.arg(script).arg(world.vault()).stdout(write).output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((ended.status.code(), &*told), (Some(141), ""));
+}

@@ -131,3 +131,28 @@ fn git_that_a_checkpoint_holds_is_left_alone_and_the_way_to_it_is_said() {
     world.refused(&["restore", "wf", "base", "--to", into.to_str().unwrap(), "--yes"], 2, "INVALID_PARAMETER");
     assert!(!into.exists());
 }
+
+#[test]
+fn a_workspace_within_another_one_is_said_with_the_way_back() {
+    let world = World::unprotected(TestTree::new());
+    world.tree.write("mine", b"1");
+    world.tree.write("inner/file", b"1");
+    let outer = world.ok(&["init"]).json.to_string();
+    assert!(!outer.contains("lies within the workspace"), "{outer}");
+    world.checkpoint("base");
+    let call = || {
+        let output = world.command(&["init", "--json"]).current_dir(world.tree.at("inner")).output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let told = call();
+    let step = told["next_steps"][0].as_str().unwrap();
+    let (root, inner) = (world.root().to_str().unwrap(), world.tree.at("inner"));
+    assert!(step.starts_with(&format!("{} lies within the workspace {root}, ", inner.display())), "{told:#}");
+    assert!(!call()["next_steps"].to_string().contains("lies within"), "said once");
+    // The way back that it names works.
+    let (_, named) = step.split_once("remove ").unwrap();
+    for path in named.split(", ").map(std::path::Path::new) {
+        if path.is_dir() { std::fs::remove_dir_all(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
+    }
+    assert_eq!(inside(&world, "inner", &["list-checkpoints", "wf"])["total"], 1);
+}

@@ -116,6 +116,23 @@ fn a_sink_that_begins_now_has_what_comes_after_it_was_configured() {
 }
 
 #[test]
+fn a_sink_that_was_removed_says_what_it_has_not_had() {
+    let world = world(&json!([{"name": "log", "kind": "file", "path": "log.jsonl"}]));
+    world.ok(&["outbox", "flush"]);
+    events(&world, 2);
+    assert_eq!(sink(&world.ok(&["outbox"]).json, "log")["pending"], 2);
+    configure(&world, &json!([]));
+    let gone = world.ok(&["outbox"]).json;
+    assert_eq!((&sink(&gone, "log")["pending"], &sink(&gone, "log")["kind"]), (&json!(2), &Value::Null), "{gone:#}");
+    let shown = world.command(&["outbox"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("at most so many were not delivered"), "{shown:?}");
+    // It comes back, and goes on where it was.
+    configure(&world, &json!([{"name": "log", "kind": "file", "path": "log.jsonl"}]));
+    world.ok(&["outbox", "flush"]);
+    assert_eq!(sink(&world.ok(&["outbox"]).json, "log")["pending"], 0);
+}
+
+#[test]
 fn a_flush_waits_for_who_delivers_already() {
     let world = world(&json!([{"name": "run", "kind": "command", "command": "sleep 1; cat >> got.jsonl"}]));
     events(&world, 1);

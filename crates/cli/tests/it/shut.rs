@@ -51,3 +51,29 @@ fn a_shut_view_is_to_be_opened_and_not_made_anew() {
     let (code, _) = nobody.call(&world, &["create-checkpoint", "wf", "--name", "again"]);
     assert_eq!(code, 0);
 }
+
+#[test]
+fn an_undo_behind_a_directory_that_a_restore_shut_says_how_it_is_opened() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become somebody else");
+    }
+    let world = World::unprotected(TestTree::new());
+    world.tree.write("it's/f", b"1");
+    let Some(nobody) = Nobody::of(&world) else { return skip("setpriv cannot be used here") };
+    world.tree.set_mode("it's", 0o600);
+    nobody.call(&world, &["create-checkpoint", "wf", "--name", "shut"]);
+    world.tree.set_mode("it's", 0o755);
+    nobody.call(&world, &["create-checkpoint", "wf", "--name", "open"]);
+    let open = world.snapshot();
+    assert_eq!(nobody.call(&world, &["restore", "wf", "shut", "--yes"]).0, 0);
+    let (code, ended) = nobody.call(&world, &["undo", "--yes"]);
+    assert_eq!((code, &ended["error"]["code"]), (7, &"NOT_SAVED".into()), "{ended:#}");
+    let hint = ended["recovery_options"][0].as_str().unwrap();
+    let command = hint.split('`').nth(1).unwrap();
+    assert_eq!(command, r"chmod u+rwX -- 'it'\''s'", "{ended:#}");
+    // Followed, it works.
+    let done = std::process::Command::new("sh").args(["-c", command]).current_dir(world.root()).status().unwrap();
+    assert!(done.success());
+    assert_eq!(nobody.call(&world, &["undo", "--yes"]).0, 0);
+    open.assert_same(&world.snapshot());
+}

@@ -133,3 +133,23 @@ fn an_undo_gives_owners_back_that_nothing_else_differs_by() {
     world.ok(&["undo", "--yes"]);
     assert_eq!(owner(), (0, 0));
 }
+
+#[test]
+fn files_of_a_checkpoint_of_state_only_are_refused() {
+    let world = World::new();
+    world.tree.write("f", b"1");
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    world.ok(&["create-checkpoint", "wf", "--name", "state", "--include-file-backups=false"]);
+    world.tree.write("f", b"2");
+    for arguments in [
+        &["partial-restore", "wf", "state", "--file", "f", "--yes"][..],
+        &["partial-restore", "wf", "state", "--components", "file_system", "--plan"],
+        &["restore", "wf", "state", "--restoration-mode", "partial", "--file", "f", "--yes"],
+    ] {
+        let refused = world.refused(arguments, 3, "PATH_NOT_FOUND");
+        assert!(refused.json["error"]["message"].as_str().unwrap().contains("no files"), "{refused:?}");
+    }
+    world.ok(&["partial-restore", "wf", "state", "--components", "workflow_state", "--yes"]);
+    world.ok(&["partial-restore", "wf", "state", "--yes"]);
+    assert_eq!(world.tree.read("f"), b"2");
+}

@@ -63,8 +63,19 @@ fn an_interrupted_demo_has_no_verdict_and_leaves_nothing() {
     let ended = child.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(130), "{rest}{told}");
-    assert!(!rest.contains("VERIFIED") && !told.contains("report it"), "{rest}{told}");
+    assert!(!rest.contains("VERIFIED") && !told.contains("report it") && !told.contains("resume"), "{rest}{told}");
+    let place = temporary.path().canonicalize().unwrap().join("wfr-demo-");
+    assert!(told.contains(place.to_str().unwrap()) && told.contains("nothing of yours was touched"), "{told}");
     assert_eq!(temporary.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn a_demo_without_a_place_names_the_directory_and_asks_for_no_report() {
+    let world = World::new();
+    let ended = world.command(&["demo"]).env("TMPDIR", "/no/such/dir").output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(3), "{told}");
+    assert!(told.contains("/no/such/dir") && told.contains("TMPDIR") && !told.contains("report"), "{told}");
 }
 
 #[test]

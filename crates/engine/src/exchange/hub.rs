@@ -1,7 +1,7 @@
 //! A coordination hub's directory, or one of its documents.
 //!
-//! Owns its layout: `workflows/{active,completed,failed}`, `events`, `agent_pools`, `checkpoints`. A file that cannot be
-//! read is named and passed over; the rest goes on. Refuses to write there.
+//! Owns its layout: `workflows/{active,completed,failed}`, `events`, `agent_pools`, `checkpoints`; states that lie directly in
+//! `workflows` are taken, too. A file that cannot be read is named and passed over; the rest goes on. Refuses to write there.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -21,6 +21,9 @@ const LOG_BYTES_MAX: usize = 1 << 30;
 
 /// Lines of a log that are named one by one where they are no events.
 const LINES_NAMED_MAX: usize = 20;
+
+/// The directories of states below `workflows`, and how a workflow stands whose state is there.
+const STANDS: [(&str, &str); 3] = [("active", "running"), ("completed", "completed"), ("failed", "failed")];
 
 /// Reads a hub's directory, a directory that has one below `.claude`, or one document.
 pub fn read(path: &Path, workflow: Option<WorkflowId>, now: Timestamp) -> Result<Reading, Failure> {
@@ -55,10 +58,13 @@ impl Directory {
             self.log(&file, reading)?;
         }
         let pools = self.pools(reading)?;
-        for (dir, status) in [("active", "running"), ("completed", "completed"), ("failed", "failed")] {
+        for (dir, status) in STANDS {
             for file in self.files(&format!("workflows/{dir}"), "json", reading)? {
-                self.workflow(&file, status, &pools, reading)?;
+                self.workflow(&file, Some(status), &pools, reading)?;
             }
+        }
+        for file in self.files("workflows", "json", reading)? {
+            self.workflow(&file, None, &pools, reading)?;
         }
         let kept = self.root.join("checkpoints");
         if is_dir(&kept)? {
@@ -68,7 +74,7 @@ impl Directory {
         Ok(())
     }
 
-    /// The files of a directory, by name; others are named.
+    /// The files of a directory, by name; others are named, but for directories that are read by themselves.
     fn files(&self, dir: &str, end: &str, reading: &mut Reading) -> Result<Vec<PathBuf>, Failure> {
         let path = self.root.join(dir);
         if !is_dir(&path)? {
@@ -77,10 +83,17 @@ impl Directory {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(path)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|found| found == end) {
+            let place = self.place(&path);
+            let is_dir = path.is_dir();
+            if is_dir && STANDS.iter().any(|(stand, _)| place == format!("workflows/{stand}")) {
+                continue;
+            }
+            if is_dir {
+                reading.ignore(place, "it is a directory that no hub has: what is in it was not read");
+            } else if path.extension().is_some_and(|found| found == end) {
                 files.push(path);
             } else {
-                reading.ignore(self.place(&path), format!("it is no `.{end}` file"));
+                reading.ignore(place, format!("it is no `.{end}` file"));
             }
         }
         files.sort();
@@ -145,7 +158,8 @@ impl Directory {
         Ok(())
     }
 
-    fn workflow(&self, path: &Path, status: &str, pools: &Pools, reading: &mut Reading) -> Result<(), Failure> {
+    /// A state in a directory that says how its workflow stands, or in none of these: then a state in one of them holds.
+    fn workflow(&self, path: &Path, status: Option<&str>, pools: &Pools, reading: &mut Reading) -> Result<(), Failure> {
         let read = document(path).and_then(|doc| of_workflow(doc, None, path));
         let (workflow, mut fields) = match read {
             Ok(read) => read,
@@ -154,26 +168,15 @@ impl Directory {
         if self.only.as_ref().is_some_and(|only| *only != workflow) {
             return Ok(());
         }
-        fields.entry("status").or_insert_with(|| status.into());
-        for key in ["agent_assignments", "agents"] {
-            let Some(Value::Object(agents)) = fields.get_mut(key) else { continue };
-            for (id, agent) in agents {
-                // A hub does not say how an agent stands: one that has a task works on it.
-                if let Value::Object(agent) = &mut *agent
-                    && agent.get("current_task").is_some_and(Value::is_string)
-                {
-                    agent.entry("status").or_insert_with(|| AgentStatus::InProgress.as_str().into());
-                }
-                let (Some(pool), Value::Object(agent)) = (pools.agents.get(id), agent) else { continue };
-                let role = pool.get("specialization").filter(|_| !agent.contains_key("role"));
-                agent.extend(role.map(|role| ("role".to_owned(), role.clone())));
-                agent.insert("pool".to_owned(), pool.clone());
-            }
+        if status.is_none() && reading.workflows.get(&workflow).is_some_and(|said| !said.updates.is_empty()) {
+            let why = format!("another document of the hub has the state of {workflow}, and that one came in");
+            reading.ignore(self.place(path), why);
+            return Ok(());
         }
-        let figures = pools.of(&fields);
-        if !figures.is_empty() {
-            fields.insert("agent_pools".to_owned(), figures.into());
+        if let Some(status) = status {
+            fields.entry("status").or_insert_with(|| status.into());
         }
+        take_pools(&mut fields, pools);
         reading.said(workflow).updates.push(Update::Fields(fields));
         Ok(())
     }
@@ -188,6 +191,29 @@ impl Directory {
             }
         }
         Ok(pools)
+    }
+}
+
+/// Fills in what the pools say of a state's agents, and how these stand.
+fn take_pools(fields: &mut Map<String, Value>, pools: &Pools) {
+    for key in ["agent_assignments", "agents"] {
+        let Some(Value::Object(agents)) = fields.get_mut(key) else { continue };
+        for (id, agent) in agents {
+            // A hub does not say how an agent stands: one that has a task works on it.
+            if let Value::Object(agent) = &mut *agent
+                && agent.get("current_task").is_some_and(Value::is_string)
+            {
+                agent.entry("status").or_insert_with(|| AgentStatus::InProgress.as_str().into());
+            }
+            let (Some(pool), Value::Object(agent)) = (pools.agents.get(id), agent) else { continue };
+            let role = pool.get("specialization").filter(|_| !agent.contains_key("role"));
+            agent.extend(role.map(|role| ("role".to_owned(), role.clone())));
+            agent.insert("pool".to_owned(), pool.clone());
+        }
+    }
+    let figures = pools.of(fields);
+    if !figures.is_empty() {
+        fields.insert("agent_pools".to_owned(), figures.into());
     }
 }
 

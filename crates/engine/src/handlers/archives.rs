@@ -11,7 +11,8 @@ use wfr_catalog::{Appended, CatalogError, Import as Mark, NewCheckpoint, Seal};
 use wfr_model::checkpoint::{Manifest, SealedEvents};
 use wfr_model::imported::{ImportMark, ImportedCheckpoint, MARK_VERSION};
 use wfr_model::{CheckpointId, Event, WorkflowId};
-use wfr_store::archive::{self, ReadOptions};
+use wfr_store::archive::{self, ArchiveError, ReadOptions};
+use wfr_store::keys::Lock;
 use wfr_store::reach::Roots;
 use wfr_store::writer::Sealed;
 use wfr_store::{ObjectKind, Objects, ReadError, Sink, Store};
@@ -46,7 +47,15 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
     let path = workspace::absolute(&session.directories.current, named.as_path());
     let open = session.open()?;
     recovery::finish_unfinished(session, &open)?;
-    let unlock = if archive::is_encrypted(&path)? { session.keyring.unlock()? } else { None };
+    let unlock = match archive::lock(&path)? {
+        Some(lock) => match session.keyring.unlock(lock)? {
+            None if session.keyring.has_identity() || lock == Lock::Identities => {
+                return Err(ArchiveError::Unlock(lock.unopened()).into());
+            }
+            given => given,
+        },
+        None => None,
+    };
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(&open, &store));
     let contents =

@@ -306,6 +306,16 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
         let fix =
             "bring it back from a copy, or keep the unlocked key's file: `wfr init` with a new store is the other way";
         findings.push(Finding::new("KEY_MISSING", Severity::Critical, message, fix));
+    } else if open.vault.identity().encrypted && keyring::has_foreign_keys(&open.vault) {
+        let message =
+            "`keys/` is another store's: when the unlocked key goes, nothing in the store can be read any more";
+        let fix = "bring `keys/` back from a copy of this store, and keep the unlocked key's file until then";
+        findings.push(Finding::new("KEY_FOREIGN", Severity::Critical, message, fix));
+    }
+    if let Some(fault) = open.keyring().fault_of_kept(&open.vault).filter(|_| open.vault.identity().encrypted) {
+        let fix =
+            "with the passphrase or identity, `wfr init --keep-unlocked` writes it again: until then hooks have no key";
+        findings.push(Finding::new("KEPT_KEY_UNUSABLE", Severity::Error, fault.to_string(), fix));
     }
     if !view::exists(open.root()) && view::check_open(open.root()).is_ok() {
         let message = "the view is missing; the store is not touched by that";

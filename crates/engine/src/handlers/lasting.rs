@@ -20,7 +20,6 @@ use wfr_store::reserve;
 use super::{care, known, needed, shown};
 use crate::cleanup::{self, CleanupError, Judged, Request, UNDOABLE_MAX};
 use crate::error::{Code, Failure};
-use crate::keyring::{KeyError, Origin};
 use crate::open::Open;
 use crate::params::{BackupState, BackupType, CleanupCheckpoints};
 use crate::response::Success;
@@ -333,32 +332,4 @@ fn output(session: &Session, parameters: &BackupState, workflow: &WorkflowId, en
 fn read_back(path: &Path) -> Result<Digest, Failure> {
     let mut file = File::open(path)?;
     Ok(hash_reader(&mut file)?)
-}
-
-impl From<KeyError> for Failure {
-    fn from(error: KeyError) -> Self {
-        match &error {
-            KeyError::Empty => Self::of(Code::StoreLocked, &error)
-                .with_hint("the passphrase is the first line of the file that WFR_PASSPHRASE_FILE names"),
-            KeyError::Locked | KeyError::Unlock(_) | KeyError::Unlocked(_) => Self::of(Code::StoreLocked, &error),
-            KeyError::Foreign { place, origin } => Self::of(Code::StoreLocked, &error).with_hint(match origin {
-                Origin::Named => "let WFR_KEY_FILE name the key of this store, or unset it".to_owned(),
-                Origin::Kept => format!(
-                    "remove {}; `wfr init --keep-unlocked` with the passphrase or identity writes the right one",
-                    place.display()
-                ),
-                Origin::Wrapped => "bring `keys/master.age` back from a copy of this store".to_owned(),
-            }),
-            KeyError::Unproved(_) => Self::of(Code::StoreLocked, &error).with_hint(
-                "unset WFR_KEY_FILE and take one checkpoint with the passphrase or identity: from then on it is known",
-            ),
-            KeyError::NoPassphrase => Self::of(Code::WrongArguments, &error)
-                .with_hint("give `--recipients age1...`, or the passphrase in a file named by WFR_PASSPHRASE_FILE"),
-            KeyError::Lock(_) => Self::of(Code::InvalidParameter, &error),
-            KeyError::Lost(_) => {
-                Self::of(Code::StoreDamaged, &error).with_hint("bring `keys/master.age` back from a copy of the store")
-            }
-            KeyError::Io { source, .. } => Self::of(crate::error::code_of_io(source), &error),
-        }
-    }
 }

@@ -4,12 +4,13 @@
 
 use std::time::Instant;
 
+use wfr_catalog::CheckpointRow;
 use wfr_model::recovery::RecoveryKind;
 
 use super::recoveries::{Asked, run};
 use super::{checkpoint, time_left};
 use crate::error::{Code, Failure};
-use crate::params::{PartialRestore, ValidationLevel, patience};
+use crate::params::{Component, PartialRestore, ValidationLevel, patience};
 use crate::recovery::{Order, Parts};
 use crate::response::Success;
 use crate::results::{Damage, Recovered, Verdict};
@@ -29,6 +30,7 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
     if parts.is_nothing() {
         return Err(nothing_left());
     }
+    refuse_without_files(&target, &parts, &parameters.components.0)?;
     let level = parameters.validation_level.unwrap_or(ValidationLevel::Standard);
     let report = verify::verify(&open, &open.store()?, &target, level, session)?;
     let matters = |one: &&Damage| parts.has_state() || one.kind != "state";
@@ -56,4 +58,16 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
 pub(super) fn nothing_left() -> Failure {
     Failure::new(Code::WrongArguments, "nothing is left to be restored")
         .with_hint("name `--components`, or leave something out of `--exclude-components`")
+}
+
+/// Refuses files of a checkpoint that has none, where they were asked for: by path, by name, or since nothing else is meant.
+pub(super) fn refuse_without_files(target: &CheckpointRow, parts: &Parts, named: &[Component]) -> Result<(), Failure> {
+    let is_asked = !parts.files().is_empty() || !parts.has_state() || named.contains(&Component::FileSystem);
+    if target.has_files || !parts.has(Component::FileSystem) || !is_asked {
+        return Ok(());
+    }
+    let message = format!("checkpoint `{}` holds state only: it has no files that could be restored", target.name);
+    Err(Failure::new(Code::PathNotFound, message).with_hint(
+        "name a checkpoint with files, see `wfr list-checkpoints`; or leave the files out of what is asked for",
+    ))
 }

@@ -168,6 +168,7 @@ fn aimed(
         RestorationMode::Full => Ok(Aimed { told, ..whole }),
         RestorationMode::Partial => {
             let parts = chosen_parts(parameters)?;
+            partial::refuse_without_files(target, &parts, &parameters.components.0)?;
             Ok(Aimed { told: parts.told(told), parts: Some(parts), ..whole })
         }
         RestorationMode::Selective => {

@@ -2,7 +2,7 @@
 //!
 //! Owns their glue. Refuses to know how a vault comes about: that is [`crate::init`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use wfr_model::config::{Config as Settings, NOT_YET_IN_EFFECT};
@@ -58,6 +58,10 @@ pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialis
         store_inside_workspace: made.vault_inside,
     };
     let mut success = Success::new(result);
+    let around = workspace::around(&made.place.root, session.directories.data.as_deref());
+    if let Some(outer) = around.filter(|_| !made.existed) {
+        success = success.with_next_step(within(&made.place, &outer, session.directories.data.as_deref()));
+    }
     if made.vault_inside {
         success = success.with_next_step("the store lies inside the workspace and goes with it: use `--store DIR`");
     }
@@ -72,6 +76,20 @@ pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialis
         ));
     }
     Ok(success.with_next_step("take a checkpoint: `wfr create-checkpoint WORKFLOW`"))
+}
+
+/// What follows from a workspace that lies within another one, and the way back.
+fn within(place: &Place, outer: &Path, data: Option<&Path>) -> String {
+    let signpost = data.map(|data| workspace::signpost_path(data, &place.root));
+    let made = [Some(view::dir(&place.root)), Some(place.vault.clone()), signpost];
+    let made: Vec<String> = made.iter().flatten().map(|path| shown(path)).collect();
+    format!(
+        "{} lies within the workspace {outer}, and both keep its files: commands in it act on the new one from now on, and a \
+         restore of the outer one changes files in it, too; where that is not meant, remove {}",
+        shown(&place.root),
+        made.join(", "),
+        outer = shown(outer),
+    )
 }
 
 /// Shows the configuration, or changes it.

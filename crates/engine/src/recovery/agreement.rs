@@ -2,6 +2,9 @@
 //!
 //! Owns consent, and the refusals that show the plan. Refuses to make plans.
 
+use wfr_model::TreePath;
+use wfr_model::coverage::SkipReason;
+use wfr_model::plan::{Kept, KeptReason};
 use wfr_model::recovery::RecoveryKind;
 use wfr_recovery::apply;
 use wfr_store::Objects;
@@ -11,7 +14,11 @@ use super::{Order, mounting, preview};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::Consent;
+use crate::repositories::quoted;
 use crate::results::{PlanResult, Refused};
+
+/// Paths that a hint's command names, at most.
+const OPENED_MAX: usize = 5;
 
 /// Refuses a plan that may not be carried out: it is not the one agreed to, others would lose work, something stands in
 /// the way or cannot be saved.
@@ -84,8 +91,27 @@ fn check_conflicts(planned: &Planned, order: &Order) -> Result<(), Failure> {
         Code::Conflicts if order.kind == RecoveryKind::Undo => failure.with_hint(
             "`--partial` leaves these paths as they are and takes back the rest; or edit them, and undo then",
         ),
+        Code::NotSaved => match opening(planned) {
+            Some(command) => failure.with_hint(format!(
+                "`{command}`, by their owner in the workspace, makes it readable: then call it again"
+            )),
+            None => failure,
+        },
         _ => failure,
     })
+}
+
+/// The command that makes readable what stands in the way because it is not; `None` where that is not all, or more than a few.
+fn opening(planned: &Planned) -> Option<String> {
+    let is_shut = |kept: &&Kept| kept.reason == KeptReason::NotSaved(SkipReason::Unreadable);
+    let shut: Vec<&TreePath> = planned.plan.kept.iter().filter(is_shut).map(|kept| &kept.path).collect();
+    if !planned.plan.conflicts.iter().all(|conflict| shut.contains(&&conflict.path)) {
+        return None;
+    }
+    let is_outermost = |path: &&&TreePath| !shut.iter().any(|other| other != *path && path.is_within(other));
+    let words = shut.iter().filter(is_outermost).map(|path| std::str::from_utf8(path.as_bytes()).ok().map(quoted));
+    let words: Vec<String> = words.collect::<Option<_>>()?;
+    (words.len() <= OPENED_MAX).then(|| format!("chmod u+rwX -- {}", words.join(" ")))
 }
 
 /// Refuses where others have worked since, unless that was said to be meant.

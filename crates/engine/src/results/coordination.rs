@@ -25,7 +25,8 @@ pub struct SinkLine {
     pub kind: Option<String>,
     /// The file, command or address.
     pub target: Option<String>,
-    /// Items that it wants and has not had; counting ends at 100,000.
+    /// Items that it wants and has not had; counting ends at 100,000. Of one that the configuration does not have any more: all
+    /// that it has not had, since which types it wanted is not known.
     pub pending: u64,
     /// How often the next item was tried.
     pub attempts: u32,

@@ -78,7 +78,7 @@ enum Source {
     Encrypted(Box<BufReader<StreamReader<BufReader<File>>>>),
 }
 
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     // Not blocking, so that a pipe under that name gives an error instead of a wait.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }

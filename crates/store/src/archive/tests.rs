@@ -110,7 +110,7 @@ fn encrypted_archives_open_with_what_they_were_locked_for() {
     let unlock = Unlock::Identities(Zeroizing::new(text));
     let case = Case::new(true);
     let summary = case.write(Some(&recipients)).unwrap();
-    assert!(is_encrypted(&case.path()).unwrap());
+    assert_eq!(lock(&case.path()).unwrap(), Some(Lock::Identities));
     case.assert_round_trip(&summary, Some(&unlock));
     assert!(matches!(case.read(None), Err(ArchiveError::Encrypted)));
     let wrong = Unlock::Passphrase(Passphrase::new("x".to_owned()));
