@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_capture::slice::is_same;
 use wfr_catalog::{ChangeRow, ChangeSeq, NewPoint, PathChain, SegmentRow};
+use wfr_model::TreePath;
 use wfr_model::entry::Entry;
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Plan};
-use wfr_model::{ChangeId, TreePath};
 use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
 use wfr_recovery::replay::{Mark, Replayed, replay_from};
@@ -21,14 +21,14 @@ use wfr_store::tree::Finder;
 use super::already;
 use super::arriving::{self, Arrival};
 use super::clearing::{Cleared, Clearing};
-use super::history::{History, NO_TREE, histories, neutral, replayable, versions};
+use super::history::{History, NO_TREE, histories, neutral, replayable, versions, whose};
 use super::moves::Following;
 use super::selective::Decisions;
 use super::standing::Standing;
 use super::telling::{Sides, Teller};
 use super::tracks::Fate;
 use crate::error::Failure;
-use crate::ledger::Veil;
+use crate::ledger::{Veil, Word};
 use crate::links;
 use crate::open::Open;
 use crate::params::ConflictResolution;
@@ -189,7 +189,7 @@ impl Lifter<'_> {
         let segments = &chain.segments[from..];
         let mut marks = Vec::with_capacity(segments.len());
         for segment in segments {
-            marks.push((self.mark(chain, segment)?, self.teller.by(segment.change)?));
+            marks.push((self.mark(chain, segment)?, whose(chain, segment, self.teller.by(segment.change)?)));
         }
         let replayable = replayable(versions.split_off(from), marks);
         let Replayed { outcome, notes } = replay_from(&replayable, Unit::Lines, self.objects)?;
@@ -270,11 +270,7 @@ fn spoken_of(chain: &PathChain, by: ChangeSeq) -> BTreeSet<ChangeSeq> {
 }
 
 /// What an undo says of changes: each stands as if the recovery had never been, and what that did by hand is taken back.
-pub fn words(
-    open: &Open,
-    undone: &ChangeRow,
-    untouched: &BTreeSet<TreePath>,
-) -> Result<Vec<(TreePath, ChangeId, bool)>, Failure> {
+pub fn words(open: &Open, undone: &ChangeRow, untouched: &BTreeSet<TreePath>) -> Result<Vec<Word>, Failure> {
     let veil = Veil::of(open)?;
     let mut standing = Standing::of(open);
     let mut words = Vec::new();
@@ -286,11 +282,11 @@ pub fn words(
         for change in spoken_of(&chain, undone.seq) {
             let Some(row) = open.catalog.change_at(change)? else { continue };
             let is_cancelled = standing.is_cancelled_without(&chain, change, undone.seq)?;
-            words.push((path.clone(), row.change.change_id, is_cancelled));
+            words.push(Word::own(path.clone(), row.change.change_id, is_cancelled));
         }
         let by_hand = |segment: &SegmentRow| segment.change == undone.seq && !segment.replayed;
         if chain.segments.iter().any(by_hand) {
-            words.push((path, undone.change.change_id.clone(), true));
+            words.push(Word::own(path, undone.change.change_id.clone(), true));
         }
     }
     Ok(words)

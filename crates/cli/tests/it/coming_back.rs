@@ -1,0 +1,271 @@
+//! Work that comes back after a rollback of it: by a restore, a checkout, a stash that is popped. It can be taken back again.
+//!
+//! Owns one test for each way of coming back. Refuses to know how rollbacks merge: see `rollback` and `moving`.
+
+use serde_json::json;
+
+use crate::work::numbered;
+use crate::world::{Ended, World};
+
+const F: &str = "work/f.txt";
+
+fn by_a() -> String {
+    numbered(&[(3, "by a")])
+}
+
+fn roll_back(world: &World, agent: &str) -> Ended {
+    world.ok(&["rollback", "wf", "--agent", agent, "--yes"])
+}
+
+fn has(ended: &Ended, code: &str) -> bool {
+    ended.result("findings").to_string().contains(code)
+}
+
+/// Whether `log` says of an agent's first change that it is taken back.
+fn is_cancelled(world: &World, agent: &str) -> bool {
+    let log = world.ok(&["log", "wf", "--agent", agent]);
+    log.result("changes")[0]["paths"][0]["cancelled"] == true
+}
+
+/// Who wrote the line that A brought, as `blame` says it.
+fn author(world: &World) -> String {
+    let blamed = world.ok(&["blame", F]);
+    let blocks = blamed.result("lines").as_array().unwrap().clone();
+    let block = blocks.iter().find(|block| block["lines"].to_string().contains("by a")).unwrap();
+    format!("{} {}", block["actor"].as_str().unwrap(), block["agent_id"].as_str().unwrap_or_default())
+}
+
+/// A's line is there and in checkpoint `with`; it was taken back.
+fn taken_back() -> World {
+    let world = World::with_lines();
+    world.work("a", || world.put(F, &by_a()));
+    world.checkpoint("with");
+    roll_back(&world, "a");
+    assert_eq!(world.text(F), numbered(&[]));
+    world
+}
+
+/// A's line is there again, beside `others`: it goes with the next rollback, comes back with its undo, and goes again.
+fn goes_again(world: &World, others: &[(usize, &str)], told: bool) {
+    let with = numbered(&[&[(3, "by a")], others].concat());
+    let without = numbered(others);
+    assert_eq!(world.text(F), with);
+    let plan = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    assert!(!plan.json.to_string().contains("TAKEN_BACK_ALREADY"), "{plan:?}");
+    let again = roll_back(world, "a");
+    assert_eq!(world.text(F), without, "{again:?}");
+    assert_eq!(has(&again, "BROUGHT_AGAIN"), told, "{again:?}");
+    assert!(is_cancelled(world, "a"));
+    let done = roll_back(world, "a");
+    assert!(has(&done, "TAKEN_BACK_ALREADY") && done.result("recovery_id").is_null(), "{done:?}");
+    world.ok(&["undo", again.result("recovery_id").as_str().unwrap(), "--yes"]);
+    assert_eq!(world.text(F), with);
+    assert!(!is_cancelled(world, "a"));
+    let third = roll_back(world, "a");
+    assert_eq!(world.text(F), without, "{third:?}");
+    // Beside an edit of somebody else's, too.
+    world.put(F, &numbered(&[others, &[(28, "later")]].concat()));
+    world.ok(&["undo", third.result("recovery_id").as_str().unwrap(), "--yes"]);
+    let beside = [&[(3, "by a")], others, &[(28, "later")]].concat();
+    assert_eq!(world.text(F), numbered(&beside));
+    let fourth = roll_back(world, "a");
+    assert_eq!(world.text(F), numbered(&[others, &[(28, "later")]].concat()), "{fourth:?}");
+}
+
+const RESTORES: [&[&str]; 5] = [
+    &["restore", "wf", "with", "--yes", "--whole-tree"],
+    &["restore", "wf", "with", "--yes", "--restoration-mode", "partial", "--file", F],
+    &["restore", "wf", "with", "--yes", "--restoration-mode", "merge"],
+    &["emergency-restore", "wf", "with", "--yes"],
+    &["partial-restore", "wf", "with", "--yes", "--file", F],
+];
+
+#[test]
+fn what_a_restore_brings_back_goes_again() {
+    for call in RESTORES {
+        let world = taken_back();
+        world.ok(call);
+        assert!(!is_cancelled(&world, "a"), "{call:?}");
+        assert_eq!(author(&world), "agent a", "{call:?}");
+        goes_again(&world, &[], false);
+    }
+}
+
+#[test]
+fn what_a_restore_and_later_work_of_others_made_is_told_apart() {
+    for call in RESTORES {
+        let world = taken_back();
+        world.ok(call);
+        world.put(F, &numbered(&[(3, "by a"), (12, "by the user")]));
+        world.work("b", || world.put(F, &numbered(&[(3, "by a"), (12, "by the user"), (20, "by b")])));
+        goes_again(&world, &[(12, "by the user"), (20, "by b")], false);
+        roll_back(&world, "b");
+        assert_eq!(world.text(F), numbered(&[(12, "by the user"), (28, "later")]), "{call:?}");
+    }
+}
+
+#[test]
+fn a_merge_beside_work_done_since_brings_back_what_can_go_again() {
+    let world = taken_back();
+    world.work("b", || world.put(F, &numbered(&[(20, "by b")])));
+    world.ok(&["restore", "wf", "with", "--yes", "--restoration-mode", "merge"]);
+    assert_eq!(author(&world), "agent a");
+    goes_again(&world, &[(20, "by b")], false);
+    roll_back(&world, "b");
+    assert_eq!(world.text(F), numbered(&[(28, "later")]));
+}
+
+#[test]
+fn a_restore_that_is_undone_brings_nothing_back_for_good() {
+    for call in RESTORES {
+        let world = taken_back();
+        world.ok(call);
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.text(F), numbered(&[]));
+        assert!(is_cancelled(&world, "a"), "{call:?}");
+        assert!(has(&roll_back(&world, "a"), "TAKEN_BACK_ALREADY"));
+        // Another one's work alone goes.
+        world.work("b", || world.put(F, &numbered(&[(20, "by b")])));
+        roll_back(&world, "b");
+        assert_eq!(world.text(F), numbered(&[]), "{call:?}");
+        world.ok(call);
+        goes_again(&world, &[], false);
+    }
+}
+
+#[test]
+fn a_restore_takes_back_what_was_taken_back_then() {
+    let world = taken_back();
+    world.checkpoint("without");
+    world.ok(&["undo", "--yes"]);
+    world.ok(&["restore", "wf", "without", "--yes", "--whole-tree"]);
+    assert_eq!(world.text(F), numbered(&[]));
+    assert!(is_cancelled(&world, "a"));
+    assert!(has(&roll_back(&world, "a"), "TAKEN_BACK_ALREADY"));
+    world.ok(&["restore", "wf", "with", "--yes", "--whole-tree"]);
+    goes_again(&world, &[], false);
+}
+
+#[test]
+fn what_a_checkout_brings_back_goes_again() {
+    // Nobody announced it, and nobody has seen it; or a checkpoint has.
+    for is_seen in [false, true] {
+        let world = taken_back();
+        world.put(F, &by_a());
+        if is_seen {
+            world.checkpoint("seen");
+        }
+        assert_eq!(world.text(F), by_a());
+        goes_again(&world, &[], true);
+    }
+    let world = taken_back();
+    world.put(F, &by_a());
+    world.checkpoint("seen");
+    assert_eq!(author(&world), "agent a");
+    // A rollback of somebody else leaves it.
+    world.work("b", || world.put(F, &numbered(&[(3, "by a"), (20, "by b")])));
+    roll_back(&world, "b");
+    assert_eq!(world.text(F), by_a());
+    goes_again(&world, &[], true);
+}
+
+#[test]
+fn a_stash_popped_beside_work_done_since_brings_back_what_can_go_again() {
+    let world = taken_back();
+    world.work("b", || world.put(F, &numbered(&[(20, "by b")])));
+    world.put(F, &numbered(&[(3, "by a"), (20, "by b")]));
+    goes_again(&world, &[(20, "by b")], true);
+    // The rollback before the pop found nothing.
+    let world = World::with_lines();
+    world.work("a", || world.put(F, &by_a()));
+    world.put(F, &numbered(&[]));
+    roll_back(&world, "a");
+    world.put(F, &by_a());
+    goes_again(&world, &[], true);
+}
+
+#[test]
+fn a_file_that_comes_back_goes_again() {
+    let ways: [&dyn Fn(&World); 3] = [
+        &|world| world.put("work/new.txt", "made by a\n"),
+        &|world| drop(world.ok(&["restore", "wf", "with", "--yes", "--whole-tree"])),
+        &|world| drop(world.ok(&["partial-restore", "wf", "with", "--yes", "--file", "work/new.txt"])),
+    ];
+    for way in ways {
+        let world = World::with_lines();
+        world.work("a", || world.put("work/new.txt", "made by a\n"));
+        world.checkpoint("with");
+        roll_back(&world, "a");
+        assert!(!world.has("work/new.txt"));
+        way(&world);
+        let again = roll_back(&world, "a");
+        assert!(!world.has("work/new.txt"), "{again:?}");
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.text("work/new.txt"), "made by a\n");
+        roll_back(&world, "a");
+        assert!(!world.has("work/new.txt"));
+    }
+}
+
+#[test]
+fn a_file_that_moved_since_comes_back_and_goes_again() {
+    let world = World::with_lines();
+    world.work("a", || world.put(F, &by_a()));
+    world.work("b", || {
+        std::fs::rename(world.root().join(F), world.root().join("work/g.txt")).unwrap();
+    });
+    world.checkpoint("with");
+    roll_back(&world, "a");
+    assert_eq!(world.text("work/g.txt"), numbered(&[]));
+    world.ok(&["restore", "wf", "with", "--yes", "--whole-tree"]);
+    assert_eq!(world.text("work/g.txt"), by_a());
+    let again = roll_back(&world, "a");
+    assert_eq!(world.text("work/g.txt"), numbered(&[]), "{again:?}");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text("work/g.txt"), by_a());
+    roll_back(&world, "a");
+    assert_eq!(world.text("work/g.txt"), numbered(&[]));
+}
+
+#[test]
+fn what_an_agent_writes_again_may_be_its_own_and_that_is_said() {
+    let world = taken_back();
+    world.work("b", || world.put(F, &by_a()));
+    let told = roll_back(&world, "a");
+    assert_eq!(world.text(F), by_a(), "it may be b's own");
+    assert!(has(&told, "MAY_BE_BROUGHT_AGAIN") && !has(&told, "TAKEN_BACK_ALREADY"), "{told:?}");
+    // As the finding says.
+    world.ok(&["rollback", "wf", "--agent", "a", "--theirs", F, "--yes"]);
+    assert_eq!(world.text(F), numbered(&[]));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text(F), by_a());
+    // It is a's since that was decided, and goes with a's.
+    ["b", "a"].iter().for_each(|agent| drop(roll_back(&world, agent)));
+    assert_eq!(world.text(F), numbered(&[]));
+    // Where it was not, it goes with b's.
+    let world = taken_back();
+    world.work("b", || world.put(F, &by_a()));
+    roll_back(&world, "b");
+    assert_eq!(world.text(F), numbered(&[]));
+}
+
+#[test]
+fn what_was_overwritten_by_decision_is_taken_back() {
+    let world = World::with_lines();
+    world.work("a", || world.put(F, &by_a()));
+    world.work("b", || world.put(F, &numbered(&[(3, "by a and b")])));
+    let call = ["rollback", "wf", "--agent", "a", "--theirs", F, "--yes"];
+    let first = world.ok(&call);
+    assert_eq!(world.text(F), numbered(&[]));
+    assert!(is_cancelled(&world, "a"));
+    for again in [&call[..], &["rollback", "wf", "--agent", "a", "--yes"]] {
+        let again = world.ok(again);
+        assert!(has(&again, "TAKEN_BACK_ALREADY") && again.result("recovery_id").is_null(), "{again:?}");
+    }
+    assert_eq!(world.ok(&["recoveries"]).result("recoveries").as_array().unwrap().len(), 1);
+    world.ok(&["undo", first.result("recovery_id").as_str().unwrap(), "--yes"]);
+    assert_eq!(world.text(F), numbered(&[(3, "by a and b")]));
+    assert!(!is_cancelled(&world, "a"));
+    let again = world.ok(&call);
+    assert_eq!((world.text(F), again.result("rolled_back")), (numbered(&[]), &json!(1)));
+}

@@ -1,0 +1,201 @@
+//! Work that was taken back and that somebody brought again since: a checkout, a stash that is popped behind the rollback.
+//!
+//! Owns how a plan finds that, and where it cannot be told from work of their own. What is found counts as if it had been said
+//! then; it is recorded with the recovery. Refuses to know what recoveries brought back: they say it, see [`super::returning`].
+
+use std::collections::BTreeSet;
+
+use wfr_capture::slice::is_same;
+use wfr_catalog::{ChangeSeq, SegmentRow};
+use wfr_model::change::Actor;
+use wfr_model::{ChangeId, TreePath};
+use wfr_recovery::replay::{By, Mark, Version, replay_from};
+use wfr_store::Objects;
+
+use super::already;
+use super::history::{History, UNRECORDED_EXTERNAL, counted, is_recorded, neutral, replayable, versions, whose};
+use super::returning::{brought, lines_of};
+use super::selective::{Selection, goes};
+use super::telling::Teller;
+use crate::error::Failure;
+use crate::ledger::Veil;
+
+/// Looks for what came again.
+pub struct Search<'s, 't, 'o> {
+    /// How paths are kept.
+    pub veil: &'s Veil<'s>,
+    /// The store.
+    pub objects: &'s dyn Objects,
+    /// What is to be taken back.
+    pub selection: &'s Selection,
+    /// The changes of it, those that go with it among them.
+    pub selected: &'s BTreeSet<ChangeSeq>,
+    /// Who tells of it.
+    pub teller: &'t mut Teller<'o>,
+    /// What was found: where, which change, and by which one.
+    pub found: Vec<(TreePath, ChangeId, ChangeId)>,
+    /// Paths at which a decision settles that it is what goes.
+    pub settled: BTreeSet<TreePath>,
+}
+
+/// What an edit is to a change that was taken back before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Nothing,
+    BringsItBack,
+    /// It may have brought it back, or be work of its own that is the same.
+    MayBe,
+}
+
+impl Search<'_, '_, '_> {
+    /// Looks at a path, and adds to its history what is found.
+    pub fn look(&mut self, history: &mut History) -> Result<(), Failure> {
+        let (path, chain) = (&history.path, &history.chain);
+        let selected = |one: &SegmentRow| goes(path, one, self.selected, self.selection);
+        let gone = chain.segments.iter().filter(|one| selected(one) && chain.is_cancelled(one.change, None));
+        let gone: BTreeSet<ChangeSeq> = gone.map(|one| one.change).collect();
+        let by = |change: ChangeSeq| chain.words.iter().rfind(|(of, _, _)| *of == change).map(|(_, by, _)| *by);
+        let Some(earliest) = gone.iter().filter_map(|change| by(*change)).min() else { return Ok(()) };
+        let is_later = |one: &SegmentRow| {
+            one.change > earliest && !one.replayed && !selected(one) && !chain.is_cancelled(one.change, None)
+        };
+        let later: Vec<usize> = (0..chain.segments.len()).filter(|at| is_later(&chain.segments[*at])).collect();
+        let Some(last) = later.last().copied() else { return Ok(()) };
+        let versions = versions(self.veil, history)?;
+        let (mut back, mut unclear) = (Vec::new(), None);
+        for change in &gone {
+            let since = later.iter().rev().filter(|at| by(*change).is_some_and(|by| chain.segments[**at].change > by));
+            for at in since {
+                match self.judge(history, &versions, (*change, *at))? {
+                    Verdict::BringsItBack => back.push((*change, *at)),
+                    Verdict::MayBe => unclear = Some((*change, *at)),
+                    Verdict::Nothing => continue,
+                }
+                break;
+            }
+        }
+        let is_decided = self.selection.decisions.theirs.contains(path);
+        back.extend(unclear.filter(|_| is_decided));
+        let has_more = chain.segments.iter().any(|one| selected(one) && !gone.contains(&one.change));
+        let without = self.result(history, &versions)?;
+        let is_present = |result: &Version| is_alike(result, versions.last().unwrap_or(&None));
+        if back.is_empty() && !has_more && without.as_ref().is_some_and(|without| !is_present(without)) {
+            // Whoever had taken it away put it back.
+            back.extend(gone.iter().map(|change| (*change, last)));
+        }
+        if back.is_empty() {
+            return unclear.map_or(Ok(()), |(_, at)| self.tell_unclear(history, at));
+        }
+        let words = history.chain.words.clone();
+        let said = back.into_iter().map(|(change, at)| (change, history.chain.segments[at].change, false));
+        let said: Vec<(ChangeSeq, ChangeSeq, bool)> = said.collect();
+        history.chain.words.extend(&said);
+        history.chain.words.sort_by_key(|(_, by, _)| *by);
+        let goes = match (self.result(history, &versions)?, without) {
+            (Some(with), Some(without)) => !is_alike(&with, &without) || !has_more && !is_present(&with),
+            _ => true,
+        };
+        if goes {
+            return self.count(history, said);
+        }
+        history.chain.words = words;
+        Ok(())
+    }
+
+    /// Counts as brought back what is.
+    fn count(
+        &mut self,
+        History { path, .. }: &History,
+        said: Vec<(ChangeSeq, ChangeSeq, bool)>,
+    ) -> Result<(), Failure> {
+        if self.selection.decisions.theirs.contains(path) {
+            self.settled.insert(path.clone());
+        }
+        self.teller.findings.push(already::returned(path));
+        for (change, by, _) in said.into_iter().filter(|(_, by, _)| is_recorded(*by)) {
+            let change = self.teller.row(change)?.map(|row| row.change.change_id.clone());
+            let by = self.teller.row(by)?.map(|row| row.change.change_id.clone());
+            self.found.extend(change.zip(by).map(|(change, by)| (path.clone(), change, by)));
+        }
+        Ok(())
+    }
+
+    /// What the path is without what is selected; `None` where that cannot be told.
+    fn result(&mut self, history: &History, versions: &[Version]) -> Result<Option<Version>, Failure> {
+        let History { path, chain, .. } = history;
+        let mut marks: Vec<(Mark, By)> = Vec::with_capacity(chain.segments.len());
+        for segment in &chain.segments {
+            let is_gone =
+                goes(path, segment, self.selected, self.selection) || chain.is_cancelled(segment.change, None);
+            let mark = match () {
+                () if segment.replayed => neutral(chain, segment),
+                () if is_gone => Mark::Removed,
+                () => Mark::Kept,
+            };
+            marks.push((mark, whose(chain, segment, self.teller.by(segment.change)?)));
+        }
+        let replayable = replayable(versions.to_vec(), marks);
+        let outcome = replay_from(&replayable, self.selection.decisions.unit, self.objects)?.outcome;
+        Ok(outcome.settled(&replayable, &mut vec![]).ok())
+    }
+
+    /// Whether an edit brought a change back that was taken back before it.
+    fn judge(
+        &mut self,
+        History { chain, .. }: &History,
+        versions: &[Version],
+        (change, at): (ChangeSeq, usize),
+    ) -> Result<Verdict, Failure> {
+        let (before, after) = (&versions[at], &versions[at + 1]);
+        if is_same(before.as_ref(), after.as_ref()) {
+            return Ok(Verdict::Nothing);
+        }
+        let actor = self.actor(chain.segments[at].change)?;
+        let had_it = |number: usize| {
+            is_same(versions[number].as_ref(), after.as_ref()) && counted(chain, number).get(&change) == Some(&false)
+        };
+        let is_whole = (1..=at).any(had_it);
+        let brought = brought(self.objects, (chain, versions), change)?.filter(|brought| !brought.is_empty());
+        let lines = lines_of(self.objects, before)?.zip(lines_of(self.objects, after)?);
+        let Some((brought, (before, now))) = brought.zip(lines) else {
+            return Ok(match actor {
+                _ if !is_whole => Verdict::Nothing,
+                Actor::Recovery => Verdict::BringsItBack,
+                Actor::User | Actor::Unknown if after.is_some() => Verdict::BringsItBack,
+                // Anybody may delete a file.
+                _ => Verdict::MayBe,
+            });
+        };
+        let (comes, is_all) =
+            (brought.iter().any(|line| now.contains(line) && !before.contains(line)), brought.is_subset(&now));
+        Ok(match actor {
+            _ if !comes => Verdict::Nothing,
+            Actor::Recovery => Verdict::BringsItBack,
+            Actor::User | Actor::Unknown if is_whole || is_all => Verdict::BringsItBack,
+            Actor::User | Actor::Unknown => Verdict::MayBe,
+            Actor::Agent | Actor::Shared if is_whole || is_all => Verdict::MayBe,
+            Actor::Agent | Actor::Shared => Verdict::Nothing,
+        })
+    }
+
+    fn actor(&mut self, change: ChangeSeq) -> Result<Actor, Failure> {
+        let row = self.teller.row(change)?.map(|row| row.change.actor);
+        Ok(row.unwrap_or(if change == UNRECORDED_EXTERNAL { Actor::User } else { Actor::Shared }))
+    }
+
+    fn tell_unclear(&mut self, History { path, chain, .. }: &History, at: usize) -> Result<(), Failure> {
+        let change = chain.segments[at].change;
+        let who = match self.teller.row(change)? {
+            Some(row) => format!("{} ({})", super::telling::name_of(&row.change), row.change.change_id),
+            None => self.teller.unrecorded(change),
+        };
+        self.teller.findings.push(already::may_be_returned(path, &who));
+        Ok(())
+    }
+}
+
+/// Whether two versions are the same, under the same name.
+fn is_alike(one: &Version, other: &Version) -> bool {
+    let name = |version: &Version| version.as_ref().map(|entry| entry.name.clone());
+    is_same(one.as_ref(), other.as_ref()) && name(one) == name(other)
+}
