@@ -2,7 +2,10 @@
 //!
 //! Owns one test for each way of coming back. Refuses to know how rollbacks merge: see `rollback` and `moving`.
 
+use proptest::prelude::*;
+use proptest::test_runner::Config;
 use serde_json::json;
+use wfr_testkit::Prng;
 
 use crate::work::numbered;
 use crate::world::{Ended, World};
@@ -170,6 +173,15 @@ fn what_a_checkout_brings_back_goes_again() {
 }
 
 #[test]
+fn what_a_restore_took_away_and_a_checkout_brings_back_goes() {
+    let world = World::with_lines();
+    world.work("a", || world.put(F, &by_a()));
+    world.ok(&["restore", "wf", "base", "--yes", "--whole-tree"]);
+    world.put(F, &by_a());
+    goes_again(&world, &[], true);
+}
+
+#[test]
 fn a_stash_popped_beside_work_done_since_brings_back_what_can_go_again() {
     let world = taken_back();
     world.work("b", || world.put(F, &numbered(&[(20, "by b")])));
@@ -268,4 +280,130 @@ fn what_was_overwritten_by_decision_is_taken_back() {
     assert!(!is_cancelled(&world, "a"));
     let again = world.ok(&call);
     assert_eq!((world.text(F), again.result("rolled_back")), (numbered(&[]), &json!(1)));
+}
+
+/// Who works in the file, each in lines of their own; the last one is the user.
+const ALL: [&str; 4] = ["a", "b", "c", "user"];
+
+/// The lines that are somebody's.
+fn own(number: usize) -> std::ops::Range<usize> {
+    number * 6..number * 6 + 6
+}
+
+/// A file in which everybody works, and what was done.
+struct Story {
+    world: World,
+    saved: Vec<(String, String)>,
+    recoveries: Vec<String>,
+    log: Vec<String>,
+}
+
+impl Story {
+    fn begin() -> Self {
+        let world = World::with_lines();
+        world.work("z", || {});
+        let saved = vec![("base".to_owned(), world.text(F))];
+        Self { world, saved, recoveries: vec![], log: vec![] }
+    }
+
+    fn edit(&mut self, prng: &mut Prng) {
+        let number = prng.below(ALL.len());
+        let line = own(number).start + prng.below(5);
+        let text = self.world.text(F);
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines[line] = format!("of {} {}", ALL[number], prng.number());
+        let text = lines.join("\n") + "\n";
+        match ALL[number] {
+            "user" => self.world.put(F, &text),
+            agent => drop(self.world.work(agent, || self.world.put(F, &text))),
+        }
+        self.log.push(format!("{}: line {line}", ALL[number]));
+    }
+
+    fn recover(&mut self, call: &[&str]) -> Result<Ended, TestCaseError> {
+        let ended = self.world.call(call);
+        let is_well = ended.code == 0 || ["NOTHING_SELECTED", "CONFLICTS", "NOT_UNDOABLE"].contains(&ended.error());
+        prop_assert!(is_well, "{call:?}: {ended:?} after {:#?}", self.log);
+        let id = ended.json["result"]["recovery_id"].as_str().map(str::to_owned);
+        self.log.push(format!("{call:?}: {} {}", ended.error(), id.as_deref().unwrap_or("nothing")));
+        self.recoveries.extend(id);
+        Ok(ended)
+    }
+
+    /// One of all that may happen.
+    fn turn(&mut self, prng: &mut Prng) -> Result<(), TestCaseError> {
+        let (name, text) = prng.pick(&self.saved).clone();
+        match prng.below(12) {
+            0 => {
+                let name = format!("c{}", self.saved.len());
+                self.world.checkpoint(&name);
+                self.log.push(format!("checkpoint {name}"));
+                self.saved.push((name, self.world.text(F)));
+            }
+            1 => drop(self.recover(&["restore", "wf", &name, "--yes", "--whole-tree"])?),
+            2 => drop(self.recover(&["partial-restore", "wf", &name, "--yes", "--file", F])?),
+            3 => drop(self.recover(&["restore", "wf", &name, "--yes", "--restoration-mode", "merge"])?),
+            4 => {
+                self.log.push(format!("checkout of {name}"));
+                self.world.put(F, &text);
+            }
+            5 | 6 => drop(self.recover(&["rollback", "wf", "--agent", ALL[prng.below(3)], "--yes"])?),
+            7 if !self.recoveries.is_empty() => {
+                let id = prng.pick(&self.recoveries).clone();
+                self.recover(&["undo", &id, "--yes"])?;
+            }
+            _ => self.edit(prng),
+        }
+        Ok(())
+    }
+
+    /// Takes an agent's work back: nothing of it stays, and all of the others does; or something is said.
+    fn take_back(&mut self, number: usize) -> Result<(), TestCaseError> {
+        const SAID: [&str; 3] = ["MAY_BE_BROUGHT_AGAIN", "INCOMPLETE", "KEPT_DELETION"];
+        let before = self.world.text(F);
+        let ended = self.recover(&["rollback", "wf", "--agent", ALL[number], "--yes"])?;
+        if ended.code != 0 || SAID.iter().any(|code| has(&ended, code)) {
+            return Ok(());
+        }
+        let after = self.world.text(F);
+        let base = numbered(&[]);
+        let wanted: Vec<&str> = before
+            .lines()
+            .zip(base.lines())
+            .enumerate()
+            .map(|(at, (now, first))| if own(number).contains(&at) { first } else { now })
+            .collect();
+        prop_assert_eq!(after.lines().collect::<Vec<_>>(), wanted, "{} after {:#?}", ended.json, self.log);
+        if let Some(id) = ended.result("recovery_id").as_str() {
+            self.world.ok(&["undo", id, "--yes"]);
+            prop_assert_eq!(self.world.text(F), before, "undone after {:#?}", self.log);
+            self.recover(&["rollback", "wf", "--agent", ALL[number], "--yes"])?;
+            prop_assert_eq!(self.world.text(F), after, "again after {:#?}", self.log);
+        }
+        Ok(())
+    }
+}
+
+fn lines_go_however_they_came(seed: u64, turns: usize) -> Result<(), TestCaseError> {
+    let (mut prng, mut story) = (Prng::new(seed), Story::begin());
+    for _ in 0..turns {
+        story.turn(&mut prng)?;
+    }
+    (0..3).try_for_each(|number| story.take_back(number))
+}
+
+#[test]
+fn stories_that_went_wrong_once() {
+    for (seed, turns) in [(10796348561672532573, 19)] {
+        lines_go_however_they_came(seed, turns).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn a_line_goes_however_it_came(seed: u64, turns in 2..14_usize) {
+        lines_go_however_they_came(seed, turns)?;
+    }
 }

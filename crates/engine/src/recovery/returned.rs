@@ -3,7 +3,7 @@
 //! Owns how a plan finds that, and where it cannot be told from work of their own. What is found counts as if it had been said
 //! then; it is recorded with the recovery. Refuses to know what recoveries brought back: they say it, see [`super::returning`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_capture::slice::is_same;
 use wfr_catalog::{ChangeSeq, SegmentRow};
@@ -14,9 +14,9 @@ use wfr_store::Objects;
 
 use super::already;
 use super::history::{History, UNRECORDED_EXTERNAL, counted, is_recorded, neutral, replayable, versions, whose};
-use super::returning::{brought, lines_of};
+use super::returning::{Lines, brought, lines_of};
 use super::selective::{Selection, goes};
-use super::telling::Teller;
+use super::telling::{Teller, name_of};
 use crate::error::Failure;
 use crate::ledger::Veil;
 
@@ -50,23 +50,14 @@ enum Verdict {
 impl Search<'_, '_, '_> {
     /// Looks at a path, and adds to its history what is found.
     pub fn look(&mut self, history: &mut History) -> Result<(), Failure> {
-        let (path, chain) = (&history.path, &history.chain);
-        let selected = |one: &SegmentRow| goes(path, one, self.selected, self.selection);
-        let gone = chain.segments.iter().filter(|one| selected(one) && chain.is_cancelled(one.change, None));
-        let gone: BTreeSet<ChangeSeq> = gone.map(|one| one.change).collect();
-        let by = |change: ChangeSeq| chain.words.iter().rfind(|(of, _, _)| *of == change).map(|(_, by, _)| *by);
-        let Some(earliest) = gone.iter().filter_map(|change| by(*change)).min() else { return Ok(()) };
-        let is_later = |one: &SegmentRow| {
-            one.change > earliest && !one.replayed && !selected(one) && !chain.is_cancelled(one.change, None)
-        };
-        let later: Vec<usize> = (0..chain.segments.len()).filter(|at| is_later(&chain.segments[*at])).collect();
-        let Some(last) = later.last().copied() else { return Ok(()) };
+        let recoveries = self.recoveries(history)?;
+        let since = self.since(history, &recoveries);
+        let Some(last) = since.values().flatten().copied().max() else { return Ok(()) };
         let versions = versions(self.veil, history)?;
         let (mut back, mut unclear) = (Vec::new(), None);
-        for change in &gone {
-            let since = later.iter().rev().filter(|at| by(*change).is_some_and(|by| chain.segments[**at].change > by));
-            for at in since {
-                match self.judge(history, &versions, (*change, *at))? {
+        for (change, since) in &since {
+            for at in since.iter().rev() {
+                match self.judge(history, (&versions, &recoveries), (*change, *at))? {
                     Verdict::BringsItBack => back.push((*change, *at)),
                     Verdict::MayBe => unclear = Some((*change, *at)),
                     Verdict::Nothing => continue,
@@ -74,17 +65,20 @@ impl Search<'_, '_, '_> {
                 break;
             }
         }
-        let is_decided = self.selection.decisions.theirs.contains(path);
-        back.extend(unclear.filter(|_| is_decided));
-        let has_more = chain.segments.iter().any(|one| selected(one) && !gone.contains(&one.change));
+        if self.selection.decisions.theirs.contains(&history.path) {
+            back.extend(unclear);
+        }
+        let meant = self.meant(history);
+        let is_gone = |change: &ChangeSeq| history.chain.is_cancelled(*change, None);
+        let has_more = !meant.iter().all(is_gone);
         let without = self.result(history, &versions)?;
         let is_present = |result: &Version| is_alike(result, versions.last().unwrap_or(&None));
         if back.is_empty() && !has_more && without.as_ref().is_some_and(|without| !is_present(without)) {
             // Whoever had taken it away put it back.
-            back.extend(gone.iter().map(|change| (*change, last)));
+            back.extend(meant.iter().map(|change| (*change, last)));
         }
         if back.is_empty() {
-            return unclear.map_or(Ok(()), |(_, at)| self.tell_unclear(history, at));
+            return unclear.map_or(Ok(()), |unclear| self.tell_unclear(history, (&versions, without), unclear));
         }
         let words = history.chain.words.clone();
         let said = back.into_iter().map(|(change, at)| (change, history.chain.segments[at].change, false));
@@ -93,6 +87,7 @@ impl Search<'_, '_, '_> {
         history.chain.words.sort_by_key(|(_, by, _)| *by);
         let goes = match (self.result(history, &versions)?, without) {
             (Some(with), Some(without)) => !is_alike(&with, &without) || !has_more && !is_present(&with),
+            (None, None) => !has_more,
             _ => true,
         };
         if goes {
@@ -100,6 +95,47 @@ impl Search<'_, '_, '_> {
         }
         history.chain.words = words;
         Ok(())
+    }
+
+    /// The changes that are to go at a path.
+    fn meant(&self, History { path, chain, .. }: &History) -> BTreeSet<ChangeSeq> {
+        let meant = |one: &&SegmentRow| goes(path, one, self.selected, self.selection);
+        chain.segments.iter().filter(meant).map(|one| one.change).collect()
+    }
+
+    /// The edits of others that may have brought back each of the changes that are to go: those behind the recovery that took
+    /// it back, or behind the first one that there was since. They are given by number.
+    fn since(&self, history: &History, recoveries: &[usize]) -> BTreeMap<ChangeSeq, Vec<usize>> {
+        let (chain, meant) = (&history.chain, self.meant(history));
+        let stays = |at: &usize| {
+            let one = &chain.segments[*at];
+            !one.replayed && !meant.contains(&one.change) && !chain.is_cancelled(one.change, None)
+        };
+        let others: Vec<usize> = (0..chain.segments.len()).filter(stays).collect();
+        let mut since = BTreeMap::new();
+        for change in &meant {
+            let word = chain.words.iter().rfind(|(of, _, _)| of == change).filter(|(.., cancelled)| *cancelled);
+            let first = chain.segments.iter().position(|one| one.change == *change);
+            let away = recoveries.iter().find(|at| first.is_some_and(|first| **at > first));
+            let is_since = |at: &usize| match word {
+                Some((_, by, _)) => chain.segments[*at].change > *by,
+                None => away.is_some_and(|away| at > away),
+            };
+            let found: Vec<usize> = others.iter().copied().filter(is_since).collect();
+            since.extend((!found.is_empty()).then_some((*change, found)));
+        }
+        since
+    }
+
+    /// What recoveries did there, by number.
+    fn recoveries(&mut self, History { chain, .. }: &History) -> Result<Vec<usize>, Failure> {
+        let mut found = Vec::new();
+        for (at, segment) in chain.segments.iter().enumerate() {
+            if self.teller.by(segment.change)? == By::Recovery {
+                found.push(at);
+            }
+        }
+        Ok(found)
     }
 
     /// Counts as brought back what is.
@@ -139,11 +175,11 @@ impl Search<'_, '_, '_> {
         Ok(outcome.settled(&replayable, &mut vec![]).ok())
     }
 
-    /// Whether an edit brought a change back that was taken back before it.
+    /// Whether an edit brought a change back that was taken back before it, or that a recovery had taken away otherwise.
     fn judge(
         &mut self,
         History { chain, .. }: &History,
-        versions: &[Version],
+        (versions, recoveries): (&[Version], &[usize]),
         (change, at): (ChangeSeq, usize),
     ) -> Result<Verdict, Failure> {
         let (before, after) = (&versions[at], &versions[at + 1]);
@@ -166,6 +202,9 @@ impl Search<'_, '_, '_> {
                 _ => Verdict::MayBe,
             });
         };
+        if !chain.is_cancelled(change, None) && !recoveries.contains(&self.lost(versions, &brought, at)?) {
+            return Ok(Verdict::Nothing);
+        }
         let (comes, is_all) =
             (brought.iter().any(|line| now.contains(line) && !before.contains(line)), brought.is_subset(&now));
         Ok(match actor {
@@ -178,16 +217,44 @@ impl Search<'_, '_, '_> {
         })
     }
 
+    /// The last edit before another one that took any of these lines away; that one itself where none did.
+    fn lost(&self, versions: &[Version], lines: &Lines, at: usize) -> Result<usize, Failure> {
+        let count = |number: usize| -> Result<usize, Failure> {
+            let now = lines_of(self.objects, &versions[number])?.unwrap_or_default();
+            Ok(lines.intersection(&now).count())
+        };
+        let mut behind = count(at)?;
+        for edit in (0..at).rev() {
+            let before = count(edit)?;
+            if before > behind {
+                return Ok(edit);
+            }
+            behind = before;
+        }
+        Ok(at)
+    }
+
     fn actor(&mut self, change: ChangeSeq) -> Result<Actor, Failure> {
         let row = self.teller.row(change)?.map(|row| row.change.actor);
         Ok(row.unwrap_or(if change == UNRECORDED_EXTERNAL { Actor::User } else { Actor::Shared }))
     }
 
-    fn tell_unclear(&mut self, History { path, chain, .. }: &History, at: usize) -> Result<(), Failure> {
-        let change = chain.segments[at].change;
-        let who = match self.teller.row(change)? {
-            Some(row) => format!("{} ({})", super::telling::name_of(&row.change), row.change.change_id),
-            None => self.teller.unrecorded(change),
+    /// Tells of what may have come again, where it is there in what the path would be without the rest.
+    fn tell_unclear(
+        &mut self,
+        History { path, chain, .. }: &History,
+        (versions, without): (&[Version], Option<Version>),
+        (change, at): (ChangeSeq, usize),
+    ) -> Result<(), Failure> {
+        let lines = without.map(|without| lines_of(self.objects, &without)).transpose().ok().flatten().flatten();
+        let brought = brought(self.objects, (chain, versions), change)?;
+        if lines.zip(brought).is_some_and(|(lines, brought)| !brought.is_empty() && lines.is_disjoint(&brought)) {
+            return Ok(());
+        }
+        let by = chain.segments[at].change;
+        let who = match self.teller.row(by)? {
+            Some(row) => format!("{} ({})", name_of(&row.change), row.change.change_id),
+            None => self.teller.unrecorded(by),
         };
         self.teller.findings.push(already::may_be_returned(path, &who));
         Ok(())
