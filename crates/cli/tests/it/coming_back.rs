@@ -262,24 +262,84 @@ fn what_an_agent_writes_again_may_be_its_own_and_that_is_said() {
 }
 
 #[test]
-fn what_was_overwritten_by_decision_is_taken_back() {
-    let world = World::with_lines();
-    world.work("a", || world.put(F, &by_a()));
-    world.work("b", || world.put(F, &numbered(&[(3, "by a and b")])));
-    let call = ["rollback", "wf", "--agent", "a", "--theirs", F, "--yes"];
-    let first = world.ok(&call);
-    assert_eq!(world.text(F), numbered(&[]));
-    assert!(is_cancelled(&world, "a"));
-    for again in [&call[..], &["rollback", "wf", "--agent", "a", "--yes"]] {
-        let again = world.ok(again);
-        assert!(has(&again, "TAKEN_BACK_ALREADY") && again.result("recovery_id").is_null(), "{again:?}");
+fn what_anybody_may_do_alike_is_not_taken_for_brought_back() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |world: &World, mode: u32| {
+        std::fs::set_permissions(world.root().join(F), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let ways: [&dyn Fn(&World); 4] = [
+        &|world| std::fs::remove_file(world.root().join(F)).unwrap(),
+        &|world| world.put("work/empty", ""),
+        &|world| mode(world, 0o755),
+        &|world| std::fs::create_dir(world.root().join("work/dir")).unwrap(),
+    ];
+    for (number, way) in ways.into_iter().enumerate() {
+        let world = World::with_lines();
+        mode(&world, 0o644);
+        world.checkpoint("begin");
+        world.work("a", || way(&world));
+        roll_back(&world, "a");
+        way(&world);
+        let by_user = world.timeless();
+        let told = roll_back(&world, "a");
+        assert_eq!(world.timeless().differences(&by_user), [""; 0], "{number}: {told:?}");
+        assert_eq!(has(&told, "MAY_BE_BROUGHT_AGAIN"), number != 3, "{number}: {told:?}");
+        if number != 3 {
+            let path = if number == 1 { "work/empty" } else { F };
+            let taken = world.ok(&["rollback", "wf", "--agent", "a", "--theirs", path, "--yes"]);
+            assert!(!world.timeless().differences(&by_user).is_empty(), "{number}: {taken:?}");
+        }
     }
-    assert_eq!(world.ok(&["recoveries"]).result("recoveries").as_array().unwrap().len(), 1);
-    world.ok(&["undo", first.result("recovery_id").as_str().unwrap(), "--yes"]);
-    assert_eq!(world.text(F), numbered(&[(3, "by a and b")]));
-    assert!(!is_cancelled(&world, "a"));
-    let again = world.ok(&call);
-    assert_eq!((world.text(F), again.result("rolled_back")), (numbered(&[]), &json!(1)));
+}
+
+#[test]
+fn what_came_back_is_known_after_a_rebuild() {
+    let world = taken_back();
+    world.put(F, &by_a());
+    world.checkpoint("seen");
+    assert!(has(&roll_back(&world, "a"), "BROUGHT_AGAIN"));
+    world.checkpoint("last");
+    for file in std::fs::read_dir(world.vault()).unwrap().map(Result::unwrap) {
+        if file.file_name().to_string_lossy().starts_with("catalog.db") {
+            std::fs::remove_file(file.path()).unwrap();
+        }
+    }
+    world.ok(&["doctor", "--rebuild-catalog"]);
+    assert!(has(&roll_back(&world, "a"), "TAKEN_BACK_ALREADY"));
+    world.ok(&["restore", "wf", "seen", "--yes", "--whole-tree"]);
+    assert_eq!(world.text(F), by_a());
+    roll_back(&world, "a");
+    world.put(F, &numbered(&[(20, "by me")]));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text(F), numbered(&[(3, "by a"), (20, "by me")]));
+}
+
+#[test]
+fn what_was_overwritten_by_decision_is_taken_back() {
+    let decided: [&[&str]; 2] = [&["--theirs", F], &["--conflict-resolution", "checkpoint_priority"]];
+    for decided in decided {
+        let world = World::with_lines();
+        world.work("a", || world.put(F, &by_a()));
+        world.work("b", || world.put(F, &numbered(&[(3, "by a and b")])));
+        let plain = ["rollback", "wf", "--agent", "a", "--yes"];
+        let call = [&plain[..], decided].concat();
+        let first = world.ok(&call);
+        assert_eq!(world.text(F), numbered(&[]));
+        assert!(is_cancelled(&world, "a"), "{decided:?}");
+        for again in [&call[..], &plain] {
+            let again = world.ok(again);
+            assert!(has(&again, "TAKEN_BACK_ALREADY") && again.result("recovery_id").is_null(), "{again:?}");
+        }
+        assert_eq!(world.ok(&["recoveries"]).result("recoveries").as_array().unwrap().len(), 1);
+        world.ok(&["undo", first.result("recovery_id").as_str().unwrap(), "--yes"]);
+        assert_eq!(world.text(F), numbered(&[(3, "by a and b")]));
+        assert!(!is_cancelled(&world, "a"));
+        let again = world.ok(&call);
+        assert_eq!((world.text(F), again.result("rolled_back")), (numbered(&[]), &json!(1)));
+        // A rollback of the other one finds nothing of theirs.
+        roll_back(&world, "b");
+        assert_eq!(world.text(F), numbered(&[]));
+    }
 }
 
 /// Who works in the file, each in lines of their own; the last one is the user.
@@ -394,7 +454,7 @@ fn lines_go_however_they_came(seed: u64, turns: usize) -> Result<(), TestCaseErr
 
 #[test]
 fn stories_that_went_wrong_once() {
-    for (seed, turns) in [(10796348561672532573, 19)] {
+    for (seed, turns) in [(10796348561672532573, 19), (1158544903833400724, 20)] {
         lines_go_however_they_came(seed, turns).unwrap();
     }
 }

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_capture::slice::is_same;
 use wfr_catalog::{ChangeRow, ChangeSeq, NewPoint, PathChain, SegmentRow};
-use wfr_model::TreePath;
 use wfr_model::entry::Entry;
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Plan};
+use wfr_model::{Timestamp, TreePath};
 use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
 use wfr_recovery::replay::{Mark, Replayed, replay_from};
@@ -96,6 +96,7 @@ pub fn lift(
         veil,
         objects,
         undone: undone.seq,
+        ended: undone.change.ended_at,
         later,
         now: Finder::new(objects, goal.from),
         standing: Standing::of(open),
@@ -146,6 +147,8 @@ struct Lifter<'l> {
     veil: Veil<'l>,
     objects: &'l dyn Objects,
     undone: ChangeSeq,
+    /// When it did.
+    ended: Option<Timestamp>,
     later: Later,
     now: Finder<'l>,
     standing: Standing<'l>,
@@ -178,6 +181,10 @@ impl Lifter<'_> {
                 self.wish(path, entry);
                 return Ok(());
             }
+        }
+        if own.is_none() && is_last && self.is_newest(chain)? {
+            // It found the path as it is.
+            return Ok(());
         }
         // Where it only spoke of changes whose end another recovery settles, there is nothing to lift.
         if own.is_none() && (self.later == Later::Overwrite || !self.moves_any(chain)?) {
@@ -241,6 +248,17 @@ impl Lifter<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether all that happened at a path had ended before the recovery did.
+    fn is_newest(&mut self, chain: &PathChain) -> Result<bool, Failure> {
+        for segment in &chain.segments {
+            let ended = self.teller.row(segment.change)?.and_then(|row| row.change.ended_at);
+            if segment.change > self.undone || ended.is_none() || ended > self.ended {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a change stands otherwise without the recovery.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wfr_capture::slice::is_same;
 use wfr_catalog::{ChangeSeq, SegmentRow};
 use wfr_model::change::Actor;
+use wfr_model::entry::Node;
 use wfr_model::{ChangeId, TreePath};
 use wfr_recovery::replay::{By, Mark, Version, replay_from};
 use wfr_store::Objects;
@@ -55,14 +56,12 @@ impl Search<'_, '_, '_> {
         let Some(last) = since.values().flatten().copied().max() else { return Ok(()) };
         let versions = versions(self.veil, history)?;
         let (mut back, mut unclear) = (Vec::new(), None);
-        for (change, since) in &since {
-            for at in since.iter().rev() {
-                match self.judge(history, (&versions, &recoveries), (*change, *at))? {
-                    Verdict::BringsItBack => back.push((*change, *at)),
-                    Verdict::MayBe => unclear = Some((*change, *at)),
-                    Verdict::Nothing => continue,
-                }
-                break;
+        // All of them count: one may have brought back what another one had.
+        for (change, at) in since.iter().flat_map(|(change, since)| since.iter().map(|at| (*change, *at))) {
+            match self.judge(history, (&versions, &recoveries), (change, at))? {
+                Verdict::BringsItBack => back.push((change, at)),
+                Verdict::MayBe => unclear = Some((change, at)),
+                Verdict::Nothing => (),
             }
         }
         if self.selection.decisions.theirs.contains(&history.path) {
@@ -178,7 +177,7 @@ impl Search<'_, '_, '_> {
     /// Whether an edit brought a change back that was taken back before it, or that a recovery had taken away otherwise.
     fn judge(
         &mut self,
-        History { chain, .. }: &History,
+        History { path, chain, .. }: &History,
         (versions, recoveries): (&[Version], &[usize]),
         (change, at): (ChangeSeq, usize),
     ) -> Result<Verdict, Failure> {
@@ -186,34 +185,46 @@ impl Search<'_, '_, '_> {
         if is_same(before.as_ref(), after.as_ref()) {
             return Ok(Verdict::Nothing);
         }
-        let actor = self.actor(chain.segments[at].change)?;
-        let had_it = |number: usize| {
-            is_same(versions[number].as_ref(), after.as_ref()) && counted(chain, number).get(&change) == Some(&false)
+        let is_recovery = recoveries.contains(&at);
+        let had_it = |number: &usize| {
+            is_same(versions[*number].as_ref(), after.as_ref()) && counted(chain, *number).get(&change) == Some(&false)
         };
-        let is_whole = (1..=at).any(had_it);
+        let whole = (1..=at).rev().find(had_it);
+        let is_live = !chain.is_cancelled(change, None);
         let brought = brought(self.objects, (chain, versions), change)?.filter(|brought| !brought.is_empty());
-        let lines = lines_of(self.objects, before)?.zip(lines_of(self.objects, after)?);
-        let Some((brought, (before, now))) = brought.zip(lines) else {
+        let actor = self.actor(chain.segments[at].change)?;
+        let Some(brought) = brought else {
+            let is_away = whole.is_some_and(|whole| !is_live || recoveries.contains(&whole));
             return Ok(match actor {
-                _ if !is_whole => Verdict::Nothing,
+                _ if !is_away => Verdict::Nothing,
                 Actor::Recovery => Verdict::BringsItBack,
-                Actor::User | Actor::Unknown if after.is_some() => Verdict::BringsItBack,
-                // Anybody may delete a file.
+                // What is in it says it.
+                _ if is_directory(after) => Verdict::Nothing,
+                Actor::User | Actor::Unknown if says_much(before, after) => Verdict::BringsItBack,
                 _ => Verdict::MayBe,
             });
         };
-        if !chain.is_cancelled(change, None) && !recoveries.contains(&self.lost(versions, &brought, at)?) {
+        let (Some(were), Some(now)) = (lines_of(self.objects, before)?, lines_of(self.objects, after)?) else {
+            return Ok(Verdict::Nothing);
+        };
+        let comes = brought.iter().any(|line| now.contains(line) && !were.contains(line));
+        if !comes {
             return Ok(Verdict::Nothing);
         }
-        let (comes, is_all) =
-            (brought.iter().any(|line| now.contains(line) && !before.contains(line)), brought.is_subset(&now));
+        if is_live {
+            // What somebody else had taken away was theirs to decide.
+            let lost = self.lost(versions, &brought, at)?;
+            let is_own = goes(path, &chain.segments[lost], self.selected, self.selection);
+            if !is_own && !recoveries.contains(&lost) {
+                return Ok(Verdict::Nothing);
+            }
+        }
+        let is_all = whole.is_some() || brought.is_subset(&now);
         Ok(match actor {
-            _ if !comes => Verdict::Nothing,
-            Actor::Recovery => Verdict::BringsItBack,
-            Actor::User | Actor::Unknown if is_whole || is_all => Verdict::BringsItBack,
-            Actor::User | Actor::Unknown => Verdict::MayBe,
-            Actor::Agent | Actor::Shared if is_whole || is_all => Verdict::MayBe,
-            Actor::Agent | Actor::Shared => Verdict::Nothing,
+            _ if is_recovery => Verdict::BringsItBack,
+            Actor::User | Actor::Unknown if is_all => Verdict::BringsItBack,
+            Actor::Agent | Actor::Shared if !is_all => Verdict::Nothing,
+            _ => Verdict::MayBe,
         })
     }
 
@@ -258,6 +269,24 @@ impl Search<'_, '_, '_> {
         };
         self.teller.findings.push(already::may_be_returned(path, &who));
         Ok(())
+    }
+}
+
+fn is_directory(version: &Version) -> bool {
+    version.as_ref().is_some_and(|entry| matches!(entry.node, Node::Dir(_)))
+}
+
+/// Whether an edit that left what was there before is not likely to have come to that by chance: anybody may delete a file,
+/// make an empty one or change a mode.
+fn says_much(before: &Version, after: &Version) -> bool {
+    let content = |version: &Version| match version.as_ref().map(|entry| &entry.node) {
+        Some(Node::File(content)) => Some(content.hash),
+        _ => None,
+    };
+    match after.as_ref().map(|entry| &entry.node) {
+        None => false,
+        Some(Node::File(file)) => file.size > 0 && content(before) != content(after),
+        Some(_) => true,
     }
 }
 

@@ -125,7 +125,11 @@ impl Returning<'_> {
 /// Lines that say something, without the spaces around them.
 pub type Lines = HashSet<Vec<u8>>;
 
-/// The lines that a change brought at a path, and that no version before had; `None` where one of them is no text.
+/// At most so many bytes of versions are looked through for lines.
+const TOGETHER_MAX: u64 = 128 << 20;
+
+/// The lines that a change brought at a path, and that no version before had; `None` where one of them is no text, or they are
+/// too large together.
 ///
 /// Errors: what reading a version says.
 pub fn brought(
@@ -135,6 +139,13 @@ pub fn brought(
 ) -> Result<Option<Lines>, ReadError> {
     let (mut known, mut brought) = (Lines::new(), Lines::new());
     let Some(last) = chain.segments.iter().rposition(|one| one.change == change) else { return Ok(None) };
+    let size = |version: &Option<Entry>| match version.as_ref().map(|entry| &entry.node) {
+        Some(Node::File(content)) => content.size,
+        _ => 0,
+    };
+    if versions.iter().map(size).sum::<u64>() > TOGETHER_MAX {
+        return Ok(None);
+    }
     for (number, version) in versions[..=last + 1].iter().enumerate() {
         let Some(lines) = lines_of(objects, version)? else { return Ok(None) };
         if number > 0 && chain.segments[number - 1].change == change {
