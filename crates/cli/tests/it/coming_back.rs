@@ -454,7 +454,7 @@ fn lines_go_however_they_came(seed: u64, turns: usize) -> Result<(), TestCaseErr
 
 #[test]
 fn stories_that_went_wrong_once() {
-    for (seed, turns) in [(10796348561672532573, 19), (1158544903833400724, 20)] {
+    for (seed, turns) in [(10796348561672532573, 19), (1158544903833400724, 20), (15498497368859332335, 18)] {
         lines_go_however_they_came(seed, turns).unwrap();
     }
 }

@@ -15,7 +15,7 @@ use wfr_store::Objects;
 
 use super::already;
 use super::history::{History, UNRECORDED_EXTERNAL, counted, is_recorded, neutral, replayable, versions, whose};
-use super::returning::{Lines, brought, lines_of};
+use super::returning::{Lines, brought, is_in, lines_of};
 use super::selective::{Selection, goes};
 use super::telling::{Teller, name_of};
 use crate::error::Failure;
@@ -194,7 +194,8 @@ impl Search<'_, '_, '_> {
         let brought = brought(self.objects, (chain, versions), change)?.filter(|brought| !brought.is_empty());
         let actor = self.actor(chain.segments[at].change)?;
         let Some(brought) = brought else {
-            let is_away = whole.is_some_and(|whole| !is_live || recoveries.contains(&whole));
+            let is_there = is_in(self.objects, (chain, versions), change, after)? != Some(false);
+            let is_away = is_there && whole.is_some_and(|whole| !is_live || recoveries.contains(&whole));
             return Ok(match actor {
                 _ if !is_away => Verdict::Nothing,
                 Actor::Recovery => Verdict::BringsItBack,

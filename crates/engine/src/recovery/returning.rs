@@ -84,10 +84,26 @@ impl Returning<'_> {
                 then.entry(change).and_modify(|known| *known &= cancelled).or_insert(cancelled);
             }
         }
+        // It may have counted and yet not have been in it, since somebody had gone back behind it.
+        then.retain(|change, cancelled| {
+            let is_said = history.chain.is_cancelled(*change, None) == *cancelled;
+            is_said || self.is_in(history, (&versions, left), *change) == Some(!*cancelled)
+        });
         if !is_known {
             then.extend(self.merged_in(history, &versions, left).into_iter().map(|change| (change, false)));
         }
         Ok(then)
+    }
+
+    /// Whether what a change did is in what the recovery left; `None` where that cannot be told.
+    fn is_in(
+        &self,
+        History { chain, .. }: &History,
+        (versions, left): (&[Option<Entry>], &Option<Entry>),
+        change: ChangeSeq,
+    ) -> Option<bool> {
+        let store = self.store.get_or_init(|| self.open.store().ok()).as_ref()?;
+        is_in(store, (chain, versions), change, left).ok()?
     }
 
     /// Changes that were taken back, and of which lines are there again. Of what cannot be read nothing is said.
@@ -154,6 +170,31 @@ pub fn brought(
         known.extend(lines);
     }
     Ok(Some(brought))
+}
+
+/// Whether what a change did at a path is in something that was there: any line that it brought, or, where it brought none, that
+/// all lines are gone that it took away, or that it is what the change left. `None` where that cannot be told.
+///
+/// Errors: what reading a version says.
+pub fn is_in(
+    objects: &dyn Objects,
+    (chain, versions): (&PathChain, &[Option<Entry>]),
+    change: ChangeSeq,
+    left: &Option<Entry>,
+) -> Result<Option<bool>, ReadError> {
+    let own = || chain.segments.iter().enumerate().filter(|(_, one)| one.change == change).map(|(at, _)| at);
+    let is_left = || own().any(|at| is_same(versions[at + 1].as_ref(), left.as_ref()));
+    let Some(brought) = brought(objects, (chain, versions), change)? else { return Ok(Some(is_left())) };
+    let Some(now) = lines_of(objects, left)? else { return Ok(Some(is_left())) };
+    if !brought.is_empty() {
+        return Ok(Some(!brought.is_disjoint(&now)));
+    }
+    let mut taken = Lines::new();
+    for at in own() {
+        let (before, after) = (lines_of(objects, &versions[at])?, lines_of(objects, &versions[at + 1])?);
+        taken.extend(before.unwrap_or_default().difference(&after.unwrap_or_default()).cloned());
+    }
+    Ok(Some(if taken.is_empty() { is_left() } else { taken.is_disjoint(&now) }))
 }
 
 /// The lines of a version; none where nothing was there, `None` where it is no text.
