@@ -157,12 +157,19 @@ fn gather(connection: &Connection, from: i64, upto: i64, is_last: bool) -> Resul
         let parent = parent.map(|row| row.change.change_id);
         sealed.changes.push(Numbered { seq: seq.0, new: NewChange { change, declared, parent } });
     }
-    let mut statement =
-        connection.prepare_cached("SELECT path_id, change, cancelled FROM cancellations WHERE by_change = ?1")?;
+    // That somebody else had brought back what a recovery takes back becomes known with the recovery: an earlier seal may lack
+    // it.
+    let sql = "SELECT path_id, change, by_change, cancelled FROM cancellations WHERE by_change = ?1
+               UNION SELECT x.path_id, x.change, x.by_change, x.cancelled FROM cancellations own
+               JOIN cancellations x USING (path_id, change) JOIN changes c ON c.seq = x.by_change
+               WHERE own.by_change = ?1 AND x.by_change < ?1 AND c.recovery_id IS NULL";
+    let mut statement = connection.prepare_cached(sql)?;
     for seq in &seqs {
-        let found = statement.query_map([seq.0], |row| Ok((row.get(0)?, row.get(1)?, seq.0, row.get(2)?)))?;
+        let found = statement.query_map([seq.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         sealed.cancellations.extend(found.collect::<Result<Vec<_>, _>>()?);
     }
+    sealed.cancellations.sort_unstable();
+    sealed.cancellations.dedup();
     let mut statement =
         connection.prepare_cached("SELECT path_id, change, point FROM reads WHERE point > ?1 AND point <= ?2")?;
     let reads = statement.query_map([from, upto], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

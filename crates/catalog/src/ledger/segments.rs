@@ -215,6 +215,12 @@ impl Catalog {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Whether anything was ever said of a change.
+    pub fn has_cancellations(&self) -> Result<bool, CatalogError> {
+        let mut statement = self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM cancellations)")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
     /// The bytes of every entry that any segment names, in no order: what cleanup must keep.
     pub fn ledger_entries(&self, entry: &mut dyn FnMut(&[u8])) -> Result<(), CatalogError> {
         let mut statement = self.connection.prepare_cached("SELECT before, after FROM segments")?;

@@ -18,6 +18,7 @@ mod choosing;
 mod clashes;
 mod cleanup;
 mod closure;
+mod coming_back;
 mod contract;
 mod decided;
 mod dependencies;

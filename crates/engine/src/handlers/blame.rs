@@ -62,8 +62,15 @@ pub fn blame(session: &mut Session, parameters: Blame) -> Result<Success<Blamed>
     let text = text_of(&store, last)?.ok_or_else(|| no_text(&path, size(last)))?;
     let is_recovery = |seq: &ChangeSeq| rows.get(seq).is_some_and(|row| row.change.actor == Actor::Recovery);
     let last_recovery = chain.segments.iter().rposition(|one| is_recovery(&one.change)).map_or(0, |at| at + 1);
-    let mut history =
-        History { store: &store, entries: &entries, known: vec![], last: None, put_back: PutBack::default() };
+    let mut history = History {
+        store: &store,
+        entries: &entries,
+        known: vec![],
+        last: None,
+        recovered: None,
+        is_recovery: false,
+        put_back: PutBack::default(),
+    };
     for (number, change) in std::iter::once(None).chain(chain.segments.iter().map(|one| Some(one.change))).enumerate() {
         let row = change.as_ref().and_then(|change| rows.get(change));
         history.enter(number, change, row.map(|row| &row.change))?;
@@ -202,6 +209,10 @@ struct History<'h> {
     known: Vec<Origins>,
     /// The text of the last one, where it was read.
     last: Option<String>,
+    /// The last version that a recovery left, before the one that is entered.
+    recovered: Option<usize>,
+    /// Whether a recovery left the last one.
+    is_recovery: bool,
     put_back: PutBack,
 }
 
@@ -221,8 +232,14 @@ impl History<'_> {
     /// Finds out whose the lines of the next version are.
     fn enter(&mut self, number: usize, change: Option<ChangeSeq>, by: Option<&Change>) -> Result<(), Failure> {
         let is_recovery = by.is_some_and(|by| by.actor == Actor::Recovery);
+        self.recovered = self.recovered.max(number.checked_sub(1).filter(|_| self.is_recovery));
+        self.is_recovery = is_recovery;
         let same = |other: &usize| self.content(number).is_some() && self.content(*other) == self.content(number);
-        if let Some(same) = (0..number).rev().find(same).filter(|_| is_recovery) {
+        // So does whoever checks out what a recovery had taken away.
+        let is_external = by.is_some_and(|by| matches!(by.actor, Actor::User | Actor::Unknown));
+        let recovered = self.recovered;
+        let is_back = |same: &usize| is_recovery || is_external && recovered.is_some_and(|last| last > *same);
+        if let Some(same) = (0..number).rev().find(same).filter(is_back) {
             // It was put back as it was.
             self.known.push(self.known[same].clone());
             self.last = None;

@@ -19,7 +19,7 @@ use super::{known, strategy, time_left, took};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
-use crate::recovery::already::{PENDING_ALREADY, TAKEN_BACK_ALREADY};
+use crate::recovery::already::{MAY_BE_BROUGHT_AGAIN, PENDING_ALREADY, TAKEN_BACK_ALREADY};
 use crate::recovery::leaving::STAYS_AS_DECIDED;
 use crate::recovery::noting::GIT_LEFT_ALONE;
 use crate::recovery::telling::LEFT_AS_IT_IS;
@@ -96,11 +96,11 @@ pub(super) fn run(
 fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
     let is_taken =
         findings.iter().find(|finding| [TAKEN_BACK_ALREADY, PENDING_ALREADY].contains(&finding.code.as_str()));
-    let is_left = findings.iter().any(|finding| finding.code == LEFT_AS_IT_IS);
+    let is_left = findings.iter().any(|finding| [LEFT_AS_IT_IS, MAY_BE_BROUGHT_AGAIN].contains(&finding.code.as_str()));
     let is_decided = findings.iter().any(|finding| finding.code == STAYS_AS_DECIDED);
     let why = match (is_taken, &order.selection, &order.joining) {
         (Some(taken), _, _) => &format!("{}; {}", taken.message, taken.fix),
-        (None, Some(_), _) if is_left => "what is left cannot be taken back: see `findings`",
+        (None, Some(_), _) if is_left => "what is left cannot be taken back as it is: see `findings`",
         (None, Some(_), _) if is_decided => "all that would go stays, as was decided: see `findings`",
         (None, Some(selection), _) if selection.changes.is_empty() => "nothing was done since",
         (None, Some(_), _) => "all of it is taken back already, or was undone by others",

@@ -472,19 +472,39 @@ pub fn of_recovery(
         let replayed = verdicts.replayed.contains(&bare.path);
         point.segments.push(new_segment(&veil, &bare, change.change_id.clone(), replayed)?);
     }
-    for (path, id, cancelled) in verdicts.words {
-        let path = veil.path(&path)?;
-        point.cancellations.push(Cancellation { path, change: id, by: change.change_id.clone(), cancelled });
+    for Word { path, change: of, by, cancelled } in verdicts.words {
+        let by = by.unwrap_or_else(|| change.change_id.clone());
+        point.cancellations.push(Cancellation { path: veil.path(&path)?, change: of, by, cancelled });
     }
     point.changes.push(NewChange { change, declared: vec![], parent: None });
     Ok(Some(point))
 }
 
+/// That a change is taken back or brought back at a path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Word {
+    /// Where.
+    pub path: TreePath,
+    /// Which change.
+    pub change: ChangeId,
+    /// The change of somebody else that did that; `None`: the recovery's own.
+    pub by: Option<ChangeId>,
+    /// Whether it is taken back.
+    pub cancelled: bool,
+}
+
+impl Word {
+    /// What the recovery itself does.
+    pub fn own(path: TreePath, change: ChangeId, cancelled: bool) -> Self {
+        Self { path, change, by: None, cancelled }
+    }
+}
+
 /// What a recovery says of the changes of others.
 #[derive(Clone, Debug, Default)]
 pub struct Verdicts {
-    /// Where, which change, and whether it is taken back or brought back.
-    pub words: Vec<(TreePath, ChangeId, bool)>,
+    /// Changes that are taken back or brought back.
+    pub words: Vec<Word>,
     /// Paths at which the recovery is, by definition, what replaying the live changes gives.
     pub replayed: BTreeSet<TreePath>,
 }

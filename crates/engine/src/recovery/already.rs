@@ -29,6 +29,19 @@ pub fn returned(path: &TreePath) -> Finding {
     Finding::new("BROUGHT_AGAIN", Severity::Info, message, format!("`--ours {path}` leaves it as it is"))
 }
 
+/// The code of the finding that what was taken back is there, and may be work of somebody else's.
+pub const MAY_BE_BROUGHT_AGAIN: &str = "MAY_BE_BROUGHT_AGAIN";
+
+/// Says of a path that it has what was taken back there, and that nobody knows whether `who` brought it again or made it anew.
+pub fn may_be_returned(path: &TreePath, who: &str) -> Finding {
+    let message = format!(
+        "`{path}` has what was taken back before, or some of it, and stays as it is: {who} brought it again, or made the same \
+         anew, which nobody can tell"
+    );
+    let fix = format!("`--theirs {path}` takes it out, `wfr blame {path}` shows whose the rest is");
+    Finding::new(MAY_BE_BROUGHT_AGAIN, Severity::Warning, message, fix)
+}
+
 /// Says of a task without a change that nothing of it is left to be taken back.
 pub fn pending(task: &TaskId) -> Finding {
     let message = format!("task {task} is pending already, and no change of it is recorded");
@@ -62,7 +75,7 @@ impl Already {
         (selection, is_nothing): (&Selection, bool),
         open: &Open,
     ) -> Result<bool, Failure> {
-        let stays = [LEFT_AS_IT_IS, STAYS_AS_DECIDED, NOT_FOLLOWED];
+        let stays = [LEFT_AS_IT_IS, STAYS_AS_DECIDED, NOT_FOLLOWED, MAY_BE_BROUGHT_AGAIN];
         let has_left = findings.iter().any(|finding| stays.contains(&finding.code.as_str()));
         let was_taken = is_nothing && !self.changes.is_empty();
         if was_taken {

@@ -185,6 +185,21 @@ pub fn replayable(versions: Vec<Option<Entry>>, marks: Vec<(Mark, By)>) -> wfr_r
     wfr_recovery::replay::Chain { first, edits }
 }
 
+/// Whose an edit is, as a replay wants to know it: of one that is no replay, and of which it is known that it brought work back
+/// or took it back, that it did.
+pub fn whose(chain: &PathChain, segment: &SegmentRow, by: By) -> By {
+    let has_spoken = chain.words.iter().any(|(_, by, _)| *by == segment.change);
+    if has_spoken && !segment.replayed { By::Return } else { by }
+}
+
+/// What counts of a version: the changes that made it, each with whether it was taken back then.
+pub fn counted(chain: &PathChain, version: usize) -> BTreeMap<ChangeSeq, bool> {
+    let made = &chain.segments[..version];
+    let then = made.iter().map(|one| one.change).max();
+    let own = made.iter().filter(|one| !one.replayed);
+    own.map(|one| (one.change, chain.is_cancelled(one.change, then))).collect()
+}
+
 /// The mark of an earlier recovery's segment that is, by definition, what was live then.
 pub fn neutral(chain: &PathChain, segment: &SegmentRow) -> Mark {
     let is_gone = |one: &SegmentRow| {

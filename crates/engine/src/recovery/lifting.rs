@@ -11,7 +11,7 @@ use wfr_catalog::{ChangeRow, ChangeSeq, NewPoint, PathChain, SegmentRow};
 use wfr_model::entry::Entry;
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Plan};
-use wfr_model::{ChangeId, TreePath};
+use wfr_model::{Timestamp, TreePath};
 use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
 use wfr_recovery::replay::{Mark, Replayed, replay_from};
@@ -21,14 +21,14 @@ use wfr_store::tree::Finder;
 use super::already;
 use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing};
-use super::history::{History, NO_TREE, histories, neutral, replayable, versions};
+use super::history::{History, NO_TREE, histories, neutral, replayable, versions, whose};
 use super::moves::Following;
 use super::selective::Decisions;
 use super::standing::Standing;
 use super::telling::{Sides, Teller};
 use super::tracks::Fate;
 use crate::error::Failure;
-use crate::ledger::Veil;
+use crate::ledger::{Veil, Word};
 use crate::links;
 use crate::open::Open;
 use crate::params::ConflictResolution;
@@ -98,6 +98,7 @@ pub fn lift(
         veil,
         objects,
         undone: undone.seq,
+        ended: undone.change.ended_at,
         later,
         now: Finder::new(objects, goal.from),
         standing: Standing::of(open),
@@ -157,6 +158,8 @@ struct Lifter<'l> {
     veil: Veil<'l>,
     objects: &'l dyn Objects,
     undone: ChangeSeq,
+    /// When it did.
+    ended: Option<Timestamp>,
     later: Later,
     now: Finder<'l>,
     standing: Standing<'l>,
@@ -191,6 +194,10 @@ impl Lifter<'_> {
                 return Ok(());
             }
         }
+        if own.is_none() && is_last && self.is_newest(chain)? {
+            // It found the path as it is.
+            return Ok(());
+        }
         // Where it only spoke of changes whose end another recovery settles, there is nothing to lift.
         if own.is_none() && (self.later == Later::Overwrite || !self.moves_any(chain)?) {
             return Ok(());
@@ -201,7 +208,7 @@ impl Lifter<'_> {
         let segments = &chain.segments[from..];
         let mut marks = Vec::with_capacity(segments.len());
         for segment in segments {
-            marks.push((self.mark(chain, segment)?, self.teller.by(segment.change)?));
+            marks.push((self.mark(chain, segment)?, whose(chain, segment, self.teller.by(segment.change)?)));
         }
         let replayable = replayable(versions.split_off(from), marks);
         let Replayed { outcome, notes } = replay_from(&replayable, Unit::Lines, self.objects)?;
@@ -262,6 +269,17 @@ impl Lifter<'_> {
         Ok(())
     }
 
+    /// Whether all that happened at a path had ended before the recovery did.
+    fn is_newest(&mut self, chain: &PathChain) -> Result<bool, Failure> {
+        for segment in &chain.segments {
+            let ended = self.teller.row(segment.change)?.and_then(|row| row.change.ended_at);
+            if segment.change > self.undone || ended.is_none() || ended > self.ended {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether a change stands otherwise without the recovery.
     fn moves_any(&mut self, chain: &PathChain) -> Result<bool, Failure> {
         for change in spoken_of(chain, self.undone) {
@@ -289,11 +307,7 @@ fn spoken_of(chain: &PathChain, by: ChangeSeq) -> BTreeSet<ChangeSeq> {
 }
 
 /// What an undo says of changes: each stands as if the recovery had never been, and what that did by hand is taken back.
-pub fn words(
-    open: &Open,
-    undone: &ChangeRow,
-    untouched: &BTreeSet<TreePath>,
-) -> Result<Vec<(TreePath, ChangeId, bool)>, Failure> {
+pub fn words(open: &Open, undone: &ChangeRow, untouched: &BTreeSet<TreePath>) -> Result<Vec<Word>, Failure> {
     let veil = Veil::of(open)?;
     let mut standing = Standing::of(open);
     let mut words = Vec::new();
@@ -305,11 +319,11 @@ pub fn words(
         for change in spoken_of(&chain, undone.seq) {
             let Some(row) = open.catalog.change_at(change)? else { continue };
             let is_cancelled = standing.is_cancelled_without(&chain, change, undone.seq)?;
-            words.push((path.clone(), row.change.change_id, is_cancelled));
+            words.push(Word::own(path.clone(), row.change.change_id, is_cancelled));
         }
         let by_hand = |segment: &SegmentRow| segment.change == undone.seq && !segment.replayed;
         if chain.segments.iter().any(by_hand) {
-            words.push((path, undone.change.change_id.clone(), true));
+            words.push(Word::own(path, undone.change.change_id.clone(), true));
         }
     }
     Ok(words)

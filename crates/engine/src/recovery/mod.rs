@@ -30,6 +30,8 @@ mod parts;
 mod planning;
 mod preview;
 mod record;
+mod returned;
+mod returning;
 pub mod selective;
 mod sparing;
 mod standing;

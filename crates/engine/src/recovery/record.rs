@@ -196,7 +196,7 @@ pub(super) fn end(
     let changed = matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial);
     let point = match &end.report {
         Some(report) if changed => {
-            let verdicts = verdicts::of(open, record, report)?;
+            let verdicts = verdicts::of(open, record, report, &ending.effects)?;
             ledger::of_recovery(open, record, &ending.effects, verdicts, now)?
         }
         _ => None,

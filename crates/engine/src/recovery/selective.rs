@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wfr_capture::slice::is_same;
 use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewPoint, PathChain, PointSeq, SegmentRow};
 use wfr_model::change::Actor;
 use wfr_model::entry::{Content, Entry, Meta, Node};
@@ -25,11 +24,14 @@ use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
 use super::dependents::{Kept, Reach, Scope, Told};
-use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_touched, neutral, replayable, versions};
+use super::history::{
+    History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_touched, neutral, replayable, versions, whose,
+};
 use super::leaving;
 use super::moves;
 use super::naming::{follow_moves, meant};
 use super::overwritten;
+use super::returned::Search;
 use super::sureness;
 use super::telling::{self, Sides, Teller, WORK_CONFLICT, leave};
 use super::verdicts::Taken;
@@ -123,9 +125,10 @@ pub fn choose(
     let (workflow, state) = (&goal.workflow, state.as_ref());
     let scope = Scope { open, veil: &veil, workflow, selection, state, unrecorded };
     let Reach { selected, tasks, histories, went } = Reach::of(&scope, chosen(open, selection)?)?;
-    let histories = follow_moves(open, &veil, (histories, unrecorded), selection, &selected)?;
+    let mut histories = follow_moves(open, &veil, (histories, unrecorded), selection, &selected)?;
     let teller = Teller::new(open, objects, SIDES, unrecorded);
     let mut chooser = Chooser::new(&scope, (objects, goal), teller, &selected);
+    chooser.look_for_returned(&veil, &mut histories)?;
     chooser.consider_all(&veil, &histories)?;
     chooser.keep_moves_whole(&veil)?;
     let reach = (&selected, &tasks, went);
@@ -238,6 +241,12 @@ struct Chooser<'c> {
     places: Vec<(TreePath, i64)>,
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
+    /// Those of them that become what they were before the first of the changes.
+    whole: Vec<TreePath>,
+    /// What was taken back before, and brought back since by which change.
+    returned: Vec<(TreePath, ChangeId, ChangeId)>,
+    /// Paths at which somebody decided that it goes again.
+    settled: BTreeSet<TreePath>,
     /// Changes that go at a path with what somebody decided there, whether they were meant or not.
     overwritten: BTreeSet<(ChangeSeq, TreePath)>,
     /// Live changes that go, by path.
@@ -274,6 +283,9 @@ impl<'c> Chooser<'c> {
             paths: BTreeSet::new(),
             left: vec![],
             decided: vec![],
+            whole: vec![],
+            returned: vec![],
+            settled: BTreeSet::new(),
             overwritten: BTreeSet::new(),
             gone: BTreeMap::new(),
             already: Already::default(),
@@ -286,6 +298,8 @@ impl<'c> Chooser<'c> {
             changes: self.ids()?,
             left: std::mem::take(&mut self.left),
             decided: std::mem::take(&mut self.decided),
+            overwritten: std::mem::take(&mut self.whole),
+            returned: std::mem::take(&mut self.returned),
             tasks: tasks.into_iter().collect(),
             after: self.selection.after.map(|point| point.0),
             files: self.selection.files.clone(),
@@ -311,11 +325,21 @@ impl<'c> Chooser<'c> {
         Ok(spared)
     }
 
-    /// Decides on all paths.
-    fn consider_all(&mut self, veil: &Veil<'_>, histories: &[History]) -> Result<(), Failure> {
+    /// Looks for what was taken back before and is there again.
+    fn look_for_returned(&mut self, veil: &Veil<'_>, histories: &mut [History]) -> Result<(), Failure> {
         let Decisions { ours, theirs, .. } = &self.selection.decisions;
         (self.ours, self.theirs) = (meant(histories, ours.iter()), meant(histories, theirs.iter()));
         self.paths = histories.iter().map(|history| history.path.clone()).collect();
+        let Self { objects, selection, selected, teller, theirs, .. } = self;
+        let (objects, settled) = (*objects, BTreeSet::new());
+        let mut search = Search { veil, objects, selection, selected, theirs, teller, found: vec![], settled };
+        histories.iter_mut().try_for_each(|history| search.look(history))?;
+        (self.returned, self.settled) = (search.found, search.settled);
+        Ok(())
+    }
+
+    /// Decides on all paths.
+    fn consider_all(&mut self, veil: &Veil<'_>, histories: &[History]) -> Result<(), Failure> {
         histories.iter().try_for_each(|history| self.consider(veil, history))?;
         let arrivals = std::mem::take(&mut self.arrivals);
         let mut now = Finder::new(self.objects, self.present);
@@ -360,7 +384,7 @@ impl<'c> Chooser<'c> {
         let goes = |segment: &SegmentRow| goes(history, segment, self.selected, self.selection);
         chain.segments.iter().filter(|one| goes(one)).for_each(|one| self.already.note(chain, one.change));
         let Some(first) = chain.segments.iter().position(|segment| goes(segment) && is_live(segment)) else {
-            return self.consider_returned(veil, history);
+            return Ok(());
         };
         let gone = chain.segments.iter().filter(|segment| goes(segment) && is_live(segment)).map(|one| one.change);
         let gone: BTreeSet<ChangeSeq> = gone.collect();
@@ -389,7 +413,7 @@ impl<'c> Chooser<'c> {
         self.teller.note(path, &notes);
         match outcome.settled(&replayable, &mut self.texts) {
             Ok(entry) => self.take(history, gone, entry),
-            Err(conflict) => match self.selection.decisions.conflicts {
+            Err(conflict) => match self.ways(path) {
                 ConflictResolution::ManualReview => self.conflict(path, chain, (&replayable, &conflict))?,
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
                 ConflictResolution::CheckpointPriority => {
@@ -401,6 +425,14 @@ impl<'c> Chooser<'c> {
         Ok(())
     }
 
+    /// What is done at a path at which work cannot be separated.
+    fn ways(&self, path: &TreePath) -> ConflictResolution {
+        match self.settled.contains(path) {
+            true => ConflictResolution::CheckpointPriority,
+            false => self.selection.decisions.conflicts,
+        }
+    }
+
     /// What somebody said that a path becomes; `first` is the first edit that goes there.
     fn decided_by_hand(
         &mut self,
@@ -409,7 +441,7 @@ impl<'c> Chooser<'c> {
         first: usize,
     ) -> Result<Option<Option<Entry>>, Failure> {
         let path = &history.path;
-        if self.theirs.contains(path) {
+        if self.theirs.contains(path) && !self.settled.contains(path) {
             self.overwrite(history, first);
             return Ok(Some(history.settled(replayable, versions[first].clone())));
         }
@@ -431,7 +463,11 @@ impl<'c> Chooser<'c> {
     }
 
     /// A path becomes what it was before an edit, whatever others did there since.
-    fn overwrite(&mut self, History { path, chain, .. }: &History, first: usize) {
+    fn overwrite(&mut self, History { path, chain, names, .. }: &History, first: usize) {
+        // Of what goes in part, or from one name to another, nobody could say later what is taken back.
+        if names.is_empty() && !self.decided.contains(path) {
+            self.whole.push(path.clone());
+        }
         self.overwritten.extend(chain.segments[first..].iter().map(|one| (one.change, path.clone())));
         self.decided.push(path.clone());
     }
@@ -457,35 +493,6 @@ impl<'c> Chooser<'c> {
         self.teller.lives_on(history.place(edit - 1), &heir);
         self.left.push(history.path.clone());
         Ok(true)
-    }
-
-    /// Where all that goes was taken back before, later work may have brought it again, as a stash does that is popped after
-    /// the rollback. It goes again where that is clear. The undo of an earlier recovery does not speak of it, so this one's
-    /// edit counts like any other.
-    fn consider_returned(&mut self, veil: &Veil<'_>, history: &History) -> Result<(), Failure> {
-        let History { path, chain, .. } = history;
-        let selected = |change: ChangeSeq| {
-            chain.segments.iter().any(|one| one.change == change && goes(history, one, self.selected, self.selection))
-        };
-        let taken = chain.words.iter().filter(|(change, _, _)| selected(*change));
-        let Some(earliest) = taken.clone().map(|(_, by, _)| *by).min() else { return Ok(()) };
-        let gone: BTreeSet<ChangeSeq> = taken.map(|(change, ..)| *change).collect();
-        let is_later = |one: &SegmentRow| one.change > earliest && !one.replayed && !selected(one.change);
-        if !history.is_there || self.ours.contains(path) || !chain.segments.iter().any(is_later) {
-            return Ok(());
-        }
-        let versions = versions(veil, history)?;
-        let present = versions.last().cloned().flatten();
-        let replayable = replayable(versions, self.marks(history)?);
-        let outcome = replay_from(&replayable, self.selection.decisions.unit, self.objects)?.outcome;
-        let Ok(entry) = outcome.settled(&replayable, &mut self.texts) else { return Ok(()) };
-        let name = |entry: &Option<Entry>| entry.as_ref().map(|entry| entry.name.clone());
-        if !is_same(present.as_ref(), entry.as_ref()) || name(&present) != name(&entry) {
-            self.teller.findings.push(already::returned(path));
-            self.decided.push(path.clone());
-            self.take(history, gone, entry);
-        }
-        Ok(())
     }
 
     /// Directories in which something goes, and that stay only because something was in them: whoever made them was taken
@@ -514,7 +521,9 @@ impl<'c> Chooser<'c> {
     /// What becomes of the edits of a history, and whose they are.
     fn marks(&mut self, history: &History) -> Result<Vec<(Mark, By)>, Failure> {
         let segments = &history.chain.segments;
-        segments.iter().map(|segment| Ok((self.mark(history, segment), self.teller.by(segment.change)?))).collect()
+        let by = |segment: &SegmentRow| Ok(whose(&history.chain, segment, self.teller.by(segment.change)?));
+        let by: Vec<By> = segments.iter().map(by).collect::<Result<_, Failure>>()?;
+        Ok(segments.iter().map(|segment| self.mark(history, segment)).zip(by).collect())
     }
 
     /// What becomes of an edit: those that were taken back before stay so.

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wfr_catalog::{PointSeq, SegmentRow};
+use wfr_model::change::Segment;
 use wfr_model::plan::KeptReason;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord};
 use wfr_model::{ChangeId, RecoveryId, TaskId, TreePath};
 
-use super::{joining, lifting};
+use super::{joining, lifting, returning};
 use crate::error::Failure;
-use crate::ledger::{Veil, Verdicts};
+use crate::ledger::{Veil, Verdicts, Word};
 use crate::open::Open;
 use crate::pathspec::PathSpecs;
 
@@ -27,6 +28,10 @@ pub struct Taken {
     pub left: Vec<TreePath>,
     /// Paths at which somebody decided by hand: there the rollback is an edit like any other.
     pub decided: Vec<TreePath>,
+    /// Those of them that became what they were before the first of the changes: that is taken back there.
+    pub overwritten: Vec<TreePath>,
+    /// Where somebody had brought back what was taken back before: which change, and by which one.
+    pub returned: Vec<(TreePath, ChangeId, ChangeId)>,
     /// Tasks that are to be done anew.
     pub tasks: Vec<TaskId>,
     /// Only what was done after this point.
@@ -87,8 +92,25 @@ pub fn is_selective(open: &Open, record: &RecoveryRecord) -> Result<bool, Failur
     }
 }
 
-/// What a recovery says of the changes of others.
-pub fn of(open: &Open, record: &RecoveryRecord, report: &ApplyReport) -> Result<Verdicts, Failure> {
+/// Whether a recovery brought paths to what is there in a tree, or merged a checkpoint in: what counts there afterwards
+/// follows from what it left.
+pub fn goes_to_a_tree(open: &Open, record: &RecoveryRecord) -> Result<bool, Failure> {
+    let merges =
+        record.undoes.is_none() && taken(&record.parameters).is_none() && joining::is_merge(&record.parameters);
+    Ok(merges || !is_selective(open, record)?)
+}
+
+/// What a recovery says of the changes of others. `effects` is what it did to the tree.
+pub fn of(
+    open: &Open,
+    record: &RecoveryRecord,
+    report: &ApplyReport,
+    effects: &[Segment],
+) -> Result<Verdicts, Failure> {
+    if goes_to_a_tree(open, record)? {
+        let words = returning::words(open, effects)?;
+        return Ok(Verdicts { words, ..Verdicts::default() });
+    }
     // A directory that is not empty stays for the sake of what is in it: whose it was, counts no more.
     let kept = report.kept.iter().filter(|kept| kept.reason != KeptReason::NotEmpty).map(|kept| &kept.path);
     let failed = report.failed.iter().map(|step| &step.path);
@@ -128,7 +150,7 @@ impl<'n> Names<'n> {
 
 fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) -> Result<Verdicts, Failure> {
     let veil = Veil::of(open)?;
-    untouched.extend(taken.left.iter().chain(&taken.decided).cloned());
+    untouched.extend(taken.left.iter().cloned());
     let names = Names::of(&taken.moved);
     let spared: BTreeSet<(&TreePath, &ChangeId)> = taken.spared.iter().map(|(path, id)| (path, id)).collect();
     let mut verdicts = Verdicts::default();
@@ -142,10 +164,17 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
             let is_left = spared.contains(&(&path, id))
                 || untouched.contains(&path)
                 || now.iter().any(|now| untouched.contains(*now));
+            let is_back = |path: &TreePath| taken.overwritten.contains(path);
+            let is_by_hand = |path: &TreePath| taken.decided.contains(path) && !is_back(path);
+            let is_left = is_left || is_by_hand(&path) || now.iter().any(|now| is_by_hand(now));
             if is_meant && !is_left && chain.segments.iter().all(is_after) {
                 // Moves of others may have gone before: where it is to be need be none of this change's paths.
-                verdicts.replayed.extend(all.into_iter().filter(|name| !untouched.contains(name)).cloned());
-                verdicts.words.push((path, id.clone(), true));
+                let is_replayed = |name: &&TreePath| !untouched.contains(name) && !taken.decided.contains(name);
+                verdicts.replayed.extend(all.into_iter().filter(is_replayed).cloned());
+                let brought = taken.returned.iter().filter(|(at, of, _)| now.contains(at) && of == id);
+                let word = |by: &ChangeId| Word { by: Some(by.clone()), ..Word::own(path.clone(), id.clone(), false) };
+                verdicts.words.extend(brought.map(|(.., by)| word(by)));
+                verdicts.words.push(Word::own(path, id.clone(), true));
             }
         }
     }
@@ -194,7 +223,7 @@ fn of_undo(
     untouched.extend(stays);
     let words = row.map(|row| lifting::words(open, &row, &untouched)).transpose()?.unwrap_or_default();
     let names = Names::of(&moved);
-    let all = words.iter().flat_map(|(path, ..)| names.all(path).1).filter(|name| !untouched.contains(name));
+    let all = words.iter().flat_map(|word| names.all(&word.path).1).filter(|name| !untouched.contains(name));
     let replayed = all.cloned().collect();
     Ok(Verdicts { replayed, words })
 }

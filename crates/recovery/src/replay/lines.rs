@@ -2,8 +2,8 @@
 //!
 //! Owns which lines can tell whose they are, as [`super::Note::Incomplete`] says it. Refuses to change the result.
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
 
 use wfr_store::object::ReadError;
@@ -27,6 +27,8 @@ pub struct Line {
 /// What is known of one line over the whole chain.
 struct Story {
     brought: usize,
+    /// It was gone from the version that all begins with, and somebody brought it back behind that.
+    is_back: bool,
     /// The last version that has it.
     last: usize,
     /// Some version has it twice: nobody knows which is whose.
@@ -49,6 +51,7 @@ impl Story {
     fn new(number: usize) -> Self {
         Self {
             brought: number,
+            is_back: false,
             last: usize::MAX,
             is_twice: false,
             taken_by_kept: false,
@@ -58,6 +61,11 @@ impl Story {
             made_good: None,
             lost_again: None,
         }
+    }
+
+    /// A line that version `number` brings back, and that edit `brought` had brought first.
+    fn back(brought: usize, number: usize) -> Self {
+        Self { brought, is_back: true, ..Self::new(number) }
     }
 
     /// The line is gone from the version behind the last that has it.
@@ -81,7 +89,7 @@ impl Story {
         if self.last + 1 < number {
             self.end(chain);
             let by_recovery = matches!(chain.mark(self.last + 1), Mark::Neutral { .. });
-            let is_new = by_recovery || !chain.puts_back(self.last + 1, number);
+            let is_new = !chain.returns(number) && (by_recovery || !chain.puts_back(self.last + 1, number));
             self.made_anew |= is_new && *chain.mark(number) == Mark::Kept;
             let taker = match (self.lost_again.take(), chain.mark(self.lost)) {
                 (Some(_), _) => self.made_good.map(|(taker, _)| taker),
@@ -97,7 +105,8 @@ impl Story {
 
     /// Whether the line is wrong in a result that has it, or has it not.
     fn is_wrong(&self, chain: &Chain, start: usize, is_there: bool) -> bool {
-        match if self.brought > start { chain.mark(self.brought) } else { &Mark::Kept } {
+        let counts = self.brought > start || self.is_back && self.brought > 0;
+        match if counts { chain.mark(self.brought) } else { &Mark::Kept } {
             _ if self.is_twice => false,
             Mark::Removed => is_there && !self.made_anew,
             Mark::Kept => !is_there && !self.taken_by_kept,
@@ -121,7 +130,10 @@ pub(super) fn look_over(
     if texts::bytes(chain) > texts::TOGETHER_MAX {
         return Ok(Some(Note::Unchecked));
     }
-    let mut stories = Stories { chain, start, hasher: RandomState::new(), of: HashMap::new() };
+    let mut stories = Stories { chain, start, hasher: RandomState::new(), of: HashMap::new(), before: HashMap::new() };
+    if (start + 1..=chain.last()).any(|number| chain.returns(number)) {
+        (0..start).try_for_each(|number| stories.remember(number, texts))?;
+    }
     for number in start..=chain.last() {
         stories.add(number, texts)?;
     }
@@ -134,14 +146,36 @@ struct Stories<'a> {
     start: usize,
     hasher: RandomState,
     of: HashMap<u64, Story>,
+    /// The first version before the start that has a line; `None`: some version has it twice.
+    before: HashMap<u64, Option<usize>>,
 }
 
 impl Stories<'_> {
+    /// Remembers the lines of a version before the start: somebody may bring them back.
+    fn remember(&mut self, number: usize, texts: &mut Texts<'_>) -> Result<(), ReadError> {
+        let Self { chain, hasher, before, .. } = self;
+        let mut here = HashSet::new();
+        for_lines(chain.version(number), texts, |line| {
+            let line = hasher.hash_one(line);
+            let first = before.entry(line).or_insert(Some(number));
+            if !here.insert(line) {
+                *first = None;
+            }
+        })?;
+        Ok(())
+    }
+
     /// Adds one version.
     fn add(&mut self, number: usize, texts: &mut Texts<'_>) -> Result<(), ReadError> {
-        let Self { chain, hasher, of, .. } = self;
+        let Self { chain, hasher, of, before, start } = self;
+        let is_back = number > *start && chain.returns(number);
+        let new = |line: u64| match before.get(&line).copied().flatten().filter(|_| is_back) {
+            Some(brought) => Story::back(brought, number),
+            None => Story::new(number),
+        };
         let is_text = for_lines(chain.version(number), texts, |line| {
-            let story = of.entry(hasher.hash_one(line)).or_insert_with(|| Story::new(number));
+            let line = hasher.hash_one(line);
+            let story = of.entry(line).or_insert_with(|| new(line));
             match story.last {
                 usize::MAX => story.last = number,
                 last if last == number => story.is_twice = true,

@@ -11,6 +11,8 @@
 //!   ends there. It does so only if no recovery lies between: what was made anew behind one is new. Where that version
 //!   had something of a removed edit, only whoever had led away from it can have put it back (a stash, and its pop), or a
 //!   recovery that goes to a tree: of anybody else it is work of their own.
+//! - An edit that is known to bring back what was there ([`By::Return`]) leads back to it over recoveries, too, and nothing in
+//!   it is new.
 //! - A file of which a move goes is again where it was, with what was done to it since. Of the moves that stay the last one
 //!   counts. Versions of one path have one name.
 //! - A neutral edit is an earlier recovery. It is never replayed. If exactly those edits go that were gone then, its
@@ -66,6 +68,9 @@ pub enum By {
     Somebody(u32),
     /// A recovery's that went to a tree of before: what it leads back to, it puts back.
     Recovery,
+    /// Anybody's of which it is known that it brought back what was there before, also behind a recovery that took it away: a
+    /// restore of a checkpoint that has it, a checkout, a stash that was popped.
+    Return,
 }
 
 /// One edit of a path.
@@ -110,7 +115,12 @@ impl Chain {
     /// Whether what a kept edit has in common with an earlier version, from which edit `away` led, was put back by it.
     fn puts_back(&self, away: usize, number: usize) -> bool {
         let by = |number: usize| self.edits[number - 1].by;
-        by(number) == By::Recovery || by(number) == by(away)
+        by(number) == By::Recovery || self.returns(number) || by(number) == by(away)
+    }
+
+    /// Whether an edit is known to bring back what was there before.
+    fn returns(&self, number: usize) -> bool {
+        self.edits[number - 1].by == By::Return
     }
 
     /// The removed edits with numbers below `end`.

@@ -41,7 +41,8 @@ fn version(word: &str, shelf: &mut HashMap<Digest, Vec<u8>>) -> Version {
 }
 
 /// A chain from `first mark version mark version ...`: `k` kept, `r` removed, `n` neutral, `n1,2` neutral with 1 and 2
-/// gone. A digit behind `k` and `r` says whose the edit is, `*` that it is a recovery's that goes to a tree.
+/// gone. A digit behind `k` and `r` says whose the edit is, `*` that it is a recovery's that goes to a tree, `^` that it brings
+/// back what was there.
 fn chain(words: &str) -> (Chain, HashMap<Digest, Vec<u8>>) {
     let mut shelf = HashMap::new();
     let mut words = words.split_whitespace();
@@ -50,6 +51,7 @@ fn chain(words: &str) -> (Chain, HashMap<Digest, Vec<u8>>) {
     while let Some(mark) = words.next() {
         let by = match mark.split_at(1) {
             ("k" | "r", "*") => By::Recovery,
+            ("k" | "r", "^") => By::Return,
             ("k" | "r", digit) => By::Somebody(digit.parse().unwrap_or(0)),
             _ => By::Recovery,
         };
@@ -210,6 +212,24 @@ fn a_recovery_keeps_what_was_resolved_by_hand() {
 fn what_is_made_anew_behind_a_recovery_stays() {
     let (said, notes) = told("abc r aBc n1 abc k aBc");
     assert_eq!((said.as_str(), notes), ("version 3", vec![]));
+}
+
+#[test]
+fn what_is_brought_back_behind_a_recovery_is_not_new() {
+    assert_eq!(said("abc r aBc n1 abc k^ aBc"), "version 0");
+    assert_eq!(said("abcde r aBcde n1 abcde k^ aBcde k aBcdE"), "abcdE");
+    // With what others did between.
+    assert_eq!(said("abcdefgh r aXbcdefgh n1 abcdefgh k abcdefgY k^ aXbcdefgY"), "version 3");
+    assert_eq!(said("abcdefgh r aXbcdefgh n1 abcdefgh k abcdefgY k^ aXbcdefgY k aXbcdZfgY"), "abcdZfgY");
+    // Twice.
+    assert_eq!(said("abc r aBc n1 abc k^ aBc n1 abc k^ aBc"), "version 0");
+    // A file.
+    assert_eq!(said("- r abc n1 - k^ abc"), "absent");
+    // What comes back with it of others stays, and goes with theirs.
+    assert_eq!(said("abcdefgh r aXbcdefgh k aXbcdefgY n1 abcdefgY k^ aXbcdefgY"), "version 3");
+    assert_eq!(said("abcdefgh k aXbcdefgh r aXbcdefgY n1 abcdefgY k^ aXbcdefgY"), "version 1");
+    // Where nothing of it goes, it is what it is.
+    assert_eq!(said("abc k aBc n1 abc k^ aBc"), "version 1");
 }
 
 #[test]

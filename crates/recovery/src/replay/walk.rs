@@ -46,8 +46,9 @@ pub(super) enum Source {
 fn sources(chain: &Chain, grouping: Grouping) -> Vec<Source> {
     let mut found = Vec::with_capacity(chain.last());
     let mut from = 1;
-    // The last place of each version since the last recovery.
+    // The last place of each version since the last recovery, and that of all.
     let mut seen = HashMap::from([(entries::key(chain.version(0)), 0)]);
+    let mut ever = seen.clone();
     for number in 1..=chain.last() {
         let key = entries::key(chain.version(number));
         let source = match chain.mark(number) {
@@ -57,7 +58,7 @@ fn sources(chain: &Chain, grouping: Grouping) -> Vec<Source> {
                 let is_as_then = gone.as_ref().is_some_and(|gone| gone.iter().copied().eq(chain.removed(number)));
                 if is_as_then { Source::Version } else { Source::Result(number - 1) }
             }
-            Mark::Kept => match seen.get(&key) {
+            Mark::Kept => match if chain.returns(number) { &ever } else { &seen }.get(&key) {
                 // Within a run there is nothing to lead over, but where its edits are taken one by one.
                 Some(earlier)
                     if (earlier + 1 < from || grouping == Grouping::Edits && earlier + 1 < number)
@@ -68,6 +69,7 @@ fn sources(chain: &Chain, grouping: Grouping) -> Vec<Source> {
                 _ => Source::Merge { from },
             },
         };
+        ever.insert(key.clone(), number);
         seen.insert(key, number);
         if !matches!(source, Source::Merge { .. }) {
             from = number + 1;
@@ -96,10 +98,12 @@ pub(super) fn name(chain: &Chain) -> Option<Vec<u8>> {
     let mut results = vec![of(0)];
     for (number, source) in (1..).zip(sources(chain, Grouping::Edits)) {
         let is_move = of(number) != of(number - 1);
+        // Somebody else who moves it where it was before moves it there: only who had led away from that leads back to it.
+        let leads_back = |earlier: usize| *chain.mark(number) != Mark::Kept || chain.puts_back(earlier + 1, number);
         results.push(match source {
             Source::Version => of(number).or(results[number - 1]),
-            Source::Result(earlier) => results[earlier],
-            Source::Merge { .. } => of(number).filter(|_| is_move).or(results[number - 1]),
+            Source::Result(earlier) if leads_back(earlier) => results[earlier],
+            _ => of(number).filter(|_| is_move).or(results[number - 1]),
         });
     }
     results.pop().flatten().cloned()
