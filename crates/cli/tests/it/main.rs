@@ -58,6 +58,7 @@ mod parameters;
 mod policy;
 mod previewing;
 mod random;
+mod rebuilding;
 mod reference;
 mod requests;
 mod resources;
