@@ -67,9 +67,16 @@ impl Part {
 }
 
 impl Catalog {
-    /// Whether SQLite finds nothing wrong with the tables of a part.
-    pub fn is_sound(&self, part: Part) -> bool {
-        part.tables().iter().all(|table| is_sound(&self.connection, table).unwrap_or(false))
+    /// Whether SQLite finds nothing wrong with the tables of a part. An error only where the system refuses to read them.
+    pub fn is_sound(&self, part: Part) -> Result<bool, CatalogError> {
+        for table in part.tables() {
+            match is_sound(&self.connection, table).map_err(CatalogError::from) {
+                Ok(true) => {}
+                Err(error) if error.is_of_system() => return Err(error),
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     /// Takes a part over from another catalog of the vault, in one transaction. A row whose place or id is taken is left, and one
@@ -212,4 +219,63 @@ fn missing(old: &Connection, new: &Connection, table: &str, name: &str) -> Resul
         count += u64::from(!there.exists([row.get::<_, Value>(0)?])?);
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use wfr_model::Timestamp;
+
+    use super::*;
+    use crate::catalog::VaultIdentity;
+    use crate::ledger::{NewPoint, PointSeq};
+
+    fn catalog(points: &[i64]) -> (tempfile::TempDir, Catalog) {
+        let dir = tempfile::tempdir().unwrap();
+        let (vault_id, workspace) = ("0".repeat(32), dir.path().to_owned());
+        let identity = VaultIdentity { vault_id, encrypted: false, created_at: Timestamp(0), workspace };
+        let catalog = Catalog::create(&dir.path().join("catalog.db"), &identity).unwrap();
+        let mut last = None;
+        for at in points {
+            last = Some(catalog.commit_point(&NewPoint::new(last, Timestamp(*at)), &[]).unwrap());
+        }
+        (dir, catalog)
+    }
+
+    fn points(catalog: &Catalog) -> Vec<(i64, i64)> {
+        let mut statement = catalog.connection.prepare("SELECT seq, at FROM points ORDER BY seq").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_ledger_comes_behind_the_one_that_is_there_or_not_at_all() {
+        let (_old_dir, old) = catalog(&[10, 20, 30]);
+        for (there, comes) in [(&[10, 20][..], true), (&[10, 21], false), (&[], true)] {
+            let (_dir, new) = catalog(there);
+            let before = points(&new);
+            match new.take_over(&old, Part::Ledger) {
+                Ok(()) => assert!(comes && points(&new) == points(&old)),
+                Err(error) => {
+                    assert!(!comes && points(&new) == before && matches!(error, CatalogError::IdTaken { .. }))
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn places_that_were_given_are_not_given_again() {
+        let ((_old_dir, old), (_dir, new)) = (catalog(&[10, 20]), catalog(&[]));
+        old.connection.execute("DELETE FROM points", []).unwrap();
+        new.take_over(&old, Part::Ledger).unwrap();
+        assert_eq!(new.commit_point(&NewPoint::new(None, Timestamp(30)), &[]).unwrap(), PointSeq(3));
+    }
+
+    #[test]
+    fn a_part_with_a_row_that_refers_to_nothing_is_not_sound() {
+        let (_dir, catalog) = catalog(&[10]);
+        assert!(catalog.is_sound(Part::Ledger).unwrap());
+        let sql = "PRAGMA foreign_keys = OFF; INSERT INTO segments VALUES (7, 1, 7, 0, NULL, x'00')";
+        catalog.connection.execute_batch(sql).unwrap();
+        assert!(!catalog.is_sound(Part::Ledger).unwrap() && catalog.is_sound(Part::Recoveries).unwrap());
+    }
 }

@@ -47,7 +47,15 @@ pub enum RebuildError {
         /// What the system said.
         source: io::Error,
     },
-    /// The new catalog refused.
+    /// The system refuses to read the old catalog.
+    #[error("the old catalog {} cannot be read, and may be whole: nothing was changed", place.display())]
+    Unread {
+        /// Its main file.
+        place: PathBuf,
+        /// What is in the way.
+        source: CatalogError,
+    },
+    /// The new catalog refused, or the system refused to read on in the old one.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }
@@ -126,8 +134,8 @@ pub fn rebuild(
     let (extents, manifests, marks) = read_packs(vault, cipher)?;
     let store = Store::open(vault, extents.clone(), cipher.cloned()).map_err(at(vault.dir()))?;
     let lengths = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
-    let old = Old::open(vault, cipher);
-    let before = Before::read(old.as_ref(), workspace);
+    let old = Old::open(vault, cipher)?;
+    let before = Before::read(old.as_ref(), workspace)?;
     let found = Packed::of(&store, manifests, marks, &before, lengths);
     let aside = switching::free_aside(vault, now).map_err(at(&vault.catalog()))?;
     let catalog = veiled(make(vault, workspace, now)?, cipher);

@@ -113,7 +113,9 @@ fn messages_go_on_behind_those_that_were_given_away_and_removed() {
     let world = protected(false);
     busy(&world);
     world.ok(&["outbox", "flush"]);
-    let count = |world: &World| fs::read_to_string(world.root().join(".claude/recovery/log.jsonl")).unwrap_or_default().lines().count();
+    let count = |world: &World| {
+        fs::read_to_string(world.root().join(".claude/recovery/log.jsonl")).unwrap_or_default().lines().count()
+    };
     by_hand(&world, "DELETE FROM messages");
     let before = count(&world);
     assert!(before > 0);
@@ -254,4 +256,37 @@ fn a_ledger_that_went_on_from_an_older_catalog_is_not_mixed_with_the_one_it_left
     assert_eq!(world.text("work/f.txt"), numbered(&[(11, "by b")]));
     world.checkpoint("after");
     world.ok(&["doctor"]);
+}
+
+#[test]
+fn what_a_lost_checkpoint_sealed_comes_from_the_catalog() {
+    let world = protected(false);
+    world.put("work/f.txt", &numbered(&[]));
+    world.checkpoint("base");
+    let pack = fs::read_dir(world.vault().join("packs")).unwrap().next().unwrap().unwrap().path();
+    let length = || fs::metadata(&pack).unwrap().len() as usize;
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t1","agent_id":"a"}"#]);
+    let from = length();
+    world.ok(&["create-checkpoint", "wf", "--name", "lost", r#"{"include_file_backups":false}"#]);
+    let upto = length();
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (11, "by b")])));
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t2","agent_id":"b"}"#]);
+    world.checkpoint("last");
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[from..upto].fill(0);
+    fs::write(&pack, bytes).unwrap();
+    let before = TABLES[1..].iter().map(|table| rows(&world, table)).collect::<Vec<_>>();
+    let told = world.refused(REBUILD, 1, "UNHEALTHY").result("findings").to_string();
+    assert!(
+        told.contains("CHECKPOINTS_LOST") && !told.contains("EVENTS_LOST") && !told.contains("CHANGES_LOST"),
+        "{told}"
+    );
+    for (table, before) in TABLES[1..].iter().zip(&before) {
+        assert_eq!(&rows(&world, table), before, "{table}");
+    }
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(11, "by b")]));
+    let told = world.ok(&["doctor"]).result("findings").to_string();
+    assert!(told.contains("CHECKPOINTS_LOST") && told.contains("\"warning\""), "{told}");
 }

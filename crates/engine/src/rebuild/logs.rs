@@ -13,7 +13,7 @@ use wfr_catalog::{
 use wfr_model::{CheckpointId, Digest};
 use wfr_store::Store;
 
-use super::old::Old;
+use super::old::{Old, damaged_is_none};
 use crate::{ledger, missing, state};
 
 /// What became of the events.
@@ -42,6 +42,11 @@ pub(super) fn bring_events_back(
         match state::unseal(store, &object) {
             Ok(sealed) => {
                 let recovered: Vec<RecoveredEvent> = sealed.into_iter().map(missing::recovered).collect();
+                // The checkpoint that named the seal before this one may be lost.
+                let first = recovered.first().map_or(upto, |event| event.seq);
+                if first.0 > after.map_or(0, |EventSeq(last)| last) + 1 {
+                    kept.bring_back(catalog, after, Some(EventSeq(first.0 - 1)))?;
+                }
                 came += catalog.insert_recovered_events(&recovered)?;
             }
             Err(_) => {
@@ -90,7 +95,7 @@ impl OldEvents<'_> {
             }
             Ok(())
         });
-        if read.is_err() {
+        if damaged_is_none(read)?.is_none() {
             // Where it breaks off nobody can tell what it would have said of the rest.
             self.is_whole = false;
             return Ok(());
@@ -126,7 +131,7 @@ pub(super) fn bring_changes_back(
     ordered: &mut [NewCheckpoint],
     old: Option<&Old>,
 ) -> Result<(u64, u64), CatalogError> {
-    let known = old.and_then(Old::sealed_ledger);
+    let known = old.map(Old::sealed_ledger).transpose()?.flatten();
     let mut seals: Vec<(CheckpointId, LedgerSeal)> = Vec::new();
     for new in ordered.iter() {
         seals.extend(new.ledger_seals.iter().map(|seal| (new.checkpoint_id.clone(), *seal)));

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use wfr_catalog::{ListQuery, NewCheckpoint, Part};
+use wfr_catalog::{CatalogError, ListQuery, NewCheckpoint, Part};
 use wfr_model::{CheckpointId, WorkflowId};
 
-use super::old::Old;
+use super::old::{Old, damaged_is_none};
 use crate::view;
 
 /// How sure it is that a checkpoint has its name still.
@@ -44,12 +44,12 @@ pub struct Before {
 
 impl Before {
     /// Reads the old catalog and the view. Where the former cannot be read, the view alone tells.
-    pub(super) fn read(old: Option<&Old>, workspace: &Path) -> Self {
+    pub(super) fn read(old: Option<&Old>, workspace: &Path) -> Result<Self, CatalogError> {
         let everything = ListQuery { include_deleted: true, ..ListQuery::default() };
-        let listed = old.and_then(|old| old.catalog.list(&everything).ok());
+        let listed = old.map(|old| damaged_is_none(old.catalog.list(&everything))).transpose()?.flatten();
         let (deleted, kept): (Vec<_>, Vec<_>) =
             listed.unwrap_or_default().into_iter().partition(|row| row.deleted_at.is_some());
-        let is_intact = old.is_some_and(|old| old.catalog.is_sound(Part::Checkpoints));
+        let is_intact = old.map_or(Ok(false), |old| old.catalog.is_sound(Part::Checkpoints))?;
         let cleaned_up = deleted.iter().filter(|row| is_intact && !row.recovered);
         let cleaned_up = cleaned_up.map(|row| row.checkpoint_id.clone()).collect();
         let deleted: HashSet<_> = deleted.into_iter().map(|row| row.checkpoint_id).collect();
@@ -58,7 +58,7 @@ impl Before {
         let is_new = |id: &CheckpointId| !deleted.contains(id) && !kept.contains_key(id);
         let exported = view::exported(workspace).into_iter().filter(|one| is_new(&one.checkpoint_id));
         let exported = exported.map(|one| (one.checkpoint_id, one.name)).collect();
-        Self { kept, renamed, deleted, cleaned_up, exported }
+        Ok(Self { kept, renamed, deleted, cleaned_up, exported })
     }
 
     /// Those of what was found that stay deleted, however whole they are.

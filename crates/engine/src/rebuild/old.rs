@@ -11,7 +11,7 @@ use wfr_model::Digest;
 use wfr_store::Vault;
 use wfr_store::crypto::Cipher;
 
-use super::veiled;
+use super::{RebuildError, veiled};
 
 /// The old catalog, open for reading.
 pub(super) struct Old {
@@ -20,8 +20,10 @@ pub(super) struct Old {
 }
 
 impl Old {
-    /// Opens it; `None` where that cannot be done.
-    pub(super) fn open(vault: &Vault, cipher: Option<&Arc<Cipher>>) -> Option<Self> {
+    /// Opens it; `None` where there is none, or it is damaged.
+    ///
+    /// [`RebuildError::Unread`] where the system refuses to read it: it may be whole, and nothing is made without it.
+    pub(super) fn open(vault: &Vault, cipher: Option<&Arc<Cipher>>) -> Result<Option<Self>, RebuildError> {
         let path = vault.catalog();
         let opened = match Catalog::open_read_only(&path) {
             // It is brought up to date as any other command would do.
@@ -30,28 +32,30 @@ impl Old {
             }
             opened => opened,
         };
-        opened.ok().map(|catalog| Self { catalog: veiled(catalog, cipher) })
+        match opened {
+            Ok(catalog) => Ok(Some(Self { catalog: veiled(catalog, cipher) })),
+            // What is no file never was one.
+            Err(source) if source.is_of_system() && path.symlink_metadata().is_ok_and(|found| found.is_file()) => {
+                Err(RebuildError::Unread { place: path, source })
+            }
+            Err(_) => Ok(None),
+        }
     }
 
     /// The objects of the ledger's seals that it knows; `None` where its ledger cannot be relied on.
-    pub(super) fn sealed_ledger(&self) -> Option<HashSet<Digest>> {
-        let seals = self.catalog.is_sound(Part::Ledger).then(|| self.catalog.ledger_seals())?;
-        Some(seals.ok()?.into_iter().collect())
+    pub(super) fn sealed_ledger(&self) -> Result<Option<HashSet<Digest>>, CatalogError> {
+        if !self.catalog.is_sound(Part::Ledger)? {
+            return Ok(None);
+        }
+        Ok(damaged_is_none(self.catalog.ledger_seals())?.map(|seals| seals.into_iter().collect()))
     }
 
     /// Takes over a part that is sound. Whether it came: what is left is counted in the end.
     pub(super) fn take(&self, new: &Catalog, part: Part) -> Result<bool, CatalogError> {
-        if !self.catalog.is_sound(part) {
+        if !self.catalog.is_sound(part)? {
             return Ok(false);
         }
-        match new.take_over(&self.catalog, part) {
-            Ok(()) => Ok(true),
-            // The system refused to write the new one: then there is none.
-            Err(error @ (CatalogError::Io { .. } | CatalogError::Full { .. } | CatalogError::ReadOnly { .. })) => {
-                Err(error)
-            }
-            Err(_) => Ok(false),
-        }
+        Ok(damaged_is_none(new.take_over(&self.catalog, part))?.is_some())
     }
 
     /// Takes over what says something of checkpoints, once these are there, and what refers to the ledger.
@@ -59,9 +63,18 @@ impl Old {
         for part in [Part::Holds, Part::Outbox, Part::Recoveries] {
             self.take(new, part)?;
         }
-        if self.catalog.is_sound(Part::Checkpoints) {
-            new.take_over_standing(&self.catalog)?;
+        if self.catalog.is_sound(Part::Checkpoints)? {
+            damaged_is_none(new.take_over_standing(&self.catalog))?;
         }
         Ok(new.lacks_of(&self.catalog))
+    }
+}
+
+/// What was read of the old catalog, or written of it; `None` where that is damaged, an error where the system refused.
+pub(super) fn damaged_is_none<T>(result: Result<T, CatalogError>) -> Result<Option<T>, CatalogError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_of_system() => Err(error),
+        Err(_) => Ok(None),
     }
 }
