@@ -6,7 +6,7 @@
 mod standing;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, ToSql, params_from_iter};
+use rusqlite::{Connection, ToSql, ffi, params_from_iter};
 
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
@@ -110,10 +110,23 @@ impl Catalog {
 }
 
 fn is_sound(connection: &Connection, table: &str) -> Result<bool, rusqlite::Error> {
-    let first: String = connection.query_row(&format!("PRAGMA integrity_check({table})"), [], |row| row.get(0))?;
+    let mut statement = connection.prepare(&format!("PRAGMA integrity_check({table})"))?;
+    let lines: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    // Of a tree all that is found stands in one row.
+    if let Some(code) = lines.iter().flat_map(|row| row.lines()).find_map(refusal) {
+        return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+    }
     let refers = "SELECT EXISTS (SELECT 1 FROM pragma_foreign_key_check(?1))";
     let is_dangling: bool = connection.query_row(refers, [table], |row| row.get(0))?;
-    Ok(first == "ok" && !is_dangling)
+    Ok(lines == ["ok"] && !is_dangling)
+}
+
+/// The code in a line of the check that says no more than that the system did not let a page be read.
+fn refusal(line: &str) -> Option<i32> {
+    let (_, code) = line.rsplit_once("error code=")?;
+    let code: i32 = code.trim().parse().ok()?;
+    matches!(code & 0xff, ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN | ffi::SQLITE_FULL | ffi::SQLITE_BUSY)
+        .then_some(code)
 }
 
 /// Counters never go back: who was given a token or a generation keeps its place.
@@ -259,6 +272,14 @@ mod tests {
                     assert!(!comes && points(&new) == before && matches!(error, CatalogError::IdTaken { .. }))
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_page_that_the_system_does_not_give_is_no_damage() {
+        assert_eq!(refusal("Tree 7 page 9: unable to get the page. error code=266"), Some(266));
+        for damage in ["Tree 7 page 9: unable to get the page. error code=11", "wrong # of entries in index x", "ok"] {
+            assert_eq!(refusal(damage), None);
         }
     }
 

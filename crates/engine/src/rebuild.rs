@@ -136,7 +136,7 @@ pub fn rebuild(
     let lengths = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
     let old = Old::open(vault, cipher)?;
     let before = Before::read(old.as_ref(), workspace)?;
-    let found = Packed::of(&store, manifests, marks, &before, lengths);
+    let found = Packed::of(&store, manifests, marks, &before, lengths)?;
     let aside = switching::free_aside(vault, now).map_err(at(&vault.catalog()))?;
     let catalog = veiled(make(vault, workspace, now)?, cipher);
     let audits = Audits {
@@ -170,18 +170,22 @@ impl Packed {
         marks: Marks,
         before: &Before,
         lengths: Vec<(PackId, u64)>,
-    ) -> Self {
+    ) -> Result<Self, RebuildError> {
         let (foreign, own) = marks.part(manifests);
         // What was imported stands before all that was taken here.
         let imported = foreign.len();
         let mut ordered: Vec<NewCheckpoint> = foreign.into_iter().chain(in_order(own)).collect();
         let mut seen = Seen::new();
-        let broken = ordered.iter().filter(|new| !is_whole(store, new, &mut seen));
-        let mut gone: HashSet<CheckpointId> = broken.map(|new| new.checkpoint_id.clone()).collect();
+        let mut gone: HashSet<CheckpointId> = HashSet::new();
+        for new in &ordered {
+            if !is_whole(store, new, &mut seen)? {
+                gone.insert(new.checkpoint_id.clone());
+            }
+        }
         gone.extend(before.cleaned_up(&ordered));
         let renamed = naming::settle(&mut ordered, before, &gone);
         let lost = before.lost(&ordered, &gone);
-        Self { ordered, imported, gone, renamed, lost, marks, lengths }
+        Ok(Self { ordered, imported, gone, renamed, lost, marks, lengths })
     }
 }
 
@@ -198,7 +202,7 @@ fn fill(
     mut found: Packed,
     old: Option<&Old>,
     audits: &Audits,
-) -> Result<Rebuilt, CatalogError> {
+) -> Result<Rebuilt, RebuildError> {
     if let Some(old) = old {
         old.take(catalog, Part::Vault)?;
         old.take(catalog, Part::Trail)?;
@@ -253,11 +257,11 @@ fn read_packs(
         for found in &found {
             match found.header.kind {
                 ObjectKind::Manifest => {
-                    let read = read_manifest(&file, found, cipher);
+                    let read = read_manifest(&file, found, cipher).map_err(at(&path))?;
                     manifests.extend(read.map(|(new, _)| (new.checkpoint_id.clone(), new)));
                 }
                 ObjectKind::Import => {
-                    let read = read_object(&file, found, cipher);
+                    let read = read_object(&file, found, cipher).map_err(at(&path))?;
                     read.into_iter().for_each(|(id, bytes)| marks.add(id, &bytes));
                 }
                 _ => {}
@@ -287,17 +291,25 @@ fn veiled(catalog: Catalog, cipher: Option<&Arc<Cipher>>) -> Catalog {
 }
 
 /// The manifest in a record; `None` where it is damaged or not one that this version knows.
-pub fn read_manifest(file: &File, found: &Found, cipher: Option<&Cipher>) -> Option<(NewCheckpoint, Manifest)> {
-    let (id, bytes) = read_object(file, found, cipher)?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).ok()?;
-    (manifest.format_version == MANIFEST_VERSION).then(|| (NewCheckpoint::of(&manifest, id), manifest))
+pub fn read_manifest(
+    file: &File,
+    found: &Found,
+    cipher: Option<&Cipher>,
+) -> io::Result<Option<(NewCheckpoint, Manifest)>> {
+    let read = read_object(file, found, cipher)?;
+    let manifest = read.and_then(|(id, bytes)| Some((id, serde_json::from_slice::<Manifest>(&bytes).ok()?)));
+    let known = manifest.filter(|(_, manifest)| manifest.format_version == MANIFEST_VERSION);
+    Ok(known.map(|(id, manifest)| (NewCheckpoint::of(&manifest, id), manifest)))
 }
 
 /// What a record holds, under its id; `None` where it is damaged.
-fn read_object(file: &File, found: &Found, cipher: Option<&Cipher>) -> Option<(Digest, Vec<u8>)> {
+fn read_object(file: &File, found: &Found, cipher: Option<&Cipher>) -> io::Result<Option<(Digest, Vec<u8>)>> {
     let mut payload = vec![0; found.header.stored_len as usize];
-    file.read_exact_at(&mut payload, found.offset + record::HEADER as u64).ok()?;
-    record::identify(&found.header, &payload, cipher).ok()
+    match file.read_exact_at(&mut payload, found.offset + record::HEADER as u64) {
+        Ok(()) => Ok(record::identify(&found.header, &payload, cipher).ok()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// In the order of the chain where it tells, else of time: each after its predecessor.
@@ -327,8 +339,9 @@ fn in_order(mut waiting: Vec<NewCheckpoint>) -> Vec<NewCheckpoint> {
     ordered
 }
 
-/// Whether every object of a checkpoint is there. Objects found before, through other checkpoints too, are in `seen`.
-fn is_whole(store: &Store, new: &NewCheckpoint, seen: &mut Seen) -> bool {
+/// Whether every object of a checkpoint is there. Objects found before, through other checkpoints too, are in `seen`. What the
+/// system does not let be read may be there: then nobody can tell.
+fn is_whole(store: &Store, new: &NewCheckpoint, seen: &mut Seen) -> Result<bool, RebuildError> {
     let (tree, links, coverage, state) = (new.tree, new.hard_links, new.coverage, new.state);
     let roots = Roots { manifest: None, tree, links, coverage, state, seals: vec![] };
     let mut met = Vec::new();
@@ -350,5 +363,16 @@ fn is_whole(store: &Store, new: &NewCheckpoint, seen: &mut Seen) -> bool {
             seen.remove(object);
         });
     }
-    walked.is_ok()
+    match walked {
+        Ok(()) => Ok(true),
+        Err(error) => unread(error).map(|()| false),
+    }
+}
+
+/// Passes over an object that is damaged or not there. One that the system does not let be read may be whole.
+fn unread(error: ReadError) -> Result<(), RebuildError> {
+    match error {
+        ReadError::Io { place, source } => Err(RebuildError::Io { place: place.into(), source }),
+        _ => Ok(()),
+    }
 }

@@ -287,6 +287,7 @@ fn what_a_lost_checkpoint_sealed_comes_from_the_catalog() {
     }
     world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[(11, "by b")]));
-    let told = world.ok(&["doctor"]).result("findings").to_string();
-    assert!(told.contains("CHECKPOINTS_LOST") && told.contains("\"warning\""), "{told}");
+    // The pack has a hole, and stays ill for that.
+    let told = world.refused(&["doctor"], 1, "UNHEALTHY").result("findings").to_string();
+    assert!(told.contains("CHECKPOINTS_LOST") && told.contains("PACK_DAMAGED") && !told.contains("CHAIN"), "{told}");
 }

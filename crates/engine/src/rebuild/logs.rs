@@ -14,6 +14,7 @@ use wfr_model::{CheckpointId, Digest};
 use wfr_store::Store;
 
 use super::old::{Old, damaged_is_none};
+use super::{RebuildError, unread};
 use crate::{ledger, missing, state};
 
 /// What became of the events.
@@ -32,7 +33,7 @@ pub(super) fn bring_events_back(
     catalog: &Catalog,
     (ordered, imports): (&mut [NewCheckpoint], &mut [Import]),
     old: Option<&Old>,
-) -> Result<Events, CatalogError> {
+) -> Result<Events, RebuildError> {
     let seals = ordered.iter().flat_map(|new| &new.seals).chain(imports.iter().flat_map(|import| &import.seals));
     let seals: BTreeSet<(EventSeq, Digest)> = seals.map(|seal| (seal.upto, seal.object)).collect();
     let mut kept = OldEvents { old: old.map(|old| &old.catalog), unread: vec![], is_whole: old.is_some(), came: 0 };
@@ -49,7 +50,8 @@ pub(super) fn bring_events_back(
                 }
                 came += catalog.insert_recovered_events(&recovered)?;
             }
-            Err(_) => {
+            Err(error) => {
+                unread(error)?;
                 lost.insert(object);
                 places.push(EventSeq(after.map_or(1, |EventSeq(last)| last + 1))..=upto);
                 kept.bring_back(catalog, after, Some(upto))?;
@@ -130,7 +132,7 @@ pub(super) fn bring_changes_back(
     catalog: &Catalog,
     ordered: &mut [NewCheckpoint],
     old: Option<&Old>,
-) -> Result<(u64, u64), CatalogError> {
+) -> Result<(u64, u64), RebuildError> {
     let known = old.map(Old::sealed_ledger).transpose()?.flatten();
     let mut seals: Vec<(CheckpointId, LedgerSeal)> = Vec::new();
     for new in ordered.iter() {
@@ -171,12 +173,16 @@ impl Ledger<'_> {
     fn put_back(
         &mut self,
         seals: Vec<(CheckpointId, LedgerSeal)>,
-    ) -> Result<Vec<(CheckpointId, LedgerSeal)>, CatalogError> {
+    ) -> Result<Vec<(CheckpointId, LedgerSeal)>, RebuildError> {
         let mut failed = Vec::new();
         for (checkpoint, seal) in seals {
-            let Ok(mut sealed) = ledger::unseal(self.store, &seal.object) else {
-                failed.push((checkpoint, seal));
-                continue;
+            let mut sealed = match ledger::unseal(self.store, &seal.object) {
+                Ok(sealed) => sealed,
+                Err(error) => {
+                    unread(error)?;
+                    failed.push((checkpoint, seal));
+                    continue;
+                }
             };
             let next = sealed.next.take();
             if !self.fits(&sealed)? {
