@@ -25,7 +25,8 @@ impl Old {
     /// [`RebuildError::Unread`] where the system refuses to read it: it may be whole, and nothing is made without it.
     pub(super) fn open(vault: &Vault, cipher: Option<&Arc<Cipher>>) -> Result<Option<Self>, RebuildError> {
         let path = vault.catalog();
-        let opened = match Catalog::open_read_only(&path) {
+        // A page that the system did not give looks like damage to SQLite: what is damaged is so the second time, too.
+        let opened = match Catalog::open_read_only(&path).or_else(|_| Catalog::open_read_only(&path)) {
             // It is brought up to date as any other command would do.
             Err(CatalogError::OldFormat { .. }) => {
                 Catalog::open(&path).map(drop).and_then(|()| Catalog::open_read_only(&path))
