@@ -155,6 +155,11 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// Whether the system refused, so that what was to be read may be whole all the same.
+    pub fn is_of_system(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Full { .. } | Self::Busy { .. } | Self::ReadOnly { .. })
+    }
+
     /// The same error, which also says what came of another way to do it.
     pub(crate) fn followed_by(self, then: &Self) -> Self {
         let both = |first: Source| -> Source { format!("{first}; then, in another way: {}", whole(then)).into() };

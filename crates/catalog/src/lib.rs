@@ -20,6 +20,7 @@ pub mod rebuild;
 pub mod recoveries;
 pub mod references;
 pub mod schema;
+pub mod takeover;
 mod veil;
 pub mod workflows;
 
@@ -39,8 +40,9 @@ pub use ledger::{
 pub use operations::{NewOperation, OperationRow};
 pub use outbox::{Backlog, Cursor, DeadLetter, MessageRow, NewMessage, Outgoing, Subscription};
 pub use packs::{Generation, PackRow, PackState};
-pub use rebuild::{Brought, Import, Unsealed};
+pub use rebuild::{Brought, Import};
 pub use recoveries::{Beside, RecoveryEnd, RecoveryFilter, Taking, Took};
 pub use references::{Reference, ReferenceError};
+pub use takeover::{Left, Part};
 pub use veil::{Veil, Way};
 pub use workflows::WorkflowRow;

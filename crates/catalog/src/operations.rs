@@ -54,6 +54,15 @@ impl Catalog {
         let rows = statement.query_map([limit], decode)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+
+    /// The operations of a name, oldest first.
+    pub fn operations_named(&self, name: &str) -> Result<Vec<OperationRow>, CatalogError> {
+        let sql = "SELECT seq, operation_id, operation, actor, at, workflow_id, parameters, inverse, result
+                   FROM operations WHERE operation = ?1 ORDER BY seq";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([name], decode)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }
 
 /// Appends to the trail, within the caller's transaction.

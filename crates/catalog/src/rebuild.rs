@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use wfr_model::checkpoint::VerificationStatus;
-use wfr_model::recovery::{RecoveryRecord, RecoveryStatus};
+use wfr_model::recovery::RecoveryRecord;
 use wfr_model::{CheckpointId, Digest, PackId};
 
 use crate::catalog::Catalog;
@@ -50,52 +50,7 @@ pub struct Brought<'b> {
     pub imports: &'b [Import],
 }
 
-/// How much a catalog knows that no checkpoint seals, and so no rebuild brings back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Unsealed {
-    /// Recoveries that were recorded.
-    pub recoveries: u64,
-    /// Messages to others, the recorded answers to requests among them.
-    pub messages: u64,
-    /// Sinks whose place in the log is kept.
-    pub subscriptions: u64,
-    /// Items that sinks did not take.
-    pub dead_letters: u64,
-}
-
 impl Catalog {
-    /// Counts what no checkpoint seals.
-    pub fn count_unsealed(&self) -> Result<Unsealed, CatalogError> {
-        let sql = "SELECT (SELECT count(*) FROM recoveries), (SELECT count(*) FROM messages),
-                     (SELECT count(*) FROM subscriptions), (SELECT count(*) FROM dead_letters)";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        Ok(statement.query_row([], |row| {
-            Ok(Unsealed {
-                recoveries: columns::count(row, 0)?,
-                messages: columns::count(row, 1)?,
-                subscriptions: columns::count(row, 2)?,
-                dead_letters: columns::count(row, 3)?,
-            })
-        })?)
-    }
-
-    /// Takes over recoveries that another catalog of the vault recorded, oldest first, as they were recorded; one that had not
-    /// ended, or is there already, is left. Their workflows are registered where unknown. Returns how many came.
-    pub fn insert_recovered_recoveries(&self, records: &[RecoveryRecord]) -> Result<u64, CatalogError> {
-        let veil = self.veil.as_ref();
-        self.write(|transaction| {
-            let mut came = 0;
-            for record in records.iter().filter(|record| record.status != RecoveryStatus::Started) {
-                if recoveries::find(transaction, veil, &record.recovery_id)?.is_none() {
-                    workflows::insert(transaction, &record.workflow_id, record.started_at)?;
-                    recoveries::insert(transaction, veil, record)?;
-                    came += 1;
-                }
-            }
-            Ok(came)
-        })
-    }
-
     /// Inserts checkpoints behind the present head, marked `recovered`, and those that imports brought before all others, with
     /// the packs' lengths and one line of the audit trail, in one transaction. Predecessors are kept as the manifests have
     /// them and not checked.

@@ -261,6 +261,11 @@ impl From<RebuildError> for Failure {
         match error {
             RebuildError::Busy => Self::of(Code::Busy, &error).with_hint("try again when it has ended"),
             RebuildError::Io { ref source, .. } => io(&error, source),
+            RebuildError::Unread { ref place, .. } => Self::of(Code::Io, &error).with_hint(format!(
+                "where the system can read it again, call this again; where it never will, move {} out of the store, with what has \
+                 `-wal` and `-shm` behind that name: then all that checkpoints seal is built again without it",
+                place.display()
+            )),
             RebuildError::Catalog(error) => error.into(),
         }
     }

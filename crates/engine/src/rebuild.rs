@@ -4,23 +4,22 @@
 //! throw the old catalog away: it is put aside.
 
 mod imports;
+mod logs;
 mod naming;
-mod recoveries;
+mod old;
+mod recorded;
 mod switching;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wfr_catalog::{
-    Brought, Catalog, CatalogError, ChangeFilter, EventQuery, EventRow, EventSeq, Import, NewCheckpoint, NewOperation,
-    RecoveredEvent, Unsealed, VaultIdentity,
-};
+use wfr_catalog::{Brought, Catalog, CatalogError, Left, NewCheckpoint, NewOperation, Part, VaultIdentity};
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
-use wfr_model::{CheckpointId, Digest, Timestamp};
+use wfr_model::{CheckpointId, Digest, PackId, Timestamp};
 use wfr_store::crypto::Cipher;
 use wfr_store::gc::leases;
 use wfr_store::pack::{self, Extent, Found};
@@ -30,10 +29,9 @@ use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 
 use imports::Marks;
 use naming::Before;
-pub use naming::Renamed;
-use recoveries::OldRecoveries;
-
-use crate::{ledger, missing, state};
+pub use naming::{Lost, Renamed};
+use old::Old;
+pub use recorded::{StillLost, still_lost};
 
 /// Why the catalog was not built again. The old one is where it was, or beside it under another name.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +47,15 @@ pub enum RebuildError {
         /// What the system said.
         source: io::Error,
     },
-    /// The new catalog refused.
+    /// The system refuses to read the old catalog.
+    #[error("the old catalog {} cannot be read, and may be whole: nothing was changed", place.display())]
+    Unread {
+        /// Its main file.
+        place: PathBuf,
+        /// What is in the way.
+        source: CatalogError,
+    },
+    /// The new catalog refused, or the system refused to read on in the old one.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }
@@ -92,27 +98,27 @@ pub struct Rebuilt {
     pub checkpoints: u64,
     /// Checkpoints whose files are not all there: removed by an earlier cleanup, or lost. They count as deleted.
     pub incomplete: u64,
-    /// Names of checkpoints that were known before, by the old catalog or else by the view, and are in no pack any more.
-    pub lost: Vec<String>,
+    /// Checkpoints that were known before, by the old catalog or else by the view, and are in no pack any more.
+    pub lost: Vec<Lost>,
     /// Checkpoints that came back under another name: another one has theirs.
     pub renamed: Vec<Renamed>,
-    /// Where the old catalog is now.
-    pub put_aside: Option<PathBuf>,
+    /// Where the files of the old catalog are now, the main one first; empty where there was none.
+    pub put_aside: Vec<PathBuf>,
     /// Events that came back: those that checkpoints hold, and from the old catalog those that can be read there.
     pub events: u64,
     /// Events of the old catalog that came back from nowhere; `None` where it could not be read.
     pub events_left: Option<u64>,
-    /// Changes of the ledger that came back, with what they did. Those since the last checkpoint are in no pack.
+    /// Changes of the ledger that came back, with what they did. Those since the last checkpoint are in the old catalog alone.
     pub changes: u64,
     /// Objects with changes that are lost or damaged, or that belong to another store's ledger.
     pub ledgers_lost: u64,
     /// Objects with events that are lost or damaged.
     pub seals_lost: u64,
-    /// What was in the old catalog and is in no pack; `None` where it could not be read.
-    pub unsealed: Option<Unsealed>,
+    /// What was in the old catalog alone and did not come; `None` where it could not be read.
+    pub left: Option<Vec<Left>>,
 }
 
-/// Builds the catalog of a vault again.
+/// Builds the catalog of a vault again: what seals and manifests prove first, then what the old catalog alone says.
 pub fn rebuild(
     vault: &Vault,
     workspace: &Path,
@@ -124,54 +130,107 @@ pub fn rebuild(
     // Whoever has the old catalog open would go on writing into it.
     let _book = leases::book_alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
     let _alone = leases::alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
-    switching::settle(vault, now).map_err(at(&vault.catalog()))?;
-    let (extents, manifests, mut marks) = read_packs(vault, cipher)?;
+    switching::settle(vault).map_err(at(&vault.catalog()))?;
+    let (extents, manifests, marks) = read_packs(vault, cipher)?;
     let store = Store::open(vault, extents.clone(), cipher.cloned()).map_err(at(vault.dir()))?;
-    let (foreign, own) = marks.part(manifests);
-    // What was imported stands before all that was taken here.
-    let imported = foreign.len();
-    let mut ordered: Vec<NewCheckpoint> = foreign.into_iter().chain(in_order(own)).collect();
-    let mut seen = Seen::new();
-    let gone: HashSet<CheckpointId> =
-        ordered.iter().filter(|new| !is_whole(&store, new, &mut seen)).map(|new| new.checkpoint_id.clone()).collect();
-    let mut unsealed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.count_unsealed()).ok();
-    let recoveries = OldRecoveries::read(vault, cipher).unwrap_or_default();
-    let before = Before::read(vault, workspace);
-    let renamed = naming::settle(&mut ordered, &before, &gone);
-    let lost = before.lost(&ordered, &gone);
-    let old = OldEvents::read(vault, &ordered, &marks.imports);
+    let lengths = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
+    let old = Old::open(vault, cipher)?;
+    let before = Before::read(old.as_ref(), workspace)?;
+    let found = Packed::of(&store, manifests, marks, &before, lengths)?;
+    let aside = switching::free_aside(vault, now).map_err(at(&vault.catalog()))?;
     let catalog = veiled(make(vault, workspace, now)?, cipher);
-    let lengths: Vec<_> = extents.into_iter().map(|extent| (extent.pack, extent.committed)).collect();
-    let (old, unread) = old.map_or((vec![], None), |old| (old.events, Some(old.unread)));
-    let (events, seals_lost) = bring_events_back(&store, &catalog, (&mut ordered, &mut marks.imports), old)?;
-    let events_left = unread.map(|unread| not_back(&catalog, &unread)).transpose()?;
-    let (changes, ledgers_lost) = bring_changes_back(&store, &catalog, &mut ordered)?;
-    let (foreign, own) = ordered.split_at(imported);
-    let brought = Brought { checkpoints: foreign, imports: &marks.imports };
-    catalog.insert_recovered(own, brought, &lengths, &audit("rebuild-catalog"))?;
-    if !gone.is_empty() {
-        let gone: Vec<CheckpointId> = gone.iter().cloned().collect();
-        catalog.delete_checkpoints(&gone, &audit("rebuild-catalog: incomplete checkpoints"))?;
+    let audits = Audits {
+        rebuilt: recorded::with_lost(audit(recorded::REBUILT), &found.lost, aside.as_deref()),
+        deleted: audit("rebuild-catalog: incomplete checkpoints"),
+    };
+    let mut rebuilt = catalog.in_bulk(|| fill(&catalog, &store, found, old.as_ref(), &audits))?;
+    drop(old);
+    rebuilt.put_aside = switching::switch(vault, catalog, aside.as_deref())?;
+    Ok(rebuilt)
+}
+
+/// The checkpoints that the packs hold.
+struct Packed {
+    /// In their order; those that imports brought first.
+    ordered: Vec<NewCheckpoint>,
+    /// How many imports brought.
+    imported: usize,
+    /// Those that count as deleted: they are not whole, or a cleanup removed them.
+    gone: HashSet<CheckpointId>,
+    renamed: Vec<Renamed>,
+    lost: Vec<Lost>,
+    marks: Marks,
+    lengths: Vec<(PackId, u64)>,
+}
+
+impl Packed {
+    fn of(
+        store: &Store,
+        manifests: Vec<NewCheckpoint>,
+        marks: Marks,
+        before: &Before,
+        lengths: Vec<(PackId, u64)>,
+    ) -> Result<Self, RebuildError> {
+        let (foreign, own) = marks.part(manifests);
+        // What was imported stands before all that was taken here.
+        let imported = foreign.len();
+        let mut ordered: Vec<NewCheckpoint> = foreign.into_iter().chain(in_order(own)).collect();
+        let mut seen = Seen::new();
+        let mut gone: HashSet<CheckpointId> = HashSet::new();
+        for new in &ordered {
+            if !is_whole(store, new, &mut seen)? {
+                gone.insert(new.checkpoint_id.clone());
+            }
+        }
+        gone.extend(before.cleaned_up(&ordered));
+        let renamed = naming::settle(&mut ordered, before, &gone);
+        let lost = before.lost(&ordered, &gone);
+        Ok(Self { ordered, imported, gone, renamed, lost, marks, lengths })
     }
-    let taken_over = recoveries.bring_back(&catalog)?;
-    if let Some(unsealed) = &mut unsealed {
-        unsealed.recoveries = unsealed.recoveries.saturating_sub(taken_over);
+}
+
+/// The lines of the audit trail that a rebuild writes.
+struct Audits {
+    rebuilt: NewOperation,
+    deleted: NewOperation,
+}
+
+/// Fills an empty catalog.
+fn fill(
+    catalog: &Catalog,
+    store: &Store,
+    mut found: Packed,
+    old: Option<&Old>,
+    audits: &Audits,
+) -> Result<Rebuilt, RebuildError> {
+    if let Some(old) = old {
+        old.take(catalog, Part::Vault)?;
+        old.take(catalog, Part::Trail)?;
     }
-    let put_aside = switching::switch(vault, catalog, now)?;
-    let incomplete = gone.len() as u64;
-    let checkpoints = ordered.len() as u64 - incomplete;
+    let seals = (&mut found.ordered[..], &mut found.marks.imports[..]);
+    let events = logs::bring_events_back(store, catalog, seals, old)?;
+    let (changes, ledgers_lost) = logs::bring_changes_back(store, catalog, &mut found.ordered, old)?;
+    let (foreign, own) = found.ordered.split_at(found.imported);
+    let brought = Brought { checkpoints: foreign, imports: &found.marks.imports };
+    catalog.insert_recovered(own, brought, &found.lengths, &audits.rebuilt)?;
+    if !found.gone.is_empty() {
+        let gone: Vec<CheckpointId> = found.gone.iter().cloned().collect();
+        catalog.delete_checkpoints(&gone, &audits.deleted)?;
+    }
+    let left = old.map(|old| old.take_the_rest(catalog)).transpose()?;
+    let incomplete = found.gone.len() as u64;
     Ok(Rebuilt {
-        checkpoints,
+        checkpoints: found.ordered.len() as u64 - incomplete,
         incomplete,
-        lost,
-        renamed,
-        put_aside,
-        events,
-        events_left,
+        lost: found.lost,
+        renamed: found.renamed,
+        put_aside: vec![],
+        events: events.came,
+        events_left: events.left,
         changes,
-        seals_lost,
+        seals_lost: events.seals_lost,
         ledgers_lost,
-        unsealed,
+        left,
     })
 }
 
@@ -198,11 +257,11 @@ fn read_packs(
         for found in &found {
             match found.header.kind {
                 ObjectKind::Manifest => {
-                    let read = read_manifest(&file, found, cipher);
+                    let read = read_manifest(&file, found, cipher).map_err(at(&path))?;
                     manifests.extend(read.map(|(new, _)| (new.checkpoint_id.clone(), new)));
                 }
                 ObjectKind::Import => {
-                    let read = read_object(&file, found, cipher);
+                    let read = read_object(&file, found, cipher).map_err(at(&path))?;
                     read.into_iter().for_each(|(id, bytes)| marks.add(id, &bytes));
                 }
                 _ => {}
@@ -231,106 +290,26 @@ fn veiled(catalog: Catalog, cipher: Option<&Arc<Cipher>>) -> Catalog {
     }
 }
 
-/// What the log of the old catalog still says.
-struct OldEvents {
-    /// Events that can be read, in their order.
-    events: Vec<RecoveredEvent>,
-    /// Places of those that cannot.
-    unread: Vec<EventSeq>,
-}
-
-impl OldEvents {
-    /// Reads it, before it is put aside; `None` where that cannot be done to the end. What whole seals hold is
-    /// proved by its hash, and is left out.
-    fn read(vault: &Vault, ordered: &[NewCheckpoint], imports: &[Import]) -> Option<Self> {
-        let catalog = Catalog::open_read_only(&vault.catalog()).ok()?;
-        let mut old = Self { events: vec![], unread: vec![] };
-        let seals = ordered.iter().flat_map(|new| &new.seals).chain(imports.iter().flat_map(|import| &import.seals));
-        let sealed: Option<EventSeq> = seals.map(|seal| seal.upto).max();
-        let query = EventQuery { after: sealed, ..EventQuery::default() };
-        let read = catalog.each_kept_event(&query, |row| {
-            match row {
-                Ok(EventRow { seq, recorded_at, event, .. }) => {
-                    old.events.push(RecoveredEvent { seq, recorded_at, event });
-                }
-                Err(row) => old.unread.extend(row.seq()),
-            }
-            Ok(())
-        });
-        read.is_ok().then_some(old)
-    }
-}
-
-/// How many of these places have no event.
-fn not_back(catalog: &Catalog, places: &[EventSeq]) -> Result<u64, CatalogError> {
-    let Some(last) = catalog.last_event()? else { return Ok(places.len() as u64) };
-    let gaps = catalog.event_gaps()?;
-    let is_gone = |seq: &&EventSeq| **seq > last || gaps.iter().any(|gap| gap.contains(*seq));
-    Ok(places.iter().filter(is_gone).count() as u64)
-}
-
-/// Brings the events back that the seals of checkpoints and imports hold, then those of the old catalog. Returns how many
-/// came, and how many seals cannot be read: these are taken off.
-fn bring_events_back(
-    store: &Store,
-    catalog: &Catalog,
-    (ordered, imports): (&mut [NewCheckpoint], &mut [Import]),
-    old: Vec<RecoveredEvent>,
-) -> Result<(u64, u64), CatalogError> {
-    let seals = ordered.iter().flat_map(|new| &new.seals).chain(imports.iter().flat_map(|import| &import.seals));
-    let seals: BTreeSet<(EventSeq, Digest)> = seals.map(|seal| (seal.upto, seal.object)).collect();
-    let (mut events, mut lost) = (0, HashSet::new());
-    for (_, object) in seals {
-        match state::unseal(store, &object) {
-            Ok(sealed) => {
-                let recovered: Vec<RecoveredEvent> = sealed.into_iter().map(missing::recovered).collect();
-                events += catalog.insert_recovered_events(&recovered)?;
-            }
-            Err(_) => drop(lost.insert(object)),
-        }
-    }
-    events += catalog.insert_recovered_events(&old)?;
-    let named = ordered.iter_mut().map(|new| &mut new.seals).chain(imports.iter_mut().map(|import| &mut import.seals));
-    named.for_each(|seals| seals.retain(|seal| !lost.contains(&seal.object)));
-    Ok((events, lost.len() as u64))
-}
-
-/// Brings the ledger back that the checkpoints' seals hold, oldest first. Returns how many changes there are then, and how
-/// many seals cannot be read: these are taken off their checkpoints.
-fn bring_changes_back(
-    store: &Store,
-    catalog: &Catalog,
-    ordered: &mut [NewCheckpoint],
-) -> Result<(u64, u64), CatalogError> {
-    let mut lost = 0;
-    for new in ordered.iter_mut() {
-        for seal in std::mem::take(&mut new.ledger_seals) {
-            let Ok(mut sealed) = ledger::unseal(store, &seal.object) else {
-                lost += 1;
-                continue;
-            };
-            if let Some(next) = &mut sealed.next {
-                next.checkpoint_id = Some(new.checkpoint_id.clone());
-            }
-            catalog.insert_sealed_ledger(&sealed)?;
-            new.ledger_seals.push(seal);
-        }
-    }
-    Ok((catalog.changes(&ChangeFilter::default())?.len() as u64, lost))
-}
-
 /// The manifest in a record; `None` where it is damaged or not one that this version knows.
-pub fn read_manifest(file: &File, found: &Found, cipher: Option<&Cipher>) -> Option<(NewCheckpoint, Manifest)> {
-    let (id, bytes) = read_object(file, found, cipher)?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).ok()?;
-    (manifest.format_version == MANIFEST_VERSION).then(|| (NewCheckpoint::of(&manifest, id), manifest))
+pub fn read_manifest(
+    file: &File,
+    found: &Found,
+    cipher: Option<&Cipher>,
+) -> io::Result<Option<(NewCheckpoint, Manifest)>> {
+    let read = read_object(file, found, cipher)?;
+    let manifest = read.and_then(|(id, bytes)| Some((id, serde_json::from_slice::<Manifest>(&bytes).ok()?)));
+    let known = manifest.filter(|(_, manifest)| manifest.format_version == MANIFEST_VERSION);
+    Ok(known.map(|(id, manifest)| (NewCheckpoint::of(&manifest, id), manifest)))
 }
 
 /// What a record holds, under its id; `None` where it is damaged.
-fn read_object(file: &File, found: &Found, cipher: Option<&Cipher>) -> Option<(Digest, Vec<u8>)> {
+fn read_object(file: &File, found: &Found, cipher: Option<&Cipher>) -> io::Result<Option<(Digest, Vec<u8>)>> {
     let mut payload = vec![0; found.header.stored_len as usize];
-    file.read_exact_at(&mut payload, found.offset + record::HEADER as u64).ok()?;
-    record::identify(&found.header, &payload, cipher).ok()
+    match file.read_exact_at(&mut payload, found.offset + record::HEADER as u64) {
+        Ok(()) => Ok(record::identify(&found.header, &payload, cipher).ok()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// In the order of the chain where it tells, else of time: each after its predecessor.
@@ -360,8 +339,9 @@ fn in_order(mut waiting: Vec<NewCheckpoint>) -> Vec<NewCheckpoint> {
     ordered
 }
 
-/// Whether every object of a checkpoint is there. Objects found before, through other checkpoints too, are in `seen`.
-fn is_whole(store: &Store, new: &NewCheckpoint, seen: &mut Seen) -> bool {
+/// Whether every object of a checkpoint is there. Objects found before, through other checkpoints too, are in `seen`. What the
+/// system does not let be read may be there: then nobody can tell.
+fn is_whole(store: &Store, new: &NewCheckpoint, seen: &mut Seen) -> Result<bool, RebuildError> {
     let (tree, links, coverage, state) = (new.tree, new.hard_links, new.coverage, new.state);
     let roots = Roots { manifest: None, tree, links, coverage, state, seals: vec![] };
     let mut met = Vec::new();
@@ -383,5 +363,16 @@ fn is_whole(store: &Store, new: &NewCheckpoint, seen: &mut Seen) -> bool {
             seen.remove(object);
         });
     }
-    walked.is_ok()
+    match walked {
+        Ok(()) => Ok(true),
+        Err(error) => unread(error).map(|()| false),
+    }
+}
+
+/// Passes over an object that is damaged or not there. One that the system does not let be read may be whole.
+fn unread(error: ReadError) -> Result<(), RebuildError> {
+    match error {
+        ReadError::Io { place, source } => Err(RebuildError::Io { place: place.into(), source }),
+        _ => Ok(()),
+    }
 }

@@ -61,7 +61,8 @@ fn uncommitted(open: &Open, store: &Store, extent: &Extent) -> Option<Vec<Manife
     }
     let (found, _) = pack::scan(&file, extent.committed, length).ok()?;
     let manifests = found.iter().filter(|found| found.header.kind == ObjectKind::Manifest);
-    let read = manifests.filter_map(|found| rebuild::read_manifest(&file, found, store.cipher().map(AsRef::as_ref)));
+    let cipher = store.cipher().map(AsRef::as_ref);
+    let read = manifests.filter_map(|found| rebuild::read_manifest(&file, found, cipher).ok().flatten());
     Some(read.map(|(_, manifest)| manifest).collect())
 }
 

@@ -98,8 +98,7 @@ impl Catalog {
 
     /// The place of the newest event; `None` where there is none.
     pub fn last_event(&self) -> Result<Option<EventSeq>, CatalogError> {
-        let mut statement = self.connection.prepare_cached(&format!("SELECT max(seq) FROM events WHERE {GIVEN}"))?;
-        Ok(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.map(EventSeq))
+        last_event(&self.connection)
     }
 
     /// The state of a workflow with its phases; `None` where no event of it was folded. Its other parts are loaded by
@@ -141,6 +140,12 @@ impl Catalog {
             Ok(inserted)
         })
     }
+}
+
+/// The place of the newest event.
+pub(crate) fn last_event(connection: &Connection) -> Result<Option<EventSeq>, CatalogError> {
+    let mut statement = connection.prepare_cached(&format!("SELECT max(seq) FROM events WHERE {GIVEN}"))?;
+    Ok(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.map(EventSeq))
 }
 
 fn is_known(connection: &Connection, id: &EventId) -> Result<bool, CatalogError> {

@@ -110,8 +110,14 @@ impl Catalog {
     }
 
     /// Puts sealed rows back into a catalog that is built again; those that are there stay. The seals come in their order.
+    ///
+    /// [`CatalogError::IdTaken`] where a place has another look, or a number another change or path: they are of another ledger,
+    /// and nothing of them is put back.
     pub fn insert_sealed_ledger(&self, sealed: &SealedLedger) -> Result<(), CatalogError> {
-        self.write(|transaction| put_back(transaction, sealed))
+        self.write(|transaction| {
+            check_same(transaction, sealed)?;
+            put_back(transaction, sealed)
+        })
     }
 }
 
@@ -185,6 +191,32 @@ fn gather(connection: &Connection, from: i64, upto: i64, is_last: bool) -> Resul
         sealed.paths.push((path, key));
     }
     Ok(sealed)
+}
+
+/// Refuses rows that stand where others do.
+fn check_same(connection: &Connection, sealed: &SealedLedger) -> Result<(), CatalogError> {
+    let taken = |what, id: i64| Err(CatalogError::IdTaken { what, id: id.to_string() });
+    let mut other = connection.prepare_cached("SELECT 1 FROM points WHERE seq = ?1 AND at <> ?2")?;
+    for point in &sealed.points {
+        if other.exists((point.seq, point.at.0))? {
+            return taken("point", point.seq);
+        }
+    }
+    let mut other = connection
+        .prepare_cached("SELECT 1 FROM changes WHERE seq = ?1 AND change_id <> ?2 OR seq <> ?1 AND change_id = ?2")?;
+    for change in &sealed.changes {
+        if other.exists((change.seq, change.new.change.change_id.as_str()))? {
+            return taken("change", change.seq);
+        }
+    }
+    let mut other = connection
+        .prepare_cached("SELECT 1 FROM paths WHERE path_id = ?1 AND key <> ?2 OR path_id <> ?1 AND key = ?2")?;
+    for (path, key) in &sealed.paths {
+        if other.exists((path, &key.key))? {
+            return taken("path", *path);
+        }
+    }
+    Ok(())
 }
 
 fn put_back(connection: &Connection, sealed: &SealedLedger) -> Result<(), CatalogError> {

@@ -60,6 +60,7 @@ mod places;
 mod policy;
 mod previewing;
 mod random;
+mod rebuilding;
 mod reference;
 mod requests;
 mod resources;

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use wfr_catalog::{CatalogError, CheckpointRow, IntegrityLevel, ListQuery, NewOperation, Unsealed};
+use wfr_catalog::{CatalogError, CheckpointRow, IntegrityLevel, ListQuery, NewOperation};
 use wfr_model::checkpoint::Manifest;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::workflow::Whole;
@@ -16,7 +16,7 @@ use wfr_model::{TreePath, WorkflowId};
 use wfr_recovery::{apply, leftovers, probe};
 use wfr_store::reserve;
 
-use super::{events, known, needed, shown};
+use super::{events, known, needed, rebuilds, shown};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Doctor, Metadata};
@@ -37,12 +37,8 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
         unknown::exported(&open)?.iter().for_each(|(file, _)| drop(view::put_aside(open.root(), file)));
     }
     let mut findings = Vec::new();
-    findings.extend(rebuilt.as_ref().and_then(lost));
-    findings.extend(rebuilt.as_ref().and_then(renamed));
-    findings.extend(rebuilt.as_ref().and_then(seals_lost));
-    findings.extend(rebuilt.as_ref().and_then(events_left));
-    findings.extend(rebuilt.as_ref().and_then(ledgers_lost));
-    findings.extend(rebuilt.as_ref().and_then(unsealed_lost));
+    rebuilt.iter().for_each(|rebuilt| rebuilds::findings(rebuilt, &mut findings));
+    rebuilds::lost_before(&open, rebuilt.as_ref(), &mut findings)?;
     configuration(&open, &mut findings);
     catalog(&open, &mut findings)?;
     packs(&open, &mut findings)?;
@@ -95,101 +91,11 @@ fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
     Ok(rebuild::rebuild(&vault, &place.root, cipher.as_ref(), session.now(), &audit)?)
 }
 
-/// What a rebuild did not find again.
-fn lost(rebuilt: &Rebuilt) -> Option<Finding> {
-    let count = rebuilt.lost.len();
-    if count == 0 {
-        return None;
-    }
-    let names = named(&rebuilt.lost);
-    let (plural, aside) = (if count == 1 { "" } else { "s" }, rebuilt.put_aside.as_deref().map(shown));
-    let kept = aside.map(|path| format!("; the catalog that knew is kept at {path}")).unwrap_or_default();
-    let message = format!("{count} checkpoint{plural} known before cannot be found in the packs: {names}{kept}");
-    let fix = "put back the store's packs from a copy and rebuild again, or `wfr import` an archive of `backup-state`";
-    Some(Finding::new("CHECKPOINTS_LOST", Severity::Critical, message, fix))
-}
-
 /// The first few of many names.
 pub(super) fn named(names: &[String]) -> String {
     const NAMED_MAX: usize = 5;
     let more = if names.len() > NAMED_MAX { ", ..." } else { "" };
     format!("{}{more}", names[..names.len().min(NAMED_MAX)].join(", "))
-}
-
-/// What a rebuild brought back under another name.
-fn renamed(rebuilt: &Rebuilt) -> Option<Finding> {
-    let each = |one: &rebuild::Renamed| format!("{} ({}) is now {}", one.checkpoint_id, one.from, one.to);
-    let names: Vec<String> = rebuilt.renamed.iter().map(each).collect();
-    let plural = if names.len() == 1 { "" } else { "s" };
-    let message = format!(
-        "{} checkpoint{plural} came back under another name, since a later one has it: {}",
-        names.len(),
-        named(&names)
-    );
-    let fix = "nothing is to be done: such were deleted before, or never acknowledged; `wfr cleanup-checkpoints` removes \
-               what no rule keeps";
-    (!names.is_empty()).then(|| Finding::new("CHECKPOINTS_RENAMED", Severity::Warning, message, fix))
-}
-
-/// Events that a rebuild did not find again.
-fn seals_lost(rebuilt: &Rebuilt) -> Option<Finding> {
-    let count = rebuilt.seals_lost;
-    let plural = if count == 1 { "" } else { "s" };
-    let message = format!("{count} object{plural} with events cannot be read: the states lack what these events said");
-    let fix =
-        "put back the store's packs from a copy and rebuild again, or restore a checkpoint: it holds its own state";
-    (count > 0).then(|| Finding::new("EVENTS_LOST", Severity::Critical, message, fix))
-}
-
-/// Events of the old catalog that no checkpoint holds and that cannot be read there either.
-fn events_left(rebuilt: &Rebuilt) -> Option<Finding> {
-    let what = match rebuilt.events_left {
-        Some(0) => return None,
-        Some(1) => "an event".to_owned(),
-        Some(count) => format!("{count} events"),
-        None => "events since the last checkpoint".to_owned(),
-    };
-    // Without an old catalog nothing was left in it.
-    let aside = rebuilt.put_aside.as_deref().map(shown)?;
-    let message = format!("{what} did not come back: no checkpoint holds them, and they cannot be read in {aside}");
-    let fix = "what a person can still read in that file can be said again with `wfr event`";
-    Some(Finding::new("EVENTS_LOST", Severity::Warning, message, fix))
-}
-
-/// Changes that a rebuild did not find again.
-fn ledgers_lost(rebuilt: &Rebuilt) -> Option<Finding> {
-    let count = rebuilt.ledgers_lost;
-    let plural = if count == 1 { "" } else { "s" };
-    let message = format!("{count} part{plural} of the ledger cannot be read: whose the work in it was, nothing tells");
-    let fix = "nothing is to be done where the checkpoints came from another store; else put back the store's packs from a copy and rebuild again";
-    (count > 0).then(|| Finding::new("CHANGES_LOST", Severity::Warning, message, fix))
-}
-
-/// What stood in the old catalog alone.
-fn unsealed_lost(rebuilt: &Rebuilt) -> Option<Finding> {
-    let lacks_recoveries = rebuilt.unsealed.is_none_or(|one| one.recoveries > 0);
-    let what = match rebuilt.unsealed {
-        Some(none) if none == Unsealed::default() => return None,
-        Some(one) => format!(
-            "{} recoveries, {} messages and recorded answers, the places of {} sinks, {} items put aside",
-            one.recoveries, one.messages, one.subscriptions, one.dead_letters
-        ),
-        None => "recoveries, messages and recorded answers, the places of sinks, items put aside".to_owned(),
-    };
-    let aside = rebuilt.put_aside.as_deref().map(shown);
-    let kept = aside.map(|path| format!("; the catalog that had them is kept at {path}")).unwrap_or_default();
-    let message = format!(
-        "no checkpoint seals these, so they did not come back, nor did holds and the audit trail: {what}{kept}"
-    );
-    let undone = if lacks_recoveries {
-        "these recoveries cannot be undone by `wfr undo`, but their safety checkpoints are there; "
-    } else {
-        ""
-    };
-    let fix = format!(
-        "{undone}sinks begin where their `from` says, so what they had may come again under its id; requests are answered anew"
-    );
-    Some(Finding::new("UNSEALED_LOST", Severity::Warning, message, fix))
 }
 
 fn configuration(open: &Open, findings: &mut Vec<Finding>) {
@@ -274,8 +180,8 @@ fn unheard_of(open: &Open, findings: &mut Vec<Finding>) -> Result<bool, Failure>
              acknowledged: {names}"
         );
         let fix = "where nobody was told of them, `wfr cleanup-checkpoints --drop-uncommitted` drops them; else `wfr doctor \
-                   --rebuild-catalog` brings them back, under other names where theirs are taken, and loses what no checkpoint \
-                   seals: holds, the audit trail, messages, the places of sinks, and recoveries where the catalog is damaged";
+                   --rebuild-catalog` brings them back, under other names where theirs are taken, and takes all else over from this \
+                   catalog; where that is damaged it says what it lost of changes, recoveries, messages, holds and the audit trail";
         findings.push(Finding::new("CHECKPOINTS_UNCOMMITTED", Severity::Warning, message, fix));
     }
     Ok(is_all_known)
@@ -425,7 +331,7 @@ fn damaged(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
         let id = row.place.trim_start_matches("recoveries/");
         let message = format!("the record of recovery {id} is damaged: {}", row.why);
         let fix = "the others are whole, and this one cannot be undone: `wfr restore` to a checkpoint from before it instead; \
-                   `wfr doctor --rebuild-catalog` would lose the records of all";
+                   `wfr doctor --rebuild-catalog` does not mend it";
         Finding::new("RECOVERY_DAMAGED", Severity::Error, message, fix)
     }));
     Ok(())

@@ -23,6 +23,7 @@ mod nothing;
 mod partial;
 mod perform;
 mod put_back;
+mod rebuilds;
 pub mod recoveries;
 mod repairs;
 pub mod resources;

@@ -8,10 +8,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use wfr_catalog::{Catalog, ListQuery, NewCheckpoint};
+use serde::{Deserialize, Serialize};
+use wfr_catalog::{CatalogError, ListQuery, NewCheckpoint, Part};
 use wfr_model::{CheckpointId, WorkflowId};
-use wfr_store::Vault;
 
+use super::old::{Old, damaged_is_none};
 use crate::view;
 
 /// How sure it is that a checkpoint has its name still.
@@ -35,32 +36,44 @@ pub struct Before {
     renamed: HashSet<CheckpointId>,
     /// Those that it knew to be deleted.
     deleted: HashSet<CheckpointId>,
+    /// Those of them that a cleanup deleted, and no rebuild that did not find them whole, as an intact catalog tells.
+    cleaned_up: HashSet<CheckpointId>,
     /// Those that the view exports and the old catalog never heard of.
     exported: BTreeMap<CheckpointId, String>,
 }
 
 impl Before {
     /// Reads the old catalog and the view. Where the former cannot be read, the view alone tells.
-    pub fn read(vault: &Vault, workspace: &Path) -> Self {
+    pub(super) fn read(old: Option<&Old>, workspace: &Path) -> Result<Self, CatalogError> {
         let everything = ListQuery { include_deleted: true, ..ListQuery::default() };
-        let listed = Catalog::open_read_only(&vault.catalog()).and_then(|catalog| catalog.list(&everything));
+        let listed = old.map(|old| damaged_is_none(old.catalog.list(&everything))).transpose()?.flatten();
         let (deleted, kept): (Vec<_>, Vec<_>) =
             listed.unwrap_or_default().into_iter().partition(|row| row.deleted_at.is_some());
+        let is_intact = old.map_or(Ok(false), |old| old.catalog.is_sound(Part::Checkpoints))?;
+        let cleaned_up = deleted.iter().filter(|row| is_intact && !row.recovered);
+        let cleaned_up = cleaned_up.map(|row| row.checkpoint_id.clone()).collect();
         let deleted: HashSet<_> = deleted.into_iter().map(|row| row.checkpoint_id).collect();
         let renamed = kept.iter().filter(|row| row.recovered).map(|row| row.checkpoint_id.clone()).collect();
         let kept: BTreeMap<_, _> = kept.into_iter().map(|row| (row.checkpoint_id, row.name)).collect();
         let is_new = |id: &CheckpointId| !deleted.contains(id) && !kept.contains_key(id);
         let exported = view::exported(workspace).into_iter().filter(|one| is_new(&one.checkpoint_id));
         let exported = exported.map(|one| (one.checkpoint_id, one.name)).collect();
-        Self { kept, renamed, deleted, exported }
+        Ok(Self { kept, renamed, deleted, cleaned_up, exported })
     }
 
-    /// The names of those that stood and are not found whole.
-    pub fn lost(&self, found: &[NewCheckpoint], gone: &HashSet<CheckpointId>) -> Vec<String> {
+    /// Those of what was found that stay deleted, however whole they are.
+    pub fn cleaned_up(&self, found: &[NewCheckpoint]) -> Vec<CheckpointId> {
+        let found = found.iter().map(|new| &new.checkpoint_id);
+        found.filter(|id| self.cleaned_up.contains(*id)).cloned().collect()
+    }
+
+    /// Those that stood and are not found whole.
+    pub fn lost(&self, found: &[NewCheckpoint], gone: &HashSet<CheckpointId>) -> Vec<Lost> {
         let whole = found.iter().map(|new| &new.checkpoint_id).filter(|id| !gone.contains(*id));
         let whole: HashSet<&CheckpointId> = whole.collect();
         let standing: BTreeMap<_, _> = self.kept.iter().chain(&self.exported).collect();
-        standing.into_iter().filter(|(id, _)| !whole.contains(id)).map(|(_, name)| name.clone()).collect()
+        let lost = standing.into_iter().filter(|(id, _)| !whole.contains(id));
+        lost.map(|(id, name)| Lost { checkpoint_id: id.clone(), name: name.clone() }).collect()
     }
 
     fn of(&self, id: &CheckpointId) -> Standing {
@@ -78,6 +91,15 @@ impl Before {
         let renamed = self.kept.get(&new.checkpoint_id).filter(|_| self.renamed.contains(&new.checkpoint_id));
         renamed.unwrap_or(&new.name)
     }
+}
+
+/// A checkpoint that does not come back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Lost {
+    /// Its id.
+    pub checkpoint_id: CheckpointId,
+    /// What it was called.
+    pub name: String,
 }
 
 /// A checkpoint that comes back under another name than it had.

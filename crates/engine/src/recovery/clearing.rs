@@ -14,7 +14,7 @@ use wfr_recovery::plan::{LinkGroups, Wish};
 use wfr_store::tree::{self, Finder};
 use wfr_store::{Objects, ReadError};
 
-use super::selective::Decisions;
+use super::decisions::Decisions;
 use super::telling;
 use crate::error::Failure;
 use crate::open::Open;

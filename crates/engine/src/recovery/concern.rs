@@ -9,8 +9,9 @@ use wfr_model::{Digest, TreePath};
 use wfr_store::tree::{Finder, walk};
 use wfr_store::{Objects, ReadError};
 
+use super::decisions::Decisions;
 use super::history::History;
-use super::selective::{Decisions, Selection};
+use super::selective::Selection;
 use crate::error::{Code, Failure};
 use crate::pathspec::{PathSpec, PathSpecs};
 

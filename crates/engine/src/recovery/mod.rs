@@ -12,6 +12,7 @@ mod bringing;
 mod check;
 mod clearing;
 mod concern;
+pub mod decisions;
 pub mod dependents;
 mod finish;
 mod history;

@@ -7,15 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewPoint, PathChain, PointSeq, SegmentRow};
 use wfr_model::change::Actor;
-use wfr_model::entry::{Content, Entry, Meta, Node};
+use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
 use wfr_model::{ChangeId, Digest, TaskId, TreePath};
-use wfr_recovery::merge::{Labels, Unit};
+use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
 use wfr_recovery::replay::{By, Chain, Conflict, Mark, Note, Outcome, Replayed, replay_from};
 use wfr_store::Objects;
-use wfr_store::object::hash;
 use wfr_store::tree::Finder;
 
 use super::alike::Heirs;
@@ -23,6 +22,7 @@ use super::already::{self, Already};
 use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
+use super::decisions::{Decisions, with_text};
 use super::dependents::{Kept, Reach, Scope, Told};
 use super::history::{
     History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_touched, neutral, replayable, versions, whose,
@@ -71,23 +71,6 @@ pub struct Selection {
     pub steps: Option<Steps>,
     /// Whether those of later work that goes, too, are as well.
     pub resets: bool,
-}
-
-/// What somebody decided of paths at which work may not be separable.
-#[derive(Clone, Debug, Default)]
-pub struct Decisions {
-    /// Paths that stay as they are.
-    pub ours: Vec<TreePath>,
-    /// Paths that get the other side: what was there before the first of the changes, or what the checkpoint has.
-    pub theirs: Vec<TreePath>,
-    /// Paths that get a content made by hand.
-    pub resolved: BTreeMap<TreePath, Vec<u8>>,
-    /// What is done where work cannot be separated.
-    pub conflicts: ConflictResolution,
-    /// Whether what is clean is done where something else is not.
-    pub partial: bool,
-    /// What is merged as one piece.
-    pub unit: Unit,
 }
 
 /// A plan for a selection.
@@ -204,14 +187,6 @@ pub(super) fn goes(
 pub(super) fn is_spared(history: &History, segment: &SegmentRow, selection: &Selection) -> bool {
     let mut names = std::iter::once(&history.path).chain(&history.names);
     !selection.spared.is_empty() && names.any(|name| selection.spared.contains(&(segment.change, name.clone())))
-}
-
-/// A file with a new content and the metadata of another one.
-pub fn with_text(path: &TreePath, like: Option<&Entry>, text: &[u8]) -> Entry {
-    let content = Content { size: text.len() as u64, hash: hash(text), chunks: None };
-    let meta = like.map_or_else(|| Meta { mode: 0o644, ..Default::default() }, |entry| entry.meta);
-    let xattrs = like.map(|entry| entry.xattrs.clone()).unwrap_or_default();
-    Entry { name: path.name().to_vec(), meta, node: Node::File(content), xattrs }
 }
 
 const SIDES: Sides = Sides {

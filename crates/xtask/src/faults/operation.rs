@@ -185,6 +185,9 @@ impl Trial {
             lose(&world)?;
         } else {
             edit(&world)?;
+            if operation == Operation::Rebuild {
+                whole::beside_checkpoints(&world)?;
+            }
         }
         let edited = world.snapshot();
         let (old, new) = match operation {

@@ -35,6 +35,21 @@ pub(super) fn to_rebuild(world: &World) -> Result<(), String> {
     states::to_roll_back(world)
 }
 
+/// What no checkpoint seals: a recovery whose change is in the ledger, a change that is open, a hold.
+pub(super) fn beside_checkpoints(world: &World) -> Result<(), String> {
+    super::as_change(world, "a", |world| {
+        std::fs::write(world.ws().join("of_a.txt"), "a\n").map_err(|error| error.to_string())
+    })?;
+    world.wfr_ok(&["rollback", "wf", "--agent", "a", "--yes", "--json"])?;
+    world.wfr_ok(&["change", "begin", "--workflow", "wf", "--agent", OPEN, "--json"])?;
+    world
+        .wfr_ok(&["hold-resources", "wf", "--requester", "hub", "--reason", "r", "--duration", "1h", "--json"])
+        .map(drop)
+}
+
+/// Whose change is open.
+const OPEN: &str = "o";
+
 /// What must hold where the operation said that all went well.
 pub(super) fn acknowledged(operation: Operation, world: &World) -> Result<(), String> {
     match operation {
@@ -56,10 +71,17 @@ pub(super) fn settled(operation: Operation, world: &World) -> Result<(), String>
     acknowledged(operation, world)
 }
 
-/// Where a rebuild died between two renames every command says to call it again: that ends it.
+/// Where a rebuild died between two renames every command says to call it again: that one finds all that the first one found.
 pub(super) fn recalled(world: &World) -> Result<(), String> {
     let is_absent = world.vault().is_dir() && !world.vault().join("catalog.db").exists();
-    if is_absent { world.wfr_ok(REBUILD).map(drop) } else { Ok(()) }
+    if !is_absent {
+        return Ok(());
+    }
+    let outcome = world.wfr_ok(REBUILD)?;
+    match outcome.result("findings").as_array() {
+        Some(findings) if findings.iter().all(|one| one["severity"] == "info") => rebuilt(world),
+        _ => Err(format!("called again, it says: {}", outcome.result("findings"))),
+    }
 }
 
 /// The archive gives its checkpoints to a store that has none.
@@ -87,11 +109,25 @@ fn brought(world: &World) -> Result<(), String> {
     if BROUGHT.iter().all(is_there_once) { Ok(()) } else { Err(format!("not all is brought in, once: {names:?}")) }
 }
 
-/// The state is there beside the checkpoints.
+/// The state is there beside the checkpoints, and so is what these do not hold.
 fn rebuilt(world: &World) -> Result<(), String> {
     let outcome = world.wfr_ok(&["export", "wf", "--json"])?;
     match &outcome.result("document")["phases"][0]["tasks"] {
-        Value::Array(tasks) if tasks.len() == 2 => Ok(()),
-        other => Err(format!("the state has lost its tasks: {other}")),
+        Value::Array(tasks) if tasks.len() == 2 => {}
+        other => return Err(format!("the state has lost its tasks: {other}")),
     }
+    let changes = world.wfr_ok(&["log", "wf", "--limit", "100", "--json"])?;
+    let changes = changes.result("changes").as_array().cloned().unwrap_or_default();
+    let is_of = |agent: &str, is_open: bool| {
+        changes.iter().any(|one| one["agent_id"] == agent && one["ended_at"].is_null() == is_open)
+    };
+    if !is_of("a", false) || !is_of(OPEN, true) {
+        return Err(format!("the ledger has lost changes: {changes:?}"));
+    }
+    let recoveries = world.wfr_ok(&["recoveries", "--json"])?;
+    if recoveries.result("recoveries").as_array().is_none_or(Vec::is_empty) {
+        return Err("the rollback is not recorded any more".to_owned());
+    }
+    let held = ["hold-resources", "wf", "--requester", "other", "--json"];
+    if world.wfr(&held).is_ok() { Err("the hold is lost".to_owned()) } else { Ok(()) }
 }

@@ -1,0 +1,293 @@
+//! A rebuild over a catalog that can be read: whatever that one says is in the new one, or is named.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use crate::states::by_hand;
+use crate::work::{numbered, paths};
+use crate::world::World;
+
+const REBUILD: &[&str] = &["doctor", "--rebuild-catalog"];
+
+/// Tables that come over as they are.
+const TABLES: [&str; 13] = [
+    "checkpoints",
+    "events",
+    "recoveries",
+    "holds",
+    "messages",
+    "subscriptions",
+    "dead_letters",
+    "changes",
+    "points",
+    "paths",
+    "segments",
+    "cancellations",
+    "reads",
+];
+
+/// All rows of a table.
+fn rows(world: &World, table: &str) -> Vec<Vec<Value>> {
+    let catalog = Connection::open(world.vault().join("catalog.db")).unwrap();
+    let mut statement = catalog.prepare(&format!("SELECT * FROM {table}")).unwrap();
+    let count = statement.column_count();
+    let rows = statement.query_map([], |row| (0..count).map(|index| row.get(index)).collect()).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+/// Work of agents with rollbacks and an undo, part of it since the last checkpoint, a change that is open, a checkpoint that was
+/// cleaned up, one that was validated, a hold, a sink and its messages. Returns what the open change is called.
+fn busy(world: &World) -> String {
+    world.put("work/f.txt", &numbered(&[]));
+    world.checkpoint("old");
+    world.checkpoint("base");
+    world.ok(&["cleanup-checkpoints", "wf", r#"{"retention_policy":"last=1","preserve_critical":false}"#]);
+    world.ok(&["validate-checkpoint", "wf", "base", "--validation-level", "comprehensive"]);
+    let sinks = r#"[{"name": "log", "kind": "file", "path": "log.jsonl"}]"#;
+    world.ok(&["config", "coordination.sinks", sinks]);
+    world.ok(&["hold-resources", "wf", "--requester", "hub", "--reason", "maintenance", "--duration", "1h"]);
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (11, "by b")])));
+    world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
+    world.ok(&["undo", "--yes"]);
+    world.checkpoint("middle");
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    world.ok(&["outbox", "flush"]);
+    let reader = world.begin("r", &[]);
+    world.ok(&["change", "end", &reader, "--reads", "work/f.txt"]);
+    let open = world.begin("c", &[]);
+    world.put("work/of_c.txt", "c");
+    open
+}
+
+fn protected(is_encrypted: bool) -> World {
+    let mut world = World::unprotected(wfr_testkit::TestTree::of_every_kind());
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    if is_encrypted {
+        let file = world.data.path().join("passphrase");
+        fs::write(&file, "correct horse\n").unwrap();
+        world.variables.push(("WFR_PASSPHRASE_FILE", file));
+        world.ok(&["init", "--encrypt", "--keep-unlocked"]);
+    } else {
+        world.ok(&["init"]);
+    }
+    world
+}
+
+/// The ledger goes on, and every recovery can be undone.
+fn goes_on(world: &World, open: &str) {
+    assert_eq!(paths(&world.end(open)["paths"]), ["work/of_c.txt"]);
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (11, "by b")]));
+    world.ok(&["rollback", "wf", "--agent", "c", "--yes"]);
+    assert!(!world.has("work/of_c.txt"));
+    world.checkpoint("after");
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn all_that_an_intact_catalog_says_is_taken_over() {
+    for is_encrypted in [false, true] {
+        let world = protected(is_encrypted);
+        let open = busy(&world);
+        let before = TABLES.map(|table| rows(&world, table));
+        let trail = rows(&world, "operations");
+        assert!(before.iter().zip(TABLES).all(|(rows, table)| !rows.is_empty() || table == "dead_letters"));
+        for _ in 0..2 {
+            let told = world.ok(REBUILD).result("findings").to_string();
+            assert!(!told.contains("_LOST") && !told.contains("RENAMED"), "{told}");
+            for (table, before) in TABLES.iter().zip(&before) {
+                assert_eq!(&rows(&world, table), before, "{table}");
+            }
+            assert!(rows(&world, "operations").starts_with(&trail));
+        }
+        goes_on(&world, &open);
+    }
+}
+
+#[test]
+fn messages_go_on_behind_those_that_were_given_away_and_removed() {
+    let world = protected(false);
+    busy(&world);
+    world.ok(&["outbox", "flush"]);
+    let count = |world: &World| {
+        fs::read_to_string(world.root().join(".claude/recovery/log.jsonl")).unwrap_or_default().lines().count()
+    };
+    by_hand(&world, "DELETE FROM messages");
+    let before = count(&world);
+    assert!(before > 0);
+    world.ok(REBUILD);
+    world.ok(&["outbox", "flush"]);
+    assert_eq!(count(&world), before, "nothing comes again");
+    world.ok(&["undo", "--yes"]);
+    world.ok(&["outbox", "flush"]);
+    assert!(count(&world) > before, "what is new comes");
+}
+
+#[test]
+fn a_part_that_is_damaged_is_named_and_the_others_come() {
+    let world = protected(false);
+    busy(&world);
+    let (holds, recoveries) = (rows(&world, "holds"), rows(&world, "recoveries").len());
+    by_hand(&world, "PRAGMA foreign_keys = OFF; DELETE FROM changes WHERE agent_id = 'a'");
+    world.refused(&["doctor"], 1, "UNHEALTHY");
+    let told = world.ok(REBUILD).result("findings").to_string();
+    // The rollback since the last checkpoint is a change that is nowhere else.
+    let words = ["UNSEALED_LOST", "changes of the ledger", "1 recoveries", "catalog.db.before-"];
+    assert!(words.iter().all(|word| told.contains(word)) && !told.contains("holds"), "{told}");
+    assert_eq!((rows(&world, "holds"), rows(&world, "recoveries").len()), (holds, recoveries - 1));
+    world.ok(&["undo", "--yes"]);
+    world.checkpoint("after");
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn a_rebuild_that_was_killed_between_two_renames_is_as_good_as_one_that_was_not() {
+    const STAMP: &str = ".before-20260102_030405";
+    for moved in 1..=3 {
+        let world = protected(false);
+        let open = busy(&world);
+        let before = TABLES.map(|table| rows(&world, table));
+        let vault = world.vault();
+        for suffix in ["", "-wal", "-shm"].iter().take(moved) {
+            let from = vault.join(format!("catalog.db{suffix}"));
+            if from.exists() {
+                fs::rename(from, vault.join(format!("catalog.db{STAMP}{suffix}"))).unwrap();
+            }
+        }
+        fs::write(vault.join(format!("catalog.db.ready{STAMP}")), "complete").unwrap();
+        let told = world.refused(&["list-checkpoints", "wf"], 4, "CATALOG_DAMAGED");
+        assert!(told.json.to_string().contains("doctor --rebuild-catalog"), "{told:?}");
+        let told = world.ok(REBUILD).result("findings").to_string();
+        assert!(!told.contains("_LOST"), "{told}");
+        for (table, before) in TABLES.iter().zip(&before) {
+            assert_eq!(&rows(&world, table), before, "{table} after {moved}");
+        }
+        let names = files(&world, "catalog.db");
+        assert!(names.iter().all(|name| !name.contains(STAMP) && !name.contains("ready")), "{names:?}");
+        let aside: Vec<&String> = names.iter().filter(|name| name.contains(".before-")).collect();
+        let main = aside.iter().min_by_key(|name| name.len()).unwrap();
+        assert!(aside.len() >= 2 && aside.iter().all(|name| name.starts_with(main.as_str())), "one stamp: {aside:?}");
+        goes_on(&world, &open);
+    }
+}
+
+fn files(world: &World, begin: &str) -> Vec<String> {
+    let names = fs::read_dir(world.vault()).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.starts_with(begin)).collect()
+}
+
+#[test]
+fn the_catalog_put_aside_can_be_read_with_its_log() {
+    let world = protected(false);
+    busy(&world);
+    let count = rows(&world, "changes").len();
+    world.ok(REBUILD);
+    let names = files(&world, "catalog.db.before-");
+    let main = names.iter().min_by_key(|name| name.len()).unwrap();
+    let aside = Connection::open(world.vault().join(main)).unwrap();
+    let kept: i64 = aside.query_row("SELECT count(*) FROM changes", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, count as i64);
+}
+
+#[test]
+fn checkpoints_that_a_rebuild_did_not_find_stay_told_until_they_are_back_or_given_up() {
+    for is_back in [true, false] {
+        let world = World::new();
+        world.checkpoint("first");
+        let pack = fs::read_dir(world.vault().join("packs")).unwrap().next().unwrap().unwrap().path();
+        let whole = fs::read(&pack).unwrap();
+        fs::write(&pack, &whole[..200]).unwrap();
+        let told = world.refused(REBUILD, 1, "UNHEALTHY").result("findings").to_string();
+        let kept = files(&world, "catalog.db.before-");
+        assert!(told.contains("(first)") || told.contains("first"), "{told}");
+        assert!(kept.iter().all(|name| told.contains(name.as_str())), "all files are named: {kept:?} {told}");
+        let lost = |world: &World| {
+            let findings = world.ok(&["doctor"]).result("findings").as_array().unwrap().clone();
+            findings
+                .into_iter()
+                .find(|finding| finding["code"] == "CHECKPOINTS_LOST")
+                .map(|finding| finding.to_string())
+        };
+        let told = lost(&world).unwrap();
+        assert!(told.contains("first") && told.contains(".before-"), "{told}");
+        if is_back {
+            fs::write(&pack, &whole).unwrap();
+            world.ok(REBUILD);
+            assert_eq!(world.names(), ["first"]);
+        } else {
+            world.ok(REBUILD);
+            assert!(lost(&world).is_some(), "another rebuild does not forget it");
+            for name in kept {
+                fs::remove_file(world.vault().join(name)).unwrap();
+            }
+        }
+        assert_eq!(lost(&world), None);
+    }
+}
+
+/// The files of the catalog as they were before something, put back.
+fn kept(world: &World) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = ["catalog.db", "catalog.db-wal"].map(|name| world.vault().join(name));
+    files.into_iter().filter_map(|file| fs::read(&file).ok().map(|bytes| (file, bytes))).collect()
+}
+
+#[test]
+fn a_ledger_that_went_on_from_an_older_catalog_is_not_mixed_with_the_one_it_left() {
+    let world = protected(false);
+    world.put("work/f.txt", &numbered(&[]));
+    world.checkpoint("base");
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    let older = kept(&world);
+    world.work("gone", || world.put("work/of_gone.txt", "x"));
+    world.checkpoint("forgotten");
+    let _ = fs::remove_file(world.vault().join("catalog.db-shm"));
+    older.iter().for_each(|(file, bytes)| fs::write(file, bytes).unwrap());
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (11, "by b")])));
+    let (changes, segments) = (rows(&world, "changes"), rows(&world, "segments"));
+    let told = world.call(REBUILD).result("findings").to_string();
+    assert!(told.contains("CHANGES_LOST"), "{told}");
+    assert_eq!((rows(&world, "changes"), rows(&world, "segments")), (changes, segments));
+    assert!(world.names().contains(&"forgotten".to_owned()));
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(11, "by b")]));
+    world.checkpoint("after");
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn what_a_lost_checkpoint_sealed_comes_from_the_catalog() {
+    let world = protected(false);
+    world.put("work/f.txt", &numbered(&[]));
+    world.checkpoint("base");
+    let pack = fs::read_dir(world.vault().join("packs")).unwrap().next().unwrap().unwrap().path();
+    let length = || fs::metadata(&pack).unwrap().len() as usize;
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t1","agent_id":"a"}"#]);
+    let from = length();
+    world.ok(&["create-checkpoint", "wf", "--name", "lost", r#"{"include_file_backups":false}"#]);
+    let upto = length();
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (11, "by b")])));
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t2","agent_id":"b"}"#]);
+    world.checkpoint("last");
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[from..upto].fill(0);
+    fs::write(&pack, bytes).unwrap();
+    let before = TABLES[1..].iter().map(|table| rows(&world, table)).collect::<Vec<_>>();
+    let told = world.refused(REBUILD, 1, "UNHEALTHY").result("findings").to_string();
+    assert!(
+        told.contains("CHECKPOINTS_LOST") && !told.contains("EVENTS_LOST") && !told.contains("CHANGES_LOST"),
+        "{told}"
+    );
+    for (table, before) in TABLES[1..].iter().zip(&before) {
+        assert_eq!(&rows(&world, table), before, "{table}");
+    }
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(11, "by b")]));
+    // The pack has a hole, and stays ill for that.
+    let told = world.refused(&["doctor"], 1, "UNHEALTHY").result("findings").to_string();
+    assert!(told.contains("CHECKPOINTS_LOST") && told.contains("PACK_DAMAGED") && !told.contains("CHAIN"), "{told}");
+}

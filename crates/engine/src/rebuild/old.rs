@@ -1,0 +1,81 @@
+//! The catalog that a rebuild replaces, as far as it can be read.
+//!
+//! Owns in which order its parts are taken over, and that one which is damaged is not: what it said then may not be so.
+//! Refuses to change it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use wfr_catalog::{Catalog, CatalogError, Left, Part};
+use wfr_model::Digest;
+use wfr_store::Vault;
+use wfr_store::crypto::Cipher;
+
+use super::{RebuildError, veiled};
+
+/// The old catalog, open for reading.
+pub(super) struct Old {
+    /// It.
+    pub(super) catalog: Catalog,
+}
+
+impl Old {
+    /// Opens it; `None` where there is none, or it is damaged.
+    ///
+    /// [`RebuildError::Unread`] where the system refuses to read it: it may be whole, and nothing is made without it.
+    pub(super) fn open(vault: &Vault, cipher: Option<&Arc<Cipher>>) -> Result<Option<Self>, RebuildError> {
+        let path = vault.catalog();
+        // A page that the system did not give looks like damage to SQLite: what is damaged is so the second time, too.
+        let opened = match Catalog::open_read_only(&path).or_else(|_| Catalog::open_read_only(&path)) {
+            // It is brought up to date as any other command would do.
+            Err(CatalogError::OldFormat { .. }) => {
+                Catalog::open(&path).map(drop).and_then(|()| Catalog::open_read_only(&path))
+            }
+            opened => opened,
+        };
+        match opened {
+            Ok(catalog) => Ok(Some(Self { catalog: veiled(catalog, cipher) })),
+            // What is no file never was one.
+            Err(source) if source.is_of_system() && path.symlink_metadata().is_ok_and(|found| found.is_file()) => {
+                Err(RebuildError::Unread { place: path, source })
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The objects of the ledger's seals that it knows; `None` where its ledger cannot be relied on.
+    pub(super) fn sealed_ledger(&self) -> Result<Option<HashSet<Digest>>, CatalogError> {
+        if !self.catalog.is_sound(Part::Ledger)? {
+            return Ok(None);
+        }
+        Ok(damaged_is_none(self.catalog.ledger_seals())?.map(|seals| seals.into_iter().collect()))
+    }
+
+    /// Takes over a part that is sound. Whether it came: what is left is counted in the end.
+    pub(super) fn take(&self, new: &Catalog, part: Part) -> Result<bool, CatalogError> {
+        if !self.catalog.is_sound(part)? {
+            return Ok(false);
+        }
+        Ok(damaged_is_none(new.take_over(&self.catalog, part))?.is_some())
+    }
+
+    /// Takes over what says something of checkpoints, once these are there, and what refers to the ledger.
+    pub(super) fn take_the_rest(&self, new: &Catalog) -> Result<Vec<Left>, CatalogError> {
+        for part in [Part::Holds, Part::Outbox, Part::Recoveries] {
+            self.take(new, part)?;
+        }
+        if self.catalog.is_sound(Part::Checkpoints)? {
+            damaged_is_none(new.take_over_standing(&self.catalog))?;
+        }
+        Ok(new.lacks_of(&self.catalog))
+    }
+}
+
+/// What was read of the old catalog, or written of it; `None` where that is damaged, an error where the system refused.
+pub(super) fn damaged_is_none<T>(result: Result<T, CatalogError>) -> Result<Option<T>, CatalogError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_of_system() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
