@@ -173,8 +173,8 @@ impl Story {
     /// Takes back what an agent did; whether that was done.
     fn take_back(&mut self, agent: usize) -> Result<bool, TestCaseError> {
         let mut then = self.deeds.clone();
-        let goes = |deed: &Deed| deed.agent == agent && !deed.is_gone;
-        let numbers: Vec<usize> = (0..then.len()).filter(|at| goes(&then[*at])).collect();
+        // Also what another recovery took back before: its undo alone does not bring that back then.
+        let numbers: Vec<usize> = (0..then.len()).filter(|at| then[*at].agent == agent).collect();
         numbers.iter().for_each(|at| then[*at].is_gone = true);
         let done = self.world.call(&["rollback", "wf", "--agent", AGENTS[agent], "--yes", "--reset-tasks=false"]);
         let what = format!("{} taken back", AGENTS[agent]);

@@ -27,6 +27,7 @@ mod lines;
 mod texts;
 mod walk;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
@@ -110,6 +111,20 @@ impl Chain {
     /// The mark of edit `number`, from 1.
     fn mark(&self, number: usize) -> &Mark {
         &self.edits[number - 1].mark
+    }
+
+    /// It without the recoveries at its end, behind version `start`, of which all goes that had gone then: they add nothing.
+    fn work(&self, start: usize) -> Cow<'_, Self> {
+        let is_removed = |number: &usize| *self.mark(*number) == Mark::Removed;
+        let counts = |number: &usize| match self.mark(*number) {
+            Mark::Neutral { gone: Some(gone) } => !gone.iter().all(is_removed),
+            _ => true,
+        };
+        let end = (start + 1..=self.last()).rev().find(counts).unwrap_or(start);
+        if end == self.last() {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self { first: self.first.clone(), edits: self.edits[..end].to_vec() })
     }
 
     /// Whether what a kept edit has in common with an earlier version, from which edit `away` led, was put back by it.
@@ -282,9 +297,10 @@ pub fn replay(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, Re
         }
     }
     let mut state = state;
-    if let Some(note) = lines::look_over(chain, start, &state.entry, &mut texts)? {
-        match walk::taken_out(chain, &mut texts)? {
-            Some(entry) if lines::look_over(chain, start, &entry, &mut texts)?.is_none() => {
+    let work = chain.work(start);
+    if let Some(note) = lines::look_over(&work, start, &state.entry, &mut texts)? {
+        match walk::taken_out(&work, &mut texts)? {
+            Some(entry) if lines::look_over(&work, start, &entry, &mut texts)?.is_none() => {
                 state = walk::named(chain, State { entry, version: None });
             }
             _ => notes.push(note),

@@ -385,6 +385,15 @@ fn what_is_too_large_is_not_even_read() {
 }
 
 #[test]
+fn what_is_taken_out_behind_a_recovery_is_what_would_be_taken_out_without_it() {
+    let both = "@b r - r aBc r abc k @b k abc+x r aBc";
+    assert_eq!(said(both), "version 4");
+    assert_eq!(said(&format!("{both} n1,2 @b")), "version 7", "the same again");
+    let both = "xabc r abcd k xabc k xabc k e k abc+x r abcd";
+    assert_eq!(said(both), said(&format!("{both} n1 xabc")));
+}
+
+#[test]
 fn what_cannot_be_read_is_an_error() {
     let (chain, _) = chain("abcd r aBcd k aBcD");
     let missing = |content: &Content| Err(ReadError::Missing(content.hash));
