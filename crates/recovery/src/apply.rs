@@ -293,8 +293,8 @@ impl Committed {
         if let Some(check) = check.filter(|_| !ends.iter().any(|end| matches!(end, Ended::Failed(_)))) {
             self.judge(check, &ends)?;
         } else if !self.stands() {
-            // From here on what the way back needs goes. Where a full disk does not take the note, all is done as well.
-            let _ = redo::note(&self.journal, self.recovery(), Note::Passed);
+            // From here on what the way back needs goes.
+            redo::stand(&self.journal, self.recovery())?;
         }
         let report = self.settle(environment.progress, &staging, &ends, false)?;
         let status = if report.failed.is_empty() { RecoveryStatus::Done } else { RecoveryStatus::Partial };
@@ -307,15 +307,17 @@ impl Committed {
 
     /// Whether it was done: what the way back needs may have gone.
     fn stands(&self) -> bool {
-        self.is_noted(Note::Passed) || self.is_noted(Note::Failed)
+        redo::stands(&self.journal, self.recovery()) || self.is_noted(Note::Failed)
     }
 
     /// Makes the check and notes how it ended.
     fn judge(&self, check: Check<'_>, ends: &[Ended]) -> io::Result<()> {
         let done = self.redo.steps.iter().zip(ends).filter(|(_, end)| **end == Ended::Done);
         let changed: Vec<TreePath> = done.map(|(step, _)| step.path.clone()).collect();
-        let note = if check(&changed) { Note::Passed } else { Note::Failed };
-        redo::note(&self.journal, self.recovery(), note)
+        match check(&changed) {
+            true => redo::stand(&self.journal, self.recovery()),
+            false => redo::note(&self.journal, self.recovery(), Note::Failed),
+        }
     }
 
     fn is_noted(&self, note: Note) -> bool {

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, RenameFlags};
 use serde::{Deserialize, Serialize};
 use wfr_model::entry::Entry;
 use wfr_model::plan::{Action, Kept, RootChange};
@@ -170,8 +170,18 @@ impl<'a> Input<'a> {
     }
 }
 
+/// What a record is called until its recovery stands.
+const READY: &str = ".ready";
+
+/// What it is called from then on.
+const STANDS: &str = ".stands";
+
 fn name(id: &RecoveryId) -> String {
-    format!("{id}.ready")
+    format!("{id}{READY}")
+}
+
+fn name_where_it_stands(id: &RecoveryId) -> String {
+    format!("{id}{STANDS}")
 }
 
 /// Writes the record: from the rename on the recovery happens. The commit point.
@@ -185,9 +195,24 @@ pub(crate) fn write(journal: &Path, redo: &Redo) -> io::Result<()> {
 
 /// Reads a record back.
 pub(crate) fn read(journal: &Path, id: &RecoveryId) -> Result<Redo, RedoError> {
-    let file = journal.join(name(id));
+    let file = journal.join(if stands(journal, id) { name_where_it_stands(id) } else { name(id) });
     let bytes = std::fs::read(&file).map_err(|error| RedoError::Io(file.clone(), error))?;
     Redo::decode(&bytes).map_err(|why| RedoError::Damaged(file, why))
+}
+
+/// Makes a recovery stand, durably: all is done, and its check has passed where there is one. What was displaced may go only
+/// behind this, since without it the recovery may still be taken back. The record gets another name, for which a full disk has
+/// room.
+pub(crate) fn stand(journal: &Path, id: &RecoveryId) -> io::Result<()> {
+    let dir = wfr_store::disk::open_dir(journal)?;
+    let (ready, stands) = (name(id), name_where_it_stands(id));
+    wfr_store::disk::rename(&dir, Path::new(&ready), &dir, Path::new(&stands), RenameFlags::empty())?;
+    wfr_store::disk::sync_all(&dir)
+}
+
+/// Whether one stands.
+pub(crate) fn stands(journal: &Path, id: &RecoveryId) -> bool {
+    journal.join(name_where_it_stands(id)).exists()
 }
 
 /// What is noted beside a record.
@@ -195,20 +220,17 @@ pub(crate) fn read(journal: &Path, id: &RecoveryId) -> Result<Redo, RedoError> {
 pub(crate) enum Note {
     /// The recovery is taken back: what it staged may go, and nobody may do its steps again.
     Back,
-    /// All is done, and its check has passed where there is one: it stands, and what was displaced may go.
-    Passed,
     /// Its check has failed: what was displaced may go all the same, since it is taken back from its safety checkpoint. Stays
     /// behind the record until that is done.
     Failed,
 }
 
 impl Note {
-    const ALL: [Self; 3] = [Self::Back, Self::Passed, Self::Failed];
+    const ALL: [Self; 2] = [Self::Back, Self::Failed];
 
     fn file(self, id: &RecoveryId) -> String {
         let word = match self {
             Self::Back => "back",
-            Self::Passed => "passed",
             Self::Failed => "failed",
         };
         format!("{id}.{word}")
@@ -237,7 +259,7 @@ pub(crate) fn remove(journal: &Path, id: &RecoveryId, keeps_failed: bool) -> io:
     let goes = |note: &Note| is_noted(journal, id, *note) && !(keeps_failed && *note == Note::Failed);
     let notes = Note::ALL.into_iter().filter(goes).map(|note| note.file(id));
     // The notes go last: without the record none but that one means anything.
-    for file in std::iter::once(name(id)).chain(notes) {
+    for file in [name(id), name_where_it_stands(id)].into_iter().chain(notes) {
         match wfr_store::disk::unlink(&dir, Path::new(&file)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -248,13 +270,16 @@ pub(crate) fn remove(journal: &Path, id: &RecoveryId, keeps_failed: bool) -> io:
 
 /// The recoveries that passed their commit point and have not ended, oldest first.
 pub(crate) fn list(journal: &Path) -> io::Result<Vec<RecoveryId>> {
-    with_suffix(journal, ".ready")
+    let mut found = with_suffix(journal, READY)?;
+    found.extend(with_suffix(journal, STANDS)?);
+    found.sort();
+    Ok(found)
 }
 
 /// The recoveries that have ended and whose check failed, oldest first.
 pub(crate) fn list_failed(journal: &Path) -> io::Result<Vec<RecoveryId>> {
     let mut failed = with_suffix(journal, ".failed")?;
-    failed.retain(|id| !journal.join(name(id)).exists());
+    failed.retain(|id| !journal.join(name(id)).exists() && !stands(journal, id));
     Ok(failed)
 }
 

@@ -246,8 +246,8 @@ fn one_that_had_been_done_is_undone_when_it_is_asked_back() {
             let names = std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().file_name());
             names.map(|name| name.into_string().unwrap()).any(|name| name.ends_with(suffix))
         };
-        kill(catch(&world, &["restore", "wf", "base", "--yes"], &[&journal], || is_there(".passed"))?);
-        is_there(".ready").then_some(world)
+        kill(catch(&world, &["restore", "wf", "base", "--yes"], &[&journal], || is_there(".stands"))?);
+        is_there(".stands").then_some(world)
     });
     let resumed = world.ok(&["resume", "--take-back"]);
     assert_eq!(resumed.result("resumed")[0]["recovery_status"], "taken_back", "{resumed:?}");

@@ -281,6 +281,34 @@ fn one_that_is_asked_back_wherever_it_died_is_whole() {
     assert!(old_ones > 10 && new_ones > 5, "{old_ones} came back, {new_ones} stood");
 }
 
+/// Calls of one kind that fail for good, as opens do in a process without descriptors; it goes on with all others.
+#[test]
+fn one_that_runs_out_of_something_and_is_asked_back_is_whole() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut unfinished = 0;
+    for name in ["open_dir", "open_at", "open_beneath", "rename", "unlink", "fsync", "syncfs", "mkdir", "rmdir"] {
+        for number in 0.. {
+            let (ground, old, new) = ground();
+            let store = ground.store();
+            let environment = ground.environment(&store, &|_, _| {});
+            let committed = ground.prepare(&environment, &ground.plan(&old, &new), &new).unwrap();
+            faults::arm_all(name, number, EMFILE);
+            run(&ground, &environment, committed);
+            let (_, fired) = faults::disarm();
+            if fired.is_none() {
+                break;
+            }
+            unfinished += u64::from(ground.is_committed());
+            let outcomes = ground.settle(true);
+            let context = format!("{name} from {number} on, then taken back");
+            let stands = assert_one_of(&ground, &old, &new, &context);
+            let is_back = outcomes.first().is_some_and(|outcome| outcome.status == RecoveryStatus::TakenBack);
+            assert!(!is_back || stands == "old", "{context}: {outcomes:?}");
+        }
+    }
+    assert!(unfinished > 20, "only {unfinished} were left unfinished");
+}
+
 #[test]
 fn a_process_may_die_while_what_was_taken_back_is_tidied_up() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
