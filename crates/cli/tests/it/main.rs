@@ -11,6 +11,7 @@ mod answers;
 mod authorship;
 mod bad_input;
 mod beside;
+mod beside_what_returned;
 mod cascading;
 mod catch;
 mod checks;

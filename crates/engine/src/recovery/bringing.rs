@@ -35,12 +35,20 @@ pub fn of(open: &Open, change: &Change, parts: &[History]) -> Result<Option<Brou
     if let Some(taken) = verdicts::taken(&record.parameters) {
         return Ok(Some(single(taken.places)));
     }
-    Ok(Some(match (record.kind, &record.undoes) {
+    Ok(Some(match to_tree(open, &record)? {
+        Some(brought) => brought,
+        None => single(verdicts::places(&record.parameters)),
+    }))
+}
+
+/// When a recovery's target was there, where it goes to a tree; `None` where it takes back an undo path by path.
+pub fn to_tree(open: &Open, record: &RecoveryRecord) -> Result<Option<Brought>, Failure> {
+    match (record.kind, &record.undoes) {
         (RecoveryKind::Undo, Some(undone)) => match open.catalog.change_of_recovery(undone)? {
-            Some(row) if !verdicts::is_selective(open, &record)? => Brought::Before(row.seq),
-            _ => single(verdicts::places(&record.parameters)),
+            Some(row) if !verdicts::is_selective(open, record)? => Ok(Some(Brought::Before(row.seq))),
+            _ => Ok(None),
         },
         // One from before the ledger is as old as anything that is known.
-        _ => Brought::Behind(open.catalog.point_of(&record.target)?.unwrap_or(PointSeq(0))),
-    }))
+        _ => Ok(Some(Brought::Behind(open.catalog.point_of(&record.target)?.unwrap_or(PointSeq(0))))),
+    }
 }

@@ -185,6 +185,20 @@ pub fn replayable(versions: Vec<Option<Entry>>, marks: Vec<(Mark, By)>) -> wfr_r
     wfr_recovery::replay::Chain { first, edits }
 }
 
+/// What becomes of the edits of a chain, and whose they are, where those go that are `gone`, and those that were taken back before.
+pub fn marks(
+    chain: &PathChain,
+    gone: impl Fn(&SegmentRow) -> bool,
+    mut by: impl FnMut(ChangeSeq) -> Result<By, Failure>,
+) -> Result<Vec<(Mark, By)>, Failure> {
+    let mark = |segment: &SegmentRow| match () {
+        () if segment.replayed => neutral(chain, segment),
+        () if gone(segment) || chain.is_cancelled(segment.change, None) => Mark::Removed,
+        () => Mark::Kept,
+    };
+    chain.segments.iter().map(|segment| Ok((mark(segment), whose(chain, segment, by(segment.change)?)))).collect()
+}
+
 /// Whose an edit is, as a replay wants to know it: of one that is no replay, and of which it is known that it brought work back
 /// or took it back, that it did.
 pub fn whose(chain: &PathChain, segment: &SegmentRow, by: By) -> By {

@@ -14,7 +14,7 @@ use wfr_model::plan::{Kept, KeptReason, Plan};
 use wfr_model::{Timestamp, TreePath};
 use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
-use wfr_recovery::replay::{Mark, Replayed, replay_from};
+use wfr_recovery::replay::{Chain, Mark, Replayed, Version, replay_from};
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
@@ -22,11 +22,13 @@ use super::already;
 use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing};
 use super::decisions::Decisions;
-use super::history::{History, NO_TREE, histories, neutral, replayable, versions, whose};
+use super::history::{self, History, NO_TREE, histories, neutral, replayable, versions, whose};
 use super::moves::Following;
 use super::standing::Standing;
 use super::telling::{Sides, Teller};
 use super::tracks::Fate;
+use super::unaccounted::{self, Found};
+use super::verdicts::Lifting;
 use crate::error::Failure;
 use crate::ledger::{Veil, Word};
 use crate::links;
@@ -63,10 +65,8 @@ pub struct Lifted {
     pub findings: Vec<Finding>,
     /// The paths at which it lifts something.
     pub touched: Vec<TreePath>,
-    /// Other names of files at which it does, and those that they have.
-    pub moved: Vec<(TreePath, TreePath)>,
-    /// Where files are again that were there before, and the points behind which they were.
-    pub places: Vec<(TreePath, i64)>,
+    /// What it brings where.
+    pub lifting: Lifting,
 }
 
 /// Makes the plan. `groups` were the hard links before the recovery;
@@ -108,6 +108,7 @@ pub fn lift(
         restored: BTreeMap::new(),
         kept: vec![],
         places: vec![],
+        decided: vec![],
         texts: vec![],
     };
     for history in &histories {
@@ -137,8 +138,7 @@ pub fn lift(
         texts: lifter.texts,
         findings: lifter.teller.findings,
         touched,
-        moved,
-        places: lifter.places,
+        lifting: Lifting { moved, places: lifter.places, decided: lifter.decided },
     })
 }
 
@@ -172,6 +172,8 @@ struct Lifter<'l> {
     kept: Vec<Kept>,
     /// Where files are again that were there before, with the points.
     places: Vec<(TreePath, i64)>,
+    /// Paths at which it is an edit like any other.
+    decided: Vec<TreePath>,
     texts: Vec<Vec<u8>>,
 }
 
@@ -190,6 +192,9 @@ impl Lifter<'_> {
                 let has_moved = history.place(own) != history.place(own + 1);
                 let entry = before.clone().map(|entry| if has_moved { entry } else { history.here(entry) });
                 self.restored.extend(entry.clone().map(|entry| history.placed(entry)));
+                if !chain.segments[own].replayed {
+                    self.decide(history);
+                }
                 self.wish(history, entry);
                 return Ok(());
             }
@@ -210,15 +215,25 @@ impl Lifter<'_> {
         for segment in segments {
             marks.push((self.mark(chain, segment)?, whose(chain, segment, self.teller.by(segment.change)?)));
         }
-        let replayable = replayable(versions.split_off(from), marks);
+        let now = history::marks(chain, |_| false, |change| self.teller.by(change))?.split_off(from);
+        let versions = versions.split_off(from);
+        let (replayable, counts) = (replayable(versions.clone(), marks), replayable(versions, now));
         let Replayed { outcome, notes } = replay_from(&replayable, Unit::Lines, self.objects)?;
-        let entry = match outcome.settled(&replayable, &mut self.texts) {
+        let settled = match outcome.settled(&replayable, &mut self.texts) {
+            Ok(entry) => self.over_what_stands(history, &counts, entry)?,
+            Err(conflict) => Err((None, conflict)),
+        };
+        let entry = match settled {
             Ok(entry) => entry,
             Err(_) if self.later == Later::MergeOrKeep => {
                 self.kept.push(Kept { path: path.clone(), reason: KeptReason::Edited });
                 return Ok(());
             }
-            Err(conflict) => {
+            Err((Some(chain), conflict)) => {
+                let seqs = spoken_of(&history.chain, self.undone);
+                return self.teller.conflict(path, seqs, (&chain, &conflict));
+            }
+            Err((None, conflict)) => {
                 let run = segments.iter().enumerate().filter(|(at, _)| conflict.run.contains(&(at + 1)));
                 let mut seqs: BTreeSet<ChangeSeq> = run.map(|(_, segment)| segment.change).collect();
                 seqs.extend(spoken_of(chain, self.undone));
@@ -236,6 +251,22 @@ impl Lifter<'_> {
             self.wish(history, entry);
         }
         Ok(())
+    }
+
+    /// What a path is to become so that what stands there and does not count stays.
+    fn over_what_stands(&mut self, history: &History, counts: &Chain, entry: Version) -> Result<Found, Failure> {
+        if !history.is_there {
+            return Ok(Ok(entry));
+        }
+        let found = unaccounted::kept(self.objects, Unit::Lines, counts, (&entry, &mut self.texts))?;
+        let Some(found) = found else { return Ok(Ok(entry)) };
+        self.decide(history);
+        Ok(found)
+    }
+
+    /// Makes the undo an edit like any other of a file.
+    fn decide(&mut self, History { path, names, .. }: &History) {
+        self.decided.extend(names.iter().chain([path]).cloned());
     }
 
     /// Wishes for what a file is to be, and where.

@@ -41,6 +41,7 @@ pub mod telling;
 mod timing;
 mod tracks;
 mod turn;
+mod unaccounted;
 mod unlisted;
 pub mod verdicts;
 

@@ -25,7 +25,7 @@ use super::lifting::{self, Later};
 use super::mounting;
 use super::preview;
 use super::timing;
-use super::verdicts::{self, Taken};
+use super::verdicts::{self, Lifting, Taken};
 use super::{Order, noting, selective, sparing, tree_of, with_owner};
 use crate::error::Failure;
 use crate::open::Open;
@@ -60,10 +60,8 @@ pub struct Planned {
     pub texts: Vec<Vec<u8>>,
     /// What a rollback takes back.
     pub taken: Option<Taken>,
-    /// Other names of files that an undo is about, and those that they have.
-    pub moved: Vec<(TreePath, TreePath)>,
-    /// Where files are again that were there before an undo, with the points behind which they were.
-    pub places: Vec<(TreePath, i64)>,
+    /// What an undo brings where.
+    pub lifting: Lifting,
     /// How many changes a rollback takes back.
     pub rolled_back: u64,
     /// Whether what a rollback is about is taken back already.
@@ -88,8 +86,7 @@ impl Planned {
             findings: vec![],
             texts: vec![],
             taken: None,
-            moved: vec![],
-            places: vec![],
+            lifting: Lifting::default(),
             rolled_back: 0,
             is_done: false,
             links: None,
@@ -350,7 +347,7 @@ fn lift(
     planned.findings.extend(lifted.findings);
     let gone = mounted::missing(open, objects, &order.target);
     planned.findings.extend(mounting::unmounted(order, &gone, &lifted.touched, &mut planned.plan));
-    (planned.texts, planned.moved, planned.places) = (lifted.texts, lifted.moved, lifted.places);
+    (planned.texts, planned.lifting) = (lifted.texts, lifted.lifting);
     if order.exact_mtime {
         timing::give_back(objects, &order.target, &mut planned.plan, present.at)?;
     }

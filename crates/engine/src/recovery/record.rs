@@ -129,7 +129,7 @@ pub(super) fn begin(
 fn record(session: &Session, order: &Order, safety: &CheckpointRow, planned: &Planned) -> RecoveryRecord {
     let parameters = match &planned.taken {
         Some(taken) => verdicts::with_taken(&order.parameters, taken),
-        None => verdicts::with_moved(&order.parameters, &planned.moved, &planned.places),
+        None => verdicts::with_lifting(&order.parameters, &planned.lifting),
     };
     // What begins at the present aims at nothing else.
     let target = if planned.taken.is_some() { safety } else { &order.target };

@@ -10,14 +10,15 @@ use wfr_catalog::{ChangeSeq, SegmentRow};
 use wfr_model::change::Actor;
 use wfr_model::entry::Node;
 use wfr_model::{ChangeId, TreePath};
-use wfr_recovery::replay::{By, Mark, Version, replay_from};
+use wfr_recovery::replay::{By, Version, replay_from};
 use wfr_store::Objects;
 
 use super::already;
-use super::history::{History, UNRECORDED_EXTERNAL, counted, is_recorded, neutral, replayable, versions, whose};
+use super::history::{History, UNRECORDED_EXTERNAL, counted, is_recorded, marks, replayable, versions};
 use super::returning::{Lines, brought, is_in, lines_of};
 use super::selective::{Selection, goes};
 use super::telling::{Teller, name_of};
+use super::unaccounted::is_alike;
 use crate::error::Failure;
 use crate::ledger::Veil;
 
@@ -162,18 +163,8 @@ impl Search<'_, '_, '_> {
 
     /// What the path is without what is selected; `None` where that cannot be told.
     fn result(&mut self, history: &History, versions: &[Version]) -> Result<Option<Version>, Failure> {
-        let chain = &history.chain;
-        let mut marks: Vec<(Mark, By)> = Vec::with_capacity(chain.segments.len());
-        for segment in &chain.segments {
-            let is_gone =
-                goes(history, segment, self.selected, self.selection) || chain.is_cancelled(segment.change, None);
-            let mark = match () {
-                () if segment.replayed => neutral(chain, segment),
-                () if is_gone => Mark::Removed,
-                () => Mark::Kept,
-            };
-            marks.push((mark, whose(chain, segment, self.teller.by(segment.change)?)));
-        }
+        let goes = |segment: &SegmentRow| goes(history, segment, self.selected, self.selection);
+        let marks = marks(&history.chain, goes, |change| self.teller.by(change))?;
         let replayable = replayable(versions.to_vec(), marks);
         let outcome = replay_from(&replayable, self.selection.decisions.unit, self.objects)?.outcome;
         Ok(outcome.settled(&replayable, &mut vec![]).ok())
@@ -295,10 +286,4 @@ fn says_much(before: &Version, after: &Version) -> bool {
         Some(Node::File(file)) => file.size > 0 && content(before) != content(after),
         Some(_) => true,
     }
-}
-
-/// Whether two versions are the same, under the same name.
-fn is_alike(one: &Version, other: &Version) -> bool {
-    let name = |version: &Version| version.as_ref().map(|entry| entry.name.clone());
-    is_same(one.as_ref(), other.as_ref()) && name(one) == name(other)
 }

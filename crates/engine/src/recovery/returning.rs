@@ -11,19 +11,21 @@ use wfr_catalog::{ChangeSeq, PathChain, SegmentRow};
 use wfr_model::TreePath;
 use wfr_model::change::Segment;
 use wfr_model::entry::{Entry, Node};
+use wfr_model::recovery::RecoveryRecord;
 use wfr_recovery::merge::{BYTES_MAX, is_binary};
 use wfr_recovery::replay::from_store;
 use wfr_store::{Objects, ReadError, Store};
 
+use super::bringing;
 use super::history::{History, counted, histories, versions};
 use super::moves::Following;
-use super::tracks::Fate;
+use super::tracks::{Brought, Fate};
 use crate::error::Failure;
 use crate::ledger::{Veil, Word};
 use crate::open::Open;
 
 /// What is to be said of changes after a recovery that did this to the tree.
-pub fn words(open: &Open, effects: &[Segment]) -> Result<Vec<Word>, Failure> {
+pub fn words(open: &Open, record: &RecoveryRecord, effects: &[Segment]) -> Result<Vec<Word>, Failure> {
     if !open.catalog.has_cancellations()? {
         return Ok(vec![]);
     }
@@ -40,7 +42,8 @@ pub fn words(open: &Open, effects: &[Segment]) -> Result<Vec<Word>, Failure> {
         false => Fate::Stays,
     };
     let following = Following { open, veil: &veil, unrecorded: None, fate: &fate };
-    let returning = Returning { open, veil: &veil, left, store: OnceCell::new() };
+    let brought = bringing::to_tree(open, record)?;
+    let returning = Returning { open, veil: &veil, brought, left, store: OnceCell::new() };
     let mut words = Vec::new();
     for history in following.follow(histories(open, &veil, chains, None)?)? {
         for (change, cancelled) in returning.counted(&history)? {
@@ -60,6 +63,8 @@ fn may_matter(chain: &PathChain) -> bool {
 struct Returning<'r> {
     open: &'r Open,
     veil: &'r Veil<'r>,
+    /// When what it left had been there.
+    brought: Option<Brought>,
     /// What the recovery left.
     left: BTreeMap<TreePath, Option<Entry>>,
     store: OnceCell<Option<Store>>,
@@ -73,11 +78,18 @@ impl Returning<'_> {
             return Ok(then);
         }
         let names = || std::iter::once(&history.path).chain(&history.names);
-        let left = names().filter_map(|name| self.left.get(name));
-        let Some(left) = left.max_by_key(|left| left.is_some()) else { return Ok(then) };
+        let left = names().filter_map(|name| Some((name, self.left.get(name)?)));
+        let Some((name, left)) = left.max_by_key(|(_, left)| left.is_some()) else { return Ok(then) };
         let versions = versions(self.veil, history)?;
+        let is_it = |number: &usize| {
+            let is_here = left.is_none() || history.place(*number) == name;
+            is_here && is_same(versions[*number].as_ref(), left.as_ref())
+        };
+        if let Some(number) = self.was_there(history).filter(is_it) {
+            return Ok(counted(&history.chain, number));
+        }
         let mut is_known = false;
-        for version in (0..versions.len()).filter(|number| is_same(versions[*number].as_ref(), left.as_ref())) {
+        for version in (0..versions.len()).filter(is_it) {
             is_known = true;
             for (change, cancelled) in counted(&history.chain, version) {
                 // Where it counted at any time at which this was there, it is in it.
@@ -93,6 +105,16 @@ impl Returning<'_> {
             then.extend(self.merged_in(history, &versions, left).into_iter().map(|change| (change, false)));
         }
         Ok(then)
+    }
+
+    /// The version that was there when what the recovery left had been.
+    fn was_there(&self, History { chain, .. }: &History) -> Option<usize> {
+        let mut rows = chain.segments.iter();
+        match self.brought {
+            Some(Brought::Behind(point)) => Some(rows.take_while(|row| row.point <= point).count()),
+            Some(Brought::Before(undone)) => rows.position(|row| row.change == undone),
+            _ => None,
+        }
     }
 
     /// Whether what a change did is in what the recovery left; `None` where that cannot be told.

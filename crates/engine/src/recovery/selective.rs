@@ -13,7 +13,7 @@ use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
 use wfr_model::{ChangeId, Digest, TaskId, TreePath};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
-use wfr_recovery::replay::{By, Chain, Conflict, Mark, Note, Outcome, Replayed, replay_from};
+use wfr_recovery::replay::{By, Chain, Conflict, Mark, Note, Outcome, Replayed, Version, replay_from};
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
@@ -24,9 +24,7 @@ use super::clearing::{Cleared, Clearing, tell_ways};
 use super::concern;
 use super::decisions::{Decisions, with_text};
 use super::dependents::{Kept, Reach, Scope, Told};
-use super::history::{
-    History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_touched, neutral, replayable, versions, whose,
-};
+use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_touched, marks, replayable, versions};
 use super::leaving;
 use super::moves;
 use super::naming::{follow_moves, meant};
@@ -34,6 +32,7 @@ use super::overwritten;
 use super::returned::Search;
 use super::sureness;
 use super::telling::{self, Sides, Teller, WORK_CONFLICT, leave};
+use super::unaccounted::{self, Found};
 use super::verdicts::Taken;
 use crate::error::Failure;
 use crate::ledger::Veil;
@@ -386,10 +385,17 @@ impl<'c> Chooser<'c> {
             return Ok(());
         }
         self.teller.note(path, &notes);
-        match outcome.settled(&replayable, &mut self.texts) {
+        let settled = match outcome.settled(&replayable, &mut self.texts) {
+            Ok(entry) => self.over_what_stands(history, versions, entry)?,
+            Err(conflict) => Err((None, conflict)),
+        };
+        match settled {
             Ok(entry) => self.take(history, gone, entry),
-            Err(conflict) => match self.ways(path) {
-                ConflictResolution::ManualReview => self.conflict(path, chain, (&replayable, &conflict))?,
+            Err((standing, conflict)) => match self.ways(path) {
+                ConflictResolution::ManualReview => match standing {
+                    Some(chain) => self.teller.conflict(path, gone, (&chain, &conflict))?,
+                    None => self.conflict(path, chain, (&replayable, &conflict))?,
+                },
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
                 ConflictResolution::CheckpointPriority => {
                     self.overwrite(history, first);
@@ -398,6 +404,28 @@ impl<'c> Chooser<'c> {
             },
         }
         Ok(())
+    }
+
+    /// What a path is to become so that what stands there and does not count stays; such a rollback is an edit like any other.
+    fn over_what_stands(
+        &mut self,
+        history: &History,
+        versions: Vec<Version>,
+        entry: Version,
+    ) -> Result<Found, Failure> {
+        if !history.is_there {
+            return Ok(Ok(entry));
+        }
+        let chain = replayable(versions, marks(&history.chain, |_| false, |change| self.teller.by(change))?);
+        let unit = self.selection.decisions.unit;
+        let Some(found) = unaccounted::kept(self.objects, unit, &chain, (&entry, &mut self.texts))? else {
+            return Ok(Ok(entry));
+        };
+        if history.names.is_empty() && !self.decided.contains(&history.path) {
+            self.whole.push(history.path.clone());
+        }
+        self.decided.push(history.path.clone());
+        Ok(found)
     }
 
     /// What is done at a path at which work cannot be separated.
@@ -495,20 +523,8 @@ impl<'c> Chooser<'c> {
 
     /// What becomes of the edits of a history, and whose they are.
     fn marks(&mut self, history: &History) -> Result<Vec<(Mark, By)>, Failure> {
-        let segments = &history.chain.segments;
-        let by = |segment: &SegmentRow| Ok(whose(&history.chain, segment, self.teller.by(segment.change)?));
-        let by: Vec<By> = segments.iter().map(by).collect::<Result<_, Failure>>()?;
-        Ok(segments.iter().map(|segment| self.mark(history, segment)).zip(by).collect())
-    }
-
-    /// What becomes of an edit: those that were taken back before stay so.
-    fn mark(&self, history: &History, segment: &SegmentRow) -> Mark {
-        let chain = &history.chain;
-        if segment.replayed {
-            return neutral(chain, segment);
-        }
-        let is_gone = goes(history, segment, self.selected, self.selection) || chain.is_cancelled(segment.change, None);
-        if is_gone { Mark::Removed } else { Mark::Kept }
+        let goes = |segment: &SegmentRow| goes(history, segment, self.selected, self.selection);
+        marks(&history.chain, goes, |change| self.teller.by(change))
     }
 
     /// Wishes for what a path is without the changes that go there, and for a file to be where it is without them.

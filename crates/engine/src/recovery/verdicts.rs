@@ -108,7 +108,7 @@ pub fn of(
     effects: &[Segment],
 ) -> Result<Verdicts, Failure> {
     if goes_to_a_tree(open, record)? {
-        let words = returning::words(open, effects)?;
+        let words = returning::words(open, record, effects)?;
         return Ok(Verdicts { words, ..Verdicts::default() });
     }
     // A directory that is not empty stays for the sake of what is in it: whose it was, counts no more.
@@ -187,12 +187,32 @@ const MOVED: &str = "moved";
 /// The key of an undo's parameters that has where files are again that were there before, with the points.
 const PLACES: &str = "places";
 
-/// Parameters of an undo with other names of the files that it is about, and where files are again.
-pub fn with_moved(parameters: &Value, moved: &[(TreePath, TreePath)], places: &[(TreePath, i64)]) -> Value {
+/// The key of an undo's parameters that has the paths at which it takes back what was decided by hand, or was done to what
+/// stands and does not count: there it is an edit like any other.
+const DECIDED: &str = "decided";
+
+/// What an undo brings where, as its record keeps it.
+#[derive(Clone, Debug, Default)]
+pub struct Lifting {
+    /// Other names of the files that it is about, and those that they have.
+    pub moved: Vec<(TreePath, TreePath)>,
+    /// Where files are again that were there before, and the points behind which they were.
+    pub places: Vec<(TreePath, i64)>,
+    /// Paths at which it is an edit like any other.
+    pub decided: Vec<TreePath>,
+}
+
+/// Parameters of an undo with what it brings where.
+pub fn with_lifting(parameters: &Value, lifting: &Lifting) -> Value {
     let mut parameters = parameters.clone();
-    if let (Some(keys), false) = (parameters.as_object_mut(), moved.is_empty()) {
+    let Some(keys) = parameters.as_object_mut() else { return parameters };
+    let Lifting { moved, places, decided } = lifting;
+    if !moved.is_empty() {
         keys.insert(MOVED.to_owned(), serde_json::json!(moved));
         keys.insert(PLACES.to_owned(), serde_json::json!(places));
+    }
+    if !decided.is_empty() {
+        keys.insert(DECIDED.to_owned(), serde_json::json!(decided));
     }
     parameters
 }
@@ -201,6 +221,11 @@ pub fn with_moved(parameters: &Value, moved: &[(TreePath, TreePath)], places: &[
 /// parameters.
 pub fn places(parameters: &Value) -> Vec<(TreePath, i64)> {
     parameters.get(PLACES).and_then(|places| serde_json::from_value(places.clone()).ok()).unwrap_or_default()
+}
+
+/// Paths at which an undo is an edit like any other, from its record's parameters.
+fn decided(parameters: &Value) -> Vec<TreePath> {
+    parameters.get(DECIDED).and_then(|decided| serde_json::from_value(decided.clone()).ok()).unwrap_or_default()
 }
 
 /// Other names of the files that an undo is about, from its record's parameters.
@@ -223,7 +248,9 @@ fn of_undo(
     untouched.extend(stays);
     let words = row.map(|row| lifting::words(open, &row, &untouched)).transpose()?.unwrap_or_default();
     let names = Names::of(&moved);
-    let all = words.iter().flat_map(|word| names.all(&word.path).1).filter(|name| !untouched.contains(name));
+    let decided = decided(&record.parameters);
+    let is_replayed = |name: &&TreePath| !untouched.contains(*name) && !decided.contains(*name);
+    let all = words.iter().flat_map(|word| names.all(&word.path).1).filter(is_replayed);
     let replayed = all.cloned().collect();
     Ok(Verdicts { replayed, words })
 }
