@@ -182,7 +182,7 @@ impl Lifter<'_> {
         let History { path, chain, names, .. } = history;
         let own = chain.segments.iter().position(|segment| segment.change == self.undone);
         let present = if history.is_there { self.now.lookup(path)? } else { None };
-        let mut versions = versions(&self.veil, history)?;
+        let versions = versions(&self.veil, history)?;
         // A later recovery may have found nothing to do and yet have spoken of changes.
         let is_last = !chain.words.iter().any(|(_, by, _)| *by > self.undone);
         if let Some(own) = own {
@@ -210,6 +210,27 @@ impl Lifter<'_> {
         // What was decided by hand does not come from what was before: where it went, that is there again as it was.
         let by_hand = chain.segments.iter().position(|one| one.change == self.undone && !one.replayed);
         let from = by_hand.filter(|_| is_last).unwrap_or(0);
+        let Some(entry) = self.replayed(history, (from, own), versions)? else { return Ok(()) };
+        let placed = entry.clone().map(|entry| history.placed(entry));
+        let is_here = placed.as_ref().is_none_or(|(to, _)| to == path);
+        if is_here {
+            self.teller.moved(path, names);
+        }
+        if !is_here || !is_same(present.as_ref(), placed.as_ref().map(|(_, entry)| entry)) {
+            self.wish(history, entry);
+        }
+        Ok(())
+    }
+
+    /// What a path is without the recovery, replayed from version `from` on; `None` where it stays as it is, or somebody has to
+    /// decide: that is told. `own` is the recovery's own segment.
+    fn replayed(
+        &mut self,
+        history: &History,
+        (from, own): (usize, Option<usize>),
+        mut versions: Vec<Version>,
+    ) -> Result<Option<Version>, Failure> {
+        let History { path, chain, .. } = history;
         let segments = &chain.segments[from..];
         let mut marks = Vec::with_capacity(segments.len());
         for segment in segments {
@@ -227,30 +248,24 @@ impl Lifter<'_> {
             Ok(entry) => entry,
             Err(_) if self.later == Later::MergeOrKeep => {
                 self.kept.push(Kept { path: path.clone(), reason: KeptReason::Edited });
-                return Ok(());
+                return Ok(None);
             }
             Err((Some(chain), conflict)) => {
                 let seqs = spoken_of(&history.chain, self.undone);
-                return self.teller.conflict(path, seqs, (&chain, &conflict));
+                self.teller.conflict(path, seqs, (&chain, &conflict))?;
+                return Ok(None);
             }
             Err((None, conflict)) => {
                 let run = segments.iter().enumerate().filter(|(at, _)| conflict.run.contains(&(at + 1)));
                 let mut seqs: BTreeSet<ChangeSeq> = run.map(|(_, segment)| segment.change).collect();
                 seqs.extend(spoken_of(chain, self.undone));
                 seqs.extend(own.map(|own| &chain.segments[own]).filter(|own| !own.replayed).map(|own| own.change));
-                return self.teller.conflict(path, seqs, (&replayable, &conflict));
+                self.teller.conflict(path, seqs, (&replayable, &conflict))?;
+                return Ok(None);
             }
         };
         self.teller.note(path, &notes);
-        let placed = entry.clone().map(|entry| history.placed(entry));
-        let is_here = placed.as_ref().is_none_or(|(to, _)| to == path);
-        if is_here {
-            self.teller.moved(path, names);
-        }
-        if !is_here || !is_same(present.as_ref(), placed.as_ref().map(|(_, entry)| entry)) {
-            self.wish(history, entry);
-        }
-        Ok(())
+        Ok(Some(entry))
     }
 
     /// What a path is to become so that what stands there and does not count stays.

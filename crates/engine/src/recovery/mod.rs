@@ -66,13 +66,12 @@ use wfr_store::Store;
 use crate::checkpoint::{self, Request};
 use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
-use crate::holding;
 use crate::open::Open;
 use crate::params::Consent;
 use crate::results::{Dependent, StateChanges};
 use crate::scanning::Effort;
 use crate::session::Session;
-use crate::{announce, ledger, links, manifests, mint, verify};
+use crate::{announce, holding, ledger, links, manifests, mint, verify};
 
 pub use agreement::check_consent;
 use aim::Purpose;
