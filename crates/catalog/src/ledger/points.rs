@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension};
 use wfr_model::{CheckpointId, Digest};
 
-use super::{NewPoint, PathKey, PointSeq};
+use super::{ChangeSeq, NewPoint, PathKey, PointSeq};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
@@ -84,6 +84,15 @@ impl Catalog {
         let mut statement = self.connection.prepare_cached(sql)?;
         let seq: Option<i64> = statement.query_row([checkpoint.as_str()], |row| row.get(0))?;
         Ok(seq.map(PointSeq))
+    }
+
+    /// The last recovery that had ended when a point was made, as a change; `None` where there was none.
+    pub fn last_recovery_at(&self, point: PointSeq) -> Result<Option<ChangeSeq>, CatalogError> {
+        let sql = "SELECT max(changes.seq) FROM changes, points
+                   WHERE points.seq = ?1 AND recovery_id IS NOT NULL AND ended_at <= points.at";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let seq: Option<i64> = statement.query_row([point.0], |row| row.get(0))?;
+        Ok(seq.map(ChangeSeq))
     }
 
     /// The tree that a new look is compared with: cleanup keeps it.

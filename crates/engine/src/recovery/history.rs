@@ -208,8 +208,13 @@ pub fn whose(chain: &PathChain, segment: &SegmentRow, by: By) -> By {
 
 /// What counts of a version: the changes that made it, each with whether it was taken back then.
 pub fn counted(chain: &PathChain, version: usize) -> BTreeMap<ChangeSeq, bool> {
+    counted_as_of(chain, version, None)
+}
+
+/// The same as of a change that may not have done anything there.
+pub fn counted_as_of(chain: &PathChain, version: usize, then: Option<ChangeSeq>) -> BTreeMap<ChangeSeq, bool> {
     let made = &chain.segments[..version];
-    let then = made.iter().map(|one| one.change).max();
+    let then = made.iter().map(|one| one.change).max().max(then);
     let own = made.iter().filter(|one| !one.replayed);
     own.map(|one| (one.change, chain.is_cancelled(one.change, then))).collect()
 }

@@ -17,7 +17,7 @@ use wfr_recovery::replay::from_store;
 use wfr_store::{Objects, ReadError, Store};
 
 use super::bringing;
-use super::history::{History, counted, histories, versions};
+use super::history::{History, counted, counted_as_of, histories, versions};
 use super::moves::Following;
 use super::tracks::{Brought, Fate};
 use crate::error::Failure;
@@ -85,8 +85,8 @@ impl Returning<'_> {
             let is_here = left.is_none() || history.place(*number) == name;
             is_here && is_same(versions[*number].as_ref(), left.as_ref())
         };
-        if let Some(number) = self.was_there(history).filter(is_it) {
-            return Ok(counted(&history.chain, number));
+        if let Some((number, then)) = self.was_there(history)?.filter(|(number, _)| is_it(number)) {
+            return Ok(counted_as_of(&history.chain, number, then));
         }
         let mut is_known = false;
         for version in (0..versions.len()).filter(is_it) {
@@ -107,14 +107,19 @@ impl Returning<'_> {
         Ok(then)
     }
 
-    /// The version that was there when what the recovery left had been.
-    fn was_there(&self, History { chain, .. }: &History) -> Option<usize> {
+    /// The version that was there when what the recovery left had been, and the last recovery that had been then.
+    fn was_there(&self, History { chain, .. }: &History) -> Result<Option<(usize, Option<ChangeSeq>)>, Failure> {
         let mut rows = chain.segments.iter();
-        match self.brought {
-            Some(Brought::Behind(point)) => Some(rows.take_while(|row| row.point <= point).count()),
-            Some(Brought::Before(undone)) => rows.position(|row| row.change == undone),
+        Ok(match self.brought {
+            Some(Brought::Behind(point)) => {
+                let number = rows.take_while(|row| row.point <= point).count();
+                Some((number, self.open.catalog.last_recovery_at(point)?))
+            }
+            Some(Brought::Before(undone)) => {
+                rows.position(|row| row.change == undone).map(|number| (number, Some(ChangeSeq(undone.0 - 1))))
+            }
             _ => None,
-        }
+        })
     }
 
     /// Whether what a change did is in what the recovery left; `None` where that cannot be told.
