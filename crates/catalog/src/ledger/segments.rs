@@ -143,6 +143,16 @@ impl Catalog {
         })
     }
 
+    /// Chains of all paths at which anything was ever said of a change.
+    pub fn chains_spoken_of(&self) -> Result<Vec<PathChain>, CatalogError> {
+        self.read(|transaction| {
+            let sql = "SELECT DISTINCT path_id FROM cancellations ORDER BY path_id";
+            let mut statement = transaction.prepare_cached(sql)?;
+            let paths = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+            paths.iter().map(|path| chain(transaction, *path)).collect()
+        })
+    }
+
     /// Whether any of these changes did anything to any path.
     pub fn have_segments(&self, changes: &[ChangeSeq]) -> Result<bool, CatalogError> {
         let changes: Vec<i64> = changes.iter().map(|change| change.0).collect();

@@ -94,3 +94,16 @@ fn a_restore_does_not_bring_a_move_back_that_was_taken_back() {
     assert_eq!(world.text(F), numbered(&[]));
     assert!(!world.has("work/g.txt"));
 }
+
+#[test]
+fn a_restore_brings_back_what_is_in_a_file_that_was_deleted_then_as_now() {
+    let world = World::with_lines();
+    world.work("b", || world.put(F, &numbered(&[(3, "by b")])));
+    world.work("c", || fs::remove_file(world.root().join(F)).unwrap());
+    world.checkpoint("without");
+    roll_back(&world, "b");
+    world.put("work/other.txt", "something to be restored\n");
+    world.ok(&["restore", "wf", "without", "--yes"]);
+    roll_back(&world, "c");
+    assert_eq!(world.text(F), numbered(&[(3, "by b")]));
+}

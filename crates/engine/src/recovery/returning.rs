@@ -4,14 +4,15 @@
 //! Refuses to know what plans make of it, and what others brought back: that is [`super::returned`].
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use serde_json::Value;
 use wfr_capture::slice::{bare, is_same};
 use wfr_catalog::{ChangeSeq, PathChain, SegmentRow};
 use wfr_model::TreePath;
 use wfr_model::change::Segment;
 use wfr_model::entry::{Entry, Node};
-use wfr_model::recovery::RecoveryRecord;
+use wfr_model::recovery::{RecoveryKind, RecoveryRecord};
 use wfr_recovery::merge::{BYTES_MAX, is_binary};
 use wfr_recovery::replay::from_store;
 use wfr_store::{Objects, ReadError, Store};
@@ -43,6 +44,7 @@ pub fn words(open: &Open, record: &RecoveryRecord, effects: &[Segment]) -> Resul
     };
     let following = Following { open, veil: &veil, unrecorded: None, fate: &fate };
     let brought = bringing::to_tree(open, record)?;
+    chains.extend(untouched(open, (record, brought.as_ref()), &chains)?);
     let returning = Returning { open, veil: &veil, brought, left, store: OnceCell::new() };
     let mut words = Vec::new();
     for history in following.follow(histories(open, &veil, chains, None)?)? {
@@ -53,6 +55,32 @@ pub fn words(open: &Open, record: &RecoveryRecord, effects: &[Segment]) -> Resul
         }
     }
     Ok(words)
+}
+
+/// The chains of further paths at which what counts follows from where a recovery went, though it found them as they were to be:
+/// a file may be as absent as it was, and something in it was taken back since.
+fn untouched(
+    open: &Open,
+    (record, brought): (&RecoveryRecord, Option<&Brought>),
+    known: &[PathChain],
+) -> Result<Vec<PathChain>, Failure> {
+    let is_empty = |key: &str| record.parameters.get(key).and_then(Value::as_array).is_none_or(Vec::is_empty);
+    let is_full = record.parameters.get("restoration_mode").is_none_or(|mode| mode == "full")
+        && ["file", "components", "exclude_components"].into_iter().all(is_empty);
+    let is_whole = matches!(record.kind, RecoveryKind::Restore | RecoveryKind::EmergencyRestore) && is_full;
+    let mut chains = match brought {
+        Some(Brought::Behind(_)) if is_whole => open.catalog.chains_spoken_of()?,
+        Some(Brought::Before(undone)) => {
+            let said = open.catalog.cancellations_by(*undone)?;
+            let paths: BTreeSet<Vec<u8>> = said.into_iter().map(|(path, ..)| path.key).collect();
+            let chains = paths.iter().map(|path| Ok(open.catalog.chain_at(path)?));
+            chains.collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect()
+        }
+        _ => vec![],
+    };
+    let known: BTreeSet<&[u8]> = known.iter().map(|chain| chain.path.key.as_slice()).collect();
+    chains.retain(|chain| !known.contains(chain.path.key.as_slice()));
+    Ok(chains)
 }
 
 /// Whether anything was said at a path, or a file may have come from where something was.
@@ -79,14 +107,20 @@ impl Returning<'_> {
         }
         let names = || std::iter::once(&history.path).chain(&history.names);
         let left = names().filter_map(|name| Some((name, self.left.get(name)?)));
-        let Some((name, left)) = left.max_by_key(|(_, left)| left.is_some()) else { return Ok(then) };
+        let found = left.max_by_key(|(_, left)| left.is_some());
         let versions = versions(self.veil, history)?;
+        // Where it did nothing, that is there which was there last.
+        let last = || versions.last().filter(|_| history.is_there).map(|last| (&history.path, last));
+        let Some((name, left)) = found.or_else(last) else { return Ok(then) };
         let is_it = |number: &usize| {
             let is_here = left.is_none() || history.place(*number) == name;
             is_here && is_same(versions[*number].as_ref(), left.as_ref())
         };
         if let Some((number, then)) = self.was_there(history)?.filter(|(number, _)| is_it(number)) {
             return Ok(counted_as_of(&history.chain, number, then));
+        }
+        if found.is_none() {
+            return Ok(then);
         }
         let mut is_known = false;
         for version in (0..versions.len()).filter(is_it) {
@@ -116,7 +150,8 @@ impl Returning<'_> {
                 Some((number, self.open.catalog.last_recovery_at(point)?))
             }
             Some(Brought::Before(undone)) => {
-                rows.position(|row| row.change == undone).map(|number| (number, Some(ChangeSeq(undone.0 - 1))))
+                let number = rows.position(|row| row.change == undone).unwrap_or(chain.segments.len());
+                Some((number, Some(ChangeSeq(undone.0 - 1))))
             }
             _ => None,
         })
