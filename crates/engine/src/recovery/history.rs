@@ -200,10 +200,10 @@ pub fn marks(
 }
 
 /// Whose an edit is, as a replay wants to know it: of one that is no replay, and of which it is known that it brought work back
-/// or took it back, that it did.
+/// or took it back, that it did; so does a recovery that goes to a tree.
 pub fn whose(chain: &PathChain, segment: &SegmentRow, by: By) -> By {
     let has_spoken = chain.words.iter().any(|(_, by, _)| *by == segment.change);
-    if has_spoken && !segment.replayed { By::Return } else { by }
+    if (has_spoken || by == By::Recovery) && !segment.replayed { By::Return } else { by }
 }
 
 /// What counts of a version: the changes that made it, each with whether it was taken back then.
