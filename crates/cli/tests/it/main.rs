@@ -39,6 +39,7 @@ mod keys;
 mod lacking;
 mod leftover;
 mod limits;
+mod links;
 mod live;
 mod loss;
 mod malformed;

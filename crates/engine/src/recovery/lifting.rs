@@ -226,7 +226,7 @@ impl Lifter<'_> {
                 return self.teller.conflict(path, seqs, (&replayable, &conflict));
             }
         };
-        self.teller.note(path, &notes);
+        self.teller.note(path, (&replayable, &notes));
         let placed = entry.clone().map(|entry| history.placed(entry));
         let is_here = placed.as_ref().is_none_or(|(to, _)| to == path);
         if is_here {

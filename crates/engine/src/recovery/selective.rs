@@ -17,7 +17,7 @@ use wfr_recovery::replay::{By, Chain, Conflict, Mark, Note, Outcome, Replayed, r
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
-use super::alike::Heirs;
+use super::alike::{self, Heirs};
 use super::already::{self, Already};
 use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing, tell_ways};
@@ -382,10 +382,10 @@ impl<'c> Chooser<'c> {
             return Ok(());
         }
         let Replayed { outcome, notes } = replay_from(&replayable, self.selection.decisions.unit, self.objects)?;
-        if self.lives_on(veil, history, (&replayable, &notes))? {
+        if self.lives_on(veil, history, (&replayable, &outcome, &notes))? {
             return Ok(());
         }
-        self.teller.note(path, &notes);
+        self.teller.note(path, (&replayable, &notes));
         match outcome.settled(&replayable, &mut self.texts) {
             Ok(entry) => self.take(history, gone, entry),
             Err(conflict) => match self.ways(path) {
@@ -447,19 +447,15 @@ impl<'c> Chooser<'c> {
         self.decided.push(path.clone());
     }
 
-    /// Whether what goes is likely to be in another file, since this one was moved and edited in one step. That is told, and
-    /// nothing is taken for taken back.
+    /// Whether what goes is likely to be in another file, since this one was moved and edited in one step, or moved where that
+    /// is not followed. That is told, and nothing is taken for taken back.
     fn lives_on(
         &mut self,
         veil: &Veil<'_>,
         history: &History,
-        (replayable, notes): (&Chain, &[Note]),
+        (replayable, outcome, notes): (&Chain, &Outcome, &[Note]),
     ) -> Result<bool, Failure> {
-        let deletion = notes.iter().find_map(|note| match note {
-            Note::KeptDeletion { edit } => Some(*edit),
-            _ => None,
-        });
-        let Some(edit) = deletion.filter(|edit| replayable.version(*edit).is_none()) else { return Ok(false) };
+        let Some(edit) = alike::kept_deletion(replayable, outcome, notes) else { return Ok(false) };
         let segment = &history.chain.segments[edit - 1];
         let mut came = moves::came_with((self.open, veil), self.unrecorded, (segment.change, segment.point))?;
         // What it gave way to may have been made from it.
