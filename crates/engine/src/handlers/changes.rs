@@ -254,6 +254,7 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
         since: parameters.since,
         paths: (!files.is_all()).then(|| within(&open, &files, &before)).transpose()?,
         open: false,
+        in_doubt: false,
         limit: Some(limit),
     };
     let rows = open.catalog.changes(&filter)?;

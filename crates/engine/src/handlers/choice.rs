@@ -16,6 +16,7 @@ use crate::params::{Preserved, Rollback, RollbackScope};
 use crate::pathspec::PathSpecs;
 use crate::recovery::dependents::Kept;
 use crate::recovery::selective::Selection;
+use crate::recovery::sureness;
 use crate::recovery::telling::name_of;
 use crate::session::Session;
 use crate::{ledger, phases, state};
@@ -50,7 +51,7 @@ pub(super) fn selection(
     let is_pending = candidates.is_empty() && changes.is_empty() && chooser.pending().is_some();
     if did_nothing && !sets_state && !is_pending {
         return Err(match changes.first().filter(|_| candidates.is_empty()) {
-            Some(row) => nothing::without_paths(row, changes.len()),
+            Some(row) => nothing::without_paths(row, changes.len(), sureness::of_what_stays(open, &changes)?.first()),
             None => nothing::fits(open, workflow, parameters, &candidates)?,
         });
     }

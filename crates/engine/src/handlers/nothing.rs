@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use wfr_catalog::{ChangeFilter, ChangeRow};
 use wfr_model::WorkflowId;
 use wfr_model::change::Author;
+use wfr_model::finding::Finding;
 
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -32,13 +33,17 @@ pub(super) fn said(has_strategy: bool) -> Failure {
     )
 }
 
-/// The changes that fit did nothing.
-pub(super) fn without_paths(first: &ChangeRow, count: usize) -> Failure {
+/// The changes that fit did nothing, for sure; `perhaps` is what is said of something that they may have done.
+pub(super) fn without_paths(first: &ChangeRow, count: usize, perhaps: Option<&Finding>) -> Failure {
     let (id, name) = (&first.change.change_id, name_of(&first.change));
     let more = if count > 1 { format!(" and {} more that fit", count - 1) } else { String::new() };
     let verb = if count > 1 { "have" } else { "has" };
     let message = format!("change {id} of {name}{more} {verb} no path: nothing is to be taken back");
-    Failure::new(Code::NothingSelected, message).with_hint("`wfr log` shows what each change did")
+    let hint = match perhaps {
+        Some(perhaps) => format!("{}; {}", perhaps.message, perhaps.fix),
+        None => "`wfr log` shows what each change did".to_owned(),
+    };
+    Failure::new(Code::NothingSelected, message).with_hint(hint)
 }
 
 /// No change fits what was asked for.
