@@ -20,6 +20,7 @@ mod cleanup;
 mod closure;
 mod coming_back;
 mod contract;
+mod copies;
 mod decided;
 mod dependencies;
 mod docs;

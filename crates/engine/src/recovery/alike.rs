@@ -3,6 +3,8 @@
 //! Owns when one that came with the deletion of another is so much like it that what goes is likely to be in it. Refuses to
 //! take it out there: what is alike is not the same.
 
+mod copies;
+
 use std::collections::BTreeSet;
 
 use wfr_model::entry::{Entry, Node};
@@ -11,7 +13,10 @@ use wfr_recovery::replay::{Chain, Mark, Note, Outcome, from_store};
 use wfr_store::tree::Finder;
 use wfr_store::{Objects, ReadError};
 
+use super::moves::{self, Held};
 use crate::textdiff;
+
+pub use copies::Copies;
 
 /// Files that are looked at for the sake of one plan, at most.
 const LOOKED_AT_MAX: usize = 200;
@@ -69,6 +74,23 @@ impl<'h> Heirs<'h> {
             }
         }
         Ok(twin)
+    }
+
+    /// What a file that was copied from another one has of what goes there, as it is now: a line, or else all of `made`, which
+    /// an edit made that goes.
+    ///
+    /// Errors: what the store says.
+    pub fn copied(&mut self, chain: &Chain, path: &TreePath, made: Option<&Held>) -> Result<Option<Share>, ReadError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let Some(present) = self.now.lookup(path)? else { return Ok(None) };
+        let lines = self.lines(Some(&present))?;
+        let brought = self.brought(chain, chain.edits.len() + 1)?;
+        let line = brought.intersection(&lines).next().map(|line| Share::Line(line.clone()));
+        let is_made = made.is_some() && moves::content(Some(&present)).as_ref() == made;
+        Ok(line.or_else(|| is_made.then_some(Share::Whole)))
     }
 
     /// The lines that edits which go brought before a deletion, and that were not there at first.

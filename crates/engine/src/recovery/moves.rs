@@ -161,7 +161,7 @@ struct Move {
 
 /// What a file is known by where it moves: a link never for a file that holds its target.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-enum Held {
+pub enum Held {
     /// The content of a file.
     Content(Digest),
     /// Where a link leads.
@@ -362,7 +362,7 @@ impl<'m> Moves<'m> {
 
 /// What a file holds that holds anything, or a link. Files that are empty are all alike: of none of them it is known which came
 /// from where.
-fn content(entry: Option<&Entry>) -> Option<Held> {
+pub fn content(entry: Option<&Entry>) -> Option<Held> {
     match entry.map(|entry| &entry.node) {
         Some(Node::File(content)) if content.size > 0 => Some(Held::Content(content.hash)),
         Some(Node::Symlink(target)) => Some(Held::Target(target.clone())),
@@ -371,7 +371,7 @@ fn content(entry: Option<&Entry>) -> Option<Held> {
 }
 
 /// The same of an entry as it is kept.
-fn content_of(veil: &Veil<'_>, kept: Option<&Vec<u8>>) -> Result<Option<Held>, Failure> {
+pub fn content_of(veil: &Veil<'_>, kept: Option<&Vec<u8>>) -> Result<Option<Held>, Failure> {
     Ok(content(ledger::entry_of(veil, kept.map(Vec::as_slice))?.as_ref()))
 }
 

@@ -17,7 +17,7 @@ use wfr_recovery::replay::{By, Chain, Conflict, Mark, Note, Outcome, Replayed, r
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
-use super::alike::{self, Heirs};
+use super::alike::{self, Copies, Heirs};
 use super::already::{self, Already};
 use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing, tell_ways};
@@ -67,6 +67,8 @@ pub struct Selection {
     pub own_tasks: BTreeSet<TaskId>,
     /// The task that is named and is to be done anyway, where that is all that is meant.
     pub pending: Option<TaskId>,
+    /// Agents and tasks among several that are named, of which nothing fits, for people.
+    pub idle: Vec<String>,
     /// What it was said to do.
     pub steps: Option<Steps>,
     /// Whether those of later work that goes, too, are as well.
@@ -117,6 +119,8 @@ pub fn choose(
     let reach = (&selected, &tasks, went);
     let told = Told::of(&scope, &mut chooser.teller, reach, (&histories, &chooser.overwritten))?;
     told.check(selection)?;
+    let copied = chooser.copies.told((open, &veil, unrecorded), &selected, (&mut chooser.heirs, &chooser.paths))?;
+    chooser.teller.findings.extend(copied);
     chooser.teller.findings.extend(sureness::of_what_stays(open, &selection.changes)?);
     let clearing = Clearing { open, objects, from: goal.from, decisions: &selection.decisions };
     let Cleared { mut plan, links, dropped, findings: cleared } =
@@ -145,6 +149,7 @@ pub fn choose(
     if let Some(task) = selection.pending.as_ref() {
         findings.push(already::pending(task));
     }
+    findings.extend(selection.idle.iter().map(|name| already::idle(name)));
     findings.extend(already::unchanged(&chooser.gone, &plan));
     findings.extend(sureness::of_what_goes(open, &chooser.gone)?);
     let can_be_named = |path: &TreePath| is_touched(open, &veil, path, &selected);
@@ -228,6 +233,7 @@ struct Chooser<'c> {
     gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
     already: Already,
     heirs: Heirs<'c>,
+    copies: Copies,
     /// The tree as it is.
     present: Digest,
     unrecorded: Option<&'c NewPoint>,
@@ -264,6 +270,7 @@ impl<'c> Chooser<'c> {
             overwritten: BTreeSet::new(),
             gone: BTreeMap::new(),
             already: Already::default(),
+            copies: Copies::default(),
         }
     }
 
@@ -387,7 +394,10 @@ impl<'c> Chooser<'c> {
         }
         self.teller.note(path, (&replayable, &notes));
         match outcome.settled(&replayable, &mut self.texts) {
-            Ok(entry) => self.take(history, gone, entry),
+            Ok(entry) => {
+                self.take(history, gone, entry);
+                self.copies.note(path, replayable, (first, chain.segments[first].change));
+            }
             Err(conflict) => match self.ways(path) {
                 ConflictResolution::ManualReview => self.conflict(path, chain, (&replayable, &conflict))?,
                 ConflictResolution::CurrentPriority => self.left.push(path.clone()),
