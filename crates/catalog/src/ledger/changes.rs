@@ -76,6 +76,8 @@ pub struct ChangeFilter {
     pub paths: Option<Vec<PathId>>,
     /// Only those that are open.
     pub open: bool,
+    /// Only those that may be somebody else's: with candidates.
+    pub in_doubt: bool,
     /// The newest so many; all where `None`.
     pub limit: Option<u32>,
 }
@@ -125,6 +127,9 @@ impl Catalog {
             " AND seq IN (SELECT change FROM segments WHERE path_id IN (SELECT value FROM json_each(:paths)))";
         ask(paths.is_some(), of_paths, ":paths", &paths);
         ask(true, if filter.open { " AND ended_at IS NULL" } else { "" }, ":limit", &limit);
+        if filter.in_doubt {
+            sql.push_str(" AND candidates <> '[]'");
+        }
         sql.push_str(" ORDER BY seq DESC LIMIT :limit");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(given.as_slice(), decode)?;

@@ -1,9 +1,11 @@
 //! Whose work a rollback means: phases by any of their names, tasks without changes, overlapping work, tokens and their
 //! parts, and what is said of how sure that is.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use crate::work::paths;
+use crate::work::{numbered, paths};
 use crate::world::World;
 
 fn tell(world: &World, line: &str) {
@@ -220,6 +222,77 @@ fn how_sure_it_is_whose_the_work_is_that_goes_is_told() {
     world.put("work/of_e", "e");
     world.end(&e);
     assert_eq!(findings(&["--agent", "e"]), [] as [Value; 0], "a path that was named, by the only one at work");
+}
+
+#[test]
+fn what_is_likely_somebody_elses_is_told_of_whom_it_may_be() {
+    let world = World::with_lines();
+    let (a, b) = (world.begin("a", &["--paths", "work/f.txt"]), world.begin("b", &[]));
+    world.put("work/f.txt", &numbered(&[(5, "by a"), (20, "by b")]));
+    world.end(&a);
+    world.end(&b);
+    let mine = |path: &str| {
+        let b = world.begin("b", &[]);
+        world.put(path, "b");
+        world.end(&b);
+    };
+    // Of b nothing is sure: that is refused, and the change that may be b's is named.
+    let refused = world.refused(&["rollback", "wf", "--agent", "b", "--yes"], 3, "NOTHING_SELECTED");
+    assert!(refused.json.to_string().contains("that a named, while b worked at the same time"), "{refused:?}");
+    mine("work/of_b");
+    let done = world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
+    let told = done.result("findings").as_array().unwrap().clone();
+    let stays = told.iter().find(|finding| finding["code"] == "SHARED_CHANGE").unwrap();
+    assert_eq!(stays["severity"], "warning");
+    assert!(stays["message"].as_str().unwrap().contains("that a named, while b worked at the same time"), "{stays}");
+    assert!(world.text("work/f.txt").contains("by b") && !world.has("work/of_b"));
+    // What it says to do does it, and then nothing is left to be told of.
+    let fix = stays["fix"].as_str().unwrap();
+    let id = fix.split(['`', ' ']).find(|word| word.starts_with("chg_")).unwrap();
+    world.ok(&["rollback", "wf", "--change", id, "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+    mine("work/more_of_b");
+    let done = world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);
+    assert!(!done.result("findings").to_string().contains("SHARED_CHANGE"), "{done:?}");
+}
+
+/// A file of two lines that a and b, or nobody knows which of them, changed, and one of each, and of c.
+fn shared() -> World {
+    let world = World::with_lines();
+    let (a, b) = (world.begin("a", &[]), world.begin("b", &[]));
+    world.put("work/f.txt", &numbered(&[(3, "of a or b")]));
+    world.end(&a);
+    world.end(&b);
+    for agent in ["a", "b", "c"] {
+        world.work(agent, || world.put(&format!("work/of_{agent}"), agent));
+    }
+    world
+}
+
+#[test]
+fn a_rollback_that_means_several_takes_what_they_share() {
+    let both = ["{\"agent\":[\"a\",\"b\"],\"yes\":true}"];
+    let calls: [&[&str]; 3] =
+        [&["--agent", "a", "--agent", "b", "--yes"], &["--task", "a", "--task", "b", "--yes"], &both];
+    for named in calls {
+        let world = shared();
+        let done = world.ok(&[&["rollback", "wf"], named].concat());
+        let changed: BTreeSet<&str> = paths(done.result("changed")).into_iter().collect();
+        assert_eq!(changed, BTreeSet::from(["work/f.txt", "work/of_a", "work/of_b"]), "{named:?}");
+        assert_eq!(world.text("work/f.txt"), numbered(&[]));
+        assert!(!done.result("findings").to_string().contains("NOTHING_OF"), "{done:?}");
+    }
+    let world = shared();
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--agent", "c", "--agent", "d", "--yes"]);
+    assert_eq!(paths(done.result("changed")), ["work/of_a", "work/of_c"], "b is not meant");
+    let told = done.result("findings").to_string();
+    assert!(told.contains("SHARED_CHANGE") && told.contains("nothing of agent `d` fits"), "{told}");
+    // One who is both the agent and at the task.
+    let world = shared();
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--agent", "b", "--task", "b", "--yes"]);
+    assert_eq!(paths(done.result("changed")), ["work/of_b"]);
+    let refused = world.refused(&["rollback", "wf", "--agent", "x", "--agent", "y", "--yes"], 3, "NOTHING_SELECTED");
+    assert!(refused.json.to_string().contains("no change of agent `x`"), "{refused:?}");
 }
 
 #[test]

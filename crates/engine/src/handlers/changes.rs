@@ -254,6 +254,7 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
         since: parameters.since,
         paths: (!files.is_all()).then(|| within(&open, &files, &before)).transpose()?,
         open: false,
+        in_doubt: false,
         limit: Some(limit),
     };
     let rows = open.catalog.changes(&filter)?;
@@ -292,10 +293,10 @@ pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>,
 /// Whom somebody wants to see changes of.
 fn asked(parameters: &Log) -> nothing::Asked {
     nothing::Asked {
-        agent: parameters.agent.as_ref().map(ToString::to_string),
-        task: parameters.task.as_ref().map(ToString::to_string),
-        phase: parameters.phase.as_ref().and_then(Phase::id).map(|phase| phase.to_string()),
-        session: parameters.session.clone(),
+        agent: parameters.agent.iter().map(ToString::to_string).collect(),
+        task: parameters.task.iter().map(ToString::to_string).collect(),
+        phase: parameters.phase.iter().filter_map(Phase::id).map(|phase| phase.to_string()).collect(),
+        session: parameters.session.iter().cloned().collect(),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use wfr_catalog::{CatalogError, ChangeFilter, ChangeRow, ChangeSeq, CheckpointRow, OfPhase, PointSeq};
-use wfr_model::change::{Actor, Author};
+use wfr_model::change::{Actor, Author, Change};
 use wfr_model::workflow::{Task, TaskStatus, Whole};
 use wfr_model::{AgentId, ChangeId, TaskId, Timestamp, WorkflowId};
 
@@ -16,6 +16,7 @@ use crate::params::{Preserved, Rollback, RollbackScope};
 use crate::pathspec::PathSpecs;
 use crate::recovery::dependents::Kept;
 use crate::recovery::selective::Selection;
+use crate::recovery::sureness;
 use crate::recovery::telling::name_of;
 use crate::session::Session;
 use crate::{ledger, phases, state};
@@ -50,7 +51,7 @@ pub(super) fn selection(
     let is_pending = candidates.is_empty() && changes.is_empty() && chooser.pending().is_some();
     if did_nothing && !sets_state && !is_pending {
         return Err(match changes.first().filter(|_| candidates.is_empty()) {
-            Some(row) => nothing::without_paths(row, changes.len()),
+            Some(row) => nothing::without_paths(row, changes.len(), sureness::of_what_stays(open, &changes)?.first()),
             None => nothing::fits(open, workflow, parameters, &candidates)?,
         });
     }
@@ -82,6 +83,7 @@ pub(super) fn selection(
         pending: chooser.pending().filter(|_| is_pending && !sets_state).map(|task| task.task_id.clone()),
         steps: parameters.steps.clone(),
         resets: chooser.resets(),
+        idle: chooser.idle(&seqs)?,
         kept: chooser.kept,
     })
 }
@@ -105,16 +107,18 @@ struct Found {
 /// Whom the parameters name, in a workflow.
 struct Whose<'p> {
     workflow: &'p WorkflowId,
-    agent: Option<&'p AgentId>,
-    task: Option<&'p TaskId>,
+    /// Any of these, or anybody.
+    agents: &'p [AgentId],
+    /// Any of these, or any at all.
+    tasks: &'p [TaskId],
     phase: Option<OfPhase>,
 }
 
 impl Whose<'_> {
     fn fits(&self, author: &Author) -> bool {
         author.workflow_id.as_ref() == Some(self.workflow)
-            && (self.agent.is_none() || author.agent_id.as_ref() == self.agent)
-            && (self.task.is_none() || author.task_id.as_ref() == self.task)
+            && is_any(self.agents, author.agent_id.as_ref())
+            && is_any(self.tasks, author.task_id.as_ref())
             && self.phase.as_ref().is_none_or(|phase| phase.has(author))
     }
 
@@ -125,10 +129,20 @@ impl Whose<'_> {
         };
         let is_of = |agent: &&AgentId| task.assigned_agent.as_ref() == Some(*agent) || works_on(agent);
         let in_phase = |phase: &OfPhase| phase.tasks.contains(&(self.workflow.to_string(), task.task_id.to_string()));
-        self.agent.as_ref().is_none_or(is_of)
-            && self.task.is_none_or(|own| *own == task.task_id)
+        (self.agents.is_empty() || self.agents.iter().any(|agent| is_of(&agent)))
+            && is_any(self.tasks, Some(&task.task_id))
             && self.phase.as_ref().is_none_or(in_phase)
     }
+}
+
+/// Whether somebody is among those who are named, where any are.
+fn is_any<T: PartialEq>(named: &[T], one: Option<&T>) -> bool {
+    named.is_empty() || one.is_some_and(|one| named.contains(one))
+}
+
+/// The one that is named, where no other one is.
+fn only<T: Clone>(named: &[T]) -> Option<T> {
+    named.first().filter(|_| named.len() == 1).cloned()
 }
 
 struct Chooser<'c> {
@@ -153,7 +167,7 @@ impl<'c> Chooser<'c> {
     ) -> Result<Self, Failure> {
         let phase = parameters.phase.as_ref().map(|phase| agreeing::phase(open, Some(workflow), phase)).transpose()?;
         let phase = phase.map(|phase| phases::of(open, Some(workflow), &phase)).transpose()?;
-        let whose = Whose { workflow, agent: parameters.agent.as_ref(), task: parameters.task.as_ref(), phase };
+        let whose = Whose { workflow, agents: &parameters.agent.0, tasks: &parameters.task.0, phase };
         let [tasks, phases] =
             [Preserved::SuccessfulTasks, Preserved::CompletedPhases].map(|rule| parameters.preserves(rule));
         let needs_state = parameters.reset_tasks.0 || tasks || phases;
@@ -164,16 +178,38 @@ impl<'c> Chooser<'c> {
         Ok(Self { open, parameters, whose, state, kept, after, after_time })
     }
 
+    /// Those of several agents, or tasks, of whom nothing fits, for people. `chosen` is what does.
+    fn idle(&self, chosen: &[ChangeSeq]) -> Result<Vec<String>, Failure> {
+        let Whose { agents, tasks, .. } = self.whose;
+        let mut idle = Vec::new();
+        if agents.len() + tasks.len() < 2 {
+            return Ok(idle);
+        }
+        let rows = chosen.iter().map(|seq| self.open.catalog.change_at(*seq)).collect::<Result<Vec<_>, _>>()?;
+        let changes: Vec<Change> = rows.into_iter().flatten().map(|row| row.change).collect();
+        let candidates = || changes.iter().flat_map(|change| &change.candidates).map(|one| &one.author);
+        let authors = || changes.iter().map(|change| &change.author).chain(candidates());
+        let is_working = |agent: &AgentId| authors().any(|author| author.agent_id.as_ref() == Some(agent));
+        let is_worked_on = |task: &TaskId| authors().any(|author| author.task_id.as_ref() == Some(task));
+        idle.extend(agents.iter().filter(|agent| !is_working(agent)).map(|agent| format!("agent `{agent}`")));
+        let is_known = |task: &TaskId| is_worked_on(task) || self.task(task).is_some();
+        idle.extend(tasks.iter().filter(|task| !is_known(task)).map(|task| format!("task `{task}`")));
+        Ok(idle)
+    }
+
     /// Whether tasks are to be done anew: where only some paths go, their work stays in part.
     fn resets(&self) -> bool {
         self.parameters.reset_tasks.0 && PathSpecs::of(&self.parameters.file.0).is_all()
     }
 
-    /// The task that is named, where it is to be done anyway: nothing of it is left to be set.
+    /// The task that is named, the first of several, where all of them are to be done anyway: nothing of them is left to be set.
     fn pending(&self) -> Option<&Task> {
-        let Rollback { agent, phase, .. } = self.parameters;
-        let is_alone = agent.is_none() && phase.is_none() && self.resets();
-        self.task(self.parameters.task.as_ref().filter(|_| is_alone)?).filter(|task| task.status == TaskStatus::Pending)
+        let Rollback { agent, phase, task, .. } = self.parameters;
+        let is_alone = agent.0.is_empty() && phase.is_none() && self.resets();
+        let tasks: Option<Vec<&Task>> = task.0.iter().filter(|_| is_alone).map(|task| self.task(task)).collect();
+        let tasks = tasks?;
+        let are_pending = tasks.iter().all(|task| task.status == TaskStatus::Pending);
+        tasks.into_iter().next().filter(|_| are_pending)
     }
 
     fn task(&self, id: &TaskId) -> Option<&Task> {
@@ -218,7 +254,7 @@ impl<'c> Chooser<'c> {
     /// Whether all that was done after a checkpoint is meant, whoever did it.
     fn means_everybody(&self) -> bool {
         let Rollback { agent, task, phase, change, .. } = self.parameters;
-        let is_anybodys = agent.is_none() && task.is_none() && phase.is_none() && change.0.is_empty();
+        let is_anybodys = agent.0.is_empty() && task.0.is_empty() && phase.is_none() && change.0.is_empty();
         self.after.is_some() && is_anybodys && self.parameters.has_files()
     }
 
@@ -243,8 +279,8 @@ impl<'c> Chooser<'c> {
     fn fitting(&self) -> Result<Found, Failure> {
         let (open, parameters) = (self.open, self.parameters);
         let is_named = !parameters.change.0.is_empty();
-        let chooses = parameters.agent.is_some()
-            || parameters.task.is_some()
+        let chooses = !parameters.agent.0.is_empty()
+            || !parameters.task.0.is_empty()
             || parameters.phase.is_some()
             || parameters.since.is_some()
             || !parameters.file.0.is_empty()
@@ -258,17 +294,21 @@ impl<'c> Chooser<'c> {
         if !chooses {
             return Ok(Found { changes: named, candidates: vec![] });
         }
-        let Whose { workflow, agent, task, phase } = &self.whose;
+        let Whose { workflow, agents, tasks, phase } = &self.whose;
         let filter = ChangeFilter {
             workflow: Some((*workflow).clone()),
             phase: phase.clone(),
-            task: task.cloned(),
-            agent: agent.cloned(),
+            task: only(tasks),
+            agent: only(agents),
             actors: vec![Actor::Agent],
             since: parameters.since,
             ..ChangeFilter::default()
         };
         let mut changes = open.catalog.changes(&filter)?;
+        changes.retain(|row| {
+            let Author { agent_id, task_id, .. } = &row.change.author;
+            is_any(agents, agent_id.as_ref()) && is_any(tasks, task_id.as_ref())
+        });
         let shared = ChangeFilter { actors: vec![Actor::Shared], since: parameters.since, ..ChangeFilter::default() };
         let mut candidates = Vec::new();
         for row in open.catalog.changes(&shared)? {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use wfr_catalog::{ChangeFilter, ChangeRow};
 use wfr_model::WorkflowId;
 use wfr_model::change::Author;
+use wfr_model::finding::Finding;
 
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -32,13 +33,17 @@ pub(super) fn said(has_strategy: bool) -> Failure {
     )
 }
 
-/// The changes that fit did nothing.
-pub(super) fn without_paths(first: &ChangeRow, count: usize) -> Failure {
+/// The changes that fit did nothing, for sure; `perhaps` is what is said of something that they may have done.
+pub(super) fn without_paths(first: &ChangeRow, count: usize, perhaps: Option<&Finding>) -> Failure {
     let (id, name) = (&first.change.change_id, name_of(&first.change));
     let more = if count > 1 { format!(" and {} more that fit", count - 1) } else { String::new() };
     let verb = if count > 1 { "have" } else { "has" };
     let message = format!("change {id} of {name}{more} {verb} no path: nothing is to be taken back");
-    Failure::new(Code::NothingSelected, message).with_hint("`wfr log` shows what each change did")
+    let hint = match perhaps {
+        Some(perhaps) => format!("{}; {}", perhaps.message, perhaps.fix),
+        None => "`wfr log` shows what each change did".to_owned(),
+    };
+    Failure::new(Code::NothingSelected, message).with_hint(hint)
 }
 
 /// No change fits what was asked for.
@@ -60,10 +65,10 @@ pub(super) fn fits(
         return Ok(Failure::new(Code::NothingSelected, message).with_hint(hint));
     }
     let asked = Asked {
-        agent: parameters.agent.as_ref().map(ToString::to_string),
-        task: parameters.task.as_ref().map(ToString::to_string),
-        phase: parameters.phase.as_ref().and_then(Phase::id).map(|phase| phase.to_string()),
-        session: None,
+        agent: parameters.agent.0.iter().map(ToString::to_string).collect(),
+        task: parameters.task.0.iter().map(ToString::to_string).collect(),
+        phase: parameters.phase.iter().filter_map(Phase::id).map(|phase| phase.to_string()).collect(),
+        session: vec![],
     };
     let failure = Failure::new(Code::NothingSelected, "no change fits what was asked for");
     Ok(match asked.unknown(open, Some(workflow))? {
@@ -75,10 +80,10 @@ pub(super) fn fits(
 
 /// Whom somebody asked for.
 pub(super) struct Asked {
-    pub(super) agent: Option<String>,
-    pub(super) task: Option<String>,
-    pub(super) phase: Option<String>,
-    pub(super) session: Option<String>,
+    pub(super) agent: Vec<String>,
+    pub(super) task: Vec<String>,
+    pub(super) phase: Vec<String>,
+    pub(super) session: Vec<String>,
 }
 
 impl Asked {
@@ -89,7 +94,7 @@ impl Asked {
         workflow: Option<&WorkflowId>,
     ) -> Result<Option<(String, Option<String>)>, Failure> {
         type Named = fn(&Author) -> Option<String>;
-        let kinds: [(&str, &str, &Option<String>, Named); 4] = [
+        let kinds: [(&str, &str, &[String], Named); 4] = [
             ("agent", "agents", &self.agent, |author| author.agent_id.as_ref().map(ToString::to_string)),
             ("task", "tasks", &self.task, |author| author.task_id.as_ref().map(ToString::to_string)),
             ("phase", "phases", &self.phase, |author| author.phase_id.as_ref().map(ToString::to_string)),
@@ -98,12 +103,11 @@ impl Asked {
         let filter = ChangeFilter { workflow: workflow.cloned(), limit: Some(LOOKED_AT), ..ChangeFilter::default() };
         let rows = open.catalog.changes(&filter)?;
         for (kind, kinds, asked, named) in kinds {
-            let Some(asked) = asked else { continue };
             let mut names: BTreeSet<String> = rows.iter().filter_map(|row| named(&row.change.author)).collect();
-            if kind == "phase" {
+            if kind == "phase" && !asked.is_empty() {
                 names.extend(phases_of(open, workflow)?);
             }
-            if !names.contains(asked) {
+            if let Some(asked) = asked.iter().find(|asked| !names.contains(*asked)) {
                 let place = workflow.map(|workflow| format!(" in {workflow}")).unwrap_or_default();
                 let shown: String = asked.chars().take(80).collect();
                 let message = format!("no change of {kind} `{shown}` is recorded{place}");

@@ -22,7 +22,7 @@ use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
 use crate::recovery::already::{MAY_BE_BROUGHT_AGAIN, PENDING_ALREADY, TAKEN_BACK_ALREADY};
 use crate::recovery::leaving::STAYS_AS_DECIDED;
 use crate::recovery::noting::GIT_LEFT_ALONE;
-use crate::recovery::telling::LEFT_AS_IT_IS;
+use crate::recovery::telling::{LEFT_AS_IT_IS, NOT_FOLLOWED};
 use crate::recovery::{self, CheckEnd, Ended, Order, Planned, Run, owed};
 use crate::response::{Impact, Success};
 use crate::results::{
@@ -96,7 +96,8 @@ pub(super) fn run(
 fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
     let is_taken =
         findings.iter().find(|finding| [TAKEN_BACK_ALREADY, PENDING_ALREADY].contains(&finding.code.as_str()));
-    let is_left = findings.iter().any(|finding| [LEFT_AS_IT_IS, MAY_BE_BROUGHT_AGAIN].contains(&finding.code.as_str()));
+    let stays = [LEFT_AS_IT_IS, MAY_BE_BROUGHT_AGAIN, NOT_FOLLOWED];
+    let is_left = findings.iter().any(|finding| stays.contains(&finding.code.as_str()));
     let is_decided = findings.iter().any(|finding| finding.code == STAYS_AS_DECIDED);
     let why = match (is_taken, &order.selection, &order.joining) {
         (Some(taken), _, _) => &format!("{}; {}", taken.message, taken.fix),

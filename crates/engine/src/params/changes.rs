@@ -203,7 +203,7 @@ pub struct PreservationRules {
     pub preserve_resource_optimizations: On,
 }
 
-/// Takes the work of one agent, task or phase back, or single changes, and leaves everybody else's.
+/// Takes the work of agents, tasks or a phase back, or single changes, and leaves everybody else's.
 ///
 /// Which: `--agent`, `--task`, `--phase`, `--change`, `--since`, and `--file` for some paths only; all that is said must
 /// fit. With a checkpoint, only what was done after it. What others did since in the same files stays, merged line by
@@ -225,12 +225,12 @@ pub struct Rollback {
     /// Of this phase.
     #[serde(alias = "phase_id")]
     pub phase: Option<Phase>,
-    /// Of this task.
+    /// Of these tasks; what is shared by them alone goes, too.
     #[serde(alias = "task_id")]
-    pub task: Option<TaskId>,
-    /// Of this agent.
+    pub task: OneOrMany<TaskId>,
+    /// Of these agents; what is shared by them alone goes, too.
     #[serde(alias = "agent_id")]
-    pub agent: Option<AgentId>,
+    pub agent: OneOrMany<AgentId>,
     /// These changes with their parts, whoever made them: ids, or unique beginnings of ids.
     pub change: OneOrMany<ChangeId>,
     /// At these paths and below them only, or where patterns such as `*.rs` say, but not where `!PATH` says.

@@ -295,8 +295,8 @@ impl Rollback {
     /// What `full` and `partial` say: everything of the workflow, or parts of it as wholes.
     fn check_scope(&self) -> Result<(), Failure> {
         let parts = [
-            ("agent", self.agent.is_some()),
-            ("task", self.task.is_some()),
+            ("agent", !self.agent.0.is_empty()),
+            ("task", !self.task.0.is_empty()),
             ("phase", self.phase.is_some()),
             ("change", !self.change.0.is_empty()),
         ];

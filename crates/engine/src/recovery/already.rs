@@ -48,6 +48,12 @@ pub fn pending(task: &TaskId) -> Finding {
     Finding::new(PENDING_ALREADY, Severity::Info, message, "`wfr status` shows the tasks")
 }
 
+/// Says of one of several who are named that nothing is to be taken back of it.
+pub fn idle(name: &str) -> Finding {
+    let message = format!("nothing of {name} fits what was asked for");
+    Finding::new("NOTHING_OF", Severity::Warning, message, "`wfr log` shows whose changes are recorded")
+}
+
 /// Recoveries that are named, at most.
 const NAMED_MAX: usize = 3;
 

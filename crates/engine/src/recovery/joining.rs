@@ -211,7 +211,7 @@ impl Joiner<'_> {
                 ConflictResolution::ManualReview => return self.teller.conflict(&path, since, (&chain, &conflict)),
             },
         };
-        self.teller.note(&path, &notes);
+        self.teller.note(&path, (&chain, &notes));
         if !is_same(entry.as_ref(), Some(&now)) {
             self.wishes.push(Wish { path, entry });
         }

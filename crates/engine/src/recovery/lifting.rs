@@ -264,7 +264,7 @@ impl Lifter<'_> {
                 return Ok(None);
             }
         };
-        self.teller.note(path, &notes);
+        self.teller.note(path, (&replayable, &notes));
         Ok(Some(entry))
     }
 

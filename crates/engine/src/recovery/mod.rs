@@ -36,7 +36,7 @@ mod returning;
 pub mod selective;
 mod sparing;
 mod standing;
-mod sureness;
+pub mod sureness;
 pub mod telling;
 mod timing;
 mod tracks;

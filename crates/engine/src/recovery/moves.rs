@@ -1,8 +1,8 @@
 //! Files that moved: what happened to one before it got its present name belongs to its history.
 //!
-//! Owns what is a move: a content that is gone from one path and has come to one other, by one change, found by one look; the
-//! first path has nothing then, or a file that moved there in its turn. And which histories are joined by moves. Refuses to
-//! follow what is only alike, and to know where a file was when: that is [`super::tracks`].
+//! Owns what is a move: a content, or a link's target, that is gone from one path and has come to one other, by one change, found
+//! by one look; the first path has nothing then, or a file that moved there in its turn. And which histories are joined by moves.
+//! Refuses to follow what is only alike, and to know where a file was when: that is [`super::tracks`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -138,7 +138,7 @@ pub fn of_changes(
     Ok(found)
 }
 
-/// Files that came with a change, found by one look, also over others, and were not moved there.
+/// Files and links that came with a change, found by one look, also over others, and were not moved there.
 pub fn came_with(
     (open, veil): (&Open, &Veil<'_>),
     unrecorded: Option<&NewPoint>,
@@ -147,7 +147,7 @@ pub fn came_with(
     let moves = Moves::new(open, veil, unrecorded);
     let ends = moves.ends(change)?;
     let moved: BTreeSet<PathKey> = matched(&ends).into_iter().map(|one| one.to).collect();
-    let came = ends.iter().filter(|end| end.point == point && end.come.is_some() && !moved.contains(&end.path));
+    let came = ends.iter().filter(|end| end.point == point && end.is_coming && !moved.contains(&end.path));
     came.map(|end| veil.shown(&end.path)).collect()
 }
 
@@ -159,17 +159,28 @@ struct Move {
     to: PathKey,
 }
 
+/// What a file is known by where it moves: a link never for a file that holds its target.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Held {
+    /// The content of a file.
+    Content(Digest),
+    /// Where a link leads.
+    Target(Vec<u8>),
+}
+
 /// What was replaced, or came, or went at a path: either may be one end of a move.
 struct End {
     point: PointSeq,
     path: PathKey,
     name: Vec<u8>,
-    /// The content that is gone.
-    gone: Option<Digest>,
-    /// The content that has come.
-    come: Option<Digest>,
+    /// What is gone.
+    gone: Option<Held>,
+    /// What has come.
+    come: Option<Held>,
     /// Whether something is there.
     is_held: bool,
+    /// Whether that is a file or a link, and what it holds was not there before.
+    is_coming: bool,
 }
 
 /// Paths between which files moved.
@@ -191,7 +202,7 @@ struct Moves<'m> {
 /// What a change left, as one look found it.
 #[derive(Default)]
 struct Left {
-    contents: HashSet<Digest>,
+    contents: HashSet<Held>,
     /// Whether it deleted anything.
     deletes: bool,
 }
@@ -327,7 +338,7 @@ impl<'m> Moves<'m> {
         Ok(ends)
     }
 
-    /// A segment as a possible end of a move; none where no content went or came.
+    /// A segment as a possible end of a move; none where nothing went or came.
     fn end(
         &self,
         path: &PathKey,
@@ -336,35 +347,41 @@ impl<'m> Moves<'m> {
     ) -> Result<Option<End>, Failure> {
         let (before, after) = (ledger::entry_of(self.veil, before)?, ledger::entry_of(self.veil, after)?);
         let (gone, come) = (content(before.as_ref()), content(after.as_ref()));
-        if gone == come {
+        let is_coming = after.as_ref().is_some_and(|after| {
+            let is_same = before.as_ref().is_some_and(|before| before.same_content(after));
+            matches!(after.node, Node::File(_) | Node::Symlink(_)) && !is_same
+        });
+        if gone == come && !is_coming {
             return Ok(None);
         }
         let is_held = after.is_some();
         let name = after.or(before).map(|entry| entry.name).unwrap_or_default();
-        Ok(Some(End { point, path: path.clone(), name, gone, come, is_held }))
+        Ok(Some(End { point, path: path.clone(), name, gone, come, is_held, is_coming }))
     }
 }
 
-/// The content of a file that has any.
-fn content(entry: Option<&Entry>) -> Option<Digest> {
+/// What a file holds that holds anything, or a link. Files that are empty are all alike: of none of them it is known which came
+/// from where.
+pub fn content(entry: Option<&Entry>) -> Option<Held> {
     match entry.map(|entry| &entry.node) {
-        Some(Node::File(content)) if content.size > 0 => Some(content.hash),
+        Some(Node::File(content)) if content.size > 0 => Some(Held::Content(content.hash)),
+        Some(Node::Symlink(target)) => Some(Held::Target(target.clone())),
         _ => None,
     }
 }
 
 /// The same of an entry as it is kept.
-fn content_of(veil: &Veil<'_>, kept: Option<&Vec<u8>>) -> Result<Option<Digest>, Failure> {
+pub fn content_of(veil: &Veil<'_>, kept: Option<&Vec<u8>>) -> Result<Option<Held>, Failure> {
     Ok(content(ledger::entry_of(veil, kept.map(Vec::as_slice))?.as_ref()))
 }
 
 /// Pairs that are one move: the only ones of a content, or the only ones of it that have the same name in their directories.
 /// Where a path holds something that did not move there, it was copied and edited as likely as moved.
 fn matched(ends: &[End]) -> Vec<Move> {
-    let mut alike: BTreeMap<(PointSeq, Digest), [Vec<&End>; 2]> = BTreeMap::new();
+    let mut alike: BTreeMap<(PointSeq, &Held), [Vec<&End>; 2]> = BTreeMap::new();
     for end in ends {
-        for (side, content) in [end.gone, end.come].into_iter().enumerate() {
-            content.into_iter().for_each(|content| alike.entry((end.point, content)).or_default()[side].push(end));
+        for (side, content) in [&end.gone, &end.come].into_iter().enumerate() {
+            content.iter().for_each(|content| alike.entry((end.point, content)).or_default()[side].push(end));
         }
     }
     let mut moves: Vec<(&End, &End)> = Vec::new();
@@ -404,8 +421,16 @@ mod tests {
     fn end(path: &str, gone: u8, come: u8) -> End {
         let name = path.rsplit('/').next().unwrap().as_bytes().to_vec();
         let path = PathKey { key: path.as_bytes().to_vec(), sealed: None };
-        let content = |content: u8| (content > 0).then_some(Digest([content; 32]));
-        End { point: PointSeq(1), path, name, gone: content(gone), come: content(come), is_held: come > 0 }
+        let content = |content: u8| (content > 0).then_some(Held::Content(Digest([content; 32])));
+        End {
+            point: PointSeq(1),
+            path,
+            name,
+            gone: content(gone),
+            come: content(come),
+            is_held: come > 0,
+            is_coming: come > 0,
+        }
     }
 
     fn told(ends: &[End]) -> Vec<String> {
@@ -421,6 +446,13 @@ mod tests {
         // A directory that moves, with two files that are alike.
         let dir = [end("d/x", 1, 0), end("d/y", 1, 0), end("e/x", 0, 1), end("e/y", 0, 1)];
         assert_eq!(told(&dir), ["d/x>e/x", "d/y>e/y"]);
+        let linked = |at: &str, gone: Option<&[u8]>, come: Option<&[u8]>| {
+            let held = |target: Option<&[u8]>| target.map(|target| Held::Target(target.to_vec()));
+            End { gone: held(gone), come: held(come), ..end(at, 0, come.map_or(0, |_| 1)) }
+        };
+        let target = Some([1; 32].as_slice());
+        assert_eq!(told(&[linked("a", target, None), linked("b", None, target)]), ["a>b"]);
+        assert_eq!(told(&[linked("a", target, None), end("b", 0, 1)]), [""; 0], "a link is no file");
         let later = End { point: PointSeq(2), ..end("b", 0, 1) };
         assert_eq!(told(&[end("a", 1, 0), later]), [""; 0], "another look, another time");
     }

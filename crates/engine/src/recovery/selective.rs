@@ -17,7 +17,7 @@ use wfr_recovery::replay::{By, Chain, Conflict, Mark, Note, Outcome, Replayed, V
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
-use super::alike::Heirs;
+use super::alike::{self, Copies, Heirs};
 use super::already::{self, Already};
 use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing, tell_ways};
@@ -66,6 +66,8 @@ pub struct Selection {
     pub own_tasks: BTreeSet<TaskId>,
     /// The task that is named and is to be done anyway, where that is all that is meant.
     pub pending: Option<TaskId>,
+    /// Agents and tasks among several that are named, of which nothing fits, for people.
+    pub idle: Vec<String>,
     /// What it was said to do.
     pub steps: Option<Steps>,
     /// Whether those of later work that goes, too, are as well.
@@ -116,6 +118,8 @@ pub fn choose(
     let reach = (&selected, &tasks, went);
     let told = Told::of(&scope, &mut chooser.teller, reach, (&histories, &chooser.overwritten))?;
     told.check(selection)?;
+    let copied = chooser.copies.told((open, &veil, unrecorded), &selected, (&mut chooser.heirs, &chooser.paths))?;
+    chooser.teller.findings.extend(copied);
     chooser.teller.findings.extend(sureness::of_what_stays(open, &selection.changes)?);
     let clearing = Clearing { open, objects, from: goal.from, decisions: &selection.decisions };
     let Cleared { mut plan, links, dropped, findings: cleared } =
@@ -144,6 +148,7 @@ pub fn choose(
     if let Some(task) = selection.pending.as_ref() {
         findings.push(already::pending(task));
     }
+    findings.extend(selection.idle.iter().map(|name| already::idle(name)));
     findings.extend(already::unchanged(&chooser.gone, &plan));
     findings.extend(sureness::of_what_goes(open, &chooser.gone)?);
     let can_be_named = |path: &TreePath| is_touched(open, &veil, path, &selected);
@@ -227,6 +232,7 @@ struct Chooser<'c> {
     gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
     already: Already,
     heirs: Heirs<'c>,
+    copies: Copies,
     /// The tree as it is.
     present: Digest,
     unrecorded: Option<&'c NewPoint>,
@@ -263,6 +269,7 @@ impl<'c> Chooser<'c> {
             overwritten: BTreeSet::new(),
             gone: BTreeMap::new(),
             already: Already::default(),
+            copies: Copies::default(),
         }
     }
 
@@ -381,16 +388,20 @@ impl<'c> Chooser<'c> {
             return Ok(());
         }
         let Replayed { outcome, notes } = replay_from(&replayable, self.selection.decisions.unit, self.objects)?;
-        if self.lives_on(veil, history, (&replayable, &notes))? {
+        if self.lives_on(veil, history, (&replayable, &outcome, &notes))? {
             return Ok(());
         }
-        self.teller.note(path, &notes);
+        self.teller.note(path, (&replayable, &notes));
         let settled = match outcome.settled(&replayable, &mut self.texts) {
-            Ok(entry) => self.over_what_stands(history, versions, entry)?,
+            Ok(entry) if history.is_there => self.over_what_stands(history, versions, entry)?,
+            Ok(entry) => Ok(entry),
             Err(conflict) => Err((None, conflict)),
         };
         match settled {
-            Ok(entry) => self.take(history, gone, entry),
+            Ok(entry) => {
+                self.take(history, gone, entry);
+                self.copies.note(path, replayable, (first, chain.segments[first].change));
+            }
             Err((standing, conflict)) => match self.ways(path) {
                 ConflictResolution::ManualReview => match standing {
                     Some(chain) => self.teller.conflict(path, gone, (&chain, &conflict))?,
@@ -413,9 +424,6 @@ impl<'c> Chooser<'c> {
         versions: Vec<Version>,
         entry: Version,
     ) -> Result<Found, Failure> {
-        if !history.is_there {
-            return Ok(Ok(entry));
-        }
         let chain = replayable(versions, marks(&history.chain, |_| false, |change| self.teller.by(change))?);
         let unit = self.selection.decisions.unit;
         let Some(found) = unaccounted::kept(self.objects, unit, &chain, (&entry, &mut self.texts))? else {
@@ -475,19 +483,15 @@ impl<'c> Chooser<'c> {
         self.decided.push(path.clone());
     }
 
-    /// Whether what goes is likely to be in another file, since this one was moved and edited in one step. That is told, and
-    /// nothing is taken for taken back.
+    /// Whether what goes is likely to be in another file, since this one was moved and edited in one step, or moved where that
+    /// is not followed. That is told, and nothing is taken for taken back.
     fn lives_on(
         &mut self,
         veil: &Veil<'_>,
         history: &History,
-        (replayable, notes): (&Chain, &[Note]),
+        (replayable, outcome, notes): (&Chain, &Outcome, &[Note]),
     ) -> Result<bool, Failure> {
-        let deletion = notes.iter().find_map(|note| match note {
-            Note::KeptDeletion { edit } => Some(*edit),
-            _ => None,
-        });
-        let Some(edit) = deletion.filter(|edit| replayable.version(*edit).is_none()) else { return Ok(false) };
+        let Some(edit) = alike::kept_deletion(replayable, outcome, notes) else { return Ok(false) };
         let segment = &history.chain.segments[edit - 1];
         let mut came = moves::came_with((self.open, veil), self.unrecorded, (segment.change, segment.point))?;
         // What it gave way to may have been made from it.

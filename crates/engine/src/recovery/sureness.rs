@@ -21,25 +21,42 @@ fn candidates(change: &Change) -> String {
     names.into_iter().collect::<Vec<_>>().join(" and ")
 }
 
-/// What may belong to chosen changes and is not among them.
+/// What may belong to chosen changes and is not among them, where it was not taken back.
 pub fn of_what_stays(open: &Open, chosen: &[ChangeRow]) -> Result<Vec<Finding>, Failure> {
     let ids: BTreeSet<&ChangeId> = chosen.iter().map(|row| &row.change.change_id).collect();
-    let filter = ChangeFilter { actors: vec![Actor::Shared, Actor::Unknown], ..ChangeFilter::default() };
+    let filter = ChangeFilter { in_doubt: true, ..ChangeFilter::default() };
     let mut findings = Vec::new();
     for row in open.catalog.changes(&filter)? {
         let is_candidate = row.change.candidates.iter().any(|one| ids.contains(&one.change_id));
         if !is_candidate || ids.contains(&row.change.change_id) {
             continue;
         }
-        let count = open.catalog.segments_of(row.seq)?.len();
-        let message = format!(
-            "{count} more paths were changed while {} worked at the same time: whose they are, nothing tells, so they stay",
-            candidates(&row.change),
-        );
-        let fix = format!("`--change {}` takes them back, too", row.change.change_id);
-        findings.push(Finding::new("SHARED_CHANGE", Severity::Warning, message, fix));
+        let chains = open.catalog.segments_of(row.seq)?;
+        let count = chains.iter().filter(|chain| !chain.is_cancelled(row.seq, None)).count();
+        if count > 0 {
+            findings.push(stays(&row.change, count));
+        }
     }
     Ok(findings)
+}
+
+fn stays(change: &Change, count: usize) -> Finding {
+    let (paths, verb, they) = match count {
+        1 => ("1 more path".to_owned(), "was", "it stays"),
+        _ => (format!("{count} more paths"), "were", "they stay"),
+    };
+    let others = candidates(change);
+    let message = match change.actor {
+        Actor::Agent => format!(
+            "{paths} {verb} changed that {} named, while {others} worked at the same time and may have written there: {they}",
+            name_of(change)
+        ),
+        _ => format!(
+            "{paths} {verb} changed while {others} worked at the same time: nothing tells whose that is, so {they}"
+        ),
+    };
+    let fix = format!("`--change {}` takes {} back, too", change.change_id, if count == 1 { "it" } else { "them" });
+    Finding::new("SHARED_CHANGE", Severity::Warning, message, fix)
 }
 
 /// Why it is not certain that work is whose it is taken for.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wfr_catalog::{ChangeRow, ChangeSeq, NewPoint};
 use wfr_model::TreePath;
 use wfr_model::change::{Actor, Change};
+use wfr_model::entry::Node;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::Conflict as PlanConflict;
 use wfr_recovery::merge::Labels;
@@ -14,7 +15,7 @@ use wfr_recovery::plan::{LinkGroups, Wish};
 use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Note, from_store};
 use wfr_store::Objects;
 
-use super::alike::Heir;
+use super::alike::{Heir, Share};
 use super::arriving::Arrival;
 use super::history::unrecorded_seq;
 use crate::error::Failure;
@@ -103,14 +104,18 @@ impl<'o> Teller<'o> {
     }
 
     /// Tells that what goes is likely to be in another file.
-    pub fn lives_on(&mut self, path: &TreePath, Heir { path: heir, line }: &Heir) {
-        let what = match path == heir {
-            true => format!("another file was put in the place of `{path}`, and made from it, as it seems"),
-            false => format!("`{path}` was moved to `{heir}` and edited in one step, as it seems"),
+    pub fn lives_on(&mut self, path: &TreePath, Heir { path: heir, share }: &Heir) {
+        let what = match (share, path == heir) {
+            (Share::Whole, _) => format!("`{path}` was moved to `{heir}`, as it seems, or copied there and deleted"),
+            (_, true) => format!("another file was put in the place of `{path}`, and made from it, as it seems"),
+            (_, false) => format!("`{path}` was moved to `{heir}` and edited in one step, as it seems"),
+        };
+        let line = match share {
+            Share::Line(line) => format!(", such as `{line}`,"),
+            Share::Whole => String::new(),
         };
         let message = format!(
-            "{what}, which is not followed: what goes is still in `{heir}`, such as `{line}`, and does not count as taken \
-             back there"
+            "{what}, which is not followed: what goes is still in `{heir}`{line} and does not count as taken back there"
         );
         let fix = format!("take it out of `{heir}` by hand: `wfr log --path {path} --patch` shows it");
         self.findings.push(Finding::new(NOT_FOLLOWED, Severity::Warning, message, fix));
@@ -154,12 +159,10 @@ impl<'o> Teller<'o> {
     }
 
     /// Tells what should be known of a result.
-    pub fn note(&mut self, path: &TreePath, notes: &[Note]) {
+    pub fn note(&mut self, path: &TreePath, (chain, notes): (&Chain, &[Note])) {
         for note in notes {
             let (code, message) = match note {
-                Note::KeptDeletion { .. } => {
-                    ("KEPT_DELETION", "it stays deleted: somebody else deleted it since".to_owned())
-                }
+                Note::KeptDeletion { edit } => ("KEPT_DELETION", deleted(chain, *edit).to_owned()),
                 Note::Incomplete { remaining, missing, count } => {
                     let shown = remaining.iter().chain(missing).next();
                     let line = shown
@@ -290,6 +293,15 @@ pub fn name_of(change: &Change) -> String {
             names.into_iter().collect::<Vec<_>>().join(" or ")
         }
         Actor::Agent => change.author.name().to_owned(),
+    }
+}
+
+/// What is said of something that somebody else deleted. Directories are not followed, only the files in them.
+fn deleted(chain: &Chain, edit: usize) -> &'static str {
+    let before = edit.checked_sub(1).and_then(|before| chain.version(before).as_ref());
+    match before.is_some_and(|entry| matches!(entry.node, Node::Dir(_))) {
+        true => "it stays away: somebody else deleted this directory since, or moved it, which is not followed",
+        false => "it stays deleted: somebody else deleted it since",
     }
 }
 
