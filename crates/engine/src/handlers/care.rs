@@ -18,7 +18,7 @@ use wfr_store::reserve;
 
 use super::{events, known, needed, rebuilds, shown};
 use crate::error::{Code, Failure};
-use crate::open::Open;
+use crate::open::{Open, OpenError};
 use crate::params::{Doctor, Metadata};
 use crate::rebuild::{self, Rebuilt};
 use crate::recovery;
@@ -26,7 +26,7 @@ use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
 use crate::view::ConfigError;
-use crate::{conversions, graph, holding, keyring, medium, mint, state, unknown, view, workspace};
+use crate::{conversions, graph, holding, keyring, medium, mint, owner, state, unknown, view, workspace};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
@@ -73,6 +73,11 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
 /// Builds the catalog again, whatever state it is in.
 fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
     let place = workspace::locate(&session.directories)?;
+    let data = session.directories.data.as_deref();
+    // Before anything is written: a new catalog says whose the store is.
+    if let Some(original) = owner::another(&place.vault, &place.root, data) {
+        return Err(OpenError::Copied { root: place.root, original }.into());
+    }
     let vault = rebuild::open_vault(&place.vault, &mint::vault)?;
     // The key comes first: with a wrong one nothing is written, the format file neither.
     let cipher = session.keyring.cipher(&vault)?;
@@ -88,7 +93,12 @@ fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
         inverse: None,
         result: Value::Null,
     };
-    Ok(rebuild::rebuild(&vault, &place.root, cipher.as_ref(), session.now(), &audit)?)
+    let rebuilt = rebuild::rebuild(&vault, &place.root, cipher.as_ref(), session.now(), &audit)?;
+    if let Some(data) = data {
+        // Where the old catalog could not say whose the store was, nobody sees that the workspace has moved.
+        let _ = workspace::move_signpost(data, &place);
+    }
+    Ok(rebuilt)
 }
 
 /// The first few of many names.
