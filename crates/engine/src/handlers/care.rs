@@ -229,8 +229,8 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
         findings.push(Finding::new("KEY_FOREIGN", Severity::Critical, message, fix));
     }
     if let Some(fault) = open.keyring().fault_of_kept(&open.vault).filter(|_| open.vault.identity().encrypted) {
-        let fix =
-            "with the passphrase or identity, `wfr init --keep-unlocked` writes it again: until then hooks have no key";
+        let fix = "with the passphrase or identity, `wfr init --keep-unlocked` writes it again, and leaves another store's beside \
+                   it: until then hooks have no key";
         findings.push(Finding::new("KEPT_KEY_UNUSABLE", Severity::Error, fault.to_string(), fix));
     }
     if !view::exists(open.root()) && view::check_open(open.root()).is_ok() {
