@@ -26,7 +26,7 @@ use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
 use crate::view::ConfigError;
-use crate::{conversions, graph, holding, keyring, medium, mint, owner, state, unknown, view, workspace};
+use crate::{conversions, graph, holding, keyring, medium, mint, owner, state, unknown, verify, view, workspace};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
@@ -51,6 +51,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     events::check(&open, &mut findings)?;
     events::check_states(session, &open, &mut findings)?;
     chain(&open, &mut findings)?;
+    manifests(&open, &mut findings)?;
     damaged(&open, &mut findings)?;
     let file_systems = file_systems(&open, &mut findings);
     let healthy = !findings.iter().any(|finding| finding.severity >= Severity::Error);
@@ -316,6 +317,35 @@ fn chain(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
             findings.push(Finding::new("CHAIN_BROKEN", Severity::Critical, message, fix));
         }
         before = Some(link.checkpoint_id);
+    }
+    Ok(())
+}
+
+/// Whether the catalog says of each checkpoint what its manifest does: a bit that rots in the catalog changes what it says,
+/// and nothing in the file tells.
+fn manifests(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let store = open.store()?;
+    for row in open.catalog.list(&ListQuery::default())? {
+        let (id, name) = (&row.checkpoint_id, &row.name);
+        match verify::contradictions(&store, &row) {
+            Some(fields) if fields.is_empty() => {}
+            Some(fields) => {
+                let fields: Vec<String> = fields.into_iter().map(str::to_owned).collect();
+                let message = format!(
+                    "the catalog says of checkpoint {id} ({name}) what its manifest does not: {}",
+                    named(&fields)
+                );
+                let fix = "run `wfr doctor --rebuild-catalog`: what manifests say is read again from the packs";
+                findings.push(Finding::new("CATALOG_CONTRADICTED", Severity::Error, message, fix));
+            }
+            None => {
+                let message =
+                    format!("the manifest of checkpoint {id} ({name}) cannot be read where the catalog says it is");
+                let fix = "run `wfr doctor --rebuild-catalog`: where the manifest is whole it is found in the packs, else the \
+                           checkpoint is named as lost";
+                findings.push(Finding::new("MANIFEST_UNREADABLE", Severity::Error, message, fix));
+            }
+        }
     }
     Ok(())
 }
