@@ -232,9 +232,9 @@ impl From<rusqlite::Error> for CatalogError {
             (ErrorCode::DiskFull, _) => Self::Full { source },
             // Growing the shared-memory file is the first thing that fails on a full disk.
             (ErrorCode::SystemIoFailure, ffi::SQLITE_IOERR_SHMSIZE) => Self::Full { source },
-            (ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::FileLockingProtocolFailed, _) => {
-                Self::Io { source }
-            }
+            (ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::FileLockingProtocolFailed, _)
+            // No memory says nothing of the file either.
+            | (ErrorCode::OutOfMemory, _) => Self::Io { source },
             (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Self::Busy { source },
             (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => Self::Corrupt { source },
             (ErrorCode::ReadOnly | ErrorCode::PermissionDenied, _) => Self::ReadOnly { source },
@@ -246,6 +246,17 @@ impl From<rusqlite::Error> for CatalogError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_no_damage() {
+        let of = |code| CatalogError::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in
+            [ffi::SQLITE_IOERR_READ, ffi::SQLITE_CANTOPEN, ffi::SQLITE_NOMEM, ffi::SQLITE_FULL, ffi::SQLITE_BUSY]
+        {
+            assert!(of(code).is_of_system(), "{code}");
+        }
+        assert!(!of(ffi::SQLITE_CORRUPT).is_of_system() && !of(ffi::SQLITE_NOTADB).is_of_system());
+    }
 
     #[test]
     fn what_came_of_another_way_is_told_too() {

@@ -287,12 +287,13 @@ impl From<KeyError> for Failure {
             ),
             KeyError::Identity { source, .. } => Self::of(code_of_io(source), &error)
                 .with_hint("let WFR_IDENTITY_FILE name a file with an age identity, or unset it"),
-            KeyError::Foreign { place, origin } => Self::of(Code::StoreLocked, &error).with_hint(match origin {
+            KeyError::Foreign { origin, .. } => Self::of(Code::StoreLocked, &error).with_hint(match origin {
                 Origin::Named => "let WFR_KEY_FILE name the key of this store, or unset it".to_owned(),
-                Origin::Kept => format!(
-                    "remove {}; `wfr init --keep-unlocked` with the passphrase or identity writes the right one",
-                    place.display()
-                ),
+                Origin::Kept => {
+                    "give what the store is locked with, the passphrase in WFR_PASSPHRASE_FILE or the identity in WFR_IDENTITY_FILE: \
+                     with it all works, and `wfr init --keep-unlocked` writes the right key and leaves the other one beside it"
+                        .to_owned()
+                }
                 Origin::Wrapped => "bring `keys/` back from a copy of this store".to_owned(),
             }),
             KeyError::Displaced(_) => Self::of(Code::StoreLocked, &error)

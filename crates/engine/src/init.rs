@@ -12,9 +12,8 @@ use wfr_store::Vault;
 use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
 
 use crate::keyring::{self, KeyError, Keyring, NewKey};
-use crate::mint;
-use crate::view;
 use crate::workspace::{self, Directories, LocateError, Place};
+use crate::{mint, owner, view};
 
 /// Why a directory could not be put under protection.
 #[derive(Debug, thiserror::Error)]
@@ -138,18 +137,19 @@ pub fn init(
         known => known.filter(|store| !is_away(store)),
     };
     // Without a view what leads to a store may be somebody's who was at this path before.
-    let is_ours = |store: &PathBuf| directories.store.is_none() && workspace::other_owner(store, &root).is_none();
+    let owner_of = |store: &Path| owner::another(store, &root, directories.data.as_deref());
+    let is_ours = |store: &PathBuf| directories.store.is_none() && owner_of(store).is_none();
     let known = known.filter(|store| view::exists(&root) || is_ours(store));
     if let Some(other) = known.filter(|store| *store != place.vault) {
         if directories.store.is_some() {
             return Err(InitError::Already(root, other));
         }
-        if let Some(original) = workspace::other_owner(&other, &root) {
+        if let Some(original) = owner_of(&other) {
             return Err(InitError::Copied { root, original });
         }
         return finish(directories, Place { vault: other, ..place }, encryption, now);
     }
-    if let Some(owner) = workspace::other_owner(&place.vault, &root) {
+    if let Some(owner) = owner_of(&place.vault) {
         return Err(InitError::Taken { store: place.vault, owner });
     }
     finish(directories, place, encryption, now)

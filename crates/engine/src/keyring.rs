@@ -163,8 +163,8 @@ impl Keyring {
     /// The cipher of a vault; `None` where it is not encrypted.
     ///
     /// Looks at the unlocked key that the edge names, at the one kept for this vault, and then at the identity or the passphrase,
-    /// whichever the wrapped key is locked with. A kept one that cannot be used keeps nobody from these. A key that is not the
-    /// vault's own is refused, wherever it came from.
+    /// whichever the wrapped key is locked with. A kept one that cannot be used, or is another vault's, keeps nobody from these. A
+    /// key that is not the vault's own is used for nothing, wherever it came from.
     pub fn cipher(&self, vault: &Vault) -> Result<Option<Arc<Cipher>>, KeyError> {
         if !vault.identity().encrypted {
             return Ok(None);
@@ -191,8 +191,7 @@ impl Keyring {
         if let Some(found) = found.as_ref().filter(|found| found.vault == vault.identity().vault_id) {
             return Ok(take(found));
         }
-        let (key, place, origin) = self.key(vault)?;
-        self.check(vault, &key, (place, origin))?;
+        let key = self.key(vault)?;
         Ok(take(found.insert(Found::of(vault, key))))
     }
 
@@ -258,19 +257,24 @@ impl Keyring {
         keys::read_unlocked(&self.unlocked_path(vault)?).ok()
     }
 
-    fn key(&self, vault: &Vault) -> Result<(MasterKey, PathBuf, Origin), KeyError> {
+    /// The vault's own key, from where it is found first.
+    fn key(&self, vault: &Vault) -> Result<MasterKey, KeyError> {
+        let checked = |key, place| self.check(vault, &key, place).map(|()| key);
         if let Some(path) = &self.secrets.unlocked {
-            return Ok((keys::read_unlocked(path).map_err(KeyError::Named)?, path.clone(), Origin::Named));
+            return checked(keys::read_unlocked(path).map_err(KeyError::Named)?, (path.clone(), Origin::Named));
         }
         let kept = match self.unlocked_path(vault).map(|path| (keys::read_unlocked(&path), path)) {
-            Some((Ok(key), path)) => return Ok((key, path, Origin::Kept)),
+            Some((Ok(key), path)) => match checked(key, (path, Origin::Kept)) {
+                Err(error @ KeyError::Foreign { .. }) => Some(error),
+                other => return other,
+            },
             Some((Err(UnlockedError::Absent(_)), _)) | None => None,
-            Some((Err(error), _)) => Some(error),
+            Some((Err(error), _)) => Some(KeyError::Kept(error)),
         };
         let path = vault.keys().join(WRAPPED);
         match (self.unwrap(&path), kept) {
-            (Ok(key), _) => Ok((key, path, Origin::Wrapped)),
-            (Err(error), Some(kept)) if error.is_for_want() => Err(KeyError::Kept(kept)),
+            (Ok(key), _) => checked(key, (path, Origin::Wrapped)),
+            (Err(error), Some(kept)) if error.is_for_want() => Err(kept),
             (Err(error), _) => Err(error),
         }
     }
@@ -309,10 +313,20 @@ impl Keyring {
         self.secrets.identity.is_some()
     }
 
-    /// Why the key kept unlocked for a vault cannot be used; `None` where it can, or none is kept.
-    pub fn fault_of_kept(&self, vault: &Vault) -> Option<UnlockedError> {
-        let found = keys::read_unlocked(&self.unlocked_path(vault)?);
-        found.err().filter(|error| !matches!(error, UnlockedError::Absent(_)))
+    /// Why the key kept unlocked for a vault cannot be used; `None` where it can, or none is kept. Whether it is another vault's is
+    /// known once the vault's own was found.
+    pub fn fault_of_kept(&self, vault: &Vault) -> Option<KeyError> {
+        let place = self.unlocked_path(vault)?;
+        match keys::read_unlocked(&place) {
+            Ok(kept) => {
+                let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+                let own = found.as_ref().filter(|found| found.vault == vault.identity().vault_id)?;
+                let is_own = own.key.fingerprint() == kept.fingerprint();
+                (!is_own).then_some(KeyError::Foreign { place, origin: Origin::Kept })
+            }
+            Err(UnlockedError::Absent(_)) => None,
+            Err(error) => Some(KeyError::Kept(error)),
+        }
     }
 
     fn ask(&self, purpose: Purpose) -> Result<Option<Passphrase>, KeyError> {
@@ -347,12 +361,17 @@ impl Keyring {
         Ok(())
     }
 
-    /// Keeps the key unlocked in the user's data directory, for hooks; returns the file.
+    /// Keeps the key unlocked in the user's data directory, for hooks; returns the file. Another vault's key that is there goes
+    /// beside it: it may be the only one that opens that vault.
     pub fn keep_unlocked(&self, vault: &Vault) -> Result<PathBuf, KeyError> {
         let path = self.unlocked_path(vault).ok_or(KeyError::Locked)?;
         let dir = path.parent().unwrap_or(Path::new("/"));
         make_private(dir).map_err(|source| KeyError::Io { place: dir.to_owned(), source })?;
-        self.with_key(vault, |found| keys::write_unlocked(&path, &found.key))?.map_err(|error| match error {
+        self.with_key(vault, |found| {
+            put_aside_foreign(&path, &found.key)?;
+            keys::write_unlocked(&path, &found.key)
+        })?
+        .map_err(|error| match error {
             UnlockedError::Io { place, source } => KeyError::Io { place, source },
             other => KeyError::Kept(other),
         })?;
@@ -362,6 +381,18 @@ impl Keyring {
     fn unlocked_path(&self, vault: &Vault) -> Option<PathBuf> {
         Some(workspace::own_data(self.data.as_ref()?).join("keys").join(&vault.identity().vault_id))
     }
+}
+
+/// Gives a key that is kept where this one belongs, and is another, a name of its own beside it.
+fn put_aside_foreign(path: &Path, own: &MasterKey) -> Result<(), UnlockedError> {
+    let Ok(there) = keys::read_unlocked(path) else { return Ok(()) };
+    if there.fingerprint() == own.fingerprint() {
+        return Ok(());
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".other-{}", there.fingerprint()));
+    std::fs::rename(path, path.with_file_name(name))
+        .map_err(|source| UnlockedError::Io { place: path.to_owned(), source })
 }
 
 /// Whether a vault's key has been made.

@@ -30,6 +30,7 @@ mod names;
 pub mod open;
 pub mod operation;
 pub mod outbox;
+mod owner;
 pub mod params;
 pub mod pathspec;
 pub mod phases;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_catalog::{DamagedRow, EventQuery, EventSeq, Places, RecoveredEvent};
 use wfr_model::event::SealedEvent;
-use wfr_model::{Event, WorkflowId};
+use wfr_model::{Event, Timestamp, WorkflowId};
 
 use crate::error::Failure;
 use crate::open::Open;
@@ -63,9 +63,9 @@ pub struct Altered {
     pub stands: DamagedRow,
 }
 
-/// Looks for events of a workflow that are others by now, or at other places, than checkpoints hold: an event never changes,
-/// so somebody changed the row. Reads all seals. Rows that are gone or cannot be read are not looked at: see [`look`].
-pub fn altered(open: &Open, workflow: &WorkflowId) -> Result<Vec<Altered>, Failure> {
+/// Looks for events of a workflow, or of all, that are others by now, or at other places, than checkpoints hold: an event never
+/// changes, so somebody changed the row, or it rotted. Reads all seals. Rows that are gone or cannot be read are not looked at: see [`look`].
+pub fn altered(open: &Open, workflow: Option<&WorkflowId>) -> Result<Vec<Altered>, Failure> {
     let store = open.store()?;
     let mut altered = Vec::new();
     let mut before = None;
@@ -73,22 +73,24 @@ pub fn altered(open: &Open, workflow: &WorkflowId) -> Result<Vec<Altered>, Failu
         let after = before.replace(seal.upto);
         // One that cannot be read holds nothing.
         let mut sealed = state::unseal(&store, &seal.object).unwrap_or_default();
-        sealed.retain(|sealed| sealed.event.workflow_id.as_ref() == Some(workflow));
+        sealed.retain(|sealed| workflow.is_none() || sealed.event.workflow_id.as_ref() == workflow);
         if sealed.is_empty() {
             continue;
         }
         let query = EventQuery { after, upto: Some(seal.upto), ..EventQuery::default() };
-        let rows = open.catalog.events(&query)?.into_iter().map(|row| (row.seq.0, row.event));
-        let rows: BTreeMap<i64, Event> = rows.collect();
+        let rows = open.catalog.events(&query)?.into_iter().map(|row| (row.seq.0, (row.event, row.recorded_at)));
+        let rows: BTreeMap<i64, (Event, Timestamp)> = rows.collect();
         for sealed in sealed {
             let why = match rows.get(&sealed.seq) {
-                Some(event) if *event == sealed.event => continue,
+                Some((event, at)) if *event == sealed.event && *at == sealed.recorded_at => continue,
+                Some((event, _)) if *event == sealed.event => "it was recorded at another time than the seal says",
                 Some(_) => "it says something else than the checkpoint that sealed it",
                 None if is_moved(open, &sealed, after)? => "it has another place than in the checkpoint that sealed it",
                 None => continue,
             };
             let place = format!("events/{}", sealed.seq);
-            let text = rows.get(&sealed.seq).and_then(|event| serde_json::to_string(event).ok()).unwrap_or_default();
+            let text =
+                rows.get(&sealed.seq).and_then(|(event, _)| serde_json::to_string(event).ok()).unwrap_or_default();
             altered
                 .push(Altered { stands: DamagedRow { place, why: why.to_owned(), text }, sealed: recovered(sealed) });
         }

@@ -24,7 +24,7 @@ use wfr_store::crypto::Cipher;
 use wfr_store::gc::leases;
 use wfr_store::pack::{self, Extent, Found};
 use wfr_store::reach::{self, Roots, Seen};
-use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
+use wfr_store::vault::{CATALOG_FILE, FORMAT_VERSION, Identity, VaultError};
 use wfr_store::{ObjectKind, ReadError, Store, Vault, record};
 
 use imports::Marks;
@@ -67,7 +67,7 @@ pub fn open_vault(dir: &Path, fresh: &dyn Fn() -> String) -> Result<Vault, Vault
         Err(VaultError::Headless(_) | VaultError::Damaged(..)) => {}
         other => return other,
     }
-    let known = Catalog::open_read_only(&dir.join("catalog.db")).and_then(|catalog| catalog.identity()).ok();
+    let known = Catalog::open_read_only(&dir.join(CATALOG_FILE)).and_then(|catalog| catalog.identity()).ok();
     let (vault_id, encrypted) = match known {
         Some(known) => (known.vault_id, known.encrypted),
         None => (fresh(), has_key(dir) || is_any_encrypted(dir)),
@@ -138,7 +138,10 @@ pub fn rebuild(
     let before = Before::read(old.as_ref(), workspace)?;
     let found = Packed::of(&store, manifests, marks, &before, lengths)?;
     let aside = switching::free_aside(vault, now).map_err(at(&vault.catalog()))?;
-    let catalog = veiled(make(vault, workspace, now)?, cipher);
+    // Who comes from elsewhere is told apart, or noted to have moved, by whoever opens the new one, as with the old one.
+    let known = old.as_ref().map(|old| old::damaged_is_none(old.catalog.identity())).transpose()?.flatten();
+    let owner = known.map_or_else(|| workspace.to_owned(), |known| known.workspace);
+    let catalog = veiled(make(vault, &owner, now)?, cipher);
     let audits = Audits {
         rebuilt: recorded::with_lost(audit(recorded::REBUILT), &found.lost, aside.as_deref()),
         deleted: audit("rebuild-catalog: incomplete checkpoints"),

@@ -18,12 +18,12 @@ use wfr_store::scan::Progress;
 
 use crate::error::{Code, Failure};
 use crate::keyring::Keyring;
-use crate::mint;
 use crate::open::{Open, OpenError};
 use crate::picking::Picker;
 use crate::response::Answer;
 use crate::upkeep::Noted;
 use crate::workspace::{self, Directories, Place};
+use crate::{mint, owner};
 
 /// How far an operation is, for whoever shows it; any thread may read it at any time.
 #[derive(Debug, Default)]
@@ -148,8 +148,8 @@ impl Session {
         if known == root || workspace::is_same(&known, root) {
             return Ok(());
         }
-        if workspace::is_served(&known, open.vault.dir()) {
-            return Err(OpenError::Copied { root: root.to_owned(), original: known });
+        if let Some(original) = owner::another(open.vault.dir(), root, self.directories.data.as_deref()) {
+            return Err(OpenError::Copied { root: root.to_owned(), original });
         }
         let audit = NewOperation {
             operation_id: mint::operation(),
@@ -166,8 +166,7 @@ impl Session {
             && let Some(data) = &self.directories.data
         {
             // The new path must lead to the vault when the view is gone; the old one is free for somebody else.
-            let _ = workspace::write_signpost(data, &open.place);
-            let _ = workspace::remove_signpost(data, &known, open.vault.dir());
+            let _ = workspace::move_signpost(data, &open.place);
         }
         Ok(())
     }

@@ -107,7 +107,7 @@ pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth)
         Depth::Standard => version <= EVENTS_MAX,
         Depth::Comprehensive => true,
     };
-    let altered = if depth == Depth::Comprehensive { missing::altered(open, workflow)? } else { vec![] };
+    let altered = if depth == Depth::Comprehensive { missing::altered(open, Some(workflow))? } else { vec![] };
     let (sealed, altered) = altered.into_iter().map(|one| (one.sealed, one.stands)).unzip();
     let (log, back) = if folds { whole_log(open, session, workflow, sealed)? } else { (None, vec![]) };
     let mut sight = Sight { kept, log, back, altered, findings: Vec::new() };

@@ -332,8 +332,13 @@ fn in_parallel<T: Sync, R: Send>(threads: usize, items: &[T], each: impl Fn(&T) 
 
 /// Whether the catalog says other than a checkpoint's manifest, where that can be read.
 fn is_forged(store: &Store, row: &CheckpointRow) -> bool {
-    manifest_at(store, &row.manifest)
-        .is_some_and(|manifest| !row.differences(&NewCheckpoint::of(&manifest, row.manifest)).is_empty())
+    contradictions(store, row).is_some_and(|fields| !fields.is_empty())
+}
+
+/// The fields of which the catalog says other than a checkpoint's manifest does; `None` where that cannot be read.
+pub fn contradictions(store: &Store, row: &CheckpointRow) -> Option<Vec<&'static str>> {
+    let manifest = manifest_at(store, &row.manifest)?;
+    Some(row.differences(&NewCheckpoint::of(&manifest, row.manifest)))
 }
 
 /// Whether a checkpoint's manifest follows the manifest that it names, and the chain's head is the one that was

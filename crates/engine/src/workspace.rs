@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use wfr_store::Vault;
 use wfr_store::object::hash;
 
-use crate::view;
+use crate::{owner, view};
 
 /// Directories that the edge knows and the library does not.
 #[derive(Clone, Debug)]
@@ -120,16 +120,7 @@ pub fn free_vault(data: &Path, root: &Path) -> PathBuf {
         first.with_file_name(name)
     };
     let mut places = std::iter::once(first.clone()).chain((2..).map(beside));
-    places.find(|vault| other_owner(vault, root).is_none()).unwrap_or(first)
-}
-
-/// The other workspace that a vault serves, if it does: one that is there and whose view names this vault.
-pub fn other_owner(vault: &Path, root: &Path) -> Option<PathBuf> {
-    let opened = wfr_store::Vault::open(vault).ok()?;
-    let catalog = wfr_catalog::Catalog::open_read_only(&opened.catalog()).ok()?;
-    let owner = catalog.identity().ok()?.workspace;
-    let is_other = owner != root && !is_same(&owner, root) && is_served(&owner, vault);
-    is_other.then_some(owner)
+    places.find(|vault| owner::another(vault, root, Some(data)).is_none()).unwrap_or(first)
 }
 
 /// Makes a path absolute and resolves what of it exists.
@@ -175,7 +166,7 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
     match (nearest, store) {
         (Some((root, vault)), store) if directories.workspace.is_none() || root == start => {
             if let Some(store) = &store {
-                refuse_anothers(&root, &vault, store)?;
+                refuse_anothers(&root, (&vault, store), directories.data.as_deref())?;
             }
             Ok(Place { root, vault: store.unwrap_or(vault) })
         }
@@ -187,11 +178,11 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
 
 /// Refuses a store that was named, where the workspace has one of its own that is there, and the other one serves somebody
 /// else. A copy, whose view names that one as its own, is told later.
-fn refuse_anothers(root: &Path, own: &Path, store: &Path) -> Result<(), LocateError> {
+fn refuse_anothers(root: &Path, (own, store): (&Path, &Path), data: Option<&Path>) -> Result<(), LocateError> {
     if is_same(own, store) || !Vault::is_at(own) {
         return Ok(());
     }
-    match other_owner(store, root) {
+    match owner::another(store, root, data) {
         Some(owner) => Err(LocateError::OwnStore { root: root.to_owned(), own: own.to_owned(), owner }),
         None => Ok(()),
     }
@@ -240,11 +231,6 @@ fn signposted(root: &Path, data: Option<&Path>) -> Option<PathBuf> {
     (signpost.workspace == root).then_some(signpost.store)
 }
 
-/// Whether a directory is there and its view names this vault.
-pub fn is_served(root: &Path, vault: &Path) -> bool {
-    view::exists(root) && matches!(view::store(root), Ok(Some(store)) if is_same(&store, vault))
-}
-
 /// Whether two paths lead to one directory.
 pub fn is_same(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -276,18 +262,23 @@ pub fn write_signpost(data: &Path, place: &Place) -> std::io::Result<()> {
     wfr_store::vault::write_durably(dir, &name, &bytes)
 }
 
-/// Removes the signpost at a path that a workspace has left, if it leads to this vault: what stands at the path later is
-/// somebody else's.
-pub fn remove_signpost(data: &Path, root: &Path, vault: &Path) -> std::io::Result<()> {
-    let path = signpost_path(data, root);
-    let is_ours = |bytes: &[u8]| {
-        let found = serde_json::from_slice::<Signpost>(bytes);
-        found.is_ok_and(|found| found.store == vault || is_same(&found.store, vault))
-    };
-    match std::fs::read(&path) {
-        Ok(bytes) if is_ours(&bytes) => std::fs::remove_file(&path),
-        _ => Ok(()),
+/// The workspaces whose signposts lead to a vault.
+pub fn signposted_to(data: &Path, vault: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(own_data(data).join("workspaces")).into_iter().flatten().flatten();
+    let read = |file: &Path| serde_json::from_slice::<Signpost>(&std::fs::read(file).ok()?).ok();
+    let signposts = files.filter_map(|entry| read(&entry.path()));
+    let leading = signposts.filter(|found| found.store == vault || is_same(&found.store, vault));
+    leading.map(|found| found.workspace).collect()
+}
+
+/// Sees to it that the signpost of this place is the only one that leads to its vault: what stands later at a path that the
+/// workspace has left is somebody else's.
+pub fn move_signpost(data: &Path, place: &Place) -> std::io::Result<()> {
+    write_signpost(data, place)?;
+    for left in signposted_to(data, &place.vault).into_iter().filter(|other| *other != place.root) {
+        std::fs::remove_file(signpost_path(data, &left))?;
     }
+    Ok(())
 }
 
 /// What a directory is in or at that is wfr's own, if it is: a vault of any workspace, or where vaults are kept.

@@ -231,6 +231,11 @@ impl Planner<'_> {
         for skip in from.chain(to) {
             self.kept.entry(skip.path.clone()).or_insert(KeptReason::Uncovered(skip.reason));
         }
+        // A device is in no tree, so where it is missing now nothing else tells of it.
+        let special = self.goal.to_coverage.skips.iter().filter(|skip| skip.reason == SkipReason::SpecialFile);
+        for skip in special {
+            self.kept.entry(skip.path.clone()).or_insert(KeptReason::NotInCheckpoint(skip.reason));
+        }
     }
 
     /// A file system that came since is named by the place at which it is mounted, whatever is on it.

@@ -69,7 +69,8 @@ pub struct Vault {
 }
 
 pub(crate) const FORMAT_FILE: &str = "format.json";
-const CATALOG_FILE: &str = "catalog.db";
+/// The catalog's name in a vault, also in one that cannot be opened.
+pub const CATALOG_FILE: &str = "catalog.db";
 const SUBDIRECTORIES: [&str; 6] = ["packs", "index", "journal", "leases", "cache", "keys"];
 
 impl Vault {

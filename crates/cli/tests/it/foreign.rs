@@ -114,14 +114,37 @@ fn another_stores_key_is_refused_by_every_operation_before_anything_is_written()
 }
 
 #[test]
-fn a_foreign_key_in_the_place_of_the_kept_or_the_wrapped_one_is_refused() {
-    let (other, foreign) = encrypted();
+fn a_foreign_key_in_the_place_of_the_kept_one_keeps_nobody_from_the_passphrase() {
+    let (_other, foreign) = encrypted();
+    let (mut world, kept) = encrypted();
+    let own = std::fs::read(&kept).unwrap();
+    std::fs::copy(&foreign, &kept).unwrap();
+    world.checkpoint("base");
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    let told = world.refused(&["doctor"], 1, "UNHEALTHY").json.to_string();
+    assert!(told.contains("KEPT_KEY_UNUSABLE") && told.contains("not this store's"), "{told}");
+    // By itself it is used for nothing, and what is advised helps.
+    let passphrase = std::mem::take(&mut world.variables);
+    OPERATIONS.iter().for_each(|arguments| refuses(&world, arguments, &kept));
+    let told = world.refused(&["create-checkpoint", "wf"], 8, "STORE_LOCKED").json.to_string();
+    assert!(told.contains("WFR_PASSPHRASE_FILE") && told.contains("wfr init --keep-unlocked"), "{told}");
+    world.variables = passphrase;
+    world.ok(&["init", "--keep-unlocked"]);
+    assert_eq!(std::fs::read(&kept).unwrap(), own);
+    let beside = std::fs::read_dir(kept.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    let beside: Vec<PathBuf> = beside.filter(|path| *path != kept).collect();
+    assert_eq!(std::fs::read(&beside[0]).unwrap(), std::fs::read(&foreign).unwrap(), "it may be the only one");
+    world.variables.clear();
+    world.ok(&["cat", "base", "f"]);
+    world.ok(&["doctor"]);
+}
+
+#[test]
+fn a_foreign_key_in_the_place_of_the_wrapped_one_is_refused() {
+    let (other, _) = encrypted();
     let (world, kept) = encrypted();
     world.checkpoint("base");
     let own = std::fs::read(&kept).unwrap();
-    std::fs::copy(&foreign, &kept).unwrap();
-    refuses(&world, &["create-checkpoint", "wf"], &kept);
-    refuses(&world, &["init", "--keep-unlocked"], &kept);
     std::fs::remove_file(&kept).unwrap();
     // The other store's wrapped key opens with the same passphrase.
     let wrapped = world.vault().join("keys/master.age");

@@ -8,9 +8,14 @@ use crate::world::{Ended, World, ended};
 
 /// Calls `wfr` with something injected into its system calls; `None` where strace cannot do that here.
 fn injected(world: &World, inject: &str, arguments: &[&str]) -> Option<Ended> {
-    let strace = |inject: &str| {
+    injected_with(world, &["-e", inject], arguments)
+}
+
+/// The same, with further words for strace.
+fn injected_with(world: &World, inject: &[&str], arguments: &[&str]) -> Option<Ended> {
+    let strace = |inject: &[&str]| {
         let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", inject]);
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "signal=none"]).args(inject);
         command
     };
     let works = strace(inject).arg("true").output().is_ok_and(|output| output.status.success());
@@ -78,4 +83,26 @@ fn a_store_on_a_network_is_named_by_init_and_doctor() {
     assert_eq!(finding["severity"], "warning");
     assert!(finding["message"].as_str().unwrap().contains("nfs"), "{finding}");
     assert!(!world.ok(&["doctor"]).result("findings").to_string().contains("STORE_ON_NETWORK"));
+}
+
+#[test]
+fn a_catalog_that_the_disk_does_not_give_is_not_taken_for_damaged() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    world.checkpoint("base");
+    world.ok(&["event", r#"WORKFLOW_STARTED:wf:global:{"workflow_name": "unsealed"}"#]);
+    let catalog = world.vault().join("catalog.db");
+    // From the first read of it on, the second, and so on, until the new catalog has its place and its name.
+    for first in (1..30).step_by(2) {
+        // All of it stands in the main file then.
+        world.ok(&["doctor", "--rebuild-catalog"]);
+        let inject = format!("inject=read,pread64:error=EIO:when={first}+");
+        let only = ["-P", catalog.to_str().unwrap(), "-e", inject.as_str()];
+        let Some(ended) = injected_with(&world, &only, &["doctor", "--rebuild-catalog"]) else {
+            return wfr_testkit::skip("strace cannot be used here");
+        };
+        assert!(ended.code == 0 || ended.error() == "IO_ERROR", "{first}: {ended:?}");
+        let said = world.ok(&["events"]).json.to_string();
+        assert!(said.contains("unsealed"), "{first}: what no checkpoint seals is lost: {ended:?}");
+    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat, unlinkat};
-use serde_json::Value;
+use serde_json::{Value, json};
 use wfr_testkit::{TestTree, skip};
 
 use crate::mount::Mount;
@@ -116,6 +116,23 @@ fn pipes_sockets_and_devices_never_block_and_are_named() {
     world.tree.write("a.txt", b"edited");
     world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
     before.assert_same(&world.snapshot());
+    // Those that are missing by now are named as well: a restore does not make them again.
+    let all: Vec<&str> = ["pipe", "socket"].into_iter().chain(has_device.then_some("device")).collect();
+    all.iter().for_each(|path| std::fs::remove_file(world.tree.at(path)).unwrap());
+    let elsewhere = world.data.path().join("elsewhere");
+    let plan: &[&str] = &["restore", "wf", "base", "--plan"];
+    for arguments in [plan, &["restore", "wf", "base", "--plan", "--to", elsewhere.to_str().unwrap()]] {
+        let planned = world.ok(arguments);
+        let kept = planned.json["result"]["plan"]["kept"].as_array().unwrap_or_else(|| panic!("{planned:#?}")).clone();
+        for path in &all {
+            let found = kept.iter().find(|kept| kept["path"] == *path);
+            assert_eq!(
+                found.map(|kept| &kept["reason"]),
+                Some(&json!({"not_in_checkpoint": "special_file"})),
+                "{path}"
+            );
+        }
+    }
 }
 
 #[test]

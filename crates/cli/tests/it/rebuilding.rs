@@ -1,14 +1,15 @@
 //! A rebuild over a catalog that can be read: whatever that one says is in the new one, or is named.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::states::by_hand;
 use crate::work::{numbered, paths};
-use crate::world::World;
+use crate::world::{World, ended};
 
 const REBUILD: &[&str] = &["doctor", "--rebuild-catalog"];
 
@@ -290,4 +291,85 @@ fn what_a_lost_checkpoint_sealed_comes_from_the_catalog() {
     // The pack has a hole, and stays ill for that.
     let told = world.refused(&["doctor"], 1, "UNHEALTHY").result("findings").to_string();
     assert!(told.contains("CHECKPOINTS_LOST") && told.contains("PACK_DAMAGED") && !told.contains("CHAIN"), "{told}");
+}
+
+fn lose_catalog(vault: &Path) {
+    fs::remove_file(vault.join("catalog.db")).unwrap();
+    ["catalog.db-wal", "catalog.db-shm"].iter().for_each(|name| drop(fs::remove_file(vault.join(name))));
+}
+
+/// What a call says in another directory.
+fn at(world: &World, dir: &Path, arguments: &[&str]) -> (i32, String) {
+    let ended = ended(world.command(arguments).arg("--json").current_dir(dir).output().unwrap());
+    (ended.code, ended.error().to_owned())
+}
+
+#[test]
+fn a_rebuild_in_a_copy_does_not_take_the_store_over() {
+    let world = protected(false);
+    world.checkpoint("base");
+    let open = world.begin("ann", &[]);
+    world.put("of_ann.txt", "hers");
+    let place = tempfile::tempdir().unwrap();
+    let (copy, kept) = (place.path().join("copy"), place.path().join("kept"));
+    let copied = |from: &Path, to: &Path| Command::new("cp").arg("-a").args([from, to]).status().unwrap().success();
+    assert!(copied(world.root(), &copy) && copied(world.data.path(), &kept));
+    fs::remove_file(copy.join("of_ann.txt")).unwrap();
+    let (vault, signposts) = (world.vault(), world.data.path().join("wfr/workspaces"));
+    let lose_catalog = || lose_catalog(&vault);
+    let lost: [&dyn Fn(); 6] = [
+        &|| {},
+        &|| fs::write(vault.join("catalog.db"), "noise").unwrap(),
+        &lose_catalog,
+        &|| fs::remove_file(vault.join("format.json")).unwrap(),
+        &|| fs::remove_dir_all(&signposts).unwrap(),
+        // The checkpoints that it exports say whose copy it is.
+        &|| {
+            fs::remove_dir_all(&signposts).unwrap();
+            lose_catalog();
+        },
+    ];
+    for (round, lose) in lost.iter().enumerate() {
+        lose();
+        let stands = || fs::read(vault.join("catalog.db")).ok();
+        let (before, had_format) = (stands(), vault.join("format.json").exists());
+        for arguments in [REBUILD, &["init"]] {
+            assert_eq!(at(&world, &copy, arguments), (5, "WORKSPACE_COPIED".into()), "{round}: {arguments:?}");
+        }
+        assert!(stands() == before && vault.join("format.json").exists() == had_format, "{round}");
+        assert_eq!(at(&world, world.root(), REBUILD).0, 0, "{round}");
+        assert_eq!(at(&world, &copy, &["change", "end", &open]), (5, "WORKSPACE_COPIED".into()));
+        fs::remove_dir_all(world.data.path().join("wfr")).unwrap();
+        assert!(copied(&kept.join("wfr"), &world.data.path().join("wfr")));
+    }
+    assert_eq!(paths(&world.end(&open)["paths"]), ["of_ann.txt"]);
+    // What it is told to do helps.
+    fs::remove_dir_all(copy.join(".claude/recovery")).unwrap();
+    assert_eq!(at(&world, &copy, &["init"]).0, 0);
+    assert_eq!(at(&world, &copy, REBUILD).0, 0);
+    world.ok(&["doctor"]);
+    assert_eq!(world.names(), ["base"]);
+}
+
+#[test]
+fn a_rebuild_of_a_workspace_that_was_moved_makes_the_store_its_own() {
+    let world = protected(false);
+    world.checkpoint("base");
+    let place = tempfile::tempdir().unwrap();
+    let mut from = world.root().to_owned();
+    for is_lost in [false, true] {
+        let to = place.path().join(format!("moved_{is_lost}"));
+        assert!(Command::new("mv").args([&from, &to]).status().unwrap().success());
+        if is_lost {
+            lose_catalog(&world.vault());
+        }
+        assert_eq!(at(&world, &to, REBUILD).0, 0);
+        // It is found there without its view, and what stands at the old path now is somebody else's.
+        fs::remove_dir_all(to.join(".claude")).unwrap();
+        assert_eq!(at(&world, &to, &["show", "wf", "base"]).0, 0);
+        fs::create_dir(&from).unwrap();
+        assert_eq!(at(&world, &from, &["doctor"]), (3, "WORKSPACE_NOT_FOUND".into()));
+        assert_eq!(at(&world, &to, &["init"]).0, 0);
+        from = to;
+    }
 }

@@ -171,3 +171,34 @@ fn what_is_exported_for_people_is_never_read_back_as_truth() {
     assert_eq!(refused(&world, &states, "an export is rewritten"), 0);
     world.ok(&["doctor"]);
 }
+
+/// What commands say of checkpoints and events, but whether a rebuild brought them back.
+fn said(world: &World) -> String {
+    let lists = [&["list-checkpoints", "wf", "--include-metadata"][..], &["events"], &["show", "wf", "base"]];
+    let said = lists.map(|arguments| world.ok(arguments).json["result"].to_string());
+    said.concat().replace(r#""recovered":true"#, r#""recovered":false"#)
+}
+
+#[test]
+fn what_a_rotten_bit_changes_in_the_catalog_is_told_and_read_again_from_the_packs() {
+    for (statement, code) in [
+        ("UPDATE checkpoints SET name = 'basd'", "CATALOG_CONTRADICTED"),
+        ("UPDATE checkpoints SET created_at = created_at + 1", "CATALOG_CONTRADICTED"),
+        (r#"UPDATE checkpoints SET tags = '["stabld"]'"#, "CATALOG_CONTRADICTED"),
+        ("UPDATE checkpoints SET manifest = zeroblob(32)", "MANIFEST_UNREADABLE"),
+        ("UPDATE events SET source = 'othdr'", "EVENT_ALTERED"),
+        ("UPDATE events SET recorded_at = recorded_at + 1", "EVENT_ALTERED"),
+    ] {
+        let world = World::new();
+        world.ok(&["event", r#"WORKFLOW_STARTED:wf:global:{"workflow_name": "first"}"#]);
+        world.ok(&["create-checkpoint", "wf", "--name", "base", "--tags", "stable"]);
+        let before = said(&world);
+        rewrite(&world, &format!("DROP TRIGGER events_stay; {statement}"));
+        let told = world.refused(&["doctor"], 1, "UNHEALTHY");
+        let findings = told.result("findings").as_array().unwrap().clone();
+        assert_eq!(findings.iter().filter(|one| one["code"] == code).count(), 1, "{statement}: {findings:#?}");
+        world.ok(&["doctor", "--rebuild-catalog"]);
+        assert_eq!(said(&world), before, "{statement}");
+        world.ok(&["doctor"]);
+    }
+}

@@ -18,7 +18,7 @@ use wfr_store::reserve;
 
 use super::{events, known, needed, rebuilds, shown};
 use crate::error::{Code, Failure};
-use crate::open::Open;
+use crate::open::{Open, OpenError};
 use crate::params::{Doctor, Metadata};
 use crate::rebuild::{self, Rebuilt};
 use crate::recovery;
@@ -26,7 +26,7 @@ use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
 use crate::view::ConfigError;
-use crate::{conversions, graph, holding, keyring, medium, mint, state, unknown, view, workspace};
+use crate::{conversions, graph, holding, keyring, medium, mint, owner, state, unknown, verify, view, workspace};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
@@ -51,6 +51,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     events::check(&open, &mut findings)?;
     events::check_states(session, &open, &mut findings)?;
     chain(&open, &mut findings)?;
+    manifests(&open, &mut findings)?;
     damaged(&open, &mut findings)?;
     let file_systems = file_systems(&open, &mut findings);
     let healthy = !findings.iter().any(|finding| finding.severity >= Severity::Error);
@@ -73,6 +74,11 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
 /// Builds the catalog again, whatever state it is in.
 fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
     let place = workspace::locate(&session.directories)?;
+    let data = session.directories.data.as_deref();
+    // Before anything is written: a new catalog says whose the store is.
+    if let Some(original) = owner::another(&place.vault, &place.root, data) {
+        return Err(OpenError::Copied { root: place.root, original }.into());
+    }
     let vault = rebuild::open_vault(&place.vault, &mint::vault)?;
     // The key comes first: with a wrong one nothing is written, the format file neither.
     let cipher = session.keyring.cipher(&vault)?;
@@ -88,7 +94,12 @@ fn rebuild_catalog(session: &Session) -> Result<Rebuilt, Failure> {
         inverse: None,
         result: Value::Null,
     };
-    Ok(rebuild::rebuild(&vault, &place.root, cipher.as_ref(), session.now(), &audit)?)
+    let rebuilt = rebuild::rebuild(&vault, &place.root, cipher.as_ref(), session.now(), &audit)?;
+    if let Some(data) = data {
+        // Where the old catalog could not say whose the store was, nobody sees that the workspace has moved.
+        let _ = workspace::move_signpost(data, &place);
+    }
+    Ok(rebuilt)
 }
 
 /// The first few of many names.
@@ -219,8 +230,8 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
         findings.push(Finding::new("KEY_FOREIGN", Severity::Critical, message, fix));
     }
     if let Some(fault) = open.keyring().fault_of_kept(&open.vault).filter(|_| open.vault.identity().encrypted) {
-        let fix =
-            "with the passphrase or identity, `wfr init --keep-unlocked` writes it again: until then hooks have no key";
+        let fix = "with the passphrase or identity, `wfr init --keep-unlocked` writes it again, and leaves another store's beside \
+                   it: until then hooks have no key";
         findings.push(Finding::new("KEPT_KEY_UNUSABLE", Severity::Error, fault.to_string(), fix));
     }
     if !view::exists(open.root()) && view::check_open(open.root()).is_ok() {
@@ -306,6 +317,35 @@ fn chain(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
             findings.push(Finding::new("CHAIN_BROKEN", Severity::Critical, message, fix));
         }
         before = Some(link.checkpoint_id);
+    }
+    Ok(())
+}
+
+/// Whether the catalog says of each checkpoint what its manifest does: a bit that rots in the catalog changes what it says,
+/// and nothing in the file tells.
+fn manifests(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let store = open.store()?;
+    for row in open.catalog.list(&ListQuery::default())? {
+        let (id, name) = (&row.checkpoint_id, &row.name);
+        match verify::contradictions(&store, &row) {
+            Some(fields) if fields.is_empty() => {}
+            Some(fields) => {
+                let fields: Vec<String> = fields.into_iter().map(str::to_owned).collect();
+                let message = format!(
+                    "the catalog says of checkpoint {id} ({name}) what its manifest does not: {}",
+                    named(&fields)
+                );
+                let fix = "run `wfr doctor --rebuild-catalog`: what manifests say is read again from the packs";
+                findings.push(Finding::new("CATALOG_CONTRADICTED", Severity::Error, message, fix));
+            }
+            None => {
+                let message =
+                    format!("the manifest of checkpoint {id} ({name}) cannot be read where the catalog says it is");
+                let fix = "run `wfr doctor --rebuild-catalog`: where the manifest is whole it is found in the packs, else the \
+                           checkpoint is named as lost";
+                findings.push(Finding::new("MANIFEST_UNREADABLE", Severity::Error, message, fix));
+            }
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use wfr_model::workflow::validate::{Mend, StateFinding};
 
 use super::care::named;
 use crate::error::Failure;
-use crate::missing::{self, Missing};
+use crate::missing::{self, Altered, Missing};
 use crate::open::Open;
 use crate::params::ValidationDepth;
 use crate::session::Session;
@@ -39,7 +39,15 @@ pub(super) fn check(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Fail
     });
     findings.extend(unreadable(&damaged));
     findings.extend(gone(&missing.gone));
+    findings.extend(altered(&missing::altered(open, None)?));
     Ok(())
+}
+
+/// Events that are others than the checkpoints that sealed them say.
+fn altered(found: &[Altered]) -> Option<Finding> {
+    let names: Vec<String> = found.iter().map(|one| one.stands.place.clone()).collect();
+    let message = format!("events that are not what checkpoints sealed: {} ({} in all)", named(&names), names.len());
+    (!names.is_empty()).then(|| Finding::new("EVENT_ALTERED", Severity::Error, message, REBUILD))
 }
 
 /// Looks at every row that is kept of states: whether it can be used, whether a state is there for the events, and whether it

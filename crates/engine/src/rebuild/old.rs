@@ -4,6 +4,8 @@
 //! Refuses to change it.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use wfr_catalog::{Catalog, CatalogError, Left, Part};
@@ -25,7 +27,15 @@ impl Old {
     /// [`RebuildError::Unread`] where the system refuses to read it: it may be whole, and nothing is made without it.
     pub(super) fn open(vault: &Vault, cipher: Option<&Arc<Cipher>>) -> Result<Option<Self>, RebuildError> {
         let path = vault.catalog();
-        // A page that the system did not give looks like damage to SQLite: what is damaged is so the second time, too.
+        // What is no file never was one.
+        let is_file = || path.symlink_metadata().is_ok_and(|found| found.is_file());
+        // A page that the system did not give looks like damage to SQLite: whether it gives all of them is asked without it, and
+        // what is damaged is so the second time, too.
+        if is_file()
+            && let Err(source) = read_through(vault)
+        {
+            return Err(RebuildError::Unread { place: path, source: CatalogError::Io { source: source.into() } });
+        }
         let opened = match Catalog::open_read_only(&path).or_else(|_| Catalog::open_read_only(&path)) {
             // It is brought up to date as any other command would do.
             Err(CatalogError::OldFormat { .. }) => {
@@ -35,10 +45,7 @@ impl Old {
         };
         match opened {
             Ok(catalog) => Ok(Some(Self { catalog: veiled(catalog, cipher) })),
-            // What is no file never was one.
-            Err(source) if source.is_of_system() && path.symlink_metadata().is_ok_and(|found| found.is_file()) => {
-                Err(RebuildError::Unread { place: path, source })
-            }
+            Err(source) if source.is_of_system() && is_file() => Err(RebuildError::Unread { place: path, source }),
             Err(_) => Ok(None),
         }
     }
@@ -69,6 +76,20 @@ impl Old {
         }
         Ok(new.lacks_of(&self.catalog))
     }
+}
+
+/// Reads the old catalog and its log to their ends.
+fn read_through(vault: &Vault) -> io::Result<()> {
+    let catalog = vault.catalog();
+    let log = catalog.with_extension("db-wal");
+    for file in [catalog, log] {
+        match File::open(file) {
+            Ok(mut file) => drop(io::copy(&mut file, &mut io::sink())?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// What was read of the old catalog, or written of it; `None` where that is damaged, an error where the system refused.
