@@ -50,6 +50,8 @@ pub struct History {
     pub path: TreePath,
     /// Whether what happened last there is this file's; else it is nowhere, and another one may be at the path.
     pub is_there: bool,
+    /// Whether it ever gave way to another one: whose deletion that counts as follows from what goes.
+    pub gave_way: bool,
     /// What happened there, or at the other names that its file had.
     pub chain: PathChain,
     /// These names, oldest first.
@@ -61,7 +63,7 @@ pub struct History {
 impl History {
     /// That of a path at which no file ever came or went.
     pub fn of(path: TreePath, chain: PathChain) -> Self {
-        Self { path, is_there: true, chain, names: vec![], places: vec![] }
+        Self { path, is_there: true, gave_way: false, chain, names: vec![], places: vec![] }
     }
 
     /// Whether any of these paths is it, or one of its names, or above them.

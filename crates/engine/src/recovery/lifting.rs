@@ -270,7 +270,7 @@ impl Lifter<'_> {
 
     /// What a path is to become so that what stands there and does not count stays.
     fn over_what_stands(&mut self, history: &History, counts: &Chain, entry: Version) -> Result<Found, Failure> {
-        if !history.is_there {
+        if !history.is_there || history.gave_way {
             return Ok(Ok(entry));
         }
         let found = unaccounted::kept(self.objects, Unit::Lines, counts, (&entry, &mut self.texts))?;

@@ -104,7 +104,8 @@ fn history_of(track: &Track, parts: &[History]) -> History {
         reads: names.iter().flat_map(|name| parts[*name].chain.reads.iter().cloned()).collect(),
     };
     let names = names.into_iter().filter(|name| *name != track.at).map(path).collect();
-    History { path: path(track.at), is_there: track.is_there, chain, names, places }
+    let Track { is_there, gave_way, .. } = *track;
+    History { path: path(track.at), is_there, gave_way, chain, names, places }
 }
 
 /// The history of a file that is at a path, under the names that it had before, too: as a rollback follows it. Where none is

@@ -393,7 +393,7 @@ impl<'c> Chooser<'c> {
         }
         self.teller.note(path, (&replayable, &notes));
         let settled = match outcome.settled(&replayable, &mut self.texts) {
-            Ok(entry) if history.is_there => self.over_what_stands(history, versions, entry)?,
+            Ok(entry) if history.is_there && !history.gave_way => self.over_what_stands(history, versions, entry)?,
             Ok(entry) => Ok(entry),
             Err(conflict) => Err((None, conflict)),
         };

@@ -46,6 +46,8 @@ pub struct Track {
     pub at: usize,
     /// Whether it is there, or was deleted there; else another file has its place.
     pub is_there: bool,
+    /// Whether it ever gave way to another one: by whom follows from what stays.
+    pub gave_way: bool,
     /// Where it would be without what does not stay.
     without: usize,
     /// What brought it elsewhere, and does not stay.
@@ -59,7 +61,16 @@ type Cause = (ChangeSeq, bool);
 
 impl Track {
     fn new(origin: usize) -> Self {
-        Self { rows: vec![], origin, at: origin, is_there: true, without: origin, away: None, made: None }
+        Self {
+            rows: vec![],
+            origin,
+            at: origin,
+            is_there: true,
+            gave_way: false,
+            without: origin,
+            away: None,
+            made: None,
+        }
     }
 
     /// Its names, in the order in which it had them first.
@@ -250,7 +261,7 @@ impl<'w> Walk<'_, 'w> {
             (self.tracks[track].at, self.tracks[track].is_there) = (to, true);
         }
         for (old, track, to) in displaced {
-            self.tracks[old].is_there = false;
+            (self.tracks[old].is_there, self.tracks[old].gave_way) = (false, true);
             if all[&to].before.is_some() {
                 let by = (all[&to].change, all[&to].replayed);
                 let is_elsewhere = self.tracks[old].without != to;
