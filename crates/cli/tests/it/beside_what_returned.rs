@@ -107,3 +107,17 @@ fn a_restore_brings_back_what_is_in_a_file_that_was_deleted_then_as_now() {
     roll_back(&world, "c");
     assert_eq!(world.text(F), numbered(&[(3, "by b")]));
 }
+
+#[test]
+fn a_restored_file_stays_though_a_rollback_had_brought_it_once_and_that_was_undone() {
+    let world = World::with_lines();
+    world.checkpoint("before");
+    world.work("a", || world.put(F, &numbered(&[(3, "by a")])));
+    world.work("a", || fs::remove_file(world.root().join(F)).unwrap());
+    roll_back(&world, "a");
+    world.ok(&["undo", "--yes"]);
+    world.ok(&["restore", "wf", "before", "--yes"]);
+    world.work("b", || world.put(F, &numbered(&[(9, "by b")])));
+    roll_back(&world, "b");
+    assert_eq!(world.text(F), numbered(&[]));
+}

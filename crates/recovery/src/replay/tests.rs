@@ -385,6 +385,13 @@ fn what_is_too_large_is_not_even_read() {
 }
 
 #[test]
+fn what_is_brought_back_leads_to_where_it_counted() {
+    // Edited and deleted, taken back, that undone, restored from before, edited: without the last.
+    assert_eq!(said("abc k aBc k - n1,2 abc n - k^ abc r abcd"), "version 0");
+    assert_eq!(said("abc r aBc r - n1,2 abc n - k^ abc r abcd"), "version 3", "as then");
+}
+
+#[test]
 fn what_is_taken_out_behind_a_recovery_is_what_would_be_taken_out_without_it() {
     let both = "@b r - r aBc r abc k @b k abc+x r aBc";
     assert_eq!(said(both), "version 4");

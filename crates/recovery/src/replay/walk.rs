@@ -69,7 +69,10 @@ fn sources(chain: &Chain, grouping: Grouping) -> Vec<Source> {
                 _ => Source::Merge { from },
             },
         };
-        ever.insert(key.clone(), number);
+        // What a recovery left while other edits counted is no place to lead back to.
+        if !matches!(chain.mark(number), Mark::Neutral { .. }) || source == Source::Version {
+            ever.insert(key.clone(), number);
+        }
         seen.insert(key, number);
         if !matches!(source, Source::Merge { .. }) {
             from = number + 1;
