@@ -7,13 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use wfr_catalog::{ChangeSeq, NewPoint, NewSegment, PathChain, PathKey, PointSeq, SegmentRow};
-use wfr_model::change::Actor;
 use wfr_model::entry::{Entry, Node};
 use wfr_model::{ChangeId, Digest, TreePath};
 
-use super::bringing;
-use super::history::{History, histories, is_recorded, seq_of, unrecorded_seq};
-use super::telling::name_of;
+use super::bringing::{Maker, Makers};
+use super::history::{History, histories, is_recorded, seq_of};
 use super::tracks::{Fate, Pairs, Paths, Track};
 use crate::error::Failure;
 use crate::ledger::{self, Veil};
@@ -42,10 +40,10 @@ impl Following<'_> {
             found.into_iter().map(|history| (history.chain.path.key.clone(), history)).collect();
         let mut joined = Vec::with_capacity(rest.len());
         while let Some((_, first)) = rest.pop_first() {
-            let Group { parts, pairs, meant } = moves.group(first, &mut rest)?;
-            match pairs.is_empty() {
-                true => joined.extend(parts),
-                false => joined.extend(self.joined(parts, &pairs, &meant)?),
+            let group = moves.group(first, &mut rest)?;
+            match group.pairs.is_empty() {
+                true => joined.extend(group.parts),
+                false => joined.extend(self.joined(&group, &mut moves.makers)?),
             }
         }
         joined.sort_by(|a, b| a.path.cmp(&b.path));
@@ -53,31 +51,21 @@ impl Following<'_> {
     }
 
     /// One history for each file that was at any of the paths that are meant.
-    fn joined(&self, parts: Vec<History>, pairs: &Pairs, meant: &BTreeSet<usize>) -> Result<Vec<History>, Failure> {
+    fn joined(&self, Group { parts, pairs, meant }: &Group, makers: &mut Makers<'_>) -> Result<Vec<History>, Failure> {
         let all: BTreeSet<ChangeSeq> =
             parts.iter().flat_map(|part| &part.chain.segments).map(|one| one.change).collect();
         let (mut brought, mut names) = (BTreeMap::new(), BTreeMap::new());
         for change in all {
-            match self.open.catalog.change_at(change)?.filter(|_| is_recorded(change)) {
-                Some(row) if row.change.actor == Actor::Recovery => {
-                    let found = bringing::of(self.open, &row.change, &parts)?;
-                    brought.extend(found.map(|found| (change, found)));
-                }
-                Some(row) => drop(names.insert(change, name_of(&row.change))),
-                None => names.extend(self.new_name(change).map(|name| (change, name))),
+            match makers.of(change)? {
+                Maker::Somebody(name) => drop(names.insert(change, name.clone())),
+                Maker::Recovery(Some(places)) => drop(brought.insert(change, places.numbered(parts))),
+                Maker::Recovery(None) | Maker::Unknown => {}
             }
         }
         let whose = |change: ChangeSeq| names.get(&change).map(String::as_str);
-        let tracks = Paths { parts: &parts, pairs, brought: &brought, whose: &whose, fate: self.fate }.tracks();
+        let tracks = Paths { parts, pairs, brought: &brought, whose: &whose, fate: self.fate }.tracks();
         let is_meant = |track: &&Track| track.names().iter().any(|name| meant.contains(name));
-        Ok(tracks.iter().filter(is_meant).map(|track| history_of(track, &parts)).collect())
-    }
-
-    /// Whose all that is which a look found under a number, where that is one who is known.
-    fn new_name(&self, change: ChangeSeq) -> Option<String> {
-        let new = self.unrecorded.into_iter().flat_map(|point| &point.changes).map(|new| &new.change);
-        let names: BTreeSet<String> = new.filter(|new| unrecorded_seq(new) == change).map(name_of).collect();
-        names.first().filter(|_| names.len() == 1).cloned()
+        Ok(tracks.iter().filter(is_meant).map(|track| history_of(track, parts)).collect())
     }
 }
 
@@ -145,8 +133,7 @@ pub fn came_with(
     unrecorded: Option<&NewPoint>,
     (change, point): (ChangeSeq, PointSeq),
 ) -> Result<Vec<TreePath>, Failure> {
-    let moves = Moves::new(open, veil, unrecorded);
-    let ends = moves.ends(change)?;
+    let ends = Moves::new(open, veil, unrecorded).ends(change)?;
     let moved: BTreeSet<PathKey> = matched(&ends).into_iter().map(|one| one.to).collect();
     let came = ends.iter().filter(|end| end.point == point && end.is_coming && !moved.contains(&end.path));
     came.map(|end| veil.shown(&end.path)).collect()
@@ -196,6 +183,7 @@ struct Moves<'m> {
     open: &'m Open,
     veil: &'m Veil<'m>,
     unrecorded: Option<&'m NewPoint>,
+    makers: Makers<'m>,
     known: BTreeMap<ChangeSeq, OfChange>,
     left: HashMap<ChangeSeq, BTreeMap<PointSeq, Left>>,
 }
@@ -218,7 +206,8 @@ struct OfChange {
 
 impl<'m> Moves<'m> {
     fn new(open: &'m Open, veil: &'m Veil<'m>, unrecorded: Option<&'m NewPoint>) -> Self {
-        Self { open, veil, unrecorded, known: BTreeMap::new(), left: HashMap::new() }
+        let makers = Makers::new(open, unrecorded);
+        Self { open, veil, unrecorded, makers, known: BTreeMap::new(), left: HashMap::new() }
     }
 
     /// A history with those of all paths to and from which files moved there, taken out of the rest or loaded.
@@ -303,17 +292,15 @@ impl<'m> Moves<'m> {
         Ok(self.known.entry(change).or_default())
     }
 
-    fn find(&self, change: ChangeSeq) -> Result<Vec<Move>, Failure> {
+    fn find(&mut self, change: ChangeSeq) -> Result<Vec<Move>, Failure> {
         Ok(matched(&self.ends(change)?))
     }
 
     /// What a change replaced, made and deleted; nothing of recoveries of which is known what they brought where.
-    fn ends(&self, change: ChangeSeq) -> Result<Vec<End>, Failure> {
+    fn ends(&mut self, change: ChangeSeq) -> Result<Vec<End>, Failure> {
         let mut ends = Vec::new();
         if is_recorded(change) {
-            let row = self.open.catalog.change_at(change)?;
-            let Some(row) = row else { return Ok(vec![]) };
-            if bringing::record_of(self.open, &row.change)?.is_some() {
+            if let Maker::Recovery(Some(_)) = self.makers.of(change)? {
                 return Ok(vec![]);
             }
             for chain in self.open.catalog.segments_of(change)? {
