@@ -3,7 +3,7 @@
 //! Owns how a plan finds that, and where it cannot be told from work of their own. What is found counts as if it had been said
 //! then; it is recorded with the recovery. Refuses to know what recoveries brought back: they say it, see [`super::returning`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use wfr_capture::slice::is_same;
 use wfr_catalog::{ChangeSeq, SegmentRow};
@@ -15,7 +15,7 @@ use wfr_store::Objects;
 
 use super::already;
 use super::history::{History, UNRECORDED_EXTERNAL, counted, is_recorded, marks, replayable, versions};
-use super::returning::{Lines, brought, is_in, lines_of};
+use super::returning::LineSets;
 use super::selective::{Selection, goes};
 use super::telling::{Teller, name_of};
 use super::unaccounted::is_alike;
@@ -61,10 +61,11 @@ impl Search<'_, '_, '_> {
         let since = self.since(history, &recoveries);
         let Some(last) = since.values().flatten().copied().max() else { return Ok(()) };
         let versions = versions(self.veil, history)?;
+        let lines = LineSets::of(self.objects, &history.chain, &versions);
         let (mut back, mut unclear) = (Vec::new(), None);
         // All of them count: one may have brought back what another one had.
         for (change, at) in since.iter().flat_map(|(change, since)| since.iter().map(|at| (*change, *at))) {
-            match self.judge(history, (&versions, &recoveries), (change, at))? {
+            match self.judge(history, (&versions, &lines, &recoveries), (change, at))? {
                 Verdict::BringsItBack => back.push((change, at)),
                 Verdict::MayBe => unclear = Some((change, at)),
                 Verdict::Nothing => (),
@@ -83,7 +84,7 @@ impl Search<'_, '_, '_> {
             back.extend(meant.iter().map(|change| (*change, last)));
         }
         if back.is_empty() {
-            return unclear.map_or(Ok(()), |unclear| self.tell_unclear(history, (&versions, without), unclear));
+            return unclear.map_or(Ok(()), |unclear| self.tell_unclear(history, (&lines, without), unclear));
         }
         let words = history.chain.words.clone();
         let said = back.into_iter().map(|(change, at)| (change, history.chain.segments[at].change, false));
@@ -174,7 +175,7 @@ impl Search<'_, '_, '_> {
     fn judge(
         &mut self,
         history: &History,
-        (versions, recoveries): (&[Version], &[usize]),
+        (versions, lines, recoveries): (&[Version], &LineSets<'_>, &[usize]),
         (change, at): (ChangeSeq, usize),
     ) -> Result<Verdict, Failure> {
         let chain = &history.chain;
@@ -188,10 +189,10 @@ impl Search<'_, '_, '_> {
         };
         let whole = (1..=at).rev().find(had_it);
         let is_live = !chain.is_cancelled(change, None);
-        let brought = brought(self.objects, (chain, versions), change)?.filter(|brought| !brought.is_empty());
+        let brought = lines.brought(change)?.filter(|brought| !brought.is_empty());
         let actor = self.actor(chain.segments[at].change)?;
         let Some(brought) = brought else {
-            let is_there = is_in(self.objects, (chain, versions), change, after)? != Some(false);
+            let is_there = lines.is_in(change, after, || lines.at(at + 1))? != Some(false);
             let is_away = is_there && whole.is_some_and(|whole| !is_live || recoveries.contains(&whole));
             return Ok(match actor {
                 _ if !is_away => Verdict::Nothing,
@@ -202,7 +203,7 @@ impl Search<'_, '_, '_> {
                 _ => Verdict::MayBe,
             });
         };
-        let (Some(were), Some(now)) = (lines_of(self.objects, before)?, lines_of(self.objects, after)?) else {
+        let (Some(were), Some(now)) = (lines.at(at)?, lines.at(at + 1)?) else {
             return Ok(Verdict::Nothing);
         };
         let comes = brought.iter().any(|line| now.contains(line) && !were.contains(line));
@@ -211,7 +212,7 @@ impl Search<'_, '_, '_> {
         }
         if is_live {
             // What somebody else had taken away was theirs to decide.
-            let lost = self.lost(versions, &brought, at)?;
+            let lost = lost(lines, &brought, at)?;
             let is_own = goes(history, &chain.segments[lost], self.selected, self.selection);
             if !is_own && !recoveries.contains(&lost) {
                 return Ok(Verdict::Nothing);
@@ -226,23 +227,6 @@ impl Search<'_, '_, '_> {
         })
     }
 
-    /// The last edit before another one that took any of these lines away; that one itself where none did.
-    fn lost(&self, versions: &[Version], lines: &Lines, at: usize) -> Result<usize, Failure> {
-        let count = |number: usize| -> Result<usize, Failure> {
-            let now = lines_of(self.objects, &versions[number])?.unwrap_or_default();
-            Ok(lines.intersection(&now).count())
-        };
-        let mut behind = count(at)?;
-        for edit in (0..at).rev() {
-            let before = count(edit)?;
-            if before > behind {
-                return Ok(edit);
-            }
-            behind = before;
-        }
-        Ok(at)
-    }
-
     fn actor(&mut self, change: ChangeSeq) -> Result<Actor, Failure> {
         let row = self.teller.row(change)?.map(|row| row.change.actor);
         Ok(row.unwrap_or(if change == UNRECORDED_EXTERNAL { Actor::User } else { Actor::Shared }))
@@ -252,12 +236,12 @@ impl Search<'_, '_, '_> {
     fn tell_unclear(
         &mut self,
         History { path, chain, .. }: &History,
-        (versions, without): (&[Version], Option<Version>),
+        (lines, without): (&LineSets<'_>, Option<Version>),
         (change, at): (ChangeSeq, usize),
     ) -> Result<(), Failure> {
-        let lines = without.map(|without| lines_of(self.objects, &without)).transpose().ok().flatten().flatten();
-        let brought = brought(self.objects, (chain, versions), change)?;
-        if lines.zip(brought).is_some_and(|(lines, brought)| !brought.is_empty() && lines.is_disjoint(&brought)) {
+        let there = without.map(|without| lines.of_version(&without)).transpose().ok().flatten().flatten();
+        let brought = lines.brought(change)?;
+        if there.zip(brought).is_some_and(|(there, brought)| !brought.is_empty() && there.is_disjoint(&brought)) {
             return Ok(());
         }
         let by = chain.segments[at].change;
@@ -268,6 +252,22 @@ impl Search<'_, '_, '_> {
         self.teller.findings.push(already::may_be_returned(path, &who));
         Ok(())
     }
+}
+
+/// The last edit before another one that took any of these lines away; that one itself where none did.
+fn lost(lines: &LineSets<'_>, of: &HashSet<u64>, at: usize) -> Result<usize, Failure> {
+    let count = |number: usize| -> Result<usize, Failure> {
+        Ok(lines.at(number)?.map_or(0, |now| of.intersection(&now).count()))
+    };
+    let mut behind = count(at)?;
+    for edit in (0..at).rev() {
+        let before = count(edit)?;
+        if before > behind {
+            return Ok(edit);
+        }
+        behind = before;
+    }
+    Ok(at)
 }
 
 fn is_directory(version: &Version) -> bool {

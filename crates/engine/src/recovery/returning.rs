@@ -1,7 +1,9 @@
 //! What a recovery that went to a tree, or merged one in, brought back of what was taken back before, and took back again.
 //!
-//! Owns that: changes count again at a path as they did when what it left was there; and which lines a change brought there.
+//! Owns that: changes count again at a path as they did when what it left was there.
 //! Refuses to know what plans make of it, and what others brought back: that is [`super::returned`].
+
+mod line_sets;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -11,11 +13,10 @@ use wfr_capture::slice::{bare, is_same};
 use wfr_catalog::{ChangeSeq, PathChain, SegmentRow};
 use wfr_model::TreePath;
 use wfr_model::change::Segment;
-use wfr_model::entry::{Entry, Node};
+use wfr_model::entry::Entry;
 use wfr_model::recovery::{RecoveryKind, RecoveryRecord};
-use wfr_recovery::merge::{BYTES_MAX, is_binary};
-use wfr_recovery::replay::from_store;
-use wfr_store::{Objects, ReadError, Store};
+use wfr_recovery::replay::Version;
+use wfr_store::Store;
 
 use super::bringing;
 use super::history::{History, counted, counted_as_of, histories, versions};
@@ -24,6 +25,8 @@ use super::tracks::{Brought, Fate};
 use crate::error::Failure;
 use crate::ledger::{Veil, Word};
 use crate::open::Open;
+
+pub use line_sets::LineSets;
 
 /// What is to be said of changes after a recovery that did this to the tree.
 pub fn words(open: &Open, record: &RecoveryRecord, effects: &[Segment]) -> Result<Vec<Word>, Failure> {
@@ -130,13 +133,19 @@ impl Returning<'_> {
                 then.entry(change).and_modify(|known| *known &= cancelled).or_insert(cancelled);
             }
         }
+        let store = self.store.get_or_init(|| self.open.store().ok()).as_ref();
+        let lines = store.map(|store| LineSets::of(store, &history.chain, &versions));
+        let is_in = |change: ChangeSeq| {
+            let lines = lines.as_ref()?;
+            lines.is_in(change, left, || lines.of_version(left)).ok()?
+        };
         // It may have counted and yet not have been in it, since somebody had gone back behind it.
         then.retain(|change, cancelled| {
             let is_said = history.chain.is_cancelled(*change, None) == *cancelled;
-            is_said || self.is_in(history, (&versions, left), *change) == Some(!*cancelled)
+            is_said || is_in(*change) == Some(!*cancelled)
         });
-        if !is_known {
-            then.extend(self.merged_in(history, &versions, left).into_iter().map(|change| (change, false)));
+        if let Some(lines) = lines.filter(|_| !is_known) {
+            then.extend(self.merged_in(history, &lines, left).into_iter().map(|change| (change, false)));
         }
         Ok(then)
     }
@@ -157,33 +166,17 @@ impl Returning<'_> {
         })
     }
 
-    /// Whether what a change did is in what the recovery left; `None` where that cannot be told.
-    fn is_in(
-        &self,
-        History { chain, .. }: &History,
-        (versions, left): (&[Option<Entry>], &Option<Entry>),
-        change: ChangeSeq,
-    ) -> Option<bool> {
-        let store = self.store.get_or_init(|| self.open.store().ok()).as_ref()?;
-        is_in(store, (chain, versions), change, left).ok()?
-    }
-
     /// Changes that were taken back, and of which lines are there again. Of what cannot be read nothing is said.
-    fn merged_in(
-        &self,
-        History { chain, .. }: &History,
-        versions: &[Option<Entry>],
-        left: &Option<Entry>,
-    ) -> Vec<ChangeSeq> {
-        let Some(store) = self.store.get_or_init(|| self.open.store().ok()) else { return vec![] };
-        let lines = |version: &Option<Entry>| lines_of(store, version).ok().flatten();
-        let Some((now, before)) = lines(left).zip(versions.last().and_then(lines)) else { return vec![] };
-        let came: Lines = now.difference(&before).cloned().collect();
-        let is_back = |change: &ChangeSeq| {
-            let brought = brought(store, (chain, versions), *change).ok().flatten();
-            brought.is_some_and(|brought| !brought.is_disjoint(&came))
+    fn merged_in(&self, History { chain, .. }: &History, lines: &LineSets<'_>, left: &Version) -> Vec<ChangeSeq> {
+        let last = chain.segments.len();
+        let Some((now, before)) = lines.of_version(left).ok().flatten().zip(lines.at(last).ok().flatten()) else {
+            return vec![];
         };
-        let changes: BTreeMap<ChangeSeq, bool> = counted(chain, chain.segments.len());
+        let came: HashSet<u64> = now.difference(&before).copied().collect();
+        let is_back = |change: &ChangeSeq| {
+            lines.brought(*change).ok().flatten().is_some_and(|brought| !brought.is_disjoint(&came))
+        };
+        let changes: BTreeMap<ChangeSeq, bool> = counted(chain, last);
         changes.into_iter().filter(|(_, cancelled)| *cancelled).map(|(change, _)| change).filter(is_back).collect()
     }
 
@@ -198,81 +191,4 @@ impl Returning<'_> {
         }
         Ok(())
     }
-}
-
-/// Lines that say something, without the spaces around them.
-pub type Lines = HashSet<Vec<u8>>;
-
-/// At most so many bytes of versions are looked through for lines.
-const TOGETHER_MAX: u64 = 128 << 20;
-
-/// The lines that a change brought at a path, and that no version before had; `None` where one of them is no text, or they are
-/// too large together.
-///
-/// Errors: what reading a version says.
-pub fn brought(
-    objects: &dyn Objects,
-    (chain, versions): (&PathChain, &[Option<Entry>]),
-    change: ChangeSeq,
-) -> Result<Option<Lines>, ReadError> {
-    let (mut known, mut brought) = (Lines::new(), Lines::new());
-    let Some(last) = chain.segments.iter().rposition(|one| one.change == change) else { return Ok(None) };
-    let size = |version: &Option<Entry>| match version.as_ref().map(|entry| &entry.node) {
-        Some(Node::File(content)) => content.size,
-        _ => 0,
-    };
-    if versions.iter().map(size).sum::<u64>() > TOGETHER_MAX {
-        return Ok(None);
-    }
-    for (number, version) in versions[..=last + 1].iter().enumerate() {
-        let Some(lines) = lines_of(objects, version)? else { return Ok(None) };
-        if number > 0 && chain.segments[number - 1].change == change {
-            brought.extend(lines.difference(&known).cloned());
-        }
-        known.extend(lines);
-    }
-    Ok(Some(brought))
-}
-
-/// Whether what a change did at a path is in something that was there: any line that it brought, or, where it brought none, that
-/// all lines are gone that it took away, or that it is what the change left. `None` where that cannot be told.
-///
-/// Errors: what reading a version says.
-pub fn is_in(
-    objects: &dyn Objects,
-    (chain, versions): (&PathChain, &[Option<Entry>]),
-    change: ChangeSeq,
-    left: &Option<Entry>,
-) -> Result<Option<bool>, ReadError> {
-    let own = || chain.segments.iter().enumerate().filter(|(_, one)| one.change == change).map(|(at, _)| at);
-    let is_left = || own().any(|at| is_same(versions[at + 1].as_ref(), left.as_ref()));
-    let Some(brought) = brought(objects, (chain, versions), change)? else { return Ok(Some(is_left())) };
-    let Some(now) = lines_of(objects, left)? else { return Ok(Some(is_left())) };
-    if !brought.is_empty() {
-        return Ok(Some(!brought.is_disjoint(&now)));
-    }
-    let mut taken = Lines::new();
-    for at in own() {
-        let (before, after) = (lines_of(objects, &versions[at])?, lines_of(objects, &versions[at + 1])?);
-        taken.extend(before.unwrap_or_default().difference(&after.unwrap_or_default()).cloned());
-    }
-    Ok(Some(if taken.is_empty() { is_left() } else { taken.is_disjoint(&now) }))
-}
-
-/// The lines of a version; none where nothing was there, `None` where it is no text.
-///
-/// Errors: what reading it says.
-pub fn lines_of(objects: &dyn Objects, version: &Option<Entry>) -> Result<Option<Lines>, ReadError> {
-    let Some(entry) = version else { return Ok(Some(Lines::new())) };
-    let Node::File(content) = &entry.node else { return Ok(None) };
-    if content.size > BYTES_MAX {
-        return Ok(None);
-    }
-    let text = from_store(objects)(content)?;
-    if is_binary(&text) {
-        return Ok(None);
-    }
-    let says_something = |line: &&[u8]| line.iter().any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
-    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    Ok(Some(lines.filter(says_something).map(<[u8]>::to_vec).collect()))
 }
