@@ -143,12 +143,13 @@ impl Catalog {
         })
     }
 
-    /// Chains of all paths at which anything was ever said of a change.
-    pub fn chains_spoken_of(&self) -> Result<Vec<PathChain>, CatalogError> {
+    /// Chains of all paths at which anything was ever said of a change, or was by one change.
+    pub fn chains_spoken_of(&self, by: Option<ChangeSeq>) -> Result<Vec<PathChain>, CatalogError> {
         self.read(|transaction| {
-            let sql = "SELECT DISTINCT path_id FROM cancellations ORDER BY path_id";
+            let sql = "SELECT DISTINCT path_id FROM cancellations WHERE ?1 IS NULL OR by_change = ?1 ORDER BY path_id";
             let mut statement = transaction.prepare_cached(sql)?;
-            let paths = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+            let by = by.map(|change| change.0);
+            let paths = statement.query_map([by], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
             paths.iter().map(|path| chain(transaction, *path)).collect()
         })
     }

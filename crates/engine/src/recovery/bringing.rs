@@ -40,7 +40,7 @@ impl Places {
             Some(taken) => taken.places,
             None => match to_tree(open, record)? {
                 Some(brought) => return Ok(Self::Tree(brought)),
-                None => verdicts::places(&record.parameters),
+                None => verdicts::lifting(&record.parameters).places,
             },
         };
         Ok(Self::Some(places.into_iter().map(|(path, point)| (path, PointSeq(point))).collect()))

@@ -191,19 +191,27 @@ pub fn replayable(versions: Vec<Option<Entry>>, marks: Vec<(Mark, By)>) -> wfr_r
 pub fn marks(
     chain: &PathChain,
     gone: impl Fn(&SegmentRow) -> bool,
+    by: impl FnMut(ChangeSeq) -> Result<By, Failure>,
+) -> Result<Vec<(Mark, By)>, Failure> {
+    marks_where(chain, |segment| Ok(gone(segment) || chain.is_cancelled(segment.change, None)), by)
+}
+
+/// The same where those go that are `gone`, and no others.
+pub fn marks_where(
+    chain: &PathChain,
+    mut gone: impl FnMut(&SegmentRow) -> Result<bool, Failure>,
     mut by: impl FnMut(ChangeSeq) -> Result<By, Failure>,
 ) -> Result<Vec<(Mark, By)>, Failure> {
-    let mark = |segment: &SegmentRow| match () {
-        () if segment.replayed => neutral(chain, segment),
-        () if gone(segment) || chain.is_cancelled(segment.change, None) => Mark::Removed,
-        () => Mark::Kept,
+    let mut mark = |segment: &SegmentRow| match segment.replayed {
+        true => Ok(neutral(chain, segment)),
+        false => Ok::<_, Failure>(if gone(segment)? { Mark::Removed } else { Mark::Kept }),
     };
-    chain.segments.iter().map(|segment| Ok((mark(segment), whose(chain, segment, by(segment.change)?)))).collect()
+    chain.segments.iter().map(|segment| Ok((mark(segment)?, whose(chain, segment, by(segment.change)?)))).collect()
 }
 
 /// Whose an edit is, as a replay wants to know it: of one that is no replay, and of which it is known that it brought work back
 /// or took it back, that it did; so does a recovery that goes to a tree.
-pub fn whose(chain: &PathChain, segment: &SegmentRow, by: By) -> By {
+fn whose(chain: &PathChain, segment: &SegmentRow, by: By) -> By {
     let has_spoken = chain.words.iter().any(|(_, by, _)| *by == segment.change);
     if (has_spoken || by == By::Recovery) && !segment.replayed { By::Return } else { by }
 }
@@ -222,7 +230,7 @@ pub fn counted_as_of(chain: &PathChain, version: usize, then: Option<ChangeSeq>)
 }
 
 /// The mark of an earlier recovery's segment that is, by definition, what was live then.
-pub fn neutral(chain: &PathChain, segment: &SegmentRow) -> Mark {
+fn neutral(chain: &PathChain, segment: &SegmentRow) -> Mark {
     let is_gone = |one: &SegmentRow| {
         !one.replayed && one.point < segment.point && chain.is_cancelled(one.change, Some(segment.change))
     };

@@ -14,7 +14,7 @@ use wfr_model::plan::{Kept, KeptReason, Plan};
 use wfr_model::{Timestamp, TreePath};
 use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
-use wfr_recovery::replay::{Chain, Mark, Replayed, Version, replay_from};
+use wfr_recovery::replay::{Chain, Replayed, Version, replay_from};
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
@@ -22,7 +22,7 @@ use super::already;
 use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing};
 use super::decisions::Decisions;
-use super::history::{self, History, NO_TREE, histories, neutral, replayable, versions, whose};
+use super::history::{self, History, NO_TREE, histories, replayable, versions};
 use super::moves::Following;
 use super::standing::Standing;
 use super::telling::{Sides, Teller};
@@ -146,11 +146,8 @@ pub fn lift(
 fn chains(open: &Open, undone: ChangeSeq) -> Result<Vec<PathChain>, Failure> {
     let mut chains = open.catalog.chains_of(&[undone])?;
     let mut known: BTreeSet<Vec<u8>> = chains.iter().map(|chain| chain.path.key.clone()).collect();
-    for (path, ..) in open.catalog.cancellations_by(undone)? {
-        if known.insert(path.key.clone()) {
-            chains.extend(open.catalog.chain_at(&path.key)?);
-        }
-    }
+    let spoken_of = open.catalog.chains_spoken_of(Some(undone))?;
+    chains.extend(spoken_of.into_iter().filter(|chain| known.insert(chain.path.key.clone())));
     Ok(chains)
 }
 
@@ -232,11 +229,12 @@ impl Lifter<'_> {
     ) -> Result<Option<Version>, Failure> {
         let History { path, chain, .. } = history;
         let segments = &chain.segments[from..];
-        let mut marks = Vec::with_capacity(segments.len());
-        for segment in segments {
-            marks.push((self.mark(chain, segment)?, whose(chain, segment, self.teller.by(segment.change)?)));
-        }
-        let now = history::marks(chain, |_| false, |change| self.teller.by(change))?.split_off(from);
+        let Self { undone, standing, teller, .. } = self;
+        let without = |segment: &SegmentRow| {
+            Ok(segment.change == *undone || standing.is_cancelled_without(chain, segment.change, *undone)?)
+        };
+        let marks = history::marks_where(chain, without, |change| teller.by(change))?.split_off(from);
+        let now = history::marks(chain, |_| false, |change| teller.by(change))?.split_off(from);
         let versions = versions.split_off(from);
         let (replayable, counts) = (replayable(versions.clone(), marks), replayable(versions, now));
         let Replayed { outcome, notes } = replay_from(&replayable, Unit::Lines, self.objects)?;
@@ -270,10 +268,7 @@ impl Lifter<'_> {
 
     /// What a path is to become so that what stands there and does not count stays.
     fn over_what_stands(&mut self, history: &History, counts: &Chain, entry: Version) -> Result<Found, Failure> {
-        if !history.is_there || history.gave_way {
-            return Ok(Ok(entry));
-        }
-        let found = unaccounted::kept(self.objects, Unit::Lines, counts, (&entry, &mut self.texts))?;
+        let found = unaccounted::kept(self.objects, Unit::Lines, (history, counts), (&entry, &mut self.texts))?;
         let Some(found) = found else { return Ok(Ok(entry)) };
         self.decide(history);
         Ok(found)
@@ -335,15 +330,6 @@ impl Lifter<'_> {
             }
         }
         Ok(false)
-    }
-
-    fn mark(&mut self, chain: &PathChain, segment: &SegmentRow) -> Result<Mark, Failure> {
-        if segment.replayed {
-            return Ok(neutral(chain, segment));
-        }
-        let is_gone =
-            segment.change == self.undone || self.standing.is_cancelled_without(chain, segment.change, self.undone)?;
-        Ok(if is_gone { Mark::Removed } else { Mark::Kept })
     }
 }
 

@@ -20,6 +20,11 @@ use crate::open::Open;
 /// What becomes of a segment of a path's history that is no replay.
 pub type Fates<'s> = dyn Fn(&History, &SegmentRow) -> Fate + 's;
 
+/// What becomes of segments where nothing goes that was not taken back before.
+pub fn as_it_is(part: &History, segment: &SegmentRow) -> Fate {
+    if part.chain.is_cancelled(segment.change, None) { Fate::Gone } else { Fate::Stays }
+}
+
 /// How moves are followed.
 pub struct Following<'f> {
     /// The workspace.
@@ -99,11 +104,7 @@ fn history_of(track: &Track, parts: &[History]) -> History {
 /// The history of a file that is at a path, under the names that it had before, too: as a rollback follows it. Where none is
 /// there, that of the path.
 pub fn followed(open: &Open, veil: &Veil<'_>, chain: PathChain) -> Result<History, Failure> {
-    let fate = |part: &History, segment: &SegmentRow| match part.chain.is_cancelled(segment.change, None) {
-        true => Fate::Gone,
-        false => Fate::Stays,
-    };
-    let following = Following { open, veil, unrecorded: None, fate: &fate };
+    let following = Following { open, veil, unrecorded: None, fate: &as_it_is };
     let path = veil.shown(&chain.path)?;
     let found = following.follow(histories(open, veil, vec![chain.clone()], None)?)?;
     let is_it = |history: &History| history.path == path && history.is_there;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::Value;
 use wfr_capture::slice::{bare, is_same};
-use wfr_catalog::{ChangeSeq, PathChain, SegmentRow};
+use wfr_catalog::{ChangeSeq, PathChain};
 use wfr_model::TreePath;
 use wfr_model::change::Segment;
 use wfr_model::entry::Entry;
@@ -20,8 +20,8 @@ use wfr_store::Store;
 
 use super::bringing;
 use super::history::{History, counted, counted_as_of, histories, versions};
-use super::moves::Following;
-use super::tracks::{Brought, Fate};
+use super::moves::{Following, as_it_is};
+use super::tracks::Brought;
 use crate::error::Failure;
 use crate::ledger::{Veil, Word};
 use crate::open::Open;
@@ -41,19 +41,20 @@ pub fn words(open: &Open, record: &RecoveryRecord, effects: &[Segment]) -> Resul
             left.insert(effect.path.clone(), effect.after.clone().map(bare));
         }
     }
-    let fate = |part: &History, segment: &SegmentRow| match part.chain.is_cancelled(segment.change, None) {
-        true => Fate::Gone,
-        false => Fate::Stays,
-    };
-    let following = Following { open, veil: &veil, unrecorded: None, fate: &fate };
+    let following = Following { open, veil: &veil, unrecorded: None, fate: &as_it_is };
     let brought = bringing::to_tree(open, record)?;
     chains.extend(untouched(open, (record, brought.as_ref()), &chains)?);
-    let returning = Returning { open, veil: &veil, brought, left, store: OnceCell::new() };
+    let then = match brought {
+        Some(Brought::Behind(point)) => open.catalog.last_recovery_at(point)?,
+        Some(Brought::Before(undone)) => Some(ChangeSeq(undone.0 - 1)),
+        _ => None,
+    };
+    let returning = Returning { open, veil: &veil, brought, then, left, store: OnceCell::new() };
     let mut words = Vec::new();
     for history in following.follow(histories(open, &veil, chains, None)?)? {
         for (change, cancelled) in returning.counted(&history)? {
             if history.chain.is_cancelled(change, None) != cancelled {
-                returning.say(&history, (change, cancelled), &mut words)?;
+                say(open, &history, (change, cancelled), &mut words)?;
             }
         }
     }
@@ -72,13 +73,8 @@ fn untouched(
         && ["file", "components", "exclude_components"].into_iter().all(is_empty);
     let is_whole = matches!(record.kind, RecoveryKind::Restore | RecoveryKind::EmergencyRestore) && is_full;
     let mut chains = match brought {
-        Some(Brought::Behind(_)) if is_whole => open.catalog.chains_spoken_of()?,
-        Some(Brought::Before(undone)) => {
-            let said = open.catalog.cancellations_by(*undone)?;
-            let paths: BTreeSet<Vec<u8>> = said.into_iter().map(|(path, ..)| path.key).collect();
-            let chains = paths.iter().map(|path| Ok(open.catalog.chain_at(path)?));
-            chains.collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect()
-        }
+        Some(Brought::Behind(_)) if is_whole => open.catalog.chains_spoken_of(None)?,
+        Some(Brought::Before(undone)) => open.catalog.chains_spoken_of(Some(*undone))?,
         _ => vec![],
     };
     let known: BTreeSet<&[u8]> = known.iter().map(|chain| chain.path.key.as_slice()).collect();
@@ -96,6 +92,8 @@ struct Returning<'r> {
     veil: &'r Veil<'r>,
     /// When what it left had been there.
     brought: Option<Brought>,
+    /// The last recovery that had been then.
+    then: Option<ChangeSeq>,
     /// What the recovery left.
     left: BTreeMap<TreePath, Option<Entry>>,
     store: OnceCell<Option<Store>>,
@@ -119,8 +117,8 @@ impl Returning<'_> {
             let is_here = left.is_none() || history.place(*number) == name;
             is_here && is_same(versions[*number].as_ref(), left.as_ref())
         };
-        if let Some((number, then)) = self.was_there(history)?.filter(|(number, _)| is_it(number)) {
-            return Ok(counted_as_of(&history.chain, number, then));
+        if let Some(number) = self.was_there(history).filter(is_it) {
+            return Ok(counted_as_of(&history.chain, number, self.then));
         }
         if found.is_none() {
             return Ok(then);
@@ -150,20 +148,16 @@ impl Returning<'_> {
         Ok(then)
     }
 
-    /// The version that was there when what the recovery left had been, and the last recovery that had been then.
-    fn was_there(&self, History { chain, .. }: &History) -> Result<Option<(usize, Option<ChangeSeq>)>, Failure> {
+    /// The version that was there when what the recovery left had been.
+    fn was_there(&self, History { chain, .. }: &History) -> Option<usize> {
         let mut rows = chain.segments.iter();
-        Ok(match self.brought {
-            Some(Brought::Behind(point)) => {
-                let number = rows.take_while(|row| row.point <= point).count();
-                Some((number, self.open.catalog.last_recovery_at(point)?))
-            }
+        match self.brought {
+            Some(Brought::Behind(point)) => Some(rows.take_while(|row| row.point <= point).count()),
             Some(Brought::Before(undone)) => {
-                let number = rows.position(|row| row.change == undone).unwrap_or(chain.segments.len());
-                Some((number, Some(ChangeSeq(undone.0 - 1))))
+                Some(rows.position(|row| row.change == undone).unwrap_or(chain.segments.len()))
             }
             _ => None,
-        })
+        }
     }
 
     /// Changes that were taken back, and of which lines are there again. Of what cannot be read nothing is said.
@@ -179,16 +173,18 @@ impl Returning<'_> {
         let changes: BTreeMap<ChangeSeq, bool> = counted(chain, last);
         changes.into_iter().filter(|(_, cancelled)| *cancelled).map(|(change, _)| change).filter(is_back).collect()
     }
+}
 
-    /// Says of a change what it is, wherever it did something to the file.
-    fn say(&self, history: &History, (of, cancelled): (ChangeSeq, bool), words: &mut Vec<Word>) -> Result<(), Failure> {
-        let Some(row) = self.open.catalog.change_at(of)? else { return Ok(()) };
-        for name in history.names.iter().chain([&history.path]) {
-            let chain = self.open.catalog.chain_at(&self.veil.path(name)?.key)?;
-            if chain.is_some_and(|chain| chain.segments.iter().any(|one| one.change == of)) {
-                words.push(Word::own(name.clone(), row.change.change_id.clone(), cancelled));
-            }
-        }
-        Ok(())
-    }
+/// Says of a change what it is, wherever it did something to the file.
+fn say(
+    open: &Open,
+    history: &History,
+    (of, cancelled): (ChangeSeq, bool),
+    words: &mut Vec<Word>,
+) -> Result<(), Failure> {
+    let Some(row) = open.catalog.change_at(of)? else { return Ok(()) };
+    let own = history.chain.segments.iter().enumerate().filter(|(_, one)| one.change == of);
+    let places: BTreeSet<&TreePath> = own.flat_map(|(at, _)| [history.place(at), history.place(at + 1)]).collect();
+    words.extend(places.into_iter().map(|place| Word::own(place.clone(), row.change.change_id.clone(), cancelled)));
+    Ok(())
 }

@@ -393,8 +393,7 @@ impl<'c> Chooser<'c> {
         }
         self.teller.note(path, (&replayable, &notes));
         let settled = match outcome.settled(&replayable, &mut self.texts) {
-            Ok(entry) if history.is_there && !history.gave_way => self.over_what_stands(history, versions, entry)?,
-            Ok(entry) => Ok(entry),
+            Ok(entry) => self.over_what_stands(history, versions, entry)?,
             Err(conflict) => Err((None, conflict)),
         };
         match settled {
@@ -426,7 +425,7 @@ impl<'c> Chooser<'c> {
     ) -> Result<Found, Failure> {
         let chain = replayable(versions, marks(&history.chain, |_| false, |change| self.teller.by(change))?);
         let unit = self.selection.decisions.unit;
-        let Some(found) = unaccounted::kept(self.objects, unit, &chain, (&entry, &mut self.texts))? else {
+        let Some(found) = unaccounted::kept(self.objects, unit, (history, &chain), (&entry, &mut self.texts))? else {
             return Ok(Ok(entry));
         };
         if history.names.is_empty() && !self.decided.contains(&history.path) {

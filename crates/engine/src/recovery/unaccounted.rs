@@ -10,6 +10,8 @@ use wfr_recovery::replay::{By, Chain, Conflict, Edit, Mark, Replayed, Version, f
 use wfr_store::object::hash;
 use wfr_store::{Objects, ReadError};
 
+use super::history::History;
+
 /// What a path becomes, or a conflict with the chain of which it speaks, where that is not the path's own.
 pub type Found = Result<Version, (Option<Chain>, Box<Conflict>)>;
 
@@ -21,10 +23,12 @@ pub type Found = Result<Version, (Option<Chain>, Box<Conflict>)>;
 pub fn kept(
     objects: &dyn Objects,
     unit: Unit,
-    counts: &Chain,
+    (history, counts): (&History, &Chain),
     (wanted, texts): (&Version, &mut Vec<Vec<u8>>),
 ) -> Result<Option<Found>, ReadError> {
-    if counts.edits.iter().all(|edit| edit.mark == Mark::Kept) {
+    // Of one that gave way the deletion that counts follows from what goes.
+    let is_known = history.is_there && !history.gave_way;
+    if !is_known || counts.edits.iter().all(|edit| edit.mark == Mark::Kept) {
         return Ok(None);
     }
     let stands = counts.version(counts.last());

@@ -153,6 +153,10 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
     untouched.extend(taken.left.iter().cloned());
     let names = Names::of(&taken.moved);
     let spared: BTreeSet<(&TreePath, &ChangeId)> = taken.spared.iter().map(|(path, id)| (path, id)).collect();
+    let (decided, overwritten): (BTreeSet<_>, BTreeSet<_>) =
+        (taken.decided.iter().collect(), taken.overwritten.iter().collect());
+    let mut returned: BTreeMap<&ChangeId, Vec<(&TreePath, &ChangeId)>> = BTreeMap::new();
+    taken.returned.iter().for_each(|(at, of, by)| returned.entry(of).or_default().push((at, by)));
     let mut verdicts = Verdicts::default();
     for id in &taken.changes {
         let Some(row) = open.catalog.change(id)? else { continue };
@@ -164,16 +168,15 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
             let is_left = spared.contains(&(&path, id))
                 || untouched.contains(&path)
                 || now.iter().any(|now| untouched.contains(*now));
-            let is_back = |path: &TreePath| taken.overwritten.contains(path);
-            let is_by_hand = |path: &TreePath| taken.decided.contains(path) && !is_back(path);
+            let is_by_hand = |path: &TreePath| decided.contains(path) && !overwritten.contains(path);
             let is_left = is_left || is_by_hand(&path) || now.iter().any(|now| is_by_hand(now));
             if is_meant && !is_left && chain.segments.iter().all(is_after) {
                 // Moves of others may have gone before: where it is to be need be none of this change's paths.
-                let is_replayed = |name: &&TreePath| !untouched.contains(name) && !taken.decided.contains(name);
+                let is_replayed = |name: &&TreePath| !untouched.contains(name) && !decided.contains(*name);
                 verdicts.replayed.extend(all.into_iter().filter(is_replayed).cloned());
-                let brought = taken.returned.iter().filter(|(at, of, _)| now.contains(at) && of == id);
+                let brought = returned.get(id).into_iter().flatten().filter(|(at, _)| now.contains(at));
                 let word = |by: &ChangeId| Word { by: Some(by.clone()), ..Word::own(path.clone(), id.clone(), false) };
-                verdicts.words.extend(brought.map(|(.., by)| word(by)));
+                verdicts.words.extend(brought.map(|(_, by)| word(by)));
                 verdicts.words.push(Word::own(path, id.clone(), true));
             }
         }
@@ -181,56 +184,34 @@ fn of_rollback(open: &Open, taken: &Taken, mut untouched: BTreeSet<TreePath>) ->
     Ok(verdicts)
 }
 
-/// The key of an undo's parameters that has other names of files, and those that they had then.
-const MOVED: &str = "moved";
-
-/// The key of an undo's parameters that has where files are again that were there before, with the points.
-const PLACES: &str = "places";
-
-/// The key of an undo's parameters that has the paths at which it takes back what was decided by hand, or was done to what
-/// stands and does not count: there it is an edit like any other.
-const DECIDED: &str = "decided";
-
-/// What an undo brings where, as its record keeps it.
-#[derive(Clone, Debug, Default)]
+/// What an undo brings where, as its record keeps it among its parameters.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Lifting {
     /// Other names of the files that it is about, and those that they have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<(TreePath, TreePath)>,
     /// Where files are again that were there before, and the points behind which they were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<(TreePath, i64)>,
-    /// Paths at which it is an edit like any other.
+    /// Paths at which it takes back what was decided by hand, or was done to what stands and does not count: there it is an
+    /// edit like any other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub decided: Vec<TreePath>,
 }
 
 /// Parameters of an undo with what it brings where.
 pub fn with_lifting(parameters: &Value, lifting: &Lifting) -> Value {
     let mut parameters = parameters.clone();
-    let Some(keys) = parameters.as_object_mut() else { return parameters };
-    let Lifting { moved, places, decided } = lifting;
-    if !moved.is_empty() {
-        keys.insert(MOVED.to_owned(), serde_json::json!(moved));
-        keys.insert(PLACES.to_owned(), serde_json::json!(places));
-    }
-    if !decided.is_empty() {
-        keys.insert(DECIDED.to_owned(), serde_json::json!(decided));
+    if let (Some(keys), Value::Object(lifting)) = (parameters.as_object_mut(), serde_json::json!(lifting)) {
+        keys.extend(lifting);
     }
     parameters
 }
 
-/// Where an undo brought files again that were there before, and the points behind which they were, from its record's
-/// parameters.
-pub fn places(parameters: &Value) -> Vec<(TreePath, i64)> {
-    parameters.get(PLACES).and_then(|places| serde_json::from_value(places.clone()).ok()).unwrap_or_default()
-}
-
-/// Paths at which an undo is an edit like any other, from its record's parameters.
-fn decided(parameters: &Value) -> Vec<TreePath> {
-    parameters.get(DECIDED).and_then(|decided| serde_json::from_value(decided.clone()).ok()).unwrap_or_default()
-}
-
-/// Other names of the files that an undo is about, from its record's parameters.
-fn moved(parameters: &Value) -> Vec<(TreePath, TreePath)> {
-    parameters.get(MOVED).and_then(|moved| serde_json::from_value(moved.clone()).ok()).unwrap_or_default()
+/// What an undo brought where, from its record's parameters.
+pub fn lifting(parameters: &Value) -> Lifting {
+    serde_json::from_value(parameters.clone()).unwrap_or_default()
 }
 
 /// An undo brings back what was taken back, and takes back what was brought back or made by hand.
@@ -241,14 +222,14 @@ fn of_undo(
     untouched: &BTreeSet<TreePath>,
 ) -> Result<Verdicts, Failure> {
     let row = if is_selective(open, record)? { open.catalog.change_of_recovery(undone)? } else { None };
-    let moved = moved(&record.parameters);
+    let Lifting { moved, decided, .. } = lifting(&record.parameters);
+    let decided: BTreeSet<&TreePath> = decided.iter().collect();
     let mut untouched = untouched.clone();
     let stays: Vec<TreePath> =
         moved.iter().filter(|(_, now)| untouched.contains(now)).map(|(name, _)| name.clone()).collect();
     untouched.extend(stays);
     let words = row.map(|row| lifting::words(open, &row, &untouched)).transpose()?.unwrap_or_default();
     let names = Names::of(&moved);
-    let decided = decided(&record.parameters);
     let is_replayed = |name: &&TreePath| !untouched.contains(*name) && !decided.contains(*name);
     let all = words.iter().flat_map(|word| names.all(&word.path).1).filter(is_replayed);
     let replayed = all.cloned().collect();
