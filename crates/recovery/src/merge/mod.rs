@@ -130,6 +130,17 @@ struct Texts<'a> {
 impl<'a> Texts<'a> {
     fn new(texts: [&'a [u8]; 3], unit: Unit) -> Result<Self, Whole> {
         check(&texts)?;
+        let mut compared = Self::compared(texts, unit)?;
+        if !compared.merged.is_empty()
+            && let Merge::Clean(text) = compared.merge()
+            && !is_separable(texts, &text)
+        {
+            compared.merged.clear();
+        }
+        Ok(compared)
+    }
+
+    fn compared(texts: [&'a [u8]; 3], unit: Unit) -> Result<Self, Whole> {
         let mut steps = STEPS_MAX;
         let mut texts = Self::of(texts.map(lines::split), &mut steps)?;
         if unit == Unit::Words {
@@ -195,6 +206,19 @@ impl<'a> Texts<'a> {
         }
         ConflictHunk { base: region.base.clone(), ours, theirs }
     }
+}
+
+/// Whether whoever takes one side's part out of a merge by words has the other side, where that is clean: what both did to the
+/// same lines elsewhere may make it seem so for single lines, and not for the whole.
+fn is_separable([base, ours, theirs]: [&[u8]; 3], merged: &[u8]) -> bool {
+    let takes_out = |side: &[u8], other: &[u8]| match trivial(side, merged, base) {
+        Some(left) => left == other,
+        None => match Texts::compared([side, merged, base], Unit::Words).map(|texts| texts.merge()) {
+            Ok(Merge::Clean(left)) => left == other,
+            _ => true,
+        },
+    };
+    takes_out(ours, theirs) && takes_out(theirs, ours)
 }
 
 #[cfg(test)]

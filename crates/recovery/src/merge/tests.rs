@@ -135,6 +135,8 @@ fn words_of_a_line_are_merged_where_they_can_be_told_apart() {
     assert_eq!(by_words("f(x)\n", "g(x)\n", "f[x)\n"), None);
     assert_eq!(by_words("a\n", "a\nb\n", "a\nc\n"), None);
     assert_eq!(by_words("a b\n", "", "a c\n"), None);
+    // Both took the first line away: whoever takes one side out again has it back.
+    assert_eq!(by_words("b\n\nc", "\na c", "\nc\n"), None);
     // One conflict is left, the other is none.
     let (base, ours, theirs) = ("a b\n1\n2\n3\nc d\n", "A b\n1\n2\n3\nc e\n", "a B\n1\n2\n3\nc f\n");
     let labels = Labels { base: "b", ours: "o", theirs: "t" };
