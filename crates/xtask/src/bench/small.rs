@@ -3,21 +3,31 @@
 //! Owns the tree of a hundred files. Refuses to hide the disk: the cost of a flush stands beside.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::Options;
 use super::measure::{flush, median_wall};
 use super::site::Site;
 use super::table::{Target, print_targets};
 
-/// Runs it.
-pub fn run(options: &Options) -> Result<(), String> {
-    let tree = options.work.join("small-tree");
-    for number in 0..100 {
+/// Files of the tree.
+pub const FILES: usize = 100;
+
+/// Makes the tree below a directory.
+pub fn tree(work: &Path) -> Result<PathBuf, String> {
+    let tree = work.join("small-tree");
+    for number in 0..FILES {
         let dir = tree.join(format!("d{}", number % 7));
         fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
         let text = format!("file {number}\n").repeat(50 + number);
         fs::write(dir.join(format!("f{number}")), text).map_err(|error| error.to_string())?;
     }
+    Ok(tree)
+}
+
+/// Runs it.
+pub fn run(options: &Options) -> Result<(), String> {
+    let tree = tree(&options.work)?;
     let site = Site::new(&options.wfr, &tree, &options.work.join("wfr"))?;
     site.init()?;
     let flush_ms = flush(&options.work)? * 1e3;

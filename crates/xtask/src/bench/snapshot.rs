@@ -9,13 +9,16 @@ use super::measure::{self, Cost, Runs};
 use super::peers::{self, Peer};
 use super::site::{Site, megabytes, remove, store_megabytes};
 use super::table::{Target, print_costs, print_targets};
-use super::{Options, bare};
+use super::{Options, bare, small};
 
 /// Files that differ where a restore in place is measured.
 const DIFFERING: usize = 100;
 
 /// How often the short runs are measured in each round.
 const SHORT: usize = 3;
+
+/// The run that shows what a command costs beside the files that it looks at.
+const SMALL: &str = "wfr unchanged, 100 files";
 
 /// Sizes of stores after the first snapshot, in megabytes.
 struct Sizes {
@@ -41,6 +44,7 @@ pub fn run(options: &Options) -> Result<(), String> {
         let site = Site::new(&options.wfr, &options.tree, &options.work.join("wfr"))?;
         sizes = Some(firsts(&mut runs, &options, &site, &installed)?);
         unchanged(&mut runs, &options, &site, &installed, &files)?;
+        unchanged_small(&mut runs, &options)?;
         looks.push(bare::look(&options.tree, SHORT)?);
         in_place(&mut runs, &options, &site, &files)?;
         restore_to(&mut runs, &options, &site)?;
@@ -111,6 +115,15 @@ fn unchanged(
     });
     saved.put_back()?;
     measured
+}
+
+/// The same of a small tree, for what a command costs beside the files.
+fn unchanged_small(runs: &mut Runs, options: &Options) -> Result<(), String> {
+    let site = Site::new(&options.wfr, &small::tree(&options.work)?, &options.work.join("wfr-small"))?;
+    site.init()?;
+    site.run(&["create-checkpoint", "wf", "--json"])?;
+    (0..SHORT).try_for_each(|_| runs.measure(SMALL, &mut create(&site)))?;
+    site.clear()
 }
 
 /// Restores in place of some changed files.
@@ -203,8 +216,11 @@ fn targets(runs: &Runs, costs: &[(String, Cost)], sizes: &Sizes, files: usize) -
     let unchanged = wall("wfr unchanged");
     row("first checkpoint", wall("wfr first"), backup, (0.45, 0.25), "the faster of restic and borg", "s");
     row("nothing changed", unchanged, wall("git unchanged"), (1.0, 0.5), "git unchanged", "s");
-    let per_file = unchanged.map(|wall| wall * 1e6 / files as f64);
-    row("per file, unchanged", per_file, Some(1.0), (1.0, 0.6), "one microsecond", "us");
+    let per_file = |wall: f64, files: usize| wall * 1e6 / files as f64;
+    let beside = unchanged.zip(wall(SMALL)).map(|(all, small)| per_file(all - small, files - small::FILES));
+    row("per file more, unchanged", beside, Some(1.0), (1.0, 0.6), "one microsecond", "us");
+    let whole = unchanged.map(|wall| per_file(wall, files));
+    row("whole command by files, unchanged", whole, Some(1.0), (1.0, 0.6), "one microsecond", "us");
     row("one file changed", wall("wfr one file changed"), unchanged, (1.1, 1.0), "the unchanged one", "s");
     let restic = sizes.peers.iter().find(|(name, _)| *name == "restic").map(|(_, size)| *size);
     row("store size", Some(sizes.wfr), restic, (1.0, 1.0), "restic's (aim: below rustic's)", "MB");
