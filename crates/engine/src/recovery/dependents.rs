@@ -221,7 +221,7 @@ fn dependents<'h>(
 
 /// What becomes of later work.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Ending {
     /// It goes with what it stands on.
     Goes,
     /// What somebody decided for the file does not have it.
@@ -252,7 +252,7 @@ impl Told {
         for one in went {
             match one {
                 Went::Change(standing, seq, paths) => {
-                    told.change(scope, teller, (seq, standing), (paths, Fate::Goes))?
+                    told.change(scope, teller, (seq, standing), (paths, Ending::Goes))?
                 }
                 Went::Task(task) => told.task(scope, task, true),
             }
@@ -263,9 +263,9 @@ impl Told {
             for (seq, paths) in changes {
                 let goes = |path: &TreePath| standing == Standing::Wrote && overwritten.contains(&(seq, path.clone()));
                 let (gone, left): (Vec<_>, Vec<_>) = paths.into_iter().cloned().partition(goes);
-                for (paths, fate) in [(gone, Fate::IsLeftOut), (left, Fate::Stays)] {
+                for (paths, ending) in [(gone, Ending::IsLeftOut), (left, Ending::Stays)] {
                     if !paths.is_empty() {
-                        told.change(scope, teller, (seq, standing), (paths, fate))?;
+                        told.change(scope, teller, (seq, standing), (paths, ending))?;
                     }
                 }
             }
@@ -278,7 +278,7 @@ impl Told {
         scope: &Scope<'_>,
         teller: &mut Teller<'_>,
         (seq, standing): (ChangeSeq, Standing),
-        (paths, fate): (Vec<TreePath>, Fate),
+        (paths, ending): (Vec<TreePath>, Ending),
     ) -> Result<(), Failure> {
         let row = teller.row(seq)?.cloned();
         let change = row.as_ref().map(|row| &row.change);
@@ -291,8 +291,8 @@ impl Told {
         let verb = if standing == Standing::Read { "read" } else { "wrote in" };
         let first = paths.first().map(ToString::to_string).unwrap_or_default();
         let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
-        self.lines.push(format!("{by} {verb} {first}{more} since ({id}); {}", end(scope, fate, why)));
-        let goes = fate != Fate::Stays;
+        self.lines.push(format!("{by} {verb} {first}{more} since ({id}); {}", end(scope, ending, why)));
+        let goes = ending != Ending::Stays;
         self.dependents.push(Dependent { standing, change_id, by, task_id, paths, goes });
         Ok(())
     }
@@ -300,8 +300,8 @@ impl Told {
     fn task(&mut self, scope: &Scope<'_>, task: TaskId, goes: bool) {
         let rule = scope.selection.kept.rule(None, Some(&task));
         self.may_go |= rule.is_none();
-        let fate = if goes { Fate::Goes } else { Fate::Stays };
-        let end = end(scope, fate, rule.map(|rule| format!("`{rule}` keeps it")));
+        let ending = if goes { Ending::Goes } else { Ending::Stays };
+        let end = end(scope, ending, rule.map(|rule| format!("`{rule}` keeps it")));
         self.lines.push(format!("task {task} needs one that is to be done anew, and has begun; {end}"));
         let (standing, by) = (Standing::Needs, task.to_string());
         self.dependents.push(Dependent { standing, change_id: None, by, task_id: Some(task), paths: vec![], goes });
@@ -329,10 +329,10 @@ impl Told {
 }
 
 /// What becomes of later work, and why where it was asked to go.
-fn end(scope: &Scope<'_>, fate: Fate, why: Option<String>) -> String {
+fn end(scope: &Scope<'_>, ending: Ending, why: Option<String>) -> String {
     match why.filter(|_| scope.selection.dependents == Dependents::Cascade) {
-        _ if fate == Fate::Goes => "it goes, too".to_owned(),
-        _ if fate == Fate::IsLeftOut => "it goes, too: what was decided for the file leaves it out".to_owned(),
+        _ if ending == Ending::Goes => "it goes, too".to_owned(),
+        _ if ending == Ending::IsLeftOut => "it goes, too: what was decided for the file leaves it out".to_owned(),
         Some(why) => format!("it stays: {why}"),
         None => "it stays".to_owned(),
     }
