@@ -218,7 +218,8 @@ pub(crate) fn keep_waiting(connection: &Connection, hold: &Hold) -> Result<(), C
     put(connection, &request, hold.token)
 }
 
-fn find(connection: &Connection, key: &str) -> Result<Option<Hold>, CatalogError> {
+/// See [`Catalog::hold`]; within the caller's transaction if there is one.
+pub(crate) fn find(connection: &Connection, key: &str) -> Result<Option<Hold>, CatalogError> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE hold_key = ?1"))?;
     Ok(statement.query_row([key], decode).optional()?)
 }

@@ -85,8 +85,8 @@ impl Catalog {
     /// it, given the hold that was taken over for it: in one transaction. That one stands again when the new one is given back.
     /// Its workflow is registered where unknown.
     ///
-    /// [`CatalogError::Held`] where the hold is not to be had, [`CatalogError::NotFound`] where the target is no undeleted checkpoint, [`CatalogError::NotUndoable`] where
-    /// what it undoes did not end or is undone already.
+    /// [`CatalogError::Held`] where the hold is not to be had, [`CatalogError::NotFound`] where the target, or what saved the
+    /// tree, is no undeleted checkpoint, [`CatalogError::NotUndoable`] where what it undoes did not end or is undone already.
     pub fn begin_recovery(
         &self,
         record: &RecoveryRecord,
@@ -98,7 +98,9 @@ impl Catalog {
         }
         let veil = self.veil.as_ref();
         self.write(|transaction| {
-            check_target(transaction, &record.target)?;
+            std::iter::once(&record.target)
+                .chain(&record.safety_checkpoint)
+                .try_for_each(|id| check_stands(transaction, id))?;
             if let Some(undone) = &record.undoes {
                 check_undoable(transaction, undone)?;
             }
@@ -345,7 +347,7 @@ pub(crate) fn insert_ended(
     if record.status == RecoveryStatus::Started || record.ended_at.is_none() {
         return Err(CatalogError::Refused("a recovery that ended has an end"));
     }
-    check_target(connection, &record.target)?;
+    check_stands(connection, &record.target)?;
     insert(connection, veil, record)
 }
 
@@ -359,12 +361,12 @@ pub(crate) fn find(
     Ok(statement.query_row([id.as_str()], |row| decode(row, veil)).optional()?)
 }
 
-fn check_target(connection: &Connection, target: &CheckpointId) -> Result<(), CatalogError> {
+fn check_stands(connection: &Connection, checkpoint: &CheckpointId) -> Result<(), CatalogError> {
     let sql = "SELECT 1 FROM checkpoints WHERE checkpoint_id = ?1 AND deleted_at IS NULL";
-    if connection.prepare_cached(sql)?.exists([target.as_str()])? {
+    if connection.prepare_cached(sql)?.exists([checkpoint.as_str()])? {
         return Ok(());
     }
-    Err(CatalogError::not_found("checkpoint", target))
+    Err(CatalogError::not_found("checkpoint", checkpoint))
 }
 
 fn check_undoable(connection: &Connection, id: &RecoveryId) -> Result<(), CatalogError> {

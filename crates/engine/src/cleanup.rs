@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use wfr_catalog::{Catalog, CatalogError, CheckpointRow, Generation, ListQuery, NewOperation, PackState};
+use wfr_catalog::{Catalog, CatalogError, CheckpointRow, Generation, ListQuery, NewOperation, PackState, Sparing};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::retention::{Candidate, Decision, Retention, Standing, decide};
 use wfr_model::{CheckpointId, Digest, PackId, Timestamp, WorkflowId};
@@ -20,6 +20,7 @@ use wfr_store::reach::{self, Roots};
 use wfr_store::record::Coding;
 
 use crate::error::Failure;
+use crate::holding;
 use crate::ledger;
 use crate::open::{Open, OpenError};
 use crate::view;
@@ -152,10 +153,30 @@ pub fn preview(open: &Open, gone: &[CheckpointId], request: &Request, abort: &At
     Ok(plan.reclaimed_bytes)
 }
 
-/// Deletes checkpoints; returns those that are gone.
-pub fn delete(open: &Open, rows: &[CheckpointRow], audit: &NewOperation) -> Result<Vec<CheckpointId>, CatalogError> {
+/// Deletes checkpoints that were chosen; returns those that are gone. What a recovery saved meanwhile stays.
+pub fn delete_chosen(
+    open: &Open,
+    rows: &[CheckpointRow],
+    undoable: u32,
+    audit: &NewOperation,
+) -> Result<Vec<CheckpointId>, CatalogError> {
+    let sparing = Sparing { undoable_max: undoable, beginning: Some(holding::OF_RECOVERIES) };
+    delete_but(open, rows, &sparing, audit)
+}
+
+/// Deletes a checkpoint that was made for something that did not come about. One that an unfinished recovery needs stays.
+pub fn withdraw(open: &Open, row: &CheckpointRow, audit: &NewOperation) -> Result<(), CatalogError> {
+    delete_but(open, std::slice::from_ref(row), &Sparing::default(), audit).map(drop)
+}
+
+fn delete_but(
+    open: &Open,
+    rows: &[CheckpointRow],
+    sparing: &Sparing<'_>,
+    audit: &NewOperation,
+) -> Result<Vec<CheckpointId>, CatalogError> {
     let ids: Vec<CheckpointId> = rows.iter().map(|row| row.checkpoint_id.clone()).collect();
-    let gone = open.catalog.delete_checkpoints(&ids, audit)?;
+    let gone = open.catalog.delete_checkpoints(&ids, sparing, audit)?;
     for row in rows.iter().filter(|row| gone.contains(&row.checkpoint_id)) {
         // Derived: what stays behind misleads nobody, the catalog is asked first.
         let _ = view::withdraw(open.root(), row.workflow_id.as_str(), row.checkpoint_type, &row.name);

@@ -13,6 +13,9 @@ use crate::open::Open;
 /// What is held while a recovery runs.
 const KEY: &str = "workspace";
 
+/// The hold of recoveries, and how it is told whether its owner lives.
+pub const OF_RECOVERIES: (&str, &dyn Fn(&Owner) -> bool) = (KEY, &is_alive);
+
 /// Why a recovery holds, in the protocol's word.
 pub const RECOVERY_REASON: &str = "recovery_operation";
 

@@ -285,7 +285,7 @@ fn withdraw(session: &Session, open: &Open, created: &Created) -> Result<(), Fai
         inverse: None,
         result: Value::Null,
     };
-    crate::cleanup::delete(open, &[row], &audit)?;
+    crate::cleanup::withdraw(open, &row, &audit)?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wfr_catalog::{Brought, Catalog, CatalogError, Left, NewCheckpoint, NewOperation, Part, VaultIdentity};
+use wfr_catalog::{Brought, Catalog, CatalogError, Left, NewCheckpoint, NewOperation, Part, Sparing, VaultIdentity};
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
 use wfr_model::{CheckpointId, Digest, PackId, Timestamp};
 use wfr_store::crypto::Cipher;
@@ -218,7 +218,7 @@ fn fill(
     catalog.insert_recovered(own, brought, &found.lengths, &audits.rebuilt)?;
     if !found.gone.is_empty() {
         let gone: Vec<CheckpointId> = found.gone.iter().cloned().collect();
-        catalog.delete_checkpoints(&gone, &audits.deleted)?;
+        catalog.delete_checkpoints(&gone, &Sparing::default(), &audits.deleted)?;
     }
     let left = old.map(|old| old.take_the_rest(catalog)).transpose()?;
     let incomplete = found.gone.len() as u64;

@@ -2,13 +2,48 @@
 //!
 //! Owns these changes. Refuses to remove a row or to change what the manifest says.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension};
 use wfr_model::checkpoint::VerificationStatus;
 use wfr_model::{CheckpointId, Timestamp, WorkflowId};
 
+use super::row;
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
+use crate::holds::{self, Owner};
 use crate::operations::{self, NewOperation};
+use crate::recoveries::pinned;
+
+/// What a deletion leaves alone, beside the checkpoints that an unfinished recovery needs. It is asked in the transaction that
+/// deletes: a recovery may have begun, or ended, since somebody chose what goes.
+#[derive(Clone, Copy, Default)]
+pub struct Sparing<'s> {
+    /// The safety checkpoints of so many of the newest recoveries that can be undone.
+    pub undoable_max: u32,
+    /// The key of a hold, and how it is told whether an owner lives. While that of the hold does, the safety checkpoints that no
+    /// recovery names stay: theirs may be about to begin.
+    pub beginning: Option<(&'s str, &'s dyn Fn(&Owner) -> bool)>,
+}
+
+impl Sparing<'_> {
+    /// The checkpoints of `ids` that stay.
+    fn of(&self, connection: &Connection, ids: &[CheckpointId]) -> Result<HashSet<CheckpointId>, CatalogError> {
+        let mut spared: HashSet<CheckpointId> = pinned(connection, self.undoable_max)?.into_iter().collect();
+        let Some((key, is_alive)) = self.beginning else { return Ok(spared) };
+        if holds::find(connection, key)?.is_none_or(|hold| !is_alive(&hold.owner)) {
+            return Ok(spared);
+        }
+        let mut named = connection.prepare_cached("SELECT 1 FROM recoveries WHERE safety = ?1")?;
+        for id in ids {
+            let is_safety = row::find(connection, id)?.is_some_and(|row| row.is_safety());
+            if is_safety && !named.exists([id.as_str()])? {
+                spared.insert(id.clone());
+            }
+        }
+        Ok(spared)
+    }
+}
 
 impl Catalog {
     /// Records what a validation found.
@@ -28,20 +63,19 @@ impl Catalog {
     /// Marks checkpoints deleted, at the time of `audit`; returns those that were not before.
     ///
     /// Their rows stay, with the manifests' digests. Their names become free. One that an unfinished recovery
-    /// needs is left alone, and so is not among those returned.
+    /// needs, or that is to be spared, is left alone, and so is not among those returned.
     pub fn delete_checkpoints(
         &self,
         ids: &[CheckpointId],
+        sparing: &Sparing<'_>,
         audit: &NewOperation,
     ) -> Result<Vec<CheckpointId>, CatalogError> {
-        let sql = "UPDATE checkpoints SET deleted_at = ?2
-                   WHERE checkpoint_id = ?1 AND deleted_at IS NULL
-                     AND NOT EXISTS (SELECT 1 FROM recoveries r
-                                     WHERE r.status = 'started' AND ?1 IN (r.target, r.safety))";
+        let sql = "UPDATE checkpoints SET deleted_at = ?2 WHERE checkpoint_id = ?1 AND deleted_at IS NULL";
         self.write(|transaction| {
+            let spared = sparing.of(transaction, ids)?;
             let mut statement = transaction.prepare_cached(sql)?;
             let mut deleted = Vec::new();
-            for id in ids {
+            for id in ids.iter().filter(|id| !spared.contains(*id)) {
                 if statement.execute((id.as_str(), audit.at.0))? > 0 {
                     deleted.push(id.clone());
                 }

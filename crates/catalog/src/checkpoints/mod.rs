@@ -14,6 +14,7 @@ use wfr_model::checkpoint::{
 };
 use wfr_model::{CheckpointId, Digest, Timestamp, WorkflowId};
 
+pub use change::Sparing;
 pub(crate) use change::free_name;
 pub(crate) use commit::{Origin, insert};
 pub use list::{ListQuery, SortBy};

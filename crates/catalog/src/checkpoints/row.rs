@@ -20,8 +20,7 @@ pub(crate) const SELECT: &str = "SELECT seq, checkpoint_id, workflow_id, name, c
 impl Catalog {
     /// A checkpoint by its id, deleted ones included.
     pub fn checkpoint(&self, id: &CheckpointId) -> Result<Option<CheckpointRow>, CatalogError> {
-        let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE checkpoint_id = ?1"))?;
-        Ok(statement.query_row([id.as_str()], decode).optional()?)
+        find(&self.connection, id)
     }
 
     /// The newest checkpoint of the whole vault, deleted ones included; `None` in an empty vault.
@@ -36,6 +35,12 @@ impl Catalog {
 }
 
 /// The newest checkpoint of the whole vault, deleted ones included.
+/// See [`Catalog::checkpoint`]; within the caller's transaction if there is one.
+pub(super) fn find(connection: &Connection, id: &CheckpointId) -> Result<Option<CheckpointRow>, CatalogError> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE checkpoint_id = ?1"))?;
+    Ok(statement.query_row([id.as_str()], decode).optional()?)
+}
+
 pub(crate) fn head(connection: &Connection) -> Result<Option<Head>, CatalogError> {
     let sql = "SELECT seq, checkpoint_id, manifest, head_tag FROM checkpoints ORDER BY seq DESC LIMIT 1";
     let mut statement = connection.prepare_cached(sql)?;

@@ -160,6 +160,34 @@ fn cleanups_beside_makers_lose_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn cleanups_beside_restores_leave_what_these_saved() {
+    let world = World::new();
+    world.tree.write("file", b"base");
+    world.ok(&["create-checkpoint", "wf", "--name", "base", "--retention-policy", "permanent"]);
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                let policy = r#"{"retention_policy":"last=1","preserve_critical":false}"#;
+                world.call(&["cleanup-checkpoints", "wf", policy]);
+            }
+        });
+        let rounds = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 0..25 {
+                let edited = format!("edited {round}");
+                world.tree.write("file", edited.as_bytes());
+                world.ok(&["restore", "wf", "base", "--yes", "--wait", "10s"]);
+                world.ok(&["undo", "--yes", "--wait", "10s"]);
+                assert_eq!(world.tree.read("file"), edited.as_bytes(), "round {round}");
+            }
+        }));
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        rounds.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    world.ok(&["doctor"]);
+}
+
+#[test]
 fn a_full_disk_whose_reserve_is_used_up_can_be_cleaned_up() {
     let world = World::unprotected(TestTree::new());
     let Some(mount) = Mount::new(&world.data.path().join("wfr"), "64m") else {

@@ -179,7 +179,7 @@ fn delete_and_collect(session: &Session, open: &Open, request: &Request) -> Resu
     } else {
         let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
         let audit = audit(session, "cleanup-checkpoints", request.workflow.clone(), json!({"names": names}));
-        cleanup::delete(open, &rows, &audit)?
+        cleanup::delete_chosen(open, &rows, request.undoable, &audit)?
     };
     let before = pack_bytes(open);
     let report = cleanup::collect(open, &turn, request, &session.abort)?;

@@ -147,7 +147,7 @@ impl Setting<'_> {
     fn forget(&self, backup: &CheckpointId) -> Result<(), Failure> {
         let Some(row) = self.open.catalog.checkpoint(backup)? else { return Ok(()) };
         let audit = self.audit(self.session.now(), json!({"stale": backup}));
-        cleanup::delete(self.open, std::slice::from_ref(&row), &audit)?;
+        cleanup::withdraw(self.open, &row, &audit)?;
         Ok(())
     }
 }

@@ -346,7 +346,7 @@ fn forget(session: &Session, open: &Open, order: &Order, safety: &CheckpointRow,
         inverse: None,
         result: Value::Null,
     };
-    crate::cleanup::delete(open, std::slice::from_ref(safety), &audit)?;
+    crate::cleanup::withdraw(open, safety, &audit)?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Committing, changing and naming checkpoints.
 
-use wfr_catalog::{Catalog, CatalogError, ListQuery, NewCheckpoint};
+use wfr_catalog::{Catalog, CatalogError, ListQuery, NewCheckpoint, Sparing};
 use wfr_model::checkpoint::{CheckpointType, FileCounts, Predecessor, Trigger, VerificationStatus};
 
 use crate::sample::{add, at, checkpoint, ckpt, commit, digest, op, pack, wf};
@@ -98,7 +98,7 @@ pub fn a_moved_head_is_refused(make: Make<'_>) {
     assert_eq!(moved(&NewCheckpoint { predecessor: Some(forged), ..checkpoint(2) }), Some(base.clone()));
     // A checkpoint of any workflow moves the head of the vault, and so does one that is deleted since.
     add(&catalog, 3, |new| new.workflow_id = wf("other"));
-    catalog.delete_checkpoints(&[ckpt(3)], &op(4, "cleanup-checkpoints")).unwrap();
+    catalog.delete_checkpoints(&[ckpt(3)], &Sparing::default(), &op(4, "cleanup-checkpoints")).unwrap();
     assert_eq!(moved(&NewCheckpoint { predecessor: Some(link), ..checkpoint(2) }), Some(ckpt(3)));
     assert_eq!(catalog.head().unwrap().unwrap().checkpoint_id, ckpt(3));
     add(&catalog, 2, |_| {});
@@ -114,7 +114,7 @@ pub fn names_are_unique_among_the_undeleted(make: Make<'_>) {
         other => panic!("{other}"),
     }
     commit(&catalog, NewCheckpoint { workflow_id: wf("other"), ..again.clone() }, 2).unwrap();
-    catalog.delete_checkpoints(&[ckpt(1)], &op(3, "cleanup-checkpoints")).unwrap();
+    catalog.delete_checkpoints(&[ckpt(1)], &Sparing::default(), &op(3, "cleanup-checkpoints")).unwrap();
     commit(&catalog, NewCheckpoint { checkpoint_id: ckpt(3), ..again }, 4).unwrap();
     assert_eq!(catalog.resolve(Some(&wf("wf")), "base").unwrap().checkpoint_id, ckpt(3));
 }
@@ -122,7 +122,7 @@ pub fn names_are_unique_among_the_undeleted(make: Make<'_>) {
 pub fn ids_are_used_once(make: Make<'_>) {
     let catalog = make();
     add(&catalog, 1, |_| {});
-    catalog.delete_checkpoints(&[ckpt(1)], &op(2, "cleanup-checkpoints")).unwrap();
+    catalog.delete_checkpoints(&[ckpt(1)], &Sparing::default(), &op(2, "cleanup-checkpoints")).unwrap();
     let refused = commit(&catalog, checkpoint(1), 3).unwrap_err();
     assert!(matches!(refused, CatalogError::IdTaken { what: "checkpoint", .. }), "{refused}");
 }
@@ -156,8 +156,11 @@ pub fn deletion_keeps_the_chain(make: Make<'_>) {
         add(&catalog, number, |_| {});
     }
     let asked = [ckpt(2), ckpt(2), ckpt(9)];
-    assert_eq!(catalog.delete_checkpoints(&asked, &op(5, "cleanup-checkpoints")).unwrap(), [ckpt(2)]);
-    assert_eq!(catalog.delete_checkpoints(&asked, &op(6, "cleanup-checkpoints")).unwrap(), []);
+    assert_eq!(
+        catalog.delete_checkpoints(&asked, &Sparing::default(), &op(5, "cleanup-checkpoints")).unwrap(),
+        [ckpt(2)]
+    );
+    assert_eq!(catalog.delete_checkpoints(&asked, &Sparing::default(), &op(6, "cleanup-checkpoints")).unwrap(), []);
     assert_eq!(catalog.checkpoint(&ckpt(2)).unwrap().unwrap().deleted_at, Some(at(105)));
     let listed: Vec<_> =
         catalog.list(&ListQuery::default()).unwrap().into_iter().map(|row| row.checkpoint_id).collect();
@@ -187,7 +190,7 @@ pub fn increments_go_on(make: Make<'_>) {
     add(&catalog, 2, named("mine"));
     add(&catalog, 3, |new| new.name = "inc_500_manual".into());
     assert_eq!(catalog.next_increment(&wf("wf")).unwrap(), 10);
-    catalog.delete_checkpoints(&[ckpt(1)], &op(4, "cleanup-checkpoints")).unwrap();
+    catalog.delete_checkpoints(&[ckpt(1)], &Sparing::default(), &op(4, "cleanup-checkpoints")).unwrap();
     assert_eq!(catalog.next_increment(&wf("wf")).unwrap(), 10);
     assert_eq!(catalog.next_increment(&wf("other")).unwrap(), 1);
     add(&catalog, 5, named("inc_99999999999"));

@@ -1,6 +1,6 @@
 //! Lists: filters, orders, tags.
 
-use wfr_catalog::{Catalog, ListQuery, SortBy};
+use wfr_catalog::{Catalog, ListQuery, SortBy, Sparing};
 use wfr_model::checkpoint::{CheckpointType, Summary};
 
 use crate::sample::{add, at, op, wf};
@@ -50,7 +50,7 @@ pub fn filters_join(make: Make<'_>) {
     let joined =
         ListQuery { workflow: Some(wf("wf")), types, tags: vec!["third".into()], since: Some(at(1_004)), ..all() };
     assert_eq!(listed(&catalog, joined), [6]);
-    catalog.delete_checkpoints(&[crate::sample::ckpt(2)], &op(9, "cleanup-checkpoints")).unwrap();
+    catalog.delete_checkpoints(&[crate::sample::ckpt(2)], &Sparing::default(), &op(9, "cleanup-checkpoints")).unwrap();
     assert_eq!(listed(&catalog, all()), [1, 3, 4, 5, 6]);
     assert_eq!(listed(&catalog, ListQuery { include_deleted: true, ..all() }), [1, 2, 3, 4, 5, 6]);
     let injected = ListQuery { tags: vec!["' OR 1=1 --".into()], ..all() };

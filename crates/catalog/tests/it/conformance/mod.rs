@@ -54,7 +54,8 @@ suite! {
     rebuild::{rows_come_back_marked, names_that_clash_are_numbered, what_was_imported_stands_before_all, recoveries_come_back},
     recoveries::{
         a_recovery_runs_its_course, a_hold_and_messages_go_with_a_beginning, how_long_recoveries_took, an_end_stands, undo_and_undo_of_undo, a_failed_undo_undoes_nothing,
-        what_can_not_begin, needed_checkpoints_are_not_deleted, roots_keep_what_is_needed, filters_and_order,
+        what_can_not_begin, needed_checkpoints_are_not_deleted, what_a_recovery_saved_meanwhile_is_spared,
+        roots_keep_what_is_needed, filters_and_order,
     },
     references::{
         keywords, ids_names_and_prefixes, ambiguity_lists_candidates, near_names_are_suggested,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use wfr_catalog::{Beside, Catalog, CatalogError, Hold, HoldRequest, Holder, NewMessage, Owner};
-use wfr_catalog::{RecoveryEnd, RecoveryFilter, Taking};
+use wfr_catalog::{Beside, Catalog, CatalogError, Hold, HoldRequest, Holder, NewCheckpoint, NewMessage, Owner};
+use wfr_catalog::{RecoveryEnd, RecoveryFilter, Sparing, Taking};
+use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger};
 use wfr_model::message::Priority;
 use wfr_model::plan::Action;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus as S, StepEnd, StepReport};
@@ -125,7 +126,7 @@ pub fn a_failed_undo_undoes_nothing(make: Make<'_>) {
 
 pub fn what_can_not_begin(make: Make<'_>) {
     let catalog = filled(make);
-    catalog.delete_checkpoints(&[ckpt(3)], &op(1, "cleanup-checkpoints")).unwrap();
+    catalog.delete_checkpoints(&[ckpt(3)], &Sparing::default(), &op(1, "cleanup-checkpoints")).unwrap();
     for target in [ckpt(3), ckpt(99)] {
         assert!(matches!(
             catalog.begin_recovery(&restore(1, target), None, &|_| Beside::default()),
@@ -152,10 +153,51 @@ pub fn needed_checkpoints_are_not_deleted(make: Make<'_>) {
     catalog.begin_recovery(&restore(1, ckpt(2)), None, &|_| Beside::default()).unwrap();
     catalog.set_safety(&rec(1), &ckpt(9)).unwrap();
     let all: Vec<_> = (1..=9).map(ckpt).collect();
-    let deleted = catalog.delete_checkpoints(&all, &op(1, "cleanup-checkpoints")).unwrap();
+    let deleted = catalog.delete_checkpoints(&all, &Sparing::default(), &op(1, "cleanup-checkpoints")).unwrap();
     assert_eq!(deleted, [1, 3, 4, 5, 6, 7, 8].map(ckpt));
     catalog.finish_recovery(&rec(1), &end(S::Done), &op(2, "restore"), &|| Ok(Beside::default())).unwrap();
-    assert_eq!(catalog.delete_checkpoints(&all, &op(3, "cleanup-checkpoints")).unwrap(), [2, 9].map(ckpt));
+    assert_eq!(
+        catalog.delete_checkpoints(&all, &Sparing::default(), &op(3, "cleanup-checkpoints")).unwrap(),
+        [2, 9].map(ckpt)
+    );
+}
+
+/// What a cleanup chose is deleted later: a recovery may have begun, or ended, meanwhile.
+pub fn what_a_recovery_saved_meanwhile_is_spared(make: Make<'_>) {
+    let catalog = filled(make);
+    let safety = |new: &mut NewCheckpoint| {
+        (new.checkpoint_type, new.trigger) = (CheckpointType::Emergency, Trigger::PreCritical);
+        new.tags = vec![SAFETY_TAG.to_owned()];
+    };
+    let (unclaimed, ended) = (add(&catalog, 20, safety), add(&catalog, 21, safety));
+    let other = add(&catalog, 22, |_| {});
+    let owner =
+        Owner { holder: Holder::Process { pid: 7, start_ticks: 1, boot_id: "boot".into() }, label: "restore".into() };
+    let request = HoldRequest {
+        key: "workspace",
+        owner: &owner,
+        reason: None,
+        priority: Priority::RECOVERY,
+        now: at(60),
+        expires_at: None,
+    };
+    let token = catalog.acquire_hold(&request, &|_| true).unwrap();
+    catalog.begin_recovery(&restore(1, ckpt(1)), None, &|_| Beside::default()).unwrap();
+    catalog.set_safety(&rec(1), &ended).unwrap();
+    catalog.finish_recovery(&rec(1), &end(S::Done), &op(1, "restore"), &|| Ok(Beside::default())).unwrap();
+    let chosen = [unclaimed.clone(), ended.clone(), other.clone()];
+    let delete = |undoable_max, number, alive: &dyn Fn(&Owner) -> bool| {
+        let sparing = Sparing { undoable_max, beginning: Some(("workspace", alive)) };
+        catalog.delete_checkpoints(&chosen, &sparing, &op(number, "cleanup-checkpoints")).unwrap()
+    };
+    assert_eq!(delete(1, 2, &|_| true), [other]);
+    assert_eq!(delete(0, 3, &|_| true), [ended], "none need be undoable");
+    assert_eq!(delete(1, 4, &|_| false), [unclaimed.clone()], "its recovery will never begin");
+    assert!(catalog.release_hold("workspace", token).unwrap());
+    // One whose safety checkpoint is gone must not begin: it could not be undone.
+    let lost = RecoveryRecord { safety_checkpoint: Some(unclaimed), ..restore(2, ckpt(1)) };
+    let refused = catalog.begin_recovery(&lost, None, &|_| Beside::default());
+    assert!(matches!(refused, Err(CatalogError::NotFound { what: "checkpoint", .. })));
 }
 
 pub fn roots_keep_what_is_needed(make: Make<'_>) {
@@ -170,7 +212,9 @@ pub fn roots_keep_what_is_needed(make: Make<'_>) {
     catalog.begin_recovery(&restore(7, ckpt(8)), None, &|_| Beside::default()).unwrap();
     catalog.set_safety(&rec(7), &ckpt(9)).unwrap();
     assert_eq!(catalog.pinned_checkpoints(1).unwrap(), [6, 8, 9].map(ckpt));
-    catalog.delete_checkpoints(&(1..=6).map(ckpt).collect::<Vec<_>>(), &op(1, "cleanup-checkpoints")).unwrap();
+    catalog
+        .delete_checkpoints(&(1..=6).map(ckpt).collect::<Vec<_>>(), &Sparing::default(), &op(1, "cleanup-checkpoints"))
+        .unwrap();
     let roots = catalog.roots(2).unwrap();
     let whole: Vec<_> =
         roots.iter().filter(|root| root.tree.is_some()).map(|root| root.checkpoint_id.clone()).collect();

@@ -1,6 +1,6 @@
 //! References and what is said where none fits.
 
-use wfr_catalog::{Catalog, NewCheckpoint, Reference, ReferenceError};
+use wfr_catalog::{Catalog, NewCheckpoint, Reference, ReferenceError, Sparing};
 use wfr_model::CheckpointId;
 use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger, VerificationStatus};
 
@@ -33,7 +33,7 @@ pub fn keywords(make: Make<'_>) {
     add(&catalog, 8, |new| new.workflow_id = wf("other"));
     assert_eq!(resolved(&catalog, Some("wf"), "latest"), ckpt(7));
     assert_eq!(resolved(&catalog, None, "latest"), ckpt(8));
-    catalog.delete_checkpoints(&[ckpt(7)], &op(9, "cleanup-checkpoints")).unwrap();
+    catalog.delete_checkpoints(&[ckpt(7)], &Sparing::default(), &op(9, "cleanup-checkpoints")).unwrap();
     assert_eq!(resolved(&catalog, Some("wf"), "latest"), ckpt(6));
     assert_eq!(resolved(&catalog, Some("wf"), "latest-valid"), ckpt(2));
     let row = catalog.resolve(Some(&wf("wf")), "phase:2").unwrap();
@@ -119,7 +119,7 @@ pub fn what_is_not_there_is_explained(make: Make<'_>) {
     let catalog = make();
     add(&catalog, 1, |new| new.workflow_id = wf("other"));
     add(&catalog, 2, |_| {});
-    catalog.delete_checkpoints(&[ckpt(2)], &op(9, "cleanup-checkpoints")).unwrap();
+    catalog.delete_checkpoints(&[ckpt(2)], &Sparing::default(), &op(9, "cleanup-checkpoints")).unwrap();
     let elsewhere = refused(&catalog, Some("wf"), ckpt(1).as_str());
     assert!(
         matches!(&elsewhere, ReferenceError::Elsewhere { workflow_id, .. } if *workflow_id == wf("other")),
