@@ -25,7 +25,7 @@ mod veil;
 pub mod workflows;
 
 pub use catalog::{Catalog, IntegrityLevel, VaultIdentity};
-pub use checkpoints::{ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy, Sparing};
+pub use checkpoints::{ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy, Sparing, Standing};
 pub use error::CatalogError;
 pub use events::{
     Appended, DamagedRow, Decision, EventQuery, EventRow, EventSeq, Guarded, Kept, Leaf, Notable, PartKind, Places,

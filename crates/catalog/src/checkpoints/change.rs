@@ -21,16 +21,25 @@ use crate::recoveries::pinned;
 pub struct Sparing<'s> {
     /// The safety checkpoints of so many of the newest recoveries that can be undone.
     pub undoable_max: u32,
-    /// The key of a hold, and how it is told whether an owner lives. While that of the hold does, the safety checkpoints that no
-    /// recovery names stay: theirs may be about to begin.
-    pub beginning: Option<(&'s str, &'s dyn Fn(&Owner) -> bool)>,
+    /// The hold of recoveries. While its owner lives, the safety checkpoints that no recovery names stay: theirs may be about
+    /// to begin.
+    pub beginning: Option<Standing<'s>>,
+}
+
+/// A hold, to be asked whether it stands.
+#[derive(Clone, Copy)]
+pub struct Standing<'s> {
+    /// Its key.
+    pub key: &'s str,
+    /// Whether an owner lives; it runs under the catalog's write lock and must be quick.
+    pub is_alive: &'s dyn Fn(&Owner) -> bool,
 }
 
 impl Sparing<'_> {
     /// The checkpoints of `ids` that stay.
     fn of(&self, connection: &Connection, ids: &[CheckpointId]) -> Result<HashSet<CheckpointId>, CatalogError> {
         let mut spared: HashSet<CheckpointId> = pinned(connection, self.undoable_max)?.into_iter().collect();
-        let Some((key, is_alive)) = self.beginning else { return Ok(spared) };
+        let Some(Standing { key, is_alive }) = self.beginning else { return Ok(spared) };
         if holds::find(connection, key)?.is_none_or(|hold| !is_alive(&hold.owner)) {
             return Ok(spared);
         }

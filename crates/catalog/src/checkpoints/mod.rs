@@ -14,8 +14,8 @@ use wfr_model::checkpoint::{
 };
 use wfr_model::{CheckpointId, Digest, Timestamp, WorkflowId};
 
-pub use change::Sparing;
 pub(crate) use change::free_name;
+pub use change::{Sparing, Standing};
 pub(crate) use commit::{Origin, insert};
 pub use list::{ListQuery, SortBy};
 pub use roots::{ChainLink, Root};
