@@ -192,7 +192,7 @@ pub fn what_a_recovery_saved_meanwhile_is_spared(make: Make<'_>) {
     };
     assert_eq!(delete(1, 2, &|_| true), [other]);
     assert_eq!(delete(0, 3, &|_| true), [ended], "none need be undoable");
-    assert_eq!(delete(1, 4, &|_| false), [unclaimed.clone()], "its recovery will never begin");
+    assert_eq!(delete(1, 4, &|_| false), std::slice::from_ref(&unclaimed), "its recovery will never begin");
     assert!(catalog.release_hold("workspace", token).unwrap());
     // One whose safety checkpoint is gone must not begin: it could not be undone.
     let lost = RecoveryRecord { safety_checkpoint: Some(unclaimed), ..restore(2, ckpt(1)) };
