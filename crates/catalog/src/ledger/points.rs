@@ -2,8 +2,8 @@
 //!
 //! Owns which tree a new look is compared with. Refuses to read trees.
 
-use rusqlite::{Connection, OptionalExtension};
-use wfr_model::{CheckpointId, Digest};
+use rusqlite::{Connection, OptionalExtension, Row};
+use wfr_model::{CheckpointId, Digest, Timestamp};
 
 use super::{ChangeSeq, NewPoint, PathKey, PointSeq};
 use crate::catalog::Catalog;
@@ -51,6 +51,14 @@ impl Catalog {
             let since = since.collect::<Result<_, _>>()?;
             Ok(Some(Present { point, tree, since, segments }))
         })
+    }
+
+    /// The first point, its time and the tree that stood there: nothing before it is recorded. `None` where nobody ever looked.
+    pub fn ledger_begin(&self) -> Result<Option<(PointSeq, Timestamp, Digest)>, CatalogError> {
+        let sql = "SELECT seq, at, tree FROM points WHERE tree IS NOT NULL ORDER BY seq LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = |row: &Row<'_>| Ok((PointSeq(row.get(0)?), Timestamp(row.get(1)?), columns::digest(row, 2)?));
+        Ok(statement.query_row([], found).optional()?)
     }
 
     /// The points at which the tree was stored whole, in their order, with it.

@@ -120,6 +120,26 @@ fn a_guarded_file_keeps_nothing_else_from_being_done() {
 }
 
 #[test]
+fn an_undo_asks_before_guarded_files_come_back() {
+    let world = World::with_lines();
+    world.put(".envrc", "mine");
+    world.checkpoint("with");
+    world.work("a", || {
+        world.put(".envrc", "by a");
+        world.put("work/other", "o");
+    });
+    let restore = ["restore", "wf", "with", "--yes", "--allow-config"];
+    for recovery in [&call(&["--allow-config"])[..], &restore] {
+        world.ok(recovery);
+        assert_eq!((world.text(".envrc").as_str(), world.has("work/other")), ("mine", false));
+        world.refused(&["undo", "--yes"], 8, "CONFIGURATION_GUARDED");
+        assert_eq!((world.text(".envrc").as_str(), world.has("work/other")), ("mine", false));
+        world.ok(&["undo", "--yes", "--allow-config"]);
+        assert_eq!((world.text(".envrc").as_str(), world.has("work/other")), ("by a", true));
+    }
+}
+
+#[test]
 fn the_undo_of_a_rollback_leaves_another_kind_of_thing() {
     let world = World::with_lines();
     world.work("a", || {

@@ -64,3 +64,25 @@ fn what_the_user_alone_did_since_a_checkpoint_goes_and_nothing_is_nothing() {
     world.put("work/f.txt", &numbered(&[(7, "mine")]));
     world.refused(&["rollback", "wf", "base", "--agent", "a", ALL, "--yes"], 3, "NOTHING_SELECTED");
 }
+
+#[test]
+fn a_checkpoint_from_before_the_first_change_serves_too() {
+    let world = World::with_lines();
+    world.put("work/f.txt", &numbered(&[(7, "mine")]));
+    world.checkpoint("second");
+    world.work("a", || world.put("work/f.txt", &numbered(&[(5, "by a"), (7, "mine")])));
+    for call in [
+        &["rollback", "wf", "base", "--agent", "a", "--yes"][..],
+        &["restore", "wf", "base", "--restoration-mode", "selective", "--yes"],
+    ] {
+        let done = world.ok(call);
+        assert!(done.result("findings").to_string().contains("LEDGER_BEGINS_LATER"), "{done:?}");
+        assert_eq!(world.text("work/f.txt"), numbered(&[(7, "mine")]), "{call:?}");
+        world.ok(&["undo", "--yes"]);
+    }
+    let exact = world.ok(&["rollback", "wf", "second", "--agent", "a", "--yes"]);
+    assert!(!exact.result("findings").to_string().contains("LEDGER_BEGINS_LATER"), "{exact:?}");
+    world.ok(&["undo", "--yes"]);
+    // What nobody recorded cannot be told apart: it cannot go.
+    world.refused(&["rollback", "wf", "base", "--rollback-scope", "full", ALL, "--yes"], 3, "NOTHING_SELECTED");
+}

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use wfr_catalog::{CatalogError, ChangeFilter, ChangeRow, ChangeSeq, CheckpointRow, OfPhase, PointSeq};
+use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, CheckpointRow, OfPhase, PointSeq, Seq};
 use wfr_model::change::{Actor, Author, Change};
+use wfr_model::finding::Finding;
 use wfr_model::workflow::{Task, TaskStatus, Whole};
 use wfr_model::{AgentId, ChangeId, TaskId, Timestamp, WorkflowId};
 
@@ -16,8 +17,8 @@ use crate::params::{Preserved, Rollback, RollbackScope};
 use crate::pathspec::PathSpecs;
 use crate::recovery::dependents::Kept;
 use crate::recovery::selective::Selection;
-use crate::recovery::sureness;
 use crate::recovery::telling::name_of;
+use crate::recovery::{already, sureness};
 use crate::session::Session;
 use crate::{ledger, phases, state};
 
@@ -83,7 +84,7 @@ pub(super) fn selection(
         pending: chooser.pending().filter(|_| is_pending && !sets_state).map(|task| task.task_id.clone()),
         steps: parameters.steps.clone(),
         resets: chooser.resets(),
-        idle: chooser.idle(&seqs)?,
+        findings: chooser.findings(&seqs)?,
         kept: chooser.kept,
     })
 }
@@ -154,6 +155,8 @@ struct Chooser<'c> {
     kept: Kept,
     /// Only what was done after this point.
     after: Option<PointSeq>,
+    /// Where the checkpoint is older than the ledger, and another tree stood at its beginning.
+    older: Option<Finding>,
     /// The time of that.
     after_time: Option<Timestamp>,
 }
@@ -173,9 +176,17 @@ impl<'c> Chooser<'c> {
         let needs_state = parameters.reset_tasks.0 || tasks || phases;
         let state = if needs_state { state::present(&open.catalog, workflow)? } else { None };
         let kept = state.as_ref().map_or_else(Kept::default, |state| Kept::of(state, tasks, phases));
-        let after = checkpoint.map(|row| point_of(open, row)).transpose()?;
+        let takes_unrecorded = !parameters.preserves(Preserved::ExternalChanges);
+        let from = checkpoint.map(|row| point_of(open, row, takes_unrecorded)).transpose()?;
+        let (after, older) = from.map_or((None, None), |(point, older)| (Some(point), older));
         let after_time = checkpoint.map(|row| row.created_at);
-        Ok(Self { open, parameters, whose, state, kept, after, after_time })
+        Ok(Self { open, parameters, whose, state, kept, after, older, after_time })
+    }
+
+    /// What is to be told of the choice. `chosen` is what fits.
+    fn findings(&self, chosen: &[ChangeSeq]) -> Result<Vec<Finding>, Failure> {
+        let idle = self.idle(chosen)?;
+        Ok(self.older.iter().cloned().chain(idle.iter().map(|name| already::idle(name))).collect())
     }
 
     /// Those of several agents, or tasks, of whom nothing fits, for people. `chosen` is what does.
@@ -359,19 +370,21 @@ fn leave_earlier(open: &Open, after: PointSeq, changes: &mut Vec<ChangeRow>) -> 
     Ok(())
 }
 
-/// The point of a checkpoint: from there on the ledger knows what was done.
-fn point_of(open: &Open, row: &CheckpointRow) -> Result<PointSeq, Failure> {
-    // One that is older than the ledger, and whose tree is the one at which that began, is at its beginning.
-    let begin = || open.catalog.whole_points().map(|points| points.into_iter().next());
-    let at_begin =
-        || Ok::<_, CatalogError>(begin()?.filter(|(_, tree)| row.tree == Some(*tree)).map(|(point, _)| point));
-    let point = match open.catalog.point_of(&row.checkpoint_id)? {
-        None => at_begin()?,
-        point => point,
-    };
-    point.ok_or_else(|| {
-        let message = format!("checkpoint `{}` was taken before the first change was recorded", row.name);
-        Failure::new(Code::NothingSelected, message)
-            .with_hint("leave it out, name a later one, or `wfr restore` the whole of it")
-    })
+/// The point of a checkpoint: from there on the ledger knows what was done. One that is older than the ledger is at its
+/// beginning, with a word where another tree stood there; that does not do where what nobody recorded is to go, too.
+fn point_of(open: &Open, row: &CheckpointRow, takes_unrecorded: bool) -> Result<(PointSeq, Option<Finding>), Failure> {
+    if let Some(point) = open.catalog.point_of(&row.checkpoint_id)? {
+        return Ok((point, None));
+    }
+    match open.catalog.ledger_begin()? {
+        Some((point, _, tree)) if row.tree == Some(tree) => Ok((point, None)),
+        Some((point, at, _)) if row.seq >= Seq(0) && row.created_at <= at && !takes_unrecorded => {
+            Ok((point, Some(already::unrecorded(&row.name, at))))
+        }
+        _ => {
+            let message = format!("checkpoint `{}` was taken before the first change was recorded", row.name);
+            Err(Failure::new(Code::NothingSelected, message)
+                .with_hint("leave it out, name a later one, or `wfr restore` the whole of it"))
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use wfr_catalog::{CheckpointRow, RecoveryFilter, Took};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, KeptReason, Step};
@@ -383,8 +383,8 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
     let target = saved.ok_or_else(gone)?;
     let order = Order {
         exact_mtime: parameters.exact_mtime.0,
-        // What the recovery changed of configuration was agreed to then; its undo only takes that back.
-        allow_config: parameters.allow_config || record.parameters.get("allow_config") == Some(&Value::Bool(true)),
+        // Whoever let the recovery take configuration away has not agreed to what was there before.
+        allow_config: parameters.allow_config,
         whole_tree: true,
         partial: parameters.partial,
         parameters: json!({

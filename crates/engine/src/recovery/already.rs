@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wfr_catalog::{ChangeSeq, PathChain};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::{KeptReason, Plan};
-use wfr_model::{RecoveryId, TaskId, TreePath};
+use wfr_model::{RecoveryId, TaskId, Timestamp, TreePath};
 
 use super::history::History;
 use super::leaving::STAYS_AS_DECIDED;
@@ -52,6 +52,16 @@ pub fn pending(task: &TaskId) -> Finding {
 pub fn idle(name: &str) -> Finding {
     let message = format!("nothing of {name} fits what was asked for");
     Finding::new("NOTHING_OF", Severity::Warning, message, "`wfr log` shows whose changes are recorded")
+}
+
+/// Says of a checkpoint from before the first change what stays of the time between.
+pub fn unrecorded(checkpoint: &str, begin: Timestamp) -> Finding {
+    let message = format!(
+        "checkpoint `{checkpoint}` was taken before the first change was recorded ({begin}): what was done between the two is \
+         nobody's, and stays"
+    );
+    let fix = "`wfr diff` shows it; `wfr restore` takes it back with all else";
+    Finding::new("LEDGER_BEGINS_LATER", Severity::Warning, message, fix)
 }
 
 /// Recoveries that are named, at most.

@@ -66,8 +66,8 @@ pub struct Selection {
     pub own_tasks: BTreeSet<TaskId>,
     /// The task that is named and is to be done anyway, where that is all that is meant.
     pub pending: Option<TaskId>,
-    /// Agents and tasks among several that are named, of which nothing fits, for people.
-    pub idle: Vec<String>,
+    /// What is to be told of the choice.
+    pub findings: Vec<Finding>,
     /// What it was said to do.
     pub steps: Option<Steps>,
     /// Whether those of later work that goes, too, are as well.
@@ -148,7 +148,7 @@ pub fn choose(
     if let Some(task) = selection.pending.as_ref() {
         findings.push(already::pending(task));
     }
-    findings.extend(selection.idle.iter().map(|name| already::idle(name)));
+    findings.extend(selection.findings.iter().cloned());
     findings.extend(already::unchanged(&chooser.gone, &plan));
     findings.extend(sureness::of_what_goes(open, &chooser.gone)?);
     let can_be_named = |path: &TreePath| is_touched(open, &veil, path, &selected);
