@@ -87,7 +87,7 @@ impl Picker for AtTerminal {
     }
 
     fn conflicts(&mut self, conflicts: &[Conflict]) -> Option<Vec<Side>> {
-        if let Some((_, sides)) = self.conflicts.as_ref().filter(|(asked, _)| asked == conflicts) {
+        if let Some((_, sides)) = self.conflicts.as_ref().filter(|(asked, _)| are_as_shown(asked, conflicts)) {
             return Some(sides.clone());
         }
         self.say_why_again()?;
@@ -129,6 +129,14 @@ impl Picker for AtTerminal {
         let line = format!("{} goes as a whole: {}\n", place(&path.to_string()), visible(why));
         let _ = self.say(&line);
     }
+}
+
+/// Whether a person would see the same. An edit that no look had found when it was asked about has a change by now.
+fn are_as_shown(asked: &[Conflict], now: &[Conflict]) -> bool {
+    let same = |(a, b): (&Conflict, &Conflict)| {
+        (&a.path, &a.code, &a.message, &a.text) == (&b.path, &b.code, &b.message, &b.text)
+    };
+    asked.len() == now.len() && asked.iter().zip(now).all(same)
 }
 
 fn shown(question: &Question<'_>) -> String {

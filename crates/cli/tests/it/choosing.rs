@@ -162,6 +162,18 @@ fn what_changed_since_somebody_chose_is_asked_again_and_said() {
 }
 
 #[test]
+fn a_conflict_that_came_since_somebody_chose_is_decided_once() {
+    let world = worked_on();
+    let edited = [(3, "by a and me"), (5, "by a, near"), (20, "by a, far"), (29, "by me")];
+    let edit = || world.put("work/f.txt", &numbered(&edited));
+    let then: Meanwhile<'_> = (&edit, &["y", "y", "y"]);
+    let Some((said, code)) = at_terminal_meanwhile(&world, &CALL, &["a"], Some(then)) else { return };
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(said.matches("Make the file what it was before?").count(), 1, "{said}");
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
+}
+
+#[test]
 fn a_file_in_conflict_goes_as_a_whole_and_that_is_said() {
     let world = World::with_lines();
     world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a"), (20, "by a, far")])));
