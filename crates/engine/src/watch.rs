@@ -118,6 +118,24 @@ pub fn stop(vault: &Path) -> Option<WatchView> {
     ask(vault, &Question::Stop)
 }
 
+/// The process that has the watch's socket, for whoever has asked it and got no answer. `None` where there is none.
+pub fn listener(vault: &Path) -> Option<i32> {
+    let stream = connect(vault).ok()?;
+    Some(rustix::net::sockopt::socket_peercred(&stream).ok()?.pid.as_raw_nonzero().get())
+}
+
+/// What ends a watch that does not answer.
+pub fn way_to_end(vault: &Path) -> String {
+    match listener(vault) {
+        Some(process) => {
+            format!(
+                "`kill -9 {process}` ends it: process {process} does not answer; until then each look scans the tree"
+            )
+        }
+        None => "wait until it has ended, then try again".to_owned(),
+    }
+}
+
 fn ask<A: for<'de> Deserialize<'de>>(vault: &Path, question: &Question) -> Option<A> {
     let mut stream = connect(vault).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -163,7 +181,10 @@ pub fn run(
     let lock = Lock::take(&outbox::locks(&open.place), LOCK)?;
     let Some(_lock) = lock else {
         let failure = Failure::new(Code::Held, "another process watches this workspace already");
-        return Err(failure.with_hint("`wfr watch status` shows it, `wfr watch stop` ends it"));
+        return Err(match state(open.vault.dir()) {
+            Some(_) => failure.with_hint("`wfr watch status` shows it, `wfr watch stop` ends it"),
+            None => failure.with_hint(way_to_end(open.vault.dir())),
+        });
     };
     let root = disk::open_dir(open.root())?;
     let rules = scanning::rules(open, session, vec![]);

@@ -159,6 +159,10 @@ fn a_watch_that_dies_or_hangs_is_passed_over() {
     fs::write(world.root().join("while_it_hangs"), "1").unwrap();
     let made = world.checkpoint("hangs");
     assert_eq!(made.result("files")["added"], 1);
+    let way = format!("kill -9 {process}");
+    assert!(world.ok(&["watch", "status"]).json["next_steps"].to_string().contains(&way));
+    let refused = world.refused(&["watch", "start"], 7, "CANNOT_WATCH");
+    assert!(refused.json["recovery_options"].to_string().contains(&way), "{refused:?}");
     watched.signal(process, "-KILL");
     assert!(ends(process));
     fs::write(world.root().join("after_it_died"), "1").unwrap();

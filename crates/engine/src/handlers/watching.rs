@@ -39,11 +39,16 @@ pub fn watch(session: &mut Session, parameters: WatchTree) -> Result<Success<Wat
             let view = watching::stop(&vault).unwrap_or_else(nobody);
             let locks = outbox::locks(&open.place);
             if locks.exists() && !wfr_coord::wait(&locks, watching::LOCK, END, &session.abort)? {
-                return Err(Failure::new(Code::Held, "the process that watches does not end"));
+                return Err(Failure::new(Code::Held, "the process that watches does not end")
+                    .with_hint(watching::way_to_end(&vault)));
             }
             Ok(Success::new(view))
         }
-        WatchAction::Status => Ok(Success::new(watching::state(&vault).unwrap_or_else(nobody))),
+        WatchAction::Status => Ok(match (watching::state(&vault), watching::listener(&vault)) {
+            (Some(view), _) => Success::new(view),
+            (None, Some(_)) => Success::new(nobody()).with_next_step(watching::way_to_end(&vault)),
+            (None, None) => Success::new(nobody()),
+        }),
     }
 }
 
