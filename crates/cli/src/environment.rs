@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use wfr_engine::error::{Code, Failure};
 use wfr_engine::keyring::{Keyring, Passphrase, Purpose, Secrets};
+use wfr_engine::mint::Ids;
 use wfr_engine::picking::Picker;
 use wfr_engine::session::{Meter, Session};
 use wfr_engine::upkeep::Noted;
@@ -62,6 +63,7 @@ pub fn session(
         clock,
         variable: |name| std::env::var_os(name),
         actor: actor(),
+        ids: Ids::New,
         raw: Box::new(content.clone()),
         input: Box::new(io::stdin()),
         on_news: answer::news(operation, global),

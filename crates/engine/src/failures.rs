@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::intake::{self, New, Tally};
 use crate::open::Open;
 use crate::session::Session;
-use crate::{mint, view};
+use crate::view;
 
 /// Where the view has the reports.
 const REPORTS: &str = "failure_analysis/failure_reports";
@@ -39,7 +39,7 @@ pub struct Filed {
 /// A report with an `error_id` is recorded once.
 pub fn file(session: &Session, open: &Open, report: ErrorReport, tally: &mut Tally) -> Result<Filed, Failure> {
     let now = session.now();
-    let key = key(&report);
+    let key = key(session, &report);
     let failure_id: FailureId =
         format!("failure_{}_{key}", now.stamp()).parse().expect("a stamp and hexadecimal digits make a valid id");
     let main_id = event_id(&key, "");
@@ -66,10 +66,10 @@ pub fn file(session: &Session, open: &Open, report: ErrorReport, tally: &mut Tal
 }
 
 /// What tells this report from others: of one with an id, workflow and id; else something new.
-fn key(report: &ErrorReport) -> String {
+fn key(session: &Session, report: &ErrorReport) -> String {
     let text = match &report.error_id {
         Some(id) => format!("{}\0{id}", report.workflow_id.as_ref().map_or("", |workflow| workflow.as_str())),
-        None => mint::event().to_string(),
+        None => session.ids.event().to_string(),
     };
     hash(text.as_bytes()).to_hex().chars().take(DIGITS).collect()
 }

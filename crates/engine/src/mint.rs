@@ -2,8 +2,68 @@
 //!
 //! Owns minting, the one place where randomness enters the engine. Refuses to give ids a meaning.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use wfr_model::{AllocationId, ChangeId, CheckpointId, EventId, OperationId, RecoveryId};
-use wfr_store::unique;
+use wfr_store::{object, unique};
+
+/// Where the ids come from of what an operation makes.
+#[derive(Debug, Default)]
+pub enum Ids {
+    /// They are new each time.
+    #[default]
+    New,
+    /// They follow from what is asked for: whoever does the same again finds by them what was made before. One of each kind,
+    /// but events, which are numbered.
+    Following {
+        /// 32 hexadecimal digits.
+        digits: String,
+        /// Events made so far.
+        events: AtomicU32,
+    },
+}
+
+impl Ids {
+    /// Those that follow from a text.
+    pub fn following(text: &str) -> Self {
+        let digits = object::hash(text.as_bytes()).to_hex().chars().take(32).collect();
+        Self::Following { digits, events: AtomicU32::new(0) }
+    }
+
+    fn digits(&self) -> String {
+        match self {
+            Self::New => digits(),
+            Self::Following { digits, .. } => digits.clone(),
+        }
+    }
+
+    /// The id of the checkpoint that is made.
+    pub fn checkpoint(&self) -> CheckpointId {
+        format!("ckpt_{}", self.digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+    }
+
+    /// The id of the change that is announced or recorded.
+    pub fn change(&self) -> ChangeId {
+        format!("chg_{}", self.digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+    }
+
+    /// The id of the recovery that is done.
+    pub fn recovery(&self) -> RecoveryId {
+        format!("rec_{}", self.digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+    }
+
+    /// The id of the share of resources that is given.
+    pub fn allocation(&self) -> AllocationId {
+        format!("alloc_{}", self.digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+    }
+
+    /// The id of the next event.
+    pub fn event(&self) -> EventId {
+        let Self::Following { digits, events } = self else { return event() };
+        let number = events.fetch_add(1, Ordering::Relaxed);
+        format!("evt_{digits}_{number}").parse().expect("the prefix, hexadecimal digits and a number make a valid id")
+    }
+}
 
 fn digits() -> String {
     unique::uuid().simple().to_string()
@@ -19,7 +79,7 @@ pub fn checkpoint() -> CheckpointId {
     format!("ckpt_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
 }
 
-/// A new change's id.
+/// The id of a change that the ledger finds.
 pub fn change() -> ChangeId {
     format!("chg_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
 }
@@ -37,11 +97,6 @@ pub fn operation() -> OperationId {
 /// A new event's id.
 pub fn event() -> EventId {
     format!("evt_{}", unique::uuid().hyphenated()).parse().expect("the prefix and a UUID make a valid id")
-}
-
-/// A new id of a share of resources.
-pub fn allocation() -> AllocationId {
-    format!("alloc_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
 }
 
 /// A new id of a request.

@@ -11,13 +11,15 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, HoldRequest, NewMessage, Owner};
 use wfr_model::message::{Priority, Request, Response, ResponseStatus};
+use wfr_model::recovery::RecoveryStatus;
 
 use crate::error::{Code, Failure, Kind};
+use crate::mint::{self, Ids};
 use crate::open::Open;
 use crate::operation::{self, Effect, LATER, Operation, keys};
 use crate::response;
 use crate::session::Session;
-use crate::{holding, mint};
+use crate::{holding, recovery};
 
 /// Names by which this program is always known, whatever the configuration calls it.
 const OWN_NAMES: [&str; 2] = ["workflow-recovery", "wfr"];
@@ -49,7 +51,7 @@ pub fn answer(session: &mut Session, fields: Map<String, Value>) -> Answer {
     match begun(session, &request) {
         Ok(Begun::Answered(answer)) => *answer,
         Ok(Begun::New(token)) => {
-            let answer = done(session, &request);
+            let answer = once(session, &request);
             end(session, &request, token, answer)
         }
         Err(failure) => told(session, Some(&request), Err(failure)),
@@ -137,6 +139,58 @@ fn recorded_failure(result: &Value) -> Failure {
     let text = |key: &str| result["error"][key].as_str().unwrap_or_default();
     let code = Code::ALL.iter().find(|code| code.as_str() == text("code")).copied().unwrap_or(Code::Internal);
     Failure::new(code, text("message")).with_details(text("details"))
+}
+
+/// Does what is asked for, unless that was done already and only its answer is missing: whoever began to answer died. What the
+/// operation makes has ids that follow from the request.
+fn once(session: &mut Session, request: &Request) -> Answer {
+    let ids = match unused(session, request) {
+        Ok(Once::New(ids)) => ids,
+        Ok(Once::Done(result)) => return told(session, Some(request), Ok(result)),
+        Err(failure) => return told(session, Some(request), Err(failure)),
+    };
+    let before = std::mem::replace(&mut session.ids, ids);
+    let answer = done(session, request);
+    session.ids = before;
+    answer
+}
+
+/// Whether a request was done before.
+enum Once {
+    /// It was not; what it makes gets these ids.
+    New(Ids),
+    /// It was, and made this.
+    Done(Value),
+}
+
+/// A recovery of one request is tried so often at most, where each was taken back.
+const TRIES_MAX: u32 = 100;
+
+fn unused(session: &Session, request: &Request) -> Result<Once, Failure> {
+    let open = session.open()?;
+    let vault = &open.vault.identity().vault_id;
+    for number in 0..TRIES_MAX {
+        let text = format!("{vault}\0{}\0{}\0{number}", request.request_id, asked(request));
+        let ids = Ids::following(&text);
+        if let Some(row) = open.catalog.checkpoint(&ids.checkpoint())? {
+            let (id, name) = (&row.checkpoint_id, &row.name);
+            return Ok(Once::Done(json!({"done_before": true, "checkpoint_id": id, "name": name})));
+        }
+        if let Some(row) = open.catalog.change(&ids.change())? {
+            let id = &row.change.change_id;
+            return Ok(Once::Done(json!({"done_before": true, "change_id": id, "token": id})));
+        }
+        let Some(mut record) = open.catalog.recovery(&ids.recovery())? else { return Ok(Once::New(ids)) };
+        if record.status == RecoveryStatus::Started {
+            recovery::finish_unfinished(session, &open)?;
+            record = open.catalog.recovery(&record.recovery_id)?.unwrap_or(record);
+        }
+        if matches!(record.status, RecoveryStatus::Done | RecoveryStatus::Partial) {
+            let (id, status) = (&record.recovery_id, record.status);
+            return Ok(Once::Done(json!({"done_before": true, "recovery_id": id, "status": status})));
+        }
+    }
+    Err(Failure::new(Code::RequestIdTaken, format!("request {} was taken back too often", request.request_id)))
 }
 
 /// Does what is asked for.

@@ -18,12 +18,13 @@ use wfr_store::scan::Progress;
 
 use crate::error::{Code, Failure};
 use crate::keyring::Keyring;
+use crate::mint::{self, Ids};
 use crate::open::{Open, OpenError};
+use crate::owner;
 use crate::picking::Picker;
 use crate::response::Answer;
 use crate::upkeep::Noted;
 use crate::workspace::{self, Directories, Place};
-use crate::{mint, owner};
 
 /// How far an operation is, for whoever shows it; any thread may read it at any time.
 #[derive(Debug, Default)]
@@ -82,6 +83,8 @@ pub struct Session {
     pub variable: fn(&str) -> Option<OsString>,
     /// Who asks, for the audit trail.
     pub actor: String,
+    /// Where the ids come from of what is made.
+    pub ids: Ids,
     /// Where raw bytes go, for operations that give some.
     pub raw: Box<dyn Write + Send + Sync>,
     /// Where operations read from that are given `-`.

@@ -96,6 +96,7 @@ impl World {
             clock,
             variable: |_| None,
             actor: "tester".to_owned(),
+            ids: crate::mint::Ids::New,
             raw: Box::new(io::sink()),
             input: Box::new(io::empty()),
             on_news: Box::new(|_| Ok(())),

@@ -228,3 +228,67 @@ fn what_has_no_end_is_no_answer() {
         world.refused(&["request", &asked.to_string()], 2, "INVALID_REQUEST");
     }
 }
+
+/// Takes the answer to a request away, as if whoever answered had died behind the effect.
+fn forget_answer(world: &World, id: &str) {
+    let catalog = rusqlite::Connection::open(world.vault().join("catalog.db")).unwrap();
+    assert_eq!(catalog.execute("DELETE FROM messages WHERE answers = ?1", [id]).unwrap(), 1, "{id}");
+}
+
+#[test]
+fn what_was_done_and_not_answered_is_not_done_again() {
+    let world = World::new();
+    world.ok(&["initialize", "wf"]);
+    world.tree.write("f", b"1");
+    let report = json!({"workflow_id": "wf", "classification": {"category": "execution", "severity": "low"},
+                        "details": {"error_message": "broke"}});
+    let operations = [
+        ("create-checkpoint", json!({"workflow_id": "wf"})),
+        ("create-checkpoint", json!({"workflow_id": "wf", "name": "named"})),
+        ("allocate", json!({"workflow_id": "wf", "resources": {"memory_gb": 0.5}})),
+        ("handle-error", report),
+        ("event", json!({"event_type": "TASK_STARTED", "workflow_id": "wf", "phase": 1, "data": {"task_id": "t"}})),
+        ("update-state", json!({"workflow_id": "wf", "tasks": {"t": {"status": "completed"}}})),
+        ("change", json!({"action": "begin", "workflow_id": "wf", "agent_id": "a"})),
+    ];
+    let count = |world: &World| {
+        let number = |arguments: &[&str], key: &str| world.ok(arguments).result(key).as_array().unwrap().len();
+        let events = ["events", "wf", "--limit", "1000"];
+        let log = ["log", "--limit", "1000"];
+        (number(&["list-checkpoints", "wf"], "checkpoints"), number(&events, "events"), number(&log, "changes"))
+    };
+    for (number, (operation, parameters)) in operations.into_iter().enumerate() {
+        let id = format!("req_{number}");
+        let (first, code) = ask(&world, &request(&id, operation, parameters.clone()));
+        assert_eq!(code, 0, "{first}");
+        let made = count(&world);
+        forget_answer(&world, &id);
+        let (again, code) = ask(&world, &request(&id, operation, parameters));
+        assert_eq!((code, count(&world)), (0, made), "{operation}: {again}");
+    }
+    let shares = world.ok(&["holds"]);
+    assert_eq!(shares.result("allocations").as_array().unwrap().len(), 1, "{shares:?}");
+}
+
+#[test]
+fn a_recovery_that_was_done_and_not_answered_is_not_done_again() {
+    let world = World::new();
+    world.tree.write("f", b"1");
+    world.checkpoint("base");
+    for text in [&b"2"[..], b"3"] {
+        world.tree.write("f", text);
+        let ask_restore = json!({"workflow_id": "wf", "checkpoint": "base", "yes": true});
+        let id = format!("restore_{}", text[0]);
+        let (done, code) = ask(&world, &request(&id, "restore", ask_restore));
+        assert_eq!(code, 0, "{done}");
+    }
+    assert_eq!(world.tree.read("f"), b"1");
+    let undo = request("undo_1", "undo", json!({"yes": true}));
+    let (first, code) = ask(&world, &undo);
+    assert_eq!((code, world.tree.read("f").as_slice()), (0, &b"3"[..]), "{first}");
+    forget_answer(&world, "undo_1");
+    // A second undo without an id would take the other restore back.
+    let (again, code) = ask(&world, &undo);
+    assert_eq!((code, world.tree.read("f").as_slice()), (0, &b"3"[..]), "{again}");
+    assert_eq!(again["result"]["recovery_id"], first["result"]["recovery_id"], "{again}");
+}

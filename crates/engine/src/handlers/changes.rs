@@ -56,7 +56,7 @@ fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succ
     let author = parameters.author();
     let turn = ledger::turn_between_recoveries(session, open)?;
     let declared = declared(open, parameters)?;
-    let change = ledger::announced(author, !declared.is_empty(), parameters.note.clone(), session.now());
+    let change = ledger::announced(session, author, !declared.is_empty(), parameters.note.clone());
     let id = change.change_id.clone();
     let point = ledger::look(session, open, &turn, parameters.workflow.as_ref(), |point, opened| {
         let parent = parent_of(open, opened, parameters)?;
@@ -154,7 +154,7 @@ fn record(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Suc
     }
     let turn = ledger::turn_between_recoveries(session, open)?;
     let now = session.now();
-    let mut change = ledger::announced(parameters.author(), true, parameters.note.clone(), now);
+    let mut change = ledger::announced(session, parameters.author(), true, parameters.note.clone());
     change.ended_at = Some(now);
     let id = change.change_id.clone();
     let veil = Veil::of(open)?;

@@ -20,7 +20,7 @@ use crate::request::{self, Answer};
 use crate::response::Success;
 use crate::results::{Answered, OutboxView, StatusTaken, UpkeepDone};
 use crate::session::Session;
-use crate::{mint, outbox as delivery, upkeep as due, workspace};
+use crate::{outbox as delivery, upkeep as due, workspace};
 
 /// How many items that were put aside are listed where the call does not say.
 const LETTERS: u32 = 20;
@@ -164,7 +164,7 @@ pub fn recovery_status(
         draft.data.insert("recovery_id".to_owned(), id.as_str().into());
     }
     let source = parameters.component.unwrap_or_else(|| session.actor.clone());
-    let event: Event = draft.complete(mint::event, session.now(), &source);
+    let event: Event = draft.complete(|| session.ids.event(), session.now(), &source);
     let event_id = Some(event.event_id.clone());
     open.catalog.append_events(&[event], session.now())?;
     Ok(Success::new(StatusTaken { event_id }).about(&workflow))

@@ -11,7 +11,7 @@ use wfr_catalog::{CatalogError, FencingToken, Hold, HoldRequest, Holder, NewOper
 use wfr_model::event::Draft;
 use wfr_model::message::{Band, Priority};
 use wfr_model::workflow::{Allocation, AllocationStatus};
-use wfr_model::{Event, EventName, EventType, Span, Timestamp, WorkflowId};
+use wfr_model::{AllocationId, Event, EventName, EventType, Span, Timestamp, WorkflowId};
 
 use super::{known, needed};
 use crate::error::{Code, Failure};
@@ -160,7 +160,7 @@ fn event(session: &Session, workflow: &WorkflowId, kind: EventType, data: Value)
     if let Value::Object(data) = data {
         draft.data = data;
     }
-    draft.complete(mint::event, session.now(), "resource-manager")
+    draft.complete(|| session.ids.event(), session.now(), "resource-manager")
 }
 
 fn append(session: &Session, open: &Open, event: Event) -> Result<(), Failure> {
@@ -382,7 +382,8 @@ fn try_allocate(
         let (caps, status) = (caps.clone(), status.to_owned());
         Allotted { allocation_id: id, status, resources, expires_at, conflicts, retry_at, in_use, caps }
     };
-    let is_known = |share: &&Allocation| Some(&share.allocation_id) == parameters.allocation_id.as_ref();
+    let id = parameters.allocation_id.clone().unwrap_or_else(|| session.ids.allocation());
+    let is_known = |share: &&Allocation| share.allocation_id == id;
     if let Some(known) = shares.out.iter().find(is_known) {
         let (id, end) = (Some(known.allocation_id.clone()), resources::expiry(known));
         let in_use = resources::sum(shares.out.iter());
@@ -405,12 +406,12 @@ fn try_allocate(
                 Decision::Partial(some) => ("partial", resources::granted(&parameters.resources, some)),
                 _ => ("approved", parameters.resources.clone()),
             };
-            let share = share_of(parameters, &by, priority, &given, &caps.duration, now);
-            events.push(event(session, workflow, EventType::ResourceAllocated, Value::Object(share.1)));
+            let (share, end) = share_of((parameters, &id), &by, priority, &given, &caps.duration, now);
+            events.push(event(session, workflow, EventType::ResourceAllocated, Value::Object(share)));
             let mut out = shares.out;
-            let new = Allocation { resources: given.clone(), ..Allocation::new(share.0.clone()) };
+            let new = Allocation { resources: given.clone(), ..Allocation::new(id.clone()) };
             out.push(new);
-            answer(Some(share.0), status, given, share.2, conflicts, resources::sum(out.iter()))
+            answer(Some(id), status, given, end, conflicts, resources::sum(out.iter()))
         }
         Decision::Queued | Decision::Denied => {
             let status = if decision == Decision::Queued { "queued" } else { "denied" };
@@ -432,14 +433,13 @@ fn try_allocate(
 
 /// A new share: its id, the protocol's fields, its end.
 fn share_of(
-    parameters: &Allocate,
+    (parameters, id): (&Allocate, &AllocationId),
     by: &str,
     priority: Priority,
     given: &BTreeMap<String, Value>,
     longest: &Span,
     now: Timestamp,
-) -> (wfr_model::AllocationId, Map<String, Value>, Option<Timestamp>) {
-    let id = parameters.allocation_id.clone().unwrap_or_else(mint::allocation);
+) -> (Map<String, Value>, Option<Timestamp>) {
     let end = parameters.duration.unwrap_or(*longest).duration().map(|length| later(now, length));
     let fields = json!({
         "allocation_id": id,
@@ -453,7 +453,7 @@ fn share_of(
         "expires_at": end,
         "status": if parameters.reserve { "reserved" } else { "active" },
     });
-    let Value::Object(mut fields) = fields else { return (id, Map::new(), end) };
+    let Value::Object(mut fields) = fields else { return (Map::new(), end) };
     fields.retain(|_, value| !value.is_null());
-    (id, fields, end)
+    (fields, end)
 }

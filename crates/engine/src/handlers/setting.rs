@@ -98,7 +98,7 @@ impl Setting<'_> {
     /// The recovery that it is: to be taken back to the state before.
     fn record(&self, backup: &CheckpointId, folds_again: bool, now: Timestamp) -> RecoveryRecord {
         RecoveryRecord {
-            recovery_id: mint::recovery(),
+            recovery_id: self.session.ids.recovery(),
             kind: self.kind,
             workflow_id: self.workflow.clone(),
             target: backup.clone(),

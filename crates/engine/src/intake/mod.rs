@@ -14,7 +14,6 @@ use wfr_model::{Event, EventId, EventType, WorkflowId};
 
 use crate::error::{Code, Failure};
 use crate::failures;
-use crate::mint;
 use crate::open::Open;
 use crate::policy;
 use crate::results::{EventLine, EventsRecorded, IgnoredMessage, OddEvent, RefusedMessage};
@@ -33,7 +32,7 @@ pub type New = (EventSeq, Event);
 
 /// The event of a draft, with an id and a time of ours where its sender gave none.
 pub fn complete(session: &Session, draft: Draft) -> Event {
-    draft.complete(mint::event, session.now(), &session.actor)
+    draft.complete(|| session.ids.event(), session.now(), &session.actor)
 }
 
 /// Records events in one transaction. Those that are new come back; what is odd, and what was known, is tallied.

@@ -510,15 +510,15 @@ pub struct Verdicts {
 }
 
 /// A change that somebody announces.
-pub fn announced(author: Author, declares: bool, note: Option<String>, now: Timestamp) -> Change {
+pub fn announced(session: &Session, author: Author, declares: bool, note: Option<String>) -> Change {
     Change {
-        change_id: mint::change(),
+        change_id: session.ids.change(),
         author,
         actor: Actor::Agent,
         source: if declares { Source::Declared } else { Source::Observed },
         confidence: if declares { DECLARED } else { OBSERVED },
         candidates: vec![],
-        started_at: now,
+        started_at: session.now(),
         ended_at: None,
         note,
         recovery_id: None,

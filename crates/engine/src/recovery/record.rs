@@ -13,8 +13,8 @@ use wfr_model::plan::Plan;
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
 
 use super::aim::{self, Aim};
-use super::verdicts;
 use super::{Order, Planned};
+use super::{owed, verdicts};
 use crate::announce::{self, Announced, Extent};
 use crate::error::Failure;
 use crate::holding::{self, Held};
@@ -134,7 +134,8 @@ fn record(session: &Session, order: &Order, safety: &CheckpointRow, planned: &Pl
     // What begins at the present aims at nothing else.
     let target = if planned.taken.is_some() { safety } else { &order.target };
     RecoveryRecord {
-        recovery_id: mint::recovery(),
+        // What follows from another recovery is none that was asked for.
+        recovery_id: if owed::is_owed(order) { mint::recovery() } else { session.ids.recovery() },
         kind: order.kind,
         workflow_id: order.workflow.clone(),
         target: target.checkpoint_id.clone(),
