@@ -3,6 +3,7 @@
 //! Owns what counts as a conflict and who wins it. A conflict that nobody settles leaves the field as the first state has
 //! it, and is listed. Refuses to know where states come from.
 
+mod both;
 mod said;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,7 +109,8 @@ pub fn merge(
 ) -> Merged {
     let sides: Vec<Side<'_>> = std::iter::once(first).chain(others.iter().copied()).collect();
     let has_ancestor = strategy == MergeStrategy::ThreeWay;
-    let base = base.filter(|_| has_ancestor).map(flat).unwrap_or_default();
+    let ancestor = base.filter(|_| has_ancestor);
+    let base = ancestor.map(flat).unwrap_or_default();
     let parts: Vec<Parts> = sides.iter().map(|side| claimed(side, strategy, &base)).collect();
     let mut merger = Merger { sides: &sides, strategy, resolution, conflicts: Vec::new() };
     let keys: BTreeSet<&PartKey> = parts.iter().flat_map(BTreeMap::keys).collect();
@@ -120,7 +122,11 @@ pub fn merge(
         }
     }
     let conflicts = merger.conflicts;
-    let (state, left_out) = whole(first.state, merged, &sides);
+    let (mut state, left_out) = whole(first.state, merged, &sides);
+    if let Some(ancestor) = ancestor {
+        both::count_work(&mut state, ancestor, &sides);
+    }
+    both::free_agents(&mut state, &sides);
     Merged { state, conflicts, left_out }
 }
 
@@ -297,10 +303,10 @@ impl Merger<'_> {
             let value = match changed.as_slice() {
                 [] => before.cloned(),
                 [first, rest @ ..] if rest.iter().all(|other| other == first) => first.cloned(),
-                _ => {
+                _ => both::joined(key, name, before, &changed).or_else(|| {
                     let claims: Vec<_> = those.iter().map(|fields| fields.and_then(|one| one.get(name))).collect();
                     self.settle(place(key, Some(name)), before, &claims, true)
-                }
+                }),
             };
             merged.extend(value.map(|value| (name.clone(), value)));
         }

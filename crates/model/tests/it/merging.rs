@@ -2,6 +2,9 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use wfr_model::Timestamp;
+use wfr_model::event::Draft;
+use wfr_model::workflow::document::note_order;
 use wfr_model::workflow::merge::{ConflictResolution as Who, MergeStrategy as How, Merged, Said, Side, merge};
 use wfr_model::workflow::validate::{Context, is_valid, validate};
 use wfr_model::workflow::{Head, Nowhere, Whole, fold};
@@ -161,6 +164,61 @@ fn what_a_document_does_not_say_is_no_claim() {
     let document = Side { name: "o.json", state: &read, is_current: false, said: Some(&said) };
     let merged = merge(side("current", &now), &[document], Some(&base), How::ThreeWay, Who::CheckpointPriority);
     assert_eq!((status(&merged, "t1"), merged.conflicts), ("completed", vec![]));
+}
+
+#[test]
+fn what_follows_from_both_sides_is_no_conflict() {
+    let line = |text: &str| Draft::read(text).unwrap().complete(|| "evt_u".parse().unwrap(), Timestamp(9), "test");
+    let begin = [
+        r#"PHASE_STARTED:wf:1:{"task_order":["x","y"],"tasks":["x","y"]}"#,
+        r#"TASK_STARTED:wf:1:{"task_id":"a","agent_id":"ag"}"#,
+    ];
+    let after = |more: &[&str]| folded(&begin.iter().chain(more).map(|text| line(text)).collect::<Vec<_>>());
+    let base = after(&[]);
+    let one = after(&[r#"TASK_COMPLETED:wf:1:{"task_id":"a","agent_id":"ag"}"#]);
+    let other = after(&[r#"TASK_COMPLETED:wf:1:{"task_id":"b","agent_id":"ag"}"#]);
+    let agent = |merged: &Merged| merged.state.agents[&"ag".parse().unwrap()].tasks_completed;
+    for (first, second) in [(&one, &other), (&other, &one)] {
+        let merged = two(first, second, Some(&base), How::ThreeWay, Who::ManualReview);
+        assert_eq!((places(&merged), agent(&merged)), (vec![], 2));
+        let merged = two(first, first, Some(&base), How::ThreeWay, Who::ManualReview);
+        assert_eq!((places(&merged), agent(&merged)), (vec![], 1), "both saw the same");
+    }
+    // One has failed it while another one goes on: whoever wins, nobody works on what has ended.
+    let failed = after(&[r#"TASK_FAILED:wf:1:{"task_id":"c","error_message":"broke"}"#]);
+    let active = after(&[r#"TASK_STARTED:wf:1:{"task_id":"c","agent_id":"ag"}"#]);
+    for (first, second) in [(&failed, &active), (&active, &failed)] {
+        for who in [Who::CurrentPriority, Who::CheckpointPriority] {
+            let merged = two(first, second, Some(&base), How::ThreeWay, who);
+            assert!(is_valid(&validate(&merged.state, Context::default())), "{:?}", merged.state);
+        }
+    }
+}
+
+#[test]
+fn orders_of_tasks_are_merged_unless_something_moved() {
+    let order = |names: &[&str]| {
+        let tasks: Vec<Value> = names.iter().map(|name| json!({"task_id": name, "status": "pending"})).collect();
+        let mut doc = json!({"phases": [{"phase_id": 1, "name": "one", "tasks": tasks}]});
+        note_order(doc.as_object_mut().unwrap());
+        state(doc)
+    };
+    let merged = |base: &[&str], one: &[&str], other: &[&str]| {
+        let merged = two(&order(one), &order(other), Some(&order(base)), How::ThreeWay, Who::ManualReview);
+        let phase = merged.state.phases.values().next().unwrap().extra.get("task_order").cloned();
+        (merged.conflicts.len(), phase)
+    };
+    // Of the names' own order none is kept.
+    let (named, moved) = (["x", "y", "z"], ["z", "y", "x"]);
+    assert_eq!(
+        merged(&named, &["x", "y", "z", "r"], &["x", "y", "z", "l"]),
+        (0, Some(json!(["x", "y", "z", "l", "r"])))
+    );
+    assert_eq!(
+        merged(&moved, &["z", "y", "x", "r"], &["z", "y", "x", "l"]),
+        (0, Some(json!(["z", "y", "x", "l", "r"])))
+    );
+    assert_eq!(merged(&moved, &["z", "x", "y"], &["z", "y", "x", "l"]).0, 1);
 }
 
 #[test]

@@ -154,11 +154,7 @@ pub fn apply(whole: &mut Whole, mend: &Mend) -> bool {
     match mend {
         Mend::FoldAgain | Mend::BringBack | Mend::SealLog | Mend::Register | Mend::StoreAgain { .. } => false,
         Mend::AddPhase { phase_id } => add_phase(whole, phase_id),
-        Mend::FreeAgent { agent_id } => whole.agents.get_mut(agent_id).is_some_and(|agent| {
-            let had_task = agent.current_task.take().is_some();
-            agent.progress = None;
-            idle(&mut agent.status) || had_task
-        }),
+        Mend::FreeAgent { agent_id } => whole.agents.get_mut(agent_id).is_some_and(free),
         Mend::AssignTask { task_id, agent_id } => {
             whole.tasks.get_mut(task_id).is_some_and(|task| set(&mut task.assigned_agent, Some(agent_id.clone())))
         }
@@ -252,7 +248,14 @@ fn drop_from(dependencies: &mut Vec<String>, extra: &mut Extra, on: &str) -> boo
     dependencies.len() != before || of_data.len() != all
 }
 
+/// Takes an agent from its task; whether it had one, or seemed to.
+pub(in crate::workflow) fn free(agent: &mut Agent) -> bool {
+    let had_task = agent.current_task.take().is_some();
+    agent.progress = None;
+    idle(&mut agent.status) || had_task
+}
+
 /// Whether nobody works any more on a task that stands so.
-pub(super) fn is_ended(status: TaskStatus) -> bool {
+pub(in crate::workflow) fn is_ended(status: TaskStatus) -> bool {
     matches!(status, TaskStatus::Completed | TaskStatus::Failed)
 }
