@@ -251,6 +251,7 @@ impl From<CleanupError> for Failure {
             },
             CleanupError::Collect(GcError::Interrupted) => Self::of(Code::Interrupted, &error),
             CleanupError::Collect(_) if is_full => Self::of(Code::DiskFull, &error),
+            CleanupError::Collect(GcError::Io { ref source, .. }) => io(&error, source),
             CleanupError::Collect(_) => Self::of(Code::Io, &error),
         }
     }

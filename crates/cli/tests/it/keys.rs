@@ -202,3 +202,24 @@ fn an_archive_for_an_identity_comes_into_a_store_under_a_passphrase() {
     other.ok(&["import", under]);
     first.assert_same(&other.written_out("first"));
 }
+
+#[test]
+fn without_the_key_a_cleanup_removes_nothing() {
+    let (mut world, _) = with_history();
+    let clean = ["cleanup-checkpoints", "wf", "--retention-policy", "last=1"];
+    let wrong = world.data.path().join("wrong");
+    std::fs::write(&wrong, format!("{OTHER_IDENTITY}\n")).unwrap();
+    let right = std::mem::take(&mut world.variables);
+    world.refused(&clean, 8, "STORE_LOCKED");
+    world.variables = vec![("WFR_IDENTITY_FILE", wrong)];
+    world.refused(&clean, 8, "STORE_LOCKED");
+    assert_eq!(world.names(), ["first", "second"]);
+    world.variables = right;
+    let (key, aside) = (world.vault().join("keys/master.age"), world.data.path().join("aside"));
+    std::fs::rename(&key, &aside).unwrap();
+    world.refused(&clean, 4, "STORE_DAMAGED");
+    assert_eq!(world.names(), ["first", "second"]);
+    std::fs::rename(&aside, &key).unwrap();
+    world.ok(&clean);
+    assert_eq!(world.names(), ["second"]);
+}
