@@ -72,6 +72,7 @@ mod rollback;
 mod saying;
 mod scenario;
 mod shut;
+mod shut_root;
 mod since;
 mod sparse;
 mod stateful;
