@@ -223,3 +223,26 @@ fn without_the_key_a_cleanup_removes_nothing() {
     world.ok(&clean);
     assert_eq!(world.names(), ["second"]);
 }
+
+#[test]
+fn an_archive_of_a_store_for_recipients_needs_them_named_and_the_hint_works() {
+    let (mut world, _) = with_history();
+    let refused = |world: &World, arguments: &[&str]| {
+        let refused = world.refused(&[&["backup-state", "wf"], arguments].concat(), 2, "WRONG_ARGUMENTS");
+        assert!(refused.json["error"]["message"].as_str().unwrap().contains("encrypted for recipients"), "{refused:?}");
+        refused.json["recovery_options"][0].as_str().unwrap().to_owned()
+    };
+    for arguments in [&[][..], &["--encryption"]] {
+        let hint = refused(&world, arguments);
+        assert!(hint.contains(&format!("`--recipients {RECIPIENT}`")), "{hint}");
+    }
+    let archive = world.data.path().join("wf.archive");
+    let arguments = ["backup-state", "wf", "--recipients", RECIPIENT, "--output", archive.to_str().unwrap()];
+    assert_eq!(world.ok(&arguments).result("encrypted"), true);
+    assert_eq!(world.ok(&["import", archive.to_str().unwrap()]).code, 0);
+    // With the key alone there is nobody to be named.
+    world.ok(&["init", "--keep-unlocked"]);
+    world.variables.clear();
+    let hint = refused(&world, &[]);
+    assert!(hint.contains("age-keygen -y"), "{hint}");
+}

@@ -20,6 +20,7 @@ use wfr_store::reserve;
 use super::{care, known, needed, shown};
 use crate::cleanup::{self, CleanupError, Judged, Request, UNDOABLE_MAX};
 use crate::error::{Code, Failure};
+use crate::keyring::{self, KeyError};
 use crate::open::Open;
 use crate::params::{BackupState, BackupType, CleanupCheckpoints};
 use crate::response::Success;
@@ -276,11 +277,31 @@ fn recipients(session: &Session, open: &Open, parameters: &BackupState) -> Resul
     if !encrypted && parameters.recipients.is_empty() {
         return Ok(None);
     }
-    let found = session.keyring.recipients(&parameters.recipients).map_err(Failure::from);
-    found.map(Some).map_err(|failure| match parameters.encryption {
-        Some(_) => failure,
-        None => failure.with_option("`--encryption=false` writes what the encrypted store holds into the clear"),
+    let found = session.keyring.recipients(&parameters.recipients).map(Some);
+    found.map_err(|error| {
+        let is_unnamed = matches!(error, KeyError::NoPassphrase) && keyring::is_for_recipients(&open.vault);
+        let failure = if is_unnamed { unnamed(&session.keyring.own_recipients()) } else { error.into() };
+        match parameters.encryption {
+            Some(_) => failure,
+            None => failure.with_option("`--encryption=false` writes what the encrypted store holds into the clear"),
+        }
     })
+}
+
+/// The refusal to guess who is to read an archive of a store whose key is locked for recipients. `own` are those of the identity
+/// that was given.
+fn unnamed(own: &[String]) -> Failure {
+    let message = "the store is encrypted for recipients, and its key does not tell who they are: name who is to read the archive";
+    let hint = match own {
+        [] => "give `--recipients age1...`; `age-keygen -y FILE` prints that of an identity's file".to_owned(),
+        own => format!(
+            "give `--recipients {}`, that of the identity in WFR_IDENTITY_FILE, and those of others who are to read it",
+            own.join("` and `--recipients ")
+        ),
+    };
+    Failure::new(Code::WrongArguments, message)
+        .with_hint(hint)
+        .with_option("a file that WFR_PASSPHRASE_FILE names holds a passphrase for the archive instead")
 }
 
 /// Writes a workflow's checkpoints into an archive.
