@@ -54,6 +54,7 @@ mod mounting;
 mod moving;
 mod naming;
 mod nested;
+mod no_effect;
 mod nobody;
 mod odd_contents;
 mod odd_trees;

@@ -17,6 +17,7 @@ use wfr_store::reach::Roots;
 use wfr_store::record::Coding;
 use wfr_store::reserve;
 
+use super::own_places::refuse_own_places;
 use super::{care, known, needed, shown};
 use crate::cleanup::{self, CleanupError, Judged, Request, UNDOABLE_MAX};
 use crate::error::{Code, Failure};
@@ -312,6 +313,7 @@ pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<
     let recipients = recipients(session, &open, &parameters)?;
     let encrypted = recipients.is_some();
     let path = output(session, &parameters, &workflow, encrypted);
+    refuse_own_places(session, &open, &path)?;
     let coding = if parameters.compression.0 { Coding::default() } else { Coding { level: None } };
     let store = open.store()?;
     let with_events = WithEvents::of(&store, &open.catalog, &workflow)?;
