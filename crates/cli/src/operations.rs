@@ -3,6 +3,7 @@
 //! Owns the latter: schemas, completions, manual pages, the demo. Refuses to know how the engine's work.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde_json::Value;
 use wfr_engine::error::{Code, Failure, code_of_io};
@@ -76,6 +77,11 @@ fn man(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
         Some(_) if of.is_some_and(|operation| !session.directories.current.join(operation.name).exists()) => {
             Text { text: of.map(manual::page).transpose().map_err(refuse)?.unwrap_or_default(), files: vec![] }
         }
+        Some(HostPath(word)) if is_mistyped(&word, &session.directories.current) => {
+            let word = HostPath::text_of(word.as_os_str());
+            let way = format!("`wfr man ./{word}` writes all pages into a new directory of that name");
+            return Err(arguments::unknown_operation(&word).with_option(way));
+        }
         Some(HostPath(directory)) => {
             let directory = session.directories.current.join(directory);
             Text { text: String::new(), files: manual::write_all(&directory).map_err(refuse)? }
@@ -83,6 +89,11 @@ fn man(session: &mut Session, parameters: Value) -> Result<Outcome, Failure> {
         None => Text { text: manual::whole().map_err(refuse)?, files: vec![] },
     };
     Ok(Success::new(text).erase())
+}
+
+/// Whether a word is neither written as a path nor the name of a directory that is there.
+fn is_mistyped(word: &Path, current: &Path) -> bool {
+    !word.as_os_str().as_encoded_bytes().contains(&b'/') && !current.join(word).is_dir()
 }
 
 fn run_demo(session: &mut Session, _: Value) -> Result<Outcome, Failure> {

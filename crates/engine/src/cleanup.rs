@@ -1,6 +1,6 @@
 //! Removing checkpoints that no rule keeps, and the bytes that nothing needs then.
 //!
-//! Owns the order: decide, delete rows, collect. Refuses to decide by itself what is worth keeping: that is
+//! Owns the order: decide, make sure that bytes can be freed, delete rows, collect. Refuses to decide by itself what is worth keeping: that is
 //! [`wfr_model::retention`].
 
 use std::collections::{BTreeMap, HashSet};
@@ -188,6 +188,13 @@ fn delete_but(
 pub fn turn(open: &Open) -> Result<Turn, CleanupError> {
     let place = open.vault.leases();
     leases::turn(&place).map_err(|source| CleanupError::Turn { place, source })?.ok_or(CleanupError::Underway)
+}
+
+/// Makes sure that what is deleted can be collected after that, as far as it can be known before: that there is a key, and that
+/// the store can be written.
+pub fn check(open: &Open) -> Result<(), CleanupError> {
+    open.unlock()?;
+    Ok(run::check_writable(&open.vault)?)
 }
 
 /// Collects what nothing needs. `open` must not have opened its store: cleanup tells by leases whether anyone works.

@@ -214,6 +214,9 @@ impl From<InitError> for Failure {
             InitError::Key(error) => error.into(),
             InitError::NotEncrypted(_) => Self::of(Code::AlreadyProtected, &error)
                 .with_hint("put a new store elsewhere with `--store DIR`; encryption cannot be added to one"),
+            InitError::Encrypted(_) => Self::of(Code::AlreadyProtected, &error).with_hint(
+                "leave `--encrypt=false` out, or put a new store elsewhere with `--store DIR`; encryption cannot be taken from one",
+            ),
             InitError::Recipients(_) => Self::of(Code::AlreadyProtected, &error)
                 .with_hint("leave `--recipients` out, or put a new store elsewhere with `--store DIR`"),
             InitError::KeyLost(_) => {
@@ -251,6 +254,7 @@ impl From<CleanupError> for Failure {
             },
             CleanupError::Collect(GcError::Interrupted) => Self::of(Code::Interrupted, &error),
             CleanupError::Collect(_) if is_full => Self::of(Code::DiskFull, &error),
+            CleanupError::Collect(GcError::Io { ref source, .. }) => io(&error, source),
             CleanupError::Collect(_) => Self::of(Code::Io, &error),
         }
     }

@@ -63,6 +63,9 @@ pub enum InitError {
     /// It is there, without encryption, which cannot be added.
     #[error("the store at {0} is there already and is not encrypted")]
     NotEncrypted(PathBuf),
+    /// It is there, encrypted, which cannot be taken away.
+    #[error("the store at {0} is there already and is encrypted")]
+    Encrypted(PathBuf),
     /// It is encrypted and its key is gone: nothing can be read.
     #[error("the store at {0} is encrypted and its key file is missing")]
     KeyLost(PathBuf),
@@ -97,8 +100,8 @@ pub struct Initialised {
 
 /// How a new store is encrypted.
 pub struct Encryption<'k> {
-    /// Whether it is.
-    pub wanted: bool,
+    /// Whether it is; where it is not said, a new one is not, and one that is there stays as it is.
+    pub wanted: Option<bool>,
     /// Who can read it; nobody named means whoever knows the passphrase.
     pub recipients: &'k [String],
     /// Makes the key.
@@ -256,8 +259,9 @@ fn make_catalog(vault: &Vault, place: &Place, now: Timestamp) -> Result<(), Cata
 
 fn open_or_make_vault(place: &Place, encryption: &Encryption<'_>) -> Result<(Vault, bool), InitError> {
     match Vault::open(&place.vault) {
-        Ok(vault) if encryption.wanted && !vault.identity().encrypted => {
-            Err(InitError::NotEncrypted(place.vault.clone()))
+        Ok(vault) if encryption.wanted.is_some_and(|wanted| wanted != vault.identity().encrypted) => {
+            let is = if vault.identity().encrypted { InitError::Encrypted } else { InitError::NotEncrypted };
+            Err(is(place.vault.clone()))
         }
         Ok(vault) if vault.identity().encrypted && !keyring::has_key(&vault) => {
             // A crash between the vault and its key left it empty; anything else is a loss.
@@ -272,7 +276,7 @@ fn open_or_make_vault(place: &Place, encryption: &Encryption<'_>) -> Result<(Vau
         Ok(vault) => Ok((vault, true)),
         Err(VaultError::Absent(_)) => {
             let vault_id = mint::vault();
-            let encrypted = encryption.wanted;
+            let encrypted = encryption.wanted.unwrap_or(false);
             // The key comes first: a vault that is to have one must not be made where none can be.
             let key = if encrypted { Some(encryption.make_key()?) } else { None };
             let vault = Vault::create(&place.vault, Identity { format_version: FORMAT_VERSION, vault_id, encrypted })?;

@@ -341,6 +341,13 @@ impl Keyring {
         self.ask(Purpose::New)?.map(Recipients::Passphrase).ok_or(KeyError::NoPassphrase)
     }
 
+    /// The recipients of the identities that the edge named; none where it named none, or they cannot be read.
+    pub fn own_recipients(&self) -> Vec<String> {
+        let text =
+            self.secrets.identity.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).map(Zeroizing::new);
+        text.and_then(|text| keys::recipients_of(&text).ok()).unwrap_or_default()
+    }
+
     /// Makes a key for a vault to come, locked for these recipients.
     pub fn make(&self, recipients: &Recipients) -> Result<NewKey, KeyError> {
         let place = || PathBuf::from("the system's source of randomness");
@@ -398,6 +405,12 @@ fn put_aside_foreign(path: &Path, own: &MasterKey) -> Result<(), UnlockedError> 
 /// Whether a vault's key has been made.
 pub fn has_key(vault: &Vault) -> bool {
     vault.keys().join(WRAPPED).exists()
+}
+
+/// Whether a vault's key is locked for recipients. Who they are it does not tell: age writes that nowhere.
+pub fn is_for_recipients(vault: &Vault) -> bool {
+    let wrapped = std::fs::read(vault.keys().join(WRAPPED));
+    wrapped.is_ok_and(|wrapped| matches!(Lock::of(&wrapped[..]), Ok(Lock::Identities)))
 }
 
 /// Whether what lies in the directory of keys is another vault's, as far as the files tell without a key.

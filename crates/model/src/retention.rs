@@ -33,29 +33,42 @@ pub struct Retention {
 
 /// A policy text that is none.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "`{0}` is not a retention policy: give a duration (30_days, 30d, permanent), or rules such as `last=10,daily=7,weekly=4,tagged=stable`"
-)]
-pub struct ParseRetentionError(String);
+pub enum ParseRetentionError {
+    /// It is neither a duration nor rules.
+    #[error(
+        "`{0}` is not a retention policy: give a duration (30_days, 30d, permanent), or rules such as `last=10,daily=7,weekly=4,tagged=stable`"
+    )]
+    Unknown(String),
+    /// A rule is in it twice.
+    #[error("this retention policy names `{0}` twice: give it once")]
+    Twice(String),
+}
 
 impl FromStr for Retention {
     type Err = ParseRetentionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || ParseRetentionError(text.to_owned());
+        let refuse = || ParseRetentionError::Unknown(text.to_owned());
         if let Ok(span) = text.parse() {
             return Ok(Self { within: Some(span), ..Self::default() });
         }
         let mut policy = Self::default();
+        let mut named = BTreeSet::new();
         for rule in text.split(',') {
             let (key, value) = rule.trim().split_once('=').ok_or_else(refuse)?;
+            let key = key.trim();
+            // Of two numbers only one could hold. Of tags there may be several.
+            if key != "tagged" && !named.insert(key) {
+                return Err(ParseRetentionError::Twice(key.to_owned()));
+            }
             let number = || value.parse::<u32>().map_err(|_| refuse());
-            match key.trim() {
+            match key {
                 "within" => policy.within = Some(value.parse().map_err(|_| refuse())?),
                 "last" => policy.last = Some(number()?),
                 "hourly" => policy.hourly = Some(number()?),
                 "daily" => policy.daily = Some(number()?),
                 "weekly" => policy.weekly = Some(number()?),
+                "tagged" if value.trim().is_empty() => return Err(refuse()),
                 "tagged" => policy.tagged.push(value.to_owned()),
                 _ => return Err(refuse()),
             }
@@ -65,19 +78,11 @@ impl FromStr for Retention {
 }
 
 impl Retention {
-    /// Whether no rule is given.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether rules are given and all of them say to keep none: that is an oversight more often than a wish.
+    /// Whether no rule given keeps anything, or none is given: that is an oversight more often than a wish.
     pub fn keeps_nothing(&self) -> bool {
         let counts = [self.last, self.hourly, self.daily, self.weekly];
         let is_none = |span: Span| span.duration().is_some_and(|length| length.is_zero());
-        !self.is_empty()
-            && self.tagged.is_empty()
-            && counts.iter().flatten().all(|count| *count == 0)
-            && self.within.is_none_or(is_none)
+        self.tagged.is_empty() && counts.iter().flatten().all(|count| *count == 0) && self.within.is_none_or(is_none)
     }
 }
 
@@ -395,13 +400,19 @@ mod tests {
         {
             assert_eq!(text.parse::<Retention>().unwrap().keeps_nothing(), nothing, "{text}");
         }
-        assert!(!Retention::default().keeps_nothing());
+        assert!(Retention::default().keeps_nothing());
+        assert!(!"tagged=x".parse::<Retention>().unwrap().keeps_nothing());
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for bad in ["", "keep", "last=-1", "last=x", "-5d", "weekly=1e400"] {
+        for bad in
+            ["", "keep", "last=-1", "last=x", "-5d", "weekly=1e400", "tagged=", "last=1,tagged= ", "last=3,last=1"]
+        {
             assert!(bad.parse::<Retention>().is_err(), "{bad}");
         }
+        let twice = "within=1d, within=30d".parse::<Retention>().unwrap_err();
+        assert!(twice.to_string().contains("`within` twice"), "{twice}");
+        assert_eq!("tagged=a,tagged=b".parse::<Retention>().unwrap().tagged, ["a", "b"]);
     }
 }

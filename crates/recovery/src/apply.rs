@@ -478,12 +478,31 @@ impl Committed {
     /// process dies in it, it can be called again.
     pub fn finish(self, root: &Path, status: RecoveryStatus) -> io::Result<()> {
         if let Ok(root) = disk::open_dir(root) {
-            for staging in open_staging(&root, &self.redo.head.mounts, self.recovery())? {
-                staging.close(root.as_fd(), self.recovery())?;
-            }
+            self.unstage(&root, status)?;
             self.set_last_times(&root, status)?;
         }
         redo::remove(&self.journal, self.recovery(), status != RecoveryStatus::TakenBack)
+    }
+
+    /// Removes the staging directories, also from a root that has got a mode by which nobody writes in it. Where a process died
+    /// while that was lifted, the root gets it again.
+    fn unstage(&self, root: &OwnedFd, status: RecoveryStatus) -> io::Result<()> {
+        let head = &self.redo.head;
+        let was_lifted = self.is_noted(Note::Lifted);
+        for mount in &head.mounts {
+            let Some(staging) = Staging::find(root.as_fd(), mount, self.recovery())? else { continue };
+            if mount.is_root() && permissions::needs_lift(root)? {
+                redo::note(&self.journal, self.recovery(), Note::Lifted)?;
+            }
+            staging.close(root.as_fd(), self.recovery())?;
+        }
+        let is_back = status == RecoveryStatus::TakenBack;
+        let change = head.root_change.map(|change| if is_back { change.before.mode } else { change.after.mode });
+        let lifted = head.lifted.iter().find(|(path, _)| path.is_root()).map(|(_, mode)| *mode);
+        match change.or(lifted).filter(|_| was_lifted) {
+            Some(mode) => permissions::end_lift(root, mode),
+            None => Ok(()),
+        }
     }
 
     /// Last of all, since the steps gave the directories other times.

@@ -20,6 +20,17 @@ pub fn staged(root: &Path) -> Vec<RecoveryId> {
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
+/// Where files are staged, but none is and none is kept.
+pub fn unused(root: &Path) -> Vec<PathBuf> {
+    let is_unused = |dir: &PathBuf| {
+        let entries = std::fs::read_dir(dir).and_then(|mut entries| {
+            entries.try_fold(true, |unused, entry| Ok::<_, io::Error>(unused && entry?.file_name() == ".gitignore"))
+        });
+        entries.unwrap_or(false)
+    };
+    places(root).filter(is_unused).collect()
+}
+
 /// The directories that hold displaced files which were not dropped, and how many of them each.
 pub fn kept(root: &Path) -> Vec<(PathBuf, usize)> {
     let count = |dir: &PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().count();

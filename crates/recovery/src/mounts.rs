@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use wfr_model::{RecoveryId, TreePath};
 use wfr_store::disk;
 
-use crate::{beneath, times};
+use crate::{beneath, permissions, times};
 
 /// The directory at the root of a mount that holds staged and displaced files.
 pub(crate) const STAGING: &str = ".wfr-staging";
@@ -86,11 +86,19 @@ pub(crate) struct Staging {
 impl Staging {
     /// Opens it, and makes what is missing of it.
     pub(crate) fn open(root: BorrowedFd<'_>, mount: &TreePath, id: &RecoveryId) -> io::Result<Self> {
-        let base = open_base(root, mount)?;
+        let base = open_base(root, mount, true)?;
         spread_below(&base);
         let own = ensure_dir(&base, Path::new(id.as_str()))?;
         let (new, old) = (ensure_dir(&own, Path::new(NEW))?, ensure_dir(&own, Path::new(OLD))?);
         Ok(Self { mount: mount.clone(), base, new, old })
+    }
+
+    /// Opens it where there is one.
+    pub(crate) fn find(root: BorrowedFd<'_>, mount: &TreePath, id: &RecoveryId) -> io::Result<Option<Self>> {
+        match beneath::directory(root, &mount.join(STAGING.as_bytes())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            _ => Self::open(root, mount, id).map(Some),
+        }
     }
 
     /// The mount's root directory's staging base, for renames into `kept`.
@@ -117,16 +125,18 @@ pub(crate) fn remove_if_unused(base: &OwnedFd, parent: &OwnedFd) -> io::Result<(
     let mut entries = rustix::fs::Dir::read_from(base)?.filter_map(Result::ok);
     if !entries.any(|entry| is_others(entry.file_name().to_bytes())) {
         let _ = disk::unlink(base, Path::new(".gitignore"));
-        let _ = times::keeping(parent, || disk::remove_dir(parent, Path::new(STAGING)));
+        let remove = || disk::remove_dir(parent, Path::new(STAGING));
+        let _ = times::keeping(parent, || permissions::lifting(parent, remove));
     }
     Ok(())
 }
 
-/// The staging base of a mount, hidden from git.
-pub(crate) fn open_base(root: BorrowedFd<'_>, mount: &TreePath) -> io::Result<OwnedFd> {
+/// The staging base of a mount, hidden from git. With `lifts` also where the mount's own directory must be made writable for that.
+pub(crate) fn open_base(root: BorrowedFd<'_>, mount: &TreePath, lifts: bool) -> io::Result<OwnedFd> {
     let parent = beneath::directory(root, mount)?;
     // A process that dies before it has changed anything leaves no other time behind, either.
-    let made = times::keeping(&parent, || ensure_dir(&parent, Path::new(STAGING)));
+    let make = || ensure_dir(&parent, Path::new(STAGING));
+    let made = times::keeping(&parent, || if lifts { permissions::lifting(&parent, make) } else { make() });
     let base = made.map_err(|error| match Errno::from_io_error(&error) {
         Some(Errno::NOTDIR | Errno::LOOP) => {
             let message = format!("`{STAGING}` is no directory: it stands where files are staged, so rename it");

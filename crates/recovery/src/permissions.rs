@@ -1,6 +1,7 @@
 //! What this process may not change, found before anything is changed.
 //!
-//! Owns the rules of the system for names, modes and times of files that belong to others, or that nobody may change. Refuses to change anything.
+//! Owns the rules of the system for names, modes and times of files that belong to others, or that nobody may change. Refuses to change
+//! anything but, for a moment, the mode of a directory of its own that it has to write in.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,10 +12,14 @@ use wfr_model::TreePath;
 use wfr_model::plan::{Action, RootChange};
 
 use crate::beneath::{self, os};
+use crate::metadata;
 use crate::redo::RedoStep;
 
 /// The mode bit by which only the owner of a file may rename it in a directory.
 const STICKY: u32 = 0o1000;
+
+/// The mode bits that the owner of a directory needs to write in it.
+const WRITE_IN: u32 = 0o300;
 
 /// Something that may not be changed, and why.
 pub(crate) type Denial = (TreePath, &'static str);
@@ -81,6 +86,32 @@ fn why_denied(parent: &OwnedFd, step: &RedoStep) -> io::Result<Option<&'static s
     Ok((is_sticky && is_others).then_some("it belongs to another user, in a directory where only owners rename"))
 }
 
+/// Whether a directory is this process's own and only its mode keeps the process from writing in it.
+pub(crate) fn needs_lift(dir: &OwnedFd) -> io::Result<bool> {
+    let slot = beneath::look_at(dir)?;
+    Ok(!may_all() && slot.uid == user() && slot.mode & WRITE_IN != WRITE_IN)
+}
+
+/// Does something in a directory, also where only its mode keeps this process from it: that is lifted for the moment.
+pub(crate) fn lifting<T>(dir: &OwnedFd, work: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match work() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && needs_lift(dir)? => {
+            let mode = beneath::look_at(dir)?.mode;
+            metadata::set_mode(dir, mode | WRITE_IN)?;
+            let done = work();
+            metadata::set_mode(dir, mode)?;
+            done
+        }
+        ended => ended,
+    }
+}
+
+/// Gives a directory the mode that [`lifting`] took from it and did not give back, since its process died.
+pub(crate) fn end_lift(dir: &OwnedFd, mode: u32) -> io::Result<()> {
+    let is = beneath::look_at(dir)?.mode;
+    if is == mode | WRITE_IN && is != mode { metadata::set_mode(dir, mode) } else { Ok(()) }
+}
+
 /// Directories that must be made writable for an unprivileged process, with the modes they get back.
 pub(crate) fn to_lift(root: &OwnedFd, steps: &[RedoStep]) -> io::Result<Vec<(TreePath, u32)>> {
     if rustix::process::geteuid().is_root() {
@@ -92,7 +123,7 @@ pub(crate) fn to_lift(root: &OwnedFd, steps: &[RedoStep]) -> io::Result<Vec<(Tre
     for path in parents {
         if let Ok(dir) = beneath::directory(root, &path) {
             let slot = beneath::look_at(&dir)?;
-            if slot.mode & 0o300 != 0o300 {
+            if slot.mode & WRITE_IN != WRITE_IN {
                 lifted.push((path, slot.mode));
             }
         }

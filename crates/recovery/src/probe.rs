@@ -51,7 +51,7 @@ pub fn file_system_at(root: &Path, mount: &TreePath) -> Option<String> {
 /// Probes the mount whose root is `mount`, below the workspace root. Leaves nothing behind.
 pub fn probe(root: &Path, mount: &TreePath) -> io::Result<Abilities> {
     let root = wfr_store::disk::open_dir(root)?;
-    let base = mounts::open_base(root.as_fd(), mount)?;
+    let base = mounts::open_base(root.as_fd(), mount, false)?;
     let abilities = probe_in(&base);
     let parent = beneath::directory(&root, mount)?;
     mounts::remove_if_unused(&base, &parent)?;

@@ -223,15 +223,19 @@ pub(crate) enum Note {
     /// Its check has failed: what was displaced may go all the same, since it is taken back from its safety checkpoint. Stays
     /// behind the record until that is done.
     Failed,
+    /// It has ended, and the workspace's own directory, which it may not write in by its mode, is made writable for the moment in
+    /// which the staging directory goes.
+    Lifted,
 }
 
 impl Note {
-    const ALL: [Self; 2] = [Self::Back, Self::Failed];
+    const ALL: [Self; 3] = [Self::Back, Self::Failed, Self::Lifted];
 
     fn file(self, id: &RecoveryId) -> String {
         let word = match self {
             Self::Back => "back",
             Self::Failed => "failed",
+            Self::Lifted => "lifted",
         };
         format!("{id}.{word}")
     }

@@ -244,6 +244,14 @@ fn parse_identities(text: &str) -> Result<Vec<age::x25519::Identity>, UnlockErro
     if found.is_empty() { Err(UnlockError::NoMatchingIdentity) } else { Ok(found) }
 }
 
+/// The recipients of an identity file's identities, in its order.
+///
+/// # Errors
+/// Where a line of the text is no identity, or none is.
+pub fn recipients_of(identities: &str) -> Result<Vec<String>, UnlockError> {
+    Ok(parse_identities(identities)?.iter().map(|identity| identity.to_public().to_string()).collect())
+}
+
 /// The master key, wrapped: an age file of a few hundred bytes.
 pub fn wrap(key: &MasterKey, recipients: &Recipients) -> Result<Vec<u8>, LockError> {
     wrap_with(key, recipients.encryptor()?)

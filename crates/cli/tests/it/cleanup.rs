@@ -1,10 +1,14 @@
 //! Retention removes what no rule keeps and nothing else, also while others make checkpoints.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use wfr_testkit::{Prng, TestTree};
 
 use crate::mount::Mount;
+use crate::nobody::{Nobody, give_away};
 use crate::world::World;
 
 #[test]
@@ -205,6 +209,7 @@ fn a_full_disk_whose_reserve_is_used_up_can_be_cleaned_up() {
     mount.fill();
     let cleaned = world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1"]);
     assert!(cleaned.result("bytes_freed").as_u64().unwrap() > 8 << 20, "{cleaned:?}");
+    assert_eq!(cleaned.result("removed").as_array().unwrap().len(), 3, "{cleaned:?}");
     assert_eq!(world.names(), ["last"]);
     world.ok(&["validate-checkpoint", "last", "--validation-level", "comprehensive"]);
     world.ok(&["doctor"]);
@@ -250,6 +255,7 @@ fn where_nothing_is_left_to_give_up_cleanup_says_what_to_do() {
     let refused = world.refused(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1"], 7, "DISK_FULL");
     let options = refused.json["recovery_options"].to_string();
     assert!(options.contains("on the disk of the store"), "{refused:?}");
+    assert_eq!(refused.result("removed").as_array().unwrap().len(), 1, "{refused:?}");
     std::fs::remove_file(mount.at("ballast")).unwrap();
     world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1"]);
     assert_eq!(world.names(), ["two"]);
@@ -295,4 +301,66 @@ fn a_directory_in_the_ledger_keeps_no_cleanup_from_its_end() {
     assert!(!world.tree.at("made").exists());
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.tree.read("made/inside"), b"in a directory that is new");
+}
+
+/// Three checkpoints of a user without privileges, and how they clean up; `None` where there can be no such user.
+fn of_nobody() -> Option<(World, Nobody)> {
+    let world = World::unprotected(TestTree::new());
+    let nobody = Nobody::of(&world)?;
+    for name in ["one", "two", "three"] {
+        world.tree.write("file", name.as_bytes());
+        give_away(world.root());
+        assert_eq!(nobody.call(&world, &["create-checkpoint", "wf", "--name", name]).0, 0);
+    }
+    Some((world, nobody))
+}
+
+const LAST: [&str; 4] = ["cleanup-checkpoints", "wf", "--retention-policy", "last=1"];
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn where_packs_cannot_be_written_no_checkpoint_is_removed() {
+    let Some((world, nobody)) = of_nobody() else {
+        return wfr_testkit::skip("acting as a user without privileges needs root");
+    };
+    let dir = world.vault().join("packs");
+    let pack = std::fs::read_dir(&dir).unwrap().next().unwrap().unwrap().path();
+    for (place, shut, open) in [(&dir, 0o500, 0o700), (&pack, 0o400, 0o600)] {
+        set_mode(place, shut);
+        let (code, json) = nobody.call(&world, &LAST);
+        assert_eq!((code, &json["error"]["code"]), (7, &"PERMISSION_DENIED".into()), "{json}");
+        assert!(json.to_string().contains(place.to_str().unwrap()) && json["result"].is_null(), "{json}");
+        assert_eq!(world.names(), ["one", "two", "three"]);
+        set_mode(place, open);
+    }
+    assert_eq!(nobody.call(&world, &LAST).0, 0);
+    assert_eq!(world.names(), ["three"]);
+}
+
+#[test]
+fn what_a_cleanup_removed_before_it_failed_is_named() {
+    let Some((world, nobody)) = of_nobody() else {
+        return wfr_testkit::skip("acting as a user without privileges needs root");
+    };
+    // A leftover that cannot be removed.
+    let index = world.vault().join("index");
+    std::fs::write(index.join(".left.tmp"), b"").unwrap();
+    set_mode(&index, 0o500);
+    let (code, json) = nobody.call(&world, &LAST);
+    assert_eq!((code, &json["error"]["code"]), (7, &"PERMISSION_DENIED".into()), "{json}");
+    assert_eq!(
+        (json["result"]["removed"].as_array().unwrap().len(), &json["result"]["kept"]),
+        (2, &1.into()),
+        "{json}"
+    );
+    let message = json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("2 checkpoints are removed") && message.contains("not all of their bytes"), "{message}");
+    let ways = json["recovery_options"].to_string();
+    assert!(ways.contains("`wfr cleanup-checkpoints` again") && !json.to_string().contains("nothing ack"), "{json}");
+    assert_eq!(world.names(), ["three"]);
+    set_mode(&index, 0o700);
+    assert_eq!(nobody.call(&world, &LAST).0, 0);
 }

@@ -100,3 +100,43 @@ fn without_exact_times_changed_files_are_newer_and_others_untouched() {
     assert!(after.entries[&b"a.txt"[..]].mtime_ns > year_2020, "build tools must see that it changed");
     assert_eq!(before.entries[&b"secret"[..]], after.entries[&b"secret"[..]]);
 }
+
+#[test]
+fn a_restore_that_set_the_directorys_time_alone_is_undone() {
+    let world = World::new();
+    let time = || std::fs::metadata(world.root()).unwrap().modified().unwrap();
+    world.tree.write("f", b"1");
+    world.checkpoint("a");
+    world.tree.write("f", b"2");
+    let restore = || world.ok(&["restore", "wf", "a", "--yes", "--exact-mtime"]).result("recovery_id").clone();
+    let touch = || {
+        world.tree.write("x", b"");
+        world.tree.remove("x");
+        time()
+    };
+    let first = restore();
+    let touched = touch();
+    let second = restore();
+    assert_ne!(time(), touched);
+    let undone = world.ok(&["undo", "--yes"]);
+    assert_eq!((undone.result("undone"), time()), (&second, touched));
+    // Whatever is done in the directory gives it another time: then nothing of it is left to be undone.
+    restore();
+    touch();
+    assert_eq!(world.ok(&["undo", "--yes"]).result("undone"), &first);
+    assert_eq!(world.tree.read("f"), b"2");
+}
+
+#[test]
+fn where_times_are_not_put_back_one_that_set_a_time_alone_is_passed_over() {
+    let world = World::new();
+    world.tree.write("f", b"1");
+    world.checkpoint("a");
+    world.tree.write("f", b"2");
+    let restore = || world.ok(&["restore", "wf", "a", "--yes", "--exact-mtime"]).result("recovery_id").clone();
+    let first = restore();
+    world.tree.write("x", b"");
+    world.tree.remove("x");
+    restore();
+    assert_eq!(world.ok(&["undo", "--yes", "--exact-mtime=false"]).result("undone"), &first);
+}

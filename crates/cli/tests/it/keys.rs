@@ -202,3 +202,47 @@ fn an_archive_for_an_identity_comes_into_a_store_under_a_passphrase() {
     other.ok(&["import", under]);
     first.assert_same(&other.written_out("first"));
 }
+
+#[test]
+fn without_the_key_a_cleanup_removes_nothing() {
+    let (mut world, _) = with_history();
+    let clean = ["cleanup-checkpoints", "wf", "--retention-policy", "last=1"];
+    let wrong = world.data.path().join("wrong");
+    std::fs::write(&wrong, format!("{OTHER_IDENTITY}\n")).unwrap();
+    let right = std::mem::take(&mut world.variables);
+    world.refused(&clean, 8, "STORE_LOCKED");
+    world.variables = vec![("WFR_IDENTITY_FILE", wrong)];
+    world.refused(&clean, 8, "STORE_LOCKED");
+    assert_eq!(world.names(), ["first", "second"]);
+    world.variables = right;
+    let (key, aside) = (world.vault().join("keys/master.age"), world.data.path().join("aside"));
+    std::fs::rename(&key, &aside).unwrap();
+    world.refused(&clean, 4, "STORE_DAMAGED");
+    assert_eq!(world.names(), ["first", "second"]);
+    std::fs::rename(&aside, &key).unwrap();
+    world.ok(&clean);
+    assert_eq!(world.names(), ["second"]);
+}
+
+#[test]
+fn an_archive_of_a_store_for_recipients_needs_them_named_and_the_hint_works() {
+    let (mut world, _) = with_history();
+    let refused = |world: &World, arguments: &[&str]| {
+        let refused = world.refused(&[&["backup-state", "wf"], arguments].concat(), 2, "WRONG_ARGUMENTS");
+        assert!(refused.json["error"]["message"].as_str().unwrap().contains("encrypted for recipients"), "{refused:?}");
+        refused.json["recovery_options"][0].as_str().unwrap().to_owned()
+    };
+    for arguments in [&[][..], &["--encryption"]] {
+        let hint = refused(&world, arguments);
+        assert!(hint.contains(&format!("`--recipients {RECIPIENT}`")), "{hint}");
+    }
+    let archive = world.data.path().join("wf.archive");
+    let arguments = ["backup-state", "wf", "--recipients", RECIPIENT, "--output", archive.to_str().unwrap()];
+    assert_eq!(world.ok(&arguments).result("encrypted"), true);
+    assert_eq!(world.ok(&["import", archive.to_str().unwrap()]).code, 0);
+    // With the key alone there is nobody to be named.
+    world.ok(&["init", "--keep-unlocked"]);
+    world.variables.clear();
+    let hint = refused(&world, &[]);
+    assert!(hint.contains("age-keygen -y"), "{hint}");
+}

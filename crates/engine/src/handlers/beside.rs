@@ -1,6 +1,6 @@
 //! `restore --to`: a checkpoint's tree in a directory of its own.
 //!
-//! Owns where such a directory may be, and what the result says. The workspace stays as it is.
+//! Owns what the result says. The workspace stays as it is.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use wfr_model::plan::{Action, Kept, KeptReason};
 use wfr_model::recovery::{StepEnd, StepReport};
 
+use super::own_places::refuse_own_places;
 use super::recoveries::{Asked, empty, name_kept, plan_result};
 use super::{shown, took};
 use crate::error::{Code, Failure};
@@ -17,7 +18,6 @@ use crate::recovery::{self, CheckEnd, Order};
 use crate::response::{Impact, Success};
 use crate::results::{Recovered, Verdict};
 use crate::session::Session;
-use crate::view;
 
 /// Writes the tree that the order aims at into a directory, or only says what it would write.
 pub(super) fn restore(
@@ -79,25 +79,4 @@ fn check(
     let message = format!("the functional check failed in {}", dest.display());
     let hint = "what was written is still there: look at what the check printed, then remove the directory";
     Ok(Some(Failure::new(Code::FunctionalCheckFailed, message).with_details(end.to_string()).with_hint(hint)))
-}
-
-/// Stores and views are no places for trees: cleanup and the view's rewriting would meet them there. Nor is what is git's own:
-/// whatever is written there, git may take for its data.
-fn refuse_own_places(session: &Session, open: &Open, dest: &Path) -> Result<(), Failure> {
-    let vaults = session.directories.data.as_ref().map(|data| data.join("wfr"));
-    let own = [Some(open.vault.dir().to_owned()), Some(view::dir(open.root())), vaults];
-    let real = |place: &Path| place.canonicalize().unwrap_or_else(|_| place.to_owned());
-    let above = dest.ancestors().find_map(|place| place.canonicalize().ok());
-    let is_git = |place: &Path| place.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git"));
-    if is_git(dest) || above.is_some_and(|above| is_git(&above)) {
-        let message = format!("{} lies in a `.git`, which is git's own", dest.display());
-        return Err(Failure::new(Code::InvalidParameter, message).with_hint("name a directory elsewhere"));
-    }
-    match own.iter().flatten().map(|place| real(place)).find(|place| dest.starts_with(place)) {
-        None => Ok(()),
-        Some(place) => {
-            let message = format!("{} lies in {}, which is wfr's own", dest.display(), place.display());
-            Err(Failure::new(Code::InvalidParameter, message).with_hint("name a directory elsewhere"))
-        }
-    }
 }

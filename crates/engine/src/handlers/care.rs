@@ -4,9 +4,12 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, CheckpointRow, IntegrityLevel, ListQuery, NewOperation};
 use wfr_model::checkpoint::Manifest;
@@ -289,6 +292,12 @@ fn left_behind(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> 
         let message = format!("recovery {id} left staged files behind that nothing needs");
         findings.push(Finding::new("LEFTOVERS", Severity::Warning, message, "`wfr resume` removes them"));
     }
+    // A recovery at work has just made it, or is about to remove it.
+    let unused = if holding::recovering(open)?.is_some() { vec![] } else { leftovers::unused(open.root()) };
+    for dir in unused {
+        let message = format!("{} is left of a recovery, and nothing is in it", dir.display());
+        findings.push(Finding::new("LEFTOVERS", Severity::Warning, message, "`wfr resume` removes it"));
+    }
     for (dir, count) in leftovers::kept(open.root()) {
         let message = format!("{count} displaced, kept in {}: somebody still wrote to them", dir.display());
         let fix = "their names begin with the recovery's id, see `wfr recoveries`; remove what nobody needs";
@@ -388,7 +397,11 @@ fn file_system(open: &Open, mount: &TreePath, findings: &mut Vec<Finding>) -> Op
         Ok(abilities) => abilities,
         Err(error) => {
             let message = format!("{} cannot be written: {error}", place.display());
-            let fix = "a restore that changes files there is refused; `--to DIR` works";
+            let fix = if is_shut_by_its_owner(&place) {
+                "nothing is to be done: a restore makes it writable while it needs that"
+            } else {
+                "a restore that changes files there is refused; `--to DIR` works"
+            };
             findings.push(Finding::new("MOUNT_UNWRITABLE", Severity::Warning, message, fix));
             return None;
         }
@@ -405,6 +418,12 @@ fn file_system(open: &Open, mount: &TreePath, findings: &mut Vec<Finding>) -> Op
         no_replace: abilities.no_replace,
         leases: abilities.leases,
     })
+}
+
+/// Whether a directory cannot be written only because this user has taken that from its mode.
+fn is_shut_by_its_owner(dir: &Path) -> bool {
+    let is_own = |found: std::fs::Metadata| found.uid() == geteuid().as_raw() && found.mode() & 0o300 != 0o300;
+    std::fs::metadata(dir).is_ok_and(is_own)
 }
 
 /// Writes the reference's three metadata files of a workflow.

@@ -12,6 +12,7 @@ use wfr_model::workflow::document;
 use wfr_model::{WorkflowId, json};
 use wfr_store::object::hash;
 
+use super::own_places::refuse_own_places;
 use super::{known, needed, shown};
 use crate::error::{Code, Failure, code_of_io};
 use crate::exchange::{bring_in, hub, plan};
@@ -84,6 +85,7 @@ pub fn export(session: &mut Session, parameters: Export) -> Result<Success<Expor
     bytes.push(b'\n');
     let path = parameters.output.map(|path| workspace::absolute(&session.directories.current, path.as_path()));
     if let Some(path) = &path {
+        refuse_own_places(session, &open, path)?;
         write_new(path, &bytes)?;
     }
     let result = Exported {

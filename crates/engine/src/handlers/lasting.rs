@@ -17,9 +17,11 @@ use wfr_store::reach::Roots;
 use wfr_store::record::Coding;
 use wfr_store::reserve;
 
+use super::own_places::refuse_own_places;
 use super::{care, known, needed, shown};
 use crate::cleanup::{self, CleanupError, Judged, Request, UNDOABLE_MAX};
 use crate::error::{Code, Failure};
+use crate::keyring::{self, KeyError};
 use crate::open::Open;
 use crate::params::{BackupState, BackupType, CleanupCheckpoints};
 use crate::response::Success;
@@ -30,20 +32,49 @@ use crate::{mint, outbox, recovery, scanning, unknown, workspace};
 
 /// Removes checkpoints that no rule keeps.
 pub fn cleanup(session: &mut Session, parameters: CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
-    match session.with_reserve(|session| try_all(session, &parameters)) {
-        Err(failure) if failure.code == Code::DiskFull => clean_without_reserve(session, &parameters),
+    let mut so_far = None;
+    let ended = match session.with_reserve(|session| try_all(session, &parameters, &mut so_far)) {
+        Err(failure) if failure.code == Code::DiskFull => clean_without_reserve(session, &parameters, &mut so_far),
         ended => ended,
-    }
+    };
+    ended.map_err(|failure| match so_far.filter(|done| !done.removed.is_empty()) {
+        Some(done) => unfreed(failure, listed(done, &parameters)),
+        None => failure,
+    })
+}
+
+/// The failure of a cleanup that had removed checkpoints before, and so tells of them.
+fn unfreed(failure: Failure, done: Cleanup) -> Failure {
+    let removed = match done.removed.len() {
+        1 => "1 checkpoint is removed all the same, and not all of its bytes are freed yet".to_owned(),
+        more => format!("{more} checkpoints are removed all the same, and not all of their bytes are freed yet"),
+    };
+    let failure = match failure.code {
+        Code::Io | Code::PermissionDenied => failure.with_hint("mend what the system names first"),
+        _ => failure,
+    };
+    let failure = Failure { message: format!("{}; {removed}", failure.message), ..failure };
+    failure.with_option("then run `wfr cleanup-checkpoints` again: it frees the bytes").with_result(done)
+}
+
+/// A cleanup with its decisions only where they are asked for.
+fn listed(result: Cleanup, parameters: &CleanupCheckpoints) -> Cleanup {
+    let is_listed = parameters.report_cleanup || parameters.dry_run;
+    Cleanup { decisions: if is_listed { result.decisions } else { vec![] }, ..result }
 }
 
 /// Cleans up where the reserve is used up, too: what is derived goes first, and what the catalog's log takes.
-fn clean_without_reserve(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
+fn clean_without_reserve(
+    session: &mut Session,
+    parameters: &CleanupCheckpoints,
+    so_far: &mut Option<Cleanup>,
+) -> Result<Success<Cleanup>, Failure> {
     if let Ok(open) = session.open() {
         scanning::drop_cache(&open);
         // The log moves into pages that the main file has already.
         let _ = open.catalog.checkpoint_wal();
     }
-    try_all(session, parameters).map_err(|failure| match failure.code {
+    try_all(session, parameters, so_far).map_err(|failure| match failure.code {
         Code::DiskFull => failure
             .with_hint(
                 "remove or move something else on the disk of the store, a few megabytes, then run it again: what stays in \
@@ -66,7 +97,12 @@ fn pins(judged: &Judged) -> Vec<Pin> {
         .collect()
 }
 
-fn try_all(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
+/// Tries it once. `so_far` is what it did, and tries before it.
+fn try_all(
+    session: &mut Session,
+    parameters: &CleanupCheckpoints,
+    so_far: &mut Option<Cleanup>,
+) -> Result<Success<Cleanup>, Failure> {
     let open = session.open()?;
     let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
     let configured = open.config.recovery_configuration.checkpoint_policy.retention_period;
@@ -88,10 +124,9 @@ fn try_all(session: &mut Session, parameters: &CleanupCheckpoints) -> Result<Suc
             Err(failure) if failure.code != Code::DiskFull => return Err(failure),
             _ => {}
         }
-        clean(session, &open, &request)?
+        clean(session, &open, &request, so_far)?
     };
-    let listed = parameters.report_cleanup || parameters.dry_run;
-    let result = Cleanup { decisions: if listed { result.decisions } else { vec![] }, ..result };
+    let result = listed(result, parameters);
     let (pins, bytes) = (result.pins.len(), result.pins.iter().map(|pin| pin.bytes).sum::<u64>());
     let mut success = Success { workflow_id: workflow, ..Success::new(result) };
     if parameters.drop_uncommitted {
@@ -158,8 +193,8 @@ fn try_cleanup(session: &Session, open: &Open, request: &Request) -> Result<Clea
 }
 
 /// Cleans up, and makes the room for a full disk where it was given up.
-fn clean(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, Failure> {
-    let cleaned = delete_and_collect(session, open, request)?;
+fn clean(session: &Session, open: &Open, request: &Request, so_far: &mut Option<Cleanup>) -> Result<Cleanup, Failure> {
+    let cleaned = delete_and_collect(session, open, request, so_far)?;
     // Derived from nothing that is needed: where it cannot be removed now, the next cleanup tries again.
     let _ = outbox::prune(open, session.now());
     // Where the disk is still too full for it, the next cleanup tries again.
@@ -167,34 +202,45 @@ fn clean(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, F
     Ok(cleaned)
 }
 
-fn delete_and_collect(session: &Session, open: &Open, request: &Request) -> Result<Cleanup, CleanupError> {
+fn delete_and_collect(
+    session: &Session,
+    open: &Open,
+    request: &Request,
+    so_far: &mut Option<Cleanup>,
+) -> Result<Cleanup, CleanupError> {
     let turn = cleanup::turn(open)?;
+    cleanup::check(open)?;
     let judged = cleanup::judge(open, request, session.now())?;
     let pins = pins(&judged);
     let Judged { rows, decisions, .. } = judged;
     let goes = rows.into_iter().zip(&decisions).filter(|(_, decision)| !decision.keep);
     let rows: Vec<CheckpointRow> = goes.map(|(row, _)| row).collect();
-    let removed = if rows.is_empty() {
-        vec![]
-    } else {
+    let (mut removed, freed) = so_far.as_ref().map_or((vec![], None), |done| (done.removed.clone(), done.bytes_freed));
+    let mut kept = decisions.len();
+    if !rows.is_empty() {
         let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
         let audit = audit(session, "cleanup-checkpoints", request.workflow.clone(), json!({"names": names}));
-        cleanup::delete_chosen(open, &rows, request.undoable, &audit)?
-    };
-    let before = pack_bytes(open);
-    let report = cleanup::collect(open, &turn, request, &session.abort)?;
-    let sizes: Vec<u64> =
-        report.waiting.iter().map(|pack| size_of(&wfr_store::pack::path(&open.vault.packs(), pack))).collect();
-    Ok(Cleanup {
+        let gone = cleanup::delete_chosen(open, &rows, request.undoable, &audit)?;
+        kept -= gone.len();
+        removed.extend(gone);
+    }
+    let done = so_far.insert(Cleanup {
         dry_run: false,
-        kept: (decisions.len() - removed.len()) as u64,
         removed,
-        bytes_freed: Some(before.saturating_sub(pack_bytes(open))),
+        kept: kept as u64,
+        bytes_freed: freed,
         bytes_reclaimable: None,
-        bytes_pending: sizes.iter().sum(),
+        bytes_pending: 0,
         pins,
         decisions,
-    })
+    });
+    let before = pack_bytes(open);
+    let collected = cleanup::collect(open, &turn, request, &session.abort);
+    done.bytes_freed = Some(freed.unwrap_or(0) + before.saturating_sub(pack_bytes(open)));
+    let waiting = collected?.waiting;
+    let packs = open.vault.packs();
+    done.bytes_pending = waiting.iter().map(|pack| size_of(&wfr_store::pack::path(&packs, pack))).sum();
+    Ok(done.clone())
 }
 
 /// Bytes of all pack files.
@@ -232,11 +278,31 @@ fn recipients(session: &Session, open: &Open, parameters: &BackupState) -> Resul
     if !encrypted && parameters.recipients.is_empty() {
         return Ok(None);
     }
-    let found = session.keyring.recipients(&parameters.recipients).map_err(Failure::from);
-    found.map(Some).map_err(|failure| match parameters.encryption {
-        Some(_) => failure,
-        None => failure.with_option("`--encryption=false` writes what the encrypted store holds into the clear"),
+    let found = session.keyring.recipients(&parameters.recipients).map(Some);
+    found.map_err(|error| {
+        let is_unnamed = matches!(error, KeyError::NoPassphrase) && keyring::is_for_recipients(&open.vault);
+        let failure = if is_unnamed { unnamed(&session.keyring.own_recipients()) } else { error.into() };
+        match parameters.encryption {
+            Some(_) => failure,
+            None => failure.with_option("`--encryption=false` writes what the encrypted store holds into the clear"),
+        }
     })
+}
+
+/// The refusal to guess who is to read an archive of a store whose key is locked for recipients. `own` are those of the identity
+/// that was given.
+fn unnamed(own: &[String]) -> Failure {
+    let message = "the store is encrypted for recipients, and its key does not tell who they are: name who is to read the archive";
+    let hint = match own {
+        [] => "give `--recipients age1...`; `age-keygen -y FILE` prints that of an identity's file".to_owned(),
+        own => format!(
+            "give `--recipients {}`, that of the identity in WFR_IDENTITY_FILE, and those of others who are to read it",
+            own.join("` and `--recipients ")
+        ),
+    };
+    Failure::new(Code::WrongArguments, message)
+        .with_hint(hint)
+        .with_option("a file that WFR_PASSPHRASE_FILE names holds a passphrase for the archive instead")
 }
 
 /// Writes a workflow's checkpoints into an archive.
@@ -247,6 +313,7 @@ pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<
     let recipients = recipients(session, &open, &parameters)?;
     let encrypted = recipients.is_some();
     let path = output(session, &parameters, &workflow, encrypted);
+    refuse_own_places(session, &open, &path)?;
     let coding = if parameters.compression.0 { Coding::default() } else { Coding { level: None } };
     let store = open.store()?;
     let with_events = WithEvents::of(&store, &open.catalog, &workflow)?;

@@ -20,6 +20,7 @@ pub mod intake;
 pub mod lasting;
 mod merges;
 mod nothing;
+mod own_places;
 mod partial;
 mod perform;
 mod put_back;

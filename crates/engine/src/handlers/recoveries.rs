@@ -415,8 +415,8 @@ fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
         None => {
             let workflow = parameters.workflow_id.clone().map(|workflow| known(open, workflow)).transpose();
             let workflow = workflow.map_err(|failure| failure.with_option(UNDOABLE))?;
-            open.catalog
-                .latest_undoable(workflow.as_ref(), &|record| recovery::changed_no_path_but_else(open, record))?
+            let changed_else = |record: &_| recovery::changed_no_path_but_else(open, record, parameters.exact_mtime.0);
+            open.catalog.latest_undoable(workflow.as_ref(), &changed_else)?
         }
     };
     let message = match &parameters.recovery_id {

@@ -40,6 +40,7 @@ pub fn restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
 fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Recovered>, Failure> {
     let begun = Instant::now();
     refuse_misfits(&parameters)?;
+    refuse_no_check(&parameters)?;
     picking::check(session, parameters.interactive)?;
     let open = session.open().map_err(|error| match Failure::from(error) {
         failure if failure.code == Code::InvalidConfiguration => failure.with_option(
@@ -146,6 +147,22 @@ fn refuse_misfits(parameters: &Restore) -> Result<(), Failure> {
     let names: Vec<String> = modes.iter().map(|mode| format!("`--restoration-mode {}`", mode.as_str())).collect();
     let message = format!("`{key}` says nothing in restoration mode `{}`", mode.as_str());
     Err(Failure::new(Code::WrongArguments, message).with_hint(format!("it goes with {}", names.join(" or "))))
+}
+
+/// Refuses a check that runs nothing, and so would pass, and a time for none.
+fn refuse_no_check(parameters: &Restore) -> Result<(), Failure> {
+    match &parameters.functional_check {
+        Some(command) if command.trim().is_empty() => {
+            let message = "`functional_check` is empty: nothing would be run, and nothing checked";
+            Err(Failure::new(Code::InvalidParameter, message).with_hint("give a command, or leave it out"))
+        }
+        None if parameters.functional_check_timeout.is_some() => {
+            let message = "`functional_check_timeout` says nothing without `functional_check`";
+            Err(Failure::new(Code::WrongArguments, message)
+                .with_hint("give the command with `--functional-check`, or `--timeout` for the whole restore"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a restore aims at, by its mode.

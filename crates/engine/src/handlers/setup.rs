@@ -25,8 +25,13 @@ pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialis
     let named = parameters.directory.map(|directory| directory.0);
     let dir: PathBuf =
         named.or_else(|| session.directories.workspace.clone()).unwrap_or_else(|| session.directories.current.clone());
+    let has_recipients = !parameters.recipients.is_empty();
+    if has_recipients && parameters.encrypt == Some(false) {
+        let message = "`recipients` say who can read an encrypted store, and `encrypt` is false";
+        return Err(Failure::new(Code::WrongArguments, message).with_hint("leave one of them out"));
+    }
     let encryption = making::Encryption {
-        wanted: parameters.encrypt || !parameters.recipients.is_empty(),
+        wanted: if has_recipients { Some(true) } else { parameters.encrypt },
         recipients: &parameters.recipients,
         keyring: &session.keyring,
     };

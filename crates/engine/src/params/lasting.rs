@@ -31,7 +31,8 @@ pub struct BackupState {
     pub backup_type: BackupType,
     /// Whether it is compressed.
     pub compression: On,
-    /// Whether it is encrypted: for `recipients`, or with the passphrase; as the store is where it is not given.
+    /// Whether it is encrypted: for `recipients`, or with the passphrase where none are named; where this is not given it is if the
+    /// store is. A store that is encrypted for recipients does not know them: they are named again.
     pub encryption: Option<bool>,
     /// Who can read it, by age recipients (age1...); implies encryption.
     pub recipients: Vec<String>,

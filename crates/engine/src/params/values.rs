@@ -245,6 +245,9 @@ impl<'de> Deserialize<'de> for RetentionPolicy {
             _ => serde_json::from_value(value).map_err(serde::de::Error::custom),
         };
         let policy: Retention = policy?;
+        if policy.tagged.iter().any(|tag| tag.trim().is_empty()) {
+            return Err(serde::de::Error::custom("a tag of this retention policy is empty, and no checkpoint has it"));
+        }
         if policy.keeps_nothing() {
             let why = "this retention policy keeps nothing: give a period such as 1h, or a count such as last=1";
             return Err(serde::de::Error::custom(why));
@@ -307,8 +310,12 @@ mod tests {
     fn policies_as_text_and_as_rules() {
         let text: RetentionPolicy = from_value(json!("last=3,daily=7")).unwrap();
         assert_eq!(text, from_value(json!({"last": 3, "daily": 7})).unwrap());
-        for bad in [json!("30 parsecs"), json!({"lst": 3}), json!(30), json!({"last": -1})] {
+        for bad in [json!("30 parsecs"), json!({"lst": 3}), json!(30), json!({"last": -1}), json!("last=3,last=1")] {
             assert!(from_value::<RetentionPolicy>(bad).is_err());
+        }
+        for nothing in [json!("tagged="), json!({"tagged": []}), json!({"tagged": [""]}), json!({}), json!({"last": 0})]
+        {
+            assert!(from_value::<RetentionPolicy>(nothing.clone()).is_err(), "{nothing}");
         }
     }
 }

@@ -17,8 +17,8 @@ use super::values::HostPath;
 pub struct Init {
     /// The directory; the current one where it is not given.
     pub directory: Option<HostPath>,
-    /// Whether the store is encrypted: for `recipients`, or with a passphrase.
-    pub encrypt: bool,
+    /// Whether the store is encrypted: for `recipients`, or with a passphrase; where it is not given, a new one is not.
+    pub encrypt: Option<bool>,
     /// Who can read the store, by age recipients (age1...); implies `encrypt`.
     pub recipients: Vec<String>,
     /// Whether a new, empty store is made where the directory's own is not where it was, such as on a disk that is not
@@ -95,7 +95,8 @@ pub struct Completions {
 
 /// Prints a manual page, or writes all pages into a directory.
 ///
-/// `wfr man restore` prints the page of `restore`; `wfr man ./restore` writes all pages into that directory.
+/// `wfr man restore` prints the page of `restore`; `wfr man ./restore` writes all pages into that directory. A word without a
+/// slash is a directory only where there is one.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Man {

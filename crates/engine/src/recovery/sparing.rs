@@ -66,11 +66,13 @@ pub(super) fn leave_later_edits(
     }
     made.steps = steps;
     timing::of_directories(made, directories);
-    // A mode that somebody gave the directory since stays; a time alone is nothing to undo.
+    // A mode that somebody gave the directory since stays. A time alone is something to undo where it is the one that was set:
+    // whatever anybody does in the directory gives it another.
     let restored = row.as_ref().and_then(|row| manifests::root(objects, row));
     made.root = made.root.filter(|change| {
         let is_edited = restored.is_some_and(|restored| restored.mode != change.before.mode);
-        !is_edited && (change.before.mode != change.after.mode || !made.steps.is_empty())
+        let is_time_set = restored.is_some_and(|restored| restored.mtime == change.before.mtime);
+        !is_edited && (change.before.mode != change.after.mode || !made.steps.is_empty() || is_time_set)
     });
     Ok(())
 }

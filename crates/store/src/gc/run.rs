@@ -5,10 +5,12 @@
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 use wfr_model::{Digest, PackId};
 
 use super::leases::{self, Lease, Turn};
@@ -111,6 +113,28 @@ pub fn run(
     cleanup.carry_out(Plan { delete: vec![], ..whole }, &marked)?;
     cleanup.settle(&lease)?;
     Ok(cleanup.report)
+}
+
+/// Refuses a store in which this process could not remove packs, or write them anew: to be asked before anything is given up
+/// whose bytes [`run`] is to free.
+pub fn check_writable(vault: &Vault) -> Result<(), GcError> {
+    let failed = |place: &Path, source| GcError::Io { place: place.display().to_string(), source };
+    let check = |place: &Path, access| match accessat(CWD, place, access, AtFlags::EACCESS) {
+        // Another process may have removed it just now.
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(failed(place, errno.into())),
+    };
+    let packs = vault.packs();
+    for dir in [&packs, &vault.leases()] {
+        check(dir, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?;
+    }
+    for entry in std::fs::read_dir(&packs).map_err(|source| failed(&packs, source))? {
+        let entry = entry.map_err(|source| failed(&packs, source))?;
+        if entry.file_name().to_str().and_then(pack::id_of).is_some() {
+            check(&entry.path(), Access::READ_OK | Access::WRITE_OK)?;
+        }
+    }
+    Ok(())
 }
 
 /// What a cleanup would do; changes nothing. Where a cleanup is under way, what it deletes may be missed here.
