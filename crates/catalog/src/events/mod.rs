@@ -163,7 +163,7 @@ fn known_as(connection: &Connection, event: &Event) -> Result<Option<Appended>, 
     let text = |column| row.get_ref(column).ok().and_then(|value| value.as_str_or_null().ok().flatten());
     let same = |column, ours: Option<&str>| text(column) == ours;
     let says_the_same = || {
-        let there = serde_json::from_str::<Map<String, Value>>(text(3).unwrap_or_default());
+        let there = wfr_model::json::stored::<Map<String, Value>>(text(3).unwrap_or_default().as_bytes());
         there.map_or(true, |there| there == event.data)
     };
     let is_same = same(0, Some(event.event_type.as_str()))

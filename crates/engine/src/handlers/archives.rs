@@ -197,7 +197,7 @@ fn from_roots(objects: &dyn Objects, roots: &Roots) -> Result<(NewCheckpoint, Ma
     let id = roots.manifest.ok_or_else(|| damaged("a checkpoint has no manifest"))?;
     let bytes = objects.get(ObjectKind::Manifest, &id).map_err(|error: ReadError| Failure::from(error))?;
     let manifest: Manifest =
-        serde_json::from_slice(&bytes).map_err(|error| damaged(&format!("a manifest is malformed: {error}")))?;
+        wfr_model::json::stored(&bytes).map_err(|error| damaged(&format!("a manifest is malformed: {error}")))?;
     let new = NewCheckpoint::of(&manifest, id).without_seals();
     if (new.tree, new.hard_links, new.coverage, new.state) != (roots.tree, roots.links, roots.coverage, roots.state) {
         return Err(damaged("a manifest names other objects than the archive's head"));

@@ -64,7 +64,7 @@ impl<'e> Envelope<'e> {
 
 /// Reads the text of an envelope.
 pub(super) fn read(text: &str) -> Result<Draft, ParseEventError> {
-    of(json::parse_object(text)?)
+    of(json::parse_message(text)?)
 }
 
 /// The event that the fields make. Where there is a `message` only, it is read as a line; fields that are not the
