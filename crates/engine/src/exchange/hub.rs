@@ -53,7 +53,7 @@ struct Directory {
 
 impl Directory {
     fn read(&self, reading: &mut Reading) -> Result<(), Failure> {
-        // Events first: what the hub says of a state holds over what its log gives.
+        // Events first: what the hub says of a state holds over what its log gives up to then.
         for file in self.files("events", "jsonl", reading)? {
             self.log(&file, reading)?;
         }
