@@ -255,3 +255,32 @@ fn a_plan_of_an_undated_document_is_the_same_plan_later() {
         assert_eq!(export(&world)["status"], "paused", "{how}");
     }
 }
+
+/// Five tasks are done, and nothing is sealed.
+fn five_done(world: &World) {
+    for task in 1..=5 {
+        world.ok(&["event", &format!(r#"TASK_COMPLETED:wf:1:{{"task_id":"t{task}"}}"#)]);
+    }
+}
+
+#[test]
+fn what_the_log_lost_for_good_is_said_where_the_state_is_made_of_it() {
+    let world = World::new();
+    five_done(&world);
+    by_hand(&world, "DELETE FROM events WHERE seq = 3; DELETE FROM states; DELETE FROM parts");
+    for depth in ["standard", "comprehensive"] {
+        let found = world.refused(&["validate-state", "wf", "--validation-depth", depth], 4, "STATE_INVALID");
+        let named = codes(found.result("findings"));
+        assert!(named.contains(&"EVENTS_GAP events/3".to_owned()), "{depth}: {named:?}");
+    }
+    let planned = world.ok(&["repair-state", "wf", "--plan"]);
+    assert_eq!(planned.result("plan")["lost"][0]["place"], "events/3", "{planned:?}");
+    let mended = world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!(mended.result("plan")["lost"][0]["place"], "events/3", "{mended:?}");
+    // The state is what the log gives by now; that it lacks something stays said.
+    let after = validated(&world);
+    assert_eq!((after.code, codes(after.result("findings"))), (0, vec!["EVENTS_GAP events/3".to_owned()]));
+    assert_eq!(after.result("findings")[0]["severity"], "warning");
+    let again = world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!((&again.result("plan")["lost"], again.result("applied")), (&json!([]), &json!(false)));
+}
