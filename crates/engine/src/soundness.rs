@@ -365,9 +365,11 @@ pub fn mending(sight: &Sight, strategy: Strategy) -> Option<Mending> {
     let base = if fold_again { &log.whole } else { judged };
     let change = base.difference(&goal);
     let change = if seal && !fold_again { both(log.whole.difference(&goal), change) } else { change };
-    let change = if sight.is_log_short() && (seal || fold_again) {
-        // From here on the log gives what the state has seen.
-        let version = kept.map_or(0, |kept| kept.head.state_version).saturating_add(1);
+    let counts_short = sight.is_log_short() || log.whole.head.state_version < log.events;
+    let change = if counts_short && (seal || fold_again) {
+        // From here on the log gives what the state has seen, and counts those that nobody can read.
+        let seen = kept.map_or(0, |kept| kept.head.state_version).max(log.events);
+        let version = seen.saturating_add(1);
         let mut change = change.unwrap_or_default();
         change.insert("state_version".to_owned(), version.into());
         Some(change)

@@ -284,3 +284,27 @@ fn what_the_log_lost_for_good_is_said_where_the_state_is_made_of_it() {
     let again = world.ok(&["repair-state", "wf", "--yes"]);
     assert_eq!((&again.result("plan")["lost"], again.result("applied")), (&json!([]), &json!(false)));
 }
+
+#[test]
+fn a_version_behind_events_that_nobody_can_read_is_mended() {
+    let world = World::new();
+    for event in
+        ["WORKFLOW_STARTED:wf:1:{}", r#"TASK_STARTED:wf:1:{"task_id":"t1"}"#, r#"TASK_COMPLETED:wf:1:{"task_id":"t1"}"#]
+    {
+        world.ok(&["event", event]);
+    }
+    by_hand(&world, "UPDATE events SET data = '{bad' WHERE seq = 2; DELETE FROM states; DELETE FROM parts");
+    let mended = world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!(mended.result("plan")["lost"][0]["place"], "events/2", "{mended:?}");
+    assert_eq!(mended.result("validation"), "passed");
+    let after = validated(&world);
+    assert_eq!((after.code, codes(after.result("findings"))), (0, vec!["EVENT_DAMAGED events/2".to_owned()]));
+    // Mended again where all is lost once more.
+    by_hand(&world, "DELETE FROM states; DELETE FROM parts");
+    world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!(validated(&world).code, 0);
+    // One that a repair left behind before.
+    by_hand(&world, "UPDATE states SET head = json_set(head, '$.state_version', 1)");
+    world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!(validated(&world).code, 0);
+}
