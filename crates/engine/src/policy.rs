@@ -29,6 +29,7 @@ use crate::recovery;
 use crate::results::PolicyCheckpoint;
 use crate::scanning::Effort;
 use crate::session::Session;
+use crate::state;
 use crate::workspace::Place;
 
 pub use wishes::{Standings, Wishes, asks};
@@ -68,7 +69,7 @@ pub fn phase_meant(
         (Some(_), Some(_)) => return Ok(given),
         (None, Some(text)) => text,
     };
-    let Some(state) = open.catalog.state(workflow)? else { return Ok(given) };
+    let Some(state) = state::readable(open.catalog.state(workflow))? else { return Ok(given) };
     let is_called = |phase: &&Phase| phase.name.as_deref() == Some(text);
     let reads_like = |phase: &&Phase| word(phase.name.as_deref().unwrap_or(phase.phase_id.as_str())) == word(text);
     let mut those: Vec<&Phase> = state.phases.values().filter(is_called).collect();
@@ -83,7 +84,7 @@ pub fn phase_meant(
 
 /// The number and the name of the phase that a workflow is in.
 fn current_phase(open: &Open, workflow: &WorkflowId) -> Result<(Option<i64>, Option<String>), CatalogError> {
-    let state = open.catalog.state(workflow)?;
+    let state = state::readable(open.catalog.state(workflow))?;
     let current = state.and_then(|state| state.head.current_phase);
     Ok(current.map_or((None, None), |phase| named(open, workflow, &phase)))
 }

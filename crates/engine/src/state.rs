@@ -132,6 +132,15 @@ pub fn stored_otherwise(
     if noted == all { Ok(None) } else { Ok(read(&dry, &noted).ok()) }
 }
 
+/// What was read of a state; `None` where it cannot be read for what is kept of it, too. For what is only beside the files, so that
+/// these are not lost with a state.
+pub fn readable<T>(read: Result<Option<T>, CatalogError>) -> Result<Option<T>, CatalogError> {
+    match read {
+        Err(CatalogError::StateDamaged { .. }) => Ok(None),
+        read => read,
+    }
+}
+
 /// The state that a checkpoint holds; `None` where it holds none.
 pub fn of_checkpoint(store: &dyn Objects, row: &CheckpointRow) -> Result<Option<Whole>, Failure> {
     row.state.map(|root| read(store, &root)).transpose().map_err(Failure::from)

@@ -175,7 +175,21 @@ fn known_as(connection: &Connection, event: &Event) -> Result<Option<Appended>, 
 
 /// Appends events within the caller's transaction.
 pub(crate) fn append(connection: &Connection, events: &[Event], now: Timestamp) -> Result<Vec<Appended>, CatalogError> {
-    let mut books = states::Books::new(connection);
+    append_to(states::Books::new(connection), connection, events, now)
+}
+
+/// The same for events that are recorded beside something else, which may be done whether their workflow's state can be read
+/// or not.
+pub(crate) fn append_beside(connection: &Connection, events: &[Event], now: Timestamp) -> Result<(), CatalogError> {
+    append_to(states::Books::beside(connection), connection, events, now).map(drop)
+}
+
+fn append_to(
+    mut books: states::Books<'_>,
+    connection: &Connection,
+    events: &[Event],
+    now: Timestamp,
+) -> Result<Vec<Appended>, CatalogError> {
     let mut answers = Vec::with_capacity(events.len());
     let mut known: Option<&WorkflowId> = None;
     for event in events {

@@ -308,3 +308,38 @@ fn a_version_behind_events_that_nobody_can_read_is_mended() {
     world.ok(&["repair-state", "wf", "--yes"]);
     assert_eq!(validated(&world).code, 0);
 }
+
+#[test]
+fn a_state_that_cannot_be_read_keeps_no_files_from_being_restored() {
+    let calls: [&[&str]; 4] = [
+        &["emergency-restore", "wf"],
+        &["partial-restore", "wf", "good", "--components", "file_system"],
+        &["restore", "wf", "good", "--restoration-mode", "partial", "--file", "a.txt"],
+        &["restore", "wf", "good", "--error-handling", "ignore"],
+    ];
+    for damage in ["UPDATE states SET head = '{bad'", "UPDATE parts SET doc = '{bad'"] {
+        for call in calls {
+            let world = World::new();
+            five_done(&world);
+            world.checkpoint("good");
+            let text = || std::fs::read(world.root().join("a.txt")).unwrap();
+            let good = text();
+            world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t6"}"#]);
+            world.tree.write("a.txt", b"edited");
+            by_hand(&world, damage);
+            world.refused(&["restore", "wf", "good", "--yes"], 4, "STATE_INVALID");
+            let done = world.ok(&[call, &["--yes"]].concat());
+            assert_eq!(text(), good, "{call:?}");
+            let parts = ["partial-restore", "partial"];
+            if !call.iter().any(|word| parts.contains(word)) {
+                assert!(done.json.to_string().contains("the workflow's state is left as it is"), "{call:?}: {done:?}");
+            }
+            world.ok(&["undo", "--yes"]);
+            assert_eq!(text(), b"edited", "{call:?}");
+            // Its events are in the log, and in the state once that is mended.
+            world.ok(&["repair-state", "wf", "--yes"]);
+            assert_eq!(validated(&world).code, 0, "{damage} {call:?}");
+            assert_eq!(world.ok(&["status", "wf"]).code, 0);
+        }
+    }
+}
