@@ -217,6 +217,15 @@ fn errors_get_an_id_and_a_report() {
 }
 
 #[test]
+fn a_type_that_is_none_is_odd_without_a_workflow() {
+    let world = World::new();
+    for workflow in ["global", "wf"] {
+        let told = world.ok(&["event", &format!("FOO_BAR:{workflow}:global:{{}}")]);
+        assert_eq!(told.result("odd")[0]["code"], "EVENT_TYPE_UNKNOWN", "{workflow}: {told:?}");
+    }
+}
+
+#[test]
 fn a_report_that_could_not_be_written_is_said_and_written_later() {
     let world = World::new();
     world.ok(&["event", "WORKFLOW_CREATED:wf:global:{}"]);
