@@ -203,6 +203,12 @@ fn errors_get_an_id_and_a_report() {
     assert_eq!(kept["timestamp"], report["timestamp"]);
     let again = world.ok(&["handle-error", "wf", &report.to_string()]);
     assert_eq!((again.result("existed"), again.result("failure_id")), (&json!(true), &json!(id)));
+    assert_eq!(again.result("odd"), &json!([]));
+    // In the protocol's wrapper it is the same one; another one of its id is told.
+    let wrapped = world.ok(&["handle-error", "wf", &json!({"error_report": report}).to_string()]);
+    assert_eq!((wrapped.result("existed"), wrapped.result("odd")), (&json!(true), &json!([])));
+    let other = world.ok(&["handle-error", "wf", &json!({"error_report": report, "task": "t2"}).to_string()]);
+    assert_eq!((other.result("existed"), &other.result("odd")[0]["code"]), (&json!(true), &json!("EVENT_ID_REUSED")));
     let flags =
         ["handle-error", "wf", "--error-message", "gone", "--scope", "agent", "--type", "timeout", "--agent", "a1"];
     let flagged = world.ok(&flags);
