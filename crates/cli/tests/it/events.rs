@@ -223,12 +223,13 @@ fn errors_get_an_id_and_a_report() {
 }
 
 #[test]
-fn a_type_that_is_none_is_odd_without_a_workflow() {
+fn a_type_that_is_none_is_odd_without_a_workflow_and_no_event_is_refused() {
     let world = World::new();
     for workflow in ["global", "wf"] {
         let told = world.ok(&["event", &format!("FOO_BAR:{workflow}:global:{{}}")]);
         assert_eq!(told.result("odd")[0]["code"], "EVENT_TYPE_UNKNOWN", "{workflow}: {told:?}");
     }
+    world.refused(&["event", ""], 2, "INVALID_EVENT");
 }
 
 #[test]

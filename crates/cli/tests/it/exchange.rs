@@ -395,6 +395,8 @@ fn events_of_a_hub_that_are_later_than_its_state_go_on_from_it() {
     world.ok(&["validate-state", "w", "--validation-depth", "comprehensive"]);
     let again = world.ok(&["import", "h", "--from", "hub"]);
     assert_eq!(again.result("states")[0]["became"], "unchanged", "{again:?}");
+    let nosuch = world.refused(&["import", "h", "--from", "hub", "--workflow-id", "nosuch"], 2, "DOCUMENT_INVALID");
+    assert!(nosuch.json["error"]["message"].as_str().unwrap().contains("`nosuch`"), "{nosuch:?}");
     // One after the other the later one counts, too.
     let world = world_of();
     world.ok(&["import", "h/workflows/active/w.json", "--from", "hub"]);
