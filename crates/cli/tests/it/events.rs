@@ -223,6 +223,27 @@ fn errors_get_an_id_and_a_report() {
 }
 
 #[test]
+fn reports_of_failures_are_where_their_events_are() {
+    let world = World::new();
+    world.ok(&["event", "WORKFLOW_CREATED:wf:global:{}"]);
+    let made = world.ok(&["handle-error", "wf", "--error-message", "broke"]);
+    let place = format!(
+        ".claude/recovery/failure_analysis/failure_reports/{}.json",
+        made.result("failure_id").as_str().unwrap()
+    );
+    let report = std::fs::read(world.root().join(&place)).unwrap();
+    world.checkpoint("base");
+    let archive = world.data.path().join("wf.wfrarchive").to_str().unwrap().to_owned();
+    world.ok(&["backup-state", "wf", "--output", &archive]);
+    let other = World::new();
+    other.ok(&["import", &archive]);
+    assert_eq!(std::fs::read(other.root().join(&place)).unwrap(), report);
+    std::fs::remove_dir_all(world.root().join(".claude/recovery")).unwrap();
+    world.checkpoint("again");
+    assert_eq!(std::fs::read(world.root().join(&place)).unwrap(), report);
+}
+
+#[test]
 fn a_type_that_is_none_is_odd_without_a_workflow_and_no_event_is_refused() {
     let world = World::new();
     for workflow in ["global", "wf"] {

@@ -27,7 +27,7 @@ use crate::params::{Import, ImportFrom};
 use crate::response::Success;
 use crate::results::{IgnoredPart, Imported};
 use crate::session::Session;
-use crate::{recovery, scanning, state, view, workspace};
+use crate::{failures, recovery, scanning, state, view, workspace};
 
 /// How often an import is tried again when another process was faster.
 const TRIES_MAX: u32 = 1_000;
@@ -83,6 +83,10 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
         let _ = view::export(open.root(), &manifest);
     }
     let workflows: BTreeSet<WorkflowId> = news.into_iter().map(|new| new.workflow_id).collect();
+    for workflow in &workflows {
+        // Derived, too: the events that came in hold them.
+        let _ = failures::write_missing(&open, Some(workflow));
+    }
     let workflows = workflows.into_iter().collect();
     let (path, events_known) = (shown(&path), all - events);
     let inner = Imported { path, workflows, imported, present, objects, events, events_known, ..Imported::default() };
