@@ -85,7 +85,9 @@ fn what_is_taken_in_is_read_again_from_every_form_that_it_is_stored_in() {
     world.ok(&["update-state", "wf", &format!(r#"{{"metadata":{{"x":{}}}}}"#, nested(62))]);
     let allocated = nested(62);
     world.ok(&["event", &format!(r#"RESOURCE_ALLOCATED:wf:1:{{"resource_id":"r","constraints":{allocated}}}"#)]);
+    world.ok(&["record-metrics", "wf", &format!(r#"{{"metrics":{{"x":{}}}}}"#, nested(62))]);
     world.checkpoint("good");
+    world.ok(&["validate-state", "wf", "--validation-depth", "comprehensive"]);
     let before = world.ok(&["export", "wf"]).result("document").clone();
     assert!(before.to_string().contains(&nested(62)));
     // Its lines are taken again.
@@ -101,6 +103,7 @@ fn what_is_taken_in_is_read_again_from_every_form_that_it_is_stored_in() {
     lose_the_catalog(&world);
     world.ok(&["doctor", "--rebuild-catalog"]);
     assert_eq!(world.ok(&["export", "wf"]).result("document"), &before);
+    assert_eq!(world.ok(&["events", "wf"]).result("events"), lines.result("events"));
 }
 
 #[test]
@@ -128,6 +131,7 @@ fn what_was_stored_before_there_was_a_bound_is_read() {
     world.ok(&["update-state", "wf", r#"{"status":"running"}"#]);
     world.ok(&["validate-state", "wf", "--validation-depth", "comprehensive"]);
     let deep = world.checkpoint("deep");
+    world.ok(&["validate-state", "wf", "--validation-depth", "comprehensive"]);
     let exported = world.command(&["export", "wf"]).output().unwrap();
     let text: String = String::from_utf8_lossy(&exported.stdout).split_whitespace().collect();
     assert!(exported.status.success() && text.contains(&nested(126)));
