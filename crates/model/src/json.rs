@@ -36,6 +36,13 @@ const STORED_LEVELS_MAX: usize = 256;
 #[error("{0}")]
 pub struct ParseJsonError(String);
 
+impl ParseJsonError {
+    /// Whether the text is well, and only deeper than what is taken.
+    pub fn is_too_deep(&self) -> bool {
+        self.0.contains(TOO_DEEP)
+    }
+}
+
 /// Reads one value. Comments, trailing commas, `NaN`, numbers beyond the range of a 64-bit float, keys given twice and
 /// more than [`LEVELS_MAX`] levels are refused.
 pub fn parse(text: &str) -> Result<Value, ParseJsonError> {
@@ -125,8 +132,11 @@ fn is_deep(bytes: &[u8]) -> bool {
     (127..=STORED_LEVELS_MAX).contains(&deepest)
 }
 
+/// What the refusal of a text says that is too deep, and no other: the reader gives its words alone.
+const TOO_DEEP: &str = " objects and lists lie in each other: put what is deeper into a text";
+
 fn too_deep(max: usize) -> String {
-    format!("more than {max} objects and lists lie in each other: put what is deeper into a text")
+    format!("more than {max}{TOO_DEEP}")
 }
 
 fn object(value: Value) -> Result<Map<String, Value>, ParseJsonError> {
@@ -263,6 +273,8 @@ mod tests {
         let named = |max: usize| format!("more than {max} objects");
         assert!(parse(&nested(LEVELS_MAX)).is_ok());
         assert!(parse(&nested(LEVELS_MAX + 1)).is_err_and(|error| error.to_string().contains(&named(LEVELS_MAX))));
+        assert!(parse(&nested(LEVELS_MAX + 1)).is_err_and(|error| error.is_too_deep()));
+        assert!(parse("[").is_err_and(|error| !error.is_too_deep()));
         let message = |levels: usize| format!("{{\"a\":{}}}", nested(levels - 1));
         let checked = |levels: usize| {
             let Ok(Value::Object(fields)) = parse_messages(&message(levels)) else { panic!("{levels}") };

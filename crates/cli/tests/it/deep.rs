@@ -54,6 +54,7 @@ fn what_is_too_deep_is_refused_at_every_intake_and_nothing_is_recorded() {
         let told = world.refused(call, 2, code);
         let message = told.json["error"]["message"].as_str().unwrap();
         assert!(message.contains("put what is deeper into a text"), "{message}");
+        assert!(!told.json["recovery_options"].to_string().contains("quote"), "{told:?}");
     }
     assert_eq!(world.ok(&["events", "wf"]).result("events").as_array().unwrap().len(), events);
     // In a stream one that is too deep costs itself alone.
