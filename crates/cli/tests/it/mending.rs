@@ -343,3 +343,23 @@ fn a_state_that_cannot_be_read_keeps_no_files_from_being_restored() {
         }
     }
 }
+
+#[test]
+fn a_recovery_whose_process_died_is_ended_where_the_state_cannot_be_read_by_then() {
+    let world = World::new();
+    five_done(&world);
+    world.checkpoint("good");
+    world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t6"}"#]);
+    world.tree.write("a.txt", b"edited");
+    let died =
+        world.command(&["restore", "wf", "good", "--yes", "--functional-check", "kill -9 $PPID"]).output().unwrap();
+    assert!(!died.status.success());
+    assert_ne!(std::fs::read(world.root().join("a.txt")).unwrap(), b"edited", "it died behind its steps");
+    by_hand(&world, "UPDATE states SET head = '{bad'");
+    let mended = world.ok(&["repair-state", "wf", "--yes"]);
+    assert!(mended.json.to_string().contains("was taken back first"), "{mended:?}");
+    assert_eq!(std::fs::read(world.root().join("a.txt")).unwrap(), b"edited");
+    assert_eq!(validated(&world).code, 0);
+    let listed = world.ok(&["recoveries", "wf"]);
+    assert_eq!(listed.result("recoveries")[0]["status"], "taken_back", "{listed:?}");
+}
