@@ -69,12 +69,12 @@ pub(crate) fn word<'a, T: Deserialize<'a>>(row: &'a Row<'_>, index: usize) -> Re
 
 /// A JSON value of a known type.
 pub(crate) fn json<T: for<'a> Deserialize<'a>>(row: &Row<'_>, index: usize) -> Result<T> {
-    serde_json::from_str(text(row, index)?).map_err(|error| malformed(index, error))
+    wfr_model::json::stored(text(row, index)?.as_bytes()).map_err(|error| malformed(index, error))
 }
 
 /// A JSON value of a known type, from the bytes that a column held in another form.
 pub(crate) fn json_of<T: for<'a> Deserialize<'a>>(index: usize, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| malformed(index, error))
+    wfr_model::json::stored(bytes).map_err(|error| malformed(index, error))
 }
 
 /// A JSON value of a known type, or nothing.

@@ -297,7 +297,7 @@ pub(crate) fn pinned(connection: &Connection, undoable_max: u32) -> rusqlite::Re
 }
 
 fn put_beside(connection: &Connection, beside: &Beside, now: Timestamp) -> Result<(), CatalogError> {
-    events::append(connection, &beside.events, now)?;
+    events::append_beside(connection, &beside.events, now)?;
     beside.messages.iter().try_for_each(|message| outbox::insert(connection, message))?;
     beside.operations.iter().try_for_each(|operation| operations::insert(connection, operation))?;
     beside.point.as_ref().map_or(Ok(()), |point| ledger::insert(connection, point).map(drop))

@@ -7,7 +7,7 @@ use std::io;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Map, Value};
-use wfr_engine::operation::{Effect, Operation};
+use wfr_engine::operation::Operation;
 use wfr_engine::session::Session;
 use wfr_engine::workspace::Place;
 
@@ -17,10 +17,10 @@ const NAME: &str = "upkeep";
 /// Keeps commands from starting upkeep, where it is set and not empty.
 const SWITCH: &str = "WFR_NO_UPKEEP";
 
-/// Starts upkeep after a command that may have written, where something is due and nobody does it already.
+/// Starts upkeep after any command, also one that only reads, where something is due and nobody does it already.
 pub fn start_where_due(operation: &Operation, session: &Session) {
     let is_off = || std::env::var_os(SWITCH).is_some_and(|value| !value.is_empty());
-    if operation.effect == Effect::Reads || operation.name == NAME || is_off() {
+    if operation.name == NAME || is_off() {
         return;
     }
     let Some(place) = wfr_engine::upkeep::due(session) else { return };

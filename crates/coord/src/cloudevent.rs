@@ -11,7 +11,7 @@ pub const MEDIA_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 
 /// An item as a CloudEvent. `source` and the item's id name it in all the world.
 pub fn of(item: &Item, source: &str) -> String {
-    let data: Value = serde_json::from_str(&item.body).unwrap_or_default();
+    let data: Value = wfr_model::json::stored(item.body.as_bytes()).unwrap_or_default();
     let mut event = json!({
         "specversion": "1.0",
         "id": item.id,

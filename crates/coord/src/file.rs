@@ -1,7 +1,7 @@
 //! A file of JSON lines.
 //!
-//! Owns that its lines are whole: a line that a crash or a full disk tore is taken off again, since the item that it
-//! came from has not been acknowledged and is written anew. Refuses to write into anything but a regular file.
+//! Owns that its lines are whole: a line that a crash or a full disk tore is taken off again where the item that it came
+//! from, which has not been acknowledged, is written anew. What others left there stays. Refuses to write into anything but a regular file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -35,7 +35,7 @@ impl Lines {
     fn append(&mut self, items: &[Item]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            None => self.file.insert(open(&self.path)?),
+            None => self.file.insert(open(&self.path, items)?),
         };
         let before = file.metadata()?.len();
         let mut text = String::new();
@@ -53,8 +53,8 @@ impl Lines {
     }
 }
 
-/// Opens a file to append to, alone, and mends its end.
-fn open(path: &Path) -> io::Result<File> {
+/// Opens a file to append these to, alone, and mends its end.
+fn open(path: &Path, items: &[Item]) -> io::Result<File> {
     let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits();
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o600).custom_flags(flags.cast_signed());
@@ -67,12 +67,13 @@ fn open(path: &Path) -> io::Result<File> {
     if file.metadata()?.permissions().mode() & 0o222 == 0 {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    mend(&mut file)?;
+    mend(&mut file, items)?;
     Ok(file)
 }
 
-/// Ends the last line of a file: a torn one of ours goes, any other gets its line end.
-fn mend(file: &mut File) -> io::Result<()> {
+/// Ends the last line of a file: one that is the beginning of an item which is written now was torn, and goes; any other may be
+/// somebody else's, and gets its line end.
+fn mend(file: &mut File, items: &[Item]) -> io::Result<()> {
     let length = file.metadata()?.len();
     let from = length.saturating_sub(TORN_BYTES_MAX);
     let Some(last) = length.checked_sub(1) else { return Ok(()) };
@@ -87,8 +88,9 @@ fn mend(file: &mut File) -> io::Result<()> {
     (&*file).take(TORN_BYTES_MAX).read_to_end(&mut tail)?;
     let begin = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let line = &tail[begin..];
-    let is_ours = line.starts_with(b"{\"") && (begin > 0 || from == 0);
-    if is_ours && serde_json::from_slice::<serde_json::Value>(line).is_err() {
+    // What goes is written again in its place.
+    let is_ours = items.iter().any(|item| item.body.as_bytes().starts_with(line)) && (begin > 0 || from == 0);
+    if is_ours {
         return file.set_len(from + begin as u64);
     }
     file.write_all(b"\n")
@@ -121,6 +123,9 @@ mod tests {
         assert_eq!(after(b"{\"eve"), two);
         assert_eq!(after(b"{\"whole\":1}"), format!("{{\"whole\":1}}\n{two}"));
         assert_eq!(after(b"a note"), format!("a note\n{two}"));
+        assert_eq!(after(b"{\"event_id\":\"a\"}\n{\"event_id\":\"b"), format!("{{\"event_id\":\"a\"}}\n{two}"));
+        assert_eq!(after(b"{\"event_id\":\"a\"}"), two, "one that lacks its end alone");
+        assert_eq!(after(b"{\"mine\": 1, \"unfin"), format!("{{\"mine\": 1, \"unfin\n{two}"));
     }
 
     #[test]

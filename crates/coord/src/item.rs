@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 use wfr_catalog::Outgoing;
-use wfr_model::Timestamp;
 use wfr_model::event::Envelope;
+use wfr_model::{Timestamp, json};
 
 /// One event or message.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,7 +50,7 @@ impl Item {
 
     /// One that was put aside, from its text.
     pub fn again(id: &str, body: &str, put_aside: Timestamp) -> Self {
-        let value: Value = serde_json::from_str(body).unwrap_or_default();
+        let value: Value = json::stored(body.as_bytes()).unwrap_or_default();
         let text = |key: &str| value.get(key).and_then(Value::as_str);
         let name = text("event_type").or_else(|| text("operation")).or_else(|| text("message_type"));
         let at = text("timestamp").and_then(|at| at.parse().ok()).unwrap_or(put_aside);
@@ -66,7 +66,7 @@ impl Item {
 
 /// The workflow that a message's parameters, or its result, speak of.
 fn workflow_of(body: &str) -> Option<String> {
-    let value: Value = serde_json::from_str(body).ok()?;
+    let value: Value = json::stored(body.as_bytes()).ok()?;
     let inner = ["/parameters/workflow_id", "/result/workflow_id"].iter().find_map(|at| value.pointer(at)?.as_str());
     inner.map(str::to_owned)
 }

@@ -5,9 +5,10 @@
 use wfr_catalog::ListQuery;
 
 use crate::open::Open;
-use crate::{manifests, view};
+use crate::{failures, manifests, view};
 
-/// Writes the view again if it is missing: its directories, the configuration as it is in memory, every manifest.
+/// Writes the view again if it is missing: its directories, the configuration as it is in memory, every manifest, the
+/// newest reports of failures.
 pub fn restore_view(open: &Open) {
     if view::exists(open.root()) || !open.root().is_dir() {
         return;
@@ -20,7 +21,8 @@ fn try_restore(open: &Open) -> Option<()> {
     let mut config = open.config.clone();
     config.store = Some(wfr_model::path::escape(open.vault.dir().as_os_str().as_encoded_bytes()));
     view::save_config(open.root(), &config).ok()?;
-    restore_manifests(open)
+    restore_manifests(open)?;
+    failures::write_missing(open, None).ok()
 }
 
 /// Writes every manifest; `None` where the store cannot be read.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, EventQuery, EventSeq, FailureRow, PartKind};
 use wfr_model::event::{Draft, ErrorReport};
 use wfr_model::workflow::{Agent, Task};
-use wfr_model::{AgentId, Event, EventId, EventName, EventType, FailureId, PhaseId, TaskId, Timestamp};
+use wfr_model::{AgentId, Event, EventId, EventName, EventType, FailureId, PhaseId, TaskId, Timestamp, WorkflowId};
 use wfr_store::object::hash;
 
 use crate::error::Failure;
@@ -19,6 +19,9 @@ use crate::view;
 
 /// Where the view has the reports.
 const REPORTS: &str = "failure_analysis/failure_reports";
+
+/// Reports that are written anew in one go, at most.
+const WRITTEN_MAX: u32 = 1_000;
 
 /// Hexadecimal digits of a report's digest that ids have.
 const DIGITS: usize = 16;
@@ -163,6 +166,17 @@ fn of_event(open: &Open, row: &FailureRow) -> Result<Option<Value>, CatalogError
     Ok(rows.first().map(|row| document(&row.event)))
 }
 
+/// Writes the newest reports into the view that are not there, of one workflow or of all: they are in the log, so nothing is lost where
+/// one cannot be written.
+pub fn write_missing(open: &Open, workflow: Option<&WorkflowId>) -> Result<(), CatalogError> {
+    for row in open.catalog.failures(workflow, WRITTEN_MAX)? {
+        if let Some(document) = of_event(open, &row)? {
+            let _ = write(open, &row.failure_id, row.workflow_id, document);
+        }
+    }
+    Ok(())
+}
+
 /// The whole report, as its event holds it.
 fn document(event: &Event) -> Value {
     with(Value::Object(event.data.clone()), "timestamp", json!(event.timestamp))
@@ -172,7 +186,7 @@ fn document(event: &Event) -> Value {
 fn write(
     open: &Open,
     failure_id: &FailureId,
-    workflow: Option<wfr_model::WorkflowId>,
+    workflow: Option<WorkflowId>,
     document: Value,
 ) -> std::io::Result<PathBuf> {
     let name = format!("{failure_id}.json");

@@ -12,7 +12,7 @@ use wfr_store::{ObjectKind, Objects, ReadError};
 pub fn manifest(objects: &dyn Objects, row: &CheckpointRow) -> Result<Manifest, ReadError> {
     let bytes = objects.get(ObjectKind::Manifest, &row.manifest)?;
     let malformed = |why: String| ReadError::Malformed { id: row.manifest, what: "manifest", why };
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    let manifest: Manifest = wfr_model::json::stored(&bytes).map_err(|error| malformed(error.to_string()))?;
     if manifest.format_version != MANIFEST_VERSION {
         return Err(malformed(format!("it has version {}", manifest.format_version)));
     }

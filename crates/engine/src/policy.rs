@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use wfr_catalog::{CatalogError, HoldRequest, ListQuery, NewOperation, Owner};
+use wfr_catalog::{Catalog, CatalogError, HoldRequest, ListQuery, NewOperation, Owner};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
-use wfr_model::config::INTERVAL_MIN;
+use wfr_model::config::{Config, INTERVAL_MIN};
 use wfr_model::coverage::{Skip, SkipReason};
 use wfr_model::message::Priority;
 use wfr_model::phase::word;
@@ -29,6 +29,7 @@ use crate::recovery;
 use crate::results::PolicyCheckpoint;
 use crate::scanning::Effort;
 use crate::session::Session;
+use crate::state;
 use crate::workspace::Place;
 
 pub use wishes::{Standings, Wishes, asks};
@@ -68,7 +69,7 @@ pub fn phase_meant(
         (Some(_), Some(_)) => return Ok(given),
         (None, Some(text)) => text,
     };
-    let Some(state) = open.catalog.state(workflow)? else { return Ok(given) };
+    let Some(state) = state::readable(open.catalog.state(workflow))? else { return Ok(given) };
     let is_called = |phase: &&Phase| phase.name.as_deref() == Some(text);
     let reads_like = |phase: &&Phase| word(phase.name.as_deref().unwrap_or(phase.phase_id.as_str())) == word(text);
     let mut those: Vec<&Phase> = state.phases.values().filter(is_called).collect();
@@ -83,7 +84,7 @@ pub fn phase_meant(
 
 /// The number and the name of the phase that a workflow is in.
 fn current_phase(open: &Open, workflow: &WorkflowId) -> Result<(Option<i64>, Option<String>), CatalogError> {
-    let state = open.catalog.state(workflow)?;
+    let state = state::readable(open.catalog.state(workflow))?;
     let current = state.and_then(|state| state.head.current_phase);
     Ok(current.map_or((None, None), |phase| named(open, workflow, &phase)))
 }
@@ -136,19 +137,35 @@ fn had_phases(open: &Open, workflow: &WorkflowId, phase: &PhaseId, at: Timestamp
 
 /// Whether a workflow runs and its last checkpoint, or else its beginning, is longer ago than the interval. One that is said to
 /// be still to come is of a clock that was ahead: how long ago it is nobody can say, and the next one says it right.
-fn is_overdue(open: &Open, workflow: &WorkflowId, now: Timestamp) -> Result<bool, CatalogError> {
-    let interval = open.config.recovery_configuration.checkpoint_policy.automatic_checkpoint_interval;
-    let Some(interval) = interval.duration().filter(|length| !length.is_zero()) else { return Ok(false) };
+fn is_overdue(
+    catalog: &Catalog,
+    interval: Duration,
+    workflow: &WorkflowId,
+    now: Timestamp,
+) -> Result<bool, CatalogError> {
     let query =
         ListQuery { workflow: Some(workflow.clone()), descending: true, limit: Some(1), ..ListQuery::default() };
-    let last = open.catalog.summaries(&query, |summary| summary.created_at)?.first().copied();
+    let last = catalog.summaries(&query, |summary| summary.created_at)?.first().copied();
     let is_old = |at: Timestamp| at <= now.before(interval) || at > now;
     if last.is_some_and(|at| !is_old(at)) {
         return Ok(false);
     }
-    let Some(state) = open.catalog.state(workflow)? else { return Ok(false) };
+    let Some(state) = catalog.state(workflow)? else { return Ok(false) };
     let since = last.or(state.head.started_at);
     Ok(state.head.status == WorkflowStatus::Running && since.is_some_and(is_old))
+}
+
+/// The time between checkpoints of a workflow that runs; `None` where none are taken by time.
+pub fn interval(config: &Config) -> Option<Duration> {
+    let interval = config.recovery_configuration.checkpoint_policy.automatic_checkpoint_interval;
+    interval.duration().filter(|length| !length.is_zero())
+}
+
+/// Whether a checkpoint of one of the newest workflows is due by time: so many that whoever only reads does not wait for it.
+pub fn is_any_overdue(catalog: &Catalog, interval: Duration, now: Timestamp) -> bool {
+    let all = catalog.workflows().unwrap_or_default();
+    let mut newest = all.iter().rev().take(WORKFLOWS_MAX);
+    newest.any(|row| is_overdue(catalog, interval, &row.workflow_id, now).unwrap_or(false))
 }
 
 /// Whether an interval's checkpoint was tried just now.
@@ -167,9 +184,11 @@ pub fn take_overdue(session: &Session, open: &Open) -> Result<Vec<PolicyCheckpoi
     if is_tried(&open.place, now) {
         return Ok(vec![]);
     }
+    let Some(interval) = interval(&open.config) else { return Ok(vec![]) };
     let mut answers = Vec::new();
     for row in open.catalog.workflows()? {
-        if is_overdue(open, &row.workflow_id, now)? {
+        // One whose state cannot be read keeps no other from having its checkpoint.
+        if is_overdue(&open.catalog, interval, &row.workflow_id, now).unwrap_or(false) {
             // Only keeps tries apart: where it cannot be written, the next command tries again.
             let _ = fs::write(tried(&open.place), now.0.to_string());
             let phase = current_phase(open, &row.workflow_id)?;
@@ -327,7 +346,8 @@ mod tests {
             let request = Request::new(workflow.clone(), CheckpointType::Manual, "tester");
             super::take(&session, &open, &request, None).unwrap();
         };
-        let is_overdue = || is_overdue(&open, &workflow, session.now()).unwrap();
+        let interval = interval(&open.config).unwrap();
+        let is_overdue = || is_overdue(&open.catalog, interval, &workflow, session.now()).unwrap();
         move_clock(DAYS_10);
         take();
         assert!(!is_overdue());

@@ -300,7 +300,7 @@ pub fn read_manifest(
     cipher: Option<&Cipher>,
 ) -> io::Result<Option<(NewCheckpoint, Manifest)>> {
     let read = read_object(file, found, cipher)?;
-    let manifest = read.and_then(|(id, bytes)| Some((id, serde_json::from_slice::<Manifest>(&bytes).ok()?)));
+    let manifest = read.and_then(|(id, bytes)| Some((id, wfr_model::json::stored::<Manifest>(&bytes).ok()?)));
     let known = manifest.filter(|(_, manifest)| manifest.format_version == MANIFEST_VERSION);
     Ok(known.map(|(id, manifest)| (NewCheckpoint::of(&manifest, id), manifest)))
 }

@@ -125,7 +125,7 @@ fn write_compact(result: &impl Serialize, out: &mut dyn Write) -> serde_json::Re
 
 fn value_of(result: &impl Serialize) -> Value {
     let mut text = Vec::new();
-    let written = write_compact(result, &mut text).and_then(|()| serde_json::from_slice(&text));
+    let written = write_compact(result, &mut text).and_then(|()| wfr_model::json::stored(&text));
     written.expect("results have string keys and finite numbers only")
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
-use wfr_catalog::{DamagedRow, EventQuery, IntegrityLevel, Kept, RecoveredEvent, Together};
+use wfr_catalog::{DamagedRow, EventQuery, IntegrityLevel, Kept, Places, RecoveredEvent, Together};
 use wfr_model::WorkflowId;
 use wfr_model::finding::Severity;
 use wfr_model::workflow::validate::mend::{Strategy, repaired};
@@ -15,10 +15,11 @@ use wfr_model::workflow::validate::{Context, Layer, Layers, Mend, Repair, StateF
 use wfr_model::workflow::{Nowhere, State, Whole, fold};
 
 use crate::error::{Code, Failure};
+use crate::missing::{self, Missing};
 use crate::open::Open;
 use crate::params::ValidationDepth as Depth;
 use crate::session::Session;
-use crate::{missing, state};
+use crate::state;
 
 /// Up to so many events are folded again at the standard depth.
 const EVENTS_MAX: u64 = 200_000;
@@ -51,6 +52,8 @@ pub struct Sight {
     pub back: Vec<RecoveredEvent>,
     /// What stands at the places of those that it has otherwise.
     pub altered: Vec<DamagedRow>,
+    /// Places of the log that have no event and that no checkpoint covers. Of which workflow those were nobody can say.
+    pub gone: Vec<Places>,
     /// What is wrong.
     pub findings: Vec<StateFinding>,
 }
@@ -75,6 +78,11 @@ impl Sight {
         let unread = log.damaged.iter().filter(|row| !row.is_out_of_place()).count() as u64;
         let gives = log.whole.head.state_version.saturating_add(unread);
         kept.is_some_and(|kept| kept.head.state_version > gives)
+    }
+
+    /// Whether all of the state is kept, so that it knows how many events made it, whatever the log has lost.
+    fn is_kept_whole(&self) -> bool {
+        self.kept.whole.is_some() && self.kept.has_head && self.kept.damaged.is_empty()
     }
 
     /// What is lost with events that were taken away: which, nobody can say.
@@ -109,8 +117,11 @@ pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth)
     };
     let altered = if depth == Depth::Comprehensive { missing::altered(open, Some(workflow))? } else { vec![] };
     let (sealed, altered) = altered.into_iter().map(|one| (one.sealed, one.stands)).unzip();
-    let (log, back) = if folds { whole_log(open, session, workflow, sealed)? } else { (None, vec![]) };
-    let mut sight = Sight { kept, log, back, altered, findings: Vec::new() };
+    let mut sight = Sight { kept, log: None, back: vec![], altered, gone: vec![], findings: Vec::new() };
+    if folds {
+        let (log, missing) = whole_log(open, session, workflow, sealed)?;
+        (sight.log, sight.back, sight.gone) = (Some(log), missing.events, missing.gone);
+    }
     let mut findings: Vec<StateFinding> = registration(open, workflow)?.into_iter().collect();
     findings.extend(of_rows(&sight));
     findings.extend(of_log(&sight));
@@ -138,21 +149,22 @@ pub fn registration(open: &Open, workflow: &WorkflowId) -> Result<Option<StateFi
     Ok(Some(found("WORKFLOW_UNREGISTERED", "workflow", Severity::Error, message, repair)))
 }
 
-/// Folds the log, with the events that can come back to it, those of `sealed` for what stands at their places, and these.
+/// Folds the log, with the events that can come back to it, those of `sealed` for what stands at their places, and these; and
+/// the places of those that nothing brings back.
 fn whole_log(
     open: &Open,
     session: &Session,
     workflow: &WorkflowId,
     sealed: Vec<RecoveredEvent>,
-) -> Result<(Option<Log>, Vec<RecoveredEvent>), Failure> {
+) -> Result<(Log, Missing), Failure> {
     let log = folded(open, session, workflow, &[])?;
     let damaged = log.damaged.iter().filter_map(DamagedRow::seq).collect();
-    let mut back = missing::look(open, Some(workflow), &damaged)?.events;
+    let Missing { events: mut back, gone } = missing::look(open, Some(workflow), &damaged)?;
     back.extend(sealed);
     back.sort_by_key(|one| one.seq);
     back.dedup_by_key(|one| one.seq);
     let log = if back.is_empty() { log } else { folded(open, session, workflow, &back)? };
-    Ok((Some(log), back))
+    Ok((log, Missing { events: back, gone }))
 }
 
 /// Folds the log in memory, with these events among the others.
@@ -247,6 +259,9 @@ fn of_log(sight: &Sight) -> Vec<StateFinding> {
         found("EVENT_ALTERED", &row.place, Severity::Critical, format!("an event was changed: {}", row.why), repair)
     };
     findings.extend(sight.altered.iter().take(PLACES_MAX).map(otherwise));
+    if !sight.is_log_short() {
+        findings.extend(sight.gone.iter().take(PLACES_MAX).map(|gap| gone(gap, sight.is_kept_whole())));
+    }
     if log.damaged.is_empty() && sight.is_log_short() {
         let message = "the state knows of more than the log: events were taken away, and no checkpoint holds them";
         let repair = Repair::bold(Mend::SealLog);
@@ -259,6 +274,24 @@ fn of_log(sight: &Sight) -> Vec<StateFinding> {
         findings.push(found("STATE_DIFFERS", &place, Severity::Error, message, Repair::safe(Mend::FoldAgain)));
     }
     findings
+}
+
+/// Places that have no event any more. A state that is kept whole has seen what the log has, or it is found to have seen more;
+/// one that is not may lack what stood there.
+fn gone(gap: &Places, is_kept_whole: bool) -> StateFinding {
+    let (place, which) = (place_of(gap), "the log has no event there any more, and no checkpoint holds it");
+    if is_kept_whole {
+        let message = format!("{which}: of which workflow it was nobody can say");
+        return found("EVENTS_GAP", &place, Severity::Warning, message, None);
+    }
+    let message = format!("{which}: if it was of this workflow, the state that the log gives lacks it");
+    found("EVENTS_GAP", &place, Severity::Error, message, None)
+}
+
+/// `events/3`, or `events/3-7`.
+fn place_of(gap: &Places) -> String {
+    let (start, end) = (gap.start().0, gap.end().0);
+    if start == end { format!("events/{start}") } else { format!("events/{start}-{end}") }
 }
 
 /// Events that the log lost and that come back.
@@ -332,9 +365,11 @@ pub fn mending(sight: &Sight, strategy: Strategy) -> Option<Mending> {
     let base = if fold_again { &log.whole } else { judged };
     let change = base.difference(&goal);
     let change = if seal && !fold_again { both(log.whole.difference(&goal), change) } else { change };
-    let change = if sight.is_log_short() && (seal || fold_again) {
-        // From here on the log gives what the state has seen.
-        let version = kept.map_or(0, |kept| kept.head.state_version).saturating_add(1);
+    let counts_short = sight.is_log_short() || log.whole.head.state_version < log.events;
+    let change = if counts_short && (seal || fold_again) {
+        // From here on the log gives what the state has seen, and counts those that nobody can read.
+        let seen = kept.map_or(0, |kept| kept.head.state_version).max(log.events);
+        let version = seen.saturating_add(1);
         let mut change = change.unwrap_or_default();
         change.insert("state_version".to_owned(), version.into());
         Some(change)
@@ -348,6 +383,12 @@ pub fn mending(sight: &Sight, strategy: Strategy) -> Option<Mending> {
     let mut lost: Vec<DamagedRow> =
         rows.filter(|row| sight.is_log_short() || !is_there(&goal, &row.place)).chain(&log.damaged).cloned().collect();
     lost.extend(sight.is_log_short().then(|| sight.taken_away()));
+    // What is made of the log alone lacks what the log lost.
+    let gaps = sight.gone.iter().filter(|_| fold_again && !sight.is_kept_whole() && !sight.is_log_short());
+    lost.extend(gaps.map(|gap| {
+        let why = "no event is there any more, and no checkpoint holds one: if it was of this workflow, it is lost";
+        DamagedRow { place: place_of(gap), why: why.to_owned(), text: String::new() }
+    }));
     let back = if brings_back { sight.back.clone() } else { vec![] };
     Some(Mending { back, fold_again, mended, lost, change })
 }

@@ -12,7 +12,7 @@ use wfr_catalog::{Catalog, CatalogError, CheckpointRow, EventQuery, EventRow, Pa
 use wfr_model::checkpoint::SealedEvents;
 use wfr_model::event::SealedEvent;
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole, by_id};
-use wfr_model::{Digest, TaskId, Timestamp, WorkflowId};
+use wfr_model::{Digest, TaskId, Timestamp, WorkflowId, json};
 use wfr_store::scan::Dry;
 use wfr_store::state::{self as objects, StateError};
 use wfr_store::writer::Writer;
@@ -92,13 +92,13 @@ pub fn capture(
 
 /// Whether what is to be stored can be read again.
 fn check(unstored: &Unstored) -> serde_json::Result<()> {
-    serde_json::from_str::<Head>(&unstored.head)?;
+    json::stored::<Head>(unstored.head.as_bytes())?;
     for leaf in unstored.leaves.iter().filter(|leaf| !leaf.parts.is_empty()) {
         match leaf.kind {
-            PartKind::Phase => drop(serde_json::from_str::<Vec<Phase>>(&leaf.parts)?),
-            PartKind::Task => drop(serde_json::from_str::<Vec<Task>>(&leaf.parts)?),
-            PartKind::Agent => drop(serde_json::from_str::<Vec<Agent>>(&leaf.parts)?),
-            PartKind::Allocation => drop(serde_json::from_str::<Vec<Allocation>>(&leaf.parts)?),
+            PartKind::Phase => drop(json::stored::<Vec<Phase>>(leaf.parts.as_bytes())?),
+            PartKind::Task => drop(json::stored::<Vec<Task>>(leaf.parts.as_bytes())?),
+            PartKind::Agent => drop(json::stored::<Vec<Agent>>(leaf.parts.as_bytes())?),
+            PartKind::Allocation => drop(json::stored::<Vec<Allocation>>(leaf.parts.as_bytes())?),
         }
     }
     Ok(())
@@ -130,6 +130,15 @@ pub fn stored_otherwise(
     }
     let (Ok(noted), Ok(all)) = (store(&dry, &noted), store(&dry, &all)) else { return Ok(None) };
     if noted == all { Ok(None) } else { Ok(read(&dry, &noted).ok()) }
+}
+
+/// What was read of a state; `None` where it cannot be read for what is kept of it, too. For what is only beside the files, so that
+/// these are not lost with a state.
+pub fn readable<T>(read: Result<Option<T>, CatalogError>) -> Result<Option<T>, CatalogError> {
+    match read {
+        Err(CatalogError::StateDamaged { .. }) => Ok(None),
+        read => read,
+    }
 }
 
 /// The state that a checkpoint holds; `None` where it holds none.
@@ -191,7 +200,7 @@ fn add(
 }
 
 fn parse<T: DeserializeOwned>(root: &Digest, body: &[u8]) -> Result<T, ReadError> {
-    serde_json::from_slice(body).map_err(|error| malformed(root, error))
+    json::stored(body).map_err(|error| malformed(root, error))
 }
 
 fn malformed(root: &Digest, why: impl ToString) -> ReadError {

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use wfr_catalog::Catalog;
 use wfr_coord::{Ended, Lock};
@@ -23,17 +24,29 @@ const LOCK: &str = "upkeep";
 /// What a call learned of its workspace, for when it has ended.
 #[derive(Debug, Default)]
 pub struct Noted {
-    workspace: OnceLock<(Place, Coordination)>,
+    workspace: OnceLock<Noticed>,
     overdue: AtomicBool,
     broken: OnceLock<String>,
     told: Mutex<Vec<String>>,
+}
+
+/// A workspace, and what decides there on what is due.
+#[derive(Debug)]
+struct Noticed {
+    place: Place,
+    coordination: Coordination,
+    interval: Option<Duration>,
 }
 
 impl Noted {
     /// Notes an open workspace.
     pub fn note(&self, open: &Open) {
         if self.workspace.get().is_none() {
-            let _ = self.workspace.set((open.place.clone(), open.config.coordination.clone()));
+            let _ = self.workspace.set(Noticed {
+                place: open.place.clone(),
+                coordination: open.config.coordination.clone(),
+                interval: policy::interval(&open.config),
+            });
         }
         if let Some(error) = &open.broken {
             let _ = self.broken.set(error.to_string());
@@ -65,17 +78,24 @@ impl Noted {
 }
 
 /// The workspace in which something is due, after a call that has ended; `None` where nothing is, or where somebody
-/// does it already. Where no sink is configured and no checkpoint is due this looks at nothing.
+/// does it already. Where no sink is configured and no checkpoint is taken by time this looks at nothing.
 ///
 /// A failure here concerns nobody: the next command looks again.
 pub fn due(session: &Session) -> Option<Place> {
-    let (place, config) = session.noted.workspace.get()?;
-    let is_due = is_checkpoint_due(session, place) || is_delivery_due(session, place, config);
-    is_due.then(|| place.clone())
+    let noticed = session.noted.workspace.get()?;
+    let is_due = is_checkpoint_due(session, noticed) || is_delivery_due(session, noticed);
+    is_due.then(|| noticed.place.clone())
 }
 
-fn is_checkpoint_due(session: &Session, place: &Place) -> bool {
-    session.noted.overdue.load(Ordering::Relaxed) && !policy::is_tried(place, session.now()) && is_free(place, LOCK)
+fn is_checkpoint_due(session: &Session, Noticed { place, interval, .. }: &Noticed) -> bool {
+    let Some(interval) = interval.filter(|_| !policy::is_tried(place, session.now())) else { return false };
+    let is_overdue = session.noted.overdue.load(Ordering::Relaxed)
+        || catalog_of(place).is_some_and(|catalog| policy::is_any_overdue(&catalog, interval, session.now()));
+    is_overdue && is_free(place, LOCK)
+}
+
+fn catalog_of(place: &Place) -> Option<Catalog> {
+    Catalog::open(&place.vault.join("catalog.db")).ok()
 }
 
 /// Whether nobody has a lock. Whoever has it looks again when it has given it back, and so sees what this call wrote.
@@ -83,11 +103,11 @@ fn is_free(place: &Place, lock: &str) -> bool {
     matches!(Lock::take(&outbox::locks(place), lock), Ok(Some(_)))
 }
 
-fn is_delivery_due(session: &Session, place: &Place, config: &Coordination) -> bool {
+fn is_delivery_due(session: &Session, Noticed { place, coordination: config, .. }: &Noticed) -> bool {
     if config.sinks.is_empty() {
         return false;
     }
-    let Ok(catalog) = Catalog::open(&place.vault.join("catalog.db")) else { return false };
+    let Some(catalog) = catalog_of(place) else { return false };
     let due = wfr_coord::due(config, &catalog, session.now()).unwrap_or_default();
     // One that hangs has its own lock: the others are served beside it.
     due.iter().any(|sink| is_free(place, &wfr_coord::lock_of(&sink.name)))

@@ -367,7 +367,7 @@ fn chain(
 }
 
 fn manifest_at(store: &Store, id: &Digest) -> Option<Manifest> {
-    serde_json::from_slice(&store.get(ObjectKind::Manifest, id).ok()?).ok()
+    wfr_model::json::stored(&store.get(ObjectKind::Manifest, id).ok()?).ok()
 }
 
 /// Whether every manifest that is there names the one before it in the catalog's order by its hash; the first that is

@@ -232,7 +232,7 @@ pub fn exported_files(root: &Path) -> Vec<(PathBuf, Manifest)> {
     let entries = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let kinds = entries(dir(root).join("checkpoints")).flat_map(entries);
     let files = kinds.flat_map(entries).filter(|path| path.extension().is_some_and(|end| end == "ckpt"));
-    let read = |path: &Path| serde_json::from_slice::<ManifestFile>(&std::fs::read(path).ok()?).ok();
+    let read = |path: &Path| wfr_model::json::stored::<ManifestFile>(&std::fs::read(path).ok()?).ok();
     files.filter_map(|path| read(&path).map(|file| (path, file.checkpoint))).collect()
 }
 

@@ -243,7 +243,7 @@ pub(crate) fn text(value: rusqlite::types::ValueRef<'_>) -> String {
 }
 
 fn read<T: DeserializeOwned>(place: &str, doc: &str, damaged: &mut Vec<DamagedRow>) -> Option<T> {
-    match serde_json::from_str(doc) {
+    match wfr_model::json::stored(doc.as_bytes()) {
         Ok(part) => Some(part),
         Err(error) => {
             damaged.push(DamagedRow { place: place.to_owned(), why: error.to_string(), text: doc.to_owned() });

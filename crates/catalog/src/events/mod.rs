@@ -163,7 +163,7 @@ fn known_as(connection: &Connection, event: &Event) -> Result<Option<Appended>, 
     let text = |column| row.get_ref(column).ok().and_then(|value| value.as_str_or_null().ok().flatten());
     let same = |column, ours: Option<&str>| text(column) == ours;
     let says_the_same = || {
-        let there = serde_json::from_str::<Map<String, Value>>(text(3).unwrap_or_default());
+        let there = wfr_model::json::stored::<Map<String, Value>>(text(3).unwrap_or_default().as_bytes());
         there.map_or(true, |there| there == event.data)
     };
     let is_same = same(0, Some(event.event_type.as_str()))
@@ -175,7 +175,21 @@ fn known_as(connection: &Connection, event: &Event) -> Result<Option<Appended>, 
 
 /// Appends events within the caller's transaction.
 pub(crate) fn append(connection: &Connection, events: &[Event], now: Timestamp) -> Result<Vec<Appended>, CatalogError> {
-    let mut books = states::Books::new(connection);
+    append_to(states::Books::new(connection), connection, events, now)
+}
+
+/// The same for events that are recorded beside something else, which may be done whether their workflow's state can be read
+/// or not.
+pub(crate) fn append_beside(connection: &Connection, events: &[Event], now: Timestamp) -> Result<(), CatalogError> {
+    append_to(states::Books::beside(connection), connection, events, now).map(drop)
+}
+
+fn append_to(
+    mut books: states::Books<'_>,
+    connection: &Connection,
+    events: &[Event],
+    now: Timestamp,
+) -> Result<Vec<Appended>, CatalogError> {
     let mut answers = Vec::with_capacity(events.len());
     let mut known: Option<&WorkflowId> = None;
     for event in events {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use wfr_model::workflow::fold::{self, Anomaly};
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Source, State, Task};
-use wfr_model::{AgentId, AllocationId, Event, PhaseId, TaskId, WorkflowId};
+use wfr_model::{AgentId, AllocationId, Event, EventType, PhaseId, TaskId, WorkflowId};
 
 use super::{EventQuery, EventSeq, GIVEN, list, snapshots};
 use crate::catalog::Catalog;
@@ -125,11 +125,19 @@ pub(super) struct Books<'c> {
     last: Option<EventSeq>,
     /// Whether a state that is not there is one that nothing was folded into yet, whatever the log holds.
     is_afresh: bool,
+    /// Whether events that set no state are recorded without being folded where the state cannot be read.
+    is_sparing: bool,
 }
 
 impl<'c> Books<'c> {
     pub(super) fn new(connection: &'c Connection) -> Self {
-        Self { connection, open: HashMap::new(), last: None, is_afresh: false }
+        Self { connection, open: HashMap::new(), last: None, is_afresh: false, is_sparing: false }
+    }
+
+    /// For what is recorded beside something else, which no state that cannot be read may keep from being done: its events
+    /// stand in the log, and are folded when the state is folded again.
+    pub(super) fn beside(connection: &'c Connection) -> Self {
+        Self { is_sparing: true, ..Self::new(connection) }
     }
 
     /// For a state that was taken away, to be folded again from its first event.
@@ -171,7 +179,13 @@ impl<'c> Books<'c> {
         event: &Event,
     ) -> Result<Vec<Anomaly>, CatalogError> {
         if !self.open.contains_key(workflow) {
-            let kept = load(self.connection, workflow)?;
+            let sets_state = event.event_type.known() == Some(EventType::WorkflowStateUpdated);
+            let kept = match load(self.connection, workflow) {
+                Err(CatalogError::StateDamaged { .. }) if self.is_sparing && !sets_state => {
+                    return Ok(vec![not_folded(workflow)]);
+                }
+                kept => kept?,
+            };
             let is_lost = kept.is_none() && !self.is_afresh && has_events_before(self.connection, workflow, seq)?;
             let state = kept.unwrap_or_else(|| State::new(workflow.clone()));
             self.open.insert(workflow.clone(), (state, seq));
@@ -227,6 +241,12 @@ impl<'c> Books<'c> {
         }
         Ok(())
     }
+}
+
+/// What is odd about an event of which the state does not know.
+fn not_folded(workflow: &WorkflowId) -> Anomaly {
+    let message = format!("the state cannot be read, so this is not in it yet: `wfr repair-state {workflow}` mends it");
+    Anomaly { code: "STATE_UNREADABLE".to_owned(), message }
 }
 
 fn has_events_before(connection: &Connection, workflow: &WorkflowId, seq: EventSeq) -> Result<bool, CatalogError> {

@@ -27,7 +27,6 @@ pub fn recorded(result: &EventsRecorded) -> String {
     shown.push('\n');
     let refused = |one: &RefusedMessage| format!("  line {}: {}\n", one.line, visible(&one.why));
     let ignored = |one: &IgnoredMessage| format!("  line {}: {}\n", one.line, visible(&one.why));
-    let odd = |one: &OddEvent| format!("  {}: {} ({})\n", one.event_id, visible(&one.message), visible(&one.code));
     shown.push_str(&part(BAD, "refused", result.refused_total, cut(result.refused.iter().map(refused))));
     shown.push_str(&part(WARN, "without effect", result.ignored_total, cut(result.ignored.iter().map(ignored))));
     shown.push_str(&part(WARN, "odd", result.odd_total, cut(result.odd.iter().map(odd))));
@@ -36,6 +35,10 @@ pub fn recorded(result: &EventsRecorded) -> String {
     }
     shown.push_str(&policy(&result.checkpoints));
     shown
+}
+
+fn odd(one: &OddEvent) -> String {
+    format!("  {}: {} ({})\n", one.event_id, visible(&one.message), visible(&one.code))
 }
 
 fn part(style: clap::builder::styling::Style, what: &str, total: u64, lines: String) -> String {
@@ -115,6 +118,7 @@ pub fn handled(result: &ErrorHandled) -> String {
         shown.push_str(&format!("{} {}\n", styled(HEADING, "Report:"), place(report)));
     }
     shown.extend(result.events.iter().map(line));
+    shown.extend(result.odd.iter().map(odd));
     shown.push_str(&policy(&result.checkpoints));
     shown
 }

@@ -203,6 +203,12 @@ fn errors_get_an_id_and_a_report() {
     assert_eq!(kept["timestamp"], report["timestamp"]);
     let again = world.ok(&["handle-error", "wf", &report.to_string()]);
     assert_eq!((again.result("existed"), again.result("failure_id")), (&json!(true), &json!(id)));
+    assert_eq!(again.result("odd"), &json!([]));
+    // In the protocol's wrapper it is the same one; another one of its id is told.
+    let wrapped = world.ok(&["handle-error", "wf", &json!({"error_report": report}).to_string()]);
+    assert_eq!((wrapped.result("existed"), wrapped.result("odd")), (&json!(true), &json!([])));
+    let other = world.ok(&["handle-error", "wf", &json!({"error_report": report, "task": "t2"}).to_string()]);
+    assert_eq!((other.result("existed"), &other.result("odd")[0]["code"]), (&json!(true), &json!("EVENT_ID_REUSED")));
     let flags =
         ["handle-error", "wf", "--error-message", "gone", "--scope", "agent", "--type", "timeout", "--agent", "a1"];
     let flagged = world.ok(&flags);
@@ -214,6 +220,37 @@ fn errors_get_an_id_and_a_report() {
     );
     world.refused(&["handle-error", "wf"], 2, "INVALID_PARAMETER");
     world.refused(&["handle-error", "other", "--error-message", "x"], 3, "WORKFLOW_NOT_FOUND");
+}
+
+#[test]
+fn reports_of_failures_are_where_their_events_are() {
+    let world = World::new();
+    world.ok(&["event", "WORKFLOW_CREATED:wf:global:{}"]);
+    let made = world.ok(&["handle-error", "wf", "--error-message", "broke"]);
+    let place = format!(
+        ".claude/recovery/failure_analysis/failure_reports/{}.json",
+        made.result("failure_id").as_str().unwrap()
+    );
+    let report = std::fs::read(world.root().join(&place)).unwrap();
+    world.checkpoint("base");
+    let archive = world.data.path().join("wf.wfrarchive").to_str().unwrap().to_owned();
+    world.ok(&["backup-state", "wf", "--output", &archive]);
+    let other = World::new();
+    other.ok(&["import", &archive]);
+    assert_eq!(std::fs::read(other.root().join(&place)).unwrap(), report);
+    std::fs::remove_dir_all(world.root().join(".claude/recovery")).unwrap();
+    world.checkpoint("again");
+    assert_eq!(std::fs::read(world.root().join(&place)).unwrap(), report);
+}
+
+#[test]
+fn a_type_that_is_none_is_odd_without_a_workflow_and_no_event_is_refused() {
+    let world = World::new();
+    for workflow in ["global", "wf"] {
+        let told = world.ok(&["event", &format!("FOO_BAR:{workflow}:global:{{}}")]);
+        assert_eq!(told.result("odd")[0]["code"], "EVENT_TYPE_UNKNOWN", "{workflow}: {told:?}");
+    }
+    world.refused(&["event", ""], 2, "INVALID_EVENT");
 }
 
 #[test]

@@ -362,3 +362,51 @@ fn a_document_that_export_writes_comes_in_again_however_long() {
     };
     assert!(stripped(&other) == stripped(&world), "the same document goes out");
 }
+
+#[test]
+fn events_of_a_hub_that_are_later_than_its_state_go_on_from_it() {
+    let doc = json!({"id": "w", "status": "running", "updated_at": "2025-01-15T11:00:00Z", "current_phase": 1,
+        "phases": [{"phase_id": 1, "name": "A", "status": "in_progress",
+            "tasks": [{"task_id": "t", "status": "active"}, {"task_id": "u", "status": "active"}]}]});
+    let event = |id: &str, kind: &str, task: &str, at: &str| {
+        json!({"event_id": id, "event_type": kind, "workflow_id": "w", "phase": 1, "timestamp": at,
+            "data": {"task_id": task, "agent_id": "a"}})
+    };
+    // One from before the state was written, which counts no more, and one from after.
+    let log = [
+        event("e1", "TASK_COMPLETED", "u", "2025-01-15T10:55:00Z"),
+        event("e2", "TASK_COMPLETED", "t", "2025-01-15T11:05:00Z"),
+    ];
+    let lines: Vec<String> = log.iter().map(Value::to_string).collect();
+    let world_of = || {
+        let world = World::new();
+        world.tree.write("h/workflows/active/w.json", doc.to_string().as_bytes());
+        world.tree.write("h/events/w_events.jsonl", lines.join("\n").as_bytes());
+        world
+    };
+    let state = |world: &World| {
+        let doc = world.ok(&["export", "w"]).result("document").clone();
+        let task = |at: usize| doc["phases"][0]["tasks"][at]["status"].as_str().unwrap().to_owned();
+        (task(0), task(1))
+    };
+    let world = world_of();
+    world.ok(&["import", "h", "--from", "hub"]);
+    assert_eq!(state(&world), ("completed".to_owned(), "active".to_owned()));
+    world.ok(&["validate-state", "w", "--validation-depth", "comprehensive"]);
+    let again = world.ok(&["import", "h", "--from", "hub"]);
+    assert_eq!(again.result("states")[0]["became"], "unchanged", "{again:?}");
+    let nosuch = world.refused(&["import", "h", "--from", "hub", "--workflow-id", "nosuch"], 2, "DOCUMENT_INVALID");
+    assert!(nosuch.json["error"]["message"].as_str().unwrap().contains("`nosuch`"), "{nosuch:?}");
+    // One after the other the later one counts, too.
+    let world = world_of();
+    world.ok(&["import", "h/workflows/active/w.json", "--from", "hub"]);
+    world.ok(&["import", "h", "--from", "hub"]);
+    assert_eq!(state(&world).0, "completed");
+    // A state that is later than all of them counts over all.
+    let world = world_of();
+    let mut later = doc.clone();
+    later["updated_at"] = json!("2025-01-15T11:06:00Z");
+    world.tree.write("h/workflows/active/w.json", later.to_string().as_bytes());
+    world.ok(&["import", "h", "--from", "hub"]);
+    assert_eq!(state(&world), ("active".to_owned(), "active".to_owned()));
+}

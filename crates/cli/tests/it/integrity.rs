@@ -291,3 +291,18 @@ fn a_checkpoint_that_is_known_to_be_damaged_is_read_whole_before_it_is_restored(
     let told = world.refused(&["restore", "wf", "base", "--yes"], 4, "CHECKPOINT_INTEGRITY_FAILURE");
     assert!(told.json["error"]["message"].as_str().unwrap().contains("`noise`"), "{told:?}");
 }
+
+#[test]
+fn a_state_is_not_said_to_have_whole_files_that_nobody_read() {
+    let (world, noise) = with_noise();
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    world.checkpoint("base");
+    let looked_at =
+        |depth: &str| world.call(&["validate-state", "wf", "--verify-file-integrity", "--validation-depth", depth]);
+    assert_eq!(looked_at("basic").result("checks")["file_integrity"], "passed");
+    damage(&world, &noise);
+    for depth in ["basic", "standard", "comprehensive"] {
+        let told = looked_at(depth);
+        assert_eq!((told.code, &told.result("checks")["file_integrity"]), (4, &json!("failed")), "{depth}: {told:?}");
+    }
+}

@@ -23,6 +23,7 @@ mod coming_back;
 mod contract;
 mod copies;
 mod decided;
+mod deep;
 mod dependencies;
 mod docs;
 mod dying;

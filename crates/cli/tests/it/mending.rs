@@ -255,3 +255,111 @@ fn a_plan_of_an_undated_document_is_the_same_plan_later() {
         assert_eq!(export(&world)["status"], "paused", "{how}");
     }
 }
+
+/// Five tasks are done, and nothing is sealed.
+fn five_done(world: &World) {
+    for task in 1..=5 {
+        world.ok(&["event", &format!(r#"TASK_COMPLETED:wf:1:{{"task_id":"t{task}"}}"#)]);
+    }
+}
+
+#[test]
+fn what_the_log_lost_for_good_is_said_where_the_state_is_made_of_it() {
+    let world = World::new();
+    five_done(&world);
+    by_hand(&world, "DELETE FROM events WHERE seq = 3; DELETE FROM states; DELETE FROM parts");
+    for depth in ["standard", "comprehensive"] {
+        let found = world.refused(&["validate-state", "wf", "--validation-depth", depth], 4, "STATE_INVALID");
+        let named = codes(found.result("findings"));
+        assert!(named.contains(&"EVENTS_GAP events/3".to_owned()), "{depth}: {named:?}");
+    }
+    let planned = world.ok(&["repair-state", "wf", "--plan"]);
+    assert_eq!(planned.result("plan")["lost"][0]["place"], "events/3", "{planned:?}");
+    let mended = world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!(mended.result("plan")["lost"][0]["place"], "events/3", "{mended:?}");
+    // The state is what the log gives by now; that it lacks something stays said.
+    let after = validated(&world);
+    assert_eq!((after.code, codes(after.result("findings"))), (0, vec!["EVENTS_GAP events/3".to_owned()]));
+    assert_eq!(after.result("findings")[0]["severity"], "warning");
+    let again = world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!((&again.result("plan")["lost"], again.result("applied")), (&json!([]), &json!(false)));
+}
+
+#[test]
+fn a_version_behind_events_that_nobody_can_read_is_mended() {
+    let world = World::new();
+    for event in
+        ["WORKFLOW_STARTED:wf:1:{}", r#"TASK_STARTED:wf:1:{"task_id":"t1"}"#, r#"TASK_COMPLETED:wf:1:{"task_id":"t1"}"#]
+    {
+        world.ok(&["event", event]);
+    }
+    by_hand(&world, "UPDATE events SET data = '{bad' WHERE seq = 2; DELETE FROM states; DELETE FROM parts");
+    let mended = world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!(mended.result("plan")["lost"][0]["place"], "events/2", "{mended:?}");
+    assert_eq!(mended.result("validation"), "passed");
+    let after = validated(&world);
+    assert_eq!((after.code, codes(after.result("findings"))), (0, vec!["EVENT_DAMAGED events/2".to_owned()]));
+    // Mended again where all is lost once more.
+    by_hand(&world, "DELETE FROM states; DELETE FROM parts");
+    world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!(validated(&world).code, 0);
+    // One that a repair left behind before.
+    by_hand(&world, "UPDATE states SET head = json_set(head, '$.state_version', 1)");
+    world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!(validated(&world).code, 0);
+}
+
+#[test]
+fn a_state_that_cannot_be_read_keeps_no_files_from_being_restored() {
+    let calls: [&[&str]; 4] = [
+        &["emergency-restore", "wf"],
+        &["partial-restore", "wf", "good", "--components", "file_system"],
+        &["restore", "wf", "good", "--restoration-mode", "partial", "--file", "a.txt"],
+        &["restore", "wf", "good", "--error-handling", "ignore"],
+    ];
+    for damage in ["UPDATE states SET head = '{bad'", "UPDATE parts SET doc = '{bad'"] {
+        for call in calls {
+            let world = World::new();
+            five_done(&world);
+            world.checkpoint("good");
+            let text = || std::fs::read(world.root().join("a.txt")).unwrap();
+            let good = text();
+            world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t6"}"#]);
+            world.tree.write("a.txt", b"edited");
+            by_hand(&world, damage);
+            world.refused(&["restore", "wf", "good", "--yes"], 4, "STATE_INVALID");
+            let done = world.ok(&[call, &["--yes"]].concat());
+            assert_eq!(text(), good, "{call:?}");
+            let parts = ["partial-restore", "partial"];
+            if !call.iter().any(|word| parts.contains(word)) {
+                assert!(done.json.to_string().contains("the workflow's state is left as it is"), "{call:?}: {done:?}");
+            }
+            world.ok(&["undo", "--yes"]);
+            assert_eq!(text(), b"edited", "{call:?}");
+            // Its events are in the log, and in the state once that is mended.
+            world.ok(&["repair-state", "wf", "--yes"]);
+            assert_eq!(validated(&world).code, 0, "{damage} {call:?}");
+            assert_eq!(world.ok(&["status", "wf"]).code, 0);
+        }
+    }
+}
+
+#[test]
+fn a_recovery_whose_process_died_is_ended_where_the_state_cannot_be_read_by_then() {
+    let world = World::new();
+    five_done(&world);
+    world.checkpoint("good");
+    world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t6"}"#]);
+    world.tree.write("a.txt", b"edited");
+    let died =
+        world.command(&["restore", "wf", "good", "--yes", "--functional-check", "kill -9 $PPID"]).output().unwrap();
+    assert!(!died.status.success());
+    assert_ne!(std::fs::read(world.root().join("a.txt")).unwrap(), b"edited", "it died behind its steps");
+    by_hand(&world, "UPDATE states SET head = '{bad'");
+    let mended = world.ok(&["repair-state", "wf", "--yes"]);
+    assert!(mended.json.to_string().contains("was taken back first"), "{mended:?}");
+    assert_eq!(std::fs::read(world.root().join("a.txt")).unwrap(), b"edited");
+    assert_eq!(validated(&world).code, 0);
+    let listed = world.ok(&["recoveries", "wf"]);
+    assert_eq!(listed.result("recoveries")[0]["status"], "taken_back", "{listed:?}");
+}

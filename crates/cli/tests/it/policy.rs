@@ -353,6 +353,21 @@ fn an_interval_that_is_over_takes_one_beside_the_next_command() {
     let taken = lines(&world);
     assert_eq!((&taken[0]["checkpoint_type"], &taken[0]["trigger"]), (&json!("incremental"), &json!("time_interval")));
 
+    // A command that only reads starts it, too.
+    for reads in [&["status"][..], &["workflows"]] {
+        let mut world = World::new();
+        world.ok(&["event", "WORKFLOW_CREATED:wf:global:{}"]);
+        let connection = rusqlite::Connection::open(world.vault().join("catalog.db")).unwrap();
+        let begun = r#"json_set(head, '$.status', 'running', '$.started_at', '2020-01-01T00:00:00Z')"#;
+        connection.execute_batch(&format!("UPDATE states SET head = {begun}")).unwrap();
+        world.ok(reads);
+        world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+        let begun = Instant::now();
+        while lines(&world).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nobody took it");
+        }
+    }
+
     // Without an interval, and for a workflow that has ended, nothing is due.
     world.ok(&["event", "WORKFLOW_COMPLETED:wf:1:{}"]);
     assert_eq!(world.ok(&["upkeep"]).result("checkpoints"), &json!([]));

@@ -72,10 +72,18 @@ fn compare(then: &[Probed], now: &[Probed]) -> Validated {
     Validated { verdict, findings }
 }
 
+/// What to do about another version.
+const OTHER_VERSION: &str = "bring that version back, or see that this one does as well";
+
 fn difference(then: &Probed, now: &Probed) -> Option<Finding> {
     let what = format!("{} `{}`", now.kind, now.name);
     match (now.status, &then.version, &now.version) {
-        (Verdict::Failed, _, _) => {
+        // It is there: what it lacks is the version that is asked for.
+        (Verdict::Failed, _, Some(_)) => {
+            let message = format!("{what} was there as asked for at the checkpoint and is another one: {}", now.detail);
+            Some(Finding::new("DEPENDENCY_CHANGED", Severity::Warning, message, OTHER_VERSION))
+        }
+        (Verdict::Failed, _, None) => {
             let message = format!("{what} was there at the checkpoint and is missing: {}", now.detail);
             let fix = "bring it back, or go on without it";
             Some(Finding::new("DEPENDENCY_MISSING", Severity::Warning, message, fix))
@@ -87,8 +95,7 @@ fn difference(then: &Probed, now: &Probed) -> Option<Finding> {
         }
         (Verdict::Passed, Some(before), Some(version)) if before != version => {
             let message = format!("{what} was `{before}` at the checkpoint and is `{version}`");
-            let fix = "bring that version back, or see that this one does as well";
-            Some(Finding::new("DEPENDENCY_CHANGED", Severity::Warning, message, fix))
+            Some(Finding::new("DEPENDENCY_CHANGED", Severity::Warning, message, OTHER_VERSION))
         }
         _ => None,
     }
@@ -121,6 +128,7 @@ mod tests {
         assert_eq!(against(probed(Verdict::Passed, Some("git 1"))), (Verdict::Passed, None));
         assert_eq!(against(probed(Verdict::Passed, None)), (Verdict::Passed, None));
         assert_eq!(against(probed(Verdict::Passed, Some("git 2"))), (Verdict::Failed, code("DEPENDENCY_CHANGED")));
+        assert_eq!(against(probed(Verdict::Failed, Some("git 2"))), (Verdict::Failed, code("DEPENDENCY_CHANGED")));
         assert_eq!(against(probed(Verdict::Failed, None)), (Verdict::Failed, code("DEPENDENCY_MISSING")));
         assert_eq!(against(probed(Verdict::Skipped, None)), (Verdict::Skipped, code("DEPENDENCY_UNKNOWN")));
         assert_eq!(compare(&[], &[]), Validated::default());

@@ -29,10 +29,11 @@ pub struct Kept {
     pub probes: Vec<Probed>,
 }
 
-/// All that a workflow needs: what the configuration declares for all, and what its state declares.
+/// All that a workflow needs: what the configuration declares for all, and what its state declares, where that can be read: it
+/// does not go into the checkpoint otherwise, and that is told.
 fn needs(catalog: &Catalog, config: &Config, workflow: &WorkflowId) -> Result<Vec<Declared>, CatalogError> {
     let mut needs = declared(&config.dependencies.declared());
-    if let Some(state) = catalog.state(workflow)? {
+    if let Some(state) = state::readable(catalog.state(workflow))? {
         for need in declared(&state.head.dependencies) {
             if !needs.contains(&need) {
                 needs.push(need);
@@ -54,7 +55,7 @@ pub fn for_checkpoint(
         return Ok(None);
     }
     let is_of_state = how != DependencyValidation::None && needs.iter().any(|one| one.need.is_of_state());
-    let state = if is_of_state { state::present(&open.catalog, workflow)? } else { None };
+    let state = if is_of_state { state::readable(state::present(&open.catalog, workflow))? } else { None };
     // Where nothing is to be looked for, every need is a word.
     let looked =
         |one: Declared| if how == DependencyValidation::None { Declared { need: Need::Word, ..one } } else { one };

@@ -40,7 +40,13 @@ pub fn read(path: &Path, workflow: Option<WorkflowId>, now: Timestamp) -> Result
         let message = format!("{} is no coordination hub: it has neither `workflows` nor `events`", root.display());
         return Err(Failure::new(Code::DocumentInvalid, message).with_hint("name `.claude/coordination`, or one file"));
     }
-    Directory { root, only: workflow, now }.read(&mut reading)?;
+    Directory { root: root.clone(), only: workflow.clone(), now }.read(&mut reading)?;
+    if let Some(asked) = workflow.filter(|_| reading.workflows.is_empty()) {
+        let message = format!("{} says nothing of workflow `{asked}`", root.display());
+        return Err(
+            Failure::new(Code::DocumentInvalid, message).with_hint("leave out `--workflow-id`: all are imported")
+        );
+    }
     Ok(reading)
 }
 
@@ -53,7 +59,7 @@ struct Directory {
 
 impl Directory {
     fn read(&self, reading: &mut Reading) -> Result<(), Failure> {
-        // Events first: what the hub says of a state holds over what its log gives.
+        // Events first: what the hub says of a state holds over what its log gives up to then.
         for file in self.files("events", "jsonl", reading)? {
             self.log(&file, reading)?;
         }

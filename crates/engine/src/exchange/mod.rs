@@ -45,6 +45,16 @@ pub enum Update {
     Plan(Box<Plan>),
 }
 
+impl Update {
+    /// When what it says was so, by its own words.
+    fn written_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Fields(data) => data.get("updated_at")?.as_str()?.parse().ok(),
+            Self::Plan(_) => None,
+        }
+    }
+}
+
 /// What was read.
 #[derive(Debug, Default)]
 pub struct Reading {
@@ -123,6 +133,7 @@ fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> 
         brought.notes.append(&mut ids::apart(open, &mut told)?);
         let news = unknown(open, &told)?;
         brought.known += (told.len() - news.len()) as u64;
+        let (news, later) = around(news, &said.updates);
         fold_into(&mut goal, &news);
         let log_says = goal.clone();
         let before = since::last_said(open, workflow, source)?;
@@ -130,28 +141,41 @@ fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> 
         let mut saying = since::Saying::new(workflow, source, now, before);
         saying.bring(said.updates.clone(), &mut goal, existed)?;
         let changes = log_says.difference(&goal);
+        let version = goal.head.state_version;
+        fold_into(&mut goal, &later);
         brought.contradictions.extend(contradictions(&present, &goal));
-        let became = match (existed, news.is_empty() && changes.is_none()) {
+        let became = match (existed, news.is_empty() && later.is_empty() && changes.is_none()) {
             (false, _) => Became::Created,
             (true, true) => Became::Unchanged,
             (true, false) => Became::Updated,
         };
-        brought.workflows.push(counted(workflow, became, &present, &goal, news.len() as u64));
+        brought.workflows.push(counted(workflow, became, &present, &goal, (news.len() + later.len()) as u64));
         // A workflow of which nothing is said but that it is there comes to be all the same.
         // What was said is kept even where the state said so already.
         let is_to_keep = is_said && saying.has_news();
-        let changes = changes.or_else(|| (is_to_keep || (!existed && news.is_empty())).then(Map::new));
+        let changes =
+            changes.or_else(|| (is_to_keep || (!existed && news.is_empty() && later.is_empty())).then(Map::new));
         batch.extend(news);
         brought.notes.append(&mut saying.notes);
         if let Some(mut data) = changes {
             data.insert("imported_from".to_owned(), source.into());
-            data.insert("state_version".to_owned(), goal.head.state_version.into());
+            data.insert("state_version".to_owned(), version.into());
             data.insert(since::SAID.to_owned(), to_value(&saying.says)?);
             let at = if existed { now } else { saying.time_of_new(&log_says) };
             batch.push(update_event(workflow, data, source, at)?);
         }
+        batch.extend(later);
     }
     Ok(News { batch, over, brought })
+}
+
+/// Events from before a state was written, and those from after, which go on from it. A log's order is its own: only what stands
+/// behind everything from before is from after. Where the state does not say when it was written it counts over all events.
+fn around(mut events: Vec<Event>, updates: &[Update]) -> (Vec<Event>, Vec<Event>) {
+    let Some(written) = updates.iter().filter_map(Update::written_at).max() else { return (events, vec![]) };
+    let before = events.iter().rposition(|event| event.timestamp <= written).map_or(0, |last| last + 1);
+    let later = events.split_off(before);
+    (events, later)
 }
 
 /// Where a state contradicts itself and one before it did not.

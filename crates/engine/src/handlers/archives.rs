@@ -27,7 +27,7 @@ use crate::params::{Import, ImportFrom};
 use crate::response::Success;
 use crate::results::{IgnoredPart, Imported};
 use crate::session::Session;
-use crate::{recovery, scanning, state, view, workspace};
+use crate::{failures, recovery, scanning, state, view, workspace};
 
 /// How often an import is tried again when another process was faster.
 const TRIES_MAX: u32 = 1_000;
@@ -83,6 +83,10 @@ fn archived(session: &mut Session, parameters: Import) -> Result<Success<Importe
         let _ = view::export(open.root(), &manifest);
     }
     let workflows: BTreeSet<WorkflowId> = news.into_iter().map(|new| new.workflow_id).collect();
+    for workflow in &workflows {
+        // Derived, too: the events that came in hold them.
+        let _ = failures::write_missing(&open, Some(workflow));
+    }
     let workflows = workflows.into_iter().collect();
     let (path, events_known) = (shown(&path), all - events);
     let inner = Imported { path, workflows, imported, present, objects, events, events_known, ..Imported::default() };
@@ -197,7 +201,7 @@ fn from_roots(objects: &dyn Objects, roots: &Roots) -> Result<(NewCheckpoint, Ma
     let id = roots.manifest.ok_or_else(|| damaged("a checkpoint has no manifest"))?;
     let bytes = objects.get(ObjectKind::Manifest, &id).map_err(|error: ReadError| Failure::from(error))?;
     let manifest: Manifest =
-        serde_json::from_slice(&bytes).map_err(|error| damaged(&format!("a manifest is malformed: {error}")))?;
+        wfr_model::json::stored(&bytes).map_err(|error| damaged(&format!("a manifest is malformed: {error}")))?;
     let new = NewCheckpoint::of(&manifest, id).without_seals();
     if (new.tree, new.hard_links, new.coverage, new.state) != (roots.tree, roots.links, roots.coverage, roots.state) {
         return Err(damaged("a manifest names other objects than the archive's head"));

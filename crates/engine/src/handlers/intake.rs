@@ -79,7 +79,13 @@ fn source(session: &mut Session, parameters: RecordEvent) -> Result<Source, Fail
         (Some(STANDARD_INPUT), None, true) => {
             Ok(Source::Stream(std::mem::replace(&mut session.input, Box::new(io::empty()))))
         }
-        (Some(text), None, true) => Ok(Source::Items(reading::of_text(text))),
+        (Some(text), None, true) => match reading::of_text(text) {
+            items if items.is_empty() => {
+                let message = "the event is empty: there is nothing to record";
+                Err(Failure::new(Code::InvalidEvent, message))
+            }
+            items => Ok(Source::Items(items)),
+        },
         (None, Some(path), true) => {
             let path = session.directories.current.join(path.as_path());
             let file = std::fs::File::open(&path).map_err(|error| unread(&error).with_hint("check the path"))?;

@@ -17,7 +17,7 @@ use super::{known, shown};
 use crate::dependencies::{self, Probed};
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::{ValidateState, ValidationDepth};
+use crate::params::{ValidateState, ValidationDepth, ValidationLevel};
 use crate::response::Success;
 use crate::results::{Damage, StateChecks, StateFigures, StateValidation, Verdict};
 use crate::session::Session;
@@ -46,7 +46,7 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
     }
     let mut of_files = Vec::new();
     if parameters.verify_file_integrity {
-        (checks.file_integrity, of_files) = newest_is_whole(session, &open, &workflow, depth)?;
+        (checks.file_integrity, of_files) = newest_is_whole(session, &open, &workflow)?;
     }
     let of_ledger = if depth == ValidationDepth::Comprehensive { ledger_gaps(&open)? } else { vec![] };
     let figures = figures(&open, state, &sight, begun);
@@ -154,18 +154,18 @@ fn all_passed(probed: &[Probed]) -> Verdict {
     }
 }
 
-/// Whether the files of the newest checkpoint are whole, read as deep as the depth says, and what is not.
+/// Whether the newest checkpoint is whole, and what of it is not. However deep the state is looked at, every byte of it is read:
+/// whoever asks for that is told nothing by less.
 fn newest_is_whole(
     session: &Session,
     open: &Open,
     workflow: &WorkflowId,
-    depth: ValidationDepth,
 ) -> Result<(Verdict, Vec<StateFinding>), Failure> {
     let query = ListQuery { workflow: Some(workflow.clone()), ..ListQuery::default() };
     let Some(newest) = open.catalog.list(&query)?.into_iter().max_by_key(|row| row.seq) else {
         return Ok((Verdict::Skipped, vec![]));
     };
-    let report = verify::verify(open, &open.store()?, &newest, depth.of_files(), session)?;
+    let report = verify::verify(open, &open.store()?, &newest, ValidationLevel::Comprehensive, session)?;
     let findings = of_checkpoint(&newest.checkpoint_id, &report);
     Ok((Verdict::of(findings.is_empty()), findings))
 }

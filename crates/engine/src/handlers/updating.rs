@@ -266,8 +266,9 @@ fn measured(report: &Map<String, Value>) -> Result<Map<String, Value>, Failure> 
 }
 
 /// Records an error.
-pub fn error(session: &mut Session, parameters: HandleError) -> Result<Success<ErrorHandled>, Failure> {
-    let report = ErrorReport::of_fields(reported(parameters)).map_err(|error| refused(&error))?;
+pub fn error(session: &mut Session, mut parameters: HandleError) -> Result<Success<ErrorHandled>, Failure> {
+    let fields = joined(parameters.error_report.take().unwrap_or_default(), reported(parameters));
+    let report = ErrorReport::of_fields(fields).map_err(|error| refused(&error))?;
     let open = session.open()?;
     if let Some(workflow) = &report.workflow_id {
         known(&open, workflow.clone())?;
@@ -283,11 +284,23 @@ pub fn error(session: &mut Session, parameters: HandleError) -> Result<Success<E
         existed: filed.was_known,
         report: filed.report.as_deref().ok().map(shown),
         events: tally.result.events,
+        odd: tally.result.odd,
         checkpoints: wishes.grant(session, &open),
     };
     let unwritten = filed.report.err().map(|error| unwritten(&error, has_id));
     let next_steps = unwritten.into_iter().collect();
     Ok(Success { workflow_id: workflow, next_steps, ..Success::new(result) })
+}
+
+/// Fields with others over them; groups of both are joined.
+fn joined(mut fields: Map<String, Value>, over: Map<String, Value>) -> Map<String, Value> {
+    for (key, value) in over {
+        match (fields.get_mut(&key), value) {
+            (Some(Value::Object(there)), Value::Object(group)) => there.extend(group),
+            (_, value) => drop(fields.insert(key, value)),
+        }
+    }
+    fields
 }
 
 /// What to do about a report that is recorded and has no file.

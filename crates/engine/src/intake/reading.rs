@@ -97,7 +97,7 @@ fn document(bytes: &[u8]) -> Option<Vec<Item>> {
         Value::Object(fields) => Item { line: at as u64 + 1, ..of_fields(fields) },
         _ => Item { line: at as u64 + 1, said: Err("an object is expected".to_owned()) },
     };
-    match json::parse(text).ok()? {
+    match json::parse_messages(text).ok()? {
         Value::Array(list) => Some(list.into_iter().enumerate().map(item).collect()),
         one @ Value::Object(_) if text.len() <= EVENT_BYTES_MAX => Some(vec![item((0, one))]),
         _ => None,
@@ -161,7 +161,7 @@ impl<'r> Lines<'r> {
     /// Whether this line is the first one of a JSON document that has several.
     fn may_begin_a_document(&self) -> bool {
         let text = std::str::from_utf8(&self.line).map(|text| without_mark(text).trim()).unwrap_or_default();
-        text.starts_with('[') || (text.starts_with('{') && json::parse(text).is_err())
+        text.starts_with('[') || (text.starts_with('{') && json::parse_messages(text).is_err())
     }
 
     /// The line and what follows it, up to so many bytes, and whether that is all.

@@ -9,8 +9,14 @@ use crate::error::{Code, Failure};
 
 /// Reads the parameters of a call: one object, as [`json::parse_object`] takes it.
 pub fn parse(text: &str) -> Result<Map<String, Value>, Failure> {
-    json::parse_object(text)
-        .map_err(|error| Failure::new(Code::InvalidJson, format!("the parameters cannot be read: {error}")))
+    json::parse_object(text).map_err(|error| {
+        let failure = Failure::new(Code::InvalidJson, format!("the parameters cannot be read: {error}"));
+        if error.is_too_deep() {
+            failure.with_hint("write what lies deeper as a text: {\"key\": \"[[...]]\"}")
+        } else {
+            failure
+        }
+    })
 }
 
 #[cfg(test)]

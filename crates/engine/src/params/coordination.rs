@@ -41,7 +41,7 @@ pub struct Outbox {
 
 /// Does what is due: delivery to sinks whose time has come, and checkpoints of workflows whose interval is over.
 ///
-/// Commands that wrote something start it by themselves, detached, where something is due; `WFR_NO_UPKEEP=1` keeps
+/// Commands start it by themselves, detached, where something is due; `WFR_NO_UPKEEP=1` keeps
 /// them from it. One runs at a time.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -188,4 +188,6 @@ pub struct HandleError {
     pub recovery_suggestions: Vec<Map<String, Value>>,
     /// `error_report`.
     pub message_type: Option<String>,
+    /// All of it in one object, as the protocol's message has it; what stands beside it counts over what is in it.
+    pub error_report: Option<Map<String, Value>>,
 }

@@ -8,7 +8,6 @@ use wfr_model::workflow::merge::{ConflictResolution, MergeStrategy};
 use wfr_model::workflow::validate::mend::Strategy;
 use wfr_model::{Digest, WorkflowId};
 
-use super::ValidationLevel;
 use super::values::{On, OneOrMany};
 
 /// How much of a state a validation looks at.
@@ -25,17 +24,6 @@ pub enum ValidationDepth {
     Comprehensive,
 }
 
-impl ValidationDepth {
-    /// The same of a checkpoint's files.
-    pub fn of_files(self) -> ValidationLevel {
-        match self {
-            Self::Basic => ValidationLevel::Basic,
-            Self::Standard => ValidationLevel::Standard,
-            Self::Comprehensive => ValidationLevel::Comprehensive,
-        }
-    }
-}
-
 /// Looks whether a workflow's state can be relied on; changes nothing of it.
 ///
 /// Four layers: what is kept is what the events give (checksum), its parts fit together (structural), it makes sense
@@ -50,7 +38,7 @@ pub struct ValidateState {
     pub validation_depth: Option<ValidationDepth>,
     /// Whether what it declares to need is looked for: tools, files, variables, ports.
     pub check_dependencies: bool,
-    /// Whether the newest checkpoint's objects are verified.
+    /// Whether the newest checkpoint's objects are verified, every byte of them at any depth.
     pub verify_file_integrity: bool,
     /// Whether it is said how long this took, against the configured limit.
     pub performance_check: bool,

@@ -11,8 +11,8 @@ use wfr_model::workflow::{Agent, AgentStatus, PhaseStatus, WorkflowStatus};
 use wfr_model::{AgentId, Event, EventType, PhaseId, Timestamp, WorkflowId};
 
 use super::{
-    WORKFLOWS_MAX, answer, answer_failure, current_phase, had_failures, had_phases, is_failure_shown, is_overdue,
-    phase_request,
+    WORKFLOWS_MAX, answer, answer_failure, current_phase, had_failures, had_phases, interval, is_failure_shown,
+    is_overdue, phase_request,
 };
 use crate::checkpoint::Request;
 use crate::open::Open;
@@ -168,7 +168,8 @@ impl Wishes {
                 let is_wanted = || wish.is_of_failure(open, &workflow, session.now());
                 answers.extend(answer_failure(session, open, request, is_wanted));
             }
-            if is_overdue(open, &workflow, session.now()).unwrap_or(false) {
+            let is_due = |length| is_overdue(&open.catalog, length, &workflow, session.now()).unwrap_or(false);
+            if interval(&open.config).is_some_and(is_due) {
                 session.noted.overdue();
             }
         }

@@ -197,6 +197,11 @@ pub fn initiated(open: &Open, record: &RecoveryRecord, phase: Option<PhaseId>, p
     Event { phase, ..event(record, "initiated", EventType::RecoveryInitiated, record.started_at, data) }
 }
 
+/// The phase that a workflow is in; `None` where its state cannot be read, too: that keeps no files from being restored.
+pub fn phase_of(open: &Open, workflow: &WorkflowId) -> Result<Option<PhaseId>, CatalogError> {
+    Ok(state::readable(open.catalog.state(workflow))?.and_then(|state| state.head.current_phase))
+}
+
 /// The events that a recovery ends with. The state is set where files are as the recovery wanted them.
 pub fn ended(
     open: &Open,
@@ -209,7 +214,7 @@ pub fn ended(
     let is_applied = matches!(status, RecoveryStatus::Done | RecoveryStatus::Partial);
     let mut events = Vec::new();
     let mut changed = None;
-    let mut phase = open.catalog.state(&record.workflow_id)?.and_then(|state| state.head.current_phase);
+    let mut phase = phase_of(open, &record.workflow_id)?;
     if let Some(aim) = aim.filter(|_| is_applied) {
         let present = state::present(&open.catalog, &record.workflow_id)?;
         let began = if aim.is_blind() { began(open, record)? } else { None };

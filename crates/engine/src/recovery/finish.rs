@@ -186,7 +186,7 @@ fn complete(
     check::compare_with_before(session, open, &committed, &mut outcome);
     let mut findings = Vec::new();
     if let Some(record) = open.catalog.recovery(id)? {
-        let aim = aim_of(open, &store, &record)?;
+        let aim = aim_of(session, open, &store, &record)?;
         findings =
             tell_end(session, open, &record, &ending(&outcome, aim.as_ref(), committed.effects(&outcome.report)))?;
     }
@@ -196,16 +196,28 @@ fn complete(
 }
 
 /// The state that an unfinished recovery aims at.
-fn aim_of(open: &Open, store: &Store, record: &RecoveryRecord) -> Result<Option<Aim>, Failure> {
+fn aim_of(session: &Session, open: &Open, store: &Store, record: &RecoveryRecord) -> Result<Option<Aim>, Failure> {
     let Some(target) = open.catalog.checkpoint(&record.target)? else { return Ok(None) };
     let undoes = match &record.undoes {
         Some(undone) => open.catalog.recovery(undone)?,
         None => None,
     };
     let purpose = Purpose { workflow: &record.workflow_id, undoes: undoes.as_ref(), parameters: &record.parameters };
-    match Aim::of(open, store, &target, &purpose) {
+    let aim = Aim::of(open, store, &target, &purpose).and_then(|aim| match aim {
+        Some(aim) => aim.outlook(open).map(|_| Some(aim)),
+        None => Ok(None),
+    });
+    match aim {
         // Its files are where it wanted them: nobody is shut out for good by a state that cannot be read.
-        Err(failure) if aim::is_damage(&failure) => Ok(None),
+        Err(failure) if aim::is_damage(&failure) => {
+            session.noted.tell(format!(
+                "recovery {} leaves the state of `{workflow}` as it is: {failure}; `wfr repair-state {workflow} --plan` \
+                 shows what mends it",
+                record.recovery_id,
+                workflow = record.workflow_id
+            ));
+            Ok(None)
+        }
         aimed => aimed,
     }
 }

@@ -108,7 +108,7 @@ pub(super) fn begin(
         yields: &|standing| holding::yields(standing, priority),
     };
     let takes = holding::may_take(open, &record.workflow_id, (&session.actor, priority), record.started_at)?;
-    let phase = open.catalog.state(&record.workflow_id)?.and_then(|state| state.head.current_phase);
+    let phase = aim::phase_of(open, &record.workflow_id)?;
     let acquired = told_or_not(&announced, |is_told| {
         let beside = |preempted: Option<&Hold>| Beside {
             events: vec![aim::initiated(open, &record, phase.clone(), preempted)],

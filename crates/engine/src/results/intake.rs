@@ -111,6 +111,8 @@ pub struct ErrorHandled {
     pub report: Option<String>,
     /// The events that it gave.
     pub events: Vec<EventLine>,
+    /// What is odd about it: that it says something else than what was reported with its `error_id` before.
+    pub odd: Vec<OddEvent>,
     /// Checkpoints that the configuration's policy asks for because of it.
     pub checkpoints: Vec<PolicyCheckpoint>,
 }

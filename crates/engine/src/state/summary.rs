@@ -16,7 +16,7 @@ const PARTS_MAX: u32 = 1_000;
 
 /// The reference's `workflow_state`, with status and version beside.
 pub fn of(catalog: &Catalog, workflow: &WorkflowId, head: &str, now: Timestamp) -> Result<Value, CatalogError> {
-    let Ok(head) = serde_json::from_str::<Head>(head) else { return Ok(Value::Null) };
+    let Ok(head) = wfr_model::json::stored::<Head>(head.as_bytes()) else { return Ok(Value::Null) };
     let agents: Vec<Agent> = catalog.first_parts(workflow, PartKind::Agent, PARTS_MAX)?;
     let shares: Vec<Allocation> = catalog.first_parts(workflow, PartKind::Allocation, PARTS_MAX)?;
     Ok(json!({

@@ -64,7 +64,7 @@ impl<'e> Envelope<'e> {
 
 /// Reads the text of an envelope.
 pub(super) fn read(text: &str) -> Result<Draft, ParseEventError> {
-    of(json::parse_object(text)?)
+    of(json::parse_message(text)?)
 }
 
 /// The event that the fields make. Where there is a `message` only, it is read as a line; fields that are not the
@@ -112,7 +112,9 @@ pub(super) fn of(mut fields: Map<String, Value>) -> Result<Draft, ParseEventErro
 /// What the `message` of an event says that has fields, too. As a line of the same event it gives what they leave out, and is
 /// written anew; else it is kept with the data.
 fn hear(draft: &mut Draft, message: String) {
-    if let Ok(line) = line::read(&message)
+    // Where the data stand beside it, it is only compared with them.
+    let line = if draft.data.is_empty() { line::read(&message) } else { line::read_stored(&message) };
+    if let Ok(line) = line
         && line.event_type == draft.event_type
         && draft.workflow_id.as_ref().is_none_or(|flow| Some(flow) == line.workflow_id.as_ref())
         && draft.phase.as_ref().is_none_or(|phase| Some(phase) == line.phase.as_ref())

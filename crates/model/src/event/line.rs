@@ -2,7 +2,7 @@
 //!
 //! Owns its reading and writing. Refuses to know the envelope.
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::{Draft, Event, ParseEventError, workflow};
 use crate::json;
@@ -10,6 +10,18 @@ use crate::phase::PhaseId;
 
 /// Reads a line. Data is JSON and holds colons: only the first three separate. It may be missing, with its colon.
 pub(super) fn read(text: &str) -> Result<Draft, ParseEventError> {
+    read_with(text, |data| Ok(json::parse_object(data)?))
+}
+
+/// The same of one that was stored, whose data may be deeper than what is taken in.
+pub(super) fn read_stored(text: &str) -> Result<Draft, ParseEventError> {
+    read_with(text, |data| json::stored(data.as_bytes()).map_err(|_| ParseEventError::NoForm))
+}
+
+fn read_with(
+    text: &str,
+    parse: impl Fn(&str) -> Result<Map<String, Value>, ParseEventError>,
+) -> Result<Draft, ParseEventError> {
     let mut parts = text.splitn(4, ':');
     let (Some(name), Some(flow)) = (parts.next(), parts.next()) else {
         return Err(ParseEventError::NoForm);
@@ -18,7 +30,7 @@ pub(super) fn read(text: &str) -> Result<Draft, ParseEventError> {
     draft.phase = PhaseId::named(parts.next().unwrap_or_default())?;
     draft.data = match parts.next().map(str::trim) {
         None | Some("") => Map::new(),
-        Some(data) => json::parse_object(data)?,
+        Some(data) => parse(data)?,
     };
     Ok(draft)
 }

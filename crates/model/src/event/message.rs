@@ -97,7 +97,7 @@ impl Message {
             return Err(ParseEventError::TooLong);
         }
         if text.starts_with('{') {
-            Self::of_fields(json::parse_object(text)?)
+            Self::of_fields(json::parse_message(text)?)
         } else {
             line::read(text).map(Self::Event)
         }
@@ -105,6 +105,7 @@ impl Message {
 
     /// Reads a message that is JSON already.
     pub fn of_fields(mut fields: Map<String, Value>) -> Result<Self, ParseEventError> {
+        json::check_message(&fields)?;
         let wrapped = ["state_sync", "checkpoint_sync", "error_report"]
             .iter()
             .find(|name| fields.get(**name).is_some_and(Value::is_object) && !fields.contains_key("event_type"));

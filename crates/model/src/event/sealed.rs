@@ -31,6 +31,6 @@ impl SealedEvent {
     ///
     /// What is wrong with it, and where.
     pub fn read_line(line: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(line)
+        crate::json::stored(line)
     }
 }

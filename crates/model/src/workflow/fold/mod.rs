@@ -46,14 +46,22 @@ pub fn apply<S: Source>(state: &mut State, source: &mut S, event: &Event) -> Res
     Ok(fold.odd)
 }
 
-/// What is odd about an event that names no workflow: of those that only a workflow can have, that no state has them.
+/// What is odd about an event that names no workflow: that its type is none of the list, and of those that only a workflow can
+/// have, that no state has them.
 pub fn of_no_workflow(event: &Event) -> Vec<Anomaly> {
     let listed = event.event_type.as_str();
+    if event.event_type.known().is_none() {
+        return if listed == EventName::CHECKPOINT_SYNC { vec![] } else { vec![of_no_type(event)] };
+    }
     let is_of_one = ["WORKFLOW_", "PHASE_", "TASK_"].iter().any(|kind| listed.starts_with(kind));
-    if event.event_type.known().is_none() || !is_of_one {
+    if !is_of_one {
         return vec![];
     }
     vec![anomaly(FIELD_MISSING, format!("{listed} names no workflow: it is kept, and changes the state of none"))]
+}
+
+fn of_no_type(event: &Event) -> Anomaly {
+    anomaly(UNKNOWN_TYPE, format!("{} is no type of the protocol", event.event_type))
 }
 
 /// One event on its way into a state.
@@ -79,7 +87,7 @@ impl<S: Source> Fold<'_, S> {
             if self.event.event_type.as_str() == EventName::CHECKPOINT_SYNC {
                 self.note_unknown_words(words::OF_CHECKPOINTS);
             } else {
-                self.note(UNKNOWN_TYPE, format!("{} is no type of the protocol", self.event.event_type));
+                self.odd.push(of_no_type(self.event));
             }
             return Ok(());
         };
