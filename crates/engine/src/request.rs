@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, HoldRequest, NewMessage, Owner};
+use wfr_model::json;
 use wfr_model::message::{Priority, Request, Response, ResponseStatus};
 use wfr_model::recovery::RecoveryStatus;
 
@@ -123,13 +124,13 @@ fn asked(request: &Request) -> Value {
 /// The answer that was given to this request before.
 fn before(session: &Session, open: &Open, request: &Request) -> Result<Option<Answer>, Failure> {
     let Some(row) = open.catalog.answer_to(&request.request_id)? else { return Ok(None) };
-    let was: Value = row.message.answers.and_then(|(_, asked)| serde_json::from_str(&asked).ok()).unwrap_or_default();
+    let was: Value = row.message.answers.and_then(|(_, asked)| json::stored(asked.as_bytes()).ok()).unwrap_or_default();
     if was != asked(request) {
         let message = format!("request {} was answered before, and asked for something else", request.request_id);
         return Ok(Some(told(session, Some(request), Err(Failure::new(Code::RequestIdTaken, message)))));
     }
     let response: Response =
-        serde_json::from_str(&row.message.body).map_err(|error| Failure::of(Code::CatalogDamaged, &error))?;
+        json::stored(row.message.body.as_bytes()).map_err(|error| Failure::of(Code::CatalogDamaged, &error))?;
     let failure = (response.status == ResponseStatus::Error).then(|| recorded_failure(&response.result));
     Ok(Some(Answer { response, failure }))
 }
