@@ -217,7 +217,8 @@ pub fn conflict(conflict: &Conflict) -> String {
 fn marked(text: &str) -> String {
     let mut shown = String::new();
     let (mut is_within, mut lines) = (false, 0);
-    for line in text.lines() {
+    // A carriage return may be all that differs.
+    for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
         is_within |= line.starts_with("<<<<<<<");
         if is_within && lines < MARKED_MAX {
             shown.push_str(&format!("    {}\n", styled(FAINT, &visible(line))));
@@ -417,4 +418,15 @@ pub fn resumed(result: &Resumed) -> String {
     }
     shown.push_str(&cut(result.findings.iter().map(finding)));
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_of_line_ends_shows_them() {
+        let shown = marked("kept\n<<<<<<< without it\none\r\n=======\none\n>>>>>>> kept work\nkept\n");
+        assert!(shown.contains("one\\x0d") && shown.contains("one\n") && !shown.contains("kept\n    "), "{shown}");
+    }
 }

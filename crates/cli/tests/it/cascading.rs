@@ -125,3 +125,13 @@ fn what_stops_a_rollback_is_named() {
         "{refused}"
     );
 }
+
+#[test]
+fn nothing_stands_on_what_stays_by_decision() {
+    let world = built_on();
+    world.work("a", || world.put("work/of_a", "a"));
+    let done = world.ok(&[&CASCADE[..], &["--ours", "work/f.txt", "--yes"]].concat());
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (20, "by b")]));
+    assert_eq!((world.has("work/of_a"), world.text("work/of_b").as_str()), (false, "b"), "{done:?}");
+    assert_eq!(status(&world, "wf", "completed_tasks"), 1);
+}

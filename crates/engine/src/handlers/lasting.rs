@@ -28,7 +28,7 @@ use crate::response::Success;
 use crate::results::{Backup, Cleanup, Pin};
 use crate::session::Session;
 use crate::state::WithEvents;
-use crate::{mint, outbox, recovery, scanning, unknown, workspace};
+use crate::{ledger, mint, outbox, recovery, scanning, unknown, workspace};
 
 /// Removes checkpoints that no rule keeps.
 pub fn cleanup(session: &mut Session, parameters: CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
@@ -353,7 +353,12 @@ pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<
         retention: parameters.retention.map(|span| span.to_string()),
         verified,
     };
-    let success = Success::new(result).about(&workflow);
+    let mut success = Success::new(result).about(&workflow);
+    if ledger::is_kept(&open)? {
+        success = success.with_next_step(
+            "who changed what is not in it: where it is imported, work that was done before cannot be told apart",
+        );
+    }
     Ok(if path.starts_with(open.root()) {
         success.with_next_step("the archive lies in the workspace, so checkpoints take it too: move it elsewhere")
     } else {

@@ -6,6 +6,7 @@ mod agreeing;
 mod archives;
 mod beside;
 pub mod blame;
+mod by_hand;
 pub mod care;
 pub mod changes;
 pub mod checkpoints;

@@ -13,12 +13,12 @@ use wfr_model::config::DependencyValidation;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::recovery::RecoveryKind;
 use wfr_model::workflow::{Agent, AgentStatus, Whole};
-use wfr_model::{TaskId, TreePath, WorkflowId};
+use wfr_model::{Span, TaskId, TreePath, WorkflowId};
 use wfr_recovery::merge::Unit;
 
 use super::recoveries::{Asked, run};
 use super::restore::check_needs;
-use super::{choice, known, needed, time_left};
+use super::{by_hand, choice, known, needed, time_left};
 use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -144,7 +144,7 @@ fn nothing_recorded() -> Failure {
 
 /// What the parameters decide beforehand.
 pub(super) fn decisions(session: &Session, parameters: &Rollback) -> Result<Decisions, Failure> {
-    let resolved = resolved(session, &parameters.resolve.0)?;
+    let resolved = resolved(session, parameters)?;
     let (ours, theirs) = (&parameters.ours.0, &parameters.theirs.0);
     let both = ours.iter().find(|path| theirs.contains(path)).map(|path| ("`ours` and `theirs`", path));
     let also = resolved.keys().find(|path| ours.contains(path) || theirs.contains(path));
@@ -163,18 +163,15 @@ pub(super) fn decisions(session: &Session, parameters: &Rollback) -> Result<Deci
 }
 
 /// Contents made by hand, read from their files.
-fn resolved(session: &Session, given: &[String]) -> Result<BTreeMap<TreePath, Vec<u8>>, Failure> {
+fn resolved(session: &Session, parameters: &Rollback) -> Result<BTreeMap<TreePath, Vec<u8>>, Failure> {
     let mut found = BTreeMap::new();
-    for text in given {
+    let limit = parameters.timeout.and_then(Span::duration);
+    for text in &parameters.resolve.0 {
         let wrong = || Failure::new(Code::InvalidParameter, format!("`{text}` is not PATH=FILE"));
         let (path, file) = text.split_once('=').ok_or_else(wrong)?;
         let path: TreePath = path.parse().map_err(|error| wrong().with_details(format!("{error}")))?;
         let place = session.directories.current.join(OsStr::from_bytes(file.as_bytes()));
-        let bytes = std::fs::read(&place).map_err(|error| {
-            let code = if error.kind() == std::io::ErrorKind::NotFound { Code::FileNotFound } else { Code::Io };
-            Failure::new(code, format!("the content for `{path}` cannot be read from {}", place.display()))
-                .with_details(error.to_string())
-        })?;
+        let bytes = by_hand::read(&place, limit, &session.abort)?;
         if found.insert(path, bytes).is_some() {
             return Err(Failure::new(Code::WrongArguments, format!("`resolve` names a path twice: `{text}`")));
         }

@@ -10,6 +10,7 @@ use wfr_model::workflow::{PhaseStatus, TaskStatus, Whole};
 use wfr_model::{PhaseId, TaskId, TreePath, WorkflowId};
 
 use super::history::{History, histories_of};
+use super::naming::meant;
 use super::selective::{Selection, goes, is_spared};
 use super::telling::{Teller, name_of};
 use crate::error::{Code, Failure};
@@ -190,14 +191,16 @@ impl Reach {
 type ByChange<'h> = BTreeMap<ChangeSeq, BTreeSet<&'h TreePath>>;
 
 /// Live changes that wrote where, and after, something that goes was written, and changes that read there; rollbacks and
-/// what was taken back left out.
+/// what was taken back left out. Nothing goes from files that stay as they are by decision.
 fn dependents<'h>(
     histories: &'h [History],
     selected: &BTreeSet<ChangeSeq>,
     selection: &Selection,
 ) -> (ByChange<'h>, ByChange<'h>) {
     let (mut writers, mut readers) = (ByChange::new(), ByChange::new());
-    for history in histories.iter().filter(|history| selection.files.mean(&history.path)) {
+    let ours = meant(histories, selection.decisions.ours.iter());
+    let may_go = |history: &&History| selection.files.mean(&history.path) && !ours.contains(&history.path);
+    for history in histories.iter().filter(may_go) {
         let (path, chain) = (&history.path, &history.chain);
         let is_live = |change: ChangeSeq| !chain.is_cancelled(change, None);
         let first = |one: &SegmentRow| goes(history, one, selected, selection) && is_live(one.change);
