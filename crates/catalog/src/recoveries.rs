@@ -267,8 +267,8 @@ impl Catalog {
     }
 
     /// Checkpoints that cleanup must keep whole: the targets and safety checkpoints of unfinished recoveries, and
-    /// the safety checkpoints of the newest `undoable_max` recoveries that can still be undone. One whose safety checkpoint
-    /// was deleted cannot: what it held may be gone, so it is never pinned again.
+    /// those of the newest `undoable_max` recoveries that can still be undone: an undo compares what there is with what the
+    /// recovery left. One whose safety checkpoint was deleted cannot: what it held may be gone, so it is never pinned again.
     pub fn pinned_checkpoints(&self, undoable_max: u32) -> Result<Vec<CheckpointId>, CatalogError> {
         Ok(pinned(&self.connection, undoable_max)?)
     }
@@ -285,12 +285,14 @@ fn whole(row: rusqlite::Result<RecoveryRecord>) -> Result<Result<RecoveryRecord,
 
 /// See [`Catalog::pinned_checkpoints`]; within the caller's transaction if there is one.
 pub(crate) fn pinned(connection: &Connection, undoable_max: u32) -> rusqlite::Result<Vec<CheckpointId>> {
-    let sql = "SELECT target FROM recoveries WHERE status = 'started'
+    let sql = "WITH standing AS (SELECT checkpoint_id FROM checkpoints WHERE deleted_at IS NULL),
+                 undoable AS (SELECT safety, target FROM recoveries
+                              WHERE status IN ('done', 'partial') AND undone_by IS NULL AND safety IN standing
+                              ORDER BY seq DESC LIMIT ?1)
+               SELECT target FROM recoveries WHERE status = 'started'
                UNION SELECT safety FROM recoveries WHERE status = 'started' AND safety IS NOT NULL
-               UNION SELECT safety FROM (SELECT safety FROM recoveries
-                                         WHERE status IN ('done', 'partial') AND undone_by IS NULL
-                                           AND safety IN (SELECT checkpoint_id FROM checkpoints WHERE deleted_at IS NULL)
-                                         ORDER BY seq DESC LIMIT ?1)";
+               UNION SELECT safety FROM undoable
+               UNION SELECT target FROM undoable WHERE target IN standing";
     let mut statement = connection.prepare_cached(sql)?;
     let ids = statement.query_map([undoable_max], |row| columns::id(row, 0))?;
     ids.collect()

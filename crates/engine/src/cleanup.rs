@@ -97,8 +97,6 @@ pub struct Judged {
     pub rows: Vec<CheckpointRow>,
     /// The fate of each.
     pub decisions: Vec<Decision>,
-    /// Those that recoveries pin.
-    pub pinned: HashSet<CheckpointId>,
 }
 
 /// Decides over every checkpoint concerned.
@@ -116,7 +114,7 @@ pub fn judge(open: &Open, request: &Request, now: Timestamp) -> Result<Judged, C
         decisions.extend(decide(&candidates, &request.policy, request.preserve_critical, now));
         all.extend(rows);
     }
-    Ok(Judged { rows: all, decisions, pinned })
+    Ok(Judged { rows: all, decisions })
 }
 
 fn candidate(row: &CheckpointRow, pinned: &HashSet<CheckpointId>) -> Candidate {

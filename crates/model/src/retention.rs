@@ -131,6 +131,9 @@ impl Candidate {
     }
 }
 
+/// Why a checkpoint stays that an undo needs, and no other rule before keeps.
+pub const NEEDED_FOR_UNDO: &str = "a recovery that can still be undone needs it";
+
 /// A checkpoint's fate, and the rule that decided it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Decision {
@@ -164,7 +167,7 @@ pub fn decide(candidates: &[Candidate], policy: &Retention, preserve_critical: b
         } else if Some(index) == last {
             Some(newest_of_all(candidate).to_owned())
         } else if candidate.pinned {
-            Some("a recovery that can still be undone needs it".to_owned())
+            Some(NEEDED_FOR_UNDO.to_owned())
         } else if let Some(own) = kept_by_own(candidate, now) {
             own
         } else if preserve_critical && is_critical(candidate) {

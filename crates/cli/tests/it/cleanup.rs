@@ -192,6 +192,28 @@ fn cleanups_beside_restores_leave_what_these_saved() {
 }
 
 #[test]
+fn what_an_undo_needs_stays_with_what_was_saved() {
+    let world = World::new();
+    world.tree.write("file", b"1");
+    world.tree.write("large", &Prng::new(1).bytes(3 << 20));
+    world.checkpoint("first");
+    world.tree.write("file", b"precious");
+    world.tree.write("large", &Prng::new(2).bytes(3 << 20));
+    let before = world.snapshot();
+    world.ok(&["restore", "wf", "first", "--yes"]);
+    std::fs::remove_file(world.tree.at("large")).unwrap();
+    world.checkpoint("newest");
+    let cleaned = world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=1", "--compress-archived"]);
+    assert_eq!(cleaned.result("pins").as_array().unwrap().len(), 2, "{cleaned:?}");
+    // The file that was removed since stays removed.
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.tree.read("file"), b"precious");
+    let gone = world.snapshot().differences(&before);
+    assert!(gone.len() <= 1, "{gone:?}");
+    world.ok(&["doctor"]);
+}
+
+#[test]
 fn a_full_disk_whose_reserve_is_used_up_can_be_cleaned_up() {
     let world = World::unprotected(TestTree::new());
     let Some(mount) = Mount::new(&world.data.path().join("wfr"), "64m") else {

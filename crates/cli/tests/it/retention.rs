@@ -97,7 +97,7 @@ fn what_a_recovery_saved_takes_no_checkpoints_place() {
     world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "daily=1"]);
     let names = world.names();
     assert!(names.contains(&"better".to_owned()), "{names:?}");
-    assert_eq!(names.len(), 2, "and the recovery can be undone: {names:?}");
+    assert_eq!(names.len(), 3, "and the recovery can be undone, which needs what it went to: {names:?}");
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.tree.read("file"), b"broken");
     world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "last=2"]);

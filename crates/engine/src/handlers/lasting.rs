@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use wfr_catalog::{CheckpointRow, ListQuery, NewOperation};
 use wfr_model::checkpoint::Manifest;
-use wfr_model::retention::Retention;
+use wfr_model::retention::{NEEDED_FOR_UNDO, Retention};
 use wfr_model::{CheckpointId, Digest, WorkflowId};
 use wfr_store::archive::{self, ReadOptions, WriteOptions};
 use wfr_store::keys::Recipients;
@@ -89,11 +89,16 @@ fn clean_without_reserve(
 const LET_GO: &str = "`wfr cleanup-checkpoints --undoable 0`, with a `--retention-policy` that does not keep it by its age, \
                       lets it go, and they cannot be undone then";
 
-/// What stays so that recoveries can be undone.
+fn checkpoints(count: usize) -> String {
+    if count == 1 { "1 checkpoint".to_owned() } else { format!("{count} checkpoints") }
+}
+
+/// What stays so that recoveries can be undone: what they saved, and where they went.
 fn pins(judged: &Judged) -> Vec<Pin> {
-    let pinned = judged.rows.iter().filter(|row| judged.pinned.contains(&row.checkpoint_id));
-    pinned
-        .map(|row| Pin { checkpoint_id: row.checkpoint_id.clone(), name: row.name.clone(), bytes: row.size_bytes })
+    let decided = judged.rows.iter().zip(&judged.decisions);
+    decided
+        .filter(|(_, decision)| decision.reason == NEEDED_FOR_UNDO)
+        .map(|(row, _)| Pin { checkpoint_id: row.checkpoint_id.clone(), name: row.name.clone(), bytes: row.size_bytes })
         .collect()
 }
 
@@ -134,9 +139,7 @@ fn try_all(
     }
     Ok(match pins {
         0 => success,
-        1 => success.with_next_step(format!("a recovery can be undone by what it saved, {bytes} bytes: {LET_GO}")),
-        _ => success
-            .with_next_step(format!("{pins} recoveries can be undone by what they saved, {bytes} bytes: {LET_GO}")),
+        _ => success.with_next_step(format!("{} stay for undo, {bytes} bytes: {LET_GO}", checkpoints(pins))),
     })
 }
 

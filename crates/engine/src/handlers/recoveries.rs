@@ -381,6 +381,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
         Failure::new(Code::NotUndoable, message).with_hint("`wfr restore` brings another checkpoint back")
     };
     let target = saved.ok_or_else(gone)?;
+    let way_out = format!("`wfr restore {} {}` brings back what was there before", target.workflow_id, target.name);
     let order = Order {
         exact_mtime: parameters.exact_mtime.0,
         // Whoever let the recovery take configuration away has not agreed to what was there before.
@@ -402,7 +403,11 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     // What an undo reads is checked while it is read, and the tree afterwards; a plan reads nothing.
     let checked = if parameters.plan { Verdict::Skipped } else { Verdict::Passed };
-    run(session, &open, &order, &asked, checked, begun)
+    let undone = run(session, &open, &order, &asked, checked, begun);
+    undone.map_err(|failure| match failure.code {
+        Code::CheckpointIntegrity => failure.with_option(way_out),
+        _ => failure,
+    })
 }
 
 /// What an undo may be asked for.

@@ -254,8 +254,8 @@ pub struct ValidateCheckpoint {
 /// Removes checkpoints that no rule keeps, and the bytes that no other one needs.
 ///
 /// The newest checkpoint of a workflow and the newest whole one always stay, and so does each as long as its own policy says.
-/// Those that are whole, that lack something and that are damaged are counted each by themselves. What a recovery saved stays
-/// while it can be undone: `pins` in the result names it.
+/// Those that are whole, that lack something and that are damaged are counted each by themselves. What a recovery saved, and
+/// what it went to, stays while it can be undone: `pins` in the result names it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CleanupCheckpoints {
