@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use wfr_model::Timestamp;
 use wfr_model::checkpoint::{CheckpointType, Manifest, ManifestFile};
 use wfr_model::config::Config;
@@ -232,8 +233,20 @@ pub fn exported_files(root: &Path) -> Vec<(PathBuf, Manifest)> {
     let entries = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let kinds = entries(dir(root).join("checkpoints")).flat_map(entries);
     let files = kinds.flat_map(entries).filter(|path| path.extension().is_some_and(|end| end == "ckpt"));
-    let read = |path: &Path| wfr_model::json::stored::<ManifestFile>(&std::fs::read(path).ok()?).ok();
+    let read = |path: &Path| wfr_model::json::stored::<ManifestFile>(&read_file(path).ok()?).ok();
     files.filter_map(|path| read(&path).map(|file| (path, file.checkpoint))).collect()
+}
+
+/// The bytes of a regular file: whatever else stands in the view is not waited for.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Removes an exported manifest, where it is there.
@@ -293,6 +306,18 @@ mod tests {
             std::fs::write(dir.path().join(VIEW).join(CONFIG), bad).unwrap();
             assert!(matches!(load_config(dir.path()), Err(ConfigError::Malformed { .. })), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_pipe_in_the_view_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join(VIEW).join("checkpoints/wf/manual");
+        std::fs::create_dir_all(&place).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, place.join("a.ckpt"), 0o600.into()).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let root = dir.path().to_owned();
+        std::thread::spawn(move || sender.send(exported(&root).len()));
+        assert_eq!(receiver.recv_timeout(std::time::Duration::from_secs(20)), Ok(0));
     }
 
     #[test]
