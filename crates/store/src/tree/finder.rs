@@ -1,26 +1,28 @@
 //! Looking up many paths of one tree.
 //!
-//! Owns the way to the last one. Refuses to keep more of the tree in memory than that.
+//! Owns the way to the last one, and the entries around it. Refuses to keep more of the tree in memory than that.
 
 use wfr_model::entry::{Entry, Node};
 use wfr_model::{Digest, TreePath};
 
-use super::find;
+use super::{find, leaf};
 use crate::object::{Objects, ReadError};
 
 /// Finds entries of one tree. Paths that come in order are found without beginning at the root each time, which would
-/// cost the square of the depth in a deep tree.
+/// cost the square of the depth in a deep tree, and without reading the same part of a large directory for each.
 pub struct Finder<'o> {
     objects: &'o dyn Objects,
     root: Digest,
     /// The directories above the last path, from the root down: names and ids.
     way: Vec<(Vec<u8>, Digest)>,
+    /// The entries of the part that was read last, and of which directory: all between the first and the last of them.
+    part: Option<(Digest, Vec<Entry>)>,
 }
 
 impl<'o> Finder<'o> {
     /// For the tree with this id.
     pub fn new(objects: &'o dyn Objects, root: Digest) -> Self {
-        Self { objects, root, way: Vec::new() }
+        Self { objects, root, way: Vec::new(), part: None }
     }
 
     /// The entry at a path; `None` where there is none. The root has no entry.
@@ -34,7 +36,22 @@ impl<'o> Finder<'o> {
                 _ => return Ok(None),
             }
         }
-        find(self.objects, &self.reached(), path.name())
+        self.find(path.name())
+    }
+
+    /// The entry of a name in the directory that was reached.
+    fn find(&mut self, name: &[u8]) -> Result<Option<Entry>, ReadError> {
+        let dir = self.reached();
+        let is_within = |entries: &[Entry]| match (entries.first(), entries.last()) {
+            (Some(first), Some(last)) => first.name.as_slice() <= name && name <= last.name.as_slice(),
+            _ => false,
+        };
+        if !self.part.as_ref().is_some_and(|(of, entries)| *of == dir && is_within(entries)) {
+            self.part = Some((dir, leaf(self.objects, &dir, name)?));
+        }
+        let entries = self.part.as_ref().map_or(&[][..], |(_, entries)| entries);
+        let found = entries.binary_search_by(|entry| entry.name.as_slice().cmp(name));
+        Ok(found.ok().map(|index| entries[index].clone()))
     }
 
     fn reached(&self) -> Digest {
@@ -48,6 +65,26 @@ mod tests {
     use crate::object::memory::Memory;
     use crate::tree;
     use wfr_model::entry::Meta;
+
+    #[test]
+    fn names_of_a_large_directory_are_found_in_any_order() {
+        let memory = Memory::default();
+        let name = |number: usize| format!("f{:05}", number * 2);
+        let entries: Vec<Entry> = (0..5_000)
+            .map(|number| Entry { name: name(number).into(), meta: Meta::default(), node: Node::Fifo, xattrs: vec![] })
+            .collect();
+        let root = tree::write(&memory, &entries).unwrap();
+        let mut finder = Finder::new(&memory, root);
+        for step in [1, 7, 2_503] {
+            for at in 0..5_002 {
+                let number = at * step % 5_002;
+                let path = name(number).parse().unwrap();
+                assert_eq!(finder.lookup(&path).unwrap().is_some(), number < 5_000, "{path}");
+                let between = format!("f{:05}", number * 2 + 1).parse().unwrap();
+                assert_eq!(finder.lookup(&between).unwrap(), None, "{between}");
+            }
+        }
+    }
 
     #[test]
     fn paths_are_found_in_any_order() {

@@ -154,18 +154,22 @@ pub fn lookup(objects: &dyn Objects, root: &Digest, path: &TreePath) -> Result<O
 
 /// The entry of a name in one directory, reading only the parts on the way.
 fn find(objects: &dyn Objects, id: &Digest, name: &[u8]) -> Result<Option<Entry>, ReadError> {
+    let mut entries = leaf(objects, id, name)?;
+    let found = entries.binary_search_by(|entry| entry.name.as_slice().cmp(name));
+    Ok(found.ok().map(|index| entries.swap_remove(index)))
+}
+
+/// The part of a directory in which a name is, where it has it; empty where it is behind the last one.
+fn leaf(objects: &dyn Objects, id: &Digest, name: &[u8]) -> Result<Vec<Entry>, ReadError> {
     let mut id = *id;
     for _ in 0..=LEVELS_MAX {
         match read_part(objects, &id)? {
-            Part::Leaf(mut entries) => {
-                let found = entries.binary_search_by(|entry| entry.name.as_slice().cmp(name));
-                return Ok(found.ok().map(|index| entries.swap_remove(index)));
-            }
+            Part::Leaf(entries) => return Ok(entries),
             Part::Branch(_, children) => {
                 let at = children.partition_point(|(_, last)| last.as_slice() < name);
                 match children.get(at) {
                     Some((child, _)) => id = *child,
-                    None => return Ok(None),
+                    None => return Ok(vec![]),
                 }
             }
         }
