@@ -209,6 +209,12 @@ impl From<InitError> for Failure {
     fn from(error: InitError) -> Self {
         match error {
             InitError::Vault(error) => error.into(),
+            // Neither view nor signpost need be there by which the store would be found.
+            InitError::Nameless { ref root, ref store, .. } => Self::of(Code::StoreDamaged, &error).with_hint(format!(
+                "run `wfr doctor --rebuild-catalog --workspace {} --store {}`: it writes the file again, and nothing else is lost by it",
+                root.display(),
+                store.display()
+            )),
             InitError::Catalog(error) => error.into(),
             InitError::Config(error) => error.into(),
             InitError::Key(error) => error.into(),
@@ -232,6 +238,7 @@ impl From<InitError> for Failure {
                 "leave `--store` out, or name a directory that is not there yet: it gets a store of its own",
             ),
             InitError::Copied { .. } => Self::of(Code::WorkspaceCopied, &error),
+            InitError::Interrupted(_) => Self::of(Code::Interrupted, &error),
             InitError::Io { ref source, .. } => io(&error, source),
         }
     }

@@ -1,19 +1,20 @@
 //! Putting a directory under protection.
 //!
 //! Owns the order in which vault, key, catalog, signpost and view come about, so that a crash in between is mended by
-//! doing it again. Refuses directories that cannot sensibly be a workspace.
+//! doing it again, and that one vault is made by one process at a time. Refuses directories that cannot sensibly be a workspace.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use wfr_catalog::{Catalog, CatalogError, VaultIdentity};
 use wfr_model::Timestamp;
 use wfr_store::Vault;
-use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError};
+use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError, make_dir};
 
 use crate::keyring::{self, KeyError, Keyring, NewKey};
 use crate::workspace::{self, Directories, LocateError, Place};
-use crate::{mint, owner, view};
+use crate::{mint, owner, turn, view};
 
 /// Why a directory could not be put under protection.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,16 @@ pub enum InitError {
     /// The vault could not be made.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The vault is there, and its format file is gone or damaged.
+    #[error("{error}")]
+    Nameless {
+        /// The directory.
+        root: PathBuf,
+        /// Its store.
+        store: PathBuf,
+        /// What is wrong with the file.
+        error: VaultError,
+    },
     /// The key could not be made.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -75,6 +86,9 @@ pub enum InitError {
     /// The configuration could not be used.
     #[error(transparent)]
     Config(#[from] view::ConfigError),
+    /// It was given up while another process made the store.
+    #[error("interrupted while another process makes the store at {0}")]
+    Interrupted(PathBuf),
     /// The system refused.
     #[error("cannot write {place}")]
     Io {
@@ -108,6 +122,16 @@ pub struct Encryption<'k> {
     pub keyring: &'k Keyring,
 }
 
+/// The rest of what a call says.
+pub struct Call<'a> {
+    /// When it is.
+    pub now: Timestamp,
+    /// Whether a directory whose store is away gets a new one.
+    pub new_store: bool,
+    /// Set from outside to give up waiting for another process.
+    pub abort: &'a AtomicBool,
+}
+
 impl Encryption<'_> {
     fn make_key(&self) -> Result<NewKey, KeyError> {
         self.keyring.make(&self.keyring.recipients(self.recipients)?)
@@ -120,7 +144,7 @@ pub fn init(
     directories: &Directories,
     root: &Path,
     encryption: &Encryption<'_>,
-    (now, new_store): (Timestamp, bool),
+    call: &Call<'_>,
 ) -> Result<Initialised, InitError> {
     let root = workspace::absolute(&directories.current, root);
     check_root(&root, directories)?;
@@ -134,7 +158,7 @@ pub fn init(
     })?;
     let is_away = |store: &PathBuf| matches!(Vault::open(store), Err(VaultError::Absent(_)));
     let known = match known {
-        Some(store) if is_away(&store) && !new_store && !is_moved_to(directories, &place) => {
+        Some(store) if is_away(&store) && !call.new_store && !is_moved_to(directories, &place) => {
             return Err(InitError::Away { root, store });
         }
         known => known.filter(|store| !is_away(store)),
@@ -150,12 +174,12 @@ pub fn init(
         if let Some(original) = owner_of(&other) {
             return Err(InitError::Copied { root, original });
         }
-        return finish(directories, Place { vault: other, ..place }, encryption, now);
+        return finish(directories, Place { vault: other, ..place }, encryption, call);
     }
     if let Some(owner) = owner_of(&place.vault) {
         return Err(InitError::Taken { store: place.vault, owner });
     }
-    finish(directories, place, encryption, now)
+    finish(directories, place, encryption, call)
 }
 
 /// Whether the store that is named is the directory's own, which was moved there.
@@ -212,7 +236,7 @@ fn finish(
     directories: &Directories,
     place: Place,
     encryption: &Encryption<'_>,
-    now: Timestamp,
+    call: &Call<'_>,
 ) -> Result<Initialised, InitError> {
     let io = |path: &Path| {
         let place = path.to_owned();
@@ -221,18 +245,29 @@ fn finish(
     if let Ok(vault) = Vault::open(&place.vault) {
         encryption.keyring.refuse_foreign(&vault)?;
     }
+    // The key comes before everything: a vault that is to have one must not be begun where none can be.
+    let is_to_come = is_absent(&place.vault);
+    let key = if is_to_come && encryption.wanted == Some(true) { Some(encryption.make_key()?) } else { None };
     let vault_inside = place.vault.starts_with(&place.root);
     let make_view = || view::create(&place.root).map_err(io(&view::dir(&place.root)));
     if vault_inside {
         make_view()?;
     }
+    if is_to_come {
+        make_dir(&place.vault)?;
+    }
+    let _turn = turn::take(&place.vault, call.abort).ok_or_else(|| InitError::Interrupted(place.vault.clone()))?;
+    // Somebody may have made it while this one waited.
+    if let Some(owner) = owner::another(&place.vault, &place.root, directories.data.as_deref()) {
+        return Err(InitError::Taken { store: place.vault, owner });
+    }
     // Elsewhere the vault comes first: where none can be made, nothing is.
-    let (vault, existed) = open_or_make_vault(&place, encryption)?;
+    let (vault, existed) = open_or_make_vault(&place, encryption, key)?;
     vault.mend()?;
     make_view()?;
     match Catalog::open(&vault.catalog()) {
         Ok(_) => {}
-        Err(CatalogError::Absent(_)) => make_catalog(&vault, &place, now)?,
+        Err(CatalogError::Absent(_)) => make_catalog(&vault, &place, call.now)?,
         Err(error) => return Err(error.into()),
     }
     // Room that is given up when the disk is full. Where there is none now, the next cleanup makes it.
@@ -247,6 +282,22 @@ fn finish(
     Ok(Initialised { encrypted: vault.identity().encrypted, place, existed, vault_inside })
 }
 
+/// Whether no vault is there, or one whose making was cut off before it could be opened.
+fn is_absent(vault: &Path) -> bool {
+    match Vault::open(vault) {
+        Err(VaultError::Absent(_)) => true,
+        Err(VaultError::Headless(_)) => Vault::is_unfinished(vault),
+        _ => false,
+    }
+}
+
+/// Whether the making of a vault was cut off after its format file: nothing is in it, and no catalog ever was.
+fn is_begun_only(vault: &Vault) -> bool {
+    // Opened for writing: what a crash left of one is rolled back by that.
+    let has_none = || matches!(Catalog::open(&vault.catalog()), Err(CatalogError::Absent(_)));
+    vault.is_bare().unwrap_or(false) && has_none()
+}
+
 fn make_catalog(vault: &Vault, place: &Place, now: Timestamp) -> Result<(), CatalogError> {
     let identity = VaultIdentity {
         vault_id: vault.identity().vault_id.clone(),
@@ -257,34 +308,54 @@ fn make_catalog(vault: &Vault, place: &Place, now: Timestamp) -> Result<(), Cata
     Catalog::create(&vault.catalog(), &identity).map(drop)
 }
 
-fn open_or_make_vault(place: &Place, encryption: &Encryption<'_>) -> Result<(Vault, bool), InitError> {
-    match Vault::open(&place.vault) {
-        Ok(vault) if encryption.wanted.is_some_and(|wanted| wanted != vault.identity().encrypted) => {
-            let is = if vault.identity().encrypted { InitError::Encrypted } else { InitError::NotEncrypted };
-            Err(is(place.vault.clone()))
+/// The vault, and whether it was there before; `key` is for one that is to be made and encrypted.
+fn open_or_make_vault(
+    place: &Place,
+    encryption: &Encryption<'_>,
+    key: Option<NewKey>,
+) -> Result<(Vault, bool), InitError> {
+    let vault = match Vault::open(&place.vault) {
+        Ok(vault) => vault,
+        Err(_) if is_absent(&place.vault) => {
+            let make = |identity| Vault::create(&place.vault, identity);
+            return Ok((make_vault(make, encryption, key)?, false));
         }
-        Ok(vault) if vault.identity().encrypted && !keyring::has_key(&vault) => {
-            // A crash between the vault and its key left it empty; anything else is a loss.
-            let is_empty = std::fs::read_dir(vault.packs()).is_ok_and(|mut packs| packs.next().is_none());
-            if !is_empty {
-                return Err(InitError::KeyLost(place.vault.clone()));
-            }
-            encryption.keyring.install(&vault, encryption.make_key()?)?;
-            Ok((vault, true))
+        Err(error @ (VaultError::Headless(_) | VaultError::Damaged(..))) => {
+            return Err(InitError::Nameless { root: place.root.clone(), store: place.vault.clone(), error });
         }
-        Ok(_) if !encryption.recipients.is_empty() => Err(InitError::Recipients(place.vault.clone())),
-        Ok(vault) => Ok((vault, true)),
-        Err(VaultError::Absent(_)) => {
-            let vault_id = mint::vault();
-            let encrypted = encryption.wanted.unwrap_or(false);
-            // The key comes first: a vault that is to have one must not be made where none can be.
-            let key = if encrypted { Some(encryption.make_key()?) } else { None };
-            let vault = Vault::create(&place.vault, Identity { format_version: FORMAT_VERSION, vault_id, encrypted })?;
-            if let Some(key) = key {
-                encryption.keyring.install(&vault, key)?;
-            }
-            Ok((vault, false))
+        Err(error) => return Err(error.into()),
+    };
+    let (is_encrypted, is_begun_only) = (vault.identity().encrypted, is_begun_only(&vault));
+    if encryption.wanted.is_some_and(|wanted| wanted != is_encrypted) {
+        if is_begun_only && !keyring::has_key(&vault) {
+            return Ok((make_vault(|identity| vault.remade(identity), encryption, key)?, false));
         }
-        Err(error) => Err(error.into()),
+        let is = if is_encrypted { InitError::Encrypted } else { InitError::NotEncrypted };
+        return Err(is(place.vault.clone()));
     }
+    if is_encrypted && !keyring::has_key(&vault) {
+        // A crash between the vault and its key left it bare; anything else is a loss.
+        if !is_begun_only {
+            return Err(InitError::KeyLost(place.vault.clone()));
+        }
+        let key = key.map_or_else(|| encryption.make_key(), Ok)?;
+        encryption.keyring.install(&vault, key)?;
+    } else if !encryption.recipients.is_empty() {
+        return Err(InitError::Recipients(place.vault.clone()));
+    }
+    Ok((vault, !is_begun_only))
+}
+
+fn make_vault(
+    make: impl FnOnce(Identity) -> Result<Vault, VaultError>,
+    encryption: &Encryption<'_>,
+    key: Option<NewKey>,
+) -> Result<Vault, InitError> {
+    let encrypted = encryption.wanted.unwrap_or(false);
+    let key = if encrypted { Some(key.map_or_else(|| encryption.make_key(), Ok)?) } else { None };
+    let vault = make(Identity { format_version: FORMAT_VERSION, vault_id: mint::vault(), encrypted })?;
+    if let Some(key) = key {
+        encryption.keyring.install(&vault, key)?;
+    }
+    Ok(vault)
 }

@@ -51,6 +51,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod textdiff;
+mod turn;
 mod unknown;
 pub mod upkeep;
 pub mod verify;

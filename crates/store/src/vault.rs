@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk;
+use crate::{disk, keycheck};
 
 /// The store format that this build writes; it reads no later one.
 pub const FORMAT_VERSION: u32 = 1;
@@ -74,22 +74,65 @@ pub const CATALOG_FILE: &str = "catalog.db";
 const SUBDIRECTORIES: [&str; 6] = ["packs", "index", "journal", "leases", "cache", "keys"];
 
 impl Vault {
-    /// Makes a vault in a directory that is absent or empty, and syncs it. Directories get mode 0700, files 0600.
+    /// Makes a vault in a directory that is absent or empty, and syncs it. Directories get mode 0700, files 0600. One whose
+    /// making was cut off is completed; the caller sees to it that nobody else makes it now.
     pub fn create(dir: &Path, identity: Identity) -> Result<Self, VaultError> {
         let io = |source| VaultError::Io { place: dir.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
-        if dir.read_dir().map_err(io)?.next().is_some() {
-            return Err(VaultError::Occupied(dir.to_owned()));
+        make_dir(dir)?;
+        let leftover = unfinished(dir).map_err(io)?.ok_or_else(|| VaultError::Occupied(dir.to_owned()))?;
+        for temporary in leftover {
+            std::fs::remove_file(temporary).map_err(io)?;
         }
-        for name in SUBDIRECTORIES {
-            DirBuilder::new().mode(0o700).create(dir.join(name)).map_err(io)?;
-        }
-        let bytes = serde_json::to_vec_pretty(&identity).expect("an identity has string keys only");
-        write_durably(dir, FORMAT_FILE, &bytes).map_err(io)?;
+        let vault = Self { dir: dir.to_owned(), identity, is_nameless: false };
+        vault.mend()?;
+        vault.write_format().map_err(io)?;
         if let Some(parent) = dir.parent() {
             disk::open_dir(parent).and_then(disk::sync_all).map_err(io)?;
         }
-        Ok(Self { dir: dir.to_owned(), identity, is_nameless: false })
+        Ok(vault)
+    }
+
+    /// Makes another vault of one that nothing was ever put in, whose making was cut off after its format file.
+    ///
+    /// [`VaultError::Occupied`] where something is in it; the caller answers for its catalog and its key.
+    pub fn remade(self, identity: Identity) -> Result<Self, VaultError> {
+        let io = |source| VaultError::Io { place: self.dir.clone(), source };
+        if !self.is_bare().map_err(io)? {
+            return Err(VaultError::Occupied(self.dir));
+        }
+        let vault = Self { dir: self.dir.clone(), identity, is_nameless: false };
+        vault.write_format().map_err(io)?;
+        Ok(vault)
+    }
+
+    /// Whether nothing is in it but what is made with it, up to its catalog: every part but that of the keys is empty. What a
+    /// catalog that is there says is another question.
+    pub fn is_bare(&self) -> io::Result<bool> {
+        for entry in self.dir.read_dir()? {
+            let (name, place) = entry.map(|entry| (entry.file_name(), entry.path()))?;
+            let name = name.to_string_lossy();
+            let is_made = if SUBDIRECTORIES.contains(&&*name) {
+                name == "keys" || place.read_dir()?.next().is_none()
+            } else {
+                let own = [FORMAT_FILE, keycheck::BINDING, CATALOG_FILE];
+                let of_catalog = name.strip_prefix(CATALOG_FILE).is_some_and(|end| end.starts_with('-'));
+                own.contains(&&*name) || of_catalog || own.iter().any(|file| is_temporary(&name, file))
+            };
+            if !is_made {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a directory is a vault whose making was cut off before its format file had its name: nothing was ever put in it.
+    pub fn is_unfinished(dir: &Path) -> bool {
+        matches!(unfinished(dir), Ok(Some(_)))
+    }
+
+    fn write_format(&self) -> io::Result<()> {
+        let bytes = serde_json::to_vec_pretty(&self.identity).expect("an identity has string keys only");
+        write_durably(&self.dir, FORMAT_FILE, &bytes)
     }
 
     /// Opens the vault in a directory.
@@ -129,8 +172,7 @@ impl Vault {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
-        let bytes = serde_json::to_vec_pretty(&self.identity).expect("an identity has string keys only");
-        write_durably(dir, FORMAT_FILE, &bytes).map_err(io)?;
+        self.write_format().map_err(io)?;
         Ok(Self { is_nameless: false, ..self })
     }
 
@@ -197,6 +239,36 @@ impl Vault {
     pub fn keys(&self) -> PathBuf {
         self.dir.join("keys")
     }
+}
+
+/// Makes a vault's directory and those above it, where they are missing.
+pub fn make_dir(dir: &Path) -> Result<(), VaultError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| VaultError::Io { place: dir.to_owned(), source })
+}
+
+/// The temporary files in a directory that has nothing else but what is made before a vault's format file, each part of it
+/// empty; `None` where it has.
+fn unfinished(dir: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+    let mut temporary = Vec::new();
+    for entry in dir.read_dir()? {
+        let (entry, place) = entry.map(|entry| (entry.file_name(), entry.path()))?;
+        let (name, kind) = (entry.to_string_lossy(), place.symlink_metadata()?.file_type());
+        if kind.is_dir() && SUBDIRECTORIES.contains(&&*name) && place.read_dir()?.next().is_none() {
+            continue;
+        }
+        if !kind.is_file() || !is_temporary(&name, FORMAT_FILE) {
+            return Ok(None);
+        }
+        temporary.push(place);
+    }
+    Ok(Some(temporary))
+}
+
+/// Whether a name is that of a file which [`write_durably`] was writing when it was cut off.
+fn is_temporary(name: &str, of: &str) -> bool {
+    let number = name.strip_prefix('.').and_then(|name| name.strip_prefix(of)?.strip_prefix('.')?.strip_suffix(".tmp"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// Whether these are the bytes of a vault's format file, of this version or a later one.
@@ -283,6 +355,52 @@ mod tests {
         Vault::create(&place, identity()).unwrap();
         assert_eq!(Vault::open(&place).unwrap().identity(), &identity());
         assert!(matches!(Vault::create(&place, identity()), Err(VaultError::Occupied(_))));
+    }
+
+    #[test]
+    fn one_whose_making_was_cut_off_is_completed_and_nothing_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("vault");
+        for made in 0..=SUBDIRECTORIES.len() {
+            SUBDIRECTORIES[..made].iter().for_each(|name| std::fs::create_dir_all(place.join(name)).unwrap());
+            std::fs::create_dir_all(&place).unwrap();
+            std::fs::write(place.join(".format.json.17.tmp"), "{").unwrap();
+            assert!(Vault::is_unfinished(&place), "{made}");
+            Vault::create(&place, identity()).unwrap();
+            assert_eq!(Vault::open(&place).unwrap().identity(), &identity());
+            assert!(!place.join(".format.json.17.tmp").exists());
+            assert!(matches!(Vault::create(&place, identity()), Err(VaultError::Occupied(_))), "it is whole");
+            std::fs::remove_dir_all(&place).unwrap();
+        }
+        for held in
+            ["packs/1", "keys/master.age", "journal/1", "catalog.db", "notes", ".format.json.mine.tmp", "key-binding"]
+        {
+            SUBDIRECTORIES.iter().for_each(|name| std::fs::create_dir_all(place.join(name)).unwrap());
+            std::fs::write(place.join(held), "held").unwrap();
+            assert!(!Vault::is_unfinished(&place), "{held}");
+            assert!(matches!(Vault::create(&place, identity()), Err(VaultError::Occupied(_))), "{held}");
+            assert_eq!(std::fs::read(place.join(held)).unwrap(), b"held");
+            std::fs::remove_dir_all(&place).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_one_that_holds_nothing_is_made_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("vault");
+        let other = Identity { encrypted: true, ..identity() };
+        let vault = Vault::create(&place, identity()).unwrap().remade(other.clone()).unwrap();
+        assert_eq!(Vault::open(&place).unwrap().identity(), &other);
+        for made in [".format.json.17.tmp", "catalog.db", "catalog.db-wal", "key-binding", "keys/check"] {
+            std::fs::write(place.join(made), "").unwrap();
+        }
+        let vault = vault.remade(identity()).unwrap().remade(other.clone()).unwrap();
+        for held in ["packs/1", "journal/1", "leases/1", "reserve", "catalog.db.ready.before-1", "notes"] {
+            std::fs::write(place.join(held), "held").unwrap();
+            assert!(matches!(vault.clone().remade(identity()), Err(VaultError::Occupied(_))), "{held}");
+            assert_eq!(Vault::open(&place).unwrap().identity(), &other);
+            std::fs::remove_file(place.join(held)).unwrap();
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Owns what is refused and said then. Refuses to know which calls are made.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use crate::world::{Ended, World, ended};
 
@@ -13,6 +13,11 @@ fn injected(world: &World, inject: &str, arguments: &[&str]) -> Option<Ended> {
 
 /// The same, with further words for strace.
 fn injected_with(world: &World, inject: &[&str], arguments: &[&str]) -> Option<Ended> {
+    traced(world, inject, arguments).map(ended)
+}
+
+/// The same, however it ended: it may have been killed.
+pub fn traced(world: &World, inject: &[&str], arguments: &[&str]) -> Option<Output> {
     let strace = |inject: &[&str]| {
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-o", "/dev/null", "-e", "signal=none"]).args(inject);
@@ -31,7 +36,7 @@ fn injected_with(world: &World, inject: &[&str], arguments: &[&str]) -> Option<E
             None => command.env_remove(name),
         };
     }
-    Some(ended(command.output().unwrap()))
+    Some(command.output().unwrap())
 }
 
 const NO_EXCHANGE: &str = "inject=renameat2:error=EINVAL";

@@ -10,6 +10,7 @@ mod announcements;
 mod answers;
 mod authorship;
 mod bad_input;
+mod beginning;
 mod beside;
 mod beside_what_returned;
 mod cascading;

@@ -36,7 +36,8 @@ pub fn init(session: &mut Session, parameters: Init) -> Result<Success<Initialis
         keyring: &session.keyring,
     };
     let had_view = view::exists(&workspace::absolute(&session.directories.current, &dir));
-    let made = making::init(&session.directories, &dir, &encryption, (session.now(), parameters.new_store))?;
+    let call = making::Call { now: session.now(), new_store: parameters.new_store, abort: &session.abort };
+    let made = making::init(&session.directories, &dir, &encryption, &call)?;
     if !made.existed && parameters.new_store {
         // What they tell of is in the store of before: nobody must miss it in this one.
         let exported = view::exported_files(&made.place.root);
