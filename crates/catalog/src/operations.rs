@@ -2,7 +2,7 @@
 //!
 //! Owns an append-only table (the file itself refuses changes to it). Refuses to interpret parameters and inverses.
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde_json::Value;
 use wfr_model::{OperationId, Timestamp, WorkflowId};
 
@@ -53,6 +53,14 @@ impl Catalog {
         let mut statement = self.connection.prepare_cached(sql)?;
         let rows = statement.query_map([limit], decode)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// An operation by its id.
+    pub fn operation(&self, id: &OperationId) -> Result<Option<OperationRow>, CatalogError> {
+        let sql = "SELECT seq, operation_id, operation, actor, at, workflow_id, parameters, inverse, result
+                   FROM operations WHERE operation_id = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([id.as_str()], decode).optional()?)
     }
 
     /// The operations of a name, oldest first.

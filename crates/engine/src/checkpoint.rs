@@ -13,7 +13,7 @@ use wfr_model::checkpoint::{
 use wfr_model::config::DependencyValidation;
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::{Entry, Node};
-use wfr_model::{CheckpointId, Digest, PackId, Timestamp, TreePath, WorkflowId};
+use wfr_model::{Digest, OperationId, PackId, Timestamp, TreePath, WorkflowId};
 use wfr_store::scan::{self, Scan};
 use wfr_store::state::StateError;
 use wfr_store::tree::{self, Difference};
@@ -43,8 +43,8 @@ pub struct Request {
     pub checkpoint_type: CheckpointType,
     /// What caused it; `None`: the type's own.
     pub trigger: Option<Trigger>,
-    /// Its id; `None`: a new one.
-    pub id: Option<CheckpointId>,
+    /// The id in the audit trail; `None`: a new one.
+    pub operation: Option<OperationId>,
     /// Its name; `None`: made from type, phase and time.
     pub name: Option<String>,
     /// What a name is made from where none is given; `None`: type, phase and time.
@@ -82,7 +82,7 @@ impl Request {
             workflow,
             checkpoint_type,
             trigger: None,
-            id: None,
+            operation: None,
             name: None,
             base_name: None,
             tags: vec![],
@@ -324,7 +324,7 @@ fn try_commit(
     new.head_tag = open.cipher().map(|cipher| cipher.tag(HEAD_CONTEXT, &hash.0).to_vec());
     let extents = extents(sealed);
     let audit = NewOperation {
-        operation_id: mint::operation(),
+        operation_id: request.operation.clone().unwrap_or_else(mint::operation),
         operation: "create-checkpoint".to_owned(),
         actor: request.actor.clone(),
         at: manifest.created_at,
@@ -387,7 +387,7 @@ fn draft(
     let files = stored.tree.map(|captured| file_system_state(open, writer, captured)).transpose()?;
     Ok(Manifest {
         format_version: MANIFEST_VERSION,
-        checkpoint_id: request.id.clone().unwrap_or_else(mint::checkpoint),
+        checkpoint_id: mint::checkpoint(),
         name,
         workflow_id: request.workflow.clone(),
         checkpoint_type: request.checkpoint_type,

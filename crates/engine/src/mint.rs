@@ -37,9 +37,10 @@ impl Ids {
         }
     }
 
-    /// The id of the checkpoint that is made.
-    pub fn checkpoint(&self) -> CheckpointId {
-        format!("ckpt_{}", self.digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+    /// The id of the operation that makes a checkpoint. Not the checkpoint's own: one that was never committed may lie in a
+    /// pack, and must not be taken for the one that was.
+    pub fn operation(&self) -> OperationId {
+        format!("op_{}", self.digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
     }
 
     /// The id of the change that is announced or recorded.

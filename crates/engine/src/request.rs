@@ -173,8 +173,8 @@ fn unused(session: &Session, request: &Request) -> Result<Once, Failure> {
     for number in 0..TRIES_MAX {
         let text = format!("{vault}\0{}\0{}\0{number}", request.request_id, asked(request));
         let ids = Ids::following(&text);
-        if let Some(row) = open.catalog.checkpoint(&ids.checkpoint())? {
-            let (id, name) = (&row.checkpoint_id, &row.name);
+        if let Some(row) = open.catalog.operation(&ids.operation())? {
+            let (id, name) = (&row.operation.result["checkpoint_id"], &row.operation.parameters["name"]);
             return Ok(Once::Done(json!({"done_before": true, "checkpoint_id": id, "name": name})));
         }
         if let Some(row) = open.catalog.change(&ids.change())? {

@@ -170,7 +170,7 @@ fn request(session: &Session, parameters: &CreateCheckpoint) -> Result<Request, 
         return Err(Failure::new(Code::InvalidParameter, *message));
     }
     Ok(Request {
-        id: Some(session.ids.checkpoint()),
+        operation: Some(session.ids.operation()),
         trigger: parameters.trigger,
         name: parameters.name.clone(),
         tags: parameters.tags.clone(),
