@@ -25,7 +25,9 @@ mod veil;
 pub mod workflows;
 
 pub use catalog::{Catalog, IntegrityLevel, VaultIdentity};
-pub use checkpoints::{ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy, Sparing, Standing};
+pub use checkpoints::{
+    ChainLink, CheckpointRow, Head, ListQuery, NewCheckpoint, Root, Seq, SortBy, Sparing, WhileHeld,
+};
 pub use error::CatalogError;
 pub use events::{
     Appended, DamagedRow, Decision, EventQuery, EventRow, EventSeq, Guarded, Kept, Leaf, Notable, PartKind, Places,

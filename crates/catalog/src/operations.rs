@@ -40,6 +40,10 @@ pub struct OperationRow {
     pub operation: NewOperation,
 }
 
+/// Selects the columns that [`decode`] reads, in its order.
+const SELECT: &str =
+    "SELECT seq, operation_id, operation, actor, at, workflow_id, parameters, inverse, result FROM operations";
+
 impl Catalog {
     /// Records an operation that changes nothing else in the catalog. One that is recorded already is left alone.
     pub fn record_operation(&self, operation: &NewOperation) -> Result<(), CatalogError> {
@@ -48,26 +52,23 @@ impl Catalog {
 
     /// The last operations, newest first.
     pub fn operations(&self, limit: u32) -> Result<Vec<OperationRow>, CatalogError> {
-        let sql = "SELECT seq, operation_id, operation, actor, at, workflow_id, parameters, inverse, result
-                   FROM operations ORDER BY seq DESC LIMIT ?1";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let sql = format!("{SELECT} ORDER BY seq DESC LIMIT ?1");
+        let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map([limit], decode)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// An operation by its id.
     pub fn operation(&self, id: &OperationId) -> Result<Option<OperationRow>, CatalogError> {
-        let sql = "SELECT seq, operation_id, operation, actor, at, workflow_id, parameters, inverse, result
-                   FROM operations WHERE operation_id = ?1";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let sql = format!("{SELECT} WHERE operation_id = ?1");
+        let mut statement = self.connection.prepare_cached(&sql)?;
         Ok(statement.query_row([id.as_str()], decode).optional()?)
     }
 
     /// The operations of a name, oldest first.
     pub fn operations_named(&self, name: &str) -> Result<Vec<OperationRow>, CatalogError> {
-        let sql = "SELECT seq, operation_id, operation, actor, at, workflow_id, parameters, inverse, result
-                   FROM operations WHERE operation = ?1 ORDER BY seq";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let sql = format!("{SELECT} WHERE operation = ?1 ORDER BY seq");
+        let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map([name], decode)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -3,7 +3,7 @@
 //! Owns the owner's identity and its end, and who gives way to a recovery. Refuses to wait: who finds it taken is told
 //! by whom.
 
-use wfr_catalog::{CatalogError, FencingToken, Hold, HoldRequest, Holder, Owner, Standing};
+use wfr_catalog::{CatalogError, FencingToken, Hold, HoldRequest, Holder, Owner, WhileHeld};
 use wfr_model::message::Priority;
 use wfr_model::{Timestamp, WorkflowId};
 
@@ -14,7 +14,7 @@ use crate::open::Open;
 const KEY: &str = "workspace";
 
 /// The hold of recoveries.
-pub const OF_RECOVERIES: Standing<'_> = Standing { key: KEY, is_alive: &is_alive };
+pub const OF_RECOVERIES: WhileHeld<'_> = WhileHeld { key: KEY, is_alive: &is_alive };
 
 /// Why a recovery holds, in the protocol's word.
 pub const RECOVERY_REASON: &str = "recovery_operation";

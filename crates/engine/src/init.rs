@@ -14,7 +14,7 @@ use wfr_store::vault::{FORMAT_VERSION, Identity, VaultError, make_dir};
 
 use crate::keyring::{self, KeyError, Keyring, NewKey};
 use crate::workspace::{self, Directories, LocateError, Place};
-use crate::{mint, owner, turn, view};
+use crate::{dir_lock, mint, owner, view};
 
 /// Why a directory could not be put under protection.
 #[derive(Debug, thiserror::Error)]
@@ -256,7 +256,7 @@ fn finish(
     if is_to_come {
         make_dir(&place.vault)?;
     }
-    let _turn = turn::take(&place.vault, call.abort).ok_or_else(|| InitError::Interrupted(place.vault.clone()))?;
+    let _lock = dir_lock::take(&place.vault, call.abort).ok_or_else(|| InitError::Interrupted(place.vault.clone()))?;
     // Somebody may have made it while this one waited.
     if let Some(owner) = owner::another(&place.vault, &place.root, directories.data.as_deref()) {
         return Err(InitError::Taken { store: place.vault, owner });

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod cleanup;
 mod conversions;
 pub mod dependencies;
+mod dir_lock;
 pub mod error;
 pub mod exchange;
 mod exports;
@@ -51,7 +52,6 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod textdiff;
-mod turn;
 mod unknown;
 pub mod upkeep;
 pub mod verify;

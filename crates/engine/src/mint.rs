@@ -2,6 +2,7 @@
 //!
 //! Owns minting, the one place where randomness enters the engine. Refuses to give ids a meaning.
 
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use wfr_model::{AllocationId, ChangeId, CheckpointId, EventId, OperationId, RecoveryId};
@@ -40,30 +41,35 @@ impl Ids {
     /// The id of the operation that makes a checkpoint. Not the checkpoint's own: one that was never committed may lie in a
     /// pack, and must not be taken for the one that was.
     pub fn operation(&self) -> OperationId {
-        format!("op_{}", self.digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+        id("op", &self.digits())
     }
 
     /// The id of the change that is announced or recorded.
     pub fn change(&self) -> ChangeId {
-        format!("chg_{}", self.digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+        id("chg", &self.digits())
     }
 
     /// The id of the recovery that is done.
     pub fn recovery(&self) -> RecoveryId {
-        format!("rec_{}", self.digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+        id("rec", &self.digits())
     }
 
     /// The id of the share of resources that is given.
     pub fn allocation(&self) -> AllocationId {
-        format!("alloc_{}", self.digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+        id("alloc", &self.digits())
     }
 
     /// The id of the next event.
     pub fn event(&self) -> EventId {
         let Self::Following { digits, events } = self else { return event() };
         let number = events.fetch_add(1, Ordering::Relaxed);
-        format!("evt_{digits}_{number}").parse().expect("the prefix, hexadecimal digits and a number make a valid id")
+        id("evt", &format!("{digits}_{number}"))
     }
+}
+
+/// An id of a prefix and letters and digits, dashes and underscores between them.
+fn id<T: FromStr<Err: std::fmt::Debug>>(prefix: &str, rest: &str) -> T {
+    format!("{prefix}_{rest}").parse().expect("a prefix and hexadecimal digits make a valid id")
 }
 
 fn digits() -> String {
@@ -77,27 +83,27 @@ pub fn vault() -> String {
 
 /// A new checkpoint's id.
 pub fn checkpoint() -> CheckpointId {
-    format!("ckpt_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+    id("ckpt", &digits())
 }
 
 /// The id of a change that the ledger finds.
 pub fn change() -> ChangeId {
-    format!("chg_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+    id("chg", &digits())
 }
 
 /// A new recovery's id.
 pub fn recovery() -> RecoveryId {
-    format!("rec_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+    id("rec", &digits())
 }
 
 /// A new operation's id.
 pub fn operation() -> OperationId {
-    format!("op_{}", digits()).parse().expect("the prefix and hexadecimal digits make a valid id")
+    id("op", &digits())
 }
 
 /// A new event's id.
 pub fn event() -> EventId {
-    format!("evt_{}", unique::uuid().hyphenated()).parse().expect("the prefix and a UUID make a valid id")
+    id("evt", &unique::uuid().hyphenated().to_string())
 }
 
 /// A new id of a request.

@@ -10,7 +10,6 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use wfr_model::Timestamp;
 use wfr_model::checkpoint::{CheckpointType, Manifest, ManifestFile};
 use wfr_model::config::Config;
@@ -233,20 +232,8 @@ pub fn exported_files(root: &Path) -> Vec<(PathBuf, Manifest)> {
     let entries = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let kinds = entries(dir(root).join("checkpoints")).flat_map(entries);
     let files = kinds.flat_map(entries).filter(|path| path.extension().is_some_and(|end| end == "ckpt"));
-    let read = |path: &Path| wfr_model::json::stored::<ManifestFile>(&read_file(path).ok()?).ok();
+    let read = |path: &Path| wfr_model::json::stored::<ManifestFile>(&read_regular(path).ok()?).ok();
     files.filter_map(|path| read(&path).map(|file| (path, file.checkpoint))).collect()
-}
-
-/// The bytes of a regular file: whatever else stands in the view is not waited for.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
-    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Removes an exported manifest, where it is there.

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, RenameFlags};
 use wfr_model::TreePath;
 
-use crate::{beneath, mounts};
+use crate::{beneath, mounts, permissions};
 
 /// What was found out about one mount.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,6 +46,12 @@ pub fn file_system_at(root: &Path, mount: &TreePath) -> Option<String> {
     let id = rustix::fs::fstatvfs(&dir).ok()?.f_fsid;
     // Older kernels give no id to a tmpfs.
     (id != 0 && WITH_ID.contains(&name.as_str())).then(|| format!("{name} {id:016x}"))
+}
+
+/// Whether a mount's root cannot be written only because its owner, who runs this, took that from its mode: a recovery lifts it.
+pub fn is_shut_by_its_owner(root: &Path, mount: &TreePath) -> bool {
+    let dir = wfr_store::disk::open_dir(root).and_then(|root| beneath::directory(&root, mount));
+    dir.and_then(|dir| permissions::needs_lift(&dir)).unwrap_or(false)
 }
 
 /// Probes the mount whose root is `mount`, below the workspace root. Leaves nothing behind.

@@ -19,16 +19,16 @@ use crate::recoveries::pinned;
 /// deletes: a recovery may have begun, or ended, since somebody chose what goes.
 #[derive(Clone, Copy, Default)]
 pub struct Sparing<'s> {
-    /// The safety checkpoints of so many of the newest recoveries that can be undone.
+    /// What so many of the newest recoveries that can be undone saved, and went to.
     pub undoable_max: u32,
     /// The hold of recoveries. While its owner lives, the safety checkpoints that no recovery names stay: theirs may be about
     /// to begin.
-    pub beginning: Option<Standing<'s>>,
+    pub beginning: Option<WhileHeld<'s>>,
 }
 
-/// A hold, to be asked whether it stands.
+/// A hold that counts while its owner lives.
 #[derive(Clone, Copy)]
-pub struct Standing<'s> {
+pub struct WhileHeld<'s> {
     /// Its key.
     pub key: &'s str,
     /// Whether an owner lives; it runs under the catalog's write lock and must be quick.
@@ -39,7 +39,7 @@ impl Sparing<'_> {
     /// The checkpoints of `ids` that stay.
     fn of(&self, connection: &Connection, ids: &[CheckpointId]) -> Result<HashSet<CheckpointId>, CatalogError> {
         let mut spared: HashSet<CheckpointId> = pinned(connection, self.undoable_max)?.into_iter().collect();
-        let Some(Standing { key, is_alive }) = self.beginning else { return Ok(spared) };
+        let Some(WhileHeld { key, is_alive }) = self.beginning else { return Ok(spared) };
         if holds::find(connection, key)?.is_none_or(|hold| !is_alive(&hold.owner)) {
             return Ok(spared);
         }

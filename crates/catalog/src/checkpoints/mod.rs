@@ -15,7 +15,7 @@ use wfr_model::checkpoint::{
 use wfr_model::{CheckpointId, Digest, Timestamp, WorkflowId};
 
 pub(crate) use change::free_name;
-pub use change::{Sparing, Standing};
+pub use change::{Sparing, WhileHeld};
 pub(crate) use commit::{Origin, insert};
 pub use list::{ListQuery, SortBy};
 pub use roots::{ChainLink, Root};

@@ -34,13 +34,13 @@ impl Catalog {
     }
 }
 
-/// The newest checkpoint of the whole vault, deleted ones included.
 /// See [`Catalog::checkpoint`]; within the caller's transaction if there is one.
 pub(super) fn find(connection: &Connection, id: &CheckpointId) -> Result<Option<CheckpointRow>, CatalogError> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE checkpoint_id = ?1"))?;
     Ok(statement.query_row([id.as_str()], decode).optional()?)
 }
 
+/// The newest checkpoint of the whole vault, deleted ones included.
 pub(crate) fn head(connection: &Connection) -> Result<Option<Head>, CatalogError> {
     let sql = "SELECT seq, checkpoint_id, manifest, head_tag FROM checkpoints ORDER BY seq DESC LIMIT 1";
     let mut statement = connection.prepare_cached(sql)?;

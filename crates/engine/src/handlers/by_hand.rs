@@ -28,8 +28,8 @@ pub fn read(place: &Path, limit: Option<Duration>, abort: &AtomicBool) -> Result
         Failure::new(code, format!("{} cannot be read", place.display())).with_details(error.to_string())
     };
     // A pipe that nobody has opened for writing would be waited for.
-    let flags = OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(place);
-    let mut file = flags.map_err(failed)?;
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let mut file = OpenOptions::new().read(true).custom_flags(nonblocking).open(place).map_err(failed)?;
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 1 << 16];
     loop {

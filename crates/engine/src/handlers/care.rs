@@ -4,12 +4,9 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::process::geteuid;
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, CheckpointRow, IntegrityLevel, ListQuery, NewOperation};
 use wfr_model::checkpoint::Manifest;
@@ -397,7 +394,7 @@ fn file_system(open: &Open, mount: &TreePath, findings: &mut Vec<Finding>) -> Op
         Ok(abilities) => abilities,
         Err(error) => {
             let message = format!("{} cannot be written: {error}", place.display());
-            let fix = if is_shut_by_its_owner(&place) {
+            let fix = if probe::is_shut_by_its_owner(open.root(), mount) {
                 "nothing is to be done: a restore makes it writable while it needs that"
             } else {
                 "a restore that changes files there is refused; `--to DIR` works"
@@ -418,12 +415,6 @@ fn file_system(open: &Open, mount: &TreePath, findings: &mut Vec<Finding>) -> Op
         no_replace: abilities.no_replace,
         leases: abilities.leases,
     })
-}
-
-/// Whether a directory cannot be written only because this user has taken that from its mode.
-fn is_shut_by_its_owner(dir: &Path) -> bool {
-    let is_own = |found: std::fs::Metadata| found.uid() == geteuid().as_raw() && found.mode() & 0o300 != 0o300;
-    std::fs::metadata(dir).is_ok_and(is_own)
 }
 
 /// Writes the reference's three metadata files of a workflow.

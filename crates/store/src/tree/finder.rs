@@ -5,7 +5,7 @@
 use wfr_model::entry::{Entry, Node};
 use wfr_model::{Digest, TreePath};
 
-use super::{find, leaf};
+use super::leaf;
 use crate::object::{Objects, ReadError};
 
 /// Finds entries of one tree. Paths that come in order are found without beginning at the root each time, which would
@@ -31,7 +31,7 @@ impl<'o> Finder<'o> {
         let shared = self.way.iter().zip(above.components()).take_while(|((known, _), name)| known == name).count();
         self.way.truncate(shared);
         for name in above.components().skip(shared) {
-            match find(self.objects, &self.reached(), name)? {
+            match self.find(name)? {
                 Some(Entry { node: Node::Dir(id), .. }) => self.way.push((name.to_vec(), id)),
                 _ => return Ok(None),
             }

@@ -152,14 +152,7 @@ pub fn lookup(objects: &dyn Objects, root: &Digest, path: &TreePath) -> Result<O
     Finder::new(objects, *root).lookup(path)
 }
 
-/// The entry of a name in one directory, reading only the parts on the way.
-fn find(objects: &dyn Objects, id: &Digest, name: &[u8]) -> Result<Option<Entry>, ReadError> {
-    let mut entries = leaf(objects, id, name)?;
-    let found = entries.binary_search_by(|entry| entry.name.as_slice().cmp(name));
-    Ok(found.ok().map(|index| entries.swap_remove(index)))
-}
-
-/// The part of a directory in which a name is, where it has it; empty where it is behind the last one.
+/// The part of a directory in which a name is, where it has it, reading only the parts on the way; empty where it is behind the last one.
 fn leaf(objects: &dyn Objects, id: &Digest, name: &[u8]) -> Result<Vec<Entry>, ReadError> {
     let mut id = *id;
     for _ in 0..=LEVELS_MAX {

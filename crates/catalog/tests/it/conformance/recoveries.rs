@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wfr_catalog::{Beside, Catalog, CatalogError, Hold, HoldRequest, Holder, NewCheckpoint, NewMessage, Owner};
-use wfr_catalog::{RecoveryEnd, RecoveryFilter, Sparing, Standing, Taking};
+use wfr_catalog::{RecoveryEnd, RecoveryFilter, Sparing, Taking, WhileHeld};
 use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger};
 use wfr_model::message::Priority;
 use wfr_model::plan::Action;
@@ -187,7 +187,7 @@ pub fn what_a_recovery_saved_meanwhile_is_spared(make: Make<'_>) {
     catalog.finish_recovery(&rec(1), &end(S::Done), &op(1, "restore"), &|| Ok(Beside::default())).unwrap();
     let chosen = [unclaimed.clone(), ended.clone(), other.clone()];
     let delete = |undoable_max, number, alive: &dyn Fn(&Owner) -> bool| {
-        let sparing = Sparing { undoable_max, beginning: Some(Standing { key: "workspace", is_alive: alive }) };
+        let sparing = Sparing { undoable_max, beginning: Some(WhileHeld { key: "workspace", is_alive: alive }) };
         catalog.delete_checkpoints(&chosen, &sparing, &op(number, "cleanup-checkpoints")).unwrap()
     };
     assert_eq!(delete(1, 2, &|_| true), [other]);

@@ -26,7 +26,7 @@ pub(super) fn joined(
             let counts = changed.iter().map(|value| value.and_then(Value::as_u64));
             counts.collect::<Option<Vec<u64>>>()?.into_iter().max().map(Value::from)
         }
-        ("phases", "extra/task_order") | ("", "extra/task_order" | "extra/phase_order") => ordered(base, changed),
+        ("phases", "extra/task_order") => ordered(base, changed),
         _ => None,
     }
 }
