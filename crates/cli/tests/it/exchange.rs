@@ -149,6 +149,51 @@ fn what_a_hub_said_before_takes_nothing_back() {
 }
 
 #[test]
+fn events_of_several_logs_of_a_hub_stand_around_its_state_by_their_times() {
+    let world = World::new();
+    let started = |at: &str, name: &str| {
+        let data = format!(r#"{{"task_id":"{name}","agent_id":"a1"}}"#);
+        format!(r#"{{"event_type":"TASK_STARTED","workflow_id":"wh","phase":1,"timestamp":"{at}","data":{data}}}"#)
+            + "\n"
+    };
+    let completed = |at: &str| started(at, "t1").replace("TASK_STARTED", "TASK_COMPLETED");
+    let state = |at: &str, more: &str| {
+        format!(r#"{{"id":"wh","status":"running","updated_at":"{at}","tasks":{{"t1":{{"status":"active"}}{more}}}}}"#)
+    };
+    // The log that is read first is the later one.
+    let late = [completed("2025-01-15T11:30:00Z"), started("2025-01-15T10:30:00Z", "t3")].concat();
+    world.tree.write("hub/events/a.jsonl", late.as_bytes());
+    world.tree.write("hub/events/b.jsonl", started("2025-01-15T10:00:00Z", "t2").as_bytes());
+    world.tree.write("hub/workflows/active/wh.json", state("2025-01-15T11:00:00Z", "").as_bytes());
+    let made = world.ok(&["import", "hub", "--from", "hub"]);
+    let task = |id: &str| {
+        let phases = document(&world, "wh")["phases"].as_array().unwrap().clone();
+        let mut tasks = phases.iter().flat_map(|phase| phase["tasks"].as_array().unwrap());
+        tasks.find(|task| task["task_id"] == id).unwrap().clone()
+    };
+    assert_eq!(
+        (&task("t1")["status"], &task("t1")["completed_at"]),
+        (&json!("completed"), &json!("2025-01-15T11:30:00Z"))
+    );
+    let why = made.result("ignored")[0]["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("1 event is older than this state"), "{why}");
+    // What a later state starts anew has not ended any more.
+    world.tree.write("hub/workflows/active/wh.json", state("2199-01-15T11:00:00Z", r#","t4":{}"#).as_bytes());
+    world.ok(&["import", "hub", "--from", "hub"]);
+    world.ok(&[
+        "event",
+        r#"WORKFLOW_STATE_UPDATED:wh:global:{"tasks":{"t2":{"status":"failed","failure_reason":"x"}}}"#,
+    ]);
+    assert_eq!(task("t2")["failure_reason"], "x");
+    world.ok(&[
+        "event",
+        r#"WORKFLOW_STATE_UPDATED:wh:global:{"tasks":{"t1":{"status":"active"},"t2":{"status":"pending"}}}"#,
+    ]);
+    assert_eq!((&task("t1")["status"], task("t1").get("completed_at")), (&json!("active"), None));
+    assert_eq!((&task("t2")["status"], task("t2").get("failure_reason")), (&json!("pending"), None));
+}
+
+#[test]
 fn a_hub_that_is_older_than_what_is_known_takes_nothing_back() {
     let world = World::new();
     world.ok(&["event", "WORKFLOW_CREATED:wh:global:{}"]);

@@ -13,6 +13,7 @@ use wfr_model::workflow::AgentStatus;
 use wfr_model::workflow::document::note_order;
 use wfr_model::{Timestamp, WorkflowId, json as text};
 
+use super::order::Logs;
 use super::{Reading, Update, event_id, text_of};
 use crate::error::{Code, Failure, code_of_io};
 
@@ -59,9 +60,10 @@ struct Directory {
 
 impl Directory {
     fn read(&self, reading: &mut Reading) -> Result<(), Failure> {
-        // Events first: what the hub says of a state holds over what its log gives up to then.
+        let mut logs = Logs::default();
         for file in self.files("events", "jsonl", reading)? {
-            self.log(&file, reading)?;
+            logs.next_log();
+            self.log(&file, &mut logs, reading)?;
         }
         let pools = self.pools(reading)?;
         for (dir, status) in STANDS {
@@ -72,6 +74,7 @@ impl Directory {
         for file in self.files("workflows", "json", reading)? {
             self.workflow(&file, None, &pools, reading)?;
         }
+        order(logs, reading);
         let kept = self.root.join("checkpoints");
         if is_dir(&kept)? {
             let why = "a hub's checkpoints hold no files: take one with `wfr create-checkpoint`";
@@ -110,7 +113,7 @@ impl Directory {
         path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned()
     }
 
-    fn log(&self, path: &Path, reading: &mut Reading) -> Result<(), Failure> {
+    fn log(&self, path: &Path, logs: &mut Logs, reading: &mut Reading) -> Result<(), Failure> {
         let text = match text_of(path, LOG_BYTES_MAX) {
             Ok(text) => text,
             Err(failure) => return self.pass_over(path, failure, reading),
@@ -121,7 +124,7 @@ impl Directory {
             let nth = alike.entry(line).or_default();
             *nth += 1;
             match Draft::read(line) {
-                Ok(draft) => self.event(draft, line, *nth, reading)?,
+                Ok(draft) => self.event(draft, line, *nth, logs)?,
                 Err(error) => {
                     refused += 1;
                     if refused <= LINES_NAMED_MAX {
@@ -138,7 +141,7 @@ impl Directory {
     }
 
     /// An event without an id gets one of its content, so that it is the same one when it is read again.
-    fn event(&self, draft: Draft, line: &str, nth: u64, reading: &mut Reading) -> Result<(), Failure> {
+    fn event(&self, draft: Draft, line: &str, nth: u64, logs: &mut Logs) -> Result<(), Failure> {
         if self.only.is_some() && draft.workflow_id != self.only {
             return Ok(());
         }
@@ -146,11 +149,7 @@ impl Directory {
             Some(id) => id.clone(),
             None => event_id(&["hub event", line, &nth.to_string()])?,
         };
-        let event = draft.complete(|| id, self.now, "coordination-hub");
-        match &event.workflow_id {
-            Some(workflow) => reading.said(workflow.clone()).events.push(event),
-            None => reading.global.push(event),
-        }
+        logs.push(draft.timestamp, draft.complete(|| id, self.now, "coordination-hub"));
         Ok(())
     }
 
@@ -198,6 +197,22 @@ impl Directory {
         }
         Ok(pools)
     }
+}
+
+/// Places the events of the logs around the states that were read.
+fn order(mut logs: Logs, reading: &mut Reading) {
+    let workflows: Vec<WorkflowId> = logs.workflows().cloned().collect();
+    for workflow in workflows {
+        let said = reading.said(workflow.clone());
+        let around = logs.take(Some(&workflow), said.updates.iter().filter_map(Update::written_at).max());
+        (said.events, said.later) = (around.before, around.after);
+        if around.belated > 0 {
+            let events = if around.belated == 1 { "1 event is" } else { &format!("{} events are", around.belated) };
+            let why = format!("{events} older than this state, but behind later ones in a log: counted after it");
+            reading.ignore(format!("workflow {workflow}"), why);
+        }
+    }
+    reading.global = logs.take(None, None).before;
 }
 
 /// Fills in what the pools say of a state's agents, and how these stand.

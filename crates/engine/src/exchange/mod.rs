@@ -5,6 +5,7 @@
 
 pub mod hub;
 pub(crate) mod ids;
+mod order;
 pub mod plan;
 mod since;
 
@@ -30,10 +31,12 @@ use crate::state;
 /// What a document says of one workflow.
 #[derive(Debug, Default)]
 pub struct Said {
-    /// Events, in their order.
+    /// Events from before the states were written, in their order.
     pub events: Vec<Event>,
     /// States, each of which counts over what came before.
     pub updates: Vec<Update>,
+    /// Events from after, in their order.
+    pub later: Vec<Event>,
 }
 
 /// What a state is to become.
@@ -129,11 +132,11 @@ fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> 
         let existed = present.is_some();
         let present = present.unwrap_or_else(|| Whole::new(workflow.clone()));
         let mut goal = present.clone();
-        let mut told = said.events.clone();
+        let mut told = [said.events.as_slice(), &said.later].concat();
         brought.notes.append(&mut ids::apart(open, &mut told)?);
-        let news = unknown(open, &told)?;
-        brought.known += (told.len() - news.len()) as u64;
-        let (news, later) = around(news, &said.updates);
+        let after = told.split_off(said.events.len());
+        let (news, later) = (unknown(open, &told)?, unknown(open, &after)?);
+        brought.known += (told.len() + after.len() - news.len() - later.len()) as u64;
         fold_into(&mut goal, &news);
         let log_says = goal.clone();
         let before = since::last_said(open, workflow, source)?;
@@ -167,15 +170,6 @@ fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> 
         batch.extend(later);
     }
     Ok(News { batch, over, brought })
-}
-
-/// Events from before a state was written, and those from after, which go on from it. A log's order is its own: only what stands
-/// behind everything from before is from after. Where the state does not say when it was written it counts over all events.
-fn around(mut events: Vec<Event>, updates: &[Update]) -> (Vec<Event>, Vec<Event>) {
-    let Some(written) = updates.iter().filter_map(Update::written_at).max() else { return (events, vec![]) };
-    let before = events.iter().rposition(|event| event.timestamp <= written).map_or(0, |last| last + 1);
-    let later = events.split_off(before);
-    (events, later)
 }
 
 /// Where a state contradicts itself and one before it did not.

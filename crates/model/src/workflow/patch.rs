@@ -12,11 +12,12 @@ use serde_json::{Map, Value};
 use super::document::OWN;
 use super::fold::{FIELD_INVALID, Fold, percent};
 use super::parts::{Agent, Allocation, Head, Phase, Task};
-use super::{Source, TaskCounts};
+use super::{PhaseStatus, Source, TaskCounts, TaskStatus};
 use crate::event::STATE_VERSION_MAX;
 use crate::ids::{AgentId, AllocationId, TaskId};
 use crate::phase::PhaseId;
 use crate::plain::plain;
+use crate::time::Timestamp;
 
 /// Keys of the data that belong to the event, not to the state.
 const NOT_STATE: &[&str] = &[
@@ -332,12 +333,41 @@ fn phases<S: Source>(fold: &mut Fold<'_, S>, value: &Value) -> Result<(), S::Err
         };
         let own_tasks = fields.shift_remove("tasks");
         fields.shift_remove("counts");
+        let left = Left::by(&fields);
         match merged(fold.phase_mut(&id), fields, PHASE) {
-            Ok(phase) => *fold.phase_mut(&id) = phase,
+            Ok(mut phase) => {
+                if matches!(phase.status, PhaseStatus::Pending | PhaseStatus::InProgress) {
+                    left.clear(&mut phase.completed_at, &mut phase.failure_reason);
+                }
+                *fold.phase_mut(&id) = phase;
+            }
             Err(why) => fold.note(FIELD_INVALID, format!("phase {id}: {why}")),
         }
         own_tasks.map_or(Ok(()), |own_tasks| tasks(fold, &own_tasks, Some(&id)))
     })
+}
+
+/// What a part keeps of its end when a status is said that is none, where nothing is said of it.
+struct Left {
+    completed_at: bool,
+    failure_reason: bool,
+}
+
+impl Left {
+    fn by(fields: &Map<String, Value>) -> Self {
+        let is_left = |key: &str| fields.contains_key("status") && !fields.contains_key(key);
+        Self { completed_at: is_left("completed_at"), failure_reason: is_left("failure_reason") }
+    }
+
+    /// As an event does that starts the part anew.
+    fn clear(self, completed_at: &mut Option<Timestamp>, failure_reason: &mut Option<String>) {
+        if self.completed_at {
+            *completed_at = None;
+        }
+        if self.failure_reason {
+            *failure_reason = None;
+        }
+    }
 }
 
 /// A phase goes when no task is in it any more.
@@ -353,8 +383,14 @@ fn tasks<S: Source>(fold: &mut Fold<'_, S>, value: &Value, phase: Option<&PhaseI
     each(fold, (&what, value), &["task_id", "id"], read_id::<TaskId>, |fold, id, fields| {
         let Some(fields) = fields else { return fold.remove_task(&id) };
         let task = fold.load_task(&id)?.unwrap_or_else(|| Task::new(id.clone()));
+        let left = Left::by(&fields);
         match merged(&task, fields, TASK) {
-            Ok(task) => fold.put_task(Task { phase_id: phase.cloned().or(task.phase_id), ..task }),
+            Ok(mut task) => {
+                if matches!(task.status, TaskStatus::Pending | TaskStatus::Active) {
+                    left.clear(&mut task.completed_at, &mut task.failure_reason);
+                }
+                fold.put_task(Task { phase_id: phase.cloned().or(task.phase_id), ..task })
+            }
             Err(why) => {
                 fold.note(FIELD_INVALID, format!("task {id}: {why}"));
                 Ok(())
