@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, CheckpointRow, EventQuery, EventSeq, Hold};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
+use wfr_model::workflow::validate::is_counted;
 use wfr_model::workflow::{Differences, Nowhere, State, StateKept, Whole, fold};
 use wfr_model::{Event, EventId, EventName, EventType, PhaseId, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
@@ -34,6 +35,8 @@ pub struct Outlook {
     pub names: StateNames,
     /// Where an undo leaves what was recorded since.
     pub kept: Vec<StateKept>,
+    /// Whether the present state counts its tasks otherwise than they are, since what is kept of it was damaged.
+    pub is_miscounted: bool,
 }
 
 /// The state that a recovery aims at.
@@ -148,7 +151,7 @@ impl Aim {
         };
         let (differences, phases, tasks) = present.differing(&goal, NAMED_MAX);
         let changes = (differences != Differences::default()).then(|| counts(differences));
-        Ok(Outlook { changes, names: StateNames { phases, tasks }, kept })
+        Ok(Outlook { changes, names: StateNames { phases, tasks }, kept, is_miscounted: !is_counted(&present) })
     }
 }
 

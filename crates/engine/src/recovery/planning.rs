@@ -100,7 +100,7 @@ impl Planned {
 
     /// The same with what an order makes of the state.
     fn with_aim(self, Aimed { aim, outlook, .. }: Aimed) -> Self {
-        let Outlook { changes, names, kept } = outlook;
+        let Outlook { changes, names, kept, .. } = outlook;
         Self { aim, state: changes, state_names: names, state_kept: kept, ..self }
     }
 
@@ -173,7 +173,9 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
     // No state is written beside.
-    planned.findings.retain(|finding| ![STATE_LEFT, noting::GIT_LEFT_ALONE].contains(&finding.code.as_str()));
+    planned
+        .findings
+        .retain(|finding| ![STATE_LEFT, STATE_MISCOUNTED, noting::GIT_LEFT_ALONE].contains(&finding.code.as_str()));
     with_git(&store, &mut planned.plan)?;
     let bare = bare(&store, &order.target, &planned.plan.to)?;
     planned.plan.steps.retain(|step| !bare.contains(&step.path));
@@ -293,8 +295,8 @@ fn make_selective(
 ) -> Result<Planned, Failure> {
     let (goal, came) = goal_in_place(open, objects, order, &present)?;
     let mut aim = aimed(open, objects, order, &order.purpose())?;
-    let unread = Vec::from_iter(aim.unread.take());
-    let findings = [order.needs.findings.clone(), mounting::findings(&came), unread].concat();
+    let odd = Vec::from_iter(aim.odd.take());
+    let findings = [order.needs.findings.clone(), mounting::findings(&came), odd].concat();
     let whole = |(plan, links)| Planned { findings, links: Some(links), ..Planned::of(plan).with_aim(aim) };
     if let Some(joining) = &order.joining {
         let looked = (present.unrecorded.as_ref(), &order.leave);
@@ -359,21 +361,22 @@ fn lift(
 struct Aimed {
     aim: Option<Aim>,
     outlook: Outlook,
-    /// What keeps it from either, where the order spares the state.
-    unread: Option<Finding>,
+    /// What keeps it from either, where the order spares the state, or from coming right.
+    odd: Option<Finding>,
 }
 
 fn aimed(open: &Open, objects: &dyn Objects, order: &Order, purpose: &Purpose<'_>) -> Result<Aimed, Failure> {
     let aim = Aim::of(open, objects, &order.target, purpose).and_then(|aim| {
         let outlook = aim.as_ref().map(|aim| aim.outlook(open)).transpose()?.unwrap_or_default();
-        Ok(Aimed { aim, outlook, unread: None })
+        let odd = outlook.is_miscounted.then(|| miscounted(order));
+        Ok(Aimed { aim, outlook, odd })
     });
     match aim {
         Err(failure) if order.spares_state && aim::is_damage(&failure) => {
             let message = format!("the workflow's state is left as it is: {failure}");
             let fix = format!("`wfr repair-state {} --plan` shows what mends it", order.workflow);
-            let unread = Some(Finding::new(STATE_LEFT, Severity::Warning, message, fix));
-            Ok(Aimed { unread, ..Aimed::default() })
+            let odd = Some(Finding::new(STATE_LEFT, Severity::Warning, message, fix));
+            Ok(Aimed { odd, ..Aimed::default() })
         }
         Err(failure) if aim::is_damage(&failure) => Err(failure.with_option(
             "`--error-handling ignore`, or `wfr partial-restore` with `--components file_system`, restores the files without the \
@@ -383,8 +386,18 @@ fn aimed(open: &Open, objects: &dyn Objects, order: &Order, purpose: &Purpose<'_
     }
 }
 
+fn miscounted(order: &Order) -> Finding {
+    let message = "the workflow's state counts its tasks otherwise than they are there, so what is kept of it was damaged: that \
+                   stays so";
+    let fix = format!("`wfr repair-state {}` mends it, before or after", order.workflow);
+    Finding::new(STATE_MISCOUNTED, Severity::Warning, message, fix)
+}
+
 /// The code of what keeps a state from being restored.
 const STATE_LEFT: &str = "STATE_LEFT";
+
+/// The code of what keeps a state from coming right.
+const STATE_MISCOUNTED: &str = "STATE_MISCOUNTED";
 
 /// Whether what is undone took chosen changes back, or is the undo of such a one.
 fn undoes_selective(open: &Open, order: &Order) -> Result<bool, Failure> {
@@ -436,8 +449,8 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
     };
     let mut made = plan(objects, &goal)?;
     let mut aim = aimed(open, objects, order, &order.purpose())?;
-    let unread = Vec::from_iter(aim.unread.take());
-    let mut findings = [order.needs.findings.clone(), mounting::findings(&came), unread].concat();
+    let odd = Vec::from_iter(aim.odd.take());
+    let mut findings = [order.needs.findings.clone(), mounting::findings(&came), odd].concat();
     if let Some(undone) = &order.undoes {
         // What is not mounted now was not edited since, either: it is out of reach, not gone.
         let gone = mounted::missing(open, objects, &order.target);

@@ -93,6 +93,14 @@ pub fn validate(whole: &Whole, context: Context) -> Vec<StateFinding> {
     findings.found
 }
 
+/// Whether a state's counts are those of its tasks. An event changes counts by what it changes itself, so they never come right
+/// by one.
+pub fn is_counted(whole: &Whole) -> bool {
+    let mut findings = Findings { found: Vec::new(), layer: Layer::Structural };
+    structural::counts(whole, &mut findings);
+    findings.found.is_empty()
+}
+
 /// Whether nothing that was found makes a state invalid.
 pub fn is_valid(findings: &[StateFinding]) -> bool {
     findings.iter().all(|finding| finding.severity < Severity::Error)

@@ -52,7 +52,7 @@ fn counted<'t>(tasks: impl Iterator<Item = &'t Task>) -> TaskCounts {
 }
 
 /// Counts follow from tasks, where tasks are known.
-fn counts(whole: &Whole, findings: &mut Findings) {
+pub(super) fn counts(whole: &Whole, findings: &mut Findings) {
     let mut wrong = |place: String, says: u64, are: u64| {
         let message = format!("{says} tasks are counted and {are} are there, or they stand otherwise than counted");
         findings.error("COUNTS_WRONG", place, message, Repair::safe(Mend::FoldAgain));
