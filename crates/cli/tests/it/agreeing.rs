@@ -1,4 +1,6 @@
-//! `validate-state`, `repair-state` and `doctor` say the same of what is wrong, and each names what mends it.
+//! `validate-state`, `repair-state`, `doctor` and a restore say the same of what is wrong, and each names what mends it.
+
+use serde_json::json;
 
 use crate::states::{at_work, by_hand, codes, validated};
 use crate::world::World;
@@ -46,4 +48,20 @@ fn a_row_that_is_gone_is_found_by_doctor() {
     assert!(found.contains("STATE_DIFFERS") && found.contains("repair-state wf"), "{found}");
     world.ok(&["repair-state", "wf", "--yes"]);
     world.ok(&["doctor"]);
+}
+
+#[test]
+fn a_restore_over_a_state_of_which_a_part_is_missing_says_what_mends_it() {
+    let world = World::new();
+    at_work(&world);
+    world.checkpoint("base");
+    world.tree.write("a.txt", b"edited");
+    by_hand(&world, "DELETE FROM parts WHERE id = 't1';");
+    let restored = world.ok(&["restore", "wf", "base", "--yes"]);
+    assert!(restored.result("findings").to_string().contains("STATE_MISCOUNTED"), "{restored:?}");
+    world.ok(&["repair-state", "wf", "--yes"]);
+    assert_eq!(validated(&world).result("findings"), &json!([]));
+    world.tree.write("a.txt", b"edited again");
+    let restored = world.ok(&["restore", "wf", "base", "--yes"]);
+    assert!(!restored.result("findings").to_string().contains("STATE_MISCOUNTED"), "{restored:?}");
 }

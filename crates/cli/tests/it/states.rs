@@ -279,22 +279,6 @@ fn a_damaged_state_keeps_no_file_from_coming_back() {
 }
 
 #[test]
-fn a_restore_over_a_state_of_which_a_part_is_missing_says_what_mends_it() {
-    let world = World::new();
-    at_work(&world);
-    world.checkpoint("base");
-    world.tree.write("a.txt", b"edited");
-    by_hand(&world, "DELETE FROM parts WHERE id = 't1';");
-    let restored = world.ok(&["restore", "wf", "base", "--yes"]);
-    assert!(restored.result("findings").to_string().contains("STATE_MISCOUNTED"), "{restored:?}");
-    world.ok(&["repair-state", "wf", "--yes"]);
-    assert_eq!(validated(&world).result("findings"), &json!([]));
-    world.tree.write("a.txt", b"edited again");
-    let restored = world.ok(&["restore", "wf", "base", "--yes"]);
-    assert!(!restored.result("findings").to_string().contains("STATE_MISCOUNTED"), "{restored:?}");
-}
-
-#[test]
 fn a_rebuild_takes_over_what_the_old_log_still_says() {
     let world = World::new();
     at_work(&world);
