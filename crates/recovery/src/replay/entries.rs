@@ -19,6 +19,13 @@ pub(super) fn same(a: &Version, b: &Version) -> bool {
     }
 }
 
+/// Whether two versions are files, and all but what is in them is the same.
+pub(super) fn same_but_content(a: &Version, b: &Version) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return false };
+    let are_files = [a, b].iter().all(|entry| matches!(entry.node, Node::File(_)));
+    are_files && a.name == b.name && is_same_but_name(&Entry { node: b.node.clone(), ..a.clone() }, b)
+}
+
 /// A value that is equal for versions that are the [`same`].
 pub(super) fn key(version: &Version) -> Version {
     let entry = version.as_ref()?;

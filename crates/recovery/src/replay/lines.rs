@@ -131,13 +131,40 @@ pub(super) fn look_over(
         return Ok(Some(Note::Unchecked));
     }
     let mut stories = Stories { chain, start, hasher: RandomState::new(), of: HashMap::new(), before: HashMap::new() };
-    if (start + 1..=chain.last()).any(|number| chain.returns(number)) {
+    if (start + 1..=chain.last()).any(|number| chain.may_bring_back(number)) {
         (0..start).try_for_each(|number| stories.remember(number, texts))?;
     }
     for number in start..=chain.last() {
         stories.add(number, texts)?;
     }
     stories.judge(result, texts)
+}
+
+/// Which of two results counts.
+pub(super) enum Sound {
+    First,
+    Second,
+}
+
+/// Of two results that differ in their content alone, each with the version from which it was replayed, the one in which no line
+/// is wrong; `None` where that is none of them, or both. Errors: what reading a version says.
+pub(super) fn sound(
+    chain: &Chain,
+    results: [(usize, &Version); 2],
+    texts: &mut Texts<'_>,
+) -> Result<Option<Sound>, ReadError> {
+    let [(_, first), (_, second)] = results;
+    if !entries::same_but_content(first, second) {
+        return Ok(None);
+    }
+    let mut is_sound = |(start, result): (usize, &Version)| {
+        Ok::<_, ReadError>(look_over(&chain.work(start), start, result, texts)?.is_none())
+    };
+    Ok(match (is_sound(results[0])?, is_sound(results[1])?) {
+        (true, false) => Some(Sound::First),
+        (false, true) => Some(Sound::Second),
+        _ => None,
+    })
 }
 
 /// The stories of all lines, by a keyed hash of the line.
@@ -168,7 +195,7 @@ impl Stories<'_> {
     /// Adds one version.
     fn add(&mut self, number: usize, texts: &mut Texts<'_>) -> Result<(), ReadError> {
         let Self { chain, hasher, of, before, start } = self;
-        let is_back = number > *start && chain.returns(number);
+        let is_back = number > *start && chain.may_bring_back(number);
         let new = |line: u64| match before.get(&line).copied().flatten().filter(|_| is_back) {
             Some(brought) => Story::back(brought, number),
             None => Story::new(number),

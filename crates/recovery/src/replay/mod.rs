@@ -16,8 +16,10 @@
 //! - A file of which a move goes is again where it was, with what was done to it since. Of the moves that stay the last one
 //!   counts. Versions of one path have one name.
 //! - A neutral edit is an earlier recovery. It is never replayed. If exactly those edits go that were gone then, its
-//!   version is the result, with all that was resolved by hand in it.
-//! - The same is done edit by edit as a second opinion. Where both are clean and differ, it is a conflict.
+//!   version is the result, with all that was resolved by hand in it. Those that cancel each other out, a rollback and its
+//!   undo, are left out.
+//! - The same is done edit by edit as a second opinion. Where both are clean and differ, that counts in which no line is wrong
+//!   ([`Note::Incomplete`]); where this is none of them, or both, it is a conflict.
 //! - Afterwards the result is looked over ([`Note::Incomplete`]). Where something of removed edits remains, these are taken
 //!   out of the last version instead, the last first, as `git revert` does; if that is clean and nothing is wrong with it, it
 //!   counts.
@@ -25,6 +27,7 @@
 mod entries;
 mod lines;
 mod texts;
+mod undone;
 mod walk;
 
 use std::borrow::Cow;
@@ -39,7 +42,9 @@ use crate::merge::{self, ConflictHunk, Labels, Unit};
 pub use lines::{LINES_SHOWN, Line};
 pub use texts::from_store;
 
+use lines::Sound;
 use texts::Texts;
+use undone::Plain;
 use walk::{Grouping, State, Walk, Walked};
 
 /// What stood at the path at one time; `None`: nothing, which is not the same as an empty file.
@@ -113,14 +118,22 @@ impl Chain {
         &self.edits[number - 1].mark
     }
 
-    /// It without the recoveries at its end, behind version `start`, of which all goes that had gone then: they add nothing.
+    /// It up to the last version in which nothing is gone that stays: recoveries at its end add nothing where all goes that had
+    /// gone before them.
     fn work(&self, start: usize) -> Cow<'_, Self> {
         let is_removed = |number: &usize| *self.mark(*number) == Mark::Removed;
-        let counts = |number: &usize| match self.mark(*number) {
-            Mark::Neutral { gone: Some(gone) } => !gone.iter().all(is_removed),
-            _ => true,
+        let gone = |number: usize| match self.mark(number) {
+            Mark::Neutral { gone } => Some(gone.as_ref()),
+            _ => None,
         };
-        let end = (start + 1..=self.last()).rev().find(counts).unwrap_or(start);
+        let all_goes = |gone: Option<&BTreeSet<usize>>| gone.is_some_and(|gone| gone.iter().all(is_removed));
+        let edit = (start + 1..=self.last()).rev().find(|number| gone(*number).is_none()).unwrap_or(start);
+        let had_gone = (start + 1..edit).rev().find_map(gone);
+        let is_recovery = |number: &usize| all_goes(gone(*number).flatten());
+        let end = match had_gone.is_none_or(all_goes) {
+            true => edit,
+            false => (edit + 1..=self.last()).rev().find(is_recovery).unwrap_or(self.last()),
+        };
         if end == self.last() {
             return Cow::Borrowed(self);
         }
@@ -136,6 +149,11 @@ impl Chain {
     /// Whether an edit is known to bring back what was there before.
     fn returns(&self, number: usize) -> bool {
         self.edits[number - 1].by == By::Return
+    }
+
+    /// Whether what is new with an edit may be what was there before: an undo has that, too.
+    fn may_bring_back(&self, number: usize) -> bool {
+        self.returns(number) || matches!(self.mark(number), Mark::Neutral { .. })
     }
 
     /// The removed edits with numbers below `end`.
@@ -268,16 +286,21 @@ pub enum Note {
 /// What the result is called, where the versions have several names: the last move that stays counts. `None` where they have
 /// one, or the result is nothing.
 pub fn name(chain: &Chain) -> Option<Vec<u8>> {
-    walk::name(chain)
+    walk::name(&Plain::of(chain).chain)
 }
 
 /// Replays the edits of a path that stay. `read` is asked only where contents must be merged or looked over.
 ///
 /// Errors: what `read` says.
 pub fn replay(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, ReadError> {
+    let plain = Plain::of(chain);
+    Ok(plain.told(replay_plain(&plain.chain, unit, read)?))
+}
+
+fn replay_plain(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, ReadError> {
     let mut texts = Texts::new(read, unit);
-    let Walked { found, start, mut notes } = Walk::new(chain, Grouping::Runs, &mut texts).result()?;
-    let state = match found {
+    let Walked { found, mut start, mut notes } = Walk::new(chain, Grouping::Runs, &mut texts).result()?;
+    let mut state = match found {
         Err(conflict) => return Ok(Replayed { outcome: Outcome::Conflict(conflict), notes: Vec::new() }),
         Ok(state) => walk::named(chain, state),
     };
@@ -288,15 +311,22 @@ pub fn replay(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, Re
             notes.push(Note::NoSecondOpinion);
         } else {
             let second = Walk::new(chain, Grouping::Edits, &mut texts).result()?;
-            let second = second.found.map(|second| walk::named(chain, second));
-            if second.is_ok_and(|second| !entries::same(&second.entry, &state.entry)) {
-                let ours_text = texts.made(&state.entry);
-                let conflict = Conflict { kind: ConflictKind::SecondOpinion, run, ours: state.entry, ours_text, unit };
-                return Ok(Replayed { outcome: Outcome::Conflict(Box::new(conflict)), notes });
+            if let Ok(other) = second.found.map(|other| walk::named(chain, other))
+                && !entries::same(&other.entry, &state.entry)
+            {
+                match lines::sound(chain, [(start, &state.entry), (second.start, &other.entry)], &mut texts)? {
+                    Some(Sound::First) => {}
+                    Some(Sound::Second) => (state, start) = (other, second.start),
+                    None => {
+                        let ours_text = texts.made(&state.entry);
+                        let kind = ConflictKind::SecondOpinion;
+                        let conflict = Conflict { kind, run, ours: state.entry, ours_text, unit };
+                        return Ok(Replayed { outcome: Outcome::Conflict(Box::new(conflict)), notes });
+                    }
+                }
             }
         }
     }
-    let mut state = state;
     let work = chain.work(start);
     if let Some(note) = lines::look_over(&work, start, &state.entry, &mut texts)? {
         match walk::taken_out(&work, &mut texts)? {

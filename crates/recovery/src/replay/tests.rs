@@ -41,7 +41,7 @@ fn version(word: &str, shelf: &mut HashMap<Digest, Vec<u8>>) -> Version {
 }
 
 /// A chain from `first mark version mark version ...`: `k` kept, `r` removed, `n` neutral, `n1,2` neutral with 1 and 2
-/// gone. A digit behind `k` and `r` says whose the edit is, `*` that it is a recovery's that goes to a tree, `^` that it brings
+/// gone, `n_` with nothing gone. A digit behind `k` and `r` says whose the edit is, `*` that it is a recovery's that goes to a tree, `^` that it brings
 /// back what was there.
 fn chain(words: &str) -> (Chain, HashMap<Digest, Vec<u8>>) {
     let mut shelf = HashMap::new();
@@ -398,6 +398,38 @@ fn what_is_taken_out_behind_a_recovery_is_what_would_be_taken_out_without_it() {
     assert_eq!(said(&format!("{both} n1,2 @b")), "version 7", "the same again");
     let both = "xabc r abcd k xabc k xabc k e k abc+x r abcd";
     assert_eq!(said(both), said(&format!("{both} n1 xabc")));
+}
+
+#[test]
+fn a_rollback_and_its_undo_are_as_if_they_had_never_been() {
+    // A; a stash; C; the pop; C rolled back, and that undone; without A.
+    assert_eq!(
+        said("abcdefgh r1 aXbcdefgh k0 abcdefgh k2 abcdefghC k0 aXbcdefghC n3 aXbcdefgh n_ aXbcdefghC"),
+        "version 3"
+    );
+    // The same with B, without B: A's work stays.
+    let both = "abcdefgh k1 aXbcdefgh r2 aXbcdYefgh k0 abcdefgh k3 abcdefghC k0 aXbcdYefghC";
+    assert_eq!(said(both), "aXbcdefghC");
+    assert_eq!(said(&format!("{both} n1 abcdYefghC n_ aXbcdYefghC")), "aXbcdefghC");
+    // With later work, and with work between the rollback and its undo.
+    assert_eq!(said(&format!("{both} n1 abcdYefghC n_ aXbcdYefghC k0 aXbcdYefghCD")), "aXbcdefghCD");
+    assert_eq!(said(&format!("{both} n1 abcdYefghC k0 abcdYefghCD n_ aXbcdYefghCD")), "aXbcdefghCD");
+    // A stash and its pop behind both.
+    let stashed = |between: &str| format!("abcdefgh r1 aXbcdefgh {between} k0 abcdefgh k3 abcdefghC k0 aXbcdefghC");
+    assert_eq!(said(&stashed("n1 abcdefgh n_ aXbcdefgh")), "version 5");
+    let with = "abcdefgh r1 aXbcdefgh n1 abcdefgh k2 abcdefghD n_ aXbcdefghD k0 abcdefgh k3 abcdefghC k0 aXbcdefghCD";
+    assert_eq!(said(with), "abcdefghCD");
+}
+
+#[test]
+fn of_two_opinions_that_counts_in_which_no_line_is_wrong() {
+    // B's work on a branch; the branch is left, C; the branch is merged; without B.
+    let branch = "abcdefgh r1 aBXcdefgh k0 abcdefgh k2 abcdefghC k0 aBXcdefghC";
+    assert_eq!(said(branch), "version 3");
+    let branch = "abcdefgh k1 aAbcdefgh r2 aAbcdefghB r2 aAbcdYefghB k0 aAbcdefghB k3 aAbcdefCghB k0 aAbcdYefCghB";
+    assert_eq!(said(branch), "aAbcdefCgh");
+    // A's commit, B's, A's reverted, C's, the revert reverted; without A.
+    assert_eq!(said("abcdefgh r1 aAbcdefgh k2 aAbcdefghB k0 abcdefghB k3 abcdCefghB k0 aAbcdCefghB"), "version 4");
 }
 
 #[test]
