@@ -467,3 +467,42 @@ proptest! {
         lines_go_however_they_came(seed, turns)?;
     }
 }
+
+#[test]
+fn what_was_put_away_and_brought_again_beside_a_rollback_that_was_undone_goes_alone() {
+    let (a, b, c) = ((3, "by a"), (12, "by b"), (22, "by c"));
+    let all = [("a", [b, c]), ("b", [a, c]), ("c", [a, b])];
+    for (undone, _) in all {
+        let world = World::with_lines();
+        world.work("a", || world.put(F, &numbered(&[a])));
+        world.work("b", || world.put(F, &numbered(&[a, b])));
+        // A stash, work beside it, and the pop.
+        world.put(F, &numbered(&[]));
+        world.work("c", || world.put(F, &numbered(&[c])));
+        world.put(F, &numbered(&[a, b, c]));
+        roll_back(&world, undone);
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.text(F), numbered(&[a, b, c]));
+        for (gone, others) in all {
+            let ended = roll_back(&world, gone);
+            assert_eq!(world.text(F), numbered(&others), "{undone}, then {gone}: {ended:?}");
+            assert!(is_cancelled(&world, gone) && !has(&ended, "INCOMPLETE"));
+            world.ok(&["undo", "--yes"]);
+            assert_eq!(world.text(F), numbered(&[a, b, c]), "{undone}, then {gone}");
+        }
+    }
+}
+
+#[test]
+fn work_of_a_branch_that_was_left_and_merged_again_goes_alone() {
+    let (a, b1, b2, c) = ((3, "by a"), (28, "first of b"), (12, "second of b"), (20, "by c"));
+    let world = World::with_lines();
+    world.work("a", || world.put(F, &numbered(&[a])));
+    world.work("b", || world.put(F, &numbered(&[a, b1])));
+    world.work("b", || world.put(F, &numbered(&[a, b1, b2])));
+    world.put(F, &numbered(&[a, b1]));
+    world.work("c", || world.put(F, &numbered(&[a, b1, c])));
+    world.put(F, &numbered(&[a, b1, b2, c]));
+    let ended = roll_back(&world, "b");
+    assert_eq!(world.text(F), numbered(&[a, c]), "{ended:?}");
+}

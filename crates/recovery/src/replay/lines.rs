@@ -140,19 +140,13 @@ pub(super) fn look_over(
     stories.judge(result, texts)
 }
 
-/// Which of two results counts.
-pub(super) enum Sound {
-    First,
-    Second,
-}
-
-/// Of two results that differ in their content alone, each with the version from which it was replayed, the one in which no line
-/// is wrong; `None` where that is none of them, or both. Errors: what reading a version says.
+/// In which of two results that differ in their content alone, each with the version from which it was replayed, no line is
+/// wrong; of others that cannot be told. Errors: what reading a version says.
 pub(super) fn sound(
     chain: &Chain,
     results: [(usize, &Version); 2],
     texts: &mut Texts<'_>,
-) -> Result<Option<Sound>, ReadError> {
+) -> Result<Option<[bool; 2]>, ReadError> {
     let [(_, first), (_, second)] = results;
     if !entries::same_but_content(first, second) {
         return Ok(None);
@@ -160,11 +154,7 @@ pub(super) fn sound(
     let mut is_sound = |(start, result): (usize, &Version)| {
         Ok::<_, ReadError>(look_over(&chain.work(start), start, result, texts)?.is_none())
     };
-    Ok(match (is_sound(results[0])?, is_sound(results[1])?) {
-        (true, false) => Some(Sound::First),
-        (false, true) => Some(Sound::Second),
-        _ => None,
-    })
+    Ok(Some([is_sound(results[0])?, is_sound(results[1])?]))
 }
 
 /// The stories of all lines, by a keyed hash of the line.

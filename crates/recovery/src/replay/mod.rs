@@ -19,7 +19,7 @@
 //!   version is the result, with all that was resolved by hand in it. Those that cancel each other out, a rollback and its
 //!   undo, are left out.
 //! - The same is done edit by edit as a second opinion. Where both are clean and differ, that counts in which no line is wrong
-//!   ([`Note::Incomplete`]); where this is none of them, or both, it is a conflict.
+//!   ([`Note::Incomplete`]); where both are sound, or neither that nor what follows settles it, it is a conflict.
 //! - Afterwards the result is looked over ([`Note::Incomplete`]). Where something of removed edits remains, these are taken
 //!   out of the last version instead, the last first, as `git revert` does; if that is clean and nothing is wrong with it, it
 //!   counts.
@@ -42,7 +42,6 @@ use crate::merge::{self, ConflictHunk, Labels, Unit};
 pub use lines::{LINES_SHOWN, Line};
 pub use texts::from_store;
 
-use lines::Sound;
 use texts::Texts;
 use undone::Plain;
 use walk::{Grouping, State, Walk, Walked};
@@ -306,6 +305,8 @@ fn replay_plain(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, 
     };
     // Where it came again behind its deletion there is nothing to say of that.
     notes.retain(|_| state.entry.is_none());
+    // The run of which two opinions differ, neither of which counts.
+    let mut unsettled = None;
     if let Some(run) = walk::worth_a_second_opinion(chain) {
         if texts::bytes(chain) > texts::TOGETHER_MAX {
             notes.push(Note::NoSecondOpinion);
@@ -315,14 +316,10 @@ fn replay_plain(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, 
                 && !entries::same(&other.entry, &state.entry)
             {
                 match lines::sound(chain, [(start, &state.entry), (second.start, &other.entry)], &mut texts)? {
-                    Some(Sound::First) => {}
-                    Some(Sound::Second) => (state, start) = (other, second.start),
-                    None => {
-                        let ours_text = texts.made(&state.entry);
-                        let kind = ConflictKind::SecondOpinion;
-                        let conflict = Conflict { kind, run, ours: state.entry, ours_text, unit };
-                        return Ok(Replayed { outcome: Outcome::Conflict(Box::new(conflict)), notes });
-                    }
+                    Some([true, false]) => {}
+                    Some([false, true]) => (state, start) = (other, second.start),
+                    Some([false, false]) => unsettled = Some(run),
+                    _ => return Ok(two_opinions(run, state, notes, &texts)),
                 }
             }
         }
@@ -333,7 +330,10 @@ fn replay_plain(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, 
             Some(entry) if lines::look_over(&work, start, &entry, &mut texts)?.is_none() => {
                 state = walk::named(chain, State { entry, version: None });
             }
-            _ => notes.push(note),
+            _ => match unsettled {
+                Some(run) => return Ok(two_opinions(run, state, notes, &texts)),
+                None => notes.push(note),
+            },
         }
     }
     if texts.merged_words {
@@ -342,6 +342,14 @@ fn replay_plain(chain: &Chain, unit: Unit, read: &Read<'_>) -> Result<Replayed, 
         notes.push(Note::ByWords);
     }
     Ok(Replayed { outcome: outcome(chain, state, &texts), notes })
+}
+
+/// That a run gives something else at once than one by one.
+fn two_opinions(run: RangeInclusive<usize>, state: State, notes: Vec<Note>, texts: &Texts<'_>) -> Replayed {
+    let ours_text = texts.made(&state.entry);
+    let kind = ConflictKind::SecondOpinion;
+    let conflict = Conflict { kind, run, ours: state.entry, ours_text, unit: texts.unit };
+    Replayed { outcome: Outcome::Conflict(Box::new(conflict)), notes }
 }
 
 /// The result by the number of a version, if there is one like it, or with the content of one.
