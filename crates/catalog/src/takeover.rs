@@ -10,7 +10,7 @@ use rusqlite::{Connection, ToSql, ffi, params_from_iter};
 
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
-use crate::events::{EventSeq, PLACE_MAX, last_event};
+use crate::events::PLACE_MAX;
 
 /// Tables of a catalog that say nothing without each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,12 +86,11 @@ impl Catalog {
     pub fn take_over(&self, old: &Self, part: Part) -> Result<(), CatalogError> {
         self.write(|transaction| {
             transaction.pragma_update(None, "defer_foreign_keys", true)?;
-            let last = last_event(transaction)?.unwrap_or(EventSeq(0));
             for table in part.tables() {
                 if *table == "vault" {
                     take_counters(&old.connection, transaction)?;
                 } else {
-                    take_rows(&old.connection, transaction, table, last)?;
+                    take_rows(&old.connection, transaction, table)?;
                     take_sequence(&old.connection, transaction, table)?;
                 }
             }
@@ -138,11 +137,10 @@ fn take_counters(old: &Connection, new: &Connection) -> Result<(), CatalogError>
     Ok(())
 }
 
-fn take_rows(old: &Connection, new: &Connection, table: &str, last: EventSeq) -> Result<(), CatalogError> {
+fn take_rows(old: &Connection, new: &Connection, table: &str) -> Result<(), CatalogError> {
     let columns = columns_of(new, table)?;
-    let read: Vec<String> = columns.iter().map(|column| reading(table, column, last)).collect();
     let order = if columns.iter().any(|column| column == "seq") { " ORDER BY seq" } else { "" };
-    let mut source = old.prepare(&format!("SELECT {} FROM {table}{order}", read.join(", ")))?;
+    let mut source = old.prepare(&format!("SELECT {} FROM {table}{order}", columns.join(", ")))?;
     let marks = vec!["?"; columns.len()].join(", ");
     let insert = format!("INSERT INTO {table} ({}) VALUES ({marks}) {}", columns.join(", "), clash(table));
     let mut insert = new.prepare(&insert)?;
@@ -175,15 +173,6 @@ fn columns_of(connection: &Connection, table: &str) -> Result<Vec<String>, Catal
     let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?;
     let names = statement.query_map([table], |row| row.get(0))?;
     Ok(names.collect::<Result<_, _>>()?)
-}
-
-/// How a column is read. What waits for an event, or is said to have got it, is set back to the last one that is there: the
-/// places behind that are given anew.
-fn reading(table: &str, column: &str, last: EventSeq) -> String {
-    match (table, column) {
-        ("messages", "after_event") | ("subscriptions", "events_upto") => format!("min({column}, {})", last.0),
-        _ => column.to_owned(),
-    }
 }
 
 /// What becomes of a row that is there already.
