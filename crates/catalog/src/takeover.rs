@@ -11,6 +11,7 @@ use rusqlite::{Connection, ToSql, ffi, params_from_iter};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::events::PLACE_MAX;
+use crate::outbox::damage;
 
 /// Tables of a catalog that say nothing without each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,8 +140,10 @@ fn take_counters(old: &Connection, new: &Connection) -> Result<(), CatalogError>
 
 fn take_rows(old: &Connection, new: &Connection, table: &str) -> Result<(), CatalogError> {
     let columns = columns_of(new, table)?;
+    let read: Vec<&str> = columns.iter().map(|column| reading(table, column)).collect();
     let order = if columns.iter().any(|column| column == "seq") { " ORDER BY seq" } else { "" };
-    let mut source = old.prepare(&format!("SELECT {} FROM {table}{order}", columns.join(", ")))?;
+    let mut source =
+        old.prepare(&format!("SELECT {} FROM {table} WHERE {}{order}", read.join(", "), readable(table)))?;
     let marks = vec!["?"; columns.len()].join(", ");
     let insert = format!("INSERT INTO {table} ({}) VALUES ({marks}) {}", columns.join(", "), clash(table));
     let mut insert = new.prepare(&insert)?;
@@ -173,6 +176,20 @@ fn columns_of(connection: &Connection, table: &str) -> Result<Vec<String>, Catal
     let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?;
     let names = statement.query_map([table], |row| row.get(0))?;
     Ok(names.collect::<Result<_, _>>()?)
+}
+
+/// How a column is read: what cannot be is set right where nothing is lost by it. A sink that stands where it cannot is set back
+/// by whoever delivers to it.
+fn reading<'c>(table: &str, column: &'c str) -> &'c str {
+    match (table, column) {
+        ("subscriptions" | "dead_letters", "attempts") => damage::ATTEMPTS,
+        _ => column,
+    }
+}
+
+/// Which rows come: what nobody could be sent does not.
+fn readable(table: &str) -> &'static str {
+    if matches!(table, "messages" | "dead_letters") { damage::READABLE } else { "true" }
 }
 
 /// What becomes of a row that is there already.
