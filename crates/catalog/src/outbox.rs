@@ -2,10 +2,13 @@
 //!
 //! Owns the one order in which both go out. Refuses to deliver anything, and to know what a sink is.
 
+pub(crate) mod damage;
+
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use wfr_model::coordination::Pattern;
 use wfr_model::{EventId, Timestamp};
 
+use self::damage::ATTEMPTS;
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
@@ -271,9 +274,11 @@ impl Catalog {
 
     /// Puts an item aside once more, with why it failed this time.
     pub fn put_aside_again(&self, seq: i64, error: &str, now: Timestamp) -> Result<(), CatalogError> {
-        let sql = "UPDATE dead_letters SET queued = 0, attempts = attempts + 1, error = ?2, at = ?3 WHERE seq = ?1";
+        let sql = format!(
+            "UPDATE dead_letters SET queued = 0, attempts = {ATTEMPTS} + 1, error = ?2, at = ?3 WHERE seq = ?1"
+        );
         self.write(|transaction| {
-            transaction.prepare_cached(sql)?.execute((seq, error, now.0))?;
+            transaction.prepare_cached(&sql)?.execute((seq, error, now.0))?;
             Ok(())
         })
     }
@@ -363,17 +368,28 @@ fn decode_message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
             message_id: row.get(1)?,
             kind: row.get(3)?,
             answers: answers.map(|id| (id, asked.unwrap_or_default())),
-            body: row.get(6)?,
+            body: body(row, 6)?,
             at: columns::time(row, 7)?,
         },
     })
+}
+
+/// How often something was tried; a number that cannot be is none, and keeps nothing from being tried.
+fn attempts(row: &Row<'_>, index: usize) -> rusqlite::Result<u32> {
+    let number: i64 = row.get(index)?;
+    Ok(u32::try_from(number).unwrap_or(0))
+}
+
+/// A body, which may be damaged: then it is no JSON, and whoever reads it finds that.
+fn body(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8(row.get_ref(index)?.as_bytes()?.to_vec()).unwrap_or_default())
 }
 
 fn decode_subscription(row: &Row<'_>) -> rusqlite::Result<Subscription> {
     Ok(Subscription {
         name: row.get(0)?,
         cursor: Cursor { events_upto: row.get(1)?, messages_upto: row.get(2)? },
-        attempts: row.get(3)?,
+        attempts: attempts(row, 3)?,
         next_try_at: columns::time_or_null(row, 4)?,
         last_error: row.get(5)?,
         updated_at: columns::time(row, 6)?,
@@ -385,8 +401,8 @@ fn decode_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
         seq: row.get(0)?,
         subscription: row.get(1)?,
         item: row.get(2)?,
-        body: row.get(3)?,
-        attempts: row.get(4)?,
+        body: body(row, 3)?,
+        attempts: attempts(row, 4)?,
         error: row.get(5)?,
         at: columns::time(row, 6)?,
         queued: row.get(7)?,

@@ -240,9 +240,8 @@ impl Catalog {
         Ok(statement.query_row([safety.as_str()], |row| self.decode(row)).optional()?)
     }
 
-    /// What `undo` would take: the newest recovery, of a workflow or of any, that ended done or partial, is not undone and
-    /// changed something: a path, as its report tells, or what no report tells of, which is asked of `changed_else`. `None`
-    /// where there is nothing to undo.
+    /// The newest recovery, of a workflow or of any, that ended done or partial, is not undone and changed something: a path,
+    /// as its report tells, or what no report tells of, which is asked of `changed_else`. `None` where there is none.
     pub fn latest_undoable(
         &self,
         workflow: Option<&WorkflowId>,

@@ -10,7 +10,8 @@ use rusqlite::{Connection, ToSql, ffi, params_from_iter};
 
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
-use crate::events::{EventSeq, PLACE_MAX, last_event};
+use crate::events::PLACE_MAX;
+use crate::outbox::damage;
 
 /// Tables of a catalog that say nothing without each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,12 +87,11 @@ impl Catalog {
     pub fn take_over(&self, old: &Self, part: Part) -> Result<(), CatalogError> {
         self.write(|transaction| {
             transaction.pragma_update(None, "defer_foreign_keys", true)?;
-            let last = last_event(transaction)?.unwrap_or(EventSeq(0));
             for table in part.tables() {
                 if *table == "vault" {
                     take_counters(&old.connection, transaction)?;
                 } else {
-                    take_rows(&old.connection, transaction, table, last)?;
+                    take_rows(&old.connection, transaction, table)?;
                     take_sequence(&old.connection, transaction, table)?;
                 }
             }
@@ -138,11 +138,12 @@ fn take_counters(old: &Connection, new: &Connection) -> Result<(), CatalogError>
     Ok(())
 }
 
-fn take_rows(old: &Connection, new: &Connection, table: &str, last: EventSeq) -> Result<(), CatalogError> {
+fn take_rows(old: &Connection, new: &Connection, table: &str) -> Result<(), CatalogError> {
     let columns = columns_of(new, table)?;
-    let read: Vec<String> = columns.iter().map(|column| reading(table, column, last)).collect();
+    let read: Vec<&str> = columns.iter().map(|column| reading(table, column)).collect();
     let order = if columns.iter().any(|column| column == "seq") { " ORDER BY seq" } else { "" };
-    let mut source = old.prepare(&format!("SELECT {} FROM {table}{order}", read.join(", ")))?;
+    let mut source =
+        old.prepare(&format!("SELECT {} FROM {table} WHERE {}{order}", read.join(", "), readable(table)))?;
     let marks = vec!["?"; columns.len()].join(", ");
     let insert = format!("INSERT INTO {table} ({}) VALUES ({marks}) {}", columns.join(", "), clash(table));
     let mut insert = new.prepare(&insert)?;
@@ -177,13 +178,18 @@ fn columns_of(connection: &Connection, table: &str) -> Result<Vec<String>, Catal
     Ok(names.collect::<Result<_, _>>()?)
 }
 
-/// How a column is read. What waits for an event, or is said to have got it, is set back to the last one that is there: the
-/// places behind that are given anew.
-fn reading(table: &str, column: &str, last: EventSeq) -> String {
+/// How a column is read: what cannot be is set right where nothing is lost by it. A sink that stands where it cannot is set back
+/// by whoever delivers to it.
+fn reading<'c>(table: &str, column: &'c str) -> &'c str {
     match (table, column) {
-        ("messages", "after_event") | ("subscriptions", "events_upto") => format!("min({column}, {})", last.0),
-        _ => column.to_owned(),
+        ("subscriptions" | "dead_letters", "attempts") => damage::ATTEMPTS,
+        _ => column,
     }
+}
+
+/// Which rows come: what nobody could be sent does not.
+fn readable(table: &str) -> &'static str {
+    if matches!(table, "messages" | "dead_letters") { damage::READABLE } else { "true" }
 }
 
 /// What becomes of a row that is there already.

@@ -26,6 +26,9 @@ const ASIDE_MAX: u64 = 10;
 /// So many events that do not fit are left behind a cursor before it is moved over them.
 const UNFIT_MAX: u32 = 2_000;
 
+/// Why an item is not sent whose text is damaged.
+const UNREADABLE: &str = "its text in the catalog is damaged: `wfr doctor --rebuild-catalog` leaves it out";
+
 /// What a delivery works with.
 pub struct Delivery<'d> {
     /// The configuration.
@@ -59,6 +62,8 @@ pub struct Report {
     pub delivered: u64,
     /// Items that were put aside.
     pub put_aside: u64,
+    /// Where it stood, and where it was set to, where its place was one that the log never gave.
+    pub set_back: Option<(Cursor, Cursor)>,
     /// How it ended.
     pub ended: Ended,
 }
@@ -97,6 +102,9 @@ fn is_due(config: &Coordination, sink: &Sink, catalog: &Catalog, now: Timestamp)
     if is_waiting(config, &standing, now) {
         return Ok(false);
     }
+    if catalog.is_astray(&standing)? {
+        return Ok(true);
+    }
     let backlog = catalog.backlog(standing.cursor, &sink.types, UNFIT_MAX)?;
     Ok(backlog.fitting > 0 || backlog.events >= u64::from(UNFIT_MAX) || catalog.count_dead_letters(&sink.name)?.1 > 0)
 }
@@ -127,7 +135,7 @@ fn side_by_side(
 
 impl Report {
     fn new(sink: &Sink, ended: Ended) -> Self {
-        Self { sink: sink.name.clone(), delivered: 0, put_aside: 0, ended }
+        Self { sink: sink.name.clone(), delivered: 0, put_aside: 0, set_back: None, ended }
     }
 }
 
@@ -139,17 +147,18 @@ pub fn lock_of(sink: &str) -> String {
 fn keep_up_with(delivery: &Delivery<'_>, sink: &Sink) -> Report {
     /// So many rounds that bring nothing on end it: what is left then waits for the next command.
     const IDLE_MAX: u32 = 2;
-    let (mut delivered, mut put_aside, mut idle) = (0, 0, 0);
+    let (mut delivered, mut put_aside, mut idle, mut set_back) = (0, 0, 0, None);
     loop {
         let report = deliver_to(delivery, sink);
         delivered += report.delivered;
         put_aside += report.put_aside;
+        set_back = set_back.or(report.set_back);
         idle = if report.delivered + report.put_aside > 0 { 0 } else { idle + 1 };
         let is_over = matches!(report.ended, Ended::Busy | Ended::Stopped | Ended::Failed(_)) || idle >= IDLE_MAX;
         let is_due =
             || (delivery.catalog)().and_then(|catalog| is_due(delivery.config, sink, &catalog, (delivery.clock)()));
         if is_over || !is_due().unwrap_or(false) {
-            return Report { delivered, put_aside, ..report };
+            return Report { delivered, put_aside, set_back, ..report };
         }
     }
 }
@@ -161,11 +170,12 @@ fn deliver_to(delivery: &Delivery<'_>, sink: &Sink) -> Report {
         Err(error) => return Report::new(sink, Ended::Failed(error.to_string())),
     };
     let run = (delivery.catalog)().and_then(|catalog| {
-        let standing = begin(&catalog, sink, (delivery.clock)())?;
+        let mut standing = begin(&catalog, sink, (delivery.clock)())?;
+        let set_back = set_back(&catalog, &mut standing)?;
         let channel = Channel::of(delivery, sink);
         let mut run = Run { delivery, sink, catalog, standing, channel, delivered: 0, put_aside: 0 };
         let ended = run.all()?;
-        Ok(Report { sink: sink.name.clone(), delivered: run.delivered, put_aside: run.put_aside, ended })
+        Ok(Report { sink: sink.name.clone(), delivered: run.delivered, put_aside: run.put_aside, set_back, ended })
     });
     drop(lock);
     run.unwrap_or_else(|error| Report::new(sink, Ended::Failed(error.to_string())))
@@ -191,6 +201,16 @@ fn begin(catalog: &Catalog, sink: &Sink, now: Timestamp) -> Result<Subscription,
     let name = sink.name.clone();
     let new = Subscription { name, cursor: from, attempts: 0, next_try_at: None, last_error: None, updated_at: now };
     Ok(catalog.subscription(&sink.name)?.unwrap_or(new))
+}
+
+/// Sets a subscription back whose place the log never gave, since nothing would ever go out behind it; where it stood and stands.
+fn set_back(catalog: &Catalog, standing: &mut Subscription) -> Result<Option<(Cursor, Cursor)>, CatalogError> {
+    if !catalog.is_astray(standing)? {
+        return Ok(None);
+    }
+    let stood = standing.cursor;
+    standing.cursor = catalog.set_back(standing)?;
+    Ok(Some((stood, standing.cursor)))
 }
 
 /// The way to a sink.
@@ -277,7 +297,11 @@ impl Run<'_> {
                 return Ok(Some(Ended::Stopped));
             }
             let item = Item::again(&letter.item, &letter.body, letter.at);
-            match self.channel.send(&[item], self.delivery.root, self.sink.timeout) {
+            let sent = match item.is_readable() {
+                true => self.channel.send(&[item], self.delivery.root, self.sink.timeout),
+                false => Err(Refusal(UNREADABLE.to_owned())),
+            };
+            match sent {
                 Ok(()) => {
                     self.catalog.bury(letter.seq)?;
                     self.delivered += 1;
@@ -300,9 +324,18 @@ impl Run<'_> {
         let mut place = self.standing.cursor;
         let mut batch = Batch::new();
         for outgoing in page {
+            let before = place;
             place = place.after(outgoing);
             let item = Item::of(outgoing);
-            if self.sink.types.is_empty() || self.sink.types.iter().any(|pattern| pattern.fits(&item.name)) {
+            let fits = self.sink.types.is_empty() || self.sink.types.iter().any(|pattern| pattern.fits(&item.name));
+            if fits && !item.is_readable() {
+                match self.batch(std::mem::take(&mut batch))? {
+                    Flow::On => self.standing.cursor = before,
+                    Flow::Anew => return Ok(None),
+                    Flow::End(ended) => return Ok(Some(ended)),
+                }
+                self.unreadable(&item, place)?;
+            } else if fits {
                 batch.push((item, place));
             }
             if batch.len() >= self.channel.batch_max() {
@@ -354,16 +387,7 @@ impl Run<'_> {
             self.catalog.advance(&self.standing)?;
             return Ok(Flow::End(Ended::Refused(why)));
         }
-        let letter = DeadLetter {
-            seq: 0,
-            subscription: self.sink.name.clone(),
-            item: item.id.clone(),
-            body: item.body.clone(),
-            attempts: self.standing.attempts,
-            error: why.clone(),
-            at: now,
-            queued: false,
-        };
+        let letter = self.letter(item, self.standing.attempts, why.clone());
         self.standing.cursor = behind;
         (self.standing.attempts, self.standing.next_try_at) = (0, None);
         self.put_aside += 1;
@@ -373,6 +397,20 @@ impl Run<'_> {
         }
         self.catalog.put_aside(&letter, &self.standing)?;
         Ok(if goes_on { Flow::Anew } else { Flow::End(Ended::Refused(why)) })
+    }
+
+    /// Puts an item aside that nobody can be sent: it stops no other.
+    fn unreadable(&mut self, item: &Item, behind: Cursor) -> Result<(), CatalogError> {
+        let letter = self.letter(item, 0, UNREADABLE.to_owned());
+        self.standing.cursor = behind;
+        self.standing.updated_at = letter.at;
+        self.put_aside += 1;
+        self.catalog.put_aside(&letter, &self.standing)
+    }
+
+    fn letter(&self, item: &Item, attempts: u32, error: String) -> DeadLetter {
+        let (subscription, body) = (self.sink.name.clone(), item.body.clone());
+        DeadLetter { seq: 0, subscription, item: item.id.clone(), body, attempts, error, at: self.now(), queued: false }
     }
 
     fn keep(&mut self) -> Result<(), CatalogError> {

@@ -48,6 +48,11 @@ impl Item {
         }
     }
 
+    /// Whether it is what a sink can be given: a JSON object.
+    pub fn is_readable(&self) -> bool {
+        json::stored::<serde_json::Map<String, Value>>(self.body.as_bytes()).is_ok()
+    }
+
     /// One that was put aside, from its text.
     pub fn again(id: &str, body: &str, put_aside: Timestamp) -> Self {
         let value: Value = json::stored(body.as_bytes()).unwrap_or_default();

@@ -80,6 +80,21 @@ pub fn forget_dead(open: &Open, workflow: &WorkflowId) -> Result<(), CatalogErro
     }
 }
 
+/// What the key of a hold begins with under which a request is answered.
+pub const OF_REQUESTS: &str = "request:";
+
+/// Ends the holds of requests whose processes have ended: nobody waits for these, and no request need come again that would take
+/// them over.
+pub fn forget_dead_requests(open: &Open) -> Result<(), CatalogError> {
+    let mut left = open.catalog.holds()?;
+    left.retain(|hold| hold.key.starts_with(OF_REQUESTS) && !is_alive(&hold.owner));
+    if left.is_empty() {
+        return Ok(());
+    }
+    let left: Vec<(String, FencingToken)> = left.into_iter().map(|hold| (hold.key, hold.token)).collect();
+    open.catalog.release_holds(&left)
+}
+
 /// Whether a hold gives way to whoever has a priority: one of a lower band does.
 pub fn yields(standing: &Hold, to: Priority) -> bool {
     standing.priority.band() < to.band()

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use wfr_catalog::{Catalog, CatalogError, Cursor, Subscription};
+use serde_json::json;
+use wfr_catalog::{Catalog, CatalogError, Cursor, NewOperation, Subscription};
 use wfr_coord::{Delivery, Ended, Report};
 use wfr_model::Timestamp;
 use wfr_model::coordination::{Begin, Sink, Target};
@@ -15,8 +16,8 @@ use crate::error::Failure;
 use crate::open::Open;
 use crate::results::{LetterLine, OutboxView, SinkLine};
 use crate::session::Session;
-use crate::view;
 use crate::workspace::Place;
+use crate::{mint, view};
 
 /// Counting what is pending ends here.
 const PENDING_MAX: u32 = 100_000;
@@ -45,11 +46,16 @@ pub fn keep_up(session: &Session, open: &Open) -> Vec<Report> {
     with_delivery(session, open, false, wfr_coord::keep_up)
 }
 
-fn with_delivery<T>(session: &Session, open: &Open, force: bool, run: impl FnOnce(&Delivery<'_>) -> T) -> T {
+fn with_delivery(
+    session: &Session,
+    open: &Open,
+    force: bool,
+    run: impl FnOnce(&Delivery<'_>) -> Vec<Report>,
+) -> Vec<Report> {
     let path = open.vault.catalog();
     let catalog = || -> Result<Catalog, CatalogError> { Catalog::open(&path) };
     let abort: &AtomicBool = &session.abort;
-    run(&Delivery {
+    let reports = run(&Delivery {
         config: &open.config.coordination,
         catalog: &catalog,
         locks: &locks(&open.place),
@@ -60,6 +66,34 @@ fn with_delivery<T>(session: &Session, open: &Open, force: bool, run: impl FnOnc
         abort,
         deadline: Some(Instant::now() + RUN_MAX),
         force,
+    });
+    // Where it cannot be noted, the sink is set back all the same.
+    let _ = reports.iter().try_for_each(|report| note_set_back(session, open, report));
+    reports
+}
+
+/// What is said of a sink that stood at a place that the log never gave.
+pub fn set_back(report: &Report) -> Option<String> {
+    let (stood, stands) = report.set_back?;
+    Some(format!(
+        "sink `{}` stood at event {} and message {}, where the log has none: it was set back to event {} and message {}; what \
+         was recorded before that, and that it has not had, `wfr events` shows",
+        report.sink, stood.events_upto, stood.messages_upto, stands.events_upto, stands.messages_upto
+    ))
+}
+
+/// Keeps in the audit trail that a sink was set back: nobody may be there to be told.
+fn note_set_back(session: &Session, open: &Open, report: &Report) -> Result<(), CatalogError> {
+    let Some(told) = set_back(report) else { return Ok(()) };
+    open.catalog.record_operation(&NewOperation {
+        operation_id: mint::operation(),
+        operation: "sink set back".to_owned(),
+        actor: session.actor.clone(),
+        at: session.now(),
+        workflow_id: None,
+        parameters: json!({"sink": report.sink}),
+        inverse: None,
+        result: json!({"told": told}),
     })
 }
 

@@ -17,7 +17,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wfr_catalog::{Brought, Catalog, CatalogError, Left, NewCheckpoint, NewOperation, Part, Sparing, VaultIdentity};
+use wfr_catalog::{
+    Brought, Catalog, CatalogError, EventSeq, Left, NewCheckpoint, NewOperation, Part, Sparing, VaultIdentity,
+};
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
 use wfr_model::{CheckpointId, Digest, PackId, Timestamp};
 use wfr_store::crypto::Cipher;
@@ -108,6 +110,8 @@ pub struct Rebuilt {
     pub events: u64,
     /// Events of the old catalog that came back from nowhere; `None` where it could not be read.
     pub events_left: Option<u64>,
+    /// The place behind which the log goes on, where nobody can tell which places it had given.
+    pub leapt: Option<EventSeq>,
     /// Changes of the ledger that came back, with what they did. Those since the last checkpoint are in the old catalog alone.
     pub changes: u64,
     /// Objects with changes that are lost or damaged, or that belong to another store's ledger.
@@ -211,7 +215,7 @@ fn fill(
         old.take(catalog, Part::Trail)?;
     }
     let seals = (&mut found.ordered[..], &mut found.marks.imports[..]);
-    let events = logs::bring_events_back(store, catalog, seals, old)?;
+    let events = logs::bring_events_back(store, catalog, seals, old, audits.rebuilt.at)?;
     let (changes, ledgers_lost) = logs::bring_changes_back(store, catalog, &mut found.ordered, old)?;
     let (foreign, own) = found.ordered.split_at(found.imported);
     let brought = Brought { checkpoints: foreign, imports: &found.marks.imports };
@@ -230,6 +234,7 @@ fn fill(
         put_aside: vec![],
         events: events.came,
         events_left: events.left,
+        leapt: events.leapt,
         changes,
         seals_lost: events.seals_lost,
         ledgers_lost,

@@ -113,7 +113,7 @@ fn begun(session: &Session, request: &Request) -> Result<Begun, Failure> {
 }
 
 fn key_of(request: &Request) -> String {
-    format!("request:{}", request.request_id)
+    format!("{}{}", holding::OF_REQUESTS, request.request_id)
 }
 
 /// What makes two requests the same, besides their id.

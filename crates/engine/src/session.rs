@@ -20,11 +20,11 @@ use crate::error::{Code, Failure};
 use crate::keyring::Keyring;
 use crate::mint::{self, Ids};
 use crate::open::{Open, OpenError};
-use crate::owner;
 use crate::picking::Picker;
 use crate::response::Answer;
 use crate::upkeep::Noted;
 use crate::workspace::{self, Directories, Place};
+use crate::{holding, owner};
 
 /// How far an operation is, for whoever shows it; any thread may read it at any time.
 #[derive(Debug, Default)]
@@ -140,6 +140,7 @@ impl Session {
         self.claim(&open)?;
         // Where it cannot be noted now, the next command does.
         let _ = open.catalog.rebase_holds(self.now());
+        let _ = holding::forget_dead_requests(&open);
         // Before anything that this command does. Where it cannot be noted now, the next command does.
         let _ = wfr_coord::begin_at_the_end(&open.config.coordination, &open.catalog, self.now());
         self.noted.note(&open);

@@ -206,20 +206,32 @@ fn nothing_to_do_writes_nothing_and_needs_no_consent() {
 }
 
 #[test]
-fn what_changed_nothing_is_not_in_the_way_of_an_undo() {
+fn an_undo_never_takes_an_older_recovery_for_one_that_changed_nothing() {
     let world = World::new();
     world.checkpoint("base");
+    let kept = world.tree.read("a.txt");
     world.tree.write("a.txt", b"edited");
-    world.ok(&["restore", "wf", "base", "--yes"]);
+    let first = world.ok(&["restore", "wf", "base", "--yes"]).result("recovery_id").clone();
     let names = world.names();
     let same = world.ok(&["restore", "wf", "base", "--yes"]);
     assert_eq!((same.result("recovery_id"), same.result("recovery_successful")), (&Value::Null, &Value::Bool(true)));
     assert!(same.json["next_steps"].to_string().contains("nothing is to be done"), "{same:?}");
     assert_eq!(world.names(), names, "it needs no safety checkpoint");
-    // One that asks for a check is a recovery, though it changes nothing.
-    let checked = world.ok(&["restore", "wf", "base", "--yes", "--functional-check", "true"]);
-    assert_ne!(checked.result("recovery_id"), &Value::Null);
-    world.ok(&["undo", "--yes"]);
+    // One that asks for a check is a recovery, though it changes nothing, and so is one of chosen components.
+    let check = ["restore", "wf", "base", "--yes", "--functional-check", "true"];
+    for nothing in [&check[..], &["partial-restore", "wf", "base", "--components", "file_system", "--yes"]] {
+        let last = world.ok(nothing).result("recovery_id").clone();
+        assert_ne!(last, Value::Null);
+        let before = format!("`wfr undo {}`", first.as_str().unwrap());
+        let planned = world.ok(&["undo", "--plan"]);
+        assert_eq!(planned.result("plan")["steps"], serde_json::json!([]), "{planned:?}");
+        assert!(planned.json["next_steps"].to_string().contains(&before), "{planned:?}");
+        let undone = world.ok(&["undo", "--yes"]);
+        assert_eq!(undone.result("undone"), &last);
+        assert!(undone.json["next_steps"].to_string().contains(&before), "{undone:?}");
+        assert_eq!(world.tree.read("a.txt"), kept, "what was restored before stays");
+    }
+    world.ok(&["undo", first.as_str().unwrap(), "--yes"]);
     assert_eq!(world.tree.read("a.txt"), b"edited");
     world.ok(&["doctor"]);
 }

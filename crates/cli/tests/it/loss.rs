@@ -133,6 +133,54 @@ fn what_no_checkpoint_seals_is_told_where_the_old_catalog_is_gone_too() {
     assert!(findings(&world).contains("UNSEALED_LOST"));
 }
 
+/// Events of a workflow, the catalog's loss, and what the rebuild said of it.
+fn lose_catalog_behind(world: &World, events: u32) -> String {
+    for _ in 0..events {
+        world.ok(&["event", "SYSTEM_STARTUP:wf:global:{}"]);
+    }
+    for name in ["catalog.db", "catalog.db-wal", "catalog.db-shm"] {
+        let _ = std::fs::remove_file(world.vault().join(name));
+    }
+    world.ok(&["doctor", "--rebuild-catalog"]).result("findings").to_string()
+}
+
+fn places(listed: &crate::world::Ended) -> Vec<i64> {
+    listed.result("events").as_array().unwrap().iter().map(|event| event["seq"].as_i64().unwrap()).collect()
+}
+
+#[test]
+fn who_keeps_a_place_in_the_log_gets_what_comes_after_it_was_lost() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    world.checkpoint("base");
+    world.ok(&["event", "WORKFLOW_STARTED:other:global:{}"]);
+    let mut reached = 1;
+    for round in 0..2 {
+        let told = lose_catalog_behind(&world, 9);
+        assert!(told.contains("UNSEALED_LOST") && told.contains("events since the last checkpoint"), "{told}");
+        assert!(told.contains("whole workflows") && told.contains("can send again"), "{told}");
+        assert!(!told.contains("EVENTS_GAP"), "what was leapt over is no loss that is told for good: {told}");
+        // A reader was ahead of all that came back.
+        reached = i64::max(reached, 1) + 9;
+        let said = world.ok(&["event", "WORKFLOW_PAUSED:wf:global:"]).result("first_seq").as_i64().unwrap();
+        let after = world.ok(&["events", "wf", "--after", &reached.to_string()]);
+        assert_eq!(places(&after), [said], "round {round}");
+        assert!(said > reached && said < 1 << 53);
+        reached = said;
+        let seen = world.ok(&["validate-state", "wf", "--validation-depth", "comprehensive"]);
+        assert_eq!(seen.result("findings"), &serde_json::json!([]));
+        world.checkpoint(&format!("next{round}"));
+    }
+    // An intact catalog says how far it went, and what is gone behind a leap is told.
+    world.ok(&["event", "WORKFLOW_RESUMED:wf:global:"]);
+    crate::states::by_hand(&world, &format!("DELETE FROM events WHERE seq = {reached} + 1"));
+    let told = world.ok(&["doctor", "--rebuild-catalog"]).result("findings").to_string();
+    assert!(told.contains("EVENTS_GAP") && told.contains(&format!("{}: 1 in all", reached + 1)), "{told}");
+    let next = world.ok(&["event", "WORKFLOW_PAUSED:wf:global:"]);
+    assert_eq!(next.result("first_seq"), reached + 2);
+}
+
 #[test]
 fn what_a_rebuild_does_not_find_again_is_told() {
     for is_catalog_gone in [false, true] {

@@ -8,6 +8,7 @@ mod agreeing;
 mod algebra;
 mod announcements;
 mod answers;
+mod astray;
 mod authorship;
 mod bad_input;
 mod beginning;

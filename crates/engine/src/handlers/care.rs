@@ -16,7 +16,7 @@ use wfr_model::{TreePath, WorkflowId};
 use wfr_recovery::{apply, leftovers, probe};
 use wfr_store::reserve;
 
-use super::{events, known, needed, rebuilds, shown};
+use super::{events, known, needed, rebuilds, shown, sinks};
 use crate::error::{Code, Failure};
 use crate::open::{Open, OpenError};
 use crate::params::{Doctor, Metadata};
@@ -50,6 +50,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     left_behind(&open, &mut findings)?;
     events::check(&open, &mut findings)?;
     events::check_states(session, &open, &mut findings)?;
+    sinks::check(&open, &mut findings)?;
     chain(&open, &mut findings)?;
     manifests(&open, &mut findings)?;
     damaged(&open, &mut findings)?;

@@ -52,6 +52,7 @@ pub fn outbox(session: &mut Session, parameters: Outbox) -> Result<Success<Outbo
     let view = delivery::view(&open, only, parameters.limit.unwrap_or(LETTERS), &reports)?;
     let is_empty = view.sinks.is_empty();
     let success = Success::new(view).with_verdict(refusals(&reports));
+    let success = reports.iter().filter_map(delivery::set_back).fold(success, Success::with_next_step);
     Ok(if is_empty {
         success.with_next_step("name sinks in `coordination.sinks`: see `wfr config coordination`")
     } else {

@@ -33,6 +33,7 @@ mod restore;
 mod rollback;
 mod setting;
 pub mod setup;
+mod sinks;
 mod states;
 mod strategy;
 mod unlooked;

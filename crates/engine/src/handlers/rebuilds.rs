@@ -2,7 +2,7 @@
 //!
 //! Owns the words. Refuses to rebuild.
 
-use wfr_catalog::Left;
+use wfr_catalog::{EventSeq, Left};
 use wfr_model::finding::{Finding, Severity};
 
 use super::{care, shown};
@@ -99,7 +99,8 @@ fn events_left(rebuilt: &Rebuilt) -> Option<Finding> {
     // Without an old catalog nothing was left in it.
     let kept = kept(rebuilt)?;
     let message = format!("{what} did not come back: no checkpoint holds them, and they cannot be read in {kept}");
-    let fix = "what a person can still read in that file can be said again with `wfr event`";
+    let said = "what a person can still read in that file can be said again with `wfr event`".to_owned();
+    let fix = goes_on(rebuilt).into_iter().fold(said, |said, goes_on| format!("{said}; {goes_on}"));
     Some(Finding::new("EVENTS_LOST", Severity::Warning, message, fix))
 }
 
@@ -114,10 +115,20 @@ fn ledgers_lost(rebuilt: &Rebuilt) -> Option<Finding> {
     (count > 0).then(|| Finding::new("CHANGES_LOST", Severity::Warning, message, fix))
 }
 
+/// How the log goes on where nobody can tell how far it went.
+fn goes_on(rebuilt: &Rebuilt) -> Option<String> {
+    let EventSeq(place) = rebuilt.leapt?;
+    Some(format!(
+        "what a sender still knows it can send again; new events stand behind place {place}, beyond all that was given, so whoever \
+         keeps a place gets them"
+    ))
+}
+
 /// What stood in the old catalog alone and did not come.
 fn left(rebuilt: &Rebuilt) -> Option<Finding> {
     let all = || {
-        "changes of the ledger since the last checkpoint, recoveries, messages and recorded answers, places of sinks, items put \
+        "events since the last checkpoint, and with them what they said of workflows and their states, or whole workflows, changes \
+         of the ledger since the last checkpoint, recoveries, messages and recorded answers, places of sinks, items put \
          aside, holds, the audit trail"
             .to_owned()
     };
@@ -135,21 +146,22 @@ fn left(rebuilt: &Rebuilt) -> Option<Finding> {
         "no checkpoint seals these, and the old catalog could not be relied on for them, so they did not come back: {what}{kept}"
     );
     let lacks = |table: &str| rebuilt.left.as_ref().is_none_or(|left| left.iter().any(|one| one.what == table));
-    let mut fixes = Vec::new();
+    let mut fixes: Vec<String> = goes_on(rebuilt).filter(|_| rebuilt.left.is_none()).into_iter().collect();
+    let mut then = |fix: &str| fixes.push(fix.to_owned());
     if lacks("recoveries") {
-        fixes.push("these recoveries cannot be undone by `wfr undo`, but their safety checkpoints are there");
+        then("these recoveries cannot be undone by `wfr undo`, but their safety checkpoints are there");
     }
     if lacks("changes of the ledger") {
-        fixes.push("what these changes did stands in the files, and a rollback does not take it back");
+        then("what these changes did stands in the files, and a rollback does not take it back");
     }
     if lacks("places of sinks") {
-        fixes.push("sinks begin where their `from` says, so what they had may come again under its id");
+        then("sinks begin where their `from` says, so what they had may come again under its id");
     }
     if lacks("messages and recorded answers") {
-        fixes.push("requests are answered anew");
+        then("requests are answered anew");
     }
     if lacks("holds") {
-        fixes.push("who held something takes its hold again");
+        then("who held something takes its hold again");
     }
     let fix = if fixes.is_empty() { "nothing is to be done".to_owned() } else { fixes.join("; ") };
     Some(Finding::new("UNSEALED_LOST", Severity::Warning, message, fix))

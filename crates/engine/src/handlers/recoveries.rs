@@ -373,6 +373,45 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
         return Err(Failure::new(Code::RecoveryUnfinished, message).with_hint("`wfr resume` ends it"));
     }
     let record = undone(&open, &parameters)?;
+    let before = before_nothing(&open, &parameters, &record)?;
+    let takes_back = |id: &RecoveryId| format!("`wfr undo {id}` takes back the one before");
+    let undone = undo_one(session, &open, &parameters, record.clone(), begun);
+    match (undone, before) {
+        (undone, None) => undone,
+        (Ok(undone), Some(before)) => {
+            let older = before.as_ref().map(|id| format!("; {}", takes_back(id))).unwrap_or_default();
+            let done = format!("{} changed nothing that this would take back{older}", record.recovery_id);
+            Ok(undone.with_next_step(done))
+        }
+        (Err(failure), Some(before)) => {
+            Err(before.iter().fold(failure, |failure, id| failure.with_option(takes_back(id))))
+        }
+    }
+}
+
+/// Where the recovery that is to be undone, and that nobody named, changed nothing: the newest one before it that did, if any.
+/// That one is named, and never taken in its place: who asks for an undo means what was done last.
+fn before_nothing(
+    open: &Open,
+    parameters: &Undo,
+    record: &RecoveryRecord,
+) -> Result<Option<Option<RecoveryId>>, Failure> {
+    if parameters.recovery_id.is_some() {
+        return Ok(None);
+    }
+    let changed_else = |record: &_| recovery::changed_no_path_but_else(open, record, parameters.exact_mtime.0);
+    let newest = open.catalog.latest_undoable(parameters.workflow_id.as_ref(), &changed_else)?;
+    let newest = newest.map(|newest| newest.recovery_id);
+    Ok((newest.as_ref() != Some(&record.recovery_id)).then_some(newest))
+}
+
+fn undo_one(
+    session: &Session,
+    open: &Open,
+    parameters: &Undo,
+    record: RecoveryRecord,
+    begun: Instant,
+) -> Result<Success<Recovered>, Failure> {
     let none = || Failure::new(Code::NotUndoable, format!("recovery {} saved nothing", record.recovery_id));
     let safety = record.safety_checkpoint.clone().ok_or_else(none)?;
     let saved = open.catalog.checkpoint(&safety)?.filter(|row| row.deleted_at.is_none());
@@ -395,7 +434,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
             "allow_unmounted": parameters.allow_unmounted,
             "notify_coordination_hub": parameters.notify_coordination_hub,
         }),
-        time_limit: time_left(&open, parameters.timeout, begun),
+        time_limit: time_left(open, parameters.timeout, begun),
         wait: patience(parameters.wait),
         undoes: Some(record.clone()),
         ..Order::new(RecoveryKind::Undo, record.workflow_id.clone(), target)
@@ -403,7 +442,7 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     // What an undo reads is checked while it is read, and the tree afterwards; a plan reads nothing.
     let checked = if parameters.plan { Verdict::Skipped } else { Verdict::Passed };
-    let undone = run(session, &open, &order, &asked, checked, begun);
+    let undone = run(session, open, &order, &asked, checked, begun);
     undone.map_err(|failure| match failure.code {
         Code::CheckpointIntegrity => failure.with_option(way_out),
         _ => failure,
@@ -420,8 +459,7 @@ fn undone(open: &Open, parameters: &Undo) -> Result<RecoveryRecord, Failure> {
         None => {
             let workflow = parameters.workflow_id.clone().map(|workflow| known(open, workflow)).transpose();
             let workflow = workflow.map_err(|failure| failure.with_option(UNDOABLE))?;
-            let changed_else = |record: &_| recovery::changed_no_path_but_else(open, record, parameters.exact_mtime.0);
-            open.catalog.latest_undoable(workflow.as_ref(), &changed_else)?
+            open.catalog.latest_undoable(workflow.as_ref(), &|_| true)?
         }
     };
     let message = match &parameters.recovery_id {

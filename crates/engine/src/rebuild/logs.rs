@@ -10,7 +10,7 @@ use wfr_catalog::{
     Catalog, CatalogError, ChangeFilter, EventQuery, EventRow, EventSeq, Import, LedgerSeal, NewCheckpoint, NewPoint,
     Part, PointSeq, RecoveredEvent, SealedLedger,
 };
-use wfr_model::{CheckpointId, Digest};
+use wfr_model::{CheckpointId, Digest, Timestamp};
 use wfr_store::Store;
 
 use super::old::{Old, damaged_is_none};
@@ -25,6 +25,8 @@ pub(super) struct Events {
     pub(super) seals_lost: u64,
     /// Those of the old catalog that came back from nowhere; `None` where it could not be read.
     pub(super) left: Option<u64>,
+    /// Up to where no place is given any more, where nobody can tell which were.
+    pub(super) leapt: Option<EventSeq>,
 }
 
 /// Brings the events back, in the order of their places. Seals that cannot be read are taken off.
@@ -33,6 +35,7 @@ pub(super) fn bring_events_back(
     catalog: &Catalog,
     (ordered, imports): (&mut [NewCheckpoint], &mut [Import]),
     old: Option<&Old>,
+    now: Timestamp,
 ) -> Result<Events, RebuildError> {
     let seals = ordered.iter().flat_map(|new| &new.seals).chain(imports.iter().flat_map(|import| &import.seals));
     let seals: BTreeSet<(EventSeq, Digest)> = seals.map(|seal| (seal.upto, seal.object)).collect();
@@ -65,7 +68,8 @@ pub(super) fn bring_events_back(
     let gone = Gone::of(catalog)?;
     let seals_lost = places.iter().filter(|places| gone.is_any(places)).count() as u64;
     let left = kept.unread.iter().filter(|place| gone.is_any(&(**place..=**place))).count() as u64;
-    Ok(Events { came: came + kept.came, seals_lost, left: kept.is_whole.then_some(left) })
+    let leapt = kept.end(catalog, now)?;
+    Ok(Events { came: came + kept.came, seals_lost, left: kept.is_whole.then_some(left), leapt })
 }
 
 /// What the log of the old catalog still says.
@@ -104,6 +108,17 @@ impl OldEvents<'_> {
         }
         self.came += catalog.insert_recovered_events(&events)?;
         Ok(())
+    }
+
+    /// Sees to it that no place is given twice: whoever keeps one would miss what comes. Returns up to where the log leapt, where
+    /// the old one does not say how far it went.
+    fn end(&self, catalog: &Catalog, now: Timestamp) -> Result<Option<EventSeq>, CatalogError> {
+        let last =
+            self.old.filter(|_| self.is_whole).map(|old| damaged_is_none(old.last_place())).transpose()?.flatten();
+        match last {
+            Some(last) => catalog.go_on_behind(last).map(|()| None),
+            None => catalog.leap(now).map(Some),
+        }
     }
 }
 

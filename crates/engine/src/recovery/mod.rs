@@ -271,7 +271,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     let planned =
         planned.and_then(|planned| verify::secure(open, &store, session, &planned.plan.steps).map(|()| planned));
     let planned = match planned {
-        // Nothing would be changed: nothing is recorded either, or `undo` would have to pass it over.
+        // Nothing would be changed: nothing is recorded either, or `undo` would undo that nothing.
         Ok(planned) if is_idle(order, &planned) => {
             forget(session, open, order, &safety, "recovery not needed")?;
             return Ok(Run::Idle(planned.findings, planned.plan.kept));
