@@ -210,17 +210,11 @@ pub fn of_state(findings: &[StateFinding]) -> impl Iterator<Item = &StateFinding
 fn of_rows(sight: &Sight) -> Vec<StateFinding> {
     let again = || Repair::safe(Mend::FoldAgain);
     let rows = sight.kept.damaged.iter();
-    let mut findings: Vec<StateFinding> = rows
-        .map(|row| {
-            found(
-                "ROW_DAMAGED",
-                &row.place,
-                Severity::Error,
-                format!("what is kept cannot be used: {}", row.why),
-                again(),
-            )
-        })
-        .collect();
+    let of_row = |row: &DamagedRow| {
+        let message = format!("what is kept cannot be used: {}", row.why);
+        found("ROW_DAMAGED", &row.place, Severity::Error, message, again())
+    };
+    let mut findings: Vec<StateFinding> = rows.chain(sight.kept.notes.iter()).map(of_row).collect();
     if sight.kept.whole.is_none() && sight.log.as_ref().is_some_and(|log| log.events > 0) {
         findings.push(found(
             "STATE_MISSING",
