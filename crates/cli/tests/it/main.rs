@@ -90,6 +90,7 @@ mod tls;
 mod told;
 mod undoing;
 mod unlooked;
+mod unreadable_ledger;
 mod watching;
 mod where_it_acts;
 mod whose;
