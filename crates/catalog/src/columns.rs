@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::str::FromStr;
 
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Result, Row};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -56,7 +56,7 @@ pub(crate) fn id_or_null<T: FromStr<Err: Error + Send + Sync + 'static>>(
     index: usize,
 ) -> Result<Option<T>> {
     match row.get_ref(index)? {
-        rusqlite::types::ValueRef::Null => Ok(None),
+        ValueRef::Null => Ok(None),
         _ => id(row, index).map(Some),
     }
 }
@@ -80,7 +80,7 @@ pub(crate) fn json_of<T: for<'a> Deserialize<'a>>(index: usize, bytes: &[u8]) ->
 /// A JSON value of a known type, or nothing.
 pub(crate) fn json_or_null<T: for<'a> Deserialize<'a>>(row: &Row<'_>, index: usize) -> Result<Option<T>> {
     match row.get_ref(index)? {
-        rusqlite::types::ValueRef::Null => Ok(None),
+        ValueRef::Null => Ok(None),
         _ => json(row, index).map(Some),
     }
 }
@@ -93,6 +93,15 @@ pub(crate) fn json_text<T: serde::Serialize + ?Sized>(value: &T) -> String {
 /// A JSON value as it is kept.
 pub(crate) fn to_text(value: &Value) -> String {
     value.to_string()
+}
+
+/// A value in words, which names a row.
+pub(crate) fn shown(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        _ => "?".to_owned(),
+    }
 }
 
 /// A word of one of the model's closed sets, as `as_str` gave it.

@@ -180,6 +180,11 @@ impl CatalogError {
         }
     }
 
+    /// A value that is none which this program writes.
+    pub(crate) fn damaged(why: impl Into<Source>) -> Self {
+        Self::Corrupt { source: why.into() }
+    }
+
     /// A missing thing.
     pub(crate) fn not_found(what: &'static str, id: impl ToString) -> Self {
         Self::NotFound { what, id: id.to_string() }
@@ -221,7 +226,9 @@ impl From<rusqlite::Error> for CatalogError {
         };
         let (code, extended) = match &error {
             E::SqliteFailure(failure, _) => (failure.code, failure.extended_code),
-            E::FromSqlConversionFailure(..)
+            // A row that another one refers to is gone, where none is asked for otherwise.
+            E::QueryReturnedNoRows
+            | E::FromSqlConversionFailure(..)
             | E::IntegralValueOutOfRange(..)
             | E::InvalidColumnType(..)
             | E::Utf8Error(..) => return Self::Corrupt { source: error.into() },

@@ -10,6 +10,7 @@ use wfr_model::message::Priority;
 use crate::catalog::Catalog;
 use crate::columns::{self, signed};
 use crate::error::CatalogError;
+use crate::events::PLACE_MAX;
 
 /// Whoever holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -225,8 +226,10 @@ pub(crate) fn find(connection: &Connection, key: &str) -> Result<Option<Hold>, C
 }
 
 fn next_token(connection: &Connection) -> Result<FencingToken, CatalogError> {
-    let sql = "UPDATE vault SET fencing = fencing + 1 RETURNING fencing";
-    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0).map(FencingToken))?)
+    let sql = "UPDATE vault SET fencing = fencing + 1 WHERE fencing < ?1 RETURNING fencing";
+    let token =
+        connection.prepare_cached(sql)?.query_row([PLACE_MAX], |row| row.get(0).map(FencingToken)).optional()?;
+    token.ok_or_else(|| CatalogError::damaged("the counter of tokens stands where it cannot have come to"))
 }
 
 fn put(connection: &Connection, request: &HoldRequest<'_>, token: FencingToken) -> Result<(), CatalogError> {

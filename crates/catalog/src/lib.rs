@@ -36,8 +36,8 @@ pub use events::{
 pub use failures::FailureRow;
 pub use holds::{Acquired, FencingToken, Hold, HoldRequest, Holder, Owner};
 pub use ledger::{
-    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, LedgerPart, LedgerSeal, NewChange, NewPoint, NewSegment, OfPhase,
-    PathChain, PathId, PathKey, PointSeq, Present, SealedLedger, SegmentRow,
+    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, Judge, LedgerFault, LedgerPart, LedgerSeal, LedgerValue,
+    NewChange, NewPoint, NewSegment, OfPhase, PathChain, PathId, PathKey, PointSeq, Present, SealedLedger, SegmentRow,
 };
 pub use operations::{NewOperation, OperationRow};
 pub use outbox::{Backlog, Cursor, DeadLetter, MessageRow, NewMessage, Outgoing, Subscription};

@@ -54,7 +54,7 @@ const TOLD: [(&str, &str, &str); 7] = [
 
 impl Part {
     /// Its tables, each before those that refer to it.
-    fn tables(self) -> &'static [&'static str] {
+    pub(crate) fn tables(self) -> &'static [&'static str] {
         match self {
             Self::Vault => &["vault", "workflows"],
             Self::Checkpoints => &["checkpoints", "checkpoint_tags"],
@@ -129,10 +129,14 @@ fn refusal(line: &str) -> Option<i32> {
         .then_some(code)
 }
 
-/// Counters never go back: who was given a token or a generation keeps its place.
+/// Counters never go back: who was given a token or a generation keeps its place. One that was never reached is not gone on
+/// from: then the tokens count that somebody has.
 fn take_counters(old: &Connection, new: &Connection) -> Result<(), CatalogError> {
-    let sql = "SELECT created_at, generation, fencing FROM vault";
-    let counters: (i64, i64, i64) = old.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let sql = "SELECT created_at, iif(generation <= ?1, generation, 0),
+                      iif(fencing <= ?1, fencing, coalesce((SELECT max(token) FROM holds WHERE token <= ?1), 0))
+               FROM vault";
+    let counters: (i64, i64, i64) =
+        old.query_row(sql, [PLACE_MAX], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let sql = "UPDATE vault SET created_at = ?1, generation = max(generation, ?2), fencing = max(fencing, ?3)";
     new.execute(sql, counters)?;
     Ok(())

@@ -59,6 +59,8 @@ pub struct Request {
     pub with_files: bool,
     /// Whether its state is stored as its rows are, whatever is noted of those that changed since the last checkpoint.
     pub distrusts_notes: bool,
+    /// Whether it is not taken where it cannot be a look of the ledger that is kept: what follows builds on that.
+    pub needs_look: bool,
     /// What the workflow needs.
     pub needs: Needs,
     /// Who asked, for the audit trail.
@@ -90,6 +92,7 @@ impl Request {
             retention: None,
             with_files: true,
             distrusts_notes: false,
+            needs_look: false,
             needs: Needs::Probed,
             actor: actor.to_owned(),
         }
@@ -190,13 +193,14 @@ pub fn create(open: &Open, request: &Request, session: &Session, effort: Effort)
     let keeps_ledger = request.with_files && ledger::is_kept(open)?;
     let _turn = if keeps_ledger { Some(ledger::turn(session, open)?) } else { None };
     let captured = if request.with_files { Some(capture(open, &writer, session, effort)?) } else { None };
-    let point = match &captured {
-        Some(captured) if keeps_ledger => ledger::joined(open, &writer, &captured.scan, session.now())?,
-        _ => None,
+    let scan = captured.as_ref().map(|captured| &captured.scan);
+    let joined = match keeps_ledger {
+        true => ledger::join(session, open, &writer, scan, !request.needs_look)?,
+        false => ledger::Joined::default(),
     };
     let stored = Stored {
-        sealed_ledger: if keeps_ledger { ledger::seal(open, &writer, point.as_ref())? } else { vec![] },
-        point,
+        sealed_ledger: joined.sealed,
+        point: joined.point,
         tree: captured.as_ref(),
         state: state::capture(
             &open.catalog,

@@ -150,7 +150,8 @@ pub fn rebuild(
         rebuilt: recorded::with_lost(audit(recorded::REBUILT), &found.lost, aside.as_deref()),
         deleted: audit("rebuild-catalog: incomplete checkpoints"),
     };
-    let mut rebuilt = catalog.in_bulk(|| fill(&catalog, &store, found, old.as_ref(), &audits))?;
+    let mut rebuilt =
+        catalog.in_bulk(|| fill(&catalog, (&store, cipher.map(AsRef::as_ref)), found, old.as_ref(), &audits))?;
     drop(old);
     rebuilt.put_aside = switching::switch(vault, catalog, aside.as_deref())?;
     Ok(rebuilt)
@@ -205,9 +206,9 @@ struct Audits {
 /// Fills an empty catalog.
 fn fill(
     catalog: &Catalog,
-    store: &Store,
+    (store, cipher): (&Store, Option<&Cipher>),
     mut found: Packed,
-    old: Option<&Old>,
+    old: Option<&Old<'_>>,
     audits: &Audits,
 ) -> Result<Rebuilt, RebuildError> {
     if let Some(old) = old {
@@ -216,7 +217,7 @@ fn fill(
     }
     let seals = (&mut found.ordered[..], &mut found.marks.imports[..]);
     let events = logs::bring_events_back(store, catalog, seals, old, audits.rebuilt.at)?;
-    let (changes, ledgers_lost) = logs::bring_changes_back(store, catalog, &mut found.ordered, old)?;
+    let (changes, ledgers_lost) = logs::bring_changes_back(store, catalog, &mut found.ordered, old, cipher)?;
     let (foreign, own) = found.ordered.split_at(found.imported);
     let brought = Brought { checkpoints: foreign, imports: &found.marks.imports };
     catalog.insert_recovered(own, brought, &found.lengths, &audits.rebuilt)?;

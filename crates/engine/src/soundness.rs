@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
-use wfr_catalog::{DamagedRow, EventQuery, IntegrityLevel, Kept, Places, RecoveredEvent, Together};
+use wfr_catalog::{DamagedRow, EventQuery, IntegrityLevel, Kept, LedgerFault, Places, RecoveredEvent, Together};
 use wfr_model::WorkflowId;
 use wfr_model::finding::Severity;
 use wfr_model::workflow::validate::mend::{Strategy, repaired};
@@ -19,7 +19,7 @@ use crate::missing::{self, Missing};
 use crate::open::Open;
 use crate::params::ValidationDepth as Depth;
 use crate::session::Session;
-use crate::state;
+use crate::{ledger, state};
 
 /// Up to so many events are folded again at the standard depth.
 const EVENTS_MAX: u64 = 200_000;
@@ -127,9 +127,10 @@ pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth)
     findings.extend(of_log(&sight));
     if depth == Depth::Comprehensive {
         findings.extend(of_checkpoints(open, workflow, &sight)?);
-        let problems = open.catalog.integrity_check(IntegrityLevel::Full)?;
         findings.extend(
-            problems.into_iter().map(|problem| found(CATALOG_DAMAGED, "catalog", Severity::Critical, problem, None)),
+            of_catalog(open)?
+                .into_iter()
+                .map(|(place, problem)| found(CATALOG_DAMAGED, &place, Severity::Critical, problem, None)),
         );
     }
     if let Some(whole) = sight.judged() {
@@ -137,6 +138,20 @@ pub fn look(open: &Open, session: &Session, workflow: &WorkflowId, depth: Depth)
     }
     sight.findings = findings;
     Ok(sight)
+}
+
+/// What is wrong with the catalog's file, and with the ledger in it: where, and a sentence. States and the log are looked at by
+/// [`look`].
+pub fn of_catalog(open: &Open) -> Result<Vec<(String, String)>, Failure> {
+    let problems = open.catalog.integrity_check(IntegrityLevel::Full)?;
+    let mut found: Vec<(String, String)> =
+        problems.into_iter().map(|problem| ("catalog".to_owned(), problem)).collect();
+    let of_row = |fault: LedgerFault| {
+        let message = format!("who changed what cannot be read at {}: {}", fault.place, fault.why);
+        (fault.place, message)
+    };
+    found.extend(ledger::faults::of(open)?.into_iter().map(of_row));
+    Ok(found)
 }
 
 /// What is wrong where a workflow is not among those that are registered.
@@ -210,17 +225,11 @@ pub fn of_state(findings: &[StateFinding]) -> impl Iterator<Item = &StateFinding
 fn of_rows(sight: &Sight) -> Vec<StateFinding> {
     let again = || Repair::safe(Mend::FoldAgain);
     let rows = sight.kept.damaged.iter();
-    let mut findings: Vec<StateFinding> = rows
-        .map(|row| {
-            found(
-                "ROW_DAMAGED",
-                &row.place,
-                Severity::Error,
-                format!("what is kept cannot be used: {}", row.why),
-                again(),
-            )
-        })
-        .collect();
+    let of_row = |row: &DamagedRow| {
+        let message = format!("what is kept cannot be used: {}", row.why);
+        found("ROW_DAMAGED", &row.place, Severity::Error, message, again())
+    };
+    let mut findings: Vec<StateFinding> = rows.chain(sight.kept.notes.iter()).map(of_row).collect();
     if sight.kept.whole.is_none() && sight.log.as_ref().is_some_and(|log| log.events > 0) {
         findings.push(found(
             "STATE_MISSING",

@@ -11,7 +11,9 @@ use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole, by_id};
 use wfr_model::{Event, EventId, Timestamp, WorkflowId};
 
 use super::list::{self, EventQuery};
-use super::{Decision, EventRow, EventSeq, PLACE_MAX, PartKind, RecoveredEvent, append_one, put_back, states};
+use super::{
+    Decision, EventRow, EventSeq, PLACE_MAX, PartKind, RecoveredEvent, append_one, put_back, snapshots, states,
+};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::workflows;
@@ -48,6 +50,8 @@ pub struct Kept {
     pub has_head: bool,
     /// The rows that cannot.
     pub damaged: Vec<DamagedRow>,
+    /// Notes of what changed since its last snapshot that name no part of it. The state itself is as whole without them.
+    pub notes: Vec<DamagedRow>,
     /// The last event that was folded.
     pub upto: Option<EventSeq>,
 }
@@ -228,7 +232,8 @@ fn kept(connection: &Connection, workflow: &WorkflowId) -> Result<Kept, CatalogE
         let why = "parts are kept and no head".to_owned();
         damaged.push(DamagedRow { place: "head".to_owned(), why, text: String::new() });
     }
-    Ok(Kept { whole, has_head, damaged, upto })
+    let notes = snapshots::damaged_notes(connection, workflow)?;
+    Ok(Kept { whole, has_head, damaged, notes, upto })
 }
 
 /// What a column holds as text, for whoever looks at the damage.

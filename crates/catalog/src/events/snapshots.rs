@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use wfr_model::checkpoint::SealedEvents;
 use wfr_model::{CheckpointId, Digest, WorkflowId};
 
-use super::{EventSeq, PartKind};
+use super::{DamagedRow, EventSeq, PartKind};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
@@ -73,9 +73,12 @@ impl Catalog {
             let found = statement.query_row([workflow.as_str()], |row| Ok((EventSeq(row.get(0)?), row.get(1)?)));
             let Some((upto, head)) = found.optional()? else { return Ok(None) };
             let base = if on_base { base(connection, workflow)? } else { None };
-            let leaves = match base {
-                Some(_) => dirty_leaves(connection, workflow)?,
-                None => all_leaves(connection, workflow)?,
+            let noted = base.map(|base| Ok((base, dirty_leaves(connection, workflow)?))).transpose();
+            let (base, leaves) = match noted {
+                Ok(Some((base, leaves))) => (Some(base), leaves),
+                // Notes that cannot be read say nothing of what changed: all is stored anew.
+                Ok(None) | Err(CatalogError::Corrupt { .. }) => (None, all_leaves(connection, workflow)?),
+                Err(error) => return Err(error),
             };
             Ok(Some(Unstored { upto, head, base, leaves }))
         })
@@ -132,7 +135,7 @@ fn all_leaves(connection: &Connection, workflow: &WorkflowId) -> Result<Vec<Leaf
 fn dirty_leaves(connection: &Connection, workflow: &WorkflowId) -> Result<Vec<Leaf>, CatalogError> {
     let sql = "SELECT kind, leaf FROM dirty_leaves WHERE workflow_id = ?1 ORDER BY kind, leaf";
     let mut statement = connection.prepare_cached(sql)?;
-    let places = statement.query_map([workflow.as_str()], place)?.collect::<Result<Vec<_>, _>>()?;
+    let places = statement.query_map([workflow.as_str()], noted)?.collect::<Result<Vec<_>, _>>()?;
     places.into_iter().map(|(kind, number)| leaf(connection, workflow, kind, number)).collect()
 }
 
@@ -156,6 +159,31 @@ fn leaf(connection: &Connection, workflow: &WorkflowId, kind: PartKind, number: 
 fn add(parts: &mut String, doc: &str) {
     parts.push(if parts.is_empty() { '[' } else { ',' });
     parts.push_str(doc);
+}
+
+/// Notes of a workflow's changed leaves that name none.
+pub(super) fn damaged_notes(connection: &Connection, workflow: &WorkflowId) -> Result<Vec<DamagedRow>, CatalogError> {
+    let sql = "SELECT kind, leaf FROM dirty_leaves WHERE workflow_id = ?1 ORDER BY kind, leaf";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([workflow.as_str()])?;
+    let mut damaged = Vec::new();
+    while let Some(row) = rows.next()? {
+        if noted(row).is_err() {
+            let [kind, leaf] = [row.get_ref(0)?, row.get_ref(1)?].map(columns::shown);
+            let why = "no part of a state has this place".to_owned();
+            damaged.push(DamagedRow { place: format!("dirty_leaves/{kind}/{leaf}"), why, text: String::new() });
+        }
+    }
+    Ok(damaged)
+}
+
+/// The leaf that a note names.
+fn noted(row: &Row<'_>) -> rusqlite::Result<(PartKind, u16)> {
+    let (kind, number) = place(row)?;
+    if u32::from(number) > leaf_of(u32::MAX) {
+        return Err(rusqlite::Error::IntegralValueOutOfRange(1, number.into()));
+    }
+    Ok((kind, number))
 }
 
 fn place(row: &Row<'_>) -> rusqlite::Result<(PartKind, u16)> {

@@ -82,7 +82,7 @@ pub struct ChangeFilter {
     pub limit: Option<u32>,
 }
 
-const SELECT: &str = "SELECT seq, change_id, workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id, actor, \
+pub(super) const SELECT: &str = "SELECT seq, change_id, workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id, actor, \
                       source, confidence, candidates, started_at, ended_at, note, recovery_id, declared, parent \
                       FROM changes ";
 
@@ -134,6 +134,12 @@ impl Catalog {
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(given.as_slice(), decode)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many changes are recorded.
+    pub fn count_changes(&self) -> Result<u64, CatalogError> {
+        let mut statement = self.connection.prepare_cached("SELECT count(*) FROM changes")?;
+        Ok(statement.query_row([], |row| columns::count(row, 0))?)
     }
 
     /// The change of an id; `None` where there is none.
@@ -225,7 +231,7 @@ pub(super) fn end(connection: &Connection, id: &ChangeId, at: Timestamp) -> Resu
     Ok(())
 }
 
-fn decode(row: &Row<'_>) -> rusqlite::Result<ChangeRow> {
+pub(super) fn decode(row: &Row<'_>) -> rusqlite::Result<ChangeRow> {
     let phase: Option<String> = row.get(3)?;
     let change = Change {
         change_id: columns::id(row, 1)?,

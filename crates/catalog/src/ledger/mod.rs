@@ -3,7 +3,9 @@
 //! Owns that points follow one another without a gap, and that a segment begins where the path's last one ended. Refuses
 //! to know what an entry is and how paths read: both are bytes here, sealed where the store is encrypted.
 
+mod aside;
 mod changes;
+mod faults;
 mod points;
 mod sealed;
 mod segments;
@@ -17,6 +19,7 @@ use crate::catalog::Catalog;
 use crate::error::CatalogError;
 
 pub use changes::{ChangeFilter, ChangeRow, ChangeSeq, OfPhase};
+pub use faults::{Judge, LedgerFault, LedgerValue};
 pub use points::Present;
 pub(crate) use sealed::put_seal;
 pub use sealed::{LedgerPart, LedgerSeal, SealedLedger};
@@ -145,6 +148,7 @@ pub(crate) fn insert(connection: &Connection, new: &NewPoint) -> Result<PointSeq
     if last != new.after {
         return Err(CatalogError::PointTaken);
     }
+    aside::check_numbers(connection)?;
     if let Some(workflow) = &new.workflow {
         crate::workflows::insert(connection, workflow, new.at)?;
     }

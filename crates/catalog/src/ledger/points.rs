@@ -3,6 +3,7 @@
 //! Owns which tree a new look is compared with. Refuses to read trees.
 
 use rusqlite::{Connection, OptionalExtension, Row};
+use serde::{Deserialize, Serialize};
 use wfr_model::{CheckpointId, Digest, Timestamp};
 
 use super::{ChangeSeq, NewPoint, PathKey, PointSeq};
@@ -26,17 +27,28 @@ pub struct Present {
 /// What stands at a path at some point; `None`: nothing.
 pub type Standing = (PathKey, Option<Vec<u8>>);
 
+/// A point as it is kept, and sealed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(super) struct PointRow {
+    pub(super) seq: i64,
+    pub(super) at: Timestamp,
+    pub(super) tree: Option<Digest>,
+    pub(super) checkpoint_id: Option<CheckpointId>,
+}
+
 impl Catalog {
     /// What the ledger takes for the present; `None` where nobody ever looked.
     pub fn ledger_present(&self) -> Result<Option<Present>, CatalogError> {
         self.read(|transaction| {
             let Some(point) = last(transaction)? else { return Ok(None) };
+            // What follows could not be recorded: that is found before anything is stored.
+            super::aside::check_numbers(transaction)?;
             let sql = "SELECT seq, tree FROM points WHERE tree IS NOT NULL ORDER BY seq DESC LIMIT 1";
             let found = transaction
                 .prepare_cached(sql)?
                 .query_row([], |row| Ok((row.get::<_, i64>(0)?, columns::digest(row, 1)?)))
                 .optional()?;
-            let Some((from, tree)) = found else { return Ok(None) };
+            let (from, tree) = found.ok_or_else(|| CatalogError::damaged("no look of the ledger has a tree"))?;
             // Of each path the newest counts: SQLite takes the other columns from the row of the maximum.
             let sql =
                 "SELECT p.key, p.sealed, s.after, max(s.point), count(*) FROM segments s JOIN paths p USING (path_id)
@@ -105,7 +117,8 @@ impl Catalog {
 
     /// The tree that a new look is compared with: cleanup keeps it.
     pub fn ledger_tree(&self) -> Result<Option<Digest>, CatalogError> {
-        let sql = "SELECT tree FROM points WHERE tree IS NOT NULL ORDER BY seq DESC LIMIT 1";
+        // Also while the ledger stands aside.
+        let sql = "SELECT tree FROM main.points WHERE tree IS NOT NULL ORDER BY seq DESC LIMIT 1";
         let mut statement = self.connection.prepare_cached(sql)?;
         Ok(statement.query_row([], |row| columns::digest(row, 0)).optional()?)
     }
@@ -115,6 +128,16 @@ pub(super) fn last(connection: &Connection) -> rusqlite::Result<Option<PointSeq>
     let mut statement = connection.prepare_cached("SELECT max(seq) FROM points")?;
     let seq: Option<i64> = statement.query_row([], |row| row.get(0))?;
     Ok(seq.map(PointSeq))
+}
+
+/// A point as it is kept, from the columns seq, at, tree and checkpoint_id.
+pub(super) fn decode(row: &Row<'_>) -> rusqlite::Result<PointRow> {
+    Ok(PointRow {
+        seq: row.get(0)?,
+        at: columns::time(row, 1)?,
+        tree: columns::digest_or_null(row, 2)?,
+        checkpoint_id: columns::id_or_null(row, 3)?,
+    })
 }
 
 pub(super) fn insert(connection: &Connection, new: &NewPoint) -> Result<PointSeq, CatalogError> {

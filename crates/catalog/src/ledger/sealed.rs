@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use wfr_model::{CheckpointId, Digest, Timestamp};
 
 use super::changes::{self, ChangeRow, ChangeSeq};
+use super::points::{self, PointRow};
 use super::{NewChange, NewPoint, PathKey, PointSeq};
 use crate::catalog::Catalog;
 use crate::columns;
@@ -38,7 +39,7 @@ pub struct LedgerPart {
 /// The ledger's rows since a point, under the numbers that they have.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct SealedLedger {
-    points: Vec<Point>,
+    points: Vec<PointRow>,
     changes: Vec<Numbered>,
     paths: Vec<(i64, PathKey)>,
     segments: Vec<Segment>,
@@ -49,14 +50,6 @@ pub struct SealedLedger {
     reads: Vec<(i64, i64, i64)>,
     /// The look that is recorded with the checkpoint itself, and has no number yet.
     pub next: Option<NewPoint>,
-}
-
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-struct Point {
-    seq: i64,
-    at: Timestamp,
-    tree: Option<Digest>,
-    checkpoint_id: Option<CheckpointId>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -131,10 +124,7 @@ fn gather(connection: &Connection, from: i64, upto: i64, is_last: bool) -> Resul
     let mut sealed = SealedLedger::default();
     let mut statement = connection
         .prepare_cached("SELECT seq, at, tree, checkpoint_id FROM points WHERE seq > ?1 AND seq <= ?2 ORDER BY seq")?;
-    let points = statement.query_map([from, upto], |row| {
-        let (seq, at) = (row.get(0)?, columns::time(row, 1)?);
-        Ok(Point { seq, at, tree: columns::digest_or_null(row, 2)?, checkpoint_id: columns::id_or_null(row, 3)? })
-    })?;
+    let points = statement.query_map([from, upto], points::decode)?;
     sealed.points = points.collect::<Result<_, _>>()?;
     let mut statement = connection.prepare_cached(
         "SELECT path_id, point, change, replayed, before, after FROM segments WHERE point > ?1 AND point <= ?2 ORDER BY point, path_id",
@@ -158,7 +148,8 @@ fn gather(connection: &Connection, from: i64, upto: i64, is_last: bool) -> Resul
     let seqs = statement.query_map((from, upto, begun.0, ended.0), |row| row.get(0).map(ChangeSeq))?;
     let seqs: Vec<ChangeSeq> = seqs.collect::<Result<_, _>>()?;
     for seq in &seqs {
-        let Some(ChangeRow { change, declared, parent, .. }) = changes::at(connection, *seq)? else { continue };
+        let lost = || CatalogError::damaged("a change is lost that others name");
+        let ChangeRow { change, declared, parent, .. } = changes::at(connection, *seq)?.ok_or_else(lost)?;
         let parent = parent.map(|seq| changes::at(connection, seq)).transpose()?.flatten();
         let parent = parent.map(|row| row.change.change_id);
         sealed.changes.push(Numbered { seq: seq.0, new: NewChange { change, declared, parent } });
@@ -222,7 +213,7 @@ fn check_same(connection: &Connection, sealed: &SealedLedger) -> Result<(), Cata
 fn put_back(connection: &Connection, sealed: &SealedLedger) -> Result<(), CatalogError> {
     let sql = "INSERT INTO points (seq, at, tree, checkpoint_id) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
     let mut statement = connection.prepare_cached(sql)?;
-    for Point { seq, at, tree, checkpoint_id } in &sealed.points {
+    for PointRow { seq, at, tree, checkpoint_id } in &sealed.points {
         let id = checkpoint_id.as_ref().map(CheckpointId::as_str);
         statement.execute((seq, at.0, tree.map(|tree| tree.0), id))?;
     }

@@ -98,7 +98,10 @@ fn path_id(connection: &Connection, path: &PathKey) -> Result<i64, CatalogError>
     if let Some(id) = statement.query_row([&path.key], |row| row.get(0)).optional()? {
         return Ok(id);
     }
-    let sql = "INSERT INTO paths (key, sealed) VALUES (?1, ?2)";
+    // Not the number of one that got lost: what was found there would seem to be this one's.
+    let sql = "INSERT INTO paths (path_id, key, sealed)
+               SELECT 1 + max(coalesce((SELECT max(path_id) FROM paths), 0), coalesce((SELECT max(path_id) FROM segments), 0)),
+                      ?1, ?2";
     connection.prepare_cached(sql)?.execute((&path.key, &path.sealed))?;
     Ok(connection.last_insert_rowid())
 }
@@ -234,7 +237,8 @@ impl Catalog {
 
     /// The bytes of every entry that any segment names, in no order: what cleanup must keep.
     pub fn ledger_entries(&self, entry: &mut dyn FnMut(&[u8])) -> Result<(), CatalogError> {
-        let mut statement = self.connection.prepare_cached("SELECT before, after FROM segments")?;
+        // Also while the ledger stands aside: what it names is kept.
+        let mut statement = self.connection.prepare_cached("SELECT before, after FROM main.segments")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             for index in [0, 1] {
@@ -261,7 +265,7 @@ fn chain(connection: &Connection, path: i64) -> Result<PathChain, CatalogError> 
         segments.push(SegmentRow { before, ..segment });
     }
     let mut statement = connection.prepare_cached("SELECT change, point FROM reads WHERE path_id = ?1")?;
-    let reads = statement.query_map([path], |row| Ok((ChangeSeq(row.get(0)?), PointSeq(row.get(1)?))))?;
+    let reads = statement.query_map([path], |row| reading(row, 0))?;
     let reads = reads.collect::<Result<_, _>>()?;
     Ok(PathChain { path: found, segments, words: words(connection, path, None)?, reads })
 }
@@ -275,10 +279,18 @@ fn words(
     let sql = "SELECT change, by_change, cancelled FROM cancellations
                WHERE path_id = ?1 AND change = coalesce(?2, change) ORDER BY by_change";
     let mut statement = connection.prepare_cached(sql)?;
-    let words = statement.query_map((path, of.map(|change| change.0)), |row| {
-        Ok((ChangeSeq(row.get(0)?), ChangeSeq(row.get(1)?), row.get(2)?))
-    })?;
+    let words = statement.query_map((path, of.map(|change| change.0)), |row| word(row, 0))?;
     words.collect()
+}
+
+/// What was said of a change, from the columns change, by_change and cancelled, which begin at `first`.
+pub(super) fn word(row: &Row<'_>, first: usize) -> rusqlite::Result<(ChangeSeq, ChangeSeq, bool)> {
+    Ok((ChangeSeq(row.get(first)?), ChangeSeq(row.get(first + 1)?), row.get(first + 2)?))
+}
+
+/// Who read a path, from the columns change and point, which begin at `first`.
+pub(super) fn reading(row: &Row<'_>, first: usize) -> rusqlite::Result<(ChangeSeq, PointSeq)> {
+    Ok((ChangeSeq(row.get(first)?), PointSeq(row.get(first + 1)?)))
 }
 
 /// What a path's last segment before a point left.
@@ -289,7 +301,7 @@ fn last_before(connection: &Connection, path: i64, point: PointSeq) -> rusqlite:
 }
 
 /// A segment from the columns point, change, replayed, before and after, which begin at `first`.
-fn decode(row: &Row<'_>, first: usize) -> rusqlite::Result<(Option<Vec<u8>>, SegmentRow)> {
+pub(super) fn decode(row: &Row<'_>, first: usize) -> rusqlite::Result<(Option<Vec<u8>>, SegmentRow)> {
     let segment = SegmentRow {
         point: PointSeq(row.get(first)?),
         change: ChangeSeq(row.get(first + 1)?),

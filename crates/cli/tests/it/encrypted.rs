@@ -8,7 +8,7 @@ use wfr_testkit::TestTree;
 /// A pair made for these tests, of no other use.
 const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
 
-fn encrypted() -> World {
+pub fn encrypted() -> World {
     let mut world = World::unprotected(TestTree::of_every_kind());
     world.tree.write("plain-name.txt", b"plain content that must not be found");
     let file = world.data.path().join("passphrase");

@@ -91,6 +91,7 @@ mod tls;
 mod told;
 mod undoing;
 mod unlooked;
+mod unreadable_ledger;
 mod watching;
 mod where_it_acts;
 mod whose;

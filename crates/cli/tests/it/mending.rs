@@ -363,3 +363,28 @@ fn a_recovery_whose_process_died_is_ended_where_the_state_cannot_be_read_by_then
     let listed = world.ok(&["recoveries", "wf"]);
     assert_eq!(listed.result("recoveries")[0]["status"], "taken_back", "{listed:?}");
 }
+
+#[test]
+fn notes_that_name_no_part_of_a_state_keep_no_checkpoint_from_being_taken() {
+    for note in ["'wf', 'task', 99999, 3", "'wf', 'zz', 1, 3", "'wf', 'task', 4096, 3"] {
+        let world = World::new();
+        at_work(&world);
+        world.checkpoint("base");
+        world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"t9","agent_id":"a9"}"#]);
+        by_hand(&world, &format!("INSERT INTO dirty_leaves VALUES ({note})"));
+        for depth in ["standard", "comprehensive"] {
+            let found = world.call(&["validate-state", "wf", "--validation-depth", depth]);
+            let all = codes(found.result("findings"));
+            assert!(all.len() == 1 && all[0].starts_with("ROW_DAMAGED dirty_leaves/"), "{note}: {found:?}");
+        }
+        let before = export(&world);
+        world.checkpoint("beside");
+        by_hand(&world, &format!("INSERT OR IGNORE INTO dirty_leaves VALUES ({note})"));
+        world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"t9","agent_id":"a9"}"#]);
+        world.ok(&["restore", "wf", "beside", "--yes"]);
+        assert_eq!(export(&world)["phases"], before["phases"], "{note}: the checkpoint holds all of the state");
+        by_hand(&world, &format!("INSERT OR IGNORE INTO dirty_leaves VALUES ({note})"));
+        world.ok(&["repair-state", "wf", "--yes"]);
+        assert_eq!(validated(&world).code, 0, "{note}");
+    }
+}

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use wfr_catalog::{CatalogError, CheckpointRow, IntegrityLevel, ListQuery, NewOperation};
+use wfr_catalog::{CatalogError, CheckpointRow, ListQuery, NewOperation};
 use wfr_model::checkpoint::Manifest;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::workflow::Whole;
@@ -26,7 +26,9 @@ use crate::response::Success;
 use crate::results::{Diagnosis, FileSystemReport, MetadataWritten};
 use crate::session::Session;
 use crate::view::ConfigError;
-use crate::{conversions, graph, holding, keyring, medium, mint, owner, state, unknown, verify, view, workspace};
+use crate::{
+    conversions, graph, holding, keyring, medium, mint, owner, soundness, state, unknown, verify, view, workspace,
+};
 
 /// Looks whether everything is in order.
 pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagnosis>, Failure> {
@@ -127,7 +129,7 @@ fn configuration(open: &Open, findings: &mut Vec<Finding>) {
 }
 
 fn catalog(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
-    for problem in open.catalog.integrity_check(IntegrityLevel::Full)? {
+    for (_, problem) in soundness::of_catalog(open)? {
         let fix = "run `wfr doctor --rebuild-catalog`";
         findings.push(Finding::new("CATALOG_DAMAGED", Severity::Critical, problem, fix));
     }

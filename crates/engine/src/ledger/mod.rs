@@ -4,6 +4,7 @@
 //! says.
 
 pub mod closure;
+pub mod faults;
 mod veil;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,9 +95,12 @@ pub fn is_kept(open: &Open) -> Result<bool, Failure> {
     Ok(open.catalog.last_point()?.is_some())
 }
 
+/// How it begins what is said of a ledger that cannot be read.
+const DAMAGED: &str = "the ledger is damaged: ";
+
 /// Why the ledger cannot be read.
 fn damaged(why: &str) -> Failure {
-    Failure::new(Code::CatalogDamaged, format!("the ledger is damaged: {why}"))
+    Failure::new(Code::CatalogDamaged, format!("{DAMAGED}{why}"))
 }
 
 /// An entry that the catalog keeps, or nothing.
@@ -238,8 +242,40 @@ pub fn glance(open: &Open, objects: &dyn Objects, scan: &Scan, now: Timestamp) -
     Ok(Some(found(open, objects, &present, &opened(open)?, (&scan.tree, &coverage), now)?))
 }
 
+/// What a checkpoint records of the ledger: the look that it is, and what no earlier one holds.
+#[derive(Debug, Default)]
+pub struct Joined {
+    /// The look; `None` where nobody keeps the ledger.
+    pub point: Option<NewPoint>,
+    /// Where the rest is.
+    pub sealed: Vec<SealedChanges>,
+}
+
+/// Makes the look that a checkpoint is, and writes what is sealed with it. With `or_none` it is taken without where the ledger cannot be
+/// read, and that is told.
+pub fn join(
+    session: &Session,
+    open: &Open,
+    writer: &Writer<'_>,
+    scan: Option<&Scan>,
+    or_none: bool,
+) -> Result<Joined, Failure> {
+    let whole = || {
+        let point = scan.map(|scan| joined(open, writer, scan, session.now())).transpose()?.flatten();
+        let sealed = seal(open, writer, point.as_ref())?;
+        Ok(Joined { point, sealed })
+    };
+    match whole() {
+        Err(failure) if or_none && faults::may_explain(&failure) => {
+            faults::set_aside(session, open, &failure)?;
+            Ok(Joined::default())
+        }
+        joined => joined,
+    }
+}
+
 /// The look that a checkpoint is: recorded with it, in one step. `None` where nobody keeps the ledger.
-pub fn joined(open: &Open, writer: &Writer<'_>, scan: &Scan, now: Timestamp) -> Result<Option<NewPoint>, Failure> {
+fn joined(open: &Open, writer: &Writer<'_>, scan: &Scan, now: Timestamp) -> Result<Option<NewPoint>, Failure> {
     let Some(present) = present(open)? else { return Ok(None) };
     let coverage = reach(open, writer, scan)?;
     let mut point = found(open, writer, &present, &opened(open)?, (&scan.tree, &coverage), now)?;
@@ -251,7 +287,7 @@ pub fn joined(open: &Open, writer: &Writer<'_>, scan: &Scan, now: Timestamp) -> 
 
 /// Writes what no checkpoint holds yet of the ledger, in parts of bounded size, with the look that is recorded with the next
 /// one.
-pub fn seal(open: &Open, sink: &dyn Sink, next: Option<&NewPoint>) -> Result<Vec<SealedChanges>, Failure> {
+fn seal(open: &Open, sink: &dyn Sink, next: Option<&NewPoint>) -> Result<Vec<SealedChanges>, Failure> {
     let (mut parts, mut from) = (Vec::new(), None);
     while let Some(part) = open.catalog.unsealed_ledger(from)? {
         let mut sealed = part.sealed;
@@ -324,7 +360,13 @@ fn found(
     (tree, coverage): (&Digest, &Coverage),
     now: Timestamp,
 ) -> Result<NewPoint, Failure> {
-    let segments = slice(objects, &present.known, tree, coverage)?;
+    let segments = slice(objects, &present.known, tree, coverage).map_err(|error| match error {
+        // The other tree has just been made.
+        ReadError::Missing(_) | ReadError::Damaged { .. } | ReadError::Malformed { .. } => {
+            damaged(&format!("the tree that a look is compared with cannot be read: {error}"))
+        }
+        other => other.into(),
+    })?;
     let mut point = NewPoint::new(Some(present.point), now);
     attribute(open, opened, segments, &mut point)?;
     Ok(point)

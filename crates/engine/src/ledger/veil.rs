@@ -31,19 +31,24 @@ pub fn unsealed(cipher: &Cipher, kept: &[u8]) -> Result<Vec<u8>, OpenError> {
 
 /// How paths and entries stand in the catalog: as they are, or sealed.
 pub struct Veil<'o> {
-    open: &'o Open,
+    cipher: Option<&'o Cipher>,
 }
 
 impl<'o> Veil<'o> {
     /// Of a workspace that is unlocked.
     pub fn of(open: &'o Open) -> Result<Self, Failure> {
         open.unlock()?;
-        Ok(Self { open })
+        Ok(Self::over(open.cipher().map(AsRef::as_ref)))
+    }
+
+    /// Of a store's key; of none where the store is not encrypted.
+    pub fn over(cipher: Option<&'o Cipher>) -> Self {
+        Self { cipher }
     }
 
     /// A path as the catalog keeps it.
     pub fn path(&self, path: &TreePath) -> Result<PathKey, Failure> {
-        let Some(cipher) = self.open.cipher() else {
+        let Some(cipher) = self.cipher else {
             return Ok(PathKey { key: path.as_bytes().to_vec(), sealed: None });
         };
         let id = hash(path.as_bytes());
@@ -53,7 +58,7 @@ impl<'o> Veil<'o> {
 
     /// The path that the catalog keeps.
     pub fn shown(&self, path: &PathKey) -> Result<TreePath, Failure> {
-        let bytes = match (&path.sealed, self.open.cipher()) {
+        let bytes = match (&path.sealed, self.cipher) {
             (None, _) => path.key.clone(),
             (Some(sealed), Some(cipher)) => {
                 let key = path.key.first_chunk().ok_or_else(|| damaged("a path's key is too short"))?;
@@ -74,7 +79,7 @@ impl<'o> Veil<'o> {
 
     /// The declared path that the catalog keeps.
     pub(super) fn of_declared(&self, text: &str) -> Result<TreePath, Failure> {
-        if self.open.cipher().is_none() {
+        if self.cipher.is_none() {
             return text.parse().map_err(|_| damaged("a declared path is none"));
         }
         let parts = text.split_once('.').and_then(|(key, sealed)| Some((unhex(key)?, unhex(sealed)?)));
@@ -85,7 +90,7 @@ impl<'o> Veil<'o> {
     /// An entry as the catalog keeps it.
     pub fn entry(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
         let bytes = encode(&Part::Leaf(vec![entry.clone()]));
-        match self.open.cipher() {
+        match self.cipher {
             Some(cipher) => Ok(sealed(cipher, &bytes)?),
             None => Ok(bytes),
         }
@@ -93,7 +98,7 @@ impl<'o> Veil<'o> {
 
     /// The entry that the catalog keeps.
     pub fn opened(&self, kept: &[u8]) -> Result<Entry, Failure> {
-        let bytes = match self.open.cipher() {
+        let bytes = match self.cipher {
             None => kept.to_vec(),
             Some(cipher) => unsealed(cipher, kept).map_err(|error| damaged(&error.to_string()))?,
         };

@@ -7,15 +7,17 @@ use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 
 use wfr_catalog::{
-    Catalog, CatalogError, ChangeFilter, EventQuery, EventRow, EventSeq, Import, LedgerSeal, NewCheckpoint, NewPoint,
-    Part, PointSeq, RecoveredEvent, SealedLedger,
+    Catalog, CatalogError, EventQuery, EventRow, EventSeq, Import, LedgerSeal, NewCheckpoint, NewPoint, Part, PointSeq,
+    RecoveredEvent, SealedLedger,
 };
 use wfr_model::{CheckpointId, Digest, Timestamp};
 use wfr_store::Store;
+use wfr_store::crypto::Cipher;
 
 use super::old::{Old, damaged_is_none};
 use super::{RebuildError, unread};
-use crate::{ledger, missing, state};
+use crate::ledger::{self, faults};
+use crate::{missing, state};
 
 /// What became of the events.
 pub(super) struct Events {
@@ -34,7 +36,7 @@ pub(super) fn bring_events_back(
     store: &Store,
     catalog: &Catalog,
     (ordered, imports): (&mut [NewCheckpoint], &mut [Import]),
-    old: Option<&Old>,
+    old: Option<&Old<'_>>,
     now: Timestamp,
 ) -> Result<Events, RebuildError> {
     let seals = ordered.iter().flat_map(|new| &new.seals).chain(imports.iter().flat_map(|import| &import.seals));
@@ -146,9 +148,10 @@ pub(super) fn bring_changes_back(
     store: &Store,
     catalog: &Catalog,
     ordered: &mut [NewCheckpoint],
-    old: Option<&Old>,
+    old: Option<&Old<'_>>,
+    cipher: Option<&Cipher>,
 ) -> Result<(u64, u64), RebuildError> {
-    let known = old.map(Old::sealed_ledger).transpose()?.flatten();
+    let known = old.map(|old| old.sealed_ledger(store)).transpose()?.flatten();
     let mut seals: Vec<(CheckpointId, LedgerSeal)> = Vec::new();
     for new in ordered.iter() {
         seals.extend(new.ledger_seals.iter().map(|seal| (new.checkpoint_id.clone(), *seal)));
@@ -170,9 +173,19 @@ pub(super) fn bring_changes_back(
     lost += unknown.len();
     failed.extend(unknown);
     ledger.look_once_more()?;
+    if !is_whole(catalog, store, cipher)? {
+        // What the next look is compared with is lost: whatever went on from there would be refused.
+        lost = ordered.iter_mut().map(|new| std::mem::take(&mut new.ledger_seals).len()).sum::<usize>().max(1);
+        catalog.clear_ledger()?;
+    }
     let failed: HashSet<Digest> = failed.into_iter().map(|(_, seal)| seal.object).collect();
     ordered.iter_mut().for_each(|new| new.ledger_seals.retain(|seal| !failed.contains(&seal.object)));
-    Ok((catalog.changes(&ChangeFilter::default())?.len() as u64, lost as u64))
+    Ok((catalog.count_changes()?, lost as u64))
+}
+
+/// Whether the ledger that came back can be relied on.
+fn is_whole(catalog: &Catalog, store: &Store, cipher: Option<&Cipher>) -> Result<bool, CatalogError> {
+    Ok(catalog.is_sound(Part::Ledger)? && faults::of_catalog(catalog, store, cipher)?.is_empty())
 }
 
 /// A ledger that comes back.
@@ -216,9 +229,12 @@ impl Ledger<'_> {
         match self.catalog.insert_sealed_ledger(sealed) {
             Ok(()) => Ok(true),
             // It refers to what is not there, or stands where others do.
-            Err(CatalogError::IdTaken { .. } | CatalogError::NotFound { .. } | CatalogError::Sqlite { .. }) => {
-                Ok(false)
-            }
+            Err(
+                CatalogError::IdTaken { .. }
+                | CatalogError::NotFound { .. }
+                | CatalogError::Corrupt { .. }
+                | CatalogError::Sqlite { .. },
+            ) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -228,7 +244,12 @@ impl Ledger<'_> {
         for next in self.nexts.iter().rev() {
             match self.catalog.commit_point(next, &[]) {
                 Ok(PointSeq(_)) => break,
-                Err(CatalogError::PointTaken | CatalogError::NotFound { .. } | CatalogError::Sqlite { .. }) => {}
+                Err(
+                    CatalogError::PointTaken
+                    | CatalogError::NotFound { .. }
+                    | CatalogError::Corrupt { .. }
+                    | CatalogError::Sqlite { .. },
+                ) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -44,7 +44,7 @@ pub struct Before {
 
 impl Before {
     /// Reads the old catalog and the view. Where the former cannot be read, the view alone tells.
-    pub(super) fn read(old: Option<&Old>, workspace: &Path) -> Result<Self, CatalogError> {
+    pub(super) fn read(old: Option<&Old<'_>>, workspace: &Path) -> Result<Self, CatalogError> {
         let everything = ListQuery { include_deleted: true, ..ListQuery::default() };
         let listed = old.map(|old| damaged_is_none(old.catalog.list(&everything))).transpose()?.flatten();
         let (deleted, kept): (Vec<_>, Vec<_>) =

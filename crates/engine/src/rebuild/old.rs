@@ -10,22 +10,24 @@ use std::sync::Arc;
 
 use wfr_catalog::{Catalog, CatalogError, Left, Part};
 use wfr_model::Digest;
-use wfr_store::Vault;
 use wfr_store::crypto::Cipher;
+use wfr_store::{Store, Vault};
 
 use super::{RebuildError, veiled};
+use crate::ledger::faults;
 
 /// The old catalog, open for reading.
-pub(super) struct Old {
+pub(super) struct Old<'o> {
     /// It.
     pub(super) catalog: Catalog,
+    cipher: Option<&'o Cipher>,
 }
 
-impl Old {
+impl<'o> Old<'o> {
     /// Opens it; `None` where there is none, or it is damaged.
     ///
     /// [`RebuildError::Unread`] where the system refuses to read it: it may be whole, and nothing is made without it.
-    pub(super) fn open(vault: &Vault, cipher: Option<&Arc<Cipher>>) -> Result<Option<Self>, RebuildError> {
+    pub(super) fn open(vault: &Vault, cipher: Option<&'o Arc<Cipher>>) -> Result<Option<Self>, RebuildError> {
         let path = vault.catalog();
         // What is no file never was one.
         let is_file = || path.symlink_metadata().is_ok_and(|found| found.is_file());
@@ -44,15 +46,17 @@ impl Old {
             opened => opened,
         };
         match opened {
-            Ok(catalog) => Ok(Some(Self { catalog: veiled(catalog, cipher) })),
+            Ok(catalog) => Ok(Some(Self { catalog: veiled(catalog, cipher), cipher: cipher.map(AsRef::as_ref) })),
             Err(source) if source.is_of_system() && is_file() => Err(RebuildError::Unread { place: path, source }),
             Err(_) => Ok(None),
         }
     }
 
-    /// The objects of the ledger's seals that it knows; `None` where its ledger cannot be relied on.
-    pub(super) fn sealed_ledger(&self) -> Result<Option<HashSet<Digest>>, CatalogError> {
-        if !self.catalog.is_sound(Part::Ledger)? {
+    /// The objects of the ledger's seals that it knows; `None` where its ledger cannot be relied on: SQLite finds something wrong, or
+    /// a row does not say what it must.
+    pub(super) fn sealed_ledger(&self, store: &Store) -> Result<Option<HashSet<Digest>>, CatalogError> {
+        let is_sound = self.catalog.is_sound(Part::Ledger)?;
+        if !is_sound || !faults::of_catalog(&self.catalog, store, self.cipher)?.is_empty() {
             return Ok(None);
         }
         Ok(damaged_is_none(self.catalog.ledger_seals())?.map(|seals| seals.into_iter().collect()))

@@ -33,6 +33,7 @@ mod preview;
 mod record;
 mod returned;
 mod returning;
+mod safety;
 pub mod selective;
 mod sparing;
 mod standing;
@@ -51,9 +52,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use wfr_catalog::{CheckpointRow, Hold, NewOperation};
+use wfr_catalog::{CheckpointRow, Hold};
 use wfr_model::change::Segment;
-use wfr_model::checkpoint::{CheckpointType, SAFETY_TAG, Trigger};
 use wfr_model::finding::Finding;
 use wfr_model::plan::{Kept, Plan};
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
@@ -63,15 +63,13 @@ use wfr_recovery::apply::{self, Committed, Environment, GaveUp, OnFailure, Optio
 use wfr_recovery::checkout::{Checkout, Written};
 use wfr_store::Store;
 
-use crate::checkpoint::{self, Request};
 use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::Consent;
 use crate::results::{Dependent, StateChanges};
-use crate::scanning::Effort;
 use crate::session::Session;
-use crate::{announce, holding, ledger, links, manifests, mint, verify};
+use crate::{announce, holding, ledger, links, manifests, verify};
 
 pub use agreement::check_consent;
 use aim::Purpose;
@@ -85,6 +83,7 @@ pub use moves::followed;
 pub use parts::Parts;
 pub use planning::{Planned, plan_beside, plan_dry};
 use record::{Begun, Ending, Why};
+use safety::{REFUSED, forget, save};
 pub use turn::wait_for_turn;
 pub use unlisted::changed_no_path_but_else;
 
@@ -230,7 +229,13 @@ pub struct Ended {
 
 /// Runs a recovery. The caller has checked the target. With [`Consent::None`] or a stale digest nothing is changed.
 pub fn recover(session: &Session, open: &Open, order: &Order, consent: Consent) -> Result<Run, Failure> {
-    wait_for_turn(session, order.wait, || try_recover(session, open, order, consent))
+    let recover = || try_recover(session, open, order, consent);
+    // What goes by single changes cannot do without them.
+    let is_of_changes = planning::is_of_changes(open, order)?;
+    wait_for_turn(session, order.wait, || match is_of_changes {
+        true => recover(),
+        false => ledger::faults::or_without(session, open, recover),
+    })
 }
 
 fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) -> Result<Run, Failure> {
@@ -328,39 +333,6 @@ fn make_root(root: &Path) -> Result<(), Failure> {
 fn is_idle(order: &Order, planned: &Planned) -> bool {
     let may_be = order.kind == RecoveryKind::Restore || planned.is_done;
     may_be && order.functional_check.is_none() && planned.is_empty()
-}
-
-/// What the audit trail says of a safety checkpoint that goes because its recovery was refused.
-const REFUSED: &str = "recovery refused";
-
-/// Removes the safety checkpoint of a recovery that did not come about: nothing was changed, so it saves nothing. One that
-/// stays is a checkpoint like others.
-fn forget(session: &Session, open: &Open, order: &Order, safety: &CheckpointRow, why: &str) -> Result<(), Failure> {
-    let audit = NewOperation {
-        operation_id: mint::operation(),
-        operation: why.to_owned(),
-        actor: session.actor.clone(),
-        at: session.now(),
-        workflow_id: Some(order.workflow.clone()),
-        parameters: serde_json::json!({"target": order.target.checkpoint_id}),
-        inverse: None,
-        result: Value::Null,
-    };
-    crate::cleanup::withdraw(open, safety, &audit)?;
-    Ok(())
-}
-
-/// Takes the safety checkpoint; at the deadline it ends with what it has.
-fn save(session: &Session, open: &Open, order: &Order, deadline: Option<Instant>) -> Result<CheckpointRow, Failure> {
-    let base = format!("pre_{}_{}", order.kind.as_str(), session.now().stamp());
-    let mut request = Request::new(order.workflow.clone(), CheckpointType::Emergency, &session.actor);
-    request.trigger = Some(Trigger::PreCritical);
-    request.tags = vec![SAFETY_TAG.to_owned()];
-    request.base_name = Some(base);
-    // Whoever comes back to it is where they were; a recovery waits for no tool.
-    request.needs = checkpoint::Needs::Named;
-    let created = checkpoint::create(open, &request, session, Effort { deadline, ..Effort::default() })?;
-    Ok(open.catalog.resolve(None, created.manifest.checkpoint_id.as_str())?)
 }
 
 fn run(
@@ -574,8 +546,11 @@ pub fn tree_of(row: &CheckpointRow) -> Result<Digest, Failure> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use wfr_model::checkpoint::CheckpointType;
 
     use super::*;
+    use crate::checkpoint::{self, Request};
+    use crate::scanning::Effort;
     use crate::testing::World;
 
     #[test]

@@ -122,7 +122,7 @@ impl Planned {
 /// Makes the plan from the tree as it is now. Writes nothing.
 pub fn plan_dry(session: &Session, open: &Open, store: &Store, order: &Order) -> Result<Planned, Failure> {
     // Edits that nobody has saved are merged with in a selective plan.
-    let is_merged = order.selection.is_some() || order.joining.is_some() || undoes_selective(open, order)?;
+    let is_merged = is_of_changes(open, order)?;
     let dry = if is_merged { Dry::keeping(store) } else { Dry::over(store) };
     let present = if open.root().is_dir() {
         let scan = scanning::scan_workspace(open, &dry, session, Effort::default())?;
@@ -400,6 +400,11 @@ const STATE_LEFT: &str = "STATE_LEFT";
 const STATE_MISCOUNTED: &str = "STATE_MISCOUNTED";
 
 /// Whether what is undone took chosen changes back, or is the undo of such a one.
+/// Whether an order goes by single changes, or by what a path was in between, and not from one tree to another.
+pub(super) fn is_of_changes(open: &Open, order: &Order) -> Result<bool, Failure> {
+    Ok(order.selection.is_some() || order.joining.is_some() || undoes_selective(open, order)?)
+}
+
 fn undoes_selective(open: &Open, order: &Order) -> Result<bool, Failure> {
     order.undoes.as_ref().map_or(Ok(false), |record| verdicts::is_selective(open, record))
 }
@@ -420,7 +425,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
         Some(record) if undoes_selective(open, order)? => open.catalog.change_of_recovery(&record.recovery_id)?,
         _ => None,
     };
-    if order.selection.is_some() || order.joining.is_some() || undoes_selective(open, order)? {
+    if is_of_changes(open, order)? {
         return make_selective(open, objects, order, present, undone.as_ref());
     }
     // One of state alone leaves the files alone, and which of them share their bytes.

@@ -174,8 +174,18 @@ fn audit_of_preemption(record: &RecoveryRecord, hold: &Hold) -> NewOperation {
     }
 }
 
-/// Records how a recovery ended, sets the workflow's state with it, and says so.
+/// Records how a recovery ended, sets the workflow's state with it, and says so. Its files are what they are to be: a ledger that cannot
+/// be read keeps it from no end.
 pub(super) fn end(
+    session: &Session,
+    open: &Open,
+    ended: (&RecoveryRecord, &Announced),
+    ending: &Ending<'_>,
+) -> Result<(), Failure> {
+    ledger::faults::or_without(session, open, || try_end(session, open, ended, ending))
+}
+
+fn try_end(
     session: &Session,
     open: &Open,
     (record, announced): (&RecoveryRecord, &Announced),
