@@ -53,6 +53,7 @@ mod mending;
 mod modes;
 mod mount;
 mod mounting;
+mod moved_on;
 mod moving;
 mod naming;
 mod nested;
