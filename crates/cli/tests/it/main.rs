@@ -51,6 +51,7 @@ mod manual;
 mod meant;
 mod mending;
 mod modes;
+mod modes_put_back;
 mod mount;
 mod mounting;
 mod moved_on;
