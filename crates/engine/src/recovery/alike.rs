@@ -4,22 +4,55 @@
 //! take it out there: what is alike is not the same.
 
 mod copies;
+mod matching;
+mod work;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use wfr_model::entry::{Entry, Node};
 use wfr_model::{Digest, TreePath};
-use wfr_recovery::replay::{Chain, Mark, Note, Outcome, from_store};
+use wfr_recovery::replay::{Chain, Mark, Note, Outcome};
 use wfr_store::tree::Finder;
 use wfr_store::{Objects, ReadError};
 
-use super::moves::{self, Held};
-use crate::textdiff;
+use super::moves::{self, Coming, Held, Look};
+use crate::error::Failure;
+use matching::Matching;
+use work::{Reader, Work};
 
 pub use copies::Copies;
 
-/// Files that are looked at for the sake of one plan, at most.
-const LOOKED_AT_MAX: usize = 200;
+/// Copies that are looked at for the sake of one plan, at most.
+const COPIES_MAX: usize = 200;
+
+/// Bytes of files that came with deletions that are read for the sake of one plan, at most; each counts as a small one at least.
+const BYTES_MAX: u64 = 128 << 20;
+
+/// Comparisons of a line, or a name, of one file with those of another one for the sake of one plan, at most.
+const STEPS_MAX: u64 = 200_000_000;
+
+/// A file that is gone, and in which something goes.
+pub struct Lost<'l> {
+    /// Where it was.
+    pub path: &'l TreePath,
+    /// Its edits.
+    pub chain: &'l Chain,
+    /// The one that deleted it, by number.
+    pub deletion: usize,
+    /// Which look found that.
+    pub look: Look,
+    /// What it gave way to: that may have been made from it.
+    pub over: Option<&'l TreePath>,
+}
+
+/// Where what goes of such a file is now.
+pub enum Whereabouts {
+    /// Nowhere, as far as anybody can tell.
+    Nowhere,
+    /// In another file, as it seems.
+    In(Heir),
+    /// In none of those that were looked at; there were more.
+    Unknown,
+}
 
 /// A file that is likely to be another one.
 pub struct Heir {
@@ -30,50 +63,68 @@ pub struct Heir {
 }
 
 /// What a file has of a deleted one.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Share {
     /// Lines, such as this one.
     Line(String),
     /// All that it held when it was deleted.
     Whole,
+    /// It lacks what went out of it.
+    Gap,
+    /// Its mode.
+    Mode,
+    /// Nobody can tell: it is no text, or not one of which lines say it.
+    Unclear,
+}
+
+/// How much may still be done.
+struct Pace {
+    bytes: u64,
+    steps: u64,
 }
 
 /// Looks for files in which deleted ones live on.
 pub struct Heirs<'h> {
-    objects: &'h dyn Objects,
+    reader: Reader<'h>,
     now: Finder<'h>,
-    left: usize,
+    pace: Pace,
+    copies: usize,
 }
 
 impl<'h> Heirs<'h> {
     /// In a tree.
     pub fn new(objects: &'h dyn Objects, now: Digest) -> Self {
-        Self { objects, now: Finder::new(objects, now), left: LOOKED_AT_MAX }
+        let pace = Pace { bytes: BYTES_MAX, steps: STEPS_MAX };
+        Self { reader: Reader::new(objects), now: Finder::new(objects, now), pace, copies: COPIES_MAX }
     }
 
-    /// The file that came with a deletion, holds half of what was deleted, and a line that goes; or else all of it.
+    /// Where what goes of each of these files is: in one that came with its deletion, holds half of what was deleted, or a
+    /// quarter under the same name, and what an edit did that goes; or else all of it. One of the same name comes first, and
+    /// none is named for two of them while there are others.
     ///
-    /// Errors: what the store says.
-    pub fn find(&mut self, chain: &Chain, deletion: usize, came: Vec<TreePath>) -> Result<Option<Heir>, ReadError> {
-        let Some(last) = chain.version(deletion - 1) else { return Ok(None) };
-        let deleted = self.lines(Some(last))?;
-        let brought = self.brought(chain, deletion)?;
-        let mut twin = None;
-        for path in came {
-            if self.left == 0 {
-                break;
+    /// Errors: what the ledger and the store say.
+    pub fn find(&mut self, lost: &[Lost<'_>], coming: &mut Coming<'_>) -> Result<Vec<Whereabouts>, Failure> {
+        let mut found: Vec<Whereabouts> = lost.iter().map(|_| Whereabouts::Nowhere).collect();
+        let mut looks: BTreeMap<Look, Vec<usize>> = BTreeMap::new();
+        for (at, one) in lost.iter().enumerate() {
+            looks.entry(one.look).or_default().push(at);
+        }
+        for (look, ats) in looks {
+            let now = &mut self.now;
+            let mut came = coming.with(look, &mut |path| Ok(now.lookup(path)?.is_some()))?;
+            came.extend(ats.iter().filter_map(|at| lost[*at].over.cloned()));
+            let works = ats.iter().map(|at| Work::of(&self.reader, &lost[*at]));
+            let works = works.collect::<Result<Vec<_>, ReadError>>()?;
+            let mut matching = Matching::new(&self.reader, &mut self.pace, works);
+            for path in came {
+                let entry = self.now.lookup(&path)?;
+                matching.candidate(path, entry);
             }
-            self.left -= 1;
-            let Some(present) = self.now.lookup(&path)? else { continue };
-            let lines = if brought.is_empty() { BTreeSet::new() } else { self.lines(Some(&present))? };
-            let is_alike = lines.intersection(&deleted).count() * 2 >= deleted.len();
-            if let Some(line) = brought.intersection(&lines).next().filter(|_| is_alike) {
-                return Ok(Some(Heir { share: Share::Line(line.clone()), path }));
-            }
-            if twin.is_none() && has_work(chain, deletion, &present) {
-                twin = Some(Heir { share: Share::Whole, path });
+            for (at, one) in ats.into_iter().zip(matching.run()?) {
+                found[at] = one;
             }
         }
-        Ok(twin)
+        Ok(found)
     }
 
     /// What a file that was copied from another one has of what goes there, as it is now: a line, or else all of `made`, which
@@ -81,39 +132,15 @@ impl<'h> Heirs<'h> {
     ///
     /// Errors: what the store says.
     pub fn copied(&mut self, chain: &Chain, path: &TreePath, made: Option<&Held>) -> Result<Option<Share>, ReadError> {
-        if self.left == 0 {
+        if self.copies == 0 {
             return Ok(None);
         }
-        self.left -= 1;
+        self.copies -= 1;
         let Some(present) = self.now.lookup(path)? else { return Ok(None) };
-        let lines = self.lines(Some(&present))?;
-        let brought = self.brought(chain, chain.edits.len() + 1)?;
-        let line = brought.intersection(&lines).next().map(|line| Share::Line(line.clone()));
+        let brought = work::brought(&self.reader, chain, chain.edits.len() + 1)?;
+        let line = self.reader.first_of(&brought, &present)?.map(Share::Line);
         let is_made = made.is_some() && moves::content(Some(&present)).as_ref() == made;
         Ok(line.or_else(|| is_made.then_some(Share::Whole)))
-    }
-
-    /// The lines that edits which go brought before a deletion, and that were not there at first.
-    fn brought(&self, chain: &Chain, deletion: usize) -> Result<BTreeSet<String>, ReadError> {
-        let first = self.lines(chain.first.as_ref())?;
-        let mut brought = BTreeSet::new();
-        for number in (1..deletion).filter(|number| chain.edits[number - 1].mark == Mark::Removed) {
-            let before = self.lines(chain.version(number - 1).as_ref())?;
-            let after = self.lines(chain.version(number).as_ref())?;
-            brought.extend(after.into_iter().filter(|line| !before.contains(line) && !first.contains(line)));
-        }
-        Ok(brought)
-    }
-
-    /// The lines of a text that say something.
-    fn lines(&self, entry: Option<&Entry>) -> Result<BTreeSet<String>, ReadError> {
-        let Some(Node::File(content)) = entry.map(|entry| &entry.node) else { return Ok(BTreeSet::new()) };
-        if content.size > textdiff::BYTES_MAX {
-            return Ok(BTreeSet::new());
-        }
-        let text = textdiff::as_text(from_store(self.objects)(content)?).unwrap_or_default();
-        let lines = text.lines().map(str::trim).filter(|line| line.chars().any(char::is_alphanumeric));
-        Ok(lines.map(str::to_owned).collect())
     }
 }
 
@@ -126,19 +153,4 @@ pub fn kept_deletion(chain: &Chain, outcome: &Outcome, notes: &[Note]) -> Option
     let last = || Some(chain.edits.len()).filter(|last| *last > 0 && chain.edits[last - 1].mark == Mark::Kept);
     let deletion = noted.or_else(|| last().filter(|_| *outcome == Outcome::Absent));
     deletion.filter(|edit| chain.version(*edit).is_none() && chain.version(edit - 1).is_some())
-}
-
-/// Whether something is what was deleted, and has what an edit brought that goes: what it holds, or its mode.
-fn has_work(chain: &Chain, deletion: usize, present: &Entry) -> bool {
-    let is_it = |entry: &Entry| matches!(entry.node, Node::File(_) | Node::Symlink(_)) && entry.same_content(present);
-    if !chain.version(deletion - 1).as_ref().is_some_and(is_it) {
-        return false;
-    }
-    let goes = |number: &usize| chain.edits[number - 1].mark == Mark::Removed;
-    (1..deletion).filter(goes).any(|number| {
-        let (before, after) = (chain.version(number - 1).as_ref(), chain.version(number).as_ref());
-        let holds_it = after.is_some_and(is_it) && !before.is_some_and(is_it);
-        let mode = |entry: Option<&Entry>| entry.map(|entry| entry.meta.mode);
-        holds_it || mode(after) == Some(present.meta.mode) && mode(before) != mode(after)
-    })
 }

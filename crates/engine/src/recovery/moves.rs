@@ -4,6 +4,8 @@
 //! by one look; the first path has nothing then, or a file that moved there in its turn. And which histories are joined by moves.
 //! Refuses to follow what is only alike, and to know where a file was when: that is [`super::tracks`].
 
+mod coming;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use wfr_catalog::{ChangeSeq, NewPoint, NewSegment, PathChain, PathKey, PointSeq, SegmentRow};
@@ -16,6 +18,8 @@ use super::tracks::{Fate, Pairs, Paths, Track};
 use crate::error::Failure;
 use crate::ledger::{self, Veil};
 use crate::open::Open;
+
+pub use coming::{Coming, Look};
 
 /// What becomes of a segment of a path's history that is no replay.
 pub type Fates<'s> = dyn Fn(&History, &SegmentRow) -> Fate + 's;
@@ -126,18 +130,6 @@ pub fn of_changes(
         }
     }
     Ok(found)
-}
-
-/// Files and links that came with a change, found by one look, also over others, and were not moved there.
-pub fn came_with(
-    (open, veil): (&Open, &Veil<'_>),
-    unrecorded: Option<&NewPoint>,
-    (change, point): (ChangeSeq, PointSeq),
-) -> Result<Vec<TreePath>, Failure> {
-    let ends = Moves::new(open, veil, unrecorded).ends(change)?;
-    let moved: BTreeSet<PathKey> = matched(&ends).into_iter().map(|one| one.to).collect();
-    let came = ends.iter().filter(|end| end.point == point && end.is_coming && !moved.contains(&end.path));
-    came.map(|end| veil.shown(&end.path)).collect()
 }
 
 /// A file that got another name.

@@ -3,6 +3,8 @@
 //! Owns which edits of a path's chain go, and what is said of them. Refuses to merge: that
 //! is [`wfr_recovery::replay`].
 
+mod deletions;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewPoint, PathChain, PointSeq, SegmentRow};
@@ -13,11 +15,11 @@ use wfr_model::plan::{Conflict as PlanConflict, KeptReason, Plan};
 use wfr_model::{ChangeId, Digest, TaskId, TreePath};
 use wfr_recovery::merge::Labels;
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_wishes};
-use wfr_recovery::replay::{By, Chain, Conflict, Mark, Note, Outcome, Replayed, Version, replay_from};
+use wfr_recovery::replay::{By, Chain, Conflict, Mark, Outcome, Replayed, Version, replay_from};
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
-use super::alike::{self, Copies, Heirs};
+use super::alike::{Copies, Heirs};
 use super::already::{self, Already};
 use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing, tell_ways};
@@ -40,6 +42,7 @@ use crate::open::Open;
 use crate::params::{ConflictResolution, Dependents, Steps};
 use crate::pathspec::PathSpecs;
 use crate::state;
+use deletions::Replay;
 
 /// What is to be taken back.
 #[derive(Clone, Debug, Default)]
@@ -321,7 +324,15 @@ impl<'c> Chooser<'c> {
 
     /// Decides on all paths.
     fn consider_all(&mut self, veil: &Veil<'_>, histories: &[History]) -> Result<(), Failure> {
-        histories.iter().try_for_each(|history| self.consider(veil, history))?;
+        let mut deleted = Vec::new();
+        for history in histories {
+            match self.consider(veil, history)?.map(|one| (one.deletion(), one)) {
+                Some((Some(edit), one)) => deleted.push((one, edit)),
+                Some((None, one)) => self.conclude(one)?,
+                None => (),
+            }
+        }
+        self.without_heirs(veil, deleted)?.into_iter().try_for_each(|one| self.conclude(one))?;
         let arrivals = std::mem::take(&mut self.arrivals);
         let mut now = Finder::new(self.objects, self.present);
         let (coming, stuck) = arriving::settle(&mut self.wishes, arrivals, &mut now)?;
@@ -358,20 +369,20 @@ impl<'c> Chooser<'c> {
         Ok(())
     }
 
-    /// Decides on one path.
-    fn consider(&mut self, veil: &Veil<'_>, history: &History) -> Result<(), Failure> {
+    /// Replays a path at which something goes, unless somebody decided on it.
+    fn consider<'r>(&mut self, veil: &Veil<'_>, history: &'r History) -> Result<Option<Replay<'r>>, Failure> {
         let History { path, chain, .. } = history;
         let is_live = |segment: &SegmentRow| !chain.is_cancelled(segment.change, None);
         let goes = |segment: &SegmentRow| goes(history, segment, self.selected, self.selection);
         chain.segments.iter().filter(|one| goes(one)).for_each(|one| self.already.note(chain, one.change));
         let Some(first) = chain.segments.iter().position(|segment| goes(segment) && is_live(segment)) else {
-            return Ok(());
+            return Ok(None);
         };
         let gone = chain.segments.iter().filter(|segment| goes(segment) && is_live(segment)).map(|one| one.change);
         let gone: BTreeSet<ChangeSeq> = gone.collect();
         if self.ours.contains(path) {
             self.left.push(path.clone());
-            return Ok(());
+            return Ok(None);
         }
         let versions = versions(veil, history)?;
         // A change that goes in part is not taken back there: the rollback is an edit like any other.
@@ -385,12 +396,16 @@ impl<'c> Chooser<'c> {
         let replayable = replayable(versions.clone(), self.marks(history)?);
         if let Some(entry) = self.decided_by_hand(history, (&versions, &replayable), first)? {
             self.take(history, gone, entry);
-            return Ok(());
+            return Ok(None);
         }
-        let Replayed { outcome, notes } = replay_from(&replayable, self.selection.decisions.unit, self.objects)?;
-        if self.lives_on(veil, history, (&replayable, &outcome, &notes))? {
-            return Ok(());
-        }
+        let replayed = replay_from(&replayable, self.selection.decisions.unit, self.objects)?;
+        Ok(Some(Replay { history, versions, replayable, first, gone, replayed }))
+    }
+
+    /// Decides on a path as its replay says.
+    fn conclude(&mut self, replay: Replay<'_>) -> Result<(), Failure> {
+        let Replay { history, versions, replayable, first, gone, replayed: Replayed { outcome, notes } } = replay;
+        let History { path, chain, .. } = history;
         self.teller.note(path, (&replayable, &notes));
         let settled = match outcome.settled(&replayable, &mut self.texts) {
             Ok(entry) => self.over_what_stands(history, versions, entry)?,
@@ -480,25 +495,6 @@ impl<'c> Chooser<'c> {
         }
         self.overwritten.extend(chain.segments[first..].iter().map(|one| (one.change, path.clone())));
         self.decided.push(path.clone());
-    }
-
-    /// Whether what goes is likely to be in another file, since this one was moved and edited in one step, or moved where that
-    /// is not followed. That is told, and nothing is taken for taken back.
-    fn lives_on(
-        &mut self,
-        veil: &Veil<'_>,
-        history: &History,
-        (replayable, outcome, notes): (&Chain, &Outcome, &[Note]),
-    ) -> Result<bool, Failure> {
-        let Some(edit) = alike::kept_deletion(replayable, outcome, notes) else { return Ok(false) };
-        let segment = &history.chain.segments[edit - 1];
-        let mut came = moves::came_with((self.open, veil), self.unrecorded, (segment.change, segment.point))?;
-        // What it gave way to may have been made from it.
-        came.extend((!history.is_there).then(|| history.place(edit).clone()));
-        let Some(heir) = self.heirs.find(replayable, edit, came)? else { return Ok(false) };
-        self.teller.lives_on(history.place(edit - 1), &heir);
-        self.left.push(history.path.clone());
-        Ok(true)
     }
 
     /// Directories in which something goes, and that stay only because something was in them: whoever made them was taken

@@ -15,7 +15,6 @@ use wfr_recovery::plan::{LinkGroups, Wish};
 use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Note, from_store};
 use wfr_store::Objects;
 
-use super::alike::{Heir, Share};
 use super::arriving::Arrival;
 use super::history::unrecorded_seq;
 use crate::error::Failure;
@@ -101,24 +100,6 @@ impl<'o> Teller<'o> {
         let Some(name) = names.first() else { return };
         let message = format!("`{name}` is `{path}` now: what belongs to it is looked for there");
         self.findings.push(Finding::new("MOVED", Severity::Info, message, format!("see `wfr log --path {path}`")));
-    }
-
-    /// Tells that what goes is likely to be in another file.
-    pub fn lives_on(&mut self, path: &TreePath, Heir { path: heir, share }: &Heir) {
-        let what = match (share, path == heir) {
-            (Share::Whole, _) => format!("`{path}` was moved to `{heir}`, as it seems, or copied there and deleted"),
-            (_, true) => format!("another file was put in the place of `{path}`, and made from it, as it seems"),
-            (_, false) => format!("`{path}` was moved to `{heir}` and edited in one step, as it seems"),
-        };
-        let line = match share {
-            Share::Line(line) => format!(", such as `{line}`,"),
-            Share::Whole => String::new(),
-        };
-        let message = format!(
-            "{what}, which is not followed: what goes is still in `{heir}`{line} and does not count as taken back there"
-        );
-        let fix = format!("take it out of `{heir}` by hand: `wfr log --path {path} --patch` shows it");
-        self.findings.push(Finding::new(NOT_FOLLOWED, Severity::Warning, message, fix));
     }
 
     /// Tells that a file is where it was again.

@@ -13,6 +13,7 @@
 //!   recovery that goes to a tree: of anybody else it is work of their own.
 //! - An edit that is known to bring back what was there ([`By::Return`]) leads back to it over recoveries, too, and nothing in
 //!   it is new.
+//! - A mode is put back in the same way by itself, whatever was done to the content in between.
 //! - A file of which a move goes is again where it was, with what was done to it since. Of the moves that stay the last one
 //!   counts. Versions of one path have one name.
 //! - A neutral edit is an earlier recovery. It is never replayed. If exactly those edits go that were gone then, its
@@ -26,6 +27,7 @@
 
 mod entries;
 mod lines;
+mod modes;
 mod texts;
 mod undone;
 mod walk;

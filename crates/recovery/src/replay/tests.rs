@@ -254,6 +254,22 @@ fn a_pop_with_an_edit_between_is_known() {
 }
 
 #[test]
+fn a_mode_that_is_put_back_beside_other_work_is_no_new_one() {
+    // A stash, somebody else's edit, the stash popped; the same with the edit in the look that found the stash.
+    assert_eq!(said("abc r1 abc+x k2 abc k3 Xabc k2 Xabc+x"), "version 3");
+    assert_eq!(said("abc r1 abc+x k2 Xabc k2 Xabc+x"), "version 2");
+    assert_eq!(said("abc r1 aBc+x k2 abc k3 abcX k2 aBcX+x"), "version 3", "with a line");
+    // Of anybody else it is their own, as it is behind a recovery.
+    assert_eq!(said("abc r1 abc+x k2 abc k3 Xabc k4 Xabc+x"), "version 4");
+    assert_eq!(said("abc r1 abc+x k2 Xabc k3 Xabc+x"), "SecondOpinion 2..=3");
+    assert_eq!(said("abc r1 abc+x n1 abc k2 Xabc k2 Xabc+x"), "version 4");
+    assert_eq!(said("abc r1 abc+x n1 abc k2 Xabc k^ Xabc+x"), "version 3", "it is known to bring it back");
+    // Whose it is stays where that stays.
+    assert_eq!(said("abc k1 abc+x k2 abc k3 Xabc k2 Xabc+x"), "version 4");
+    assert_eq!(said("abc k1 abc+x r2 abc k3 Xabc r2 Xabc+x"), "version 4");
+}
+
+#[test]
 fn what_a_pop_takes_away_again_is_there_without_whoever_took_it_away() {
     // A takes two lines away; a stash; the pop with an edit elsewhere.
     assert_eq!(said("abcdefgh r1 abefgh k0 abcdefgh k0 abefXh"), "abcdefXh");

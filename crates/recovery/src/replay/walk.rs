@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
+use wfr_model::entry::Node;
 use wfr_store::object::ReadError;
 
 use super::entries::{self, Merged};
 use super::texts::Texts;
-use super::{Chain, Conflict, Mark, Note, Version};
+use super::{Chain, Conflict, Mark, Note, Version, modes};
 
 /// How many kept edits are merged at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,8 +113,15 @@ pub(super) fn name(chain: &Chain) -> Option<Vec<u8>> {
     results.pop().flatten().cloned()
 }
 
-/// A result under its name.
+/// A result under its name, and without a mode that was only put back.
 pub(super) fn named(chain: &Chain, mut state: State) -> State {
+    if let Some((entry, (last, without))) = state.entry.as_mut().zip(modes::put_back(chain))
+        && matches!(entry.node, Node::File(_))
+        && entry.meta.mode == last
+    {
+        entry.meta.mode = without;
+        state.version = None;
+    }
     if let Some((entry, name)) = state.entry.as_mut().zip(name(chain))
         && entry.name != name
     {

@@ -130,7 +130,7 @@ fn copied(from: &TreePath, copies: &BTreeMap<TreePath, Share>) -> Option<Finding
     };
     let line = match share {
         Share::Line(line) => format!(", such as `{line}`"),
-        Share::Whole => String::new(),
+        _ => String::new(),
     };
     let message = format!(
         "`{path}` was copied from `{from}` later, as it seems: what goes out of `{from}` stays in `{path}`{line}{more}"
