@@ -89,6 +89,7 @@ mod times;
 mod tls;
 mod told;
 mod undoing;
+mod undone_undos;
 mod unlooked;
 mod watching;
 mod where_it_acts;
