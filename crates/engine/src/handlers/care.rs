@@ -182,7 +182,9 @@ fn unheard_of(open: &Open, findings: &mut Vec<Finding>) -> Result<bool, Failure>
             format!("the catalog has never heard of {count} checkpoint{plural} that were acknowledged: {names}");
         findings.push(Finding::new("CHECKPOINTS_UNKNOWN", Severity::Error, message, fix));
     }
-    let mut packed = unknown::packed(open, &open.store()?)?;
+    open.unlock()?;
+    let packed = unknown::packed(open, open.cipher().map(AsRef::as_ref))?;
+    let mut packed: Vec<Manifest> = packed.into_iter().map(|(_, manifest)| manifest).collect();
     let is_all_known = packed.is_empty();
     packed.retain(|manifest| !exported.iter().any(|other| other.checkpoint_id == manifest.checkpoint_id));
     if let (count @ 1.., plural, names) = named(&packed) {
@@ -344,6 +346,8 @@ fn manifests(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
                 let fix = "run `wfr doctor --rebuild-catalog`: what manifests say is read again from the packs";
                 findings.push(Finding::new("CATALOG_CONTRADICTED", Severity::Error, message, fix));
             }
+            // What a cleanup took while this looked is none any more.
+            None if open.catalog.checkpoint(id)?.is_none_or(|row| row.deleted_at.is_some()) => {}
             None => {
                 let message =
                     format!("the manifest of checkpoint {id} ({name}) cannot be read where the catalog says it is");
