@@ -77,6 +77,7 @@ mod scenario;
 mod shut;
 mod shut_root;
 mod since;
+mod small_disk;
 mod sparse;
 mod stateful;
 mod states;

@@ -78,7 +78,7 @@ use aim::Purpose;
 pub use aim::{COORDINATOR, made_over, state_event};
 use check::Seen;
 pub use check::{CheckEnd, FunctionalCheck};
-pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, tell_unfinished};
+pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, is_left, tell_unfinished};
 pub use history::{History, UNRECORDED};
 use limited::Limited;
 pub use moves::followed;
