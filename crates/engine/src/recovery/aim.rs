@@ -313,7 +313,7 @@ fn left(open: &Open, objects: &dyn Objects, undone: &RecoveryRecord, before: &Wh
     };
     // What an undo of an undo had aimed at hangs on all that they undid. The log knows what became of it, without them.
     if let Logged::Left(left) = logged(open, undone, before)? {
-        return Ok(left);
+        return Ok(left.map(|left| *left));
     }
     // What it aimed at is the nearest to what it left that is known, where more is gone.
     let nearest = || state::of_checkpoint(objects, &target);
@@ -329,7 +329,7 @@ fn left(open: &Open, objects: &dyn Objects, undone: &RecoveryRecord, before: &Wh
 /// What the log says of the state that a recovery left.
 enum Logged {
     /// The state; `None` where it left that alone.
-    Left(Option<Whole>),
+    Left(Option<Box<Whole>>),
     /// Not enough of it is there to tell.
     Silent,
 }
@@ -362,7 +362,8 @@ fn logged(open: &Open, record: &RecoveryRecord, before: &Whole) -> Result<Logged
     let Some(met) = met.filter(|_| is_whole) else { return Ok(Logged::Silent) };
     let left = Whole::from(state);
     let is_alone = before.difference(&met).is_none();
-    Ok(Logged::Left(Some(if is_alone { left } else { before.taken_back(&met, &left).state })))
+    let left = if is_alone { left } else { before.taken_back(&met, &left).state };
+    Ok(Logged::Left(Some(Box::new(left))))
 }
 
 /// Up to which event the state was folded that was saved before a recovery, as its first event has it.
