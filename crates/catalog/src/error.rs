@@ -160,6 +160,19 @@ impl CatalogError {
         matches!(self, Self::Io { .. } | Self::Full { .. } | Self::Busy { .. } | Self::ReadOnly { .. })
     }
 
+    /// Whether it says that a transaction was not committed, for certain: no frame of the log that ends one was written whole.
+    pub fn is_rolled_back(&self) -> bool {
+        match self {
+            Self::NameTaken { .. } | Self::IdTaken { .. } | Self::Refused(_) | Self::HeadMoved { .. } => true,
+            // A failure to sync the log, or to grow what is shared of its index, comes when it is written.
+            Self::Full { source } => source
+                .downcast_ref::<rusqlite::Error>()
+                .and_then(rusqlite::Error::sqlite_error_code)
+                .is_some_and(|code| code == ErrorCode::DiskFull),
+            _ => false,
+        }
+    }
+
     /// The same error, which also says what came of another way to do it.
     pub(crate) fn followed_by(self, then: &Self) -> Self {
         let both = |first: Source| -> Source { format!("{first}; then, in another way: {}", whole(then)).into() };

@@ -4,7 +4,7 @@
 //! journal, and the journal decides whether it happened.
 //!
 //! **Undo.** Undoing recovery X is a recovery U of its own with `undoes = X`; when U ended done or partial, X is
-//! marked `undone_by = U`. `undo` takes the newest recovery that ended done or partial, changed something and is not undone. So an undo
+//! marked `undone_by = U`, unless U left all alone and changed nothing. `undo` takes the newest recovery that ended done or partial, changed something and is not undone. So an undo
 //! right after U takes U back (which redoes X), and the one after that takes X back again.
 
 use std::time::Duration;
@@ -56,6 +56,8 @@ pub struct Beside {
     pub operations: Vec<NewOperation>,
     /// What it did to the tree, for the ledger.
     pub point: Option<NewPoint>,
+    /// Whether an undo changed nothing, since all was left alone: what it was to undo is not undone then.
+    pub is_in_vain: bool,
 }
 
 /// A hold that a recovery takes as it begins.
@@ -152,10 +154,12 @@ impl Catalog {
                 return same_end(&record, end);
             }
             set_end(transaction, veil, id, end)?;
-            if let (Some(undone), RecoveryStatus::Done | RecoveryStatus::Partial) = (&record.undoes, end.status) {
+            let beside = beside()?;
+            let is_applied = matches!(end.status, RecoveryStatus::Done | RecoveryStatus::Partial);
+            if let Some(undone) = record.undoes.as_ref().filter(|_| is_applied && !beside.is_in_vain) {
                 mark_undone(transaction, undone, id)?;
             }
-            put_beside(transaction, &beside()?, end.ended_at)?;
+            put_beside(transaction, &beside, end.ended_at)?;
             operations::insert(transaction, audit)
         })
     }
@@ -241,7 +245,8 @@ impl Catalog {
     }
 
     /// The newest recovery, of a workflow or of any, that ended done or partial, is not undone and changed something: a path,
-    /// as its report tells, or what no report tells of, which is asked of `changed_else`. `None` where there is none.
+    /// as its report tells, or what no report tells of, which is asked of `changed_else`. An undo that left all alone, so that
+    /// what it was to undo still stands, is none. `None` where there is none.
     pub fn latest_undoable(
         &self,
         workflow: Option<&WorkflowId>,
@@ -249,7 +254,8 @@ impl Catalog {
     ) -> Result<Option<RecoveryRecord>, CatalogError> {
         let sql = format!(
             "{SELECT} WHERE status IN ('done', 'partial') AND undone_by IS NULL AND (?1 IS NULL OR workflow_id = ?1)
-             AND because IS NULL
+             AND because IS NULL AND recovery_id = coalesce(
+               (SELECT coalesce(undone.undone_by, '') FROM recoveries undone WHERE undone.recovery_id = recoveries.undoes), recovery_id)
              ORDER BY seq DESC"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;

@@ -266,10 +266,9 @@ fn commit<'s>(
 /// Whether an error says that nothing was committed, for certain: a catalog that failed may have committed all the same.
 fn is_refused(error: &CreateError) -> bool {
     match error {
-        CreateError::Interrupted | CreateError::Contended(_) => true,
-        CreateError::Catalog(error) => {
-            matches!(error, CatalogError::NameTaken { .. } | CatalogError::IdTaken { .. } | CatalogError::Refused(_))
-        }
+        // What is written comes before the catalog is asked, and again only where it has refused.
+        CreateError::Interrupted | CreateError::Contended(_) | CreateError::Write(_) => true,
+        CreateError::Catalog(error) => error.is_rolled_back(),
         _ => false,
     }
 }

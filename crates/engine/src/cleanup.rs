@@ -23,7 +23,7 @@ use crate::error::Failure;
 use crate::holding;
 use crate::ledger;
 use crate::open::{Open, OpenError};
-use crate::view;
+use crate::{unknown, view};
 
 /// So many of the newest recoveries can be undone where nothing else is asked for: cleanup keeps what they need.
 pub const UNDOABLE_MAX: u32 = 10;
@@ -263,6 +263,24 @@ impl Ledger for Books<'_> {
         let ledgers = self.catalog.ledger_seals()?.into_iter().map(|object| (ObjectKind::Seal, object));
         let imports = self.catalog.imports()?.into_iter().map(|object| (ObjectKind::Import, object));
         Ok(roots.chain(seals).chain(imports).chain(ledgers).chain(tree).chain(versions).collect())
+    }
+
+    fn uncommitted(&self) -> Result<Vec<(ObjectKind, Digest)>, LedgerError> {
+        let found = unknown::packed(self.open, self.open.cipher().map(AsRef::as_ref))?;
+        let roots = found.into_iter().flat_map(|(new, manifest)| {
+            let events = manifest.sealed_events.into_iter().map(|sealed| sealed.object);
+            let changes = manifest.sealed_ledger.into_iter().map(|sealed| sealed.object);
+            let all = Roots {
+                manifest: Some(new.manifest),
+                tree: new.tree,
+                links: new.hard_links,
+                coverage: new.coverage,
+                state: new.state,
+                seals: events.chain(changes).collect(),
+            };
+            all.objects()
+        });
+        Ok(roots.collect())
     }
 
     fn generation(&self) -> Result<i64, LedgerError> {

@@ -127,8 +127,16 @@ impl Open {
         self.cipher.get()?.as_ref()
     }
 
-    /// Opens the store over what is committed now. Until this value is dropped, no cleanup removes what was live then.
+    /// Opens the store over what is committed now, and what will be, to read. Until this value is dropped, no cleanup removes what
+    /// was live then.
     pub fn store(&self) -> Result<Store, OpenError> {
+        let catalog = self.vault.catalog();
+        // By a connection of its own, since any thread may ask. What is on its way out may be needed again.
+        let ask = move || all_extents(&Catalog::open(&catalog).ok()?).ok();
+        Ok(self.live_store()?.following(Box::new(ask)))
+    }
+
+    fn live_store(&self) -> Result<Store, OpenError> {
         self.unlock()?;
         let failed = |source| OpenError::Store { place: self.vault.dir().to_owned(), source };
         if self.lease.get().is_none() {
@@ -147,7 +155,7 @@ impl Open {
 
     /// The same, for who writes: without a lease that is refused.
     pub fn store_to_write(&self) -> Result<Store, OpenError> {
-        let store = self.store()?;
+        let store = self.live_store()?;
         if self.lease.get().is_some_and(Option::is_some) {
             return Ok(store);
         }
@@ -209,6 +217,12 @@ fn is_unwritable(error: &io::Error) -> bool {
             | io::ErrorKind::ReadOnlyFilesystem
             | io::ErrorKind::StorageFull
     )
+}
+
+/// The committed lengths of all packs.
+fn all_extents(catalog: &Catalog) -> Result<Vec<Extent>, CatalogError> {
+    let rows = catalog.packs()?;
+    Ok(rows.into_iter().map(|row| Extent { pack: row.pack_id, committed: row.committed_len }).collect())
 }
 
 /// The committed lengths of all packs that are not on their way out.

@@ -182,7 +182,8 @@ fn unused(session: &Session, request: &Request) -> Result<Once, Failure> {
             return Ok(Once::Done(json!({"done_before": true, "change_id": id, "token": id})));
         }
         let Some(mut record) = open.catalog.recovery(&ids.recovery())? else { return Ok(Once::New(ids)) };
-        if record.status == RecoveryStatus::Started {
+        // One whose end is recorded may have died before its directories had their times back.
+        if record.status == RecoveryStatus::Started || recovery::is_left(&open, &record.recovery_id)? {
             recovery::finish_unfinished(session, &open)?;
             record = open.catalog.recovery(&record.recovery_id)?.unwrap_or(record);
         }

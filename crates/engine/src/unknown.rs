@@ -6,11 +6,13 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::PathBuf;
 
-use wfr_catalog::{CatalogError, ListQuery};
+use rustix::fs::{FlockOperation, flock};
+use wfr_catalog::{CatalogError, ListQuery, NewCheckpoint};
 use wfr_model::CheckpointId;
 use wfr_model::checkpoint::Manifest;
+use wfr_store::ObjectKind;
+use wfr_store::crypto::Cipher;
 use wfr_store::pack::{self, Extent};
-use wfr_store::{ObjectKind, Store};
 
 use crate::open::Open;
 use crate::{rebuild, view};
@@ -25,18 +27,22 @@ pub fn exported(open: &Open) -> Result<Vec<(PathBuf, Manifest)>, CatalogError> {
 }
 
 /// The manifests in what no commit covers of the packs, and that the catalog does not know. Whether they were
-/// acknowledged cannot be told: a writer that was killed leaves such, too. Packs that cannot be read are passed over.
-pub fn packed(open: &Open, store: &Store) -> Result<Vec<Manifest>, CatalogError> {
+/// acknowledged cannot be told: a writer that was killed leaves such, too. Packs that cannot be read are passed over, and those
+/// that somebody is writing: he commits them, or takes them back.
+pub fn packed(open: &Open, cipher: Option<&Cipher>) -> Result<Vec<(NewCheckpoint, Manifest)>, CatalogError> {
     let entries = std::fs::read_dir(open.vault.packs()).into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str().and_then(pack::id_of));
     let mut found = Vec::new();
     for pack in ids {
         // One on its way out is committed, too.
         let committed = open.catalog.pack_committed(&pack)?.unwrap_or(0);
-        found.extend(uncommitted(open, store, &Extent { pack, committed }).into_iter().flatten());
+        found.extend(uncommitted(open, cipher, &Extent { pack, committed }).into_iter().flatten());
+    }
+    if found.is_empty() {
+        return Ok(found);
     }
     let known = known(open)?;
-    Ok(found.into_iter().filter(|manifest| !known.contains(&manifest.checkpoint_id)).collect())
+    Ok(found.into_iter().filter(|(new, _)| !known.contains(&new.checkpoint_id)).collect())
 }
 
 /// How many packs have bytes that no commit covers, and how many bytes. Those that are being written now count, too.
@@ -53,17 +59,17 @@ pub fn tails(open: &Open) -> Result<(u64, u64), CatalogError> {
     Ok((count, bytes))
 }
 
-fn uncommitted(open: &Open, store: &Store, extent: &Extent) -> Option<Vec<Manifest>> {
+fn uncommitted(open: &Open, cipher: Option<&Cipher>, extent: &Extent) -> Option<Vec<(NewCheckpoint, Manifest)>> {
     let file = File::open(pack::path(&open.vault.packs(), &extent.pack)).ok()?;
     let length = file.metadata().ok()?.len();
     if length <= extent.committed {
         return None;
     }
+    // Whoever writes it has its lock until it is committed; where one has just ended, the catalog knows it when it is asked.
+    flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
     let (found, _) = pack::scan(&file, extent.committed, length).ok()?;
     let manifests = found.iter().filter(|found| found.header.kind == ObjectKind::Manifest);
-    let cipher = store.cipher().map(AsRef::as_ref);
-    let read = manifests.filter_map(|found| rebuild::read_manifest(&file, found, cipher).ok().flatten());
-    Some(read.map(|(_, manifest)| manifest).collect())
+    Some(manifests.filter_map(|found| rebuild::read_manifest(&file, found, cipher).ok().flatten()).collect())
 }
 
 /// Every checkpoint that the catalog has heard of, deleted ones included.

@@ -99,6 +99,17 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether it says that the object is not where it was looked for, rather than that it is damaged there.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Missing(_) => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Damaged { .. } | Self::Malformed { .. } => false,
+        }
+    }
+}
+
 /// Why an object could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {

@@ -193,6 +193,42 @@ pub fn cut(packs: &Path, extent: &Extent) -> io::Result<u64> {
     Ok(beyond)
 }
 
+/// Moves what lies beyond a pack's committed end into a pack of its own, which no catalog knows, unless another process has the
+/// pack; returns that one. Whoever calls knows that no session is to commit it. Where it dies halfway, both hold it.
+pub fn part(packs: &Path, extent: &Extent) -> io::Result<Option<PackId>> {
+    let file = OpenOptions::new().read(true).write(true).open(path(packs, &extent.pack))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    let mut new = Appender::create(packs)?;
+    let copied = copy_tail(&file, extent.committed, &mut new).and_then(|()| new.sync());
+    match copied {
+        Ok(moved) => {
+            disk::truncate(&file, extent.committed)?;
+            disk::sync_all(&file)?;
+            Ok(Some(moved.pack))
+        }
+        Err(error) => {
+            new.withdraw();
+            Err(error)
+        }
+    }
+}
+
+fn copy_tail(file: &File, from: u64, to: &mut Appender) -> io::Result<()> {
+    let (mut at, mut bytes) = (from, vec![0; BUFFER]);
+    loop {
+        let count = read_up_to(file, &mut bytes, at)?;
+        if count == 0 {
+            return Ok(());
+        }
+        to.append(&bytes[..count])?;
+        at += count as u64;
+    }
+}
+
 /// A record found by a scan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Found {
@@ -341,6 +377,25 @@ mod tests {
         let mut extent = pack_of(dir.path(), &["one", "two"]);
         extent.committed -= 1;
         assert!(Appender::reopen(dir.path(), &extent).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_lies_beyond_the_committed_end_can_be_moved_to_a_pack_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = pack_of(dir.path(), &["one"]);
+        let mut appender = Appender::reopen(dir.path(), &one).unwrap().unwrap();
+        appender.append(&record("two")).unwrap();
+        let two = appender.sync().unwrap();
+        assert_eq!(part(dir.path(), &one).unwrap(), None, "it is being written");
+        drop(appender);
+        let moved = part(dir.path(), &one).unwrap().unwrap();
+        let file = File::open(path(dir.path(), &moved)).unwrap();
+        let length = file.metadata().unwrap().len();
+        assert_eq!(length, PREAMBLE.len() as u64 + two.committed - one.committed);
+        let (found, gaps) = scan(&file, 0, length).unwrap();
+        assert_eq!((found.len(), gaps.len()), (1, 0));
+        assert_eq!(found[0].header.disk_id, hash(b"two"));
+        assert!(Appender::reopen(dir.path(), &one).unwrap().is_some(), "nothing is beyond its end any more");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 
 use wfr_model::{Digest, PackId};
@@ -25,6 +26,25 @@ pub struct Store {
     index: RwLock<Index>,
     files: Vec<OnceLock<File>>,
     extents: Vec<Extent>,
+    news: Option<News>,
+}
+
+/// Asks how far the packs are committed now.
+pub type AskExtents = Box<dyn Fn() -> Option<Vec<Extent>> + Send + Sync>;
+
+/// So many times in a row it is asked in vain: what is missing then is.
+const ASKED_MAX: u32 = 16;
+
+/// Where the store learns what was committed after it was opened.
+struct News {
+    ask: AskExtents,
+    in_vain: AtomicU32,
+}
+
+impl std::fmt::Debug for News {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("News").field("in_vain", &self.in_vain).finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -32,7 +52,38 @@ impl Store {
     pub fn open(vault: &Vault, extents: Vec<Extent>, cipher: Option<Arc<Cipher>>) -> io::Result<Self> {
         let index = Index::open(&vault.index(), &vault.packs(), &extents)?;
         let files = extents.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { vault: vault.clone(), cipher, index: RwLock::new(index), files, extents })
+        Ok(Self { vault: vault.clone(), cipher, index: RwLock::new(index), files, extents, news: None })
+    }
+
+    /// The same store, which looks again for an object that it does not find, in what was committed since and in what a cleanup
+    /// wrote anew. For who reads: who writes relies on nothing but what was live when it began.
+    pub fn following(self, ask: AskExtents) -> Self {
+        Self { news: Some(News { ask, in_vain: AtomicU32::new(0) }), ..self }
+    }
+
+    /// Whether there is anything that was not there before.
+    fn looks_again(&self) -> bool {
+        let Some(news) = self.news.as_ref().filter(|news| news.in_vain.load(Ordering::Relaxed) < ASKED_MAX) else {
+            return false;
+        };
+        let extents = (news.ask)().unwrap_or_default();
+        let mut index = self.index.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_news = index.extend(&self.vault.packs(), &extents).unwrap_or(false);
+        let asked = if is_news { 0 } else { news.in_vain.load(Ordering::Relaxed).saturating_add(1) };
+        news.in_vain.store(asked, Ordering::Relaxed);
+        is_news
+    }
+
+    /// The object from the first place that holds a good copy.
+    fn find(&self, id: &Digest) -> Result<Vec<u8>, ReadError> {
+        let mut result = Err(ReadError::Missing(*id));
+        for place in self.places(id) {
+            result = self.read_at(id, place);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
     }
 
     /// The vault.
@@ -136,14 +187,10 @@ impl Store {
 
 impl Objects for Store {
     fn get(&self, _kind: ObjectKind, id: &Digest) -> Result<Vec<u8>, ReadError> {
-        let mut result = Err(ReadError::Missing(*id));
-        for place in self.places(id) {
-            result = self.read_at(id, place);
-            if result.is_ok() {
-                break;
-            }
+        match self.find(id) {
+            Err(error) if error.is_gone() && self.looks_again() => self.find(id),
+            found => found,
         }
-        result
     }
 
     fn has(&self, id: &Digest) -> bool {

@@ -38,8 +38,13 @@ pub fn refill(vault: &Path) -> io::Result<bool> {
     if is_there(vault) {
         return Ok(true);
     }
+    if room(vault)?.0 < 2 * RESERVE_BYTES { Ok(false) } else { create(vault) }
+}
+
+/// Bytes that this process may still take of the vault's file system, and bytes that it has in all.
+pub fn room(vault: &Path) -> io::Result<(u64, u64)> {
     let room = rustix::fs::statvfs(vault)?;
-    if room.f_bavail.saturating_mul(room.f_frsize) < 2 * RESERVE_BYTES { Ok(false) } else { create(vault) }
+    Ok((room.f_bavail.saturating_mul(room.f_frsize), room.f_blocks.saturating_mul(room.f_frsize)))
 }
 
 /// Takes the blocks. Where a file system cannot reserve them they are written, with bytes that do not compress.

@@ -113,9 +113,16 @@ impl<'a> Writer<'a> {
         let mut appenders = output.full;
         appenders.extend(output.open);
         let mut extents = Vec::with_capacity(appenders.len());
-        for appender in &mut appenders {
-            let place = format!("pack {}", appender.id());
-            extents.push(appender.sync().map_err(|source| WriteError::Io { place, source })?);
+        for at in 0..appenders.len() {
+            let place = format!("pack {}", appenders[at].id());
+            match appenders[at].sync() {
+                Ok(extent) => extents.push(extent),
+                Err(source) => {
+                    // No catalog has heard of any of it.
+                    appenders.into_iter().for_each(Appender::withdraw);
+                    return Err(WriteError::Io { place, source });
+                }
+            }
         }
         let stored_bytes = self.stored_bytes.into_inner();
         let added = Added { objects: output.placed.len() as u64, raw_bytes: output.raw_bytes, stored_bytes };
@@ -279,6 +286,31 @@ mod tests {
             }
             assert!(store.get(ObjectKind::Blob, &Digest::ZERO).is_err());
             crate::index::discard(&vault.index()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_store_that_follows_finds_what_was_committed_since_and_what_was_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = vault(dir.path());
+        let now = std::sync::Arc::new(Mutex::new(session(&vault, vec![], &texts(0..3))));
+        let open = || Store::open(&vault, now.lock().unwrap().clone(), None).unwrap();
+        let (still, asked) = (open(), now.clone());
+        let following = open().following(Box::new(move || Some(asked.lock().unwrap().clone())));
+        let get = |store: &Store, text: &str| store.get(ObjectKind::Blob, &crate::object::hash(text.as_bytes()));
+        // In the same pack, further on.
+        let grown = session(&vault, now.lock().unwrap().clone(), &texts(3..6));
+        *now.lock().unwrap() = grown;
+        assert!(get(&still, "text number 4").is_err());
+        assert_eq!(get(&following, "text number 4").unwrap(), b"text number 4");
+        // In another one, since that was collected.
+        let old = now.lock().unwrap().remove(0);
+        let moved = session(&vault, vec![], &texts(0..9));
+        *now.lock().unwrap() = moved;
+        std::fs::remove_file(crate::pack::path(&vault.packs(), &old.pack)).unwrap();
+        assert_eq!(get(&following, "text number 8").unwrap(), b"text number 8");
+        for _ in 0..2 * 16 {
+            assert!(matches!(get(&following, "nowhere"), Err(ReadError::Missing(_))));
         }
     }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use wfr_testkit::TestTree;
+use wfr_testkit::{Prng, TestTree};
 
 use crate::work::numbered;
 use crate::world::World;
@@ -38,15 +38,83 @@ fn with_leftover() -> (World, PathBuf) {
     let mut world = World::new();
     world.variables.push(("WFR_NO_UPKEEP", "1".into()));
     world.checkpoint("good");
+    let exported = leave(&world, "lost", || world.tree.write("a.txt", b"lost"));
+    (world, exported)
+}
+
+/// Takes a checkpoint of which the catalog does not know then; returns where its export is.
+fn leave(world: &World, name: &str, change: impl FnOnce()) -> PathBuf {
     let files = || ["catalog.db", "catalog.db-wal"].map(|name| world.vault().join(name));
     let kept = files().map(|file| std::fs::read(file).unwrap());
-    world.tree.write("a.txt", b"lost");
-    world.checkpoint("lost");
+    change();
+    world.checkpoint(name);
     let _ = std::fs::remove_file(world.vault().join("catalog.db-shm"));
     files().iter().zip(kept).for_each(|(file, bytes)| std::fs::write(file, bytes).unwrap());
-    let exported = world.root().join(".claude/recovery/checkpoints/wf/manual/lost.ckpt");
+    let exported = world.root().join(format!(".claude/recovery/checkpoints/wf/manual/{name}.ckpt"));
     assert!(exported.exists());
-    (world, exported)
+    exported
+}
+
+#[test]
+fn they_keep_no_other_bytes_of_their_pack_from_being_freed() {
+    for is_brought_back in [true, false] {
+        let mut world = World::new();
+        world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+        world.tree.write("big", &Prng::new(1).bytes(4_000_000));
+        world.tree.write("shared", &Prng::new(2).bytes(2_000_000));
+        world.checkpoint("old");
+        ["big", "shared"].iter().for_each(|name| world.tree.remove(name));
+        world.checkpoint("good");
+        let exported = leave(&world, "lost", || world.tree.write("shared", &Prng::new(2).bytes(2_000_000)));
+        std::fs::remove_file(exported).unwrap();
+        let lost = world.snapshot();
+        let cleanup = ["cleanup-checkpoints", "wf", "--retention-policy", "last=1", "--preserve-critical=false"];
+        let cleaned = world.ok(&cleanup);
+        let freed = cleaned.result("bytes_freed").as_u64().unwrap();
+        assert!((3_900_000..4_900_000).contains(&freed), "all but what the lost one needs: {cleaned:?}");
+        assert!(cleaned.json["next_steps"].to_string().contains("--drop-uncommitted"), "{cleaned:?}");
+        assert_eq!(world.ok(&cleanup).result("bytes_freed"), 0);
+        world.ok(&["validate-checkpoint", "wf", "good", "--validation-level", "comprehensive"]);
+        if is_brought_back {
+            world.ok(&["doctor", "--rebuild-catalog"]);
+            assert_eq!(world.names(), ["good", "lost"]);
+            lost.assert_same(&world.written_out("lost"));
+        } else {
+            let dropped = world.ok(&[&cleanup[..], &["--drop-uncommitted"]].concat());
+            assert!(dropped.result("bytes_freed").as_u64().unwrap() > 1_900_000, "{dropped:?}");
+            assert!(!findings(&world).contains("UNCOMMITTED"));
+        }
+    }
+}
+
+#[test]
+fn one_that_is_just_being_taken_is_none_and_is_not_dropped() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    world.checkpoint("good");
+    world.tree.write("big", &Prng::new(3).bytes(2_000_000));
+    let size = || -> u64 {
+        let packs = std::fs::read_dir(world.vault().join("packs")).unwrap();
+        packs.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+    };
+    let before = size();
+    // It has written all, and waits for the catalog.
+    let catalog = rusqlite::Connection::open(world.vault().join("catalog.db")).unwrap();
+    catalog.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut command = world.command(&["create-checkpoint", "wf", "--name", "new", "--json"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while size() < before + 2_000_000 {
+        assert!(child.try_wait().unwrap().is_none(), "it waits");
+        std::thread::yield_now();
+    }
+    let told = findings(&world);
+    assert!(!told.contains("UNCOMMITTED"), "{told}");
+    let cleaned = world.ok(&["cleanup-checkpoints", "wf", "--drop-uncommitted"]);
+    assert_eq!(cleaned.result("bytes_freed"), 0, "{cleaned:?}");
+    catalog.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    world.ok(&["validate-checkpoint", "wf", "new", "--validation-level", "comprehensive"]);
+    assert_eq!(world.names(), ["good", "new"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::injected::traced;
 use crate::world::World;
 
 fn request(id: &str, operation: &str, parameters: Value) -> Value {
@@ -291,4 +292,41 @@ fn a_recovery_that_was_done_and_not_answered_is_not_done_again() {
     let (again, code) = ask(&world, &undo);
     assert_eq!((code, world.tree.read("f").as_slice()), (0, &b"3"[..]), "{again}");
     assert_eq!(again["result"]["recovery_id"], first["result"]["recovery_id"], "{again}");
+}
+
+#[test]
+fn a_repetition_finishes_what_the_first_had_left_behind_its_end() {
+    let mut has_left = false;
+    for call in 1..40 {
+        let world = World::new();
+        for dir in 0..3 {
+            world.tree.write(format!("d{dir}/e/f"), b"1");
+        }
+        world.checkpoint("base");
+        let before = world.snapshot();
+        for dir in 0..3 {
+            world.tree.write(format!("d{dir}/e/g"), b"2");
+        }
+        let asked = json!({"workflow_id": "wf", "checkpoint": "base", "yes": true, "exact_mtime": true});
+        let asked = request("req_1", "restore", asked).to_string();
+        let kill = format!("inject=utimensat:signal=KILL:when={call}");
+        let Some(output) = traced(&world, &["-e", &kill], &["--threads", "1", "request", &asked]) else {
+            return wfr_testkit::skip("strace cannot be used here");
+        };
+        let is_whole = output.status.success();
+        let status = world.ok(&["recoveries"]).result("recoveries")[0]["status"].clone();
+        if !is_whole && status == "done" {
+            has_left = true;
+            let told = world.ok(&["doctor"]);
+            assert!(told.result("findings").to_string().contains("directories may not have their times"), "{told:?}");
+        }
+        let (answer, code) = ask(&world, &serde_json::from_str(&asked).unwrap());
+        assert_eq!((&answer["status"], code), (&json!("success"), 0), "{answer}");
+        before.assert_same(&world.snapshot());
+        assert!(!world.ok(&["doctor"]).result("findings").to_string().contains("directories may not have their times"));
+        if is_whole {
+            break;
+        }
+    }
+    assert!(has_left, "none was killed behind its end");
 }

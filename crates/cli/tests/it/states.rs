@@ -225,7 +225,7 @@ fn damaged_rows_are_told_as_the_states_damage_not_the_catalogs() {
 }
 
 /// Flips a bit of the stored object that has a checkpoint's state.
-fn damage_state(world: &World, checkpoint: &str) {
+pub fn damage_state(world: &World, checkpoint: &str) {
     let connection = Connection::open(world.vault().join("catalog.db")).unwrap();
     let sql = "SELECT state FROM checkpoints WHERE name = ?1";
     let id: Vec<u8> = connection.query_row(sql, [checkpoint], |row| row.get(0)).unwrap();

@@ -246,3 +246,34 @@ fn after_a_rebuild_what_was_undone_before_stays_so() {
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (20, "by me")]), "`b` stays taken back");
 }
+
+#[test]
+fn an_undo_that_left_all_alone_undid_nothing() {
+    let world = World::new();
+    world.tree.write("own.txt", b"one");
+    world.checkpoint("base");
+    world.tree.write("own.txt", b"two");
+    let restored = world.ok(&["restore", "wf", "base", "--yes"]).result("recovery_id").clone();
+    world.tree.write("own.txt", b"mine");
+    for _ in 0..2 {
+        let undone = world.ok(&["undo", "--yes"]);
+        assert_eq!(paths(undone.result("kept")), ["own.txt"]);
+        let told = undone.json["next_steps"].to_string();
+        assert!(told.contains(&format!("{} is not undone", restored.as_str().unwrap())), "{told}");
+        assert_eq!(world.tree.read("own.txt"), b"mine");
+    }
+    // Where the edit is gone again there is something to undo.
+    world.tree.write("own.txt", b"one");
+    let undone = world.ok(&["undo", "--yes"]);
+    assert!(!undone.json["next_steps"].to_string().contains("is not undone"), "{undone:?}");
+    assert_eq!(world.tree.read("own.txt"), b"two");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.tree.read("own.txt"), b"one");
+    // What the hint names.
+    world.tree.write("own.txt", b"mine");
+    let told = world.ok(&["undo", "--yes"]).json["next_steps"].to_string();
+    let at = told.find("wfr restore wf ").unwrap() + "wfr restore wf ".len();
+    let name = told[at..].split('`').next().unwrap();
+    world.ok(&["restore", "wf", name, "--yes"]);
+    assert_eq!(world.tree.read("own.txt"), b"two");
+}

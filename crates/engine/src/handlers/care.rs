@@ -185,7 +185,9 @@ fn unheard_of(open: &Open, findings: &mut Vec<Finding>) -> Result<bool, Failure>
             format!("the catalog has never heard of {count} checkpoint{plural} that were acknowledged: {names}");
         findings.push(Finding::new("CHECKPOINTS_UNKNOWN", Severity::Error, message, fix));
     }
-    let mut packed = unknown::packed(open, &open.store()?)?;
+    open.unlock()?;
+    let packed = unknown::packed(open, open.cipher().map(AsRef::as_ref))?;
+    let mut packed: Vec<Manifest> = packed.into_iter().map(|(_, manifest)| manifest).collect();
     let is_all_known = packed.is_empty();
     packed.retain(|manifest| !exported.iter().any(|other| other.checkpoint_id == manifest.checkpoint_id));
     if let (count @ 1.., plural, names) = named(&packed) {
@@ -258,8 +260,11 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     let committed = apply::unfinished(&open.vault.journal())?;
     for id in &committed {
         findings.push(if recovery::has_ended(open, id)? {
-            let message = format!("recovery {id} has ended, and its record in the journal was left behind");
-            Finding::new("LEFTOVERS", Severity::Warning, message, "`wfr resume` removes it")
+            let message = format!(
+                "recovery {id} has ended, but its process died just behind that: directories may not have their times back yet, \
+                 and what it staged may still be there"
+            );
+            Finding::new("LEFTOVERS", Severity::Warning, message, "`wfr resume` does the rest, as the next change does")
         } else {
             let how = if apply::awaits_check(&open.vault.journal(), id) {
                 "its process ended before its functional check had passed, and it will be taken back"
@@ -283,7 +288,26 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
 }
 
 /// How the room for a full disk comes back.
-const RESERVE_FIX: &str = "free space: the next command that changes something makes it again";
+fn reserve_fix(open: &Open) -> String {
+    let (kept, mib) = (reserve::RESERVE_BYTES, |bytes: u64| bytes >> 20);
+    match reserve::room(open.vault.dir()) {
+        // One that grows without bounds says so.
+        Ok((_, 0)) => "`wfr cleanup-checkpoints` makes it again".to_owned(),
+        Ok((_, total)) if total <= kept => format!(
+            "the disk of the store has {} MiB in all, and no room for these {}: where it is full, something else on it must go before \
+             `wfr cleanup-checkpoints` and `wfr undo` are sure to work",
+            mib(total),
+            mib(kept)
+        ),
+        Ok((free, _)) if free < 2 * kept => format!(
+            "{} MiB are free: `wfr cleanup-checkpoints` makes it again where {} are, every command that changes something where {} are",
+            mib(free),
+            mib(kept),
+            mib(2 * kept)
+        ),
+        _ => "the next command that changes something makes it again".to_owned(),
+    }
+}
 
 /// What dead processes left: staged files of a recovery that nobody knows, and the room kept for a full disk.
 fn left_behind(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
@@ -305,7 +329,7 @@ fn left_behind(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> 
     }
     if !reserve::is_there(open.vault.dir()) {
         let message = "the room kept for a full disk is not there";
-        findings.push(Finding::new("RESERVE_MISSING", Severity::Warning, message, RESERVE_FIX));
+        findings.push(Finding::new("RESERVE_MISSING", Severity::Warning, message, reserve_fix(open)));
     }
     Ok(())
 }
@@ -347,6 +371,8 @@ fn manifests(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
                 let fix = "run `wfr doctor --rebuild-catalog`: what manifests say is read again from the packs";
                 findings.push(Finding::new("CATALOG_CONTRADICTED", Severity::Error, message, fix));
             }
+            // What a cleanup took while this looked is none any more.
+            None if open.catalog.checkpoint(id)?.is_none_or(|row| row.deleted_at.is_some()) => {}
             None => {
                 let message =
                     format!("the manifest of checkpoint {id} ({name}) cannot be read where the catalog says it is");

@@ -85,6 +85,10 @@ fn clean_without_reserve(
     })
 }
 
+/// What keeps bytes from being freed that no commit covers.
+const KEPT_UNCOMMITTED: &str = "checkpoints that no commit covers stay, with all that they need: `wfr doctor` names them; where nobody was \
+                                told of them, `wfr cleanup-checkpoints --drop-uncommitted` drops them";
+
 /// How what recoveries saved is let go.
 const LET_GO: &str = "`wfr cleanup-checkpoints --undoable 0`, with a `--retention-policy` that does not keep it by its age, \
                       lets it go, and they cannot be undone then";
@@ -121,6 +125,7 @@ fn try_all(
         drop_uncommitted: parameters.drop_uncommitted,
     };
     let uncommitted = if parameters.drop_uncommitted { uncommitted(session)? } else { vec![] };
+    let mut holds_back = false;
     let result = if parameters.dry_run {
         try_cleanup(session, &open, &request)?
     } else {
@@ -129,13 +134,18 @@ fn try_all(
             Err(failure) if failure.code != Code::DiskFull => return Err(failure),
             _ => {}
         }
-        clean(session, &open, &request, so_far)?
+        let (cleaned, is_all_known) = clean(session, &open, &request, so_far)?;
+        holds_back = !is_all_known;
+        cleaned
     };
     let result = listed(result, parameters);
     let (pins, bytes) = (result.pins.len(), result.pins.iter().map(|pin| pin.bytes).sum::<u64>());
     let mut success = Success { workflow_id: workflow, ..Success::new(result) };
     if parameters.drop_uncommitted {
         success = success.with_next_step(dropped(session, &uncommitted, parameters.dry_run)?);
+    }
+    if holds_back {
+        success = success.with_next_step(KEPT_UNCOMMITTED);
     }
     Ok(match pins {
         0 => success,
@@ -155,7 +165,9 @@ fn uncommitted(session: &Session) -> Result<Vec<Manifest>, Failure> {
         );
         return Err(Failure::new(Code::CatalogDamaged, message));
     }
-    Ok(unknown::packed(&open, &open.store()?)?)
+    open.unlock()?;
+    let packed = unknown::packed(&open, open.cipher().map(AsRef::as_ref))?;
+    Ok(packed.into_iter().map(|(_, manifest)| manifest).collect())
 }
 
 /// Which of the checkpoints that no commit covers are gone, or would be.
@@ -195,8 +207,13 @@ fn try_cleanup(session: &Session, open: &Open, request: &Request) -> Result<Clea
     })
 }
 
-/// Cleans up, and makes the room for a full disk where it was given up.
-fn clean(session: &Session, open: &Open, request: &Request, so_far: &mut Option<Cleanup>) -> Result<Cleanup, Failure> {
+/// Cleans up, and makes the room for a full disk where it was given up. Says also whether the catalog knows all that is there.
+fn clean(
+    session: &Session,
+    open: &Open,
+    request: &Request,
+    so_far: &mut Option<Cleanup>,
+) -> Result<(Cleanup, bool), Failure> {
     let cleaned = delete_and_collect(session, open, request, so_far)?;
     // Derived from nothing that is needed: where it cannot be removed now, the next cleanup tries again.
     let _ = outbox::prune(open, session.now());
@@ -210,7 +227,7 @@ fn delete_and_collect(
     open: &Open,
     request: &Request,
     so_far: &mut Option<Cleanup>,
-) -> Result<Cleanup, CleanupError> {
+) -> Result<(Cleanup, bool), CleanupError> {
     let turn = cleanup::turn(open)?;
     cleanup::check(open)?;
     let judged = cleanup::judge(open, request, session.now())?;
@@ -240,10 +257,10 @@ fn delete_and_collect(
     let before = pack_bytes(open);
     let collected = cleanup::collect(open, &turn, request, &session.abort);
     done.bytes_freed = Some(freed.unwrap_or(0) + before.saturating_sub(pack_bytes(open)));
-    let waiting = collected?.waiting;
+    let collected = collected?;
     let packs = open.vault.packs();
-    done.bytes_pending = waiting.iter().map(|pack| size_of(&wfr_store::pack::path(&packs, pack))).sum();
-    Ok(done.clone())
+    done.bytes_pending = collected.waiting.iter().map(|pack| size_of(&wfr_store::pack::path(&packs, pack))).sum();
+    Ok((done.clone(), collected.unknown.is_empty()))
 }
 
 /// Bytes of all pack files.

@@ -442,11 +442,27 @@ fn undo_one(
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     // What an undo reads is checked while it is read, and the tree afterwards; a plan reads nothing.
     let checked = if parameters.plan { Verdict::Skipped } else { Verdict::Passed };
-    let undone = run(session, open, &order, &asked, checked, begun);
+    let undone = run(session, open, &order, &asked, checked, begun).and_then(|undone| {
+        let is_in_vain = undone.result.recovery_id.is_some() && stands(open, &record)?;
+        Ok(if is_in_vain { undone.with_next_step(still(&record, &way_out)) } else { undone })
+    });
     undone.map_err(|failure| match failure.code {
         Code::CheckpointIntegrity => failure.with_option(way_out),
         _ => failure,
     })
+}
+
+/// Whether a recovery is not undone.
+fn stands(open: &Open, record: &RecoveryRecord) -> Result<bool, Failure> {
+    Ok(open.catalog.recovery(&record.recovery_id)?.is_some_and(|record| record.undone_by.is_none()))
+}
+
+/// Says of a recovery that its undo changed nothing.
+fn still(record: &RecoveryRecord, way_out: &str) -> String {
+    format!(
+        "{} is not undone, since what it changed was edited and was left alone: {way_out}, over the edits",
+        record.recovery_id
+    )
 }
 
 /// What an undo may be asked for.

@@ -187,6 +187,7 @@ pub fn changes(data: &Map<String, Value>) -> StateChanges {
 /// The event that a recovery begins with, in the phase that the workflow is in; with the hold that was taken over for it. The
 /// log is not sealed, so where the store is encrypted it does not say what was asked for, which names files: the record does.
 pub fn initiated(open: &Open, record: &RecoveryRecord, phase: Option<PhaseId>, preempted: Option<&Hold>) -> Event {
+    let saved = record.safety_checkpoint.as_ref();
     let parameters = if open.vault.identity().encrypted { &Value::Null } else { &record.parameters };
     let data = json!({
         "recovery_id": record.recovery_id,
@@ -196,6 +197,7 @@ pub fn initiated(open: &Open, record: &RecoveryRecord, phase: Option<PhaseId>, p
         "target_checkpoint": record.target,
         "safety_checkpoint": record.safety_checkpoint,
         "preempted": preempted.map(HoldLine::of),
+        "state_seq": saved.and_then(|safety| open.catalog.snapshot_upto(safety).ok()).flatten().map(|upto| upto.0),
     });
     Event { phase, ..event(record, "initiated", EventType::RecoveryInitiated, record.started_at, data) }
 }
@@ -305,17 +307,79 @@ pub fn made_over(seq: Option<i64>, folds_again: bool) -> Value {
 /// what was recorded by then, so what it left is made as it was then.
 fn left(open: &Open, objects: &dyn Objects, undone: &RecoveryRecord, before: &Whole) -> Result<Option<Whole>, Failure> {
     let Some(target) = open.catalog.checkpoint(&undone.target)? else { return Ok(None) };
-    let of = undone.undoes.as_ref().map(|id| open.catalog.recovery(id)).transpose()?.flatten();
-    let is_gone = match &of {
-        Some(of) => open.catalog.checkpoint(&of.target)?.is_none(),
-        None => undone.undoes.is_some(),
+    let Some(of) = &undone.undoes else {
+        let purpose = Purpose { workflow: &undone.workflow_id, undoes: None, parameters: &undone.parameters };
+        return Ok(Aim::of(open, objects, &target, &purpose)?.map(|aim| aim.goal(before).into_owned()));
     };
-    if is_gone {
-        // What it aimed at is the nearest to what it left that is known.
-        return state::of_checkpoint(objects, &target);
+    // What an undo of an undo had aimed at hangs on all that they undid. The log knows what became of it, without them.
+    if let Logged::Left(left) = logged(open, undone, before)? {
+        return Ok(left.map(|left| *left));
     }
-    let purpose = Purpose { workflow: &undone.workflow_id, undoes: of.as_ref(), parameters: &undone.parameters };
-    Ok(Aim::of(open, objects, &target, &purpose)?.map(|aim| aim.goal(before).into_owned()))
+    // What it aimed at is the nearest to what it left that is known, where more is gone.
+    let nearest = || state::of_checkpoint(objects, &target);
+    let Some(of) = open.catalog.recovery(of)? else { return nearest() };
+    let Some(under) = open.catalog.checkpoint(&of.target)? else { return nearest() };
+    let purpose = Purpose { workflow: &undone.workflow_id, undoes: Some(&of), parameters: &undone.parameters };
+    match Aim::of(open, objects, &target, &purpose) {
+        Err(failure) if under.deleted_at.is_some() && is_damage(&failure) => nearest(),
+        aim => Ok(aim?.map(|aim| aim.goal(before).into_owned())),
+    }
+}
+
+/// What the log says of the state that a recovery left.
+enum Logged {
+    /// The state; `None` where it left that alone.
+    Left(Option<Box<Whole>>),
+    /// Not enough of it is there to tell.
+    Silent,
+}
+
+/// What a recovery left of the state `before`, by its events: what it set, but for what others recorded while it ran.
+fn logged(open: &Open, record: &RecoveryRecord, before: &Whole) -> Result<Logged, CatalogError> {
+    if !open.catalog.has_event(&event_id(record, "ended"))? {
+        return Ok(Logged::Silent);
+    }
+    let Some((upto, _)) = open.catalog.event_place(&state_event(record))? else { return Ok(Logged::Left(None)) };
+    let Some(began) = seq_of_state(open, record)? else { return Ok(Logged::Silent) };
+    let query = EventQuery {
+        workflow: Some(record.workflow_id.clone()),
+        after: Some(began),
+        upto: Some(upto),
+        ..EventQuery::default()
+    };
+    let (mut state, mut is_whole, mut met) = (before.to_state(), true, None);
+    open.catalog.each_kept_event(&query, |row| {
+        let Ok(row) = row else {
+            is_whole = false;
+            return Ok(());
+        };
+        if row.seq == upto {
+            met = Some(Whole::from(state.clone()));
+        }
+        let Ok(_) = fold::apply(&mut state, &mut Nowhere, &row.event);
+        Ok(())
+    })?;
+    let Some(met) = met.filter(|_| is_whole) else { return Ok(Logged::Silent) };
+    let left = Whole::from(state);
+    let is_alone = before.difference(&met).is_none();
+    let left = if is_alone { left } else { before.taken_back(&met, &left).state };
+    Ok(Logged::Left(Some(Box::new(left))))
+}
+
+/// Up to which event the state was folded that was saved before a recovery, as its first event has it.
+fn seq_of_state(open: &Open, record: &RecoveryRecord) -> Result<Option<EventSeq>, CatalogError> {
+    let Some((EventSeq(place), _)) = open.catalog.event_place(&event_id(record, "initiated"))? else { return Ok(None) };
+    let query = EventQuery {
+        after: Some(EventSeq(place.saturating_sub(1))),
+        upto: Some(EventSeq(place)),
+        ..EventQuery::default()
+    };
+    let mut seq = None;
+    open.catalog.each_kept_event(&query, |row| {
+        seq = row.ok().and_then(|row| row.event.data.get("state_seq").and_then(Value::as_i64));
+        Ok(())
+    })?;
+    Ok(seq.map(EventSeq))
 }
 
 /// The state that a repair or a merge made of the one before.

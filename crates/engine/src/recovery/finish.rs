@@ -133,6 +133,11 @@ pub fn has_ended(open: &Open, id: &RecoveryId) -> Result<bool, CatalogError> {
     Ok(end_of(open, id)?.is_some())
 }
 
+/// Whether something is left to be done of a recovery, also behind its recorded end.
+pub fn is_left(open: &Open, id: &RecoveryId) -> Result<bool, Failure> {
+    Ok(apply::unfinished(&open.vault.journal())?.contains(id))
+}
+
 /// With which status its end is recorded, if it is.
 fn end_of(open: &Open, id: &RecoveryId) -> Result<Option<RecoveryStatus>, CatalogError> {
     let status = open.catalog.recovery(id)?.map(|record| record.status);

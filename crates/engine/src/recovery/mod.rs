@@ -76,7 +76,7 @@ use aim::Purpose;
 pub use aim::{COORDINATOR, made_over, state_event};
 use check::Seen;
 pub use check::{CheckEnd, FunctionalCheck};
-pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, tell_unfinished};
+pub use finish::{Finished, finish_and_clean, finish_unfinished, has_ended, is_left, tell_unfinished};
 pub use history::{History, UNRECORDED};
 use limited::Limited;
 pub use moves::followed;
@@ -271,7 +271,7 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
     let planned = planned
         .map(|planned| agreement::shown(open, &store, planned, consent))
         .and_then(|planned| agreement::check(&planned, order, consent).map(|()| planned))
-        .and_then(|planned| keep_texts(open, &store, &planned.texts).map(|()| planned));
+        .and_then(|planned| keep_texts(open, &planned.texts).map(|()| planned));
     let store = open.store()?;
     let planned =
         planned.and_then(|planned| verify::secure(open, &store, session, &planned.plan.steps).map(|()| planned));
@@ -307,14 +307,13 @@ fn try_recover(session: &Session, open: &Open, order: &Order, consent: Consent) 
 }
 
 /// Stores contents that no version has, before anything is changed.
-fn keep_texts(open: &Open, store: &Store, texts: &[Vec<u8>]) -> Result<(), Failure> {
+fn keep_texts(open: &Open, texts: &[Vec<u8>]) -> Result<(), Failure> {
     if texts.is_empty() {
         return Ok(());
     }
+    let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), None);
-    for text in texts {
-        wfr_store::content::store_blob(text, &writer)?;
-    }
+    texts.iter().try_for_each(|text| wfr_store::content::store_blob(text, &writer).map(drop))?;
     let sealed = writer.finish()?;
     open.catalog.commit_packs(&ledger::extents(&sealed))?;
     sealed.publish();

@@ -10,6 +10,7 @@ use wfr_model::coverage::{Coverage, SkipReason};
 use wfr_model::entry::{Entry, Node};
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::{Action, Kept, KeptReason, Plan, RootMeta, Step};
+use wfr_model::recovery::RecoveryKind;
 use wfr_model::workflow::StateKept;
 use wfr_model::{Digest, Timestamp, TreePath};
 use wfr_recovery::apply;
@@ -378,11 +379,22 @@ fn aimed(open: &Open, objects: &dyn Objects, order: &Order, purpose: &Purpose<'_
             let odd = Some(Finding::new(STATE_LEFT, Severity::Warning, message, fix));
             Ok(Aimed { odd, ..Aimed::default() })
         }
-        Err(failure) if aim::is_damage(&failure) => Err(failure.with_option(
-            "`--error-handling ignore`, or `wfr partial-restore` with `--components file_system`, restores the files without the \
-             state",
-        )),
+        Err(failure) if aim::is_damage(&failure) => Err(failure.with_option(without_state(order))),
         ended => ended,
+    }
+}
+
+/// How the files come without the state, by a command that has that.
+fn without_state(order: &Order) -> String {
+    let (workflow, name) = (&order.target.workflow_id, &order.target.name);
+    match order.kind {
+        RecoveryKind::Restore => {
+            "`--error-handling ignore`, or `wfr partial-restore` with `--components file_system`, restores the \
+                                  files without the state"
+                .to_owned()
+        }
+        RecoveryKind::PartialRestore => "`--components file_system` restores the files without the state".to_owned(),
+        _ => format!("`wfr restore {workflow} {name} --error-handling ignore` brings its files back without the state"),
     }
 }
 

@@ -9,12 +9,12 @@ use wfr_catalog::{HoldRequest, NewPoint, RecoveryEnd};
 use wfr_model::Event;
 use wfr_model::change::Segment;
 use wfr_model::entry::Node;
-use wfr_model::plan::Plan;
+use wfr_model::plan::{KeptReason, Plan};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
 
 use super::aim::{self, Aim};
 use super::{Order, Planned};
-use super::{owed, verdicts};
+use super::{owed, unlisted, verdicts};
 use crate::announce::{self, Announced, Extent};
 use crate::error::Failure;
 use crate::holding::{self, Held};
@@ -114,7 +114,7 @@ pub(super) fn begin(
             events: vec![aim::initiated(open, &record, phase.clone(), preempted)],
             messages: if is_told { announced.opening(preempted) } else { vec![] },
             operations: preempted.map(|hold| audit_of_preemption(&record, hold)).into_iter().collect(),
-            point: None,
+            ..Beside::default()
         };
         open.catalog.begin_recovery(&record, takes.then_some(&taking), &beside)
     })?;
@@ -221,11 +221,24 @@ fn try_end(
             let messages = if is_told { closing() } else { vec![] };
             let after = open.catalog.last_point()?;
             let point = point.clone().map(|point| NewPoint { after, ..point });
-            Ok(Beside { events, messages, operations: vec![], point })
+            let is_in_vain = is_in_vain(open, record, ending, &events) && point.is_none();
+            Ok(Beside { events, messages, operations: vec![], point, is_in_vain })
         };
         open.catalog.finish_recovery(id, &end, &audit, &beside)
     })?;
     Ok(())
+}
+
+/// Whether an undo left all alone that it came upon, since somebody had edited it, and changed nothing else either.
+fn is_in_vain(open: &Open, record: &RecoveryRecord, ending: &Ending<'_>, events: &[Event]) -> bool {
+    let Some(report) = ending.report.as_ref().filter(|_| record.undoes.is_some()) else { return false };
+    let was_left = |reason: KeptReason| matches!(reason, KeptReason::Edited | KeptReason::NotEmpty);
+    let with_times = record.parameters.get("exact_mtime") == Some(&Value::Bool(true));
+    let set_state = || events.iter().any(|event| event.event_id == aim::state_event(record));
+    report.changed.is_empty()
+        && report.kept.iter().any(|kept| was_left(kept.reason))
+        && !set_state()
+        && unlisted::changed_root(open, record, with_times) == Some(false)
 }
 
 /// What the event of a recovery's end says is its summary.

@@ -29,7 +29,8 @@ fn spoke_of_changes(open: &Open, record: &RecoveryRecord) -> Result<bool, Catalo
     Ok(!open.catalog.cancellations_by(change.seq)?.is_empty())
 }
 
-fn changed_root(open: &Open, record: &RecoveryRecord, with_times: bool) -> Option<bool> {
+/// Whether a recovery changed the workspace's own directory; `None` where that cannot be told.
+pub(super) fn changed_root(open: &Open, record: &RecoveryRecord, with_times: bool) -> Option<bool> {
     let safety = open.catalog.checkpoint(record.safety_checkpoint.as_ref()?).ok()??;
     let target = open.catalog.checkpoint(&record.target).ok()??;
     let store = open.store().ok()?;

@@ -41,6 +41,8 @@ pub trait Ledger {
     /// Everything from which objects are reached: checkpoints, recoveries with their safety checkpoints, and whatever
     /// else names objects.
     fn roots(&self) -> Result<Vec<(ObjectKind, Digest)>, LedgerError>;
+    /// The same of what no commit covers of the packs: the catalog may be too old to know it.
+    fn uncommitted(&self) -> Result<Vec<(ObjectKind, Digest)>, LedgerError>;
     /// How many cleanups have tombstoned packs.
     fn generation(&self) -> Result<i64, LedgerError>;
     /// Commits extents and tombstones packs, in one transaction, under a new generation.
@@ -81,7 +83,7 @@ pub struct Report {
     pub revived: Vec<PackId>,
     /// Packs that stay as they are because an object in them is damaged.
     pub damaged: Vec<PackId>,
-    /// Packs that the catalog does not know although they hold manifests: it may be older than the store. They stay.
+    /// Packs that hold manifests which the catalog does not know: it may be older than the store. They stay.
     pub unknown: Vec<PackId>,
     /// Leftovers of dead sessions that were removed.
     pub leftovers: u64,
@@ -177,7 +179,36 @@ impl Cleanup<'_> {
         let facts = self.ledger.packs()?;
         let mut marked = Marked::default();
         mark(&self.open(&facts, true)?, roots.into_iter(), &mut marked, self.options.abort)?;
+        self.mark_uncommitted(&facts, &mut marked)?;
         Ok(marked)
+    }
+
+    /// Marks what checkpoints need that no commit covers, as far as it can be found: they may have been torn.
+    fn mark_uncommitted(&self, facts: &[PackFact], marked: &mut Marked) -> Result<(), GcError> {
+        let roots = self.ledger.uncommitted()?;
+        if roots.is_empty() {
+            return Ok(());
+        }
+        let at = |source| GcError::Io { place: self.vault.packs().display().to_string(), source };
+        let mut extents: HashMap<PackId, u64> =
+            facts.iter().map(|fact| (fact.extent.pack.clone(), fact.extent.committed)).collect();
+        for entry in std::fs::read_dir(self.vault.packs()).map_err(at)? {
+            let entry = entry.map_err(at)?;
+            let Some(id) = entry.file_name().to_str().and_then(pack::id_of) else { continue };
+            let length = entry.metadata().map_or(0, |meta| meta.len());
+            let known = extents.entry(id).or_default();
+            *known = length.max(*known);
+        }
+        let extents = extents.into_iter().map(|(pack, committed)| Extent { pack, committed }).collect();
+        // Nothing is written through it, so no index takes in what is not committed.
+        let store = Store::open(self.vault, extents, self.cipher.cloned()).map_err(at)?;
+        for root in roots {
+            match mark(&store, std::iter::once(root), marked, self.options.abort) {
+                Err(GcError::Read(_)) => {}
+                ended => ended?,
+            }
+        }
+        Ok(())
     }
 
     fn plan(&self, marked: &Marked) -> Result<Plan, GcError> {
@@ -218,7 +249,7 @@ impl Cleanup<'_> {
 
     /// Removes packs that the catalog does not know and that no session is writing, and what lies beyond the committed end
     /// of the others: their sessions died before the catalog was told. Where a manifest is in any of it that the catalog does
-    /// not know, it may be the catalog that is too old, and all of it stays, unless it is asked for.
+    /// not know, it may be the catalog that is too old, and all of it stays, in packs of its own, unless it is asked for.
     fn strays(&mut self, _alone: &leases::Alone) -> Result<(), GcError> {
         let at = |source| GcError::Io { place: self.vault.packs().display().to_string(), source };
         let known: HashMap<PackId, u64> =
@@ -244,6 +275,14 @@ impl Cleanup<'_> {
         }
         if !manifests.is_empty() && !self.options.drops_unknown && !self.knows_all(&manifests)? {
             self.report.unknown = strays;
+            for tail in tails {
+                // What is committed of the pack can be collected then. Where there is no room to move it, it stays there.
+                let moved = match pack::part(&self.vault.packs(), &tail) {
+                    Err(error) if crate::reserve::is_full(&error) => None,
+                    moved => moved.map_err(at)?,
+                };
+                self.report.unknown.push(moved.unwrap_or(tail.pack));
+            }
             return Ok(());
         }
         if !strays.is_empty() {

@@ -29,6 +29,8 @@ type Hook = Box<dyn Fn(usize)>;
 struct Facts {
     packs: RefCell<BTreeMap<PackId, (u64, Option<i64>)>>,
     checkpoints: RefCell<Vec<(Digest, Vec<String>)>>,
+    /// Trees of checkpoints that no commit covers.
+    uncommitted: RefCell<Vec<Digest>>,
     generation: Cell<i64>,
     asked: Cell<usize>,
     hook: RefCell<Option<Hook>>,
@@ -68,6 +70,10 @@ impl Ledger for Facts {
     fn roots(&self) -> Result<Vec<(ObjectKind, Digest)>, LedgerError> {
         self.ask();
         Ok(self.checkpoints.borrow().iter().map(|(tree, _)| (ObjectKind::Tree, *tree)).collect())
+    }
+
+    fn uncommitted(&self) -> Result<Vec<(ObjectKind, Digest)>, LedgerError> {
+        Ok(self.uncommitted.borrow().iter().map(|tree| (ObjectKind::Tree, *tree)).collect())
     }
 
     fn generation(&self) -> Result<i64, LedgerError> {
@@ -306,6 +312,9 @@ impl Ledger for Spy<'_> {
         (self.before)();
         self.facts.roots()
     }
+    fn uncommitted(&self) -> Result<Vec<(ObjectKind, Digest)>, LedgerError> {
+        self.facts.uncommitted()
+    }
     fn generation(&self) -> Result<i64, LedgerError> {
         self.facts.generation()
     }
@@ -392,6 +401,48 @@ fn packs_that_the_catalog_does_not_know_go_unless_they_hold_manifests() {
         assert_eq!(bench.pack_files(), if is_kept { 2 } else { 1 });
         bench.assert_all_readable();
     }
+}
+
+#[test]
+fn what_no_commit_covers_keeps_no_other_bytes_of_its_pack() {
+    let bench = Bench::new(true);
+    bench.commit(&["gone", "gone, too", "shared", "more", "much more"]);
+    bench.commit(&["a"]);
+    bench.facts.checkpoints.borrow_mut().remove(0);
+    let (store, before) = (bench.store(), bench.facts.extents());
+    let writer = store.writer(Coding::default(), None);
+    let texts = ["shared", "new"];
+    let tree = write_tree(&writer, &texts);
+    writer.put_new(ObjectKind::Manifest, b"of a checkpoint that nobody was told of").unwrap();
+    // The session dies after its flush, before the catalog is told.
+    let written = writer.finish().unwrap().extents().to_vec();
+    assert!(before.iter().any(|extent| extent.pack == written[0].pack), "it goes on in a pack that is there");
+    bench.facts.uncommitted.borrow_mut().push(tree);
+    for _ in 0..2 {
+        let report = bench.clean().unwrap();
+        assert_eq!(report.unknown.len(), 1);
+        bench.assert_all_readable();
+        let extents = std::fs::read_dir(bench.vault.packs()).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let pack = pack::id_of(entry.file_name().to_str().unwrap()).unwrap();
+            Extent { pack, committed: entry.metadata().unwrap().len() }
+        });
+        let all = Store::open(&bench.vault, extents.collect(), bench.cipher.clone()).unwrap();
+        for text in texts {
+            assert!(all.get(ObjectKind::Blob, &hash(content(text).as_bytes())).is_ok(), "{text}");
+        }
+        for text in ["gone", "gone, too", "more", "much more"] {
+            assert!(!all.has(&hash(content(text).as_bytes())), "{text}");
+        }
+    }
+    bench.facts.uncommitted.borrow_mut().clear();
+    let dropped = run_with(&bench, Options { drops_unknown: true, ..bench.options() });
+    assert_eq!((dropped.unknown.len(), dropped.leftovers), (0, 1));
+    bench.assert_all_readable();
+}
+
+fn run_with(bench: &Bench, options: Options<'_>) -> Report {
+    run(&bench.turn(), &bench.vault, bench.cipher.as_ref(), &bench.facts, &options).unwrap()
 }
 
 #[test]

@@ -90,14 +90,48 @@ impl Index {
         ranges.into_iter().fold(0, |end, (from, to)| if from <= end { end.max(to) } else { end })
     }
 
+    /// Takes in what was committed since; returns whether that is anything.
+    pub fn extend(&mut self, packs_dir: &Path, extents: &[Extent]) -> io::Result<bool> {
+        let mut is_news = false;
+        for extent in extents {
+            let known = self.packs.iter().position(|pack| pack.id == extent.pack);
+            let (number, from) = match known {
+                Some(number) => (number, self.packs[number].committed),
+                None => {
+                    self.packs.push(Pack { id: extent.pack.clone(), committed: 0, present: true });
+                    self.tail_from.push(0);
+                    (self.packs.len() - 1, 0)
+                }
+            };
+            if from < extent.committed {
+                self.packs[number].committed = extent.committed;
+                self.scan_from(packs_dir, number, from)?;
+                is_news = true;
+            }
+        }
+        Ok(is_news)
+    }
+
     /// Scans what no segment covers of one pack.
     fn scan_tail(&mut self, packs_dir: &Path, number: usize) -> io::Result<()> {
-        let pack = &self.packs[number];
-        let (from, to) = (self.tail_from[number], pack.committed);
+        self.scan_from(packs_dir, number, self.tail_from[number])
+    }
+
+    /// Scans one pack from an offset on.
+    fn scan_from(&mut self, packs_dir: &Path, number: usize, from: u64) -> io::Result<()> {
+        let pack = &mut self.packs[number];
+        let to = pack.committed;
         if !pack.present || from >= to {
             return Ok(());
         }
-        let file = File::open(pack::path(packs_dir, &pack.id))?;
+        let file = match File::open(pack::path(packs_dir, &pack.id)) {
+            // Collected just now: what is needed of it lies elsewhere.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                pack.present = false;
+                return Ok(());
+            }
+            opened => opened?,
+        };
         let (found, gaps) = pack::scan(&file, from, to)?;
         self.gaps.extend(gaps.into_iter().map(|gap| (pack.id.clone(), gap)));
         for found in found {

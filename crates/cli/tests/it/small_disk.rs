@@ -1,0 +1,58 @@
+//! Stores on small disks that are full: what was refused leaves nothing behind, and what is said of the room is true.
+
+use wfr_testkit::{Prng, TestTree};
+
+use crate::mount::Mount;
+use crate::world::World;
+
+/// A workspace whose store is on a disk of so many bytes, and that; `None` where this process may not mount.
+fn world(size: &str) -> Option<(World, Mount)> {
+    let world = World::unprotected(TestTree::new());
+    let Some(mount) = Mount::new(&world.data.path().join("disk"), size) else {
+        wfr_testkit::skip("a file system cannot be mounted here");
+        return None;
+    };
+    world.ok(&["init", "--store", mount.at("store").to_str().unwrap()]);
+    Some((world, mount))
+}
+
+#[test]
+fn a_checkpoint_that_a_full_disk_refuses_is_not_in_the_way_of_a_cleanup() {
+    let Some((world, mount)) = world("12m") else { return };
+    world.tree.write("big", &Prng::new(4).bytes(4_000_000));
+    world.checkpoint("old");
+    world.tree.remove("big");
+    world.checkpoint("new");
+    mount.fill();
+    world.tree.write("a.txt", b"too much");
+    world.refused(&["create-checkpoint", "wf", "--name", "refused"], 7, "DISK_FULL");
+    let policy = ["cleanup-checkpoints", "wf", "--retention-policy", "last=1", "--preserve-critical=false"];
+    let cleaned = world.ok(&policy);
+    assert!(cleaned.result("bytes_freed").as_u64().unwrap() > 3_900_000, "{cleaned:?}");
+    let told = world.ok(&["doctor"]).result("findings").to_string();
+    assert!(!told.contains("UNCOMMITTED") && !told.contains("PACK_TAILS"), "{told}");
+    world.checkpoint("after");
+    world.ok(&["validate-checkpoint", "wf", "after", "--validation-level", "comprehensive"]);
+}
+
+#[test]
+fn what_is_said_of_the_room_that_is_kept_holds() {
+    let fix = |world: &World| {
+        let told = world.ok(&["doctor"]);
+        let findings = told.result("findings").as_array().unwrap().clone();
+        let missing = findings.into_iter().find(|finding| finding["code"] == "RESERVE_MISSING");
+        missing.map(|finding| finding["fix"].as_str().unwrap().to_owned())
+    };
+    let Some((small, _mount)) = world("6m") else { return };
+    assert!(fix(&small).unwrap().contains("6 MiB in all"), "{:?}", fix(&small));
+    let Some((world, mount)) = world("28m") else { return };
+    std::fs::remove_file(mount.at("store/reserve")).unwrap();
+    world.checkpoint("one");
+    assert!(
+        fix(&world).unwrap().contains("`wfr cleanup-checkpoints` makes it again where 16 are"),
+        "{:?}",
+        fix(&world)
+    );
+    world.ok(&["cleanup-checkpoints", "wf"]);
+    assert_eq!(fix(&world), None);
+}
