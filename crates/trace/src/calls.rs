@@ -172,19 +172,19 @@ const EXECVEAT: Call = Call::Run { at: dir_at(0) };
 
 /// Calls that have one number everywhere.
 const COMMON: &[(u32, Call)] = &[
-    (425, Call::Ring),       // io_uring_setup
-    (426, Call::Ring),       // io_uring_enter
-    (427, Call::Ring),       // io_uring_register
-    (428, Call::Mounts),     // open_tree
-    (429, Call::Mounts),     // move_mount
-    (432, Call::Mounts),     // fsmount
-    (437, OPENAT2),          // openat2
-    (438, Call::Steals),     // pidfd_getfd
-    (442, Call::Mounts),     // mount_setattr
-    (452, CHMOD_AT2),        // fchmodat2
-    (463, ATTRIBUTE_AT),     // setxattrat
-    (466, ATTRIBUTE_AT),     // removexattrat
-    (469, FILE_ATTRIBUTES),  // file_setattr
+    (425, Call::Ring),      // io_uring_setup
+    (426, Call::Ring),      // io_uring_enter
+    (427, Call::Ring),      // io_uring_register
+    (428, Call::Mounts),    // open_tree
+    (429, Call::Mounts),    // move_mount
+    (432, Call::Mounts),    // fsmount
+    (437, OPENAT2),         // openat2
+    (438, Call::Steals),    // pidfd_getfd
+    (442, Call::Mounts),    // mount_setattr
+    (452, CHMOD_AT2),       // fchmodat2
+    (463, ATTRIBUTE_AT),    // setxattrat
+    (466, ATTRIBUTE_AT),    // removexattrat
+    (469, FILE_ATTRIBUTES), // file_setattr
 ];
 
 const X86_64: &[(u32, Call)] = &[

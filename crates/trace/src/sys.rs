@@ -222,10 +222,7 @@ pub fn process(id: libc::pid_t) -> io::Result<OwnedFd> {
 /// Has a closure run between `fork` and `exec` of a command.
 ///
 /// The closure must allocate nothing and take no lock: other threads of the parent are not there to give it back.
-pub fn before_exec(
-    command: &mut std::process::Command,
-    then: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
-) {
+pub fn before_exec(command: &mut std::process::Command, then: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
     use std::os::unix::process::CommandExt as _;
     // SAFETY: passed on to the callers of this function, all in this crate: `launch` installs the filter and sends a message,
     // with memory that was set aside before.
