@@ -43,8 +43,8 @@ pub enum Told {
     },
     /// It runs a program: the path as it says it.
     Runs(Vec<u8>),
-    /// It talks to a process that is perhaps not traced, and which may do something on its behalf.
-    Delegates,
+    /// It talks to a process that is perhaps not traced and may do something on its behalf, at this address.
+    Delegates(Vec<u8>),
     /// It mounts something, or takes a descriptor of another process: from here on not all is seen.
     Escapes,
 }
@@ -73,7 +73,7 @@ pub fn told(tree: &Tree, report: &sys::Report) -> Vec<Told> {
         Call::ByHandle => vec![Told::Does { effect: Effect::Writes, place: Place::Unknown }],
         Call::Bind => asker.binds(1),
         Call::Connect => asker.connects(1),
-        Call::SocketCall => vec![Told::Delegates],
+        Call::SocketCall => vec![Told::Delegates(vec![])],
         Call::Mounts | Call::Steals => vec![Told::Escapes],
         Call::Run { at } => asker.text(at.path).map(Told::Runs).into_iter().collect(),
         Call::Ring => vec![],
@@ -159,8 +159,8 @@ impl Asker<'_> {
         if has(libc::O_TMPFILE) {
             return vec![];
         }
-        let follow = !has(libc::O_NOFOLLOW) && !(has(libc::O_CREAT) && has(libc::O_EXCL));
-        vec![Told::Does { effect: Effect::Writes, place: self.at(at, follow) }]
+        let stays = has(libc::O_NOFOLLOW) || has(libc::O_CREAT) && has(libc::O_EXCL);
+        vec![Told::Does { effect: Effect::Writes, place: self.at(at, !stays) }]
     }
 
     /// The family of the address of a socket, and its path where it is a local one.
@@ -185,7 +185,7 @@ impl Asker<'_> {
 
     fn connects(&self, arg: u8) -> Vec<Told> {
         match self.address(arg) {
-            Some((LOCAL, _)) => vec![Told::Delegates],
+            Some((LOCAL, path)) => vec![Told::Delegates(path)],
             _ => vec![],
         }
     }

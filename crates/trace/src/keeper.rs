@@ -3,47 +3,45 @@
 //! Owns that nobody waits for an answer that does not come. Refuses to look at calls, to allocate and to hold anything of the
 //! command's.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::sys::{self, Page};
+use crate::sys::{self, Board, Place};
 
 /// Waits until the supervisor is dead, and then answers for it until nobody is left who could ask.
 ///
 /// It allocates nothing and takes no lock, so it may run in a process that was just forked.
-pub fn keep(supervisor: BorrowedFd<'_>, listener: BorrowedFd<'_>, page: &mut Page) {
+pub fn keep(supervisor: BorrowedFd<'_>, listener: BorrowedFd<'_>, board: &mut Board) {
     let mut dead = [PollFd::new(&supervisor, PollFlags::IN)];
     while poll(&mut dead, None).is_err() || dead[0].revents().is_empty() {}
-    page.degraded_at().store(now(), Ordering::Release);
-    let id = page.last_id();
-    // Answered already, or by nobody: both is well.
-    if sys::go_on(listener, id).is_ok() {
-        page.unseen().fetch_add(1, Ordering::Relaxed);
+    board.degraded_at().store(now(), Ordering::Release);
+    let ids = board.last_ids();
+    let ([mut place, ..], unseen) = board.places();
+    for id in ids.into_iter().filter(|id| *id != 0) {
+        // Answered already, or gone: both is well.
+        unseen.fetch_add(u64::from(sys::go_on(listener, id).is_ok()), Ordering::Relaxed);
     }
-    answer_unseen(listener, page, || true);
+    while let Some(count) = answer_unseen(listener, &mut place, None) {
+        unseen.fetch_add(count, Ordering::Relaxed);
+    }
 }
 
-/// Answers reports without a look at them while `goes_on`, and until nobody is left who could ask.
-pub fn answer_unseen(listener: impl AsFd, page: &mut Page, goes_on: impl Fn() -> bool) {
-    while goes_on() {
-        let mut asks = [PollFd::new(&listener, PollFlags::IN)];
-        if poll(&mut asks, None).is_err() {
-            continue;
-        }
-        let found = asks[0].revents();
-        if found.contains(PollFlags::IN) {
-            if let Ok(report) = page.receive(&listener)
-                && sys::go_on(&listener, report.id()).is_ok()
-            {
-                page.unseen().fetch_add(1, Ordering::Relaxed);
-            }
-        } else if found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-            return;
-        }
+/// Answers the next report without a look at it, and counts it; `None` where nobody is left who could ask. It waits so long at
+/// most, where a time is given.
+pub fn answer_unseen(listener: BorrowedFd<'_>, place: &mut Place<'_>, wait: Option<&Timespec>) -> Option<u64> {
+    let mut asks = [PollFd::new(&listener, PollFlags::IN)];
+    if poll(&mut asks, wait).is_err() {
+        return Some(0);
     }
+    let found = asks[0].revents();
+    if found.contains(PollFlags::IN) {
+        let report = place.receive(listener);
+        return Some(u64::from(report.is_ok_and(|report| sys::go_on(listener, report.id()).is_ok())));
+    }
+    (!found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)).then_some(0)
 }
 
 /// The boot clock, in nanoseconds.

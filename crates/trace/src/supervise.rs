@@ -5,20 +5,20 @@
 //! end it, and it keeps nobody waiting for the end of a pipe. Refuses to know what is done with what it tells.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use crate::decode::{Told, told};
 use crate::keeper;
 use crate::place::Tree;
-use crate::sys::{self, Fork, Page};
+use crate::sys::{self, Board, Fork, PLACES, Place, Report};
 
 /// A call that is looked at for so long goes on, and so do all others meanwhile: whoever serves the file system that we wait for may
 /// himself be traced.
@@ -34,29 +34,22 @@ pub trait Witness {
     fn ended(&mut self) {}
 }
 
-/// What was not seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Unseen {
-    /// Calls that went on without a look at them.
-    pub calls: u64,
-    /// Since when nobody looks any more, in nanoseconds of the boot clock.
-    pub since: Option<u64>,
-}
-
-/// Supervises the command that is launched at the other end of `control`, until nobody is left who could ask. It must be
-/// called by a process that has one thread yet.
+/// Supervises the command that is launched at the other end of `control`, until nobody is left who could ask; returns how many calls
+/// went on without a look at them. It must be called by a process that has one thread yet.
 ///
 /// Errors: what the system says; then the command was not launched, or goes on unseen.
-pub fn supervise(control: UnixStream, root: &Path, witness: &mut dyn Witness) -> io::Result<Unseen> {
+pub fn supervise(control: UnixStream, root: &Path, witness: &mut (dyn Witness + Send)) -> io::Result<u64> {
     rustix::process::setsid().ok();
+    // As urgent as the system lets it be: the command waits for it.
+    rustix::process::nice(-20).ok();
     let listener = receive_listener(&control)?;
-    let mut page = Page::new()?;
+    let mut board = Board::new()?;
     let own = sys::process(rustix::process::getpid().as_raw_nonzero().get())?;
-    let keeper = match sys::fork()? {
+    let _keeper = match sys::fork()? {
         Fork::Child => {
             drop(control);
             rustix::process::setsid().ok();
-            keeper::keep(own.as_fd(), listener.as_fd(), &mut page);
+            keeper::keep(own.as_fd(), listener.as_fd(), &mut board);
             std::process::exit(0);
         }
         Fork::Parent(keeper) => keeper,
@@ -66,10 +59,17 @@ pub fn supervise(control: UnixStream, root: &Path, witness: &mut dyn Witness) ->
     sys::answer_at_once(&listener);
     // Only now is the command run.
     io::Write::write_all(&mut &control, b"k")?;
-    let mut supervisor = Supervisor { listener: &listener, tree, control: Some(control), witness };
-    let calls = supervisor.watch(&mut page)?;
-    drop(keeper);
-    Ok(Unseen { calls, since: None })
+    let supervisor = Supervisor {
+        listener: listener.as_fd(),
+        tree,
+        desk: Desk { witness: Mutex::new(Some(witness)), is_free: Condvar::new() },
+        turn: Mutex::new(Some(control)),
+        looks: Default::default(),
+        unseen: AtomicU64::new(0),
+        is_over: AtomicBool::new(false),
+    };
+    supervisor.watch(&mut board);
+    Ok(supervisor.unseen.into_inner())
 }
 
 /// The end of the filter at which reports arrive, as the launched process sends it.
@@ -90,87 +90,147 @@ fn receive_listener(control: &UnixStream) -> io::Result<OwnedFd> {
     }
 }
 
+/// How many threads receive, one at a time, and look: a call that nobody has received yet can be interrupted by a signal, which
+/// it would never be untraced. The last place is the watchdog's.
+const LOOKERS: usize = PLACES - 1;
+
 struct Supervisor<'s> {
-    listener: &'s OwnedFd,
+    listener: BorrowedFd<'s>,
     tree: Tree,
-    /// Where the launcher says that the command itself has ended.
-    control: Option<UnixStream>,
-    witness: &'s mut dyn Witness,
+    desk: Desk<'s>,
+    /// The right to receive, and where the launcher says that the command itself has ended.
+    turn: Mutex<Option<UnixStream>>,
+    looks: [Look; LOOKERS],
+    unseen: AtomicU64,
+    is_over: AtomicBool,
 }
 
 impl Supervisor<'_> {
-    /// Answers until nobody is left; how many calls went on unseen.
-    fn watch(&mut self, page: &mut Page) -> io::Result<u64> {
-        let turn = Turn::default();
-        let unseen = AtomicU64::new(0);
-        let listener = self.listener.as_fd();
+    /// Answers until nobody is left.
+    fn watch(&self, board: &mut Board) {
+        let (places, unseen) = board.places();
+        let mut places = places.into_iter();
         std::thread::scope(|scope| {
-            let watchdog = scope.spawn(|| watchdog(listener, &turn, &unseen));
-            let ended = self.answer(page, &turn);
-            turn.end();
-            watchdog.thread().unpark();
-            ended
-        })?;
-        Ok(unseen.into_inner())
+            let own = places.next();
+            let watchdog = own.map(|own| scope.spawn(move || self.watchdog(own)));
+            let lookers: Vec<_> =
+                places.zip(&self.looks).map(|(place, look)| scope.spawn(move || self.look(place, look))).collect();
+            for looker in lookers {
+                looker.join().ok();
+            }
+            self.is_over.store(true, Ordering::Release);
+            watchdog.inspect(|watchdog| watchdog.thread().unpark());
+        });
+        unseen.fetch_add(self.unseen.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    fn answer(&mut self, page: &mut Page, turn: &Turn) -> io::Result<()> {
+    fn look(&self, mut place: Place<'_>, look: &Look) {
+        while let Some(report) = self.receive(&mut place, look) {
+            let what = told(&self.tree, &report);
+            // What was read of a thread's memory and its descriptors was its own only if it waits still.
+            if !what.is_empty() && sys::still_asks(self.listener, report.id()) {
+                self.tell(look, |witness| what.into_iter().for_each(|what| witness.told(report.thread(), what)));
+            }
+            look.done();
+            // Who asked may be gone, or was answered by the watchdog.
+            sys::go_on(self.listener, report.id()).ok();
+        }
+    }
+
+    /// The next report; `None` where nobody is left who could ask.
+    fn receive(&self, place: &mut Place<'_>, look: &Look) -> Option<Report> {
+        let mut control = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let mut waits = vec![PollFd::new(&self.listener, PollFlags::IN)];
-            waits.extend(self.control.as_ref().map(|control| PollFd::new(control, PollFlags::IN)));
-            match poll(&mut waits, None) {
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-                Ok(_) => {}
+            waits.extend(control.as_ref().map(|control| PollFd::new(control, PollFlags::IN)));
+            if poll(&mut waits, None).is_err() {
+                continue;
             }
             let found = waits[0].revents();
             let has_ended = waits.get(1).is_some_and(|control| !control.revents().is_empty());
             if found.contains(PollFlags::IN) {
-                self.answer_one(page, turn);
-            } else if found.intersects(PollFlags::HUP | PollFlags::ERR) {
-                self.end();
-                return Ok(());
-            } else if has_ended {
-                // All that it asked before it ended is answered.
-                self.end();
+                // Who asked may be gone, or a signal came.
+                if let Ok(report) = place.receive(self.listener) {
+                    look.begin(report.id());
+                    return Some(report);
+                }
+                continue;
+            }
+            let is_over = found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+            if (has_ended || is_over)
+                && let Some(control) = control.take()
+            {
+                self.end(&control, look);
+            }
+            if is_over {
+                return None;
             }
         }
     }
 
-    /// Tells that the command itself has ended, and its launcher that this is known.
-    fn end(&mut self) {
-        if let Some(control) = self.control.take() {
-            self.witness.ended();
-            // The launcher may be gone.
-            io::Write::write_all(&mut &control, b"e").ok();
+    /// Tells that the command itself has ended, and its launcher that this is known. All that it asked is received by now.
+    fn end(&self, control: &UnixStream, look: &Look) {
+        let is_busy = |other: &Look| other.id() != 0 && other.stuck().is_none();
+        while self.looks.iter().any(is_busy) {
+            std::thread::yield_now();
+        }
+        self.tell(look, |witness| witness.ended());
+        // The launcher may be gone.
+        io::Write::write_all(&mut &*control, b"e").ok();
+    }
+
+    fn tell(&self, look: &Look, tell: impl FnOnce(&mut dyn Witness)) {
+        if !self.desk.with(PATIENCE, tell) {
+            self.unseen.fetch_add(u64::from(look.id() != 0), Ordering::Relaxed);
         }
     }
 
-    fn answer_one(&mut self, page: &mut Page, turn: &Turn) {
-        // Who asked may be gone, or a signal came.
-        let Ok(report) = page.receive(self.listener) else { return };
-        turn.begin(report.id());
-        let what = told(&self.tree, &report);
-        // What was read of a thread's memory and its descriptors was its own only if it waits still.
-        if sys::still_asks(self.listener, report.id()) {
-            what.into_iter().for_each(|what| self.witness.told(report.thread(), what));
+    /// Lets calls go on at which a look takes too long, and all others where nobody is left to look.
+    fn watchdog(&self, mut own: Place<'_>) {
+        while !self.is_over.load(Ordering::Acquire) {
+            std::thread::park_timeout(PATIENCE / 2);
+            let stuck = self.looks.iter().filter_map(Look::stuck);
+            let answered = stuck.filter(|id| sys::go_on(self.listener, *id).is_ok()).count();
+            self.unseen.fetch_add(answered as u64, Ordering::Relaxed);
+            while self.looks.iter().all(|look| look.stuck().is_some()) {
+                let tick = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+                let count = keeper::answer_unseen(self.listener, &mut own, Some(&tick)).unwrap_or(0);
+                self.unseen.fetch_add(count, Ordering::Relaxed);
+            }
         }
-        turn.done();
-        // Who asked may be gone, or was answered by the watchdog.
-        sys::go_on(self.listener, report.id()).ok();
+    }
+}
+
+/// The witness, who is told one thing after another.
+struct Desk<'w> {
+    witness: Mutex<Option<&'w mut (dyn Witness + Send)>>,
+    is_free: Condvar,
+}
+
+impl Desk<'_> {
+    /// Has something told; whether it was, since the witness had time within so long.
+    fn with(&self, patience: Duration, tell: impl FnOnce(&mut dyn Witness)) -> bool {
+        let witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.is_free.wait_timeout_while(witness, patience, |witness| witness.is_none());
+        let (mut place, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let Some(witness) = place.take() else { return false };
+        drop(place);
+        tell(witness);
+        *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = Some(witness);
+        self.is_free.notify_one();
+        true
     }
 }
 
 /// Which call is being looked at, and since when.
 #[derive(Default)]
-struct Turn {
+struct Look {
     /// 0: none.
     id: AtomicU64,
     began: AtomicU64,
-    is_over: std::sync::atomic::AtomicBool,
 }
 
-impl Turn {
+impl Look {
     fn begin(&self, id: u64) {
         self.began.store(keeper::now(), Ordering::Relaxed);
         self.id.store(id, Ordering::Release);
@@ -180,39 +240,14 @@ impl Turn {
         self.id.store(0, Ordering::Release);
     }
 
-    fn end(&self) {
-        self.is_over.store(true, Ordering::Release);
+    fn id(&self) -> u64 {
+        self.id.load(Ordering::Acquire)
     }
 
     /// The call that has been looked at for too long.
     fn stuck(&self) -> Option<u64> {
-        let id = self.id.load(Ordering::Acquire);
+        let id = self.id();
         let since = keeper::now().saturating_sub(self.began.load(Ordering::Relaxed));
         (id != 0 && u128::from(since) > PATIENCE.as_nanos()).then_some(id)
-    }
-}
-
-/// Lets a call go on at which the look takes too long, and all others until that look has ended.
-fn watchdog(listener: BorrowedFd<'_>, turn: &Turn, unseen: &AtomicU64) {
-    let mut own = match Page::new() {
-        Ok(page) => page,
-        Err(_) => return,
-    };
-    let tick = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-    while !turn.is_over.load(Ordering::Acquire) {
-        std::thread::park_timeout(PATIENCE / 2);
-        let Some(id) = turn.stuck() else { continue };
-        if sys::go_on(listener, id).is_ok() {
-            unseen.fetch_add(1, Ordering::Relaxed);
-        }
-        while turn.stuck() == Some(id) && !turn.is_over.load(Ordering::Acquire) {
-            let mut asks = [PollFd::new(&listener, PollFlags::IN)];
-            if poll(&mut asks, Some(&tick)).is_ok_and(|found| found > 0)
-                && let Ok(report) = own.receive(listener)
-                && sys::go_on(listener, report.id()).is_ok()
-            {
-                unseen.fetch_add(1, Ordering::Relaxed);
-            }
-        }
     }
 }

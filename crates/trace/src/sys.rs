@@ -2,6 +2,7 @@
 //!
 //! Owns all unsafe code of this crate, each piece with its proof. Refuses to decide anything.
 
+use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::io;
 use std::mem::size_of;
@@ -114,25 +115,32 @@ pub fn read_memory(process: u32, address: u64, into: &mut [u8]) -> usize {
     usize::try_from(read).unwrap_or(0)
 }
 
-/// A page that a process and its children share. All zero at first.
+/// Memory that a process and its children share: the reports that are being looked at, each in a place of its own.
 #[derive(Debug)]
-pub struct Page(NonNull<Shared>);
+pub struct Board {
+    shared: NonNull<Shared>,
+}
 
-/// What is in it.
+/// How many reports can be looked at at once.
+pub const PLACES: usize = 9;
+
+/// What is in it. All zero at first.
 #[repr(C)]
 struct Shared {
     /// When reports began to be answered unseen; 0: never.
     degraded_at: AtomicU64,
     /// How many were.
     unseen: AtomicU64,
-    /// The report that is being looked at. The kernel writes it, and only who receives reads more than its id.
-    report: std::cell::UnsafeCell<seccomp_notif>,
+    reports: [UnsafeCell<seccomp_notif>; PLACES],
 }
 
-// SAFETY: all that is shared between threads are the two atomics; the report is behind `&mut`.
-unsafe impl Send for Page {}
+// SAFETY: what threads share are atomics; each report is written and read through the one `Place` there is for it, and only its id
+// is read by others: by a process that does so when all threads of this one are dead.
+unsafe impl Send for Board {}
+// SAFETY: see above.
+unsafe impl Sync for Board {}
 
-impl Page {
+impl Board {
     /// A new one. Errors: what the system says.
     pub fn new() -> io::Result<Self> {
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
@@ -142,12 +150,13 @@ impl Page {
             return Err(io::Error::last_os_error());
         }
         // Mappings begin at a page's beginning, so this is aligned; all zeros are valid for every field.
-        NonNull::new(place.cast()).map(Self).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
+        let shared = NonNull::new(place.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        Ok(Self { shared })
     }
 
     fn shared(&self) -> &Shared {
         // SAFETY: the mapping is as large and as aligned as this needs and lives as long as `self`.
-        unsafe { self.0.as_ref() }
+        unsafe { self.shared.as_ref() }
     }
 
     /// When reports began to be answered unseen, in nanoseconds of the boot clock; 0: never.
@@ -155,35 +164,48 @@ impl Page {
         &self.shared().degraded_at
     }
 
-    /// How many were.
-    pub fn unseen(&self) -> &AtomicU64 {
-        &self.shared().unseen
+    /// The places, for the threads of the one process that receives, and how many reports were answered unseen. `&mut`: nobody
+    /// else has them.
+    pub fn places(&mut self) -> ([Place<'_>; PLACES], &AtomicU64) {
+        let shared = self.shared();
+        (std::array::from_fn(|number| Place { report: &shared.reports[number] }), &shared.unseen)
     }
 
-    /// Receives the next report into the page, so that whoever else has the page can answer it if this process dies at any
-    /// instruction from here on. `ENOENT` where who asked is gone, `EINTR` where a signal came.
+    /// The ids of the reports that were received last, 0 where none was.
+    pub fn last_ids(&self) -> [u64; PLACES] {
+        // SAFETY: eight aligned bytes each, of which only a process that is dead wrote. All numbers are valid.
+        std::array::from_fn(|number| unsafe { (&raw const (*self.shared().reports[number].get()).id).read_volatile() })
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        // SAFETY: it is the mapping that `new` made, and nobody has a reference to it any more.
+        unsafe { libc::munmap(self.shared.as_ptr().cast(), size_of::<Shared>()) };
+    }
+}
+
+/// Where one report at a time is received.
+#[derive(Debug)]
+pub struct Place<'b> {
+    report: &'b UnsafeCell<seccomp_notif>,
+}
+
+// SAFETY: there is one for each report, see `Board::places`.
+unsafe impl Send for Place<'_> {}
+
+impl Place<'_> {
+    /// Receives the next report, so that whoever else has the board can answer it if this process dies at any instruction from
+    /// here on. `ENOENT` where who asked is gone, `EINTR` where a signal came.
     pub fn receive(&mut self, listener: impl AsFd) -> io::Result<Report> {
-        let place = self.shared().report.get();
-        // SAFETY: the kernel wants it to be zero, and then writes one `seccomp_notif` there, which is what it is. `&mut self`:
-        // nobody in this process reads it meanwhile. A child that has the page only reads the id, when this process is dead.
+        let place = self.report.get();
+        // SAFETY: the kernel wants it to be zero, and then writes one `seccomp_notif` there, which is what it is. `&mut self`: no
+        // other thread uses it.
         unsafe {
             place.write(std::mem::zeroed());
             done(libc::ioctl(listener.as_fd().as_raw_fd(), RECEIVE, place))?;
             Ok(Report(place.read()))
         }
-    }
-
-    /// The id of the report that was received last; 0: none was.
-    pub fn last_id(&self) -> u64 {
-        // SAFETY: eight aligned bytes of the page, of which only one process is alive that uses it.
-        unsafe { (&raw const (*self.shared().report.get()).id).read_volatile() }
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        // SAFETY: it is the mapping that `new` made, and nobody has a reference to it any more.
-        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<Shared>()) };
     }
 }
 

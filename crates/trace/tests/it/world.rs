@@ -70,7 +70,9 @@ impl Traced {
     /// What was told of the tree and of the command's end, programs that were run aside.
     pub fn told(&self) -> Vec<String> {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines = log.lines().filter(|line| !line.starts_with("Runs") && !line.contains("Outside"));
+        let lines = log.lines().filter(|line| {
+            !["Runs", "Delegates"].iter().any(|word| line.starts_with(word)) && !line.contains("Outside")
+        });
         lines.map(str::to_owned).collect()
     }
 
@@ -95,6 +97,6 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     while !holds() {
         assert!(Instant::now() < end, "{what}: not after a minute");
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::park_timeout(Duration::from_millis(2));
     }
 }
