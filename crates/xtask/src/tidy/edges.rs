@@ -8,11 +8,12 @@ use super::Finding;
 use super::files::{Text, Tracked};
 
 /// Each crate and the crates of this workspace that it depends on, development dependencies apart.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("wfr-model", &[]),
     ("wfr-store", &["wfr-model"]),
     ("wfr-catalog", &["wfr-model"]),
     ("wfr-capture", &["wfr-model", "wfr-store"]),
+    ("wfr-trace", &["wfr-model"]),
     ("wfr-recovery", &["wfr-model", "wfr-store"]),
     ("wfr-coord", &["wfr-catalog", "wfr-model"]),
     ("wfr-engine", &["wfr-capture", "wfr-catalog", "wfr-coord", "wfr-model", "wfr-recovery", "wfr-store"]),

@@ -1,0 +1,17 @@
+//! What a command and all that it starts do to a tree, told by the kernel before it is done.
+//!
+//! Owns tracing by seccomp user notification: a filter over the command ([`filter`], [`calls`]), a supervisor that is asked at
+//! each call that can change something ([`supervise`]), and a keeper that lets all calls go on should the supervisor die. Refuses
+//! to know ledgers, stores and whose command it is; and to be a security boundary: between the question and the call the
+//! arguments may change.
+
+pub mod calls;
+pub mod decode;
+pub mod filter;
+mod keeper;
+pub mod launch;
+pub mod place;
+pub mod supervise;
+mod sys;
+
+pub use sys::{Waited, wait};
