@@ -14,6 +14,7 @@ mod bad_input;
 mod beginning;
 mod beside;
 mod beside_what_returned;
+mod blocks;
 mod cascading;
 mod catch;
 mod checks;
