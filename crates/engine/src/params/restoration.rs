@@ -79,6 +79,9 @@ const BACK: [(&str, &[&str]); 3] = [
     ),
 ];
 
+/// A phase by its name, with what it says.
+type Named<'b> = (&'static str, &'b Map<String, Value>);
+
 /// What a restore sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -115,7 +118,7 @@ pub struct StateRestoration {
 impl StateRestoration {
     /// The phases that are named, with what each says. Refuses by name what a restore does not do, or does in any case and is
     /// said not to.
-    fn phases(&self) -> Result<Vec<(&'static str, &Map<String, Value>)>, Failure> {
+    fn phases(&self) -> Result<Vec<Named<'_>>, Failure> {
         let Some(given) = &self.restoration_steps else { return Ok(vec![]) };
         let list = given.as_array().filter(|list| !list.is_empty());
         let list = list.ok_or_else(|| steps("it is no list of phases, each with its `steps`"))?;
