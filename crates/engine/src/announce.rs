@@ -368,14 +368,19 @@ fn span(length: Duration) -> String {
     Span::Finite(Duration::from_millis(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))).to_string()
 }
 
-/// How long a recovery takes: the median of those of its kind that ended well, else by files and bytes.
+/// How long a recovery takes: by those of its kind that ended well, else by files and bytes.
 fn estimate(catalog: &Catalog, kind: RecoveryKind, extent: Extent) -> Result<Estimate, CatalogError> {
-    let mut took = catalog.recovery_lengths(kind, HISTORY_MAX)?;
+    let took = catalog.recovery_lengths(kind, HISTORY_MAX)?;
+    Ok(of_history(took, kind).unwrap_or_else(|| prior(extent)))
+}
+
+/// The median of what those before took; of an even number the longer of the two in the middle.
+fn of_history(mut took: Vec<Duration>, kind: RecoveryKind) -> Option<Estimate> {
     took.sort_unstable();
-    let Some(median) = took.get(took.len() / 2) else { return Ok(prior(extent)) };
+    let length = *took.get(took.len() / 2)?;
     let kind = kind.as_str().replace('_', "-");
     let basis = format!("the median of {} recoveries of this kind ({kind})", took.len());
-    Ok(Estimate { length: *median, basis })
+    Some(Estimate { length, basis })
 }
 
 fn prior(extent: Extent) -> Estimate {
@@ -485,6 +490,19 @@ mod tests {
             let Value::Object(fields) = body.clone() else { panic!("{body}") };
             Request::of(fields, Timestamp(0)).unwrap();
         }
+    }
+
+    #[test]
+    fn those_before_say_how_long_one_takes() {
+        let of = |seconds: &[u64]| {
+            let took = seconds.iter().copied().map(Duration::from_secs).collect();
+            of_history(took, RecoveryKind::EmergencyRestore)
+        };
+        assert_eq!(of(&[]), None);
+        let three = of(&[9, 1, 2]).unwrap();
+        assert_eq!(three.length, Duration::from_secs(2), "one that took long is no measure");
+        assert!(three.basis.contains("3 recoveries") && three.basis.contains("emergency-restore"), "{}", three.basis);
+        assert_eq!(of(&[1, 9, 2, 3]).unwrap().length, Duration::from_secs(3));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod following;
 pub mod intake;
 pub mod lasting;
 pub mod recoveries;
+pub mod restoration;
 pub mod states;
 pub mod steps;
 pub mod strategy;
@@ -36,6 +37,7 @@ pub use recoveries::{
     Checks, Component, Consent, EmergencyRestore, ErrorHandling, OnDamage, PartialRestore, Priority, Recoveries,
     RestorationMode, Restore, Resume, Undo, ValidationConfig, patience,
 };
+pub use restoration::StateRestoration;
 pub use states::{MergeStates, RepairState, ValidateState, ValidationDepth};
 pub use steps::Steps;
 pub use strategy::{Affected, ConflictRules, DependencyConflicts, Required, Resolution, StateConflicts, Strategy};

@@ -359,6 +359,19 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_configured_is_as_the_protocol_declares() {
+        let config = from_value::<Coordination>(json!({})).unwrap();
+        assert_eq!(config, Coordination::default());
+        assert_eq!(config.status_interval.duration(), Some(Duration::from_secs(30)));
+        assert_eq!(config.retry_initial.duration(), Some(Duration::from_secs(1)));
+        let caps = config.caps;
+        assert_eq!((caps.cpu_cores, caps.memory_gb, caps.agents), (6.0, 12.0, 15));
+        assert_eq!(caps.duration.duration(), Some(Duration::from_secs(6 * 60 * 60)));
+        let names = [config.component, config.hub, config.resource_manager, config.authority];
+        assert_eq!(names, ["workflow-recovery", "coordination-hub", "resource-manager", "workflow-recovery"]);
+    }
+
+    #[test]
     fn sinks_of_every_kind_round_trip() {
         for value in [
             json!({"name": "log", "kind": "file", "path": "events.jsonl", "types": ["phase.completed", "RECOVERY_*"]}),

@@ -440,3 +440,43 @@ fn times_may_be_lengths_and_those_beyond_are_told() {
         assert!(told.json["error"]["message"].as_str().unwrap().contains("beyond the times"), "{told:?}");
     }
 }
+
+#[test]
+fn a_checkpoint_that_another_took_is_kept_with_all_that_is_said_of_it() {
+    let sync = json!({"workflow_id": "wf", "checkpoint_id": "chkpt_9", "checkpoint_type": "phase_complete", "phase": 2,
+        "timestamp": "2025-01-15T11:30:00Z",
+        "state_snapshot": {"workflow_state_hash": "sha256:a1", "file_system_hash": "sha256:b2",
+            "agent_state_hash": "sha256:c3", "resource_state_hash": "sha256:d4"},
+        "validation_results": {"integrity_check": "passed", "dependency_validation": "failed",
+            "resource_consistency": "unknown"},
+        "storage_metadata": {"size_bytes": 15678, "compression_ratio": 0.4, "storage_location": "/far/chkpt_9",
+            "backup_locations": ["/far/1", "/far/2"]}});
+    let typed = |mut message: Value| {
+        message["message_type"] = json!("checkpoint_sync");
+        message
+    };
+    for trigger in ["automatic", "manual", "failure_prevention"] {
+        let mut sync = sync.clone();
+        sync["trigger"] = json!(trigger);
+        for form in [json!({"checkpoint_sync": sync}), typed(sync.clone()), sync.clone()] {
+            let world = World::new();
+            world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+            let before = world.ok(&["export", "wf"]).result("document")["phases"].clone();
+            assert_eq!(world.ok(&["event", &form.to_string()]).result("odd"), &json!([]), "{form}");
+            let kept = world.ok(&["events", "wf", "--type", "CHECKPOINT_SYNC"]).result("events")[0].clone();
+            assert_eq!((&kept["timestamp"], &kept["phase"]), (&sync["timestamp"], &json!(2)));
+            for (key, value) in sync.as_object().unwrap() {
+                if !["workflow_id", "timestamp"].contains(&key.as_str()) {
+                    assert_eq!(&kept["data"][key], value, "{key}");
+                }
+            }
+            assert_eq!(world.names(), Vec::<String>::new(), "it is none of ours");
+            assert_eq!(world.ok(&["export", "wf"]).result("document")["phases"], before);
+        }
+    }
+    let world = World::new();
+    let mut sync = sync;
+    sync["trigger"] = json!("often");
+    let odd = world.ok(&["event", &json!({"checkpoint_sync": sync}).to_string()]).result("odd").to_string();
+    assert!(odd.contains("often") && odd.contains("failure_prevention"), "{odd}");
+}

@@ -1,42 +1,15 @@
 //! The reference's own examples that concern states: what goes in comes out with the same fields.
 //!
-//! The blocks are its facts, field by field; where it lists alternatives (`a|b|c`) each is tried.
+//! Owns what becomes of the examples' fields. Refuses to hold the examples: they are in [`crate::blocks`].
 
 use serde_json::{Value, json};
 
+use crate::blocks::{first, has_all};
 use crate::world::World;
 
-/// The state of a checkpoint, as its schema shows it.
+/// A checkpoint as its schema shows it.
 fn checkpoint() -> Value {
-    json!({"checkpoint": {
-        "checkpoint_id": "ckpt_789", "workflow_id": "workflow_123", "checkpoint_type": "phase_complete",
-        "created_at": "2025-01-15T11:30:00Z", "phase_id": 2, "phase_name": "Implementation Phase",
-        "trigger": "phase_completion",
-        "workflow_state": {
-            "current_phase": 2, "completed_tasks": 15, "pending_tasks": 3, "failed_tasks": 0,
-            "agent_assignments": {"agent_001": {"current_task": "task_016", "status": "in_progress", "progress": 65.5}},
-            "resource_allocations": {"cpu_cores": 4, "memory_gb": 8, "active_agents": 6}
-        },
-        "dependencies": {
-            "external_dependencies": ["nix_flake_inputs", "system_packages"],
-            "internal_dependencies": ["previous_phase_outputs", "configuration_files"],
-            "agent_dependencies": ["agent_pool_state", "task_completion_history"]
-        },
-        "integrity": {"state_hash": "sha256:def456...", "verification_status": "valid"},
-        "metadata": {"size_bytes": 15678, "compression": "gzip", "retention_policy": "30_days", "encryption": false,
-            "tags": ["phase_milestone", "pre_critical", "stable"]}
-    }})
-}
-
-/// Every place of the first document must have the same value in the second.
-#[track_caller]
-fn has_all(wanted: &Value, found: &Value, at: &str) {
-    match wanted {
-        Value::Object(fields) => {
-            fields.iter().for_each(|(key, value)| has_all(value, &found[key], &format!("{at}/{key}")))
-        }
-        _ => assert_eq!(wanted, found, "{at}"),
-    }
+    first("checkpoint")
 }
 
 /// A world that knows the reference's workflow by its checkpoint.

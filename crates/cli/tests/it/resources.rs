@@ -203,3 +203,53 @@ fn many_at_once_are_never_given_more_than_there_is() {
     assert_eq!(given, 3);
     world.ok(&["check-conflicts", "wf"]);
 }
+
+#[test]
+fn a_share_ends_with_a_failure_where_it_says_so_and_after_its_grace() {
+    let late = json!({"event_type": "WORKFLOW_FAILED", "workflow_id": "wf", "timestamp": "2025-01-15T11:30:00Z",
+        "data": {"failure_reason": "no room", "recovery_options": []}});
+    let now = r#"WORKFLOW_FAILED:wf:global:{"failure_reason":"no room","recovery_options":[]}"#;
+    for (release, failed, status) in [
+        (json!({"on_failure": true}), now.to_owned(), "expired"),
+        (json!({"on_failure": false}), now.to_owned(), "active"),
+        (json!({}), now.to_owned(), "active"),
+        (json!({"on_failure": true, "grace_period": "1h"}), now.to_owned(), "active"),
+        (json!({"on_failure": true, "grace_period": "1h"}), late.to_string(), "expired"),
+    ] {
+        let world = world();
+        world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+        let all = json!({"resources": {"cpu_cores": 6}, "auto_release": release});
+        assert_eq!(allocate(&world, &all).result("status"), "approved");
+        world.ok(&["event", &failed]);
+        assert_eq!(world.ok(&["holds", "wf"]).result("allocations")[0]["status"], status, "{release} {failed}");
+        let next = if status == "expired" { "approved" } else { "queued" };
+        assert_eq!(allocate(&world, &all).result("status"), next, "{release} {failed}");
+    }
+}
+
+#[test]
+fn a_share_outlives_its_time_where_it_says_so() {
+    let world = world();
+    for release in [json!({"grace_period": "1h"}), json!({"on_timeout": false})] {
+        let short = json!({"resources": {"cpu_cores": 3}, "duration": "1ms", "auto_release": release});
+        assert_eq!(allocate(&world, &short).result("status"), "approved", "{release}");
+    }
+    let list = world.ok(&["holds", "wf"]);
+    let statuses = list.result("allocations").as_array().unwrap().iter().map(|share| share["status"].clone());
+    assert_eq!(statuses.collect::<Vec<_>>(), ["active", "active"]);
+    assert_eq!(allocate(&world, &json!({"resources": {"cpu_cores": 1}})).result("status"), "queued");
+}
+
+#[test]
+fn what_a_share_asks_for_is_told_with_it() {
+    let world = world();
+    let asked = json!({"resources": {"cpu_cores": 2, "memory_gb": 4}, "allocation_id": "alloc_7", "priority": 70,
+        "constraints": {"node": "left"}, "performance_requirements": {"max_response_time": "2s", "min_throughput": 100},
+        "auto_release": {"on_completion": true, "on_timeout": true, "on_failure": true, "grace_period": "5m"}});
+    allocate(&world, &asked);
+    let events = world.ok(&["events", "wf", "--type", "RESOURCE_ALLOCATED"]);
+    let told = &events.result("events")[0]["data"];
+    for (key, value) in asked.as_object().unwrap() {
+        assert_eq!(&told[key], value, "{key}");
+    }
+}

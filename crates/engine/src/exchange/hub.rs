@@ -323,6 +323,12 @@ pub fn beside_state(doc: &Map<String, Value>) -> Vec<String> {
 /// What a state may stand in, from the outside to the inside.
 const WRAPPERS: [&str; 3] = ["checkpoint", "workflow_state", "workflow_status"];
 
+/// What a checkpoint says of its phase: its number and its name, where it says both.
+fn phase_of(checkpoint: &Map<String, Value>) -> Option<Value> {
+    let (id, name) = (checkpoint.get("phase_id")?, checkpoint.get("phase_name")?);
+    (!id.is_null() && name.is_string()).then(|| json!({"phase_id": id, "name": name}))
+}
+
 /// Whose state a document is, and its fields: a hub's `workflow_state`, bare or not, or a checkpoint of the reference.
 pub fn of_workflow(
     mut doc: Map<String, Value>,
@@ -333,7 +339,7 @@ pub fn of_workflow(
     let mut note =
         |doc: &Map<String, Value>| ids.extend(["id", "workflow_id"].iter().filter_map(|key| doc.get(*key).cloned()));
     note(&doc);
-    let mut dependencies = None;
+    let (mut dependencies, mut phase) = (None, None);
     for wrapper in WRAPPERS {
         if !doc.get(wrapper).is_some_and(Value::is_object) {
             continue;
@@ -341,11 +347,15 @@ pub fn of_workflow(
         if let Some(Value::Object(inner)) = doc.shift_remove(wrapper) {
             dependencies =
                 dependencies.or_else(|| inner.get("dependencies").filter(|_| wrapper == "checkpoint").cloned());
+            phase = phase.or_else(|| phase_of(&inner).filter(|_| wrapper == "checkpoint"));
             note(&inner);
             doc = inner;
         }
     }
     doc.extend(dependencies.map(|those| ("dependencies".to_owned(), those)));
+    if let Some(phase) = phase.filter(|_| !doc.contains_key("phases")) {
+        doc.insert("phases".to_owned(), json!([phase]));
+    }
     if !STATE.iter().any(|key| doc.contains_key(*key)) {
         let message = format!("{} holds no workflow's state", path.display());
         let hint = "a hub's document has `status` and `phases`, a checkpoint's `current_phase`";

@@ -39,6 +39,7 @@ pub fn restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
 
 fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Recovered>, Failure> {
     let begun = Instant::now();
+    let parameters = parameters.settled()?;
     refuse_misfits(&parameters)?;
     refuse_no_check(&parameters)?;
     picking::check(session, parameters.interactive)?;
@@ -103,7 +104,8 @@ fn with_graph(
     mut done: Success<Recovered>,
 ) -> Success<Recovered> {
     let config = parameters.validation_config.as_ref();
-    let is_asked = config.is_some_and(|config| config.error_handling.dependency_errors.is_some());
+    let is_asked =
+        parameters.rebuilds_graph || config.is_some_and(|config| config.error_handling.dependency_errors.is_some());
     if !is_asked || !done.result.recovery_successful {
         return done;
     }
@@ -237,7 +239,9 @@ pub(super) fn as_rollback(parameters: &Restore) -> Rollback {
 fn depth(open: &Open, parameters: &Restore) -> DependencyValidation {
     let configured = open.config.recovery_configuration.validation_settings.dependency_validation;
     let strict = parameters.checks().strict.then_some(DependencyValidation::Strict);
-    parameters.dependency_validation.or(strict).unwrap_or(configured)
+    let is_little = matches!(configured, DependencyValidation::None | DependencyValidation::Basic);
+    let asked = (parameters.rebuilds_graph && is_little).then_some(DependencyValidation::Comprehensive);
+    parameters.dependency_validation.or(strict).or(asked).unwrap_or(configured)
 }
 
 /// Looks whether what the workflow needs and had at the checkpoint is there. Strictly, what is missing refuses.

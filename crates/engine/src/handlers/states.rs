@@ -10,7 +10,7 @@ use wfr_catalog::ListQuery;
 use wfr_model::finding::Severity;
 use wfr_model::workflow::Whole;
 use wfr_model::workflow::validate::{Layer, Mend, Repair, StateFinding, is_valid};
-use wfr_model::{CheckpointId, Span, TreePath, WorkflowId};
+use wfr_model::{CheckpointId, TreePath, WorkflowId};
 
 use super::exchange::no_state;
 use super::{known, shown};
@@ -49,10 +49,10 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
         (checks.file_integrity, of_files) = newest_is_whole(session, &open, &workflow)?;
     }
     let of_ledger = if depth == ValidationDepth::Comprehensive { ledger_gaps(&open)? } else { vec![] };
-    let figures = figures(&open, state, &sight, begun);
+    let (took, limit) = (begun.elapsed(), limit(&open));
+    let figures = figures(state, &sight, took, limit);
     if parameters.performance_check {
-        let is_in_time = figures.limit_ms.is_none_or(|limit| figures.duration_ms <= limit);
-        checks.performance_check = Verdict::of(is_in_time);
+        checks.performance_check = Verdict::of(limit.is_none_or(|limit| took <= limit));
     }
     let damage = of_files.first().cloned();
     let is_failed = [checks.dependency_validation, checks.file_integrity].contains(&Verdict::Failed);
@@ -196,11 +196,15 @@ fn of_checkpoint(checkpoint: &CheckpointId, report: &verify::Report) -> Vec<Stat
     findings
 }
 
-fn figures(open: &Open, state: &Whole, sight: &Sight, begun: Instant) -> StateFigures {
-    let limit: Span = open.config.recovery_configuration.validation_settings.timeout_limits.validation_timeout;
+/// How long a validation may take; `None` where there is no limit.
+fn limit(open: &Open) -> Option<Duration> {
+    open.config.recovery_configuration.validation_settings.timeout_limits.validation_timeout.duration()
+}
+
+fn figures(state: &Whole, sight: &Sight, took: Duration, limit: Option<Duration>) -> StateFigures {
     StateFigures {
-        duration_ms: begun.elapsed().as_millis() as u64,
-        limit_ms: limit.duration().map(|length| length.as_millis() as u64),
+        duration_ms: took.as_millis() as u64,
+        limit_ms: limit.map(|length| length.as_millis() as u64),
         events: sight.log.as_ref().map(|log| log.events),
         phases: state.phases.len() as u64,
         tasks: state.tasks.len() as u64,

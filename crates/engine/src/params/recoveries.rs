@@ -11,6 +11,7 @@ use wfr_model::{Digest, RecoveryId, Span, Timestamp, TreePath, WorkflowId};
 
 use super::changes::{Dependents, PreservationRules, Preserved};
 use super::checkpoints::ValidationLevel;
+use super::restoration::StateRestoration;
 use super::strategy::Resolution;
 use super::values::{HostPath, On, OneOrMany};
 use crate::pathspec::PathSpec;
@@ -266,6 +267,11 @@ pub struct Restore {
     pub dependency_validation: Option<DependencyValidation>,
     /// The reference's form of the seven keys `checksum_validation` to `error_handling`.
     pub validation_config: Option<ValidationConfig>,
+    /// The reference's form of a whole restore. A checkpoint or a mode beside it that is another one is refused.
+    pub state_restoration: Option<StateRestoration>,
+    /// Whether the workflow's dependency graph is built again, as that form says.
+    #[serde(skip)]
+    pub rebuilds_graph: bool,
 }
 
 impl Restore {

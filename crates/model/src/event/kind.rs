@@ -240,12 +240,49 @@ impl schemars::JsonSchema for EventName {
 mod tests {
     use super::*;
 
+    /// What the protocol lists, in its order, and then what it uses without listing it.
+    const LISTED: &str = "
+        WORKFLOW_ CREATED STARTED PAUSED RESUMED COMPLETED FAILED CANCELLED
+        PHASE_ STARTED COMPLETED FAILED SKIPPED PROGRESS
+        TASK_ ASSIGNED STARTED COMPLETED FAILED TIMEOUT REASSIGNED
+        AGENT_ ALLOCATED DEALLOCATED PERFORMANCE_ALERT ERROR TIMEOUT
+        RESOURCE_ ALLOCATED DEALLOCATED CONFLICT THRESHOLD OPTIMIZED
+        SYSTEM_ STARTUP SHUTDOWN THRESHOLD ERROR MAINTENANCE
+        ERROR_ ENCOUNTERED
+        RECOVERY_ INITIATED COMPLETED FAILED
+        WORKFLOW_STATE_ UPDATED";
+
     #[test]
     fn the_list_is_the_protocols() {
-        assert_eq!(EventType::ALL.len(), 37 + 1);
+        let mut names = Vec::new();
+        for line in LISTED.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (stem, ends) = line.split_once(' ').unwrap();
+            names.extend(ends.split(' ').map(|end| format!("{stem}{end}")));
+        }
+        assert_eq!(names.len(), 37 + 1);
+        assert_eq!(EventType::ALL.iter().map(|listed| listed.as_str()).collect::<Vec<_>>(), names);
         for listed in EventType::ALL {
             assert_eq!(listed.as_str().parse(), Ok(EventName::Known(*listed)));
         }
+    }
+
+    #[test]
+    fn what_events_of_failures_must_say_is_the_protocols() {
+        let needs = |listed: EventType| listed.required().join(" ");
+        let said = EventType::ALL.iter().filter(|listed| !listed.required().is_empty());
+        let said: Vec<String> = said.map(|listed| format!("{} {}", listed.as_str(), needs(*listed))).collect();
+        let protocol = [
+            "WORKFLOW_FAILED failure_reason recovery_options",
+            "PHASE_FAILED phase_id failure_reason partial_results",
+            "TASK_FAILED task_id agent_id failure_reason retry_count",
+            "TASK_TIMEOUT task_id agent_id timeout_duration",
+            "TASK_REASSIGNED task_id old_agent new_agent reason",
+            "AGENT_ERROR agent_id error_type error_details",
+            "AGENT_TIMEOUT agent_id timeout_duration last_response",
+            "RESOURCE_CONFLICT conflict_id conflicting_requests severity",
+            "RESOURCE_THRESHOLD resource_type current_usage threshold",
+        ];
+        assert_eq!(said, protocol);
     }
 
     #[test]

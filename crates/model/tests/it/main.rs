@@ -5,6 +5,7 @@
 mod documents;
 mod events;
 mod folding;
+mod meanings;
 mod merging;
 mod stories;
 mod validity;

@@ -189,6 +189,9 @@ impl Trial {
                 whole::beside_checkpoints(&world)?;
             }
         }
+        if states::goes_with_files(operation) {
+            states::go_on(&world)?;
+        }
         let edited = world.snapshot();
         let (old, new) = match operation {
             Operation::Create
@@ -262,6 +265,7 @@ impl Trial {
             && stands == "new"
         {
             self.world.wfr_ok(&["undo", "--yes", "--json"])?;
+            states::settled(self.operation, &self.world, "old")?;
             same(&self.old.clone().without_mtimes(), &self.world.snapshot().without_mtimes(), "undo afterwards")?;
         }
         Ok(())
@@ -273,11 +277,10 @@ impl Trial {
             Operation::Create => self.second_is_there(outcome),
             Operation::Restore | Operation::Undo | Operation::Rollback | Operation::Merge | Operation::Emergency => {
                 let wrong = self.not_as_new(&self.world.snapshot(), &left_unread(outcome.result("kept")));
-                if wrong.is_empty() {
-                    Ok(())
-                } else {
-                    Err(format!("acknowledged, but the workspace differs: {:?}", &wrong[..wrong.len().min(5)]))
+                if !wrong.is_empty() {
+                    return Err(format!("acknowledged, but the workspace differs: {:?}", &wrong[..wrong.len().min(5)]));
                 }
+                states::settled(self.operation, &self.world, "new")
             }
             Operation::Cleanup => {
                 let names = self.world.checkpoints()?;
@@ -408,14 +411,18 @@ fn before_base(operation: Operation, world: &World) -> Result<(), String> {
         Operation::Tell => told::to_tell(world)?,
         Operation::Fail => told::to_fail(world)?,
         Operation::Flush => told::to_flush(world)?,
-        Operation::Merge => early_checkpoint(world)?,
+        Operation::Merge => {
+            states::to_go_back(world)?;
+            early_checkpoint(world)?;
+        }
+        Operation::Restore | Operation::Undo | Operation::Emergency => states::to_go_back(world)?,
         Operation::Rollback => {
             write_joined(world, "first", "last")?;
             states::to_roll_back(world)?;
         }
         Operation::Import => whole::to_import(world)?,
         Operation::Rebuild => whole::to_rebuild(world)?,
-        Operation::Create | Operation::Restore | Operation::Undo | Operation::Emergency | Operation::Backup => {}
+        Operation::Create | Operation::Backup => {}
     }
     Ok(())
 }

@@ -59,6 +59,72 @@ fn rolled_back(world: &World, stands: &str) -> Result<(), String> {
     }
 }
 
+/// Whether the operation sets files and a workflow's state together.
+pub(super) fn goes_with_files(operation: Operation) -> bool {
+    matches!(operation, Operation::Restore | Operation::Undo | Operation::Merge | Operation::Emergency)
+}
+
+/// A workflow of which every task is being worked on, each by its own agent.
+pub(super) fn to_go_back(world: &World) -> Result<(), String> {
+    tell(world, "before.jsonl", |n| json!({"event_type": "TASK_STARTED", "data": at_work(n)}))
+}
+
+/// What it does after the checkpoint: half of the tasks are done, the others go to other agents. Nothing fails, since that takes
+/// a checkpoint.
+pub(super) fn go_on(world: &World) -> Result<(), String> {
+    tell(world, "after.jsonl", |n| match n % 2 {
+        0 => json!({"event_type": "TASK_COMPLETED", "data": at_work(n)}),
+        _ => json!({"event_type": "TASK_REASSIGNED", "data": {
+            "task_id": format!("t{n}"), "old_agent": format!("a{n}"), "new_agent": format!("b{n}"), "reason": "slow"}}),
+    })
+}
+
+fn at_work(n: usize) -> Value {
+    json!({"task_id": format!("t{n}"), "agent_id": format!("a{n}")})
+}
+
+/// Tells of an event about each of the tasks.
+fn tell(world: &World, file: &str, event: impl Fn(usize) -> Value) -> Result<(), String> {
+    let line = |n: usize| {
+        let mut event = event(n);
+        event["workflow_id"] = json!("wf");
+        event["phase"] = json!(1);
+        event.to_string() + "\n"
+    };
+    // Beside the workspace: the file is no part of what goes back.
+    let path = world.live().join(file);
+    std::fs::write(&path, (0..TASKS).map(line).collect::<String>()).map_err(said(file))?;
+    world.wfr_ok(&["event", "--file", &path.to_string_lossy(), "--json"]).map(drop)
+}
+
+/// Files and state are both old or both new. A merge of files leaves the state as it is.
+fn went_together(operation: Operation, world: &World, stands: &str) -> Result<(), String> {
+    let is_back = match operation {
+        Operation::Restore | Operation::Emergency => stands == "new",
+        Operation::Undo => stands == "old",
+        _ => false,
+    };
+    let outcome = world.wfr_ok(&["export", "wf", "--json"])?;
+    let document = outcome.result("document");
+    let tasks = document["phases"][0]["tasks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let wrong = (0..TASKS).filter(|n| {
+        let (id, first, second) = (format!("t{n}"), format!("a{n}"), format!("b{n}"));
+        let task = tasks.iter().find(|task| task["task_id"] == id.as_str()).unwrap_or(&Value::Null);
+        let (status, agent) = match (is_back, n % 2) {
+            (true, _) => ("active", &first),
+            (false, 0) => ("completed", &first),
+            _ => ("active", &second),
+        };
+        let is_in_hand_of = |agent: &String| document["agent_assignments"][agent]["current_task"] == id.as_str();
+        (&task["status"], &task["assigned_agent"]) != (&json!(status), &json!(agent))
+            || is_in_hand_of(&first) != is_back
+    });
+    match wrong.count() {
+        0 => valid(world, "wf"),
+        count => Err(format!("the files are {stands}, and {count} of {TASKS} tasks are not")),
+    }
+}
+
 /// A workflow that contradicts itself.
 pub(super) fn to_repair(world: &World) -> Result<(), String> {
     let tasks = (0..TASKS).map(|n| json!({"task_id": format!("t{n}"), "status": "completed"}));
@@ -113,6 +179,7 @@ pub(super) fn settled(operation: Operation, world: &World, stands: &str) -> Resu
             valid(world, "wf")
         }
         Operation::Rollback => rolled_back(world, stands),
+        _ if goes_with_files(operation) => went_together(operation, world, stands),
         _ => Ok(()),
     }
 }
