@@ -67,6 +67,7 @@ mod outbox;
 mod parameters;
 mod places;
 mod policy;
+mod preserving;
 mod previewing;
 mod random;
 mod rebuilding;
