@@ -167,3 +167,51 @@ fn what_has_keys_is_not_taken_by_position() {
         assert!(refused.contains("is no object with keys") && !refused.contains("struct"), "{refused}");
     }
 }
+
+/// Phase 1 is the work of two agents, phase 2 that of one of them; a third works in neither.
+fn parts() -> World {
+    let world = World::with_lines();
+    let work = |agent: &str, phase: &[&str], line: usize| {
+        let call = [&["change", "begin", "--workflow", "wf", "--agent", agent], phase].concat();
+        let token = world.ok(&call).result("token").as_str().unwrap().to_owned();
+        let text = world.text("work/f.txt");
+        world.put("work/f.txt", &text.replace(&format!("line {line}\n"), &format!("by {agent}\n")));
+        world.end(&token);
+    };
+    work("a", &["--phase", "1"], 3);
+    work("b", &["--phase", "1"], 9);
+    work("a", &["--phase", "2"], 15);
+    work("c", &[], 21);
+    world
+}
+
+#[test]
+fn a_partial_one_takes_parts_of_the_workflow_as_wholes() {
+    let world = parts();
+    let full = world.timeless();
+    let partial = ["rollback", "wf", "--rollback-scope", "partial"];
+    let [b1, a2, c] = [(9, "by b"), (15, "by a"), (21, "by c")];
+    for (parts, left) in [
+        (&["--phase", "1"][..], &[a2, c][..]),
+        (&["--agent", "a"], &[b1, c]),
+        (&["--agent", "a", "--agent", "c"], &[b1]),
+        (&["--phase", "1", "--agent", "a"], &[b1, a2, c]),
+        (&["--file", "work"], &[]),
+    ] {
+        let planned = world.ok(&[&partial[..], parts, &["--plan"]].concat());
+        assert_eq!(planned.result("plan")["rollback_strategy"]["rollback_scope"], "partial", "{parts:?}");
+        world.ok(&[&partial[..], parts, &["--yes"]].concat());
+        assert_eq!(world.text("work/f.txt"), numbered(left), "{parts:?}");
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.timeless().differences(&full), [""; 0]);
+    }
+    // Single changes are no parts, and no part is everything.
+    let change = world.ok(&["log", "--agent", "b"]).result("changes")[0]["change_id"].as_str().unwrap().to_owned();
+    for (parts, hint) in
+        [(&["--change", &change][..], "selective"), (&["--since", "1h"], "name a phase"), (&[], "name a phase")]
+    {
+        let refused = world.refused(&[&partial[..], parts, &["--yes"]].concat(), 2, "WRONG_ARGUMENTS");
+        assert!(refused.json["recovery_options"].to_string().contains(hint), "{refused:?}");
+    }
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
+}
