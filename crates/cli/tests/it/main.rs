@@ -73,6 +73,7 @@ mod random;
 mod rebuilding;
 mod reference;
 mod requests;
+mod resetting;
 mod resources;
 mod retention;
 mod rollback;
