@@ -25,9 +25,15 @@ pub struct Story {
 
 /// Agents, and now and then the user, in turns.
 pub fn tell(seed: u64, turns: usize, with_user: bool) -> Story {
+    tell_behind(&[], seed, turns, with_user)
+}
+
+/// The same, behind a turn of each of these agents.
+fn tell_behind(first: &[&str], seed: u64, turns: usize, with_user: bool) -> Story {
     // Names that were separated are not joined again by taking changes back: what is alone in the ledger is the path.
     let mut prng = Prng::new(seed);
     let mut story = begin(&mut prng, with_user);
+    first.iter().for_each(|agent| turn(&mut story, &mut prng, agent));
     go_on(&mut story, &mut prng, (turns, with_user));
     story
 }
@@ -45,20 +51,26 @@ fn begin(prng: &mut Prng, hard_links: bool) -> Story {
 }
 
 fn go_on(story: &mut Story, prng: &mut Prng, (turns, with_user): (usize, bool)) {
-    let Story { world, log, .. } = story;
     for _ in 0..turns {
         let agent = *prng.pick(&AGENTS);
         if with_user && prng.one_in(4) {
+            let Story { world, log, .. } = &mut *story;
             log.push(format!("user: {}", edit(world, prng, "user")));
             continue;
         }
-        let call = ["change", "begin", "--workflow", "wf", "--agent", agent];
-        let token = world.ok(&call).result("token").as_str().unwrap().to_owned();
-        for _ in 0..1 + prng.below(2) {
-            log.push(format!("{agent}: {}", edit(world, prng, agent)));
-        }
-        world.ok(&["change", "end", &token]);
+        turn(story, prng, agent);
     }
+}
+
+/// One change of an agent.
+fn turn(story: &mut Story, prng: &mut Prng, agent: &str) {
+    let Story { world, log, .. } = story;
+    let call = ["change", "begin", "--workflow", "wf", "--agent", agent];
+    let token = world.ok(&call).result("token").as_str().unwrap().to_owned();
+    for _ in 0..1 + prng.below(2) {
+        log.push(format!("{agent}: {}", edit(world, prng, agent)));
+    }
+    world.ok(&["change", "end", &token]);
 }
 
 fn edit(world: &World, prng: &mut Prng, actor: &str) -> String {
@@ -157,7 +169,7 @@ fn all_since_a_checkpoint_back_is_the_checkpoint(seed: u64, turns: [usize; 2]) -
 fn order_does_not_matter(seed: u64, turns: usize) -> Result<(), TestCaseError> {
     let mut ends = Vec::new();
     for order in [["a", "b"], ["b", "a"]] {
-        let Story { world, log, .. } = tell(seed, turns, true);
+        let Story { world, log, .. } = tell_behind(&["a", "b"], seed, turns, true);
         let full = timeless(&world);
         let mut all_done = true;
         for (number, agent) in order.into_iter().enumerate() {
@@ -187,7 +199,7 @@ fn order_does_not_matter(seed: u64, turns: usize) -> Result<(), TestCaseError> {
 
 /// What nobody but others touched stays to the byte.
 fn others_paths_stay(seed: u64, turns: usize) -> Result<(), TestCaseError> {
-    let Story { world, log, .. } = tell(seed, turns, true);
+    let Story { world, log, .. } = tell_behind(&["a"], seed, turns, true);
     let full = timeless(&world);
     // A look, so that the user's last edits are in it, too.
     let token = world.ok(&["change", "begin", "--workflow", "wf", "--agent", "z"]);
@@ -219,7 +231,7 @@ fn others_paths_stay(seed: u64, turns: usize) -> Result<(), TestCaseError> {
 /// A line of the user's behind a rollback: the undo gives both, or is refused and changes nothing.
 fn an_undo_loses_nothing(seed: u64, turns: usize) -> Result<(), TestCaseError> {
     const MINE: &str = "a line of mine";
-    let Story { world, log, .. } = tell(seed, turns, true);
+    let Story { world, log, .. } = tell_behind(&["a"], seed, turns, true);
     let read = || fs::read_to_string(world.root().join(COMMON)).ok();
     let Some(full) = read() else { return Err(shows_nothing("the file is gone")) };
     let ended = roll_back(&world, "a");
@@ -358,17 +370,17 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_rollbacks_does_not_matter(seed: u64, turns in 2..7_usize) {
+    fn the_order_of_rollbacks_does_not_matter(seed: u64, turns in 0..5_usize) {
         order_does_not_matter(seed, turns)?;
     }
 
     #[test]
-    fn work_on_other_paths_stays_as_it_is(seed: u64, turns in 1..8_usize) {
+    fn work_on_other_paths_stays_as_it_is(seed: u64, turns in 0..7_usize) {
         others_paths_stay(seed, turns)?;
     }
 
     #[test]
-    fn an_undo_keeps_what_was_edited_since(seed: u64, turns in 1..8_usize) {
+    fn an_undo_keeps_what_was_edited_since(seed: u64, turns in 0..7_usize) {
         an_undo_loses_nothing(seed, turns)?;
     }
 
