@@ -404,7 +404,7 @@ mod tests {
     #[test]
     fn what_has_no_effect_or_contradicts_itself_is_refused_by_name() {
         for (value, named) in [
-            (json!({"conflict_resolution": {"state_conflicts": "checkpoint_priority"}}), "checkpoint_priority"),
+            (json!({"conflict_resolution": {"state_conflicts": "checkpoint_priority"}}), "state_conflicts"),
             (json!({"conflict_resolution": {"file_conflict": "current_priority"}}), "file_conflict"),
             (json!({"conflict_resolution": "perhaps"}), "perhaps"),
             (json!({"rollback_strategy": {"rollback_steps": []}}), "rollback_steps"),
