@@ -2,10 +2,12 @@
 //!
 //! Owns the laws. Refuses to choose cases by hand: see `rollback`.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
+use wfr_model::TreePath;
 use wfr_testkit::{Prng, Snapshot, TestTree, TreeShape, edit_at_random, grow};
 
 use crate::world::{Ended, World};
@@ -23,9 +25,15 @@ pub struct Story {
 
 /// Agents, and now and then the user, in turns.
 pub fn tell(seed: u64, turns: usize, with_user: bool) -> Story {
+    tell_behind(&[], seed, turns, with_user)
+}
+
+/// The same, behind a turn of each of these agents.
+fn tell_behind(first: &[&str], seed: u64, turns: usize, with_user: bool) -> Story {
     // Names that were separated are not joined again by taking changes back: what is alone in the ledger is the path.
     let mut prng = Prng::new(seed);
     let mut story = begin(&mut prng, with_user);
+    first.iter().for_each(|agent| turn(&mut story, &mut prng, agent));
     go_on(&mut story, &mut prng, (turns, with_user));
     story
 }
@@ -43,20 +51,26 @@ fn begin(prng: &mut Prng, hard_links: bool) -> Story {
 }
 
 fn go_on(story: &mut Story, prng: &mut Prng, (turns, with_user): (usize, bool)) {
-    let Story { world, log, .. } = story;
     for _ in 0..turns {
         let agent = *prng.pick(&AGENTS);
         if with_user && prng.one_in(4) {
+            let Story { world, log, .. } = &mut *story;
             log.push(format!("user: {}", edit(world, prng, "user")));
             continue;
         }
-        let call = ["change", "begin", "--workflow", "wf", "--agent", agent];
-        let token = world.ok(&call).result("token").as_str().unwrap().to_owned();
-        for _ in 0..1 + prng.below(2) {
-            log.push(format!("{agent}: {}", edit(world, prng, agent)));
-        }
-        world.ok(&["change", "end", &token]);
+        turn(story, prng, agent);
     }
+}
+
+/// One change of an agent.
+fn turn(story: &mut Story, prng: &mut Prng, agent: &str) {
+    let Story { world, log, .. } = story;
+    let call = ["change", "begin", "--workflow", "wf", "--agent", agent];
+    let token = world.ok(&call).result("token").as_str().unwrap().to_owned();
+    for _ in 0..1 + prng.below(2) {
+        log.push(format!("{agent}: {}", edit(world, prng, agent)));
+    }
+    world.ok(&["change", "end", &token]);
 }
 
 fn edit(world: &World, prng: &mut Prng, actor: &str) -> String {
@@ -91,6 +105,17 @@ fn same(what: &str, wanted: &Snapshot, found: &Snapshot, log: &[String]) -> Resu
     Ok(())
 }
 
+/// A case that shows nothing of the law: it does not count, and too many of them fail the test.
+fn shows_nothing(why: &'static str) -> TestCaseError {
+    eprintln!("passed over: {why}");
+    TestCaseError::reject(why)
+}
+
+/// Whether a recovery changed any path.
+fn has_changed(ended: &Ended) -> bool {
+    ended.json["result"]["changed"].as_array().is_some_and(|changed| !changed.is_empty())
+}
+
 /// Whether it was done, or there was nothing of this agent; a conflict is the only other way.
 fn is_done(ended: &Ended, log: &[String]) -> Result<bool, TestCaseError> {
     let is_well = matches!((ended.code, ended.error()), (0, _) | (3, "NOTHING_SELECTED") | (5, "CONFLICTS"));
@@ -102,14 +127,16 @@ fn everything_back_is_the_checkpoint(seed: u64, turns: usize) -> Result<(), Test
     let Story { world, base, log } = tell(seed, turns, false);
     let full = timeless(&world);
     let ended = world.call(&["rollback", "wf", "--rollback-scope", "full", "--yes"]);
-    if is_done(&ended, &log)? && ended.code == 0 {
-        same("everything back", &base, &timeless(&world), &log)?;
-        if !ended.result("changed").as_array().unwrap().is_empty() {
-            world.ok(&["undo", "--yes"]);
-            same("and its undo", &full, &timeless(&world), &log)?;
-        }
+    if !is_done(&ended, &log)? {
+        same("refused", &full, &timeless(&world), &log)?;
+        return Err(shows_nothing("a conflict"));
     }
-    Ok(())
+    same("everything back", &base, &timeless(&world), &log)?;
+    if !has_changed(&ended) {
+        return Err(shows_nothing("nothing was left of what was done"));
+    }
+    world.ok(&["undo", "--yes"]);
+    same("and its undo", &full, &timeless(&world), &log)
 }
 
 /// All that was done since a checkpoint, by whomever, taken back: it is what a restore of the checkpoint gives.
@@ -142,15 +169,18 @@ fn all_since_a_checkpoint_back_is_the_checkpoint(seed: u64, turns: [usize; 2]) -
 fn order_does_not_matter(seed: u64, turns: usize) -> Result<(), TestCaseError> {
     let mut ends = Vec::new();
     for order in [["a", "b"], ["b", "a"]] {
-        let Story { world, log, .. } = tell(seed, turns, true);
+        let Story { world, log, .. } = tell_behind(&["a", "b"], seed, turns, true);
         let full = timeless(&world);
         let mut all_done = true;
         for (number, agent) in order.into_iter().enumerate() {
-            let ended = roll_back(&world, agent);
-            all_done &= is_done(&ended, &log)?;
+            let (before, ended) = (timeless(&world), roll_back(&world, agent));
+            let is_done = is_done(&ended, &log)?;
+            if !is_done {
+                same("refused", &before, &timeless(&world), &log)?;
+            }
+            all_done &= is_done && has_changed(&ended);
             // One that changed no path is passed over by an undo.
-            let has_changed = ended.json["result"]["changed"].as_array().is_some_and(|changed| !changed.is_empty());
-            if number == 0 && ended.code == 0 && has_changed {
+            if number == 0 && ended.code == 0 && has_changed(&ended) {
                 // There and back is where it began, and there again is there again.
                 let without = timeless(&world);
                 world.ok(&["undo", "--yes"]);
@@ -161,15 +191,15 @@ fn order_does_not_matter(seed: u64, turns: usize) -> Result<(), TestCaseError> {
         }
         ends.push((all_done, timeless(&world), log));
     }
-    if ends.iter().all(|(done, _, _)| *done) {
-        same("in the other order", &ends[0].1, &ends[1].1, &ends[0].2)?;
+    if !ends.iter().all(|(done, _, _)| *done) {
+        return Err(shows_nothing("one of the two is not taken back"));
     }
-    Ok(())
+    same("in the other order", &ends[0].1, &ends[1].1, &ends[0].2)
 }
 
 /// What nobody but others touched stays to the byte.
 fn others_paths_stay(seed: u64, turns: usize) -> Result<(), TestCaseError> {
-    let Story { world, log, .. } = tell(seed, turns, true);
+    let Story { world, log, .. } = tell_behind(&["a"], seed, turns, true);
     let full = timeless(&world);
     // A look, so that the user's last edits are in it, too.
     let token = world.ok(&["change", "begin", "--workflow", "wf", "--agent", "z"]);
@@ -177,21 +207,23 @@ fn others_paths_stay(seed: u64, turns: usize) -> Result<(), TestCaseError> {
     let changes = world.ok(&["log", "--limit", "1000"]).result("changes").as_array().unwrap().clone();
     let of_a = changes.iter().filter(|change| change["agent_id"] == "a");
     let paths = of_a.flat_map(|change| change["paths"].as_array().unwrap());
-    let mut touched: Vec<String> = paths.map(|path| path["path"].as_str().unwrap().to_owned()).collect();
+    let bytes = |text: &str| text.parse::<TreePath>().unwrap().as_bytes().to_vec();
+    let mut touched: BTreeSet<Vec<u8>> = paths.map(|path| bytes(path["path"].as_str().unwrap())).collect();
     let ended = roll_back(&world, "a");
-    if is_done(&ended, &log)? {
-        // What is taken out of a file goes with it to its present name.
-        let findings = ended.json["result"]["findings"].as_array().cloned().unwrap_or_default();
-        for message in findings.iter().filter(|one| one["code"] == "MOVED").filter_map(|one| one["message"].as_str()) {
-            touched.extend(message.split('`').nth(3).map(str::to_owned));
-        }
-        let is_touched = |path: &[u8]| {
-            let below = |other: &String| path.starts_with(other.as_bytes()) || other.as_bytes().starts_with(path);
-            touched.iter().any(|other| other.contains('\\') || below(other))
-        };
-        let kept = full.only(|path| !is_touched(path));
-        let now = timeless(&world).only(|path| !is_touched(path));
-        same("others' paths", &kept, &now, &log)?;
+    if !is_done(&ended, &log)? {
+        same("refused", &full, &timeless(&world), &log)?;
+        return Err(shows_nothing("a conflict"));
+    }
+    // What is taken out of a file goes with it to its present name.
+    let findings = ended.json["result"]["findings"].as_array().cloned().unwrap_or_default();
+    for message in findings.iter().filter(|one| one["code"] == "MOVED").filter_map(|one| one["message"].as_str()) {
+        touched.extend(message.split('`').nth(3).map(bytes));
+    }
+    let kept = full.only(|path| !touched.contains(path));
+    same("others' paths", &kept, &timeless(&world).only(|path| !touched.contains(path)), &log)?;
+    // Beside what went something stayed.
+    if !has_changed(&ended) || kept.entries.is_empty() {
+        return Err(shows_nothing("nothing of this agent, or nothing else"));
     }
     Ok(())
 }
@@ -199,27 +231,27 @@ fn others_paths_stay(seed: u64, turns: usize) -> Result<(), TestCaseError> {
 /// A line of the user's behind a rollback: the undo gives both, or is refused and changes nothing.
 fn an_undo_loses_nothing(seed: u64, turns: usize) -> Result<(), TestCaseError> {
     const MINE: &str = "a line of mine";
-    let Story { world, log, .. } = tell(seed, turns, true);
+    let Story { world, log, .. } = tell_behind(&["a"], seed, turns, true);
     let read = || fs::read_to_string(world.root().join(COMMON)).ok();
-    let Some(full) = read() else { return Ok(()) };
+    let Some(full) = read() else { return Err(shows_nothing("the file is gone")) };
     let ended = roll_back(&world, "a");
-    let has_changed = ended.json["result"]["changed"].as_array().is_some_and(|changed| !changed.is_empty());
-    let Some(without) = read().filter(|_| is_done(&ended, &log).is_ok_and(|done| done) && has_changed) else {
-        return Ok(());
-    };
+    let is_taken_back = is_done(&ended, &log)? && has_changed(&ended);
+    let Some(without) = read().filter(|_| is_taken_back) else { return Err(shows_nothing("it is not taken back")) };
     let mut lines: Vec<&str> = without.lines().collect();
     lines.insert(Prng::new(seed).below(lines.len() + 1), MINE);
     fs::write(world.root().join(COMMON), lines.join("\n") + "\n").unwrap();
     let before = timeless(&world);
     let undone = world.call(&["undo", "--yes"]);
-    if is_done(&undone, &log)? {
+    let is_undone = is_done(&undone, &log)?;
+    if is_undone {
         let found = read().unwrap_or_default();
         let others: String = found.split_inclusive('\n').filter(|line| line.trim_end() != MINE).collect();
         prop_assert_eq!(found.matches(MINE).count(), 1, "{:#?}", &log);
         prop_assert_eq!(others.trim_end(), full.trim_end(), "{:#?}", &log);
         world.ok(&["undo", "--yes"]);
     }
-    same("there and back, or refused", &before, &timeless(&world), &log)
+    same("there and back, or refused", &before, &timeless(&world), &log)?;
+    if is_undone { Ok(()) } else { Err(shows_nothing("a conflict")) }
 }
 
 /// A checkpoint merged into what an earlier one and the user's edits made: all that either has is there, or nothing changes.
@@ -319,8 +351,13 @@ fn work_goes_wherever_the_file_is(seed: u64, turns: usize) -> Result<(), TestCas
     same("in another order", &base, &ends[1], &log)
 }
 
+/// For each case that shows a law, so many that show nothing of it are too many: a conflict, or nothing to be taken back.
+const IDLE_MAX: u32 = 4;
+
+const CASES: u32 = 6;
+
 proptest! {
-    #![proptest_config(Config { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: CASES, max_global_rejects: CASES * IDLE_MAX, max_shrink_iters: 20, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn all_work_back_is_the_checkpoint(seed: u64, turns in 1..8_usize) {
@@ -333,17 +370,17 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_rollbacks_does_not_matter(seed: u64, turns in 2..7_usize) {
+    fn the_order_of_rollbacks_does_not_matter(seed: u64, turns in 0..5_usize) {
         order_does_not_matter(seed, turns)?;
     }
 
     #[test]
-    fn work_on_other_paths_stays_as_it_is(seed: u64, turns in 1..8_usize) {
+    fn work_on_other_paths_stays_as_it_is(seed: u64, turns in 0..7_usize) {
         others_paths_stay(seed, turns)?;
     }
 
     #[test]
-    fn an_undo_keeps_what_was_edited_since(seed: u64, turns in 1..8_usize) {
+    fn an_undo_keeps_what_was_edited_since(seed: u64, turns in 0..7_usize) {
         an_undo_loses_nothing(seed, turns)?;
     }
 

@@ -233,3 +233,66 @@ fn lines_that_somebody_took_away_and_put_back_are_whose_they_were() {
     world.checkpoint("back");
     assert_eq!(blamed(&world), of_a);
 }
+
+/// Who made each change that is not empty, newest first, with the paths.
+fn told(world: &World) -> Vec<String> {
+    let changes = world.ok(&["log"]).result("changes").as_array().unwrap().clone();
+    let line = |one: &serde_json::Value| {
+        let who = one["agent_id"].as_str().or(one["actor"].as_str()).unwrap();
+        format!("{who}: {}", crate::work::paths(&one["paths"]).join(" "))
+    };
+    changes.iter().filter(|one| !one["paths"].as_array().unwrap().is_empty()).map(line).collect()
+}
+
+#[test]
+fn what_is_done_in_a_part_is_that_parts_and_goes_with_the_whole() {
+    let world = World::with_lines();
+    let whole = world.begin("o", &[]);
+    world.put("work/o1", "o");
+    let part = world.begin("a", &["--parent", &whole]);
+    world.put("work/a1", "a");
+    let inner = world.begin("b", &["--parent", &part]);
+    world.put("work/b1", "b");
+    world.end(&inner);
+    world.put("work/a2", "a");
+    world.end(&part);
+    world.put("work/o2", "o");
+    // Without the word the same is shared, and nobody's.
+    let other = world.begin("c", &[]);
+    world.put("work/shared", "?");
+    world.end(&other);
+    world.end(&whole);
+    let by = told(&world);
+    assert!(by.iter().all(|line| line.starts_with("shared") == line.contains("work/shared")), "{by:?}");
+    let of = |agent: &str| {
+        let lines = by.iter().rev().filter_map(|line| line.strip_prefix(&format!("{agent}: ")));
+        lines.flat_map(str::split_whitespace).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of("o"), of("a"), of("b")),
+        (
+            vec!["work/o1".to_owned(), "work/o2".to_owned()],
+            vec!["work/a1".to_owned(), "work/a2".to_owned()],
+            vec!["work/b1".to_owned()],
+        )
+    );
+    let full = world.timeless();
+    let there =
+        || ["o1", "o2", "a1", "a2", "b1", "shared"].into_iter().filter(|name| world.has(&format!("work/{name}")));
+    let left = |call: &[&str]| {
+        world.ok(&[&["rollback", "wf"], call, &["--yes"]].concat());
+        let left = there().collect::<Vec<_>>().join(" ");
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.timeless().differences(&full), [""; 0]);
+        left
+    };
+    // An agent is what it did itself; a change is that with its parts.
+    assert_eq!(left(&["--agent", "a"]), "o1 o2 b1 shared");
+    assert_eq!(left(&["--agent", "o"]), "a1 a2 b1 shared");
+    assert_eq!(left(&["--change", &inner]), "o1 o2 a1 a2 shared");
+    assert_eq!(left(&["--change", &part]), "o1 o2 shared");
+    assert_eq!(left(&["--change", &whole]), "shared");
+    let begin = |parent: &str| ["change", "begin", "--agent", "z", "--parent", parent].map(str::to_owned);
+    world.refused(&begin(&whole), 3, "CHANGE_NOT_FOUND");
+    world.refused(&begin("chg_01J00000000000000000000000"), 3, "CHANGE_NOT_FOUND");
+}

@@ -50,7 +50,7 @@ fn what_the_rules_preserve_stays_and_is_named() {
         assert_eq!(each, [("b".to_owned(), false)]);
         assert!(lines.contains("it stays: `preserve_successful_tasks` keeps it"), "{lines}");
     }
-    // So does a completed task that needs what goes, and the work of a completed phase.
+    // So does a completed task that needs what goes. Of completed phases see `preserving`.
     let world = World::with_lines();
     let tasks = r#"[{"task_id": "a"}, {"task_id": "b", "dependencies": ["a"]}]"#;
     world.ok(&["initialize", "wf", &format!(r#"{{"phases": [{{"phase_id": 1, "tasks": {tasks}}}]}}"#)]);

@@ -98,6 +98,11 @@ fn a_text_of_a_hundred_megabytes_is_one_conflict() {
     world.work("b", || write(&world, b"huge.log", &text("by a", "by b")));
     let refused = world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 5, "CONFLICTS");
     assert!(refused.json.to_string().contains("huge.log"));
+    // It is given up for its size, before anything of it is read: that it is not even read the tests of replays show.
+    let plan = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    let conflicts = plan.result("conflicts").as_array().unwrap();
+    assert_eq!((conflicts.len(), &conflicts[0]["path"]), (1, &"huge.log".into()), "{conflicts:?}");
+    assert_eq!(conflicts[0]["message"], "the file is too large to be merged (a, b)");
     assert!(read(&world, b"huge.log").starts_with(b"by a\n"), "nothing is done");
     // Who is alone in it is taken back whole, without any merging.
     world.ok(&["rollback", "wf", "--agent", "b", "--yes"]);

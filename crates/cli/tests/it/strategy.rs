@@ -167,3 +167,194 @@ fn what_has_keys_is_not_taken_by_position() {
         assert!(refused.contains("is no object with keys") && !refused.contains("struct"), "{refused}");
     }
 }
+
+/// Phase 1 is the work of two agents, phase 2 that of one of them; a third works in neither.
+fn parts() -> World {
+    let world = World::with_lines();
+    let work = |agent: &str, phase: &[&str], line: usize| {
+        let call = [&["change", "begin", "--workflow", "wf", "--agent", agent], phase].concat();
+        let token = world.ok(&call).result("token").as_str().unwrap().to_owned();
+        let text = world.text("work/f.txt");
+        world.put("work/f.txt", &text.replace(&format!("line {line}\n"), &format!("by {agent}\n")));
+        world.end(&token);
+    };
+    work("a", &["--phase", "1"], 3);
+    work("b", &["--phase", "1"], 9);
+    work("a", &["--phase", "2"], 15);
+    work("c", &[], 21);
+    world
+}
+
+#[test]
+fn a_partial_one_takes_parts_of_the_workflow_as_wholes() {
+    let world = parts();
+    let full = world.timeless();
+    let partial = ["rollback", "wf", "--rollback-scope", "partial"];
+    let [b1, a2, c] = [(9, "by b"), (15, "by a"), (21, "by c")];
+    for (parts, left) in [
+        (&["--phase", "1"][..], &[a2, c][..]),
+        (&["--agent", "a"], &[b1, c]),
+        (&["--agent", "a", "--agent", "c"], &[b1]),
+        (&["--phase", "1", "--agent", "a"], &[b1, a2, c]),
+        (&["--file", "work"], &[]),
+    ] {
+        let planned = world.ok(&[&partial[..], parts, &["--plan"]].concat());
+        assert_eq!(planned.result("plan")["rollback_strategy"]["rollback_scope"], "partial", "{parts:?}");
+        world.ok(&[&partial[..], parts, &["--yes"]].concat());
+        assert_eq!(world.text("work/f.txt"), numbered(left), "{parts:?}");
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.timeless().differences(&full), [""; 0]);
+    }
+    // Single changes are no parts, and no part is everything.
+    let change = world.ok(&["log", "--agent", "b"]).result("changes")[0]["change_id"].as_str().unwrap().to_owned();
+    for (parts, hint) in
+        [(&["--change", &change][..], "selective"), (&["--since", "1h"], "name a phase"), (&[], "name a phase")]
+    {
+        let refused = world.refused(&[&partial[..], parts, &["--yes"]].concat(), 2, "WRONG_ARGUMENTS");
+        assert!(refused.json["recovery_options"].to_string().contains(hint), "{refused:?}");
+    }
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
+}
+
+/// The reference's own example, word for word, with the places where it lists alternatives.
+const EXAMPLE: &str = r#"{
+  "rollback_strategy": {
+    "strategy_id": "rollback_789",
+    "target_checkpoint": "ckpt_456",
+    "rollback_scope": "selective|partial|full",
+    "affected_components": {
+      "workflow_state": true,
+      "file_system": true,
+      "agent_assignments": true,
+      "resource_allocations": false
+    },
+    "preservation_rules": {
+      "preserve_completed_phases": true,
+      "preserve_successful_tasks": true,
+      "preserve_external_changes": false,
+      "preserve_resource_optimizations": true
+    },
+    "conflict_resolution": {
+      "file_conflicts": "checkpoint_priority",
+      "state_conflicts": "merge_strategy",
+      "dependency_conflicts": "dependency_order"
+    },
+    "validation_requirements": {
+      "integrity_check": true,
+      "dependency_validation": true,
+      "resource_availability": true,
+      "agent_compatibility": true
+    },
+    "rollback_steps": [
+      {
+        "step": 1,
+        "action": "validate_checkpoint_integrity",
+        "parameters": {"strict_mode": true}
+      },
+      {
+        "step": 2,
+        "action": "backup_current_state",
+        "parameters": {"emergency_backup": true}
+      },
+      {
+        "step": 3,
+        "action": "restore_file_system_state",
+        "parameters": {"selective_files": ["home.nix", "flake.nix"]}
+      },
+      {
+        "step": 4,
+        "action": "restore_workflow_state",
+        "parameters": {"preserve_progress": true}
+      },
+      {
+        "step": 5,
+        "action": "validate_restored_state",
+        "parameters": {"comprehensive_check": true}
+      }
+    ]
+  }
+}"#;
+
+#[test]
+fn the_references_example_is_taken_as_a_whole_and_does_what_it_says() {
+    let world = World::with_lines();
+    let phases = r#"{"phases": [{"phase_id": 1, "tasks": [{"task_id": "done"}]}, {"phase_id": 2, "tasks": [{"task_id": "a"}]}]}"#;
+    world.ok(&["initialize", "wf", phases]);
+    world.put("home.nix", "home\n");
+    let checkpoint = world.checkpoint("then").result("checkpoint_id").as_str().unwrap().to_owned();
+    world.work("done", || world.put("work/of_done", "it stays"));
+    world.work("a", || {
+        world.put("home.nix", "home by a\n");
+        world.put("flake.nix", "flake by a\n");
+    });
+    let state = r#"{"tasks": {"done": {"status": "completed"}, "a": {"status": "active", "assigned_agent": "a"}}, "phases": {"1": {"status": "completed"}}, "agents": {"a": {"status": "in_progress", "current_task": "a"}}}"#;
+    world.ok(&["update-state", "wf", state]);
+    world.put("home.nix", "home by a and me\n");
+    let full = world.timeless();
+    // Only the id of the checkpoint is another one, as it is in any workspace.
+    let example = EXAMPLE.replace("ckpt_456", &checkpoint);
+    for (scope, more) in [("selective", &[][..]), ("partial", &["--agent", "a"]), ("full", &[])] {
+        let example = example.replace("selective|partial|full", scope);
+        let call = [&["rollback", "wf", &example], more].concat();
+        let plan = world.ok(&[&call[..], &["--plan"]].concat());
+        let said = &plan.result("plan")["rollback_strategy"];
+        let given = serde_json::from_str::<serde_json::Value>(&example).unwrap()["rollback_strategy"].clone();
+        for key in [
+            "strategy_id",
+            "target_checkpoint",
+            "rollback_scope",
+            "affected_components",
+            "preservation_rules",
+            "conflict_resolution",
+        ] {
+            assert_eq!(said[key], given[key], "{scope}: {key}");
+        }
+        let actions = |strategy: &serde_json::Value| {
+            let steps = strategy["rollback_steps"].as_array().unwrap().iter();
+            steps.map(|step| (step["step"].clone(), step["action"].clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(actions(said), actions(&given), "{scope}");
+        let done = world.ok(&[&call[..], &["--yes"]].concat());
+        for check in ["integrity_check", "dependency_validation"] {
+            assert_ne!(done.result("validation_results")[check], "failed", "{done:?}");
+        }
+        assert_eq!((world.text("home.nix").as_str(), world.has("flake.nix")), ("home\n", false), "{scope}");
+        assert_eq!(world.text("work/of_done"), "it stays");
+        let state = world.ok(&["get-state", "wf"]);
+        let state = state.result("workflow_state");
+        assert_eq!((&state["completed_tasks"], &state["pending_tasks"]), (&json!(1), &json!(1)), "{scope}");
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.timeless().differences(&full), [""; 0], "{scope}");
+    }
+    // More than the files that it names changes: that is refused, and `file` is what keeps to them.
+    world.work("a", || world.put("work/of_a", "a"));
+    let example = example.replace("selective|partial|full", "selective");
+    world.refused(&["rollback", "wf", &example, "--yes"], 2, "INVALID_PARAMETER");
+    world.ok(&["rollback", "wf", &example, "--file", "home.nix", "--file", "flake.nix", "--yes"]);
+    assert_eq!((world.text("home.nix").as_str(), world.has("work/of_a")), ("home\n", true));
+}
+
+#[test]
+fn what_a_rollback_does_not_do_is_refused_with_what_does_it() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    for (wrong, instead) in [
+        (json!({"conflict_resolution": {"state_conflicts": "checkpoint_priority"}}), Some("workflow_state")),
+        (json!({"affected_components": {"resource_allocations": true}}), Some("resource_allocations")),
+        (json!({"preservation_rules": {"preserve_resource_optimizations": false}}), Some("resource_allocations")),
+        (json!({"affected_components": {"workflow_state": true, "agent_assignments": false}}), None),
+        (json!({"validation_requirements": {"resource_availability": false}}), None),
+    ] {
+        for given in [wrong.clone(), json!({"rollback_strategy": wrong})] {
+            let refused =
+                world.refused(&["rollback", "wf", "--agent", "a", &given.to_string()], 2, "INVALID_PARAMETER");
+            let options = refused.json["recovery_options"].to_string();
+            assert!(options.contains("leave"), "{given}: {options}");
+            if let Some(component) = instead {
+                let call = format!("wfr partial-restore CHECKPOINT --components {component}");
+                assert!(options.contains(&call), "{given}: {options}");
+                world.ok(&["partial-restore", "base", "--components", component, "--plan"]);
+            }
+        }
+    }
+}

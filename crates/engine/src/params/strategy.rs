@@ -25,6 +25,9 @@ pub enum StateConflicts {
     MergeStrategy,
     /// The state stays as it is.
     CurrentPriority,
+    /// The state becomes the checkpoint's. Said of files it has a meaning; a rollback that is told so refuses by this name.
+    #[schemars(skip)]
+    CheckpointPriority,
 }
 
 /// What becomes of later work on what goes, in the reference's words.
@@ -199,6 +202,10 @@ pub struct Strategy {
     pub rollback_steps: Option<serde_json::Value>,
 }
 
+/// What to do instead where a rollback is to share resources out anew.
+const SHARES_BACK: &str =
+    "leave it out; `wfr partial-restore CHECKPOINT --components resource_allocations` puts a checkpoint's shares back";
+
 impl Rollback {
     /// The same with what `rollback_strategy` and the blocks say in the keys that stand for it. Refuses what contradicts
     /// itself, and by name what a rollback cannot do.
@@ -211,12 +218,12 @@ impl Rollback {
             return Err(cannot(
                 "preserve_resource_optimizations",
                 "a rollback leaves alone how resources are shared out",
-                "`wfr partial-restore --components resource_allocations` puts a checkpoint's shares back",
+                SHARES_BACK,
             ));
         }
         if self.validation_requirements.resource_availability == Some(false) {
             let why = "whether there is room, and whether somebody holds the workflow, is looked at in any case";
-            return Err(cannot("resource_availability", why, "leave it out"));
+            return Err(cannot("resource_availability", why, "leave it out, or say `true`"));
         }
         Ok(self)
     }
@@ -255,8 +262,17 @@ impl Rollback {
 
     fn take_policies(&mut self) -> Result<(), Failure> {
         let rules = self.conflict_resolution.rules();
-        if rules.state_conflicts == StateConflicts::CurrentPriority {
-            self.reset_tasks = On(false);
+        match rules.state_conflicts {
+            StateConflicts::MergeStrategy => {}
+            StateConflicts::CurrentPriority => self.reset_tasks = On(false),
+            StateConflicts::CheckpointPriority => {
+                return Err(cannot(
+                    "state_conflicts",
+                    "a rollback sets the tasks and agents of what goes, and leaves the rest of the state",
+                    "`merge_strategy` does that, and `current_priority` leaves all of the state; `wfr partial-restore \
+                     CHECKPOINT --components workflow_state` puts the checkpoint's state back",
+                ));
+            }
         }
         let Some(asked) = rules.dependency_conflicts.map(DependencyConflicts::dependents) else { return Ok(()) };
         if self.dependents != Dependents::default() && self.dependents != asked {
@@ -276,7 +292,7 @@ impl Rollback {
             return Err(cannot(
                 "resource_allocations",
                 "a rollback leaves alone how resources are shared out",
-                "`wfr partial-restore --components resource_allocations` puts a checkpoint's shares back",
+                SHARES_BACK,
             ));
         }
         let state = affected.workflow_state.or(affected.agent_assignments).unwrap_or(true);
@@ -388,7 +404,7 @@ mod tests {
     #[test]
     fn what_has_no_effect_or_contradicts_itself_is_refused_by_name() {
         for (value, named) in [
-            (json!({"conflict_resolution": {"state_conflicts": "checkpoint_priority"}}), "checkpoint_priority"),
+            (json!({"conflict_resolution": {"state_conflicts": "checkpoint_priority"}}), "state_conflicts"),
             (json!({"conflict_resolution": {"file_conflict": "current_priority"}}), "file_conflict"),
             (json!({"conflict_resolution": "perhaps"}), "perhaps"),
             (json!({"rollback_strategy": {"rollback_steps": []}}), "rollback_steps"),

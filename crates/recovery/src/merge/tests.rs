@@ -74,9 +74,37 @@ fn what_is_too_large_or_too_different_is_a_conflict_as_a_whole() {
     assert_eq!(merge3(&many, b"a\n", b"b\n", Unit::Lines), Merge::Whole(Whole::TooLarge));
     let long = text("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n", BYTES_MAX as usize / 33 + 1);
     assert_eq!(merge3(b"c\n", &long, b"b\n", Unit::Lines), Merge::Whole(Whole::TooLarge));
-    let (before, after) = ([1, 2, 3, 1, 2, 3], [3, 2, 1, 3, 2, 1]);
-    assert!(hunks(&before, &after, 4, &mut 5).is_none());
-    assert!(hunks(&before, &after, 4, &mut 500).is_some());
+}
+
+/// Texts of which the sides have all lines of the base, each in an order of its own.
+fn shuffled(lines: usize) -> [Vec<u8>; 3] {
+    let side = |seed: u64| {
+        let mut random = wfr_testkit::Prng::new(seed);
+        let mut order: Vec<usize> = (0..lines).collect();
+        (1..lines).for_each(|at| order.swap(at, random.below(at + 1)));
+        order.into_iter().flat_map(|line| format!("{line}\n").into_bytes()).collect()
+    };
+    [1, 2, 3].map(side)
+}
+
+#[test]
+fn comparing_ends_with_its_steps_and_that_is_a_conflict_as_a_whole() {
+    let run = |texts: &[Vec<u8>; 3], given: u64| {
+        let mut left = given;
+        let texts = texts.each_ref().map(|text| lines::split(text));
+        (Texts::of(texts, &mut left).err(), given - left)
+    };
+    for lines in [10, 100, 1_000] {
+        let texts = shuffled(lines);
+        let (none, needed) = run(&texts, STEPS_MAX);
+        assert!(none.is_none() && needed > lines as u64, "{lines} lines take {needed} steps");
+        // It is the steps that end it, wherever it is then: with one less it gives up, and it never takes more than it has.
+        assert_eq!(run(&texts, needed), (None, needed));
+        for given in [0, 1, needed / 7, needed / 2, needed - 1] {
+            let (why, taken) = run(&texts, given);
+            assert!(why == Some(Whole::TooDifferent) && taken <= given, "{lines} lines, {given} steps: {why:?}");
+        }
+    }
 }
 
 #[test]

@@ -68,6 +68,22 @@ fn returns(history: &History, removed: usize, last: usize) -> bool {
     history[removed + 1..=last].iter().any(|text| before.contains(text))
 }
 
+/// Whether a result has a line twice that says something, and that is there once.
+fn doubles(result: &[u8], present: &[u8]) -> bool {
+    let counts = |text: &[u8]| {
+        let mut found: HashMap<Vec<u8>, usize> = HashMap::new();
+        let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        let says = lines.filter(|line| line.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() > SAYS_MIN);
+        says.for_each(|line| *found.entry(line.to_vec()).or_default() += 1);
+        found
+    };
+    let (result, present) = (counts(result), counts(present));
+    result.iter().any(|(line, count)| *count == 2 && present.get(line) == Some(&1))
+}
+
+/// A line of more letters and digits is hardly written twice by chance.
+const SAYS_MIN: usize = 20;
+
 #[derive(Default, Debug)]
 struct Figures {
     cases: usize,
@@ -75,9 +91,12 @@ struct Figures {
     our_conflicts: usize,
     both_clean_and_equal: usize,
     both_conflict: usize,
+    /// Clean, where git is not: somebody led back to before the edit, so nothing of it is left to be taken out.
     clean_by_return: usize,
     clean_where_git_is_not: usize,
-    second_opinion_where_git_is_clean: usize,
+    /// What the edit took away somebody brought again elsewhere in the file, and git puts it in a second time: two ways to
+    /// merge it, of which nobody knows the right one.
+    second_opinion_where_git_doubles: usize,
     incomplete: usize,
     incomplete_and_as_git: usize,
     conflicts_by_words: usize,
@@ -88,7 +107,13 @@ struct Figures {
 }
 
 impl Figures {
-    fn add(&mut self, git: Option<Vec<u8>>, (ours, notes): (Ours, Vec<Note>), returns: Option<&[u8]>, case: &str) {
+    fn add(
+        &mut self,
+        git: Option<Vec<u8>>,
+        (ours, notes): (Ours, Vec<Note>),
+        (present, returns): (&[u8], bool),
+        case: &str,
+    ) {
         self.cases += 1;
         self.git_conflicts += usize::from(git.is_none());
         let is_incomplete = notes.iter().any(|note| matches!(note, Note::Incomplete { .. }));
@@ -98,9 +123,10 @@ impl Figures {
                 self.incomplete_and_as_git += usize::from(is_incomplete);
                 &mut self.both_clean_and_equal
             }
-            (_, Ours::Clean(ours)) if returns == Some(ours) => &mut self.clean_by_return,
-            (Some(_), Ours::Conflict(conflict)) if conflict.kind == ConflictKind::SecondOpinion => {
-                &mut self.second_opinion_where_git_is_clean
+            (None, Ours::Clean(ours)) if returns && ours == present => &mut self.clean_by_return,
+            (Some(git), Ours::Conflict(conflict)) if conflict.kind == ConflictKind::SecondOpinion => {
+                assert!(doubles(git, present), "{case}: two ways to merge it, and git's is not wrong");
+                &mut self.second_opinion_where_git_doubles
             }
             (None, Ours::Conflict(_)) => &mut self.both_conflict,
             (None, Ours::Clean(_)) => &mut self.clean_where_git_is_not,
@@ -140,7 +166,7 @@ fn single_edits_come_out_as_with_git() {
         let (path, history) = &histories[at];
         let text = |number: usize| history[number].as_deref().unwrap();
         let expected = git.merge(text(removed), text(last), text(removed - 1));
-        let returned = returns(history, removed, last).then(|| text(last));
+        let returned = returns(history, removed, last);
         let case = format!("{path} without {removed} of {last}");
         let by_lines = ours(history, removed, last, Unit::Lines);
         if matches!(by_lines.0, Ours::Conflict(_)) {
@@ -157,10 +183,10 @@ fn single_edits_come_out_as_with_git() {
             };
             *back += 1;
         }
-        figures.add(expected, by_lines, returned, &case);
+        figures.add(expected, by_lines, (text(last), returned), &case);
     }
     eprintln!("{} files, {} cases in all, {:?}: {figures:#?}", histories.len(), all.len(), begin.elapsed());
-    // A second opinion is the one reason to refuse what git would do: seldom, and on purpose.
-    let second = figures.second_opinion_where_git_is_clean;
-    assert!(figures.our_conflicts - second <= figures.git_conflicts && second * 100 <= figures.cases);
+    // A second opinion is the one reason to refuse what git would do: seldom, and where git's result has lines twice.
+    let second = figures.second_opinion_where_git_doubles;
+    assert!(figures.our_conflicts <= figures.git_conflicts + second && second * 150 <= figures.cases);
 }
