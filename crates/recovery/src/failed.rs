@@ -7,11 +7,16 @@ use std::path::Path;
 
 use wfr_model::RecoveryId;
 
-use crate::redo;
+use crate::redo::{self, Note};
 
 /// These recoveries, oldest first.
 pub fn list(journal: &Path) -> io::Result<Vec<RecoveryId>> {
     redo::list_failed(journal)
+}
+
+/// Whether one is among these, or will be when what its process left is tidied up.
+pub fn is_noted(journal: &Path, id: &RecoveryId) -> bool {
+    redo::is_noted(journal, id, Note::Failed) && !redo::stands(journal, id)
 }
 
 /// Notes that one is to be taken back no more.

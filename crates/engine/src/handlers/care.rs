@@ -12,8 +12,8 @@ use wfr_catalog::{CatalogError, CheckpointRow, ListQuery, NewOperation};
 use wfr_model::checkpoint::Manifest;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::workflow::Whole;
-use wfr_model::{TreePath, WorkflowId};
-use wfr_recovery::{apply, leftovers, probe};
+use wfr_model::{RecoveryId, TreePath, WorkflowId};
+use wfr_recovery::{apply, failed, leftovers, probe};
 use wfr_store::reserve;
 
 use super::{events, known, needed, rebuilds, shown, sinks};
@@ -257,7 +257,11 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
         ));
         return Ok(());
     }
-    let committed = apply::unfinished(&open.vault.journal())?;
+    let journal = open.vault.journal();
+    let committed = apply::unfinished(&journal)?;
+    let owes_more =
+        |id: &&RecoveryId| recovery::has_ended(open, id).is_ok_and(|ended| ended) && failed::is_noted(&journal, id);
+    let owed = [recovery::owed::all(open)?, committed.iter().filter(owes_more).cloned().collect()].concat();
     for id in &committed {
         findings.push(if recovery::has_ended(open, id)? {
             let message = format!(
@@ -266,7 +270,7 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
             );
             Finding::new("LEFTOVERS", Severity::Warning, message, "`wfr resume` does the rest, as the next change does")
         } else {
-            let how = if apply::awaits_check(&open.vault.journal(), id) {
+            let how = if apply::awaits_check(&journal, id) {
                 "its process ended before its functional check had passed, and it will be taken back"
             } else {
                 "some files may be restored, and others not yet"
@@ -275,7 +279,7 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
             Finding::new("RECOVERY_UNFINISHED", Severity::Error, message, "run `wfr resume`")
         });
     }
-    for id in recovery::owed::all(open)? {
+    for id in owed {
         let message =
             format!("recovery {id} failed its functional check, and its process ended before it was taken back");
         findings.push(Finding::new("RECOVERY_UNFINISHED", Severity::Error, message, "run `wfr resume`"));

@@ -13,7 +13,12 @@ type Exception = (&'static str, &'static str, usize, &'static str);
 /// All exceptions.
 const EXCEPTIONS: [Exception; 2] = [
     ("crates/store/src/lease.rs", "`unsafe`", 1, "read leases are set by fcntl, which no safe crate offers"),
-    ("crates/trace/src/sys.rs", "`unsafe`", 21, "seccomp notification, fork and shared memory, which no safe crate offers"),
+    (
+        "crates/trace/src/sys.rs",
+        "`unsafe`",
+        21,
+        "seccomp notification, fork and shared memory, which no safe crate offers",
+    ),
 ];
 
 /// Takes the excepted findings out; adds one for each exception that is too wide.
