@@ -34,7 +34,7 @@ pub use intake::{GetState, HandleError, Initialize, RecordEvent, RecordMetrics, 
 pub use lasting::{BackupState, BackupType, DocumentFormat, Export, Import, ImportFrom, Metadata};
 pub use recoveries::{
     Checks, Component, Consent, EmergencyRestore, ErrorHandling, OnDamage, PartialRestore, Priority, Recoveries,
-    RestorationMode, Restore, Resume, Undo, ValidationConfig, patience,
+    RestorationMode, Restore, Resume, Rules, Undo, ValidationConfig, patience,
 };
 pub use states::{MergeStates, RepairState, ValidateState, ValidationDepth};
 pub use steps::Steps;

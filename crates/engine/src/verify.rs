@@ -21,7 +21,7 @@ use crate::checkpoint::HEAD_CONTEXT;
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::ValidationLevel as Level;
-use crate::results::{Damage, Verdict};
+use crate::results::{Damage, Fault, Verdict};
 use crate::session::Session;
 use crate::state;
 
@@ -177,8 +177,9 @@ impl Checker<'_> {
             Err(error @ ReadError::Io { .. }) if !is_medium_error(&error) => Err(error.into()),
             Err(error) => {
                 let kind = format!("{kind:?}").to_lowercase();
-                let message = error.to_string();
-                self.report.damages.push(Damage { object: *id, path: path.clone(), kind, message, repaired: false });
+                let (fault, message) = (fault(&error), error.to_string());
+                let damage = Damage { object: *id, path: path.clone(), kind, fault, message, repaired: false };
+                self.report.damages.push(damage);
                 Ok(())
             }
         }
@@ -293,6 +294,14 @@ impl Checker<'_> {
             return Err(Failure::new(Code::Interrupted, "the validation was interrupted"));
         }
         Ok(())
+    }
+}
+
+fn fault(error: &ReadError) -> Fault {
+    match error {
+        ReadError::Missing(_) => Fault::Missing,
+        ReadError::Malformed { .. } => Fault::Malformed,
+        ReadError::Damaged { .. } | ReadError::Io { .. } => Fault::Altered,
     }
 }
 
@@ -470,8 +479,8 @@ pub fn secure(open: &Open, store: &Store, session: &Session, steps: &[Step]) -> 
         .zip(read)
         .filter_map(|((id, path), read)| {
             let error = read.err()?;
-            let (kind, message) = ("blob".to_owned(), error.to_string());
-            let damage = Damage { object: *id, path: (*path).clone(), kind, message, repaired: false };
+            let (kind, fault, message) = ("blob".to_owned(), fault(&error), error.to_string());
+            let damage = Damage { object: *id, path: (*path).clone(), kind, fault, message, repaired: false };
             Some((damage, error))
         })
         .collect();

@@ -42,6 +42,7 @@ mod integrity;
 mod kept;
 mod keys;
 mod lacking;
+mod layers;
 mod leftover;
 mod limits;
 mod links;
