@@ -35,7 +35,7 @@ pub use intake::{GetState, HandleError, Initialize, RecordEvent, RecordMetrics, 
 pub use lasting::{BackupState, BackupType, DocumentFormat, Export, Import, ImportFrom, Metadata};
 pub use recoveries::{
     Checks, Component, Consent, EmergencyRestore, ErrorHandling, OnDamage, PartialRestore, Priority, Recoveries,
-    RestorationMode, Restore, Resume, Undo, ValidationConfig, patience,
+    RestorationMode, Restore, Resume, Rules, Undo, ValidationConfig, patience,
 };
 pub use restoration::StateRestoration;
 pub use states::{MergeStates, RepairState, ValidateState, ValidationDepth};

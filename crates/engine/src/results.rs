@@ -21,8 +21,8 @@ pub use changes::{
 };
 pub use checkpoints::{
     Change, ChangeKind, CheckpointCreated, CheckpointLine, CheckpointList, CheckpointShown, Cleanup, Compared,
-    CoverageResult, Damage, Differences, Encoding, FileContent, Guarded, LineMetadata, Listed, NotLookedAt, Pin, Side,
-    Validation,
+    CoverageResult, Damage, Differences, Encoding, Fault, FileContent, Guarded, LineMetadata, Listed, NotLookedAt, Pin,
+    Side, Validation,
 };
 pub use coordination::{
     AllocationLine, Allotted, Answered, ConflictLine, Conflicting, HoldLine, HoldList, HoldPlaced, LetterLine,
@@ -37,9 +37,9 @@ pub use intake::{
     StateUpdated,
 };
 pub use recoveries::{
-    AffectedComponents, ConflictPolicies, DamagedRecovery, Dependent, MovedHead, PathPatch, PlanResult, PreservedParts,
-    Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, RollbackStrategy, Standing, StateChanges,
-    StateNames, StrategyStep, ValidationRequirements, ValidationResults,
+    AffectedComponents, ConflictPolicies, DamagedRecovery, Dependent, LayerResults, MovedHead, PathPatch, PlanResult,
+    PreservedParts, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, RollbackStrategy, Standing,
+    StateChanges, StateNames, StrategyStep, Unsound, ValidationRequirements, ValidationResults,
 };
 pub use states::{
     LeftOut, LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation,

@@ -33,6 +33,7 @@ pub(super) fn restore(
     let planned = recovery::plan_beside(open, order)?;
     let mut result = empty(&order.target, begun, checked);
     result.restored_to = Some(shown(dest));
+    result.validation_results.layers = order.layers;
     if asked.plan_only {
         result.plan = Some(plan_result(&planned));
         return Ok(Success::new(result).about(&order.workflow));

@@ -9,6 +9,7 @@ pub mod blame;
 mod by_hand;
 pub mod care;
 pub mod changes;
+mod checking;
 pub mod checkpoints;
 mod choice;
 pub mod coordination;

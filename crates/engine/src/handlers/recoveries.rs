@@ -51,6 +51,7 @@ pub(super) fn run(
         let planned = recovery::plan_dry(session, open, &open.store()?, order)?;
         let mut result = empty(&order.target, begun, checked);
         result.validation_results.dependency_validation = order.needs.verdict;
+        result.validation_results.layers = order.layers;
         let rollback_strategy = strategy::of(order, &planned);
         result.plan = Some(PlanResult { rollback_strategy, ..plan_result(&planned) });
         result.conflicts = planned.plan.conflicts.clone();
@@ -63,6 +64,7 @@ pub(super) fn run(
             let mut result =
                 Recovered { recovery_successful: true, findings, kept, ..empty(&order.target, begun, checked) };
             result.validation_results.dependency_validation = order.needs.verdict;
+            result.validation_results.layers = order.layers;
             return Ok(Success::new(result).about(&order.workflow).with_next_step(done));
         }
     };
@@ -274,6 +276,7 @@ fn recovered(order: &Order, ended: Ended, checked: Verdict, begun: Instant) -> R
     };
     let validation_results = ValidationResults {
         integrity_check: integrity,
+        layers: order.layers,
         dependency_validation: order.needs.verdict,
         functional_check: Verdict::of_optional(ended.functional.map(|end| end == CheckEnd::Passed)),
         ..ValidationResults::default()

@@ -3,16 +3,16 @@
 //! Owns what is checked first, and which parameters say something in which mode. Refuses to plan: that is
 //! [`crate::recovery`].
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wfr_catalog::CheckpointRow;
-use wfr_model::config::{DependencyValidation, IntegrityChecking};
+use wfr_model::WorkflowId;
+use wfr_model::config::DependencyValidation;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::recovery::RecoveryKind;
-use wfr_model::{Digest, WorkflowId};
 
+use super::checking::check_target;
 use super::recoveries::{Asked, run};
 use super::{beside, care, checkpoint, choice, partial, rollback, time_left};
 use crate::dependencies::{self, Validated};
@@ -20,7 +20,7 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{
     Dependents, On, OnDamage, PreservationRules, Resolution, RestorationMode, Restore, Rollback, RollbackScope,
-    ValidationLevel, patience,
+    patience,
 };
 use crate::pathspec::PathSpecs;
 use crate::picking;
@@ -30,7 +30,6 @@ use crate::recovery::{FunctionalCheck, Order, Parts};
 use crate::response::Success;
 use crate::results::{Recovered, Unmet, Verdict};
 use crate::session::Session;
-use crate::verify;
 
 /// Brings the workspace back to a checkpoint.
 pub fn restore(session: &mut Session, parameters: Restore) -> Result<Success<Recovered>, Failure> {
@@ -51,7 +50,7 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         failure => failure,
     })?;
     let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
-    let (checked, leave) = check_target(session, &open, &target, &parameters)?;
+    let checked = check_target(session, &open, &target, &parameters)?;
     let needs = match parameters.to {
         Some(_) => Validated::default(),
         None => check_needs(session, &open, &target, depth(&open, &parameters))?,
@@ -65,7 +64,8 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
         spares_state: parameters.to.is_some() || parameters.checks().on_damage == Some(OnDamage::Ignore),
-        leave,
+        leave: checked.leave,
+        layers: checked.layers,
         functional_check: parameters
             .functional_check
             .clone()
@@ -87,10 +87,10 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
     match &parameters.to {
         Some(dest) => {
             let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
-            beside::restore(session, &open, &order, &dest, &asked, (checked, begun))
+            beside::restore(session, &open, &order, &dest, &asked, (checked.integrity, begun))
         }
         None => {
-            let done = run(session, &open, &order, &asked, checked, begun)?;
+            let done = run(session, &open, &order, &asked, checked.integrity, begun)?;
             Ok(with_graph(&open, &parameters, &order.workflow, done))
         }
     }
@@ -258,59 +258,4 @@ pub(super) fn check_needs(
         return Err(Failure::new(Code::DependencyMissing, message).with_result(Unmet { findings: needs.findings }));
     }
     Ok(needs)
-}
-
-/// Checks the checkpoint before anything is changed, as far as the parameters ask for it.
-fn check_target(
-    session: &Session,
-    open: &Open,
-    target: &CheckpointRow,
-    parameters: &Restore,
-) -> Result<(Verdict, HashSet<Digest>), Failure> {
-    let checks = parameters.checks();
-    let is_lenient =
-        open.config.recovery_configuration.validation_settings.integrity_checking == IntegrityChecking::Lenient;
-    let on_damage = checks.on_damage.unwrap_or(if is_lenient { OnDamage::Ignore } else { OnDamage::Abort });
-    let is_asked = checks.checksum || checks.structure || checks.semantic || checks.cross_reference;
-    // What is damaged can be left alone only where all of it is known.
-    let needs_all = checks.on_damage == Some(OnDamage::Ignore);
-    if !is_asked && !needs_all {
-        return Ok((Verdict::Skipped, HashSet::new()));
-    }
-    // What is known to be damaged is passed by no sample.
-    let level = if checks.strict || needs_all || target.is_damaged() {
-        ValidationLevel::Comprehensive
-    } else {
-        ValidationLevel::Standard
-    };
-    let mut report = verify::verify(open, &open.store()?, target, level, session)?;
-    if on_damage == OnDamage::Ignore && level == ValidationLevel::Standard && !report.damages.is_empty() {
-        report = verify::verify(open, &open.store()?, target, ValidationLevel::Comprehensive, session)?;
-    }
-    if !report.damages.is_empty() && on_damage == OnDamage::Repair {
-        verify::repair(open, &report.damages)?;
-        report = verify::verify(open, &open.store()?, target, level, session)?;
-    }
-    if parameters.to.is_some() {
-        // No state is written beside.
-        report.damages.retain(|one| one.kind != "state");
-    }
-    if report.is_forged || checks.strict && report.chain == Verdict::Failed {
-        let message = format!("the catalog does not say of checkpoint `{}` what was recorded", target.name);
-        return Err(Failure::new(Code::CheckpointIntegrity, message)
-            .with_hint("run `wfr doctor --rebuild-catalog`: everything is read again from the packs"));
-    }
-    match report.damages.first() {
-        None => Ok((Verdict::Passed, HashSet::new())),
-        // Without its trees nothing is known of a checkpoint; files whose content is damaged can be left alone.
-        Some(_) if on_damage == OnDamage::Ignore && report.damages.iter().all(|one| one.kind != "tree") => {
-            Ok((Verdict::Failed, report.damages.iter().map(|one| one.object).collect()))
-        }
-        Some(first) => {
-            let whose = if first.path.is_root() { String::new() } else { format!("`{}`: ", first.path) };
-            let message = format!("checkpoint `{}` is damaged: {whose}{}", target.name, first.message);
-            Err(Failure::new(Code::CheckpointIntegrity, message)
-                .with_option("`wfr emergency-restore` takes the newest checkpoint that is whole"))
-        }
-    }
 }

@@ -44,8 +44,7 @@ pub fn of(order: &Order, planned: &Planned) -> Option<RollbackStrategy> {
         (RecoveryKind::Restore, parts) => {
             let restore = parameters::<Restore>(order)?;
             let checks = restore.checks();
-            let is_checked = checks.checksum || checks.structure || checks.semantic || checks.cross_reference;
-            let strict = is_checked.then_some(checks.strict);
+            let strict = checks.any().then_some(checks.strict);
             match (restore.restoration_mode, parts) {
                 (RestorationMode::Partial, Some(parts)) => of_parts(parts, strict),
                 (RestorationMode::Selective, _) => {

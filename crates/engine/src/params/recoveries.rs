@@ -121,11 +121,11 @@ pub enum DependencyErrors {
 #[serde(deny_unknown_fields, default)]
 #[schemars(inline)]
 pub struct IntegrityChecking {
-    /// Whether every object's checksum is checked.
+    /// Whether the bytes of every object are read and have their checksum.
     pub checksum_validation: Option<bool>,
-    /// Whether manifest and trees are checked for form.
+    /// Whether manifest, trees and lists can be decoded, and all that they name is there.
     pub structure_validation: Option<bool>,
-    /// Whether what they say is checked for sense.
+    /// Whether the state makes sense.
     pub semantic_validation: Option<bool>,
     /// Whether manifest, catalog and chain are checked against each other.
     pub cross_reference_validation: Option<bool>,
@@ -147,18 +147,38 @@ pub struct ValidationConfig {
 /// What a restore checks and how it meets damage, from all keys that say so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Checks {
-    /// Whether every object's checksum is checked before anything is changed.
+    /// Whether checksums are looked at before anything is changed.
     pub checksum: bool,
-    /// Whether manifest and trees are checked for form.
+    /// Whether those of every byte are.
+    pub every_byte: bool,
+    /// Whether objects are looked at for form, and for what they name.
     pub structure: bool,
-    /// Whether what they say is checked for sense.
-    pub semantic: bool,
-    /// Whether manifest, catalog and chain are checked against each other.
+    /// Whether manifest, catalog and chain are compared.
     pub cross_reference: bool,
+    /// By which rules the state is judged.
+    pub rules: Rules,
     /// Whether warnings count as damage.
     pub strict: bool,
     /// What is done about damage; `None` follows the configuration.
     pub on_damage: Option<OnDamage>,
+}
+
+/// The rules for a checkpoint's state that were asked for by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// Whether its parts must fit together.
+    pub structure: bool,
+    /// Whether it must make sense.
+    pub semantic: bool,
+    /// Whether it must fit what it refers to.
+    pub cross_reference: bool,
+}
+
+impl Checks {
+    /// Whether anything is checked.
+    pub fn any(&self) -> bool {
+        self.checksum || self.structure || self.rules.semantic || self.cross_reference
+    }
 }
 
 /// Brings the workspace back to a checkpoint.
@@ -249,13 +269,18 @@ pub struct Restore {
     /// How long the whole restore may take, waiting for others apart; the configuration's `restoration_timeout` where it is not
     /// given. When all is in its place and flushed, it counts no more; until then all is taken back.
     pub timeout: Option<Span>,
-    /// Whether every object's checksum is checked before.
+    /// Whether the bytes of every object are read before, and have the checksum that they were written with. Where this is not
+    /// given and `validate_integrity` is on, all objects are looked for and one content in 64 is read.
     pub checksum_validation: Option<bool>,
-    /// Whether manifest and trees are checked for form before.
+    /// Whether manifest, trees and lists can be decoded, and all that they name is there. On with `validate_integrity`; given as
+    /// `true`, whether the parts of the state fit together, too. What is not there is found by `checksum_validation` as well,
+    /// and so are trees whose bytes are not those that were written: no layer can decode these.
     pub structure_validation: Option<bool>,
-    /// Whether what they say is checked for sense before.
+    /// Whether the state that the checkpoint holds makes sense by the rules of `validate-state`. Only where it is given as
+    /// `true`: a state is restored as it was. With `to` none is written, and none looked at.
     pub semantic_validation: Option<bool>,
-    /// Whether manifest, catalog and chain are checked against each other before.
+    /// Whether the catalog says what the manifest says. On with `validate_integrity`; given as `true` (or with `strict_mode`)
+    /// a chain of manifests that does not hold refuses, and given as `true` a state that does not fit what it refers to.
     pub cross_reference_validation: Option<bool>,
     /// Whether warnings count as damage.
     pub strict_mode: Option<bool>,
@@ -279,12 +304,22 @@ impl Restore {
     pub fn checks(&self) -> Checks {
         let block = self.validation_config.clone().unwrap_or_default();
         let inner = block.integrity_checking;
-        let on = |own: Option<bool>, inner: Option<bool>| own.or(inner).unwrap_or(self.validate_integrity.0);
+        let checksum = self.checksum_validation.or(inner.checksum_validation);
+        let structure = self.structure_validation.or(inner.structure_validation);
+        let semantic = self.semantic_validation.or(inner.semantic_validation);
+        let crossing = self.cross_reference_validation.or(inner.cross_reference_validation);
+        let is_on = |given: Option<bool>| given.unwrap_or(self.validate_integrity.0);
+        let is_named = |given: Option<bool>| given == Some(true);
         Checks {
-            checksum: on(self.checksum_validation, inner.checksum_validation),
-            structure: on(self.structure_validation, inner.structure_validation),
-            semantic: on(self.semantic_validation, inner.semantic_validation),
-            cross_reference: on(self.cross_reference_validation, inner.cross_reference_validation),
+            checksum: is_on(checksum),
+            every_byte: is_named(checksum),
+            structure: is_on(structure),
+            cross_reference: is_on(crossing),
+            rules: Rules {
+                structure: is_named(structure),
+                semantic: is_named(semantic),
+                cross_reference: is_named(crossing),
+            },
             strict: self.strict_mode.or(inner.strict_mode).unwrap_or(false),
             on_damage: self.error_handling.or(block.error_handling.validation_failures),
         }

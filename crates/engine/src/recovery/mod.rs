@@ -67,7 +67,7 @@ use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::Consent;
-use crate::results::{Dependent, StateChanges};
+use crate::results::{Dependent, LayerResults, StateChanges};
 use crate::session::Session;
 use crate::{announce, holding, ledger, links, manifests, verify};
 
@@ -124,6 +124,8 @@ pub struct Order {
     pub time_limit: Option<Duration>,
     /// Whether what the workflow needs is there; it goes with the plan and the result.
     pub needs: Validated,
+    /// What the checks of the checkpoint said, layer by layer; it goes with the result.
+    pub layers: LayerResults,
     /// How long it waits for whoever holds the workspace or the workflow.
     pub wait: Duration,
     /// The parameters as given, for the audit trail; they also say who is told, and how much it matters.
@@ -151,6 +153,7 @@ impl Order {
             functional_check: None,
             time_limit: None,
             needs: Validated::default(),
+            layers: LayerResults::default(),
             wait: Duration::ZERO,
             parameters: Value::Null,
         }

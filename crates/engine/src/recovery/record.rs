@@ -246,11 +246,14 @@ fn summary(events: &[Event]) -> Map<String, Value> {
     events.last().map(|event| event.data.clone()).unwrap_or_default()
 }
 
-/// Does something with messages, and without them where that fails: then their loss is noted.
+/// Does something with messages, and without them where that fails: then their loss is noted. What the disk did not take is not
+/// tried again: a second flush would say that all is well, and the first has lost what it had to write.
 fn told_or_not<T>(announced: &Announced, write: impl Fn(bool) -> Result<T, CatalogError>) -> Result<T, CatalogError> {
     let error = match write(true) {
-        // Neither is for want of room or because of what a message says.
-        Err(error) if !matches!(error, CatalogError::Held(_) | CatalogError::Busy { .. }) => error,
+        // None of these is for want of room or because of what a message says.
+        Err(error) if !matches!(error, CatalogError::Held(_) | CatalogError::Busy { .. } | CatalogError::Io { .. }) => {
+            error
+        }
         ended => return ended,
     };
     let value = write(false)?;

@@ -258,6 +258,19 @@ pub struct NotLookedAt {
     pub detail: Option<String>,
 }
 
+/// In which way an object is not what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Fault {
+    /// It is not there.
+    Missing,
+    /// Its bytes are not those that were written, or the medium does not give them.
+    Altered,
+    /// Its bytes are those that were written, and no object of its kind.
+    Malformed,
+}
+
 /// One object that is damaged or missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Damage {
@@ -265,6 +278,8 @@ pub struct Damage {
     pub object: Digest,
     /// What it is: `blob`, `tree`, ...
     pub kind: String,
+    /// In which way.
+    pub fault: Fault,
     /// A path that needs it; the root for the checkpoint's own objects.
     pub path: TreePath,
     /// What does not fit.

@@ -8,6 +8,7 @@ use wfr_model::finding::Finding;
 use wfr_model::plan::{Conflict, Kept, RootChange, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
 use wfr_model::workflow::StateKept;
+use wfr_model::workflow::validate::StateFinding;
 use wfr_model::{ChangeId, CheckpointId, Digest, PhaseId, RecoveryId, TaskId, Timestamp, TreePath, WorkflowId};
 
 use super::{HoldLine, Verdict};
@@ -231,12 +232,68 @@ pub struct MovedHead {
     pub command: Option<String>,
 }
 
+/// What each layer said of a checkpoint before its restore; nothing where there was none to say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct LayerResults {
+    /// Whether every object has the content that was written; `passed` only where every byte was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum_validation: Option<Verdict>,
+    /// Whether manifest, trees and lists are there and can be decoded; asked for by name, also whether the state's parts fit
+    /// together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub structure_validation: Option<Verdict>,
+    /// Whether the state makes sense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub semantic_validation: Option<Verdict>,
+    /// Whether the catalog says what the manifest says, and the chain of manifests holds; asked for by name, also whether the
+    /// state fits what it refers to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_reference_validation: Option<Verdict>,
+}
+
+impl LayerResults {
+    /// Of a restore that was to check nothing.
+    pub fn skipped() -> Self {
+        let skipped = Some(Verdict::Skipped);
+        Self {
+            checksum_validation: skipped,
+            structure_validation: skipped,
+            semantic_validation: skipped,
+            cross_reference_validation: skipped,
+        }
+    }
+
+    /// Whether one of them found something.
+    pub fn any_failed(&self) -> bool {
+        let all = [
+            self.checksum_validation,
+            self.structure_validation,
+            self.semantic_validation,
+            self.cross_reference_validation,
+        ];
+        all.contains(&Some(Verdict::Failed))
+    }
+}
+
+/// What kept a checkpoint from being restored.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Unsound {
+    /// What each layer said.
+    pub validation_results: LayerResults,
+    /// What is wrong with the state.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<StateFinding>,
+}
+
 /// The reference's checks of a restoration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct ValidationResults {
     /// The checkpoint before, and the tree after.
     pub integrity_check: Verdict,
+    /// Of a `restore`: the checkpoint before, layer by layer.
+    #[serde(flatten)]
+    pub layers: LayerResults,
     /// Whether all that the workflow needs and had at the checkpoint is there.
     pub dependency_validation: Verdict,
     /// Whether it took no longer than earlier recoveries of its kind let expect.

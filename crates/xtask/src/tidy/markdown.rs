@@ -15,8 +15,7 @@ pub fn check(tracked: &Tracked) -> Vec<Finding> {
         found.extend(dead_links(file, &|path| tracked.root.join(path).exists()));
     }
     found.extend(changelog(tracked));
-    let tests = test_names(tracked);
-    found.extend(tracked.get("README.md").map(|readme| promises(readme, &tests)).unwrap_or_default());
+    found.extend(tracked.get("README.md").map(|readme| promises(readme, &Known::of(tracked))).unwrap_or_default());
     found
 }
 
@@ -72,56 +71,93 @@ fn changelog(tracked: &Tracked) -> Option<Finding> {
     (!known).then(|| Finding::whole("CHANGELOG.md", format!("has no heading for version {version}")))
 }
 
-/// Names of all functions that are tests, or that stand in files of tests.
-fn test_names(tracked: &Tracked) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for file in tracked.rust() {
-        let mut marked = false;
-        for line in file.code.lines().map(str::trim) {
-            marked |= line.starts_with("#[test]");
-            let Some(rest) = line.strip_prefix("fn ").filter(|_| marked || file.is_test()) else { continue };
-            names.extend(rest.split(['(', '<']).next().map(str::to_owned));
-            marked = false;
-        }
-    }
-    names
+/// What a promise may name.
+struct Known<'t> {
+    /// The files that there are.
+    tracked: &'t [Text],
+    /// The names of the kinds of faults.
+    faults: BTreeSet<String>,
 }
 
-/// Each numbered line under the heading `Promises` names at least one test that is there, after `Proof:`.
-fn promises(readme: &Text, tests: &BTreeSet<String>) -> Vec<Finding> {
+impl<'t> Known<'t> {
+    fn of(tracked: &'t Tracked) -> Self {
+        // Each kind stands as `("kills", kills::run)`.
+        let text = tracked.get("crates/xtask/src/faults.rs").map_or("", |file| file.text.as_str());
+        let kind = |line: &str| line.trim().strip_prefix("(\"")?.split_once("\", ").map(|(name, _)| name.to_owned());
+        Self { tracked: &tracked.files, faults: text.lines().filter_map(kind).collect() }
+    }
+
+    /// What is wrong with a proof: no file of tests where it says, no test of that name in it, no such kind of fault.
+    fn faulty(&self, proof: &str) -> Vec<String> {
+        let (mut wrong, mut file, mut named) = (Vec::new(), PathBuf::new(), 0);
+        for (at, part) in proof.split('`').enumerate() {
+            if at % 2 == 0 {
+                continue;
+            }
+            let after = proof.split('`').nth(at + 1).unwrap_or_default();
+            named += 1;
+            if part.starts_with("cargo xtask faults") {
+                let kinds = after.trim_start().strip_prefix('(').and_then(|rest| rest.split(')').next());
+                let Some(kinds) = kinds else {
+                    wrong.push("names no kinds of faults".to_owned());
+                    continue;
+                };
+                let unknown = kinds.split(',').map(str::trim).filter(|kind| !self.faults.contains(*kind));
+                wrong.extend(unknown.map(|kind| format!("no kind of faults is named `{kind}`")));
+            } else if part.contains('/') || part.ends_with(".rs") {
+                // A bare name lies beside the one before.
+                let beside = file.parent().unwrap_or(Path::new("")).join(part);
+                file = if part.contains('/') { PathBuf::from(part) } else { beside };
+                if !self.has_tests(&file) {
+                    wrong.push(format!("no tests are in `{}`", file.display()));
+                }
+            } else if !self.has_test(&file, part) {
+                wrong.push(format!("no test in `{}` is named `{part}`", file.display()));
+            }
+        }
+        if named == 0 {
+            wrong.push("a promise that names no test".to_owned());
+        }
+        wrong
+    }
+
+    fn below(&self, place: &Path) -> impl Iterator<Item = &'t Text> {
+        self.tracked.iter().filter(move |file| file.is_rust() && file.path.starts_with(place))
+    }
+
+    fn has_tests(&self, place: &Path) -> bool {
+        let of_tests = ["#[test]", "proptest!"];
+        self.below(place).any(|file| of_tests.iter().any(|mark| file.code.contains(mark)))
+    }
+
+    fn has_test(&self, place: &Path, name: &str) -> bool {
+        let begins = format!("fn {name}(");
+        self.below(place).any(|file| file.code.contains(&begins))
+    }
+}
+
+/// Each row of the table under the heading `Promises` names at least one file of tests, or kind of faults, that is there.
+fn promises(readme: &Text, known: &Known<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut finding = |line, what: String| found.push(Finding { file: readme.path.clone(), line, what });
-    for (line, text) in promise_items(&readme.text) {
-        let Some((_, proof)) = text.split_once("Proof:") else {
-            finding(line, "a promise without `Proof:` and a test's name".to_owned());
-            continue;
-        };
-        let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
-        if names.is_empty() {
-            finding(line, "a promise whose proof names no test".to_owned());
-        }
-        for name in names.iter().filter(|name| !tests.contains(**name)) {
-            finding(line, format!("no test is named `{name}`"));
-        }
-    }
-    found
-}
-
-/// The items of the list of promises: the line where each begins, and its text.
-fn promise_items(text: &str) -> Vec<(usize, String)> {
-    let mut items: Vec<(usize, String)> = Vec::new();
-    let mut inside = false;
-    for (line, text) in prose(text) {
+    let (mut inside, mut rows) = (false, 0);
+    for (line, text) in prose(&readme.text) {
         if text.starts_with("## ") {
             inside = text.contains("Promises");
-        } else if inside && text.starts_with(|c: char| c.is_ascii_digit()) {
-            items.push((line, text.to_owned()));
-        } else if let Some((_, item)) = items.last_mut().filter(|_| inside) {
-            item.push(' ');
-            item.push_str(text);
+            continue;
         }
+        let is_head = text.contains("| ---") || text.starts_with("| promise ");
+        if !inside || !text.starts_with('|') || is_head {
+            continue;
+        }
+        rows += 1;
+        let proof = text.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or_default();
+        known.faulty(proof).into_iter().for_each(|what| finding(line, what));
     }
-    items
+    if rows == 0 {
+        finding(1, "has no table of promises with their tests".to_owned());
+    }
+    found
 }
 
 #[cfg(test)]
@@ -142,10 +178,28 @@ mod tests {
 
     #[test]
     fn promises_need_tests_that_exist() {
-        let text =
-            "## Promises\n\n1. One.\n   Proof: `here`.\n2. Two.\n3. Three. Proof: `gone`.\n\n## Else\n4. Four.\n";
-        let tests = BTreeSet::from(["here".to_owned()]);
-        let lines: Vec<_> = promises(&Text::new("README.md", text), &tests).iter().map(|f| f.line).collect();
-        assert_eq!(lines, [5, 6]);
+        let tracked = [
+            Text::new("crates/a/tests/it/one.rs", "#[test]\nfn here() {}\n"),
+            Text::new("crates/a/tests/it/two.rs", "fn helper() {}\n"),
+        ];
+        let known = Known { tracked: &tracked, faults: BTreeSet::from(["kills".to_owned()]) };
+        let rows = [
+            ("| One | `crates/a/tests/it/one.rs` (`here`), `cargo xtask faults` (kills) |", None),
+            ("| A directory | `crates/a/tests` |", None),
+            ("| No name | by hand |", Some("names no test")),
+            ("| Gone | `crates/a/tests/it/gone.rs` |", Some("gone.rs")),
+            ("| Beside | `crates/a/tests/it/one.rs`, `two.rs` |", Some("crates/a/tests/it/two.rs")),
+            ("| Another test | `crates/a/tests/it/one.rs` (`there`) |", Some("`there`")),
+            ("| Another fault | `cargo xtask faults` (kills, spills) |", Some("spills")),
+            ("| Any fault | `cargo xtask faults` |", Some("no kinds")),
+        ];
+        for (row, wrong) in rows {
+            let text = format!("## Promises\n\n| promise | test |\n| --- | --- |\n{row}\n\n## Else\n| x | y |\n");
+            let found = promises(&Text::new("README.md", &text), &known);
+            assert_eq!(found.len(), usize::from(wrong.is_some()), "{row}");
+            assert!(found.iter().all(|one| one.line == 5 && one.what.contains(wrong.unwrap_or_default())), "{row}");
+        }
+        let without = Text::new("README.md", "## Promises\n\nMany.\n");
+        assert_eq!(promises(&without, &known).len(), 1, "a table that is gone is found");
     }
 }
