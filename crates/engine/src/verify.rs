@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use wfr_catalog::{ChainLink, CheckpointRow, NewCheckpoint};
 use wfr_model::checkpoint::{Manifest, VerificationStatus};
@@ -81,12 +82,16 @@ const SAMPLE: u64 = 64;
 /// So many parts of trees are read in one go, which bounds what of them is in memory.
 const PARTS_MAX: usize = 256;
 
+/// A blob that something needs: of which length, and in which part of a tree.
+type Needed = (Digest, u64, usize);
+
 struct Checker<'c> {
     store: &'c Store,
     level: Level,
     seen: Seen,
     report: Report,
     session: &'c Session,
+    deadline: Option<Instant>,
 }
 
 /// Checks a checkpoint. Damage is in the report; an error means that the check itself could not go on.
@@ -97,8 +102,19 @@ pub fn verify(
     level: Level,
     session: &Session,
 ) -> Result<Report, Failure> {
+    verify_until(open, store, row, (level, None), session)
+}
+
+/// The same with a moment at which it ends with an error.
+pub fn verify_until(
+    open: &Open,
+    store: &Store,
+    row: &CheckpointRow,
+    (level, deadline): (Level, Option<Instant>),
+    session: &Session,
+) -> Result<Report, Failure> {
     let report = Report::default();
-    let mut checker = Checker { store, level, seen: Seen::new(), report, session };
+    let mut checker = Checker { store, level, seen: Seen::new(), report, session, deadline };
     checker.check(ObjectKind::Manifest, &row.manifest, &TreePath::ROOT)?;
     checker.report.is_forged = is_forged(store, row);
     if checker.report.is_forged {
@@ -220,20 +236,25 @@ impl Checker<'_> {
         path: &TreePath,
         entries: &[Entry],
         part: usize,
-        blobs: &mut Vec<(Digest, usize)>,
+        blobs: &mut Vec<Needed>,
         waiting: &mut Vec<(TreePath, Digest)>,
     ) -> Result<(), Failure> {
         for entry in entries {
             match &entry.node {
                 Node::Dir(below) => waiting.push((path.join(&entry.name), *below)),
-                Node::File(Content { hash, chunks: None, .. }) => blobs.push((*hash, part)),
+                Node::File(Content { hash, chunks: None, size }) => blobs.push((*hash, *size, part)),
                 Node::File(found) => {
-                    if let Some(list) = &found.chunks {
-                        self.check(ObjectKind::Chunks, list, &path.join(&entry.name))?;
+                    let Some(list) = &found.chunks else { continue };
+                    let place = path.join(&entry.name);
+                    self.check(ObjectKind::Chunks, list, &place)?;
+                    match content::chunks(self.store, found) {
+                        Ok(chunks) => blobs.extend(chunks.into_iter().map(|(id, length)| (id, length, part))),
+                        Err(error @ ReadError::Malformed { .. }) => {
+                            self.note(ObjectKind::Chunks, list, &place, Err(error))?;
+                        }
+                        // It has been noted.
+                        Err(_) => {}
                     }
-                    // A list that cannot be read has been noted.
-                    let chunks = content::chunks(self.store, found).unwrap_or_default();
-                    blobs.extend(chunks.into_iter().map(|(id, _)| (id, part)));
                 }
                 _ => {}
             }
@@ -243,24 +264,24 @@ impl Checker<'_> {
 
     /// Reads those blobs whose turn it is, in the order in which they were met, and looks whether the others are there.
     /// Each comes with the number of the part that it was met in.
-    fn blobs(&mut self, parts: &[(TreePath, Digest)], mut blobs: Vec<(Digest, usize)>) -> Result<(), Failure> {
+    fn blobs(&mut self, parts: &[(TreePath, Digest)], mut blobs: Vec<Needed>) -> Result<(), Failure> {
         blobs.sort_unstable();
-        blobs.dedup_by_key(|(id, _)| *id);
+        blobs.dedup_by_key(|(id, length, _)| (*id, *length));
         self.report.objects += blobs.len() as u64;
         let level = self.level;
-        let (mut read, held): (Vec<_>, Vec<_>) = blobs.into_iter().partition(|(id, _)| is_read(id, level));
-        read.sort_by_key(|(_, part)| *part);
+        let (mut read, held): (Vec<_>, Vec<_>) = blobs.into_iter().partition(|(id, ..)| is_read(id, level));
+        read.sort_by_key(|(_, _, part)| *part);
         self.report.read += read.len() as u64;
-        let ids: Vec<Digest> = held.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<Digest> = held.iter().map(|(id, ..)| *id).collect();
         for at in self.store.absent(&ids) {
-            let (id, part) = held[at];
+            let (id, _, part) = held[at];
             self.note(ObjectKind::Blob, &id, &self.path_of(&parts[part], &id), Err(ReadError::Missing(id)))?;
         }
-        let (store, session) = (self.store, self.session);
+        let (store, session, deadline) = (self.store, self.session, self.deadline);
         session.meter.objects.0.store(0, Ordering::Relaxed);
         session.meter.objects.1.store(read.len(), Ordering::Relaxed);
-        let bytes = in_parallel(session.threads, &read, |(id, _)| {
-            if session.abort.load(Ordering::Relaxed) {
+        let bytes = in_parallel(session.threads, &read, |(id, ..)| {
+            if session.abort.load(Ordering::Relaxed) || is_over(deadline) {
                 return Ok(0);
             }
             let bytes = store.get(ObjectKind::Blob, id)?.len() as u64;
@@ -269,7 +290,9 @@ impl Checker<'_> {
             Ok(bytes)
         });
         self.check_interrupt()?;
-        for ((id, part), bytes) in read.iter().zip(bytes) {
+        for ((id, length, part), bytes) in read.iter().zip(bytes) {
+            let bytes =
+                bytes.and_then(|bytes| if bytes == *length { Ok(bytes) } else { Err(of_length(id, bytes, *length)) });
             match bytes {
                 Ok(bytes) => self.report.bytes += bytes,
                 Err(error) => self.note(ObjectKind::Blob, id, &self.path_of(&parts[*part], id), Err(error))?,
@@ -293,8 +316,15 @@ impl Checker<'_> {
         if self.session.abort.load(Ordering::Relaxed) {
             return Err(Failure::new(Code::Interrupted, "the validation was interrupted"));
         }
+        if is_over(self.deadline) {
+            return Err(Failure::new(Code::TimeLimit, "the validation's time was over before all was looked at"));
+        }
         Ok(())
     }
+}
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 fn fault(error: &ReadError) -> Fault {
@@ -303,6 +333,11 @@ fn fault(error: &ReadError) -> Fault {
         ReadError::Malformed { .. } => Fault::Malformed,
         ReadError::Damaged { .. } | ReadError::Io { .. } => Fault::Altered,
     }
+}
+
+fn of_length(id: &Digest, bytes: u64, length: u64) -> ReadError {
+    let why = format!("it has {bytes} bytes, and what needs it says {length}");
+    ReadError::Malformed { id: *id, what: "content", why }
 }
 
 /// Whether a blob is read, or only looked for.
@@ -513,3 +548,6 @@ fn read_beneath(root: &std::os::fd::OwnedFd, path: &TreePath) -> Option<Vec<u8>>
     file.read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -192,3 +192,73 @@ pub fn copy_to(objects: &dyn Objects, content: &Content, out: &mut dyn Write) ->
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::memory::Memory;
+
+    fn stored(bytes: &[u8]) -> (Memory, Content) {
+        let memory = Memory::default();
+        let content = store(&mut &*bytes, bytes.len() as u64, &memory, &mut Vec::new()).unwrap();
+        (memory, content)
+    }
+
+    fn noise(length: usize) -> Vec<u8> {
+        let mut seed = 7u64;
+        let mut next = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 56) as u8
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn contents_come_back_as_they_were() {
+        for length in [0, 1, BLOB_BYTES_MAX as usize, BLOB_BYTES_MAX as usize + 1, 9 << 20] {
+            for bytes in [noise(length), vec![0; length]] {
+                let (memory, content) = stored(&bytes);
+                assert_eq!((content.size, content.hash), (length as u64, hash(&bytes)));
+                assert_eq!(content.chunks.is_some(), length as u64 > BLOB_BYTES_MAX);
+                let mut out = Vec::new();
+                copy_to(&memory, &content, &mut out).unwrap();
+                assert!(out == bytes, "{length}");
+            }
+        }
+    }
+
+    /// A length that is declared wrongly is an error, whatever is declared, and asks for no memory.
+    #[test]
+    fn a_declared_size_that_is_wrong_is_refused() {
+        for length in [100, 3 << 20] {
+            let (memory, content) = stored(&noise(length));
+            for size in [0, 1, length as u64 - 1, length as u64 + 1, (1 << 63) - 1, 1 << 63, u64::MAX] {
+                let lying = Content { size, ..content };
+                let ended = copy_to(&memory, &lying, &mut io::sink());
+                assert!(matches!(ended, Err(CopyError::Read(ReadError::Malformed { .. }))), "{size}: {ended:?}");
+                assert!(chunks(&memory, &lying).is_err() || content.chunks.is_none(), "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_none_or_names_other_lengths_is_refused() {
+        let (memory, content) = stored(&noise(3 << 20));
+        let lines = chunks(&memory, &content).unwrap();
+        let list = |lines: &[(Digest, u64)]| -> Vec<u8> {
+            let line = |(id, length): &(Digest, u64)| [&id.0[..], &(*length as u32).to_le_bytes()].concat();
+            lines.iter().flat_map(line).collect()
+        };
+        // One chunk more and another less, so that the sum is right; two that have changed places; a line cut off.
+        let mut shifted = lines.clone();
+        (shifted[0].1, shifted[1].1) = (shifted[0].1 + 1, shifted[1].1 - 1);
+        let mut swapped = lines.clone();
+        swapped.swap(0, 1);
+        let whole = list(&lines);
+        for bad in [list(&shifted), list(&swapped), whole[..whole.len() - 1].to_vec(), vec![]] {
+            let id = memory.put_new(ObjectKind::Chunks, &bad).unwrap();
+            let lying = Content { chunks: Some(id), ..content };
+            assert!(matches!(copy_to(&memory, &lying, &mut io::sink()), Err(CopyError::Read(_))));
+        }
+    }
+}

@@ -278,4 +278,23 @@ mod tests {
         let bomb = zstd::bulk::compress(&vec![0; 10 << 20], 3).unwrap();
         assert!(decompress(&bomb, 100).is_err());
     }
+
+    #[test]
+    fn a_huge_window_asks_for_no_memory() {
+        // A frame of 100 bytes, each an `a`, by RFC 8878: it claims a window of 2 GiB and more, which nothing here needs.
+        let window = 21 << 3;
+        let block = (100u32 << 3 | 1 << 1 | 1).to_le_bytes();
+        let frame = [&[0x28, 0xb5, 0x2f, 0xfd, 0x80, window][..], &100u32.to_le_bytes(), &block[..3], b"a"].concat();
+        let peak = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:")).unwrap().trim().to_owned();
+            line.trim_end_matches(" kB").parse::<u64>().unwrap()
+        };
+        let before = peak();
+        assert!(
+            decompress(&frame, 100).is_err_and(|why| !why.is_empty()) || decompress(&frame, 100) == Ok(vec![b'a'; 100])
+        );
+        assert!(peak() - before < 1 << 20, "from {before} to {} KiB", peak());
+        assert!(decompress(&frame, 1_000).is_err());
+    }
 }

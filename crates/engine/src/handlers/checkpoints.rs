@@ -254,6 +254,9 @@ fn invalid(row: &CheckpointRow, is_known_only: bool, left: u64, chain: Verdict) 
     )
 }
 
+/// The key of how long that may take.
+const VALIDATION_TIMEOUT: &str = "recovery_configuration.validation_settings.timeout_limits.validation_timeout";
+
 /// Checks a checkpoint.
 pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result<Success<Validation>, Failure> {
     let begun = Instant::now();
@@ -262,14 +265,25 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
     // What is to be mended must be found first, and what is known to be damaged may be anywhere.
     let is_mended = parameters.repair_if_possible && row.is_damaged();
     let level = if is_mended { ValidationLevel::Comprehensive } else { parameters.validation_level };
-    let mut report = verify::verify(&open, &open.store()?, &row, level, session)?;
+    let limit = open.config.recovery_configuration.validation_settings.timeout_limits.validation_timeout;
+    let deadline = limit.duration().and_then(|limit| begun.checked_add(limit));
+    let look = || {
+        verify::verify_until(&open, &open.store()?, &row, (level, deadline), session).map_err(|failure| match failure.code {
+            Code::TimeLimit => failure.with_hint(format!(
+                "`wfr config {VALIDATION_TIMEOUT} 1h` gives it more time (it is {limit}), and a lower `--validation-level` \
+                 looks at less"
+            )),
+            _ => failure,
+        })
+    };
+    let mut report = look()?;
     let found = report.damages.len() as u64;
     let mut damages = report.damages.clone();
     let mut repaired = 0;
     if parameters.repair_if_possible && found > 0 {
         recovery::finish_unfinished(session, &open)?;
         repaired = verify::repair(&open, &report.damages)?.len() as u64;
-        report = verify::verify(&open, &open.store()?, &row, level, session)?;
+        report = look()?;
         for damage in &mut damages {
             damage.repaired = !report.damages.iter().any(|left| left.object == damage.object);
         }

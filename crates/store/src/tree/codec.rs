@@ -320,4 +320,27 @@ mod tests {
         assert_eq!(decode(&[VERSION, 0, 0xff, 0xff, 0xff, 0xff, 0x7f]), Err(DecodeError::Truncated));
         assert_eq!(decode(&[9]), Err(DecodeError::Version(9)));
     }
+
+    #[test]
+    fn a_size_is_a_number_of_64_bits() {
+        let entry = |size| Entry {
+            name: b"f".to_vec(),
+            meta: Meta::default(),
+            node: Node::File(Content { size, hash: Digest([1; 32]), chunks: None }),
+            xattrs: vec![],
+        };
+        for size in [0, (1 << 63) - 1, u64::MAX] {
+            let part = Part::Leaf(vec![entry(size)]);
+            assert_eq!(decode(&encode(&part)), Ok(part));
+        }
+        // The size ends where the hash begins: all ten of its bytes, then one bit more than there is, and one byte more.
+        let good = encode(&Part::Leaf(vec![entry(u64::MAX)]));
+        let last = good.len() - 33;
+        assert_eq!(good[last], 1);
+        for bytes in [&[2][..], &[0x7f], &[0x81, 1], &[0x80, 0]] {
+            let mut bad = good.clone();
+            bad.splice(last..=last, bytes.iter().copied());
+            assert!(matches!(decode(&bad), Err(DecodeError::Field(_))), "{bytes:?}");
+        }
+    }
 }
