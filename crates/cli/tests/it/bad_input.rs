@@ -228,8 +228,10 @@ fn a_quota_and_a_deadline_make_an_incomplete_checkpoint_or_an_error() {
     world.checkpoint("base");
     world.tree.write("noise", &wfr_testkit::Prng::new(1).bytes(3_000_000));
     world.ok(&["config", "capture.quota_bytes", "4000000"]);
-    let full = world.call(&["create-checkpoint", "wf", "--name", "full"]);
-    assert!(full.code == 7 || full.result("coverage")["complete"] == false, "{full:?}");
+    // What of it still goes in would hide what does not: the call fails as a whole, and says what is left.
+    let full = world.refused(&["create-checkpoint", "wf", "--name", "full"], 7, "QUOTA_EXCEEDED");
+    assert!(full.json["recovery_options"].to_string().contains("capture.quota_bytes"), "{full:?}");
+    assert_eq!(world.names(), ["base"]);
     world.ok(&["config", "capture.quota_bytes", "0"]);
     let hurried = world.ok(&["create-checkpoint", "wf", "--name", "hurried", "--deadline", "0s"]);
     assert_eq!(hurried.result("coverage")["complete"], false);

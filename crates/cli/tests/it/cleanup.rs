@@ -106,9 +106,21 @@ fn the_room_for_a_full_disk_is_made_again_by_the_next_command_that_changes_somet
 fn harder_compression_keeps_everything() {
     let world = World::new();
     world.tree.write("text", "a line that repeats itself\n".repeat(50_000).as_bytes());
+    let words = (0..60_000u64).map(|n| format!("word {} ", n.wrapping_mul(2_654_435_761) % 4_099)).collect::<String>();
+    world.tree.write("words", words.as_bytes());
     let before = world.snapshot();
     world.checkpoint("base");
-    world.ok(&["cleanup-checkpoints", "wf", "--retention-policy", "permanent", "--compress-archived"]);
+    let packed = || {
+        let packs = std::fs::read_dir(world.vault().join("packs")).unwrap();
+        packs.map(|pack| pack.unwrap().metadata().unwrap().len()).sum::<u64>()
+    };
+    let first = packed();
+    let cleanup = ["cleanup-checkpoints", "wf", "--retention-policy", "permanent"];
+    world.ok(&cleanup);
+    assert_eq!(packed(), first, "nothing is packed again that is not asked for");
+    let harder = world.ok(&[&cleanup[..], &["--compress-archived"]].concat());
+    assert!(packed() < first, "{} bytes, and {first} before", packed());
+    assert_eq!(harder.result("bytes_freed"), first - packed());
     before.assert_same(&world.written_out("base"));
     world.ok(&["validate-checkpoint", "base", "--validation-level", "comprehensive"]);
 }

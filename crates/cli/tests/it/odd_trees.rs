@@ -214,6 +214,37 @@ fn links_that_lead_outside_are_replaced_and_not_followed() {
 }
 
 #[test]
+fn links_over_two_hops_and_a_shared_inode_lead_nobody_outside() {
+    let outside = TestTree::new();
+    outside.write("file", b"not wfr's");
+    let before = wfr_testkit::Snapshot::of(outside.path());
+    let world = World::new();
+    // In the checkpoint: a link to a link that leads outside, and a name that Windows might take for `.git`.
+    world.tree.symlink("hop2", outside.path().as_os_str().as_encoded_bytes());
+    world.tree.symlink("hop1", b"hop2");
+    world.tree.write("git~1/config", b"a file like others\n");
+    let base = world.snapshot();
+    world.checkpoint("base");
+    world.tree.remove("hop1");
+    world.tree.write("hop1/file", b"a directory now");
+    world.tree.remove("git~1");
+    // In the tree: a directory that became such a link, and a file that became another name of a file outside.
+    world.tree.remove("sub");
+    world.tree.symlink("sub", b"hop3");
+    world.tree.symlink("hop3", b"hop2");
+    world.tree.remove("a.txt");
+    std::fs::hard_link(outside.at("file"), world.tree.at("a.txt")).unwrap();
+    world.ok(&["restore", "wf", "base", "--yes", "--exact-mtime"]);
+    base.assert_same(&world.snapshot());
+    before.assert_same(&wfr_testkit::Snapshot::of(outside.path()));
+    world.written_out("base");
+    before.assert_same(&wfr_testkit::Snapshot::of(outside.path()));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.tree.read("a.txt"), b"not wfr's");
+    before.assert_same(&wfr_testkit::Snapshot::of(outside.path()));
+}
+
+#[test]
 fn a_workspace_around_everybodys_stores_takes_none_of_them() {
     let home = TestTree::new();
     home.dir("data");
