@@ -233,7 +233,7 @@ mod tests {
         for length in [100, 3 << 20] {
             let (memory, content) = stored(&noise(length));
             for size in [0, 1, length as u64 - 1, length as u64 + 1, (1 << 63) - 1, 1 << 63, u64::MAX] {
-                let lying = Content { size, ..content.clone() };
+                let lying = Content { size, ..content };
                 let ended = copy_to(&memory, &lying, &mut io::sink());
                 assert!(matches!(ended, Err(CopyError::Read(ReadError::Malformed { .. }))), "{size}: {ended:?}");
                 assert!(chunks(&memory, &lying).is_err() || content.chunks.is_none(), "{size}");
@@ -257,7 +257,7 @@ mod tests {
         let whole = list(&lines);
         for bad in [list(&shifted), list(&swapped), whole[..whole.len() - 1].to_vec(), vec![]] {
             let id = memory.put_new(ObjectKind::Chunks, &bad).unwrap();
-            let lying = Content { chunks: Some(id), ..content.clone() };
+            let lying = Content { chunks: Some(id), ..content };
             assert!(matches!(copy_to(&memory, &lying, &mut io::sink()), Err(CopyError::Read(_))));
         }
     }
