@@ -12,7 +12,7 @@ use crate::world::{Ended, World};
 const REFERENCE: &str = include_str!("../data/reference.json");
 
 /// Operations whose examples come with a later version.
-const LATER: [&str; 8] = [
+pub const LATER: [&str; 8] = [
     "analyze-failure",
     "root-cause",
     "impact-assessment",

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use crate::blocks::LATER;
 use crate::world::World;
 
 /// The reference's examples of the operations that this version has, with its names replaced by those of the test.
@@ -98,16 +99,7 @@ fn the_references_examples_have_their_effect() {
 #[test]
 fn operations_that_come_later_say_so() {
     let world = World::new();
-    for name in [
-        "analyze-failure",
-        "root-cause",
-        "impact-assessment",
-        "recovery-plan",
-        "create-strategy",
-        "update-strategy",
-        "test-resilience",
-        "monitor-health",
-    ] {
+    for name in LATER {
         let ended = world.call(&[name, "wf", "{}"]);
         assert_eq!((ended.code, ended.error()), (2, "NOT_IN_THIS_VERSION"), "{name}: {ended:?}");
     }
