@@ -187,9 +187,11 @@ fn unused(session: &Session, request: &Request) -> Result<Once, Failure> {
             recovery::finish_unfinished(session, &open)?;
             record = open.catalog.recovery(&record.recovery_id)?.unwrap_or(record);
         }
-        if matches!(record.status, RecoveryStatus::Done | RecoveryStatus::Partial) {
+        let was_done = matches!(record.status, RecoveryStatus::Done | RecoveryStatus::Partial);
+        if was_done && !recovery::owed::was_taken_back(&open, &record)? {
             let (id, status) = (&record.recovery_id, record.status);
-            return Ok(Once::Done(json!({"done_before": true, "recovery_id": id, "status": status})));
+            let by = &record.undone_by;
+            return Ok(Once::Done(json!({"done_before": true, "recovery_id": id, "status": status, "undone_by": by})));
         }
     }
     Err(Failure::new(Code::RequestIdTaken, format!("request {} was taken back too often", request.request_id)))

@@ -67,7 +67,7 @@ fn decode(row: &Row<'_>) -> rusqlite::Result<Summary> {
         phase_name: row.get(7)?,
         tags: columns::json(row, 8)?,
         complete: row.get(9)?,
-        verification_status: Some(columns::word(row, 10)?),
+        verification_status: Some(row::verification(row, 10)?),
         validation_timestamp: columns::time_or_null(row, 11)?,
         files: row::counts(row, 12)?,
     })

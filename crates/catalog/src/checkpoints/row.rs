@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use wfr_model::CheckpointId;
-use wfr_model::checkpoint::FileCounts;
+use wfr_model::checkpoint::{FileCounts, VerificationStatus};
 
 use super::{CheckpointRow, Head, Seq};
 use crate::catalog::Catalog;
@@ -76,7 +76,7 @@ pub(crate) fn decode(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
         retention: row.get(15)?,
         complete: row.get(16)?,
         has_files: row.get(17)?,
-        verification: columns::word(row, 18)?,
+        verification: verification(row, 18)?,
         verified_at: columns::time_or_null(row, 19)?,
         files: counts(row, 20)?,
         size_bytes: columns::count(row, 26)?,
@@ -96,4 +96,14 @@ pub(super) fn counts(row: &Row<'_>, from: usize) -> rusqlite::Result<FileCounts>
         changed: columns::count(row, from + 4)?,
         removed: columns::count(row, from + 5)?,
     })
+}
+
+/// What was found when a checkpoint was checked. What cannot be read says nothing: the packs hold the checkpoint all the same.
+pub(super) fn verification(row: &Row<'_>, column: usize) -> rusqlite::Result<VerificationStatus> {
+    match columns::word(row, column) {
+        Err(rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)) => {
+            Ok(VerificationStatus::Unknown)
+        }
+        read => read,
+    }
 }

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::catch::{catch, caught, kill};
 use crate::injected::traced;
 use crate::world::World;
 
@@ -329,4 +330,30 @@ fn a_repetition_finishes_what_the_first_had_left_behind_its_end() {
         }
     }
     assert!(has_left, "none was killed behind its end");
+}
+
+#[test]
+fn what_was_asked_back_after_it_was_done_is_done_anew() {
+    let asked = request("req_1", "restore", json!({"workflow_id": "wf", "checkpoint": "base", "yes": true}));
+    let world = caught(|| {
+        let world = World::new();
+        world.tree.write("f", b"1");
+        world.checkpoint("base");
+        for number in 0..200 {
+            world.tree.write(format!("many/{number}"), b"edited");
+        }
+        world.tree.write("f", b"edited");
+        let journal = world.vault().join("journal");
+        let stands = || {
+            let names = std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().file_name());
+            names.map(|name| name.into_string().unwrap()).any(|name| name.ends_with(".stands"))
+        };
+        kill(catch(&world, &["request", &asked.to_string()], &[&journal], stands)?);
+        stands().then_some(world)
+    });
+    world.ok(&["resume", "--take-back"]);
+    assert_eq!(world.tree.read("f"), b"edited");
+    let (answer, code) = ask(&world, &asked);
+    assert_eq!((&answer["status"], code), (&json!("success"), 0), "{answer}");
+    assert_eq!((world.tree.read("f").as_slice(), answer["result"].get("done_before")), (&b"1"[..], None), "{answer}");
 }

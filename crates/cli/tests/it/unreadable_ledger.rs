@@ -163,3 +163,20 @@ fn counters_that_nothing_has_come_to_are_found_and_not_gone_on_from() {
         world.ok(&["undo", "--yes"]);
     }
 }
+
+#[test]
+fn what_a_check_of_a_checkpoint_found_keeps_nobody_from_it_where_it_cannot_be_read() {
+    let world = World::new();
+    recorded(&world);
+    for odd in ["x", "", "-1"] {
+        damage(&world, &format!("UPDATE checkpoints SET verification = '{odd}'"));
+        world.ok(&["doctor"]);
+        world.ok(&["list-checkpoints", "wf"]);
+        world.ok(&["restore", "wf", "base", "--yes"]);
+        assert_eq!(std::fs::read(world.root().join("f")).unwrap(), b"0");
+        world.ok(&["undo", "--yes"]);
+        damage(&world, &format!("UPDATE checkpoints SET verification = '{odd}'"));
+        world.ok(&["validate-checkpoint", "base"]);
+        world.ok(&["doctor", "--rebuild-catalog"]);
+    }
+}

@@ -52,6 +52,12 @@ pub(super) fn is_owed(order: &Order) -> bool {
     order.parameters.get("because").and_then(Value::as_str) == Some(BECAUSE_OF_CHECK)
 }
 
+/// Whether a recovery that was done was taken back by such an undo: nobody asked for that one, so it came to nothing.
+pub fn was_taken_back(open: &Open, record: &RecoveryRecord) -> Result<bool, Failure> {
+    let by = record.undone_by.as_ref().map(|by| open.catalog.recovery(by)).transpose()?.flatten();
+    Ok(by.is_some_and(|by| by.parameters.get("because").is_some_and(Value::is_string)))
+}
+
 /// Whether a recovery is undone.
 pub fn is_undone(open: &Open, id: &RecoveryId) -> Result<bool, Failure> {
     Ok(open.catalog.recovery(id)?.is_some_and(|record| record.undone_by.is_some()))
