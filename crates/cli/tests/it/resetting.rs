@@ -144,3 +144,41 @@ fn where_files_alone_or_nothing_goes_no_state_is_set() {
     assert!(set.contains(&"/phases/2/tasks/t4/status: \"completed\" to \"pending\"".to_owned()), "{set:?}");
     assert!(set.contains(&"/agent_assignments/b/status: \"in_progress\" to \"idle\"".to_owned()), "{set:?}");
 }
+
+/// The tasks whose work is there, and those that are completed.
+fn done(world: &World) -> [Vec<String>; 2] {
+    let tasks = ["t1", "t2", "t3", "t4"];
+    let phases = export(world)["phases"].as_array().unwrap().clone();
+    let all = phases.iter().flat_map(|phase| phase["tasks"].as_array().unwrap());
+    let completed =
+        all.filter(|task| task["status"] == "completed").map(|task| task["task_id"].as_str().unwrap().to_owned());
+    let there = tasks.iter().filter(|task| world.has(&format!("work/of_{task}"))).map(|task| (*task).to_owned());
+    [there.collect(), completed.collect()]
+}
+
+#[test]
+fn rollbacks_are_undone_in_any_order_and_a_task_is_completed_where_its_work_is() {
+    let pairs = [
+        [&["--task", "t3"][..], &["--task", "t4"]],
+        [&["--agent", "a"], &["--agent", "a", "--agent", "b"]],
+        [&["--phase", "2"], &["--agent", "a"]],
+        [&["--task", "t1"], &["--agent", "a"]],
+    ];
+    for (pair, order) in pairs.into_iter().flat_map(|pair| [[0, 1], [1, 0]].map(|order| (pair, order))) {
+        let world = ended();
+        let before = export(&world);
+        let ids = pair.map(|named| {
+            let ended = world.ok(&[&["rollback", "wf"], named, &["--yes"]].concat());
+            let [there, completed] = done(&world);
+            assert_eq!(there, completed, "{named:?}");
+            ended.result("recovery_id").as_str().unwrap().to_owned()
+        });
+        for undone in order {
+            world.ok(&["undo", &ids[undone], "--yes"]);
+            let [there, completed] = done(&world);
+            assert_eq!(there, completed, "{pair:?}, undone in the order {order:?}: behind {undone}");
+        }
+        assert_eq!(differences(&before, &export(&world)), [""; 0], "{pair:?}, undone in the order {order:?}");
+        assert_eq!(done(&world)[0].len(), 4);
+    }
+}

@@ -13,6 +13,7 @@ use wfr_model::workflow::{Differences, Nowhere, State, StateKept, Whole, fold};
 use wfr_model::{Event, EventId, EventName, EventType, PhaseId, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
+use super::overlapping::Others;
 use super::record::Ending;
 use super::{Parts, joining, verdicts};
 use crate::error::{Code, Failure};
@@ -83,15 +84,22 @@ impl Aim {
         if parts.as_ref().is_some_and(|parts| !parts.has_state()) {
             return Ok(None);
         }
-        let Some(before) = state::of_checkpoint(objects, target)? else { return Ok(None) };
+        let Some(mut before) = state::of_checkpoint(objects, target)? else { return Ok(None) };
         let restored = match record.undoes {
             None => None,
             Some(undone) if undone.kind.is_of_state() => Some(made(open, undone, &before)?),
-            Some(undone) => match left(open, objects, undone, &before)? {
-                Some(left) => Some(left),
-                // What it undoes had left the state alone.
-                None => return Ok(None),
-            },
+            Some(undone) => {
+                let others = Others::of(open, undone)?;
+                if let Some(others) = &others {
+                    before = others.without_undone(open, objects, before)?;
+                }
+                // What it undoes may have left the state alone.
+                let Some(left) = left(open, objects, undone, &before)? else { return Ok(None) };
+                if let Some(others) = &others {
+                    before = others.keeping_reset(before, &left);
+                }
+                Some(left)
+            }
         };
         let keeps_progress = record.parameters.get("preserve_progress") == Some(&Value::Bool(true));
         let joins = record.undoes.is_none() && joining::is_merge(record.parameters);
@@ -305,7 +313,12 @@ pub fn made_over(seq: Option<i64>, folds_again: bool) -> Value {
 
 /// The state that a recovery left, which was `before` when it began; `None` where it left the state alone. An undo had kept
 /// what was recorded by then, so what it left is made as it was then.
-fn left(open: &Open, objects: &dyn Objects, undone: &RecoveryRecord, before: &Whole) -> Result<Option<Whole>, Failure> {
+pub(super) fn left(
+    open: &Open,
+    objects: &dyn Objects,
+    undone: &RecoveryRecord,
+    before: &Whole,
+) -> Result<Option<Whole>, Failure> {
     let Some(target) = open.catalog.checkpoint(&undone.target)? else { return Ok(None) };
     let Some(of) = &undone.undoes else {
         let purpose = Purpose { workflow: &undone.workflow_id, undoes: None, parameters: &undone.parameters };

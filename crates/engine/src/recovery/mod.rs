@@ -24,6 +24,7 @@ mod mounting;
 mod moves;
 mod naming;
 pub mod noting;
+mod overlapping;
 mod overwritten;
 pub mod owed;
 pub mod pace;

@@ -435,6 +435,11 @@ fn a_rollback_and_its_undo_are_as_if_they_had_never_been() {
     assert_eq!(said(&stashed("n1 abcdefgh n_ aXbcdefgh")), "version 5");
     let with = "abcdefgh r1 aXbcdefgh n1 abcdefgh k2 abcdefghD n_ aXbcdefghD k0 abcdefgh k3 abcdefghC k0 aXbcdefghCD";
     assert_eq!(said(with), "abcdefghCD");
+    // A decision by hand, undone; and a rollback beside it, before which it had gone.
+    let decided =
+        "abcdefgh k1 aXbcdefgh r2 aXbcdYefgh k0 abcdefgh k3 abcdefghC k0 aXbcdYefghC r^ abcdefgh k^ aXbcdYefghC";
+    assert_eq!(said(decided), "aXbcdefghC");
+    assert_eq!(said(&format!("{decided} n1,6 abcdYefghC n6 aXbcdYefghC")), "aXbcdefghC");
 }
 
 #[test]

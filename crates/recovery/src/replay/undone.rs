@@ -1,6 +1,6 @@
 //! Recoveries one after another that left a path as it was, and everything counting as it did: a rollback and its undo.
 //!
-//! Owns that a replay is as if they had never been. Refuses to guess: what was gone at any of its ends must be known.
+//! Owns that a replay is as if they had never been. Refuses to guess: what was gone at any of their ends must be known.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,29 +16,25 @@ pub(super) struct Plain<'c> {
 
 impl<'c> Plain<'c> {
     pub(super) fn of(chain: &'c Chain) -> Self {
-        let mut is_left_out = vec![false; chain.last() + 1];
-        let mut gone = Some(&BTreeSet::new());
-        let mut number = 1;
-        while number <= chain.last() {
-            let Mark::Neutral { gone: behind } = chain.mark(number) else {
-                // Who brings something back may make count what had gone.
-                gone = gone.filter(|_| !chain.returns(number));
-                number += 1;
-                continue;
-            };
-            let end = block_end(chain, number, gone);
-            match end {
-                Some(end) => (number..=end).for_each(|at| is_left_out[at] = true),
-                None => gone = behind.as_ref(),
-            }
-            number = end.unwrap_or(number) + 1;
-        }
+        // First what was decided by hand: a later recovery counts it among what had gone.
+        let whole = Self { chain: Cow::Borrowed(chain), numbers: None };
+        whole.without(decided).without(neutral)
+    }
+
+    /// The same without the edits of which that is said, by number.
+    fn without(self, leaves_out: fn(&Chain) -> Vec<bool>) -> Self {
+        let is_left_out = leaves_out(&self.chain);
         if !is_left_out.contains(&true) {
-            return Self { chain: Cow::Borrowed(chain), numbers: None };
+            return self;
         }
-        let numbers: Vec<usize> = (0..=chain.last()).filter(|number| !is_left_out[*number]).collect();
-        let edits = numbers[1..].iter().map(|number| renumbered(&chain.edits[number - 1], &numbers)).collect();
-        Self { chain: Cow::Owned(Chain { first: chain.first.clone(), edits }), numbers: Some(numbers) }
+        let numbers: Vec<usize> = (0..=self.chain.last()).filter(|number| !is_left_out[*number]).collect();
+        let edits = numbers[1..].iter().map(|number| renumbered(&self.chain.edits[number - 1], &numbers)).collect();
+        let chain = Cow::Owned(Chain { first: self.chain.first.clone(), edits });
+        let numbers = match self.numbers {
+            None => numbers,
+            Some(before) => numbers.into_iter().map(|number| before[number]).collect(),
+        };
+        Self { chain, numbers: Some(numbers) }
     }
 
     /// What was found of it, as it is told of the chain of which it was made.
@@ -66,6 +62,44 @@ impl<'c> Plain<'c> {
         }
         found
     }
+}
+
+/// Edits that are gone, each with one behind it that is known to have brought back what was there before: a recovery that was
+/// decided by hand, and its undo.
+fn decided(chain: &Chain) -> Vec<bool> {
+    let mut is_left_out = vec![false; chain.last() + 1];
+    for number in 1..chain.last() {
+        let (went, back) = (chain.mark(number), chain.mark(number + 1));
+        let is_pair =
+            *went == Mark::Removed && *back == Mark::Kept && chain.returns(number) && chain.returns(number + 1);
+        if is_pair && entries::same(chain.version(number + 1), chain.version(number - 1)) {
+            is_left_out[number] = true;
+            is_left_out[number + 1] = true;
+        }
+    }
+    is_left_out
+}
+
+/// Neutral edits, one after another, that cancel each other out.
+fn neutral(chain: &Chain) -> Vec<bool> {
+    let mut is_left_out = vec![false; chain.last() + 1];
+    let mut gone = Some(&BTreeSet::new());
+    let mut number = 1;
+    while number <= chain.last() {
+        let Mark::Neutral { gone: behind } = chain.mark(number) else {
+            // Who brings something back may make count what had gone.
+            gone = gone.filter(|_| !chain.returns(number));
+            number += 1;
+            continue;
+        };
+        let end = block_end(chain, number, gone);
+        match end {
+            Some(end) => (number..=end).for_each(|at| is_left_out[at] = true),
+            None => gone = behind.as_ref(),
+        }
+        number = end.unwrap_or(number) + 1;
+    }
+    is_left_out
 }
 
 /// The last of the recoveries from edit `number` on, one after another, behind which all is as it was before them; `before` is what
