@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use wfr_catalog::{Catalog, CatalogError, ListQuery};
+use wfr_model::checkpoint::VerificationStatus;
 
 use crate::sample::{add, at, identity, make, op, wf};
 
@@ -174,6 +175,9 @@ fn a_value_that_is_none_is_damage() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = make(dir.path());
     add(&catalog, 1, |_| {});
+    let list = || catalog.list(&ListQuery::default());
     tamper(&dir.path().join("catalog.db"), "UPDATE checkpoints SET verification = 'perfect'").unwrap();
-    assert!(matches!(catalog.list(&ListQuery::default()), Err(CatalogError::Corrupt { .. })));
+    assert_eq!(list().unwrap()[0].verification, VerificationStatus::Unknown, "a check that says nothing is none");
+    tamper(&dir.path().join("catalog.db"), "UPDATE checkpoints SET checkpoint_type = 'perfect'").unwrap();
+    assert!(matches!(list(), Err(CatalogError::Corrupt { .. })));
 }
