@@ -82,6 +82,9 @@ pub struct Took {
 const SELECT: &str = "SELECT recovery_id, kind, workflow_id, target, safety, status, actor, parameters, undoes, \
                       undone_by, started_at, ended_at, report, sealed_parameters, sealed_report FROM recoveries ";
 
+/// The end of these columns.
+const REPORTS: &str = "report, sealed_parameters, sealed_report";
+
 impl Catalog {
     /// Records that a recovery begins: status `started`, no end, no report; takes a hold for it; and records what goes with
     /// it, given the hold that was taken over for it: in one transaction. That one stands again when the new one is given back.
@@ -181,8 +184,17 @@ impl Catalog {
 
     /// Recoveries, newest first. Those whose rows cannot be read are left out: [`Catalog::damaged_recoveries`] names them.
     pub fn recoveries(&self, filter: &RecoveryFilter, limit: u32) -> Result<Vec<RecoveryRecord>, CatalogError> {
+        self.listed(SELECT, filter, limit)
+    }
+
+    /// The same without their reports, which name every path that they changed.
+    pub fn recoveries_bare(&self, filter: &RecoveryFilter, limit: u32) -> Result<Vec<RecoveryRecord>, CatalogError> {
+        self.listed(&SELECT.replace(REPORTS, "NULL, sealed_parameters, NULL"), filter, limit)
+    }
+
+    fn listed(&self, select: &str, filter: &RecoveryFilter, limit: u32) -> Result<Vec<RecoveryRecord>, CatalogError> {
         let sql = format!(
-            "{SELECT} WHERE (?1 IS NULL OR workflow_id = ?1) AND (?2 IS NULL OR status = ?2) ORDER BY seq DESC LIMIT ?3"
+            "{select} WHERE (?1 IS NULL OR workflow_id = ?1) AND (?2 IS NULL OR status = ?2) ORDER BY seq DESC LIMIT ?3"
         );
         let workflow = filter.workflow.as_ref().map(WorkflowId::as_str);
         let mut statement = self.connection.prepare_cached(&sql)?;

@@ -12,7 +12,7 @@ use wfr_catalog::{CatalogError, CheckpointRow, ListQuery, NewOperation};
 use wfr_model::checkpoint::Manifest;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::workflow::Whole;
-use wfr_model::{RecoveryId, TreePath, WorkflowId};
+use wfr_model::{TreePath, WorkflowId};
 use wfr_recovery::{apply, failed, leftovers, probe};
 use wfr_store::reserve;
 
@@ -259,11 +259,10 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     }
     let journal = open.vault.journal();
     let committed = apply::unfinished(&journal)?;
-    let owes_more =
-        |id: &&RecoveryId| recovery::has_ended(open, id).is_ok_and(|ended| ended) && failed::is_noted(&journal, id);
-    let owed = [recovery::owed::all(open)?, committed.iter().filter(owes_more).cloned().collect()].concat();
+    let mut owed = recovery::owed::all(open)?;
     for id in &committed {
         findings.push(if recovery::has_ended(open, id)? {
+            owed.extend(failed::is_noted(&journal, id).then(|| id.clone()));
             let message = format!(
                 "recovery {id} has ended, but its process died just behind that: directories may not have their times back yet, \
                  and what it staged may still be there"

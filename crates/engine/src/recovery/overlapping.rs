@@ -39,7 +39,7 @@ impl Others {
             return Ok(None);
         }
         let filter = RecoveryFilter { workflow: Some(undone.workflow_id.clone()), ..RecoveryFilter::default() };
-        let mut records = open.catalog.recoveries(&filter, LOOKED_AT)?;
+        let mut records = open.catalog.recoveries_bare(&filter, LOOKED_AT)?;
         records.reverse();
         let own = records.iter().position(|record| record.recovery_id == undone.recovery_id);
         Ok(own.map(|own| Self { records, own }))

@@ -245,6 +245,10 @@ pub fn filters_and_order(make: Make<'_>) {
     assert_eq!(ids(None, None, 1), [rec(4)]);
     assert_eq!(ids(Some("wf"), None, 9), [3, 2].map(rec));
     assert_eq!(ids(Some("wf"), Some(S::Done), 9), [rec(2)]);
+    let all = catalog.recoveries(&RecoveryFilter::default(), 9).unwrap();
+    assert!(all.iter().any(|record| record.report.is_some()));
+    let bare: Vec<RecoveryRecord> = all.into_iter().map(|record| RecoveryRecord { report: None, ..record }).collect();
+    assert_eq!(catalog.recoveries_bare(&RecoveryFilter::default(), 9).unwrap(), bare);
 }
 
 fn message(id: &str) -> NewMessage {
