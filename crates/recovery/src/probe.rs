@@ -69,17 +69,17 @@ pub(crate) fn probe_in(base: &OwnedFd) -> io::Result<Abilities> {
     let [a, b] = names.each_ref().map(Path::new);
     let clean = || {
         for name in [a, b] {
-            let _ = rustix::fs::unlinkat(base, name, rustix::fs::AtFlags::empty());
+            let _ = wfr_store::disk::unlink(base, name);
         }
     };
     clean();
     let made = make(base, a).and_then(|()| make(base, b));
     let found = made.map(|()| {
-        let rename = |flags| rustix::fs::renameat_with(base, a, base, b, flags);
+        let rename = |flags| wfr_store::disk::rename(base, a, base, b, flags);
         Abilities {
             file_system: file_system(base),
             exchange: rename(RenameFlags::EXCHANGE).is_ok(),
-            no_replace: rename(RenameFlags::NOREPLACE) == Err(rustix::io::Errno::EXIST),
+            no_replace: rename(RenameFlags::NOREPLACE).is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists),
             leases: beneath::open_file(base, a).is_ok_and(|file| wfr_store::lease::has_writer(&file) == Some(false)),
         }
     });

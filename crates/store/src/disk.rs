@@ -26,11 +26,13 @@ fn point(name: &'static str) -> io::Result<()> {
 /// Counting and failing of calls, for tests. The counter is global: such tests run one at a time.
 #[cfg(feature = "faults")]
 pub mod faults {
+    use std::collections::BTreeMap;
     use std::io;
     use std::sync::Mutex;
 
     struct Armed {
         seen: u64,
+        names: BTreeMap<&'static str, u64>,
         fail_at: u64,
         for_good: bool,
         errno: i32,
@@ -38,21 +40,37 @@ pub mod faults {
         fired: Option<&'static str>,
     }
 
+    impl Armed {
+        fn new(fail_at: u64, errno: i32, for_good: bool, only: Option<&'static str>) -> Self {
+            Self { seen: 0, names: BTreeMap::new(), fail_at, for_good, errno, only, fired: None }
+        }
+    }
+
     static ARMED: Mutex<Option<Armed>> = Mutex::new(None);
 
     /// From now on call number `fail_at` (from 0) fails with `errno`; with `for_good` all later ones do too.
     pub fn arm(fail_at: u64, errno: i32, for_good: bool) {
-        *lock() = Some(Armed { seen: 0, fail_at, for_good, errno, only: None, fired: None });
+        *lock() = Some(Armed::new(fail_at, errno, for_good, None));
     }
 
     /// From now on call number `fail_at` (from 0) of those with one name fails with `errno`, and all later ones do too.
     pub fn arm_all(name: &'static str, fail_at: u64, errno: i32) {
-        *lock() = Some(Armed { seen: 0, fail_at, for_good: true, errno, only: Some(name), fired: None });
+        *lock() = Some(Armed::new(fail_at, errno, true, Some(name)));
     }
 
     /// Ends the injection; returns how many calls were seen and the name of the first that failed.
     pub fn disarm() -> (u64, Option<&'static str>) {
         lock().take().map_or((0, None), |armed| (armed.seen, armed.fired))
+    }
+
+    /// From now on calls are counted, and none fails.
+    pub fn count() {
+        *lock() = Some(Armed::new(u64::MAX, 0, false, None));
+    }
+
+    /// Ends the counting; returns how often each call was seen, by its name here.
+    pub fn counted() -> BTreeMap<&'static str, u64> {
+        lock().take().map(|armed| armed.names).unwrap_or_default()
     }
 
     fn lock() -> std::sync::MutexGuard<'static, Option<Armed>> {
@@ -65,6 +83,7 @@ pub mod faults {
         if armed.only.is_some_and(|only| only != name) {
             return Ok(());
         }
+        *armed.names.entry(name).or_default() += 1;
         let now = armed.seen;
         armed.seen += 1;
         if now == armed.fail_at || (armed.for_good && now > armed.fail_at) {

@@ -3,11 +3,12 @@
 //! Owns its layout and its format file. Refuses to know what stands in the catalog, and where vaults are kept by
 //! default: the edge decides that.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, RenameFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::{disk, keycheck};
@@ -312,17 +313,18 @@ fn parse(bytes: &[u8]) -> Result<Identity, ParseError> {
 
 /// Writes a small file so that after a crash it is either whole or not there: temporary, sync, rename, sync.
 pub fn write_durably(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
-    let _ = std::fs::remove_file(&temporary);
-    let file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let temporary = format!(".{name}.{}.tmp", std::process::id());
+    let temporary = Path::new(&temporary);
+    let dir = disk::open_dir(dir)?;
+    let _ = disk::unlink(&dir, temporary);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    let file = disk::open_at(&dir, temporary, flags, Mode::from_raw_mode(0o600))?;
     let written = disk::write_all(&file, bytes).and_then(|()| disk::sync_data(&file)).and_then(|()| {
-        let dir = disk::open_dir(dir)?;
-        let flags = rustix::fs::RenameFlags::empty();
-        disk::rename(&dir, temporary.file_name().map(Path::new).unwrap_or(&temporary), &dir, Path::new(name), flags)?;
+        disk::rename(&dir, temporary, &dir, Path::new(name), RenameFlags::empty())?;
         disk::sync_all(&dir)
     });
     if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
+        let _ = disk::unlink(&dir, temporary);
     }
     written
 }

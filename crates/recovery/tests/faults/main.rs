@@ -9,6 +9,8 @@
 #[expect(dead_code, reason = "the other tests use more of it")]
 mod ground;
 
+mod beside_strace;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
