@@ -117,7 +117,7 @@ fn a_sealed_store_follows_moves_too() {
     let secret = world.data.path().join("passphrase");
     fs::write(&secret, "correct horse\n").unwrap();
     world.variables.push(("WFR_PASSPHRASE_FILE", secret));
-    world.ok(&["init", "--encrypt"]);
+    world.ok(&["init", "--encrypt", "--keep-unlocked"]);
     world.put("f.txt", &numbered(&[]));
     world.checkpoint("base");
     world.work("a", || world.put("f.txt", &numbered(&[(3, "by a")])));

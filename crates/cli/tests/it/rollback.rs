@@ -243,7 +243,7 @@ fn a_sealed_store_keeps_its_ledger_to_itself() {
     let key = world.data.path().join("pass");
     fs::write(&key, "a long passphrase\n").unwrap();
     world.variables.push(("WFR_PASSPHRASE_FILE", key));
-    world.ok(&["init", "--encrypt"]);
+    world.ok(&["init", "--encrypt", "--keep-unlocked"]);
     world.checkpoint("base");
     let token = world.begin("a", &["--paths", "work"]);
     world.put("work/SECRETNAME.txt", "a");

@@ -124,7 +124,7 @@ fn a_sealed_store_merges_as_well() {
     let key = world.data.path().join("pass");
     fs::write(&key, "a long passphrase\n").unwrap();
     world.variables.push(("WFR_PASSPHRASE_FILE", key));
-    world.ok(&["init", "--encrypt"]);
+    world.ok(&["init", "--encrypt", "--keep-unlocked"]);
     world.put("work/f.txt", &numbered(&[]));
     world.checkpoint("base");
     world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));

@@ -209,7 +209,7 @@ fn an_encrypted_store_is_watched_too() {
     fs::write(&secret, "correct horse\n").unwrap();
     let mut world = world;
     world.variables.push(("WFR_PASSPHRASE_FILE", secret));
-    world.ok(&["init", "--encrypt"]);
+    world.ok(&["init", "--encrypt", "--keep-unlocked"]);
     world.ok(&["watch", "start"]);
     let watched = Watched(world);
     let world = &watched.0;
