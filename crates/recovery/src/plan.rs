@@ -164,7 +164,8 @@ impl Planner<'_> {
         }
         for (action, before, after) in actions(self.goal, before, after) {
             let step = Step { path: path.clone(), action, before, after };
-            self.steps.entry(path.clone()).or_default().push(step);
+            // One is the rule, and room for four at each path would be most of a large plan.
+            self.steps.entry(path.clone()).or_insert_with(|| Vec::with_capacity(1)).push(step);
         }
     }
 
