@@ -79,6 +79,16 @@ pub enum CatalogError {
         /// What does not fit.
         source: Source,
     },
+    /// The record of a recovery cannot be read; the others can.
+    #[error("the record of recovery {recovery} is damaged")]
+    RecoveryDamaged {
+        /// Which: what stands in its place, which may be no id.
+        recovery: String,
+        /// Whose, with the checkpoint that saved the tree before it, where that is there.
+        before: Option<(WorkflowId, CheckpointId)>,
+        /// What does not fit.
+        source: Source,
+    },
     /// What a row keeps sealed could not be opened, or sealed.
     #[error("a sealed record of the catalog stays closed")]
     Sealed {
@@ -231,8 +241,9 @@ impl From<rusqlite::Error> for CatalogError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::Error as E;
         let error = match error {
-            E::FromSqlConversionFailure(index, kind, source) => match source.downcast::<Unopened>() {
-                Ok(unopened) => return Self::Sealed { source: unopened.0 },
+            E::FromSqlConversionFailure(index, kind, source) => match source.downcast::<Unopened>().map(|why| *why) {
+                Ok(Unopened::Locked(source)) => return Self::Sealed { source },
+                Ok(Unopened::Broken(source)) => return Self::Corrupt { source },
                 Err(source) => E::FromSqlConversionFailure(index, kind, source),
             },
             other => other,

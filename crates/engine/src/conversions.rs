@@ -5,6 +5,7 @@
 use std::error::Error;
 
 use wfr_catalog::{CatalogError, ReferenceError};
+use wfr_model::{CheckpointId, WorkflowId};
 use wfr_recovery::apply::PrepareError;
 use wfr_recovery::checkout::CheckoutError;
 use wfr_store::archive::ArchiveError;
@@ -111,6 +112,9 @@ impl From<CatalogError> for Failure {
             let hint = format!("run `wfr repair-state {workflow}`: it is folded again from its events");
             return Self::of(Code::StateInvalid, &error).with_hint(hint);
         }
+        if let C::RecoveryDamaged { before, .. } = &error {
+            return Self::of(Code::CatalogDamaged, &error).with_hint(around_damaged(before.as_ref()));
+        }
         if let C::Sealed { source } = error {
             return match source.downcast::<KeyError>() {
                 Ok(known) => (*known).into(),
@@ -131,6 +135,19 @@ impl From<CatalogError> for Failure {
             _ => Code::Internal,
         };
         Self::of(code, &error)
+    }
+}
+
+/// What is done where the record of a recovery is damaged, given what saved the tree before it.
+pub fn around_damaged(before: Option<&(WorkflowId, CheckpointId)>) -> String {
+    let taken_out = "`wfr doctor --rebuild-catalog` takes the damaged record out, so that all else works";
+    match before {
+        Some((workflow, safety)) => {
+            format!("`wfr restore {workflow} {safety}` brings back what was there before that recovery; {taken_out}")
+        }
+        None => {
+            format!("{taken_out}; `wfr restore` to a checkpoint from before that recovery does what its undo would")
+        }
     }
 }
 

@@ -86,6 +86,7 @@ mod resetting;
 mod resources;
 mod retention;
 mod rollback;
+mod rotten;
 mod saying;
 mod scenario;
 mod settings;
