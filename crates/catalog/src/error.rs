@@ -71,6 +71,14 @@ pub enum CatalogError {
         /// What does not fit.
         source: Source,
     },
+    /// The last place that there can be is given in a table: its counter says what no use of it comes to.
+    #[error(
+        "the catalog is damaged: the counter of places in its table `{table}` stands at its end, which it cannot have come to"
+    )]
+    Exhausted {
+        /// Which.
+        table: &'static str,
+    },
     /// A row of a workflow's state cannot be read. What is derived is made anew from the events.
     #[error("what is kept of the state of workflow `{workflow}` is damaged")]
     StateDamaged {
@@ -173,7 +181,11 @@ impl CatalogError {
     /// Whether it says that a transaction was not committed, for certain: no frame of the log that ends one was written whole.
     pub fn is_rolled_back(&self) -> bool {
         match self {
-            Self::NameTaken { .. } | Self::IdTaken { .. } | Self::Refused(_) | Self::HeadMoved { .. } => true,
+            Self::NameTaken { .. }
+            | Self::IdTaken { .. }
+            | Self::Refused(_)
+            | Self::HeadMoved { .. }
+            | Self::Exhausted { .. } => true,
             // A failure to sync the log, or to grow what is shared of its index, comes when it is written.
             Self::Full { source } => source
                 .downcast_ref::<rusqlite::Error>()

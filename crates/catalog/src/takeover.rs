@@ -53,6 +53,9 @@ const TOLD: [(&str, &str, &str); 7] = [
     ("operations of the audit trail", "operations", "operation_id"),
 ];
 
+/// A row's place, where it is one that can be given: see [`PLACE_MAX`].
+const PLACE: &str = "iif(seq BETWEEN 1 AND (1 << 53), seq, NULL)";
+
 impl Part {
     /// Its tables, each before those that refer to it.
     pub(crate) fn tables(self) -> &'static [&'static str] {
@@ -147,7 +150,9 @@ fn take_rows(from: &Catalog, new: &Connection, table: &str) -> Result<(), Catalo
     let old = &from.connection;
     let columns = columns_of(new, table)?;
     let read: Vec<&str> = columns.iter().map(|column| reading(table, column)).collect();
-    let order = if columns.iter().any(|column| column == "seq") { " ORDER BY seq" } else { "" };
+    let has_places = columns.iter().any(|column| column == "seq");
+    // What stands at a place that is never given gets one behind all others.
+    let order = if has_places { format!(" ORDER BY {PLACE} IS NULL, seq") } else { String::new() };
     let mut source =
         old.prepare(&format!("SELECT {} FROM {table} WHERE {}{order}", read.join(", "), readable(table)))?;
     let marks = vec!["?"; columns.len()].join(", ");
@@ -192,6 +197,8 @@ fn columns_of(connection: &Connection, table: &str) -> Result<Vec<String>, Catal
 fn reading<'c>(table: &str, column: &'c str) -> &'c str {
     match (table, column) {
         ("subscriptions" | "dead_letters", "attempts") => damage::ATTEMPTS,
+        // Of the ledger others refer to places, and one that has a wrong one is not taken over.
+        ("recoveries" | "operations" | "messages" | "dead_letters", "seq") => PLACE,
         _ => column,
     }
 }

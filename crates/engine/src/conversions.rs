@@ -122,7 +122,7 @@ impl From<CatalogError> for Failure {
             };
         }
         let code = match &error {
-            C::Absent(_) | C::Foreign { .. } | C::Corrupt { .. } => Code::CatalogDamaged,
+            C::Absent(_) | C::Foreign { .. } | C::Corrupt { .. } | C::Exhausted { .. } => Code::CatalogDamaged,
             C::FutureFormat { .. } => Code::UnsupportedFormat,
             C::Full { .. } => Code::DiskFull,
             C::ReadOnly { .. } => Code::PermissionDenied,

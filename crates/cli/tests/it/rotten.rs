@@ -99,3 +99,67 @@ fn an_unfinished_recovery_whose_record_cannot_be_read_shuts_nobody_out() {
     world.ok(&["doctor"]);
     assert_eq!(world.tree.read("a.txt"), b"later");
 }
+
+/// A workspace with a checkpoint `base`, a change that is open, and a recovery.
+fn at_work() -> World {
+    let world = World::new();
+    world.checkpoint("base");
+    world.ok(&["change", "begin", "--workflow", "wf", "--task", "t", "--agent", "a"]);
+    restored(&world, "one");
+    world
+}
+
+/// Everything that needs a new place in the catalog.
+fn all_writes(world: &World) {
+    world.tree.write("a.txt", b"more");
+    world.ok(&["create-checkpoint", "wf"]);
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    restored(world, "again");
+    world.ok(&["change", "begin", "--workflow", "wf", "--task", "u", "--agent", "b"]);
+}
+
+#[test]
+fn a_counter_at_its_end_is_damage_and_no_full_disk() {
+    for (table, refused) in [
+        ("recoveries", &["restore", "wf", "base", "--yes"][..]),
+        ("checkpoints", &["create-checkpoint", "wf"]),
+        ("operations", &["create-checkpoint", "wf"]),
+        ("points", &["create-checkpoint", "wf"]),
+        ("changes", &["change", "begin", "--workflow", "wf", "--task", "u", "--agent", "b"]),
+    ] {
+        let world = at_work();
+        world.tree.write("a.txt", b"two");
+        by_hand(&world, &format!("UPDATE sqlite_sequence SET seq = 9223372036854775807 WHERE name = '{table}'"));
+        let ended = world.refused(refused, 4, "CATALOG_DAMAGED");
+        assert!(ended.json["error"].to_string().contains(table), "{ended:?}");
+        assert!(advised(&ended).iter().any(|way| *way == ["doctor", "--rebuild-catalog"]), "{ended:?}");
+        let found = unhealthy(&world);
+        assert!(found.contains("CATALOG_DAMAGED") && found.contains(table), "{found}");
+        world.ok(&["doctor", "--rebuild-catalog"]);
+        world.ok(&["doctor"]);
+        all_writes(&world);
+    }
+}
+
+#[test]
+fn a_place_that_is_never_given_is_named_and_set_right() {
+    for (table, seq) in [
+        ("recoveries", i64::MAX),
+        ("recoveries", -1),
+        ("operations", i64::MAX),
+        ("checkpoints", i64::MAX),
+        ("checkpoints", -1),
+    ] {
+        let world = at_work();
+        let recoveries = world.ok(&["recoveries"]).result("recoveries").to_string();
+        let one = format!("seq = (SELECT max(seq) FROM {table})");
+        by_hand(&world, &format!("DROP TRIGGER operations_stay; UPDATE {table} SET seq = {seq} WHERE {one}"));
+        let found = unhealthy(&world);
+        assert!(found.contains(&format!("the place of {table}/")), "{table} {seq}: {found}");
+        world.ok(&["doctor", "--rebuild-catalog"]);
+        world.ok(&["doctor"]);
+        assert_eq!(world.ok(&["recoveries"]).result("recoveries").to_string(), recoveries, "{table} {seq}");
+        all_writes(&world);
+        world.ok(&["doctor"]);
+    }
+}
