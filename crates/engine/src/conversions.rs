@@ -57,6 +57,7 @@ impl From<ConfigError> for Failure {
                 Self::of(Code::InvalidConfiguration, &error).with_hint(mending(file))
             }
             ConfigError::Shut { dir, source } => io(&error, source).with_hint(opening(dir)),
+            ConfigError::InTheWay(place) => Self::of(Code::Io, &error).with_hint(clearing(place)),
             ConfigError::Io { source, .. } => io(&error, source),
         }
     }
@@ -65,6 +66,14 @@ impl From<ConfigError> for Failure {
 /// What to do where a directory cannot be entered that the configuration may be in.
 pub fn opening(dir: &std::path::Path) -> String {
     format!("as its owner run `chmod u+rwx {}`, then call it again", dir.display())
+}
+
+/// What to do where something stands in a directory's place.
+pub fn clearing(place: &std::path::Path) -> String {
+    format!(
+        "nothing in it was touched: move {} to another name or place, then run `wfr init`, which writes the view again",
+        place.display()
+    )
 }
 
 /// How a configuration is mended that cannot be used.

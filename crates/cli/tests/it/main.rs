@@ -111,6 +111,7 @@ mod unlooked;
 mod unreadable_ledger;
 mod watching;
 mod where_it_acts;
+mod whereabouts;
 mod whose;
 mod words;
 mod work;

@@ -123,6 +123,7 @@ fn configuration(open: &Open, findings: &mut Vec<Finding>) {
     let fix = match error {
         ConfigError::Malformed { file, .. } => conversions::mending(file),
         ConfigError::Shut { dir, .. } => conversions::opening(dir),
+        ConfigError::InTheWay(place) => conversions::clearing(place),
         ConfigError::Io { .. } => "make it readable, or remove it: then the defaults hold".to_owned(),
     };
     let message = format!("{error}; until it is mended no checkpoint is taken and nothing is cleaned up");
