@@ -181,7 +181,8 @@ pub fn store(root: &Path) -> Result<Option<PathBuf>, ConfigError> {
     let file = dir(root).join(CONFIG);
     let refuse = || ConfigError::Malformed { file, why: format!("`store` is not a path: `{text}`") };
     let bytes = wfr_model::path::unescape(&text).filter(|bytes| !bytes.is_empty()).ok_or_else(refuse)?;
-    Ok(Some(OsString::from_vec(bytes).into()))
+    // One that is relative would be another one in each directory.
+    Ok(Some(root.join(OsString::from_vec(bytes))))
 }
 
 /// The value of `store` on a line of its own before the first table, which is where it is written.

@@ -231,7 +231,7 @@ pub fn known_vault(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>, 
 fn signposted(root: &Path, data: Option<&Path>) -> Option<PathBuf> {
     let bytes = std::fs::read(signpost_path(data?, root)).ok()?;
     let signpost: Signpost = serde_json::from_slice(&bytes).ok()?;
-    (signpost.workspace == root).then_some(signpost.store)
+    (signpost.workspace == root).then(|| root.join(signpost.store))
 }
 
 /// Whether two paths lead to one directory.

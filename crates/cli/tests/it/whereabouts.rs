@@ -1,6 +1,8 @@
 //! Places of the environment and of the workspace that are not what they should be: told with their names, and nothing is lost.
 //!
-//! Owns a file in the view's place. Refuses to know where things are by default.
+//! Owns a file in the view's place, and a relative home. Refuses to know where things are by default.
+
+use std::path::Path;
 
 use wfr_testkit::TestTree;
 
@@ -53,4 +55,45 @@ fn a_file_that_is_no_view_hides_no_workspace_above_it() {
     world.tree.write("inner/.claude", b"mine");
     let mut below = world.command(&["create-checkpoint", "wf", "--name", "base", "--json"]);
     assert_eq!(ended(below.current_dir(world.tree.at("inner")).output().unwrap()).code, 0);
+}
+
+#[test]
+fn a_relative_home_is_refused_and_nothing_is_made_there() {
+    let world = World::unprotected(TestTree::of_every_kind());
+    let call = |arguments: &[&str], data: Option<&Path>| {
+        let mut command = world.command(arguments);
+        command.env("HOME", "home").env_remove("XDG_DATA_HOME");
+        command.envs(data.map(|data| ("XDG_DATA_HOME", data)));
+        ended(command.arg("--json").output().unwrap())
+    };
+    for data in [None, Some(Path::new("data"))] {
+        let refused = call(&["init"], data);
+        assert_eq!((refused.code, refused.error()), (2, "INVALID_PARAMETER"), "{refused:?}");
+        assert!(refused.json.to_string().contains("HOME is `home`"), "{refused:?}");
+        assert!(
+            !world.tree.at("home").exists() && !world.tree.at("data").exists() && !world.tree.at(".claude").exists()
+        );
+    }
+    let made = call(&["init"], Some(world.data.path()));
+    assert!(Path::new(made.result("store").as_str().unwrap()).is_absolute(), "{made:?}");
+}
+
+#[test]
+fn a_relative_store_is_the_same_one_from_everywhere() {
+    let world = World::unprotected(TestTree::of_every_kind());
+    world.tree.write("deep/er/file", b"1");
+    let mut command = world.command(&["init", "--json"]);
+    let made = ended(command.env("WFR_STORE", "../elsewhere/of-wfr").output().unwrap());
+    let store = made.result("store").as_str().unwrap().to_owned();
+    assert!(Path::new(&store).is_absolute() && !store.contains(".."), "{made:?}");
+    // One that an earlier version wrote down as relative is so to the workspace.
+    let file = world.tree.at(".claude/recovery/config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace(&store, "../elsewhere/of-wfr")).unwrap();
+    std::fs::remove_dir_all(world.data.path().join("wfr")).unwrap();
+    let mut command = world.command(&["create-checkpoint", "wf", "--name", "base", "--json"]);
+    let taken = ended(command.current_dir(world.tree.at("deep/er")).output().unwrap());
+    assert_eq!(taken.code, 0, "{taken:?}");
+    assert_eq!(world.names(), ["base"]);
+    std::fs::remove_dir_all(store).unwrap();
 }
