@@ -71,6 +71,7 @@ mod nobody;
 mod odd_contents;
 mod odd_trees;
 mod outbox;
+mod output;
 mod parameters;
 mod people;
 mod places;
