@@ -259,7 +259,16 @@ impl From<InitError> for Failure {
             InitError::Away { .. } => Self::of(Code::StoreNotFound, &error).with_hint(
                 "mount its disk or put its directory back, and all is there again; `wfr init --new-store` makes a new, empty one",
             ),
-            InitError::Already(..) => Self::of(Code::AlreadyProtected, &error),
+            InitError::Already(ref root, _) => {
+                let failure = Self::of(Code::AlreadyProtected, &error);
+                match crate::view::exists(root) {
+                    true => failure,
+                    false => failure.with_hint(
+                        "`wfr init` without `--store` takes the store that it has; with `--new-store` another one is made, and what \
+                         is in the first stays there",
+                    ),
+                }
+            }
             InitError::Taken { .. } => Self::of(Code::AlreadyProtected, &error).with_hint(
                 "leave `--store` out, or name a directory that is not there yet: it gets a store of its own",
             ),

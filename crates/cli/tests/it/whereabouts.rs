@@ -1,6 +1,6 @@
 //! Places of the environment and of the workspace that are not what they should be: told with their names, and nothing is lost.
 //!
-//! Owns a file in the view's place, and a relative home. Refuses to know where things are by default.
+//! Owns a file in the view's place, a relative home, and a second store. Refuses to know where things are by default.
 
 use std::path::Path;
 
@@ -96,4 +96,29 @@ fn a_relative_store_is_the_same_one_from_everywhere() {
     assert_eq!(taken.code, 0, "{taken:?}");
     assert_eq!(world.names(), ["base"]);
     std::fs::remove_dir_all(store).unwrap();
+}
+
+#[test]
+fn a_second_store_is_refused_and_the_one_in_use_is_named() {
+    let world = World::new();
+    world.checkpoint("base");
+    let (own, other) = (world.vault(), world.data.path().join("other"));
+    for is_view_there in [true, false] {
+        if !is_view_there {
+            std::fs::remove_dir_all(world.tree.at(".claude")).unwrap();
+        }
+        let by_flag = world.command(&["init", "--json", "--store", other.to_str().unwrap()]).output().unwrap();
+        let by_variable = world.command(&["init", "--json"]).env("WFR_STORE", &other).output().unwrap();
+        for output in [by_flag, by_variable] {
+            let refused = ended(output);
+            assert_eq!((refused.code, refused.error()), (5, "ALREADY_PROTECTED"), "{refused:?}");
+            assert!(refused.json.to_string().contains(own.to_str().unwrap()), "{refused:?}");
+            assert!(!other.exists());
+        }
+    }
+    // Who means another one says so, and the first stays as it is.
+    let made = world.ok(&["init", "--new-store", "--store", other.to_str().unwrap()]);
+    assert_eq!(made.result("existed"), false);
+    assert!(own.join("catalog.db").exists());
+    assert_eq!(world.ok(&["doctor"]).result("checkpoints"), 0);
 }
