@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use wfr_model::Timestamp;
 
 use crate::columns;
-use crate::error::CatalogError;
+use crate::error::{CatalogError, Source};
 use crate::events::PLACE_MAX;
 use crate::operations::{self, NewOperation};
 use crate::schema::{self, Format};
@@ -39,6 +39,16 @@ const SETTINGS: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRA
 
 /// How long the log may become, in pages, while much is written at once: all of it is moved into the main file then.
 const BULK_PAGES: u32 = 16_384;
+
+/// Tables whose rows have places that a counter gives, with what names a row; those of events and of the ledger are looked at
+/// by who reads these.
+const PLACED: [(&str, &str); 5] = [
+    ("checkpoints", "checkpoint_id"),
+    ("recoveries", "recovery_id"),
+    ("operations", "operation_id"),
+    ("messages", "message_id"),
+    ("dead_letters", "item"),
+];
 
 /// What a catalog says of its vault.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -194,8 +204,15 @@ impl Catalog {
         Ok(found)
     }
 
-    /// A sentence for each counter, and each place that a state is noted to have come to, that was never reached.
+    /// A sentence for each counter, and each place that a state is noted to have come to, that was never reached. The
+    /// log of events does not go by its counter where that is wrong.
     fn wild_counters(&self) -> Result<Vec<String>, CatalogError> {
+        let of_table = |(table, name): &(&str, &str)| {
+            // What an import brought stands before all others.
+            let below = if *table == "checkpoints" { "seq < 1 AND recovered = 0" } else { "seq < 1" };
+            format!("UNION ALL SELECT 'the place of {table}/' || {name}, seq FROM {table} WHERE {below} OR seq > ?1 ")
+        };
+        let places: String = PLACED.iter().map(of_table).collect();
         let sql = "SELECT 'the counter of tokens', fencing FROM vault WHERE fencing NOT BETWEEN 0 AND ?1
                    UNION ALL SELECT 'the counter of generations', generation FROM vault WHERE generation NOT BETWEEN 0 AND ?1
                    UNION ALL SELECT 'the place of the state of ' || workflow_id, seq FROM states
@@ -204,8 +221,9 @@ impl Catalog {
                              WHERE seq NOT BETWEEN 1 AND ?1
                    UNION ALL SELECT 'the checkpoint of the stored state of ' || workflow_id, checkpoint_id FROM snapshots
                              WHERE checkpoint_id NOT IN (SELECT checkpoint_id FROM checkpoints)
-                   LIMIT 100";
-        let mut statement = self.connection.prepare(sql)?;
+                   UNION ALL SELECT 'the counter of places in ' || name, seq FROM sqlite_sequence
+                             WHERE name <> 'events' AND (typeof(seq) <> 'integer' OR seq NOT BETWEEN 0 AND ?1) ";
+        let mut statement = self.connection.prepare(&format!("{sql}{places} LIMIT 100"))?;
         let mut rows = statement.query([PLACE_MAX])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
@@ -238,7 +256,10 @@ impl Catalog {
         body: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        let value = body(&transaction)?;
+        let value = match body(&transaction) {
+            Err(CatalogError::Full { source }) => return Err(exhausted(&transaction, source)),
+            ended => ended?,
+        };
         transaction.commit()?;
         self.shorten_log();
         Ok(value)
@@ -282,6 +303,23 @@ impl Catalog {
     ) -> Result<T, E> {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
         body(&transaction)
+    }
+}
+
+/// What a full disk is told as, and, by SQLite, just so a table in which the last place is given: no use of it gets there.
+fn exhausted(transaction: &Transaction<'_>, source: Source) -> CatalogError {
+    let ended = |table: &&(&'static str, &str)| {
+        let sql = format!(
+            "SELECT max((SELECT coalesce(max(seq), 0) FROM {0}),
+                        coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = '{0}'), 0)) = ?1",
+            table.0
+        );
+        transaction.query_row(&sql, [i64::MAX], |row| row.get(0)).unwrap_or(false)
+    };
+    let others = [("events", ""), ("changes", ""), ("points", "")];
+    match PLACED.iter().chain(&others).find(ended) {
+        Some((table, _)) => CatalogError::Exhausted { table },
+        None => CatalogError::Full { source },
     }
 }
 

@@ -71,11 +71,29 @@ pub enum CatalogError {
         /// What does not fit.
         source: Source,
     },
+    /// The last place that there can be is given in a table: its counter says what no use of it comes to.
+    #[error(
+        "the catalog is damaged: the counter of places in its table `{table}` stands at its end, which it cannot have come to"
+    )]
+    Exhausted {
+        /// Which.
+        table: &'static str,
+    },
     /// A row of a workflow's state cannot be read. What is derived is made anew from the events.
     #[error("what is kept of the state of workflow `{workflow}` is damaged")]
     StateDamaged {
         /// Whose.
         workflow: WorkflowId,
+        /// What does not fit.
+        source: Source,
+    },
+    /// The record of a recovery cannot be read; the others can.
+    #[error("the record of recovery {recovery} is damaged")]
+    RecoveryDamaged {
+        /// Which: what stands in its place, which may be no id.
+        recovery: String,
+        /// Whose, with the checkpoint that saved the tree before it, where that is there.
+        before: Option<(WorkflowId, CheckpointId)>,
         /// What does not fit.
         source: Source,
     },
@@ -163,7 +181,11 @@ impl CatalogError {
     /// Whether it says that a transaction was not committed, for certain: no frame of the log that ends one was written whole.
     pub fn is_rolled_back(&self) -> bool {
         match self {
-            Self::NameTaken { .. } | Self::IdTaken { .. } | Self::Refused(_) | Self::HeadMoved { .. } => true,
+            Self::NameTaken { .. }
+            | Self::IdTaken { .. }
+            | Self::Refused(_)
+            | Self::HeadMoved { .. }
+            | Self::Exhausted { .. } => true,
             // A failure to sync the log, or to grow what is shared of its index, comes when it is written.
             Self::Full { source } => source
                 .downcast_ref::<rusqlite::Error>()
@@ -231,8 +253,9 @@ impl From<rusqlite::Error> for CatalogError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::Error as E;
         let error = match error {
-            E::FromSqlConversionFailure(index, kind, source) => match source.downcast::<Unopened>() {
-                Ok(unopened) => return Self::Sealed { source: unopened.0 },
+            E::FromSqlConversionFailure(index, kind, source) => match source.downcast::<Unopened>().map(|why| *why) {
+                Ok(Unopened::Locked(source)) => return Self::Sealed { source },
+                Ok(Unopened::Broken(source)) => return Self::Corrupt { source },
                 Err(source) => E::FromSqlConversionFailure(index, kind, source),
             },
             other => other,

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, named_params, types};
 use serde_json::Value;
 use wfr_model::recovery::{ApplyReport, RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{CheckpointId, Event, RecoveryId, Timestamp, WorkflowId};
@@ -17,7 +17,7 @@ use wfr_model::{CheckpointId, Event, RecoveryId, Timestamp, WorkflowId};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::{CatalogError, Source};
-use crate::events::{self, DamagedRow};
+use crate::events;
 use crate::holds::{self, Acquired, Hold, HoldRequest, Owner};
 use crate::ledger::{self, NewPoint};
 use crate::operations::{self, NewOperation};
@@ -77,6 +77,17 @@ pub struct Took {
     pub length: Duration,
     /// Steps that ended as planned.
     pub steps: u64,
+}
+
+/// A record that cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DamagedRecord {
+    /// Of which recovery: what stands in the id's place, which may be no id.
+    pub recovery: String,
+    /// Whose, with the checkpoint that saved the tree before it, where that is there.
+    pub before: Option<(WorkflowId, CheckpointId)>,
+    /// What does not fit.
+    pub why: String,
 }
 
 const SELECT: &str = "SELECT recovery_id, kind, workflow_id, target, safety, status, actor, parameters, undoes, \
@@ -178,8 +189,7 @@ impl Catalog {
         let sql =
             format!("{SELECT} WHERE recovery_id >= ?1 AND recovery_id < ?1 || char(127) ORDER BY seq DESC LIMIT ?2");
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map((prefix, limit), |row| self.decode(row))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.read_all(statement.query((prefix, limit))?)
     }
 
     /// Recoveries, newest first. Those whose rows cannot be read are left out: [`Catalog::damaged_recoveries`] names them.
@@ -204,16 +214,18 @@ impl Catalog {
         rows.collect()
     }
 
-    /// The rows of recoveries, of a workflow or of all, that cannot be read, newest first.
-    pub fn damaged_recoveries(&self, workflow: Option<&WorkflowId>) -> Result<Vec<DamagedRow>, CatalogError> {
+    /// The records of recoveries, of a workflow or of all, that cannot be read, newest first.
+    pub fn damaged_recoveries(&self, workflow: Option<&WorkflowId>) -> Result<Vec<DamagedRecord>, CatalogError> {
         let sql = format!("{SELECT} WHERE (?1 IS NULL OR workflow_id = ?1) ORDER BY seq DESC");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query([workflow.map(WorkflowId::as_str)])?;
         let mut damaged = Vec::new();
         while let Some(row) = rows.next()? {
-            if let Err(error) = whole(self.decode(row))? {
-                let place = format!("recoveries/{}", events::text(row.get_ref(0)?));
-                damaged.push(DamagedRow { place, why: error.to_string(), text: events::text(row.get_ref(12)?) });
+            match self.read_one(row) {
+                Err(CatalogError::RecoveryDamaged { recovery, before, source }) => {
+                    damaged.push(DamagedRecord { recovery, before, why: source.to_string() });
+                }
+                read => drop(read?),
             }
         }
         Ok(damaged)
@@ -246,14 +258,21 @@ impl Catalog {
     pub fn unfinished(&self) -> Result<Vec<RecoveryRecord>, CatalogError> {
         let mut statement =
             self.connection.prepare_cached(&format!("{SELECT} WHERE status = 'started' ORDER BY seq"))?;
-        let rows = statement.query_map([], |row| self.decode(row))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.read_all(statement.query([])?)
+    }
+
+    /// Whether the end of a recovery is recorded, and how it ended; reads nothing else of its record.
+    pub fn recovery_end(&self, id: &RecoveryId) -> Result<Option<RecoveryStatus>, CatalogError> {
+        let sql = "SELECT status FROM recoveries WHERE recovery_id = ?1 AND status <> 'started'";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([id.as_str()], |row| columns::word(row, 0)).optional()?)
     }
 
     /// The recovery that a checkpoint was taken for, to save the tree; `None` where it was taken for something else.
     pub fn recovery_saved_by(&self, safety: &CheckpointId) -> Result<Option<RecoveryRecord>, CatalogError> {
         let mut statement = self.connection.prepare_cached(&format!("{SELECT} WHERE safety = ?1"))?;
-        Ok(statement.query_row([safety.as_str()], |row| self.decode(row)).optional()?)
+        let mut rows = statement.query([safety.as_str()])?;
+        rows.next()?.map(|row| self.read_one(row)).transpose()
     }
 
     /// The newest recovery, of a workflow or of any, that ended done or partial, is not undone and changed something: a path,
@@ -271,16 +290,32 @@ impl Catalog {
              ORDER BY seq DESC"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query_map([workflow.map(WorkflowId::as_str)], |row| self.decode(row))?;
+        let mut rows = statement.query([workflow.map(WorkflowId::as_str)])?;
         let changed_paths = |record: &RecoveryRecord| record.report.as_ref().is_some_and(|one| !one.changed.is_empty());
-        let counts = |row: &rusqlite::Result<RecoveryRecord>| {
-            row.as_ref().map_or(true, |record| changed_paths(record) || changed_else(record))
-        };
-        Ok(rows.find(counts).transpose()?)
+        while let Some(row) = rows.next()? {
+            // Of one that cannot be read nobody can tell: an older one is never taken in its place.
+            let record = self.read_one(row)?;
+            if changed_paths(&record) || changed_else(&record) {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
     }
 
     fn decode(&self, row: &Row<'_>) -> rusqlite::Result<RecoveryRecord> {
         decode(row, self.veil.as_ref())
+    }
+
+    fn read_one(&self, row: &Row<'_>) -> Result<RecoveryRecord, CatalogError> {
+        read(&self.connection, self.veil.as_ref(), row)
+    }
+
+    fn read_all(&self, mut rows: Rows<'_>) -> Result<Vec<RecoveryRecord>, CatalogError> {
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            records.push(self.read_one(row)?);
+        }
+        Ok(records)
     }
 
     /// Checkpoints that cleanup must keep whole: the targets and safety checkpoints of unfinished recoveries, and
@@ -297,6 +332,34 @@ fn whole(row: rusqlite::Result<RecoveryRecord>) -> Result<Result<RecoveryRecord,
         Ok(record) => Ok(Ok(record)),
         Err(CatalogError::Corrupt { source }) => Ok(Err(source)),
         Err(other) => Err(other),
+    }
+}
+
+/// The record in a row of [`SELECT`]. One that is damaged is named, with what saved the tree before it.
+fn read(connection: &Connection, veil: Option<&Veil>, row: &Row<'_>) -> Result<RecoveryRecord, CatalogError> {
+    let source = match whole(decode(row, veil))? {
+        Ok(record) => return Ok(record),
+        Err(source) => source,
+    };
+    let standing = |safety: CheckpointId| check_stands(connection, &safety).ok().map(|()| safety);
+    let safety = columns::id_or_null(row, 4).ok().flatten().and_then(standing);
+    // Before one that has not ended is ended nothing else is done.
+    let is_over = columns::word(row, 5).is_ok_and(|status: RecoveryStatus| status != RecoveryStatus::Started);
+    let before = columns::id(row, 2).ok().zip(safety).filter(|_| is_over);
+    Err(CatalogError::RecoveryDamaged { recovery: events::text(row.get_ref(0)?), before, source })
+}
+
+/// Whether the record of an id can be read with a key. One for which there is none counts as whole.
+pub(crate) fn is_readable(
+    connection: &Connection,
+    veil: Option<&Veil>,
+    id: &types::Value,
+) -> Result<bool, CatalogError> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE recovery_id = ?1"))?;
+    match statement.query_row([id], |row| decode(row, veil)).map_err(CatalogError::from) {
+        Ok(_) | Err(CatalogError::Sealed { .. }) => Ok(true),
+        Err(CatalogError::Corrupt { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -377,7 +440,8 @@ pub(crate) fn find(
     id: &RecoveryId,
 ) -> Result<Option<RecoveryRecord>, CatalogError> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE recovery_id = ?1"))?;
-    Ok(statement.query_row([id.as_str()], |row| decode(row, veil)).optional()?)
+    let mut rows = statement.query([id.as_str()])?;
+    rows.next()?.map(|row| read(connection, veil, row)).transpose()
 }
 
 fn check_stands(connection: &Connection, checkpoint: &CheckpointId) -> Result<(), CatalogError> {

@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::events::PLACE_MAX;
 use crate::outbox::damage;
+use crate::recoveries;
 
 /// Tables of a catalog that say nothing without each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +29,7 @@ pub enum Part {
     Outbox,
     /// Who changed what.
     Ledger,
-    /// The records of recoveries. One whose change did not come is left: it could not be undone.
+    /// The records of recoveries. One whose change did not come is left, and so is one that cannot be read: it could not be undone.
     Recoveries,
 }
 
@@ -51,6 +52,9 @@ const TOLD: [(&str, &str, &str); 7] = [
     ("holds", "holds", "hold_key"),
     ("operations of the audit trail", "operations", "operation_id"),
 ];
+
+/// A row's place, where it is one that can be given: see [`PLACE_MAX`].
+const PLACE: &str = "iif(seq BETWEEN 1 AND (1 << 53), seq, NULL)";
 
 impl Part {
     /// Its tables, each before those that refer to it.
@@ -91,7 +95,7 @@ impl Catalog {
                 if *table == "vault" {
                     take_counters(&old.connection, transaction)?;
                 } else {
-                    take_rows(&old.connection, transaction, table)?;
+                    take_rows(old, transaction, table)?;
                     take_sequence(&old.connection, transaction, table)?;
                 }
             }
@@ -142,10 +146,13 @@ fn take_counters(old: &Connection, new: &Connection) -> Result<(), CatalogError>
     Ok(())
 }
 
-fn take_rows(old: &Connection, new: &Connection, table: &str) -> Result<(), CatalogError> {
+fn take_rows(from: &Catalog, new: &Connection, table: &str) -> Result<(), CatalogError> {
+    let old = &from.connection;
     let columns = columns_of(new, table)?;
     let read: Vec<&str> = columns.iter().map(|column| reading(table, column)).collect();
-    let order = if columns.iter().any(|column| column == "seq") { " ORDER BY seq" } else { "" };
+    let has_places = columns.iter().any(|column| column == "seq");
+    // What stands at a place that is never given gets one behind all others.
+    let order = if has_places { format!(" ORDER BY {PLACE} IS NULL, seq") } else { String::new() };
     let mut source =
         old.prepare(&format!("SELECT {} FROM {table} WHERE {}{order}", read.join(", "), readable(table)))?;
     let marks = vec!["?"; columns.len()].join(", ");
@@ -161,6 +168,9 @@ fn take_rows(old: &Connection, new: &Connection, table: &str) -> Result<(), Cata
             // The first column is the place, the second the id.
             let lacks_change: bool = had_change.query_row([&values[1]], |row| row.get(0))?;
             if lacks_change && is_gone.query_row([&values[1]], |row| row.get(0))? {
+                continue;
+            }
+            if !recoveries::is_readable(old, from.veil.as_ref(), &values[1])? {
                 continue;
             }
         }
@@ -187,6 +197,8 @@ fn columns_of(connection: &Connection, table: &str) -> Result<Vec<String>, Catal
 fn reading<'c>(table: &str, column: &'c str) -> &'c str {
     match (table, column) {
         ("subscriptions" | "dead_letters", "attempts") => damage::ATTEMPTS,
+        // Of the ledger others refer to places, and one that has a wrong one is not taken over.
+        ("recoveries" | "operations" | "messages" | "dead_letters", "seq") => PLACE,
         _ => column,
     }
 }

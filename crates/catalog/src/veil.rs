@@ -10,15 +10,18 @@ use rusqlite::types::Type;
 
 use crate::error::{CatalogError, Source};
 
-/// One way: from bytes to sealed ones, or back.
-pub type Way = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, Source> + Send>;
+/// From bytes to sealed ones.
+pub type Sealing = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, Source> + Send>;
+
+/// From sealed bytes back.
+pub type Opening = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, Unopened> + Send>;
 
 /// Both ways. Without one everything stands as it is.
 pub struct Veil {
     /// Seals.
-    pub seal: Way,
+    pub seal: Sealing,
     /// Opens what was sealed, and refuses what was not sealed so.
-    pub open: Way,
+    pub open: Opening,
 }
 
 impl fmt::Debug for Veil {
@@ -27,19 +30,31 @@ impl fmt::Debug for Veil {
     }
 }
 
-/// Why a sealed value could not be read, on its way through the layer that reads rows.
+/// Why a sealed value could not be read.
 #[derive(Debug)]
-pub(crate) struct Unopened(pub(crate) Source);
+pub enum Unopened {
+    /// There is no key: nothing is known of the value.
+    Locked(Source),
+    /// There is one, and it does not open the value: this one is damaged, and others need not be.
+    Broken(Source),
+}
+
+impl Unopened {
+    fn cause(&self) -> &Source {
+        let (Self::Locked(cause) | Self::Broken(cause)) = self;
+        cause
+    }
+}
 
 impl fmt::Display for Unopened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.cause().fmt(f)
     }
 }
 
 impl Error for Unopened {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
+        self.cause().source()
     }
 }
 
@@ -61,9 +76,9 @@ pub(crate) fn covered(veil: Option<&Veil>, text: Option<String>) -> Result<Colum
 pub(crate) fn uncovered(veil: Option<&Veil>, index: usize, sealed: &[u8]) -> rusqlite::Result<Vec<u8>> {
     let opened = match veil {
         Some(veil) => (veil.open)(sealed),
-        None => Err("it is sealed, and the store is not encrypted".into()),
+        None => Err(Unopened::Broken("it is sealed, and the store is not encrypted".into())),
     };
-    opened.map_err(|source| rusqlite::Error::FromSqlConversionFailure(index, Type::Blob, Box::new(Unopened(source))))
+    opened.map_err(|why| rusqlite::Error::FromSqlConversionFailure(index, Type::Blob, Box::new(why)))
 }
 
 #[cfg(test)]
@@ -143,13 +158,27 @@ mod tests {
         let read = catalog.recovery(&id(2)).unwrap().unwrap();
         assert_eq!((read.parameters, read.report), (new.parameters, before.report));
         assert_eq!(catalog.recovery_rates(RecoveryKind::Restore, &id(9), 9).unwrap().len(), 2);
-        // Who brings no veil, or another one, is told so.
+        // Who has no key is told so. What a key does not open is damaged, and so is what is sealed where nothing should be.
+        let locked = Veil { open: Box::new(|_| Err(Unopened::Locked("no key".into()))), ..veil() };
+        let told = Catalog::open(&path).unwrap().with_veil(locked).recovery(&id(2)).unwrap_err();
+        assert!(matches!(&told, CatalogError::Sealed { source } if source.to_string() == "no key"), "{told}");
         let blind = Catalog::open(&path).unwrap();
-        assert!(matches!(blind.recovery(&id(2)), Err(CatalogError::Sealed { .. })));
+        assert!(matches!(blind.recovery(&id(2)), Err(CatalogError::RecoveryDamaged { .. })));
         assert_eq!(blind.recovery(&id(1)).unwrap().unwrap().recovery_id, id(1));
-        let wrong = Veil { open: Box::new(|_| Err("another key".into())), ..veil() };
-        let told = blind.with_veil(wrong).recovery(&id(2)).unwrap_err();
-        assert!(matches!(&told, CatalogError::Sealed { source } if source.to_string() == "another key"), "{told}");
+        let broken = Veil { open: Box::new(|_| Err(Unopened::Broken("it was changed".into()))), ..veil() };
+        let seen = blind.with_veil(broken);
+        let told = seen.recovery(&id(2)).unwrap_err();
+        let CatalogError::RecoveryDamaged { recovery, source, .. } = &told else { panic!("{told}") };
+        assert_eq!(
+            (recovery.as_str(), source.to_string().contains("it was changed")),
+            (id(2).as_str(), true),
+            "{told}"
+        );
+        // The others are listed beside it.
+        let listed: Vec<RecoveryId> =
+            seen.recoveries(&Default::default(), 9).unwrap().into_iter().map(|one| one.recovery_id).collect();
+        assert_eq!(listed, [id(3), id(1)]);
+        assert_eq!(seen.damaged_recoveries(None).unwrap()[0].recovery, id(2).as_str());
         let found = |name: &str| {
             ["catalog.db", "catalog.db-wal"].iter().any(|file| {
                 let bytes = std::fs::read(dir.path().join(file)).unwrap_or_default();

@@ -147,7 +147,9 @@ fn complain(operation: &str, failure: &Failure, global: &Global) {
 
 /// The result could not be printed: whoever waits for it must not take the call for done.
 fn unprinted(error: &io::Error) -> ExitCode {
-    let failure = Failure::new(code_of_io(error), "the result could not be written").with_details(error.to_string());
+    let failure = Failure::new(code_of_io(error), "the result could not be written")
+        .with_details(error.to_string())
+        .with_hint("what was done stays done: let standard output go where it can be written, and ask again for what it would have said");
     complain("", &failure, &Global::default());
     ExitCode::from(failure.kind().exit_code())
 }

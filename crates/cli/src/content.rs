@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wfr_engine::response::Answer;
 use wfr_engine::results::{Encoding, FileContent};
 
+use crate::terminal;
+
 /// Larger files are not put into a JSON document, in bytes.
 const JSON_BYTES_MAX: usize = 16 << 20;
 
@@ -50,12 +52,12 @@ impl Write for Content {
     fn write(&mut self, new: &[u8]) -> io::Result<usize> {
         match &mut *self.lock() {
             Way::Out { gone: true } => Ok(new.len()),
-            Way::Out { gone } => match io::stdout().write(new) {
+            Way::Out { gone } => match terminal::plain().write(new) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                     *gone = true;
                     Ok(new.len())
                 }
-                written => written,
+                written => written.map_err(refused),
             },
             Way::Kept { bytes, too_many } => {
                 *too_many |= bytes.len() + new.len() > JSON_BYTES_MAX;
@@ -70,11 +72,22 @@ impl Write for Content {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match &*self.lock() {
-            Way::Out { gone: false } => io::stdout().flush(),
+        match &mut *self.lock() {
+            Way::Out { gone } if !*gone => match terminal::plain().flush() {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    *gone = true;
+                    Ok(())
+                }
+                flushed => flushed.map_err(refused),
+            },
             _ => Ok(()),
         }
     }
+}
+
+/// Why the bytes went nowhere.
+fn refused(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("standard output does not take the bytes: {error}"))
 }
 
 /// Base 64 with padding (RFC 4648, section 4).

@@ -119,9 +119,16 @@ fn directories(global: &Global) -> Result<Directories, Failure> {
     })?;
     // A relative XDG_DATA_HOME is to be ignored, says its specification.
     let data = named("XDG_DATA_HOME").filter(|dir| dir.is_absolute());
+    let home = named("HOME").filter(|_| data.is_none());
+    if let Some(home) = home.as_ref().filter(|home| home.is_relative()) {
+        let message =
+            format!("HOME is `{}`, which is relative: it would be another place in each directory", home.display());
+        return Err(Failure::new(Code::InvalidParameter, message)
+            .with_hint("set HOME, or XDG_DATA_HOME, to an absolute path, then call it again"));
+    }
     Ok(Directories {
         current,
-        data: data.or_else(|| named("HOME").map(|home| home.join(".local/share"))),
+        data: data.or_else(|| home.map(|home| home.join(".local/share"))),
         workspace: global.workspace.clone(),
         store: global.store.clone().or_else(|| named("WFR_STORE")),
         store_is_ambient: global.store.is_none(),

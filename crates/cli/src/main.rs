@@ -9,6 +9,7 @@ mod command;
 mod consent;
 mod content;
 mod demo;
+mod descriptors;
 mod environment;
 mod guard;
 mod manual;

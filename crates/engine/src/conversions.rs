@@ -5,6 +5,7 @@
 use std::error::Error;
 
 use wfr_catalog::{CatalogError, ReferenceError};
+use wfr_model::{CheckpointId, WorkflowId};
 use wfr_recovery::apply::PrepareError;
 use wfr_recovery::checkout::CheckoutError;
 use wfr_store::archive::ArchiveError;
@@ -56,6 +57,7 @@ impl From<ConfigError> for Failure {
                 Self::of(Code::InvalidConfiguration, &error).with_hint(mending(file))
             }
             ConfigError::Shut { dir, source } => io(&error, source).with_hint(opening(dir)),
+            ConfigError::InTheWay(place) => Self::of(Code::Io, &error).with_hint(clearing(place)),
             ConfigError::Io { source, .. } => io(&error, source),
         }
     }
@@ -64,6 +66,14 @@ impl From<ConfigError> for Failure {
 /// What to do where a directory cannot be entered that the configuration may be in.
 pub fn opening(dir: &std::path::Path) -> String {
     format!("as its owner run `chmod u+rwx {}`, then call it again", dir.display())
+}
+
+/// What to do where something stands in a directory's place.
+pub fn clearing(place: &std::path::Path) -> String {
+    format!(
+        "nothing in it was touched: move {} to another name or place, then run `wfr init`, which writes the view again",
+        place.display()
+    )
 }
 
 /// How a configuration is mended that cannot be used.
@@ -111,6 +121,9 @@ impl From<CatalogError> for Failure {
             let hint = format!("run `wfr repair-state {workflow}`: it is folded again from its events");
             return Self::of(Code::StateInvalid, &error).with_hint(hint);
         }
+        if let C::RecoveryDamaged { before, .. } = &error {
+            return Self::of(Code::CatalogDamaged, &error).with_hint(around_damaged(before.as_ref()));
+        }
         if let C::Sealed { source } = error {
             return match source.downcast::<KeyError>() {
                 Ok(known) => (*known).into(),
@@ -118,7 +131,7 @@ impl From<CatalogError> for Failure {
             };
         }
         let code = match &error {
-            C::Absent(_) | C::Foreign { .. } | C::Corrupt { .. } => Code::CatalogDamaged,
+            C::Absent(_) | C::Foreign { .. } | C::Corrupt { .. } | C::Exhausted { .. } => Code::CatalogDamaged,
             C::FutureFormat { .. } => Code::UnsupportedFormat,
             C::Full { .. } => Code::DiskFull,
             C::ReadOnly { .. } => Code::PermissionDenied,
@@ -131,6 +144,19 @@ impl From<CatalogError> for Failure {
             _ => Code::Internal,
         };
         Self::of(code, &error)
+    }
+}
+
+/// What is done where the record of a recovery is damaged, given what saved the tree before it.
+pub fn around_damaged(before: Option<&(WorkflowId, CheckpointId)>) -> String {
+    let taken_out = "`wfr doctor --rebuild-catalog` takes the damaged record out, so that all else works";
+    match before {
+        Some((workflow, safety)) => {
+            format!("`wfr restore {workflow} {safety}` brings back what was there before that recovery; {taken_out}")
+        }
+        None => {
+            format!("{taken_out}; `wfr restore` to a checkpoint from before that recovery does what its undo would")
+        }
     }
 }
 
@@ -233,7 +259,16 @@ impl From<InitError> for Failure {
             InitError::Away { .. } => Self::of(Code::StoreNotFound, &error).with_hint(
                 "mount its disk or put its directory back, and all is there again; `wfr init --new-store` makes a new, empty one",
             ),
-            InitError::Already(..) => Self::of(Code::AlreadyProtected, &error),
+            InitError::Already(ref root, _) => {
+                let failure = Self::of(Code::AlreadyProtected, &error);
+                match crate::view::exists(root) {
+                    true => failure,
+                    false => failure.with_hint(
+                        "`wfr init` without `--store` takes the store that it has; with `--new-store` another one is made, and what \
+                         is in the first stays there",
+                    ),
+                }
+            }
             InitError::Taken { .. } => Self::of(Code::AlreadyProtected, &error).with_hint(
                 "leave `--store` out, or name a directory that is not there yet: it gets a store of its own",
             ),

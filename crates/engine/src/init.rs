@@ -165,7 +165,8 @@ pub fn init(
     };
     // Without a view what leads to a store may be somebody's who was at this path before.
     let owner_of = |store: &Path| owner::another(store, &root, directories.data.as_deref());
-    let is_ours = |store: &PathBuf| directories.store.is_none() && owner_of(store).is_none();
+    let gives_it_up = directories.store.is_some() && call.new_store;
+    let is_ours = |store: &PathBuf| owner_of(store).is_none() && !gives_it_up;
     let known = known.filter(|store| view::exists(&root) || is_ours(store));
     if let Some(other) = known.filter(|store| *store != place.vault) {
         if directories.store.is_some() {

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use wfr_catalog::{Catalog, CatalogError, PackState, Veil, Way};
+use wfr_catalog::{Catalog, CatalogError, PackState, Unopened, Veil};
 use wfr_model::config::Config;
 use wfr_store::crypto::Cipher;
 use wfr_store::gc::leases::{self, Book, Lease};
@@ -187,26 +187,33 @@ pub fn veil_of(cipher: &Arc<Cipher>) -> Veil {
     let (one, other) = (cipher.clone(), cipher.clone());
     Veil {
         seal: Box::new(move |bytes| Ok(crate::ledger::sealed(&one, bytes)?)),
-        open: Box::new(move |bytes| Ok(crate::ledger::unsealed(&other, bytes)?)),
+        open: Box::new(move |bytes| opened(&other, bytes)),
     }
 }
 
 /// Seals records in an encrypted vault's catalog, as objects are. The key is looked for only where one is needed.
 fn veil(keyring: &Arc<Keyring>, vault: &Vault) -> Veil {
-    let way = |turn: fn(&Cipher, &[u8]) -> Result<Vec<u8>, Source>| -> Way {
+    let find = || {
         let (keyring, vault) = (keyring.clone(), vault.clone());
-        Box::new(move |bytes| {
-            let cipher = keyring.cipher(&vault)?.ok_or(KeyError::Locked)?;
-            turn(&cipher, bytes)
-        })
+        move || -> Result<Arc<Cipher>, KeyError> { keyring.cipher(&vault)?.ok_or(KeyError::Locked) }
     };
+    let (one, other) = (find(), find());
     Veil {
-        seal: way(|cipher, bytes| Ok(crate::ledger::sealed(cipher, bytes)?)),
-        open: way(|cipher, bytes| Ok(crate::ledger::unsealed(cipher, bytes)?)),
+        seal: Box::new(move |bytes| {
+            let cipher = one()?;
+            Ok(crate::ledger::sealed(&cipher, bytes)?)
+        }),
+        open: Box::new(move |bytes| {
+            let cipher = other().map_err(|error| Unopened::Locked(error.into()))?;
+            opened(&cipher, bytes)
+        }),
     }
 }
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+/// What the key does not open was changed.
+fn opened(cipher: &Cipher, bytes: &[u8]) -> Result<Vec<u8>, Unopened> {
+    crate::ledger::unsealed(cipher, bytes).map_err(|error| Unopened::Broken(error.into()))
+}
 
 /// Whether the vault cannot be written, by this process or now; a directory of it is missing only where that is so.
 fn is_unwritable(error: &io::Error) -> bool {

@@ -53,6 +53,11 @@ pub enum ConfigError {
         /// What the system said.
         source: io::Error,
     },
+    /// Something else stands where the view's directory, or the one that it lies in, is to be.
+    #[error(
+        "{0} is not a directory, and the view's directory is to be there: nobody knows what the configuration says"
+    )]
+    InTheWay(PathBuf),
     /// The system refused.
     #[error("cannot read or write {file}")]
     Io {
@@ -73,10 +78,13 @@ pub fn exists(root: &Path) -> bool {
     dir(root).join(CONFIG).is_file()
 }
 
-/// Refuses where the view, or the directory that it lies in, is there and cannot be entered by this process.
+/// Refuses where the view, or the directory that it lies in, is there and cannot be entered by this process, or is no directory.
 pub fn check_open(root: &Path) -> Result<(), ConfigError> {
     use rustix::fs::{Access, AtFlags, CWD, accessat};
     for dir in dir(root).ancestors().take(2).collect::<Vec<_>>().into_iter().rev() {
+        if std::fs::metadata(dir).is_ok_and(|meta| !meta.is_dir()) {
+            return Err(ConfigError::InTheWay(dir.to_owned()));
+        }
         if accessat(CWD, dir, Access::EXEC_OK, AtFlags::EACCESS) == Err(rustix::io::Errno::ACCESS) {
             let source = io::ErrorKind::PermissionDenied.into();
             return Err(ConfigError::Shut { dir: dir.to_owned(), source });
@@ -173,7 +181,8 @@ pub fn store(root: &Path) -> Result<Option<PathBuf>, ConfigError> {
     let file = dir(root).join(CONFIG);
     let refuse = || ConfigError::Malformed { file, why: format!("`store` is not a path: `{text}`") };
     let bytes = wfr_model::path::unescape(&text).filter(|bytes| !bytes.is_empty()).ok_or_else(refuse)?;
-    Ok(Some(OsString::from_vec(bytes).into()))
+    // One that is relative would be another one in each directory.
+    Ok(Some(root.join(OsString::from_vec(bytes))))
 }
 
 /// The value of `store` on a line of its own before the first table, which is where it is written.

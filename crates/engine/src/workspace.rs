@@ -153,7 +153,8 @@ pub fn locate(directories: &Directories) -> Result<Place, LocateError> {
     for root in start.ancestors() {
         match known_vault(root, directories.data.as_deref()) {
             // Who names the store need not be told by the view.
-            Err(LocateError::Config(view::ConfigError::Shut { .. })) if store.is_some() => {}
+            Err(LocateError::Config(view::ConfigError::Shut { .. } | view::ConfigError::InTheWay(_)))
+                if store.is_some() => {}
             found => {
                 if let Some(vault) = found? {
                     nearest = Some((root.to_owned(), vault));
@@ -219,6 +220,8 @@ pub fn known_vault(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>, 
     let named = if view::exists(root) { view::store(root) } else { view::check_open(root).map(|()| None) };
     match named {
         Ok(None) => Ok(signposted(root, data)),
+        // No view was ever below what is no directory.
+        Err(view::ConfigError::InTheWay(place)) if place != view::dir(root) => Ok(signposted(root, data)),
         // What cannot be read may have named one: where a signpost does, too, that is enough.
         Err(error) => signposted(root, data).map(Some).ok_or(error.into()),
         found => Ok(found?),
@@ -228,7 +231,7 @@ pub fn known_vault(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>, 
 fn signposted(root: &Path, data: Option<&Path>) -> Option<PathBuf> {
     let bytes = std::fs::read(signpost_path(data?, root)).ok()?;
     let signpost: Signpost = serde_json::from_slice(&bytes).ok()?;
-    (signpost.workspace == root).then_some(signpost.store)
+    (signpost.workspace == root).then(|| root.join(signpost.store))
 }
 
 /// Whether two paths lead to one directory.

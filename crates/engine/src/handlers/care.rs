@@ -8,9 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use wfr_catalog::{CatalogError, CheckpointRow, ListQuery, NewOperation};
+use wfr_catalog::{CatalogError, CheckpointRow, ListQuery, NewOperation, RecoveryFilter};
 use wfr_model::checkpoint::Manifest;
 use wfr_model::finding::{Finding, Severity};
+use wfr_model::recovery::RecoveryStatus;
 use wfr_model::workflow::Whole;
 use wfr_model::{TreePath, WorkflowId};
 use wfr_recovery::{apply, failed, leftovers, probe};
@@ -122,6 +123,7 @@ fn configuration(open: &Open, findings: &mut Vec<Finding>) {
     let fix = match error {
         ConfigError::Malformed { file, .. } => conversions::mending(file),
         ConfigError::Shut { dir, .. } => conversions::opening(dir),
+        ConfigError::InTheWay(place) => conversions::clearing(place),
         ConfigError::Io { .. } => "make it readable, or remove it: then the defaults hold".to_owned(),
     };
     let message = format!("{error}; until it is mended no checkpoint is taken and nothing is cleaned up");
@@ -283,7 +285,10 @@ fn unfinished(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
             format!("recovery {id} failed its functional check, and its process ended before it was taken back");
         findings.push(Finding::new("RECOVERY_UNFINISHED", Severity::Error, message, "run `wfr resume`"));
     }
-    for record in open.catalog.unfinished()?.iter().filter(|record| !committed.contains(&record.recovery_id)) {
+    // One that cannot be read is named with the others that cannot.
+    let begun = RecoveryFilter { workflow: None, status: Some(RecoveryStatus::Started) };
+    let begun = open.catalog.recoveries(&begun, u32::MAX)?;
+    for record in begun.iter().filter(|record| !committed.contains(&record.recovery_id)) {
         let message = format!("recovery {} began and never changed anything", record.recovery_id);
         findings.push(Finding::new("RECOVERY_BEGUN", Severity::Error, message, "run `wfr resume`"));
     }
@@ -405,11 +410,10 @@ fn damaged(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
         Err(CatalogError::Sealed { .. }) => vec![],
         found => found?,
     };
-    findings.extend(recoveries.iter().map(|row| {
-        let id = row.place.trim_start_matches("recoveries/");
-        let message = format!("the record of recovery {id} is damaged: {}", row.why);
-        let fix = "the others are whole, and this one cannot be undone: `wfr restore` to a checkpoint from before it instead; \
-                   `wfr doctor --rebuild-catalog` does not mend it";
+    findings.extend(recoveries.iter().map(|one| {
+        let message =
+            format!("the record of recovery {} is damaged, so it cannot be undone: {}", one.recovery, one.why);
+        let fix = conversions::around_damaged(one.before.as_ref());
         Finding::new("RECOVERY_DAMAGED", Severity::Error, message, fix)
     }));
     Ok(())

@@ -552,10 +552,11 @@ pub fn recoveries(session: &mut Session, parameters: Recoveries) -> Result<Succe
         RecoveryLine::of(record, undone_by.as_ref(), parameters.report_details)
     };
     let recoveries = records.into_iter().map(line).collect();
-    let damaged = open.catalog.damaged_recoveries(workflow.as_ref())?.into_iter().map(|row| DamagedRecovery {
-        recovery_id: row.place.trim_start_matches("recoveries/").to_owned(),
-        why: row.why,
-    });
+    let damaged = open
+        .catalog
+        .damaged_recoveries(workflow.as_ref())?
+        .into_iter()
+        .map(|row| DamagedRecovery { recovery_id: row.recovery, why: row.why });
     let list = RecoveryList { recoveries, damaged: damaged.collect() };
     Ok(Success { workflow_id: workflow, ..Success::new(list) })
 }

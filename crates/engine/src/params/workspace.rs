@@ -22,7 +22,7 @@ pub struct Init {
     /// Who can read the store, by age recipients (age1...); implies `encrypt`.
     pub recipients: Vec<String>,
     /// Whether a new, empty store is made where the directory's own is not where it was, such as on a disk that is not
-    /// mounted.
+    /// mounted, or is given up for the one that `--store` names.
     pub new_store: bool,
     /// Whether the key is also kept unlocked in the user's data directory, so that hooks need no passphrase.
     pub keep_unlocked: bool,

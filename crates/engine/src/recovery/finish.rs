@@ -140,8 +140,7 @@ pub fn is_left(open: &Open, id: &RecoveryId) -> Result<bool, Failure> {
 
 /// With which status its end is recorded, if it is.
 fn end_of(open: &Open, id: &RecoveryId) -> Result<Option<RecoveryStatus>, CatalogError> {
-    let status = open.catalog.recovery(id)?.map(|record| record.status);
-    Ok(status.filter(|status| *status != RecoveryStatus::Started))
+    open.catalog.recovery_end(id)
 }
 
 /// Does what is left behind a recorded end: its process died just then.
