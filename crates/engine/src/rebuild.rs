@@ -4,6 +4,7 @@
 //! throw the old catalog away: it is put aside.
 
 mod imports;
+mod leaps;
 mod logs;
 mod naming;
 mod old;
@@ -149,10 +150,13 @@ pub fn rebuild(
     let audits = Audits {
         rebuilt: recorded::with_lost(audit(recorded::REBUILT), &found.lost, aside.as_deref()),
         deleted: audit("rebuild-catalog: incomplete checkpoints"),
+        leapt: leaps::last(vault),
     };
     let mut rebuilt =
         catalog.in_bulk(|| fill(&catalog, (&store, cipher.map(AsRef::as_ref)), found, old.as_ref(), &audits))?;
     drop(old);
+    // Before anybody can be given a place behind it.
+    rebuilt.leapt.map(|place| leaps::note(vault, place)).transpose().map_err(at(vault.dir()))?;
     rebuilt.put_aside = switching::switch(vault, catalog, aside.as_deref())?;
     Ok(rebuilt)
 }
@@ -197,10 +201,11 @@ impl Packed {
     }
 }
 
-/// The lines of the audit trail that a rebuild writes.
+/// The lines of the audit trail that a rebuild writes, and up to where the one before leapt.
 struct Audits {
     rebuilt: NewOperation,
     deleted: NewOperation,
+    leapt: Option<EventSeq>,
 }
 
 /// Fills an empty catalog.
@@ -216,7 +221,7 @@ fn fill(
         old.take(catalog, Part::Trail)?;
     }
     let seals = (&mut found.ordered[..], &mut found.marks.imports[..]);
-    let events = logs::bring_events_back(store, catalog, seals, old, audits.rebuilt.at)?;
+    let events = logs::bring_events_back(store, catalog, seals, old, (audits.rebuilt.at, audits.leapt))?;
     let (changes, ledgers_lost) = logs::bring_changes_back(store, catalog, &mut found.ordered, old, cipher)?;
     let (foreign, own) = found.ordered.split_at(found.imported);
     let brought = Brought { checkpoints: foreign, imports: &found.marks.imports };

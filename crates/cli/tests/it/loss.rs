@@ -182,6 +182,22 @@ fn who_keeps_a_place_in_the_log_gets_what_comes_after_it_was_lost() {
 }
 
 #[test]
+fn no_place_is_given_twice_however_soon_the_catalog_is_lost_again() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    world.checkpoint("base");
+    let mut last = 0;
+    for round in 0..6 {
+        lose_catalog_behind(&world, 1);
+        let said = world.ok(&["event", "WORKFLOW_PAUSED:wf:global:"]).result("first_seq").as_i64().unwrap();
+        assert!(said > last + 1, "round {round}: {said} after {last}");
+        last = said;
+    }
+    world.ok(&["doctor"]);
+}
+
+#[test]
 fn what_a_rebuild_does_not_find_again_is_told() {
     for is_catalog_gone in [false, true] {
         let (world, _) = with_history();
