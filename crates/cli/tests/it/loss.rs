@@ -255,7 +255,11 @@ fn a_rebuild_waits_for_nobody_who_has_the_catalog_open() {
     world.checkpoint("base");
     let book = std::fs::File::open(world.vault().join("leases/book")).unwrap();
     rustix::fs::flock(&book, rustix::fs::FlockOperation::LockShared).unwrap();
-    world.refused(&["doctor", "--rebuild-catalog"], 6, "CATALOG_BUSY");
+    let refused = world.refused(&["doctor", "--rebuild-catalog"], 6, "CATALOG_BUSY");
+    let (error, options) = (refused.json["error"].to_string(), refused.json["recovery_options"].to_string());
+    let own = std::process::id();
+    assert!(error.contains(&format!("process {own} (`it-")), "who is in the way is named: {error}");
+    assert!(options.contains(&format!("`kill {own}`")), "{options}");
     assert_eq!(world.names(), ["base"]);
     drop(book);
     world.ok(&["doctor", "--rebuild-catalog"]);
