@@ -3,6 +3,7 @@
 //! Owns the one order in which both go out. Refuses to deliver anything, and to know what a sink is.
 
 pub(crate) mod damage;
+mod waiting;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use wfr_model::coordination::Pattern;
@@ -12,7 +13,7 @@ use self::damage::ATTEMPTS;
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
-use crate::events::{EventQuery, EventRow, EventSeq, GIVEN};
+use crate::events::{DamagedRow, EventQuery, EventRow, EventSeq, GIVEN, PLACE_MAX, text};
 
 /// A message to be recorded.
 #[derive(Clone, PartialEq, Debug)]
@@ -92,6 +93,8 @@ pub struct DeadLetter {
 pub enum Outgoing {
     /// An event.
     Event(Box<EventRow>),
+    /// An event whose row cannot be read, with its place: nobody can be sent it as long as that is so.
+    Unreadable(EventSeq, DamagedRow),
     /// A message.
     Message(MessageRow),
 }
@@ -101,6 +104,7 @@ impl Cursor {
     pub fn after(self, item: &Outgoing) -> Self {
         match item {
             Outgoing::Event(row) => Self { events_upto: row.seq.0, ..self },
+            Outgoing::Unreadable(seq, _) => Self { events_upto: seq.0, ..self },
             Outgoing::Message(row) => Self { messages_upto: row.seq, ..self },
         }
     }
@@ -149,9 +153,17 @@ impl Catalog {
                 transaction.prepare_cached(&format!("{MESSAGE} WHERE seq > ?1 ORDER BY seq LIMIT ?2"))?;
             let messages = statement.query_map((from.messages_upto, limit), decode_message)?;
             let messages: Vec<MessageRow> = messages.collect::<Result<_, _>>()?;
-            let query =
-                EventQuery { after: Some(EventSeq(from.events_upto)), limit: Some(limit), ..EventQuery::default() };
-            let events = self.events(&query)?;
+            // What stands beyond the last place that can be given nobody recorded.
+            let (after, upto) = (Some(EventSeq(from.events_upto)), Some(EventSeq(PLACE_MAX)));
+            let query = EventQuery { after, upto, limit: Some(limit), ..EventQuery::default() };
+            let mut events = Vec::new();
+            self.each_kept_event(&query, |row| {
+                events.extend(match row {
+                    Ok(row) => Some((row.seq, Outgoing::Event(Box::new(row)))),
+                    Err(row) => row.seq().map(|seq| (seq, Outgoing::Unreadable(seq, row))),
+                });
+                Ok(())
+            })?;
             Ok(merged(events, messages, limit as usize))
         })
     }
@@ -167,7 +179,8 @@ impl Catalog {
                 let mut count = 0;
                 while let Some(row) = rows.next()? {
                     count += 1;
-                    let name: String = row.get(0)?;
+                    // One that is damaged stops no count.
+                    let name = text(row.get_ref(0)?);
                     let fits = patterns.is_empty() || patterns.iter().any(|pattern| pattern.fits(&name));
                     backlog.fitting += u64::from(fits);
                 }
@@ -297,22 +310,22 @@ pub struct Backlog {
 
 /// One order: a message behind the events up to its `after_event`. Where either list was cut off, what would have to
 /// wait for the rest of it is left out.
-fn merged(events: Vec<EventRow>, messages: Vec<MessageRow>, limit: usize) -> Vec<Outgoing> {
-    let last_event = events.last().map(|row| row.seq).filter(|_| events.len() >= limit);
+fn merged(events: Vec<(EventSeq, Outgoing)>, messages: Vec<MessageRow>, limit: usize) -> Vec<Outgoing> {
+    let last_event = events.last().map(|(seq, _)| *seq).filter(|_| events.len() >= limit);
     let last_message = messages.last().map(|row| row.after_event).filter(|_| messages.len() >= limit);
     let mut order = Vec::with_capacity(events.len() + messages.len());
     let mut events = events.into_iter().peekable();
     for message in messages {
-        while let Some(event) = events.next_if(|event| event.seq <= message.after_event) {
-            order.push(Outgoing::Event(Box::new(event)));
+        while let Some((_, event)) = events.next_if(|(seq, _)| *seq <= message.after_event) {
+            order.push(event);
         }
         if last_event.is_some_and(|last| message.after_event > last) {
             return order;
         }
         order.push(Outgoing::Message(message));
     }
-    let rest = events.take_while(|event| last_message.is_none_or(|last| event.seq <= last));
-    order.extend(rest.map(|event| Outgoing::Event(Box::new(event))));
+    let rest = events.take_while(|(seq, _)| last_message.is_none_or(|last| *seq <= last));
+    order.extend(rest.map(|(_, event)| event));
     order
 }
 
@@ -410,10 +423,11 @@ fn decode_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
 }
 
 impl Outgoing {
-    /// The event's or the message's id: the same at every delivery.
+    /// The event's or the message's id: the same at every delivery. Of an event that cannot be read its place.
     pub fn id(&self) -> &str {
         match self {
             Self::Event(row) => EventId::as_str(&row.event.event_id),
+            Self::Unreadable(_, row) => &row.place,
             Self::Message(row) => &row.message.message_id,
         }
     }

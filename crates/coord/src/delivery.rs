@@ -29,6 +29,10 @@ const UNFIT_MAX: u32 = 2_000;
 /// Why an item is not sent whose text is damaged.
 const UNREADABLE: &str = "its text in the catalog is damaged: `wfr doctor --rebuild-catalog` leaves it out";
 
+/// Why an event is not sent whose row is damaged.
+const UNREADABLE_EVENT: &str = "its row in the catalog is damaged: it goes out by itself once `wfr repair-state` or `wfr doctor \
+                                --rebuild-catalog` has brought it back";
+
 /// What a delivery works with.
 pub struct Delivery<'d> {
     /// The configuration.
@@ -106,7 +110,10 @@ fn is_due(config: &Coordination, sink: &Sink, catalog: &Catalog, now: Timestamp)
         return Ok(true);
     }
     let backlog = catalog.backlog(standing.cursor, &sink.types, UNFIT_MAX)?;
-    Ok(backlog.fitting > 0 || backlog.events >= u64::from(UNFIT_MAX) || catalog.count_dead_letters(&sink.name)?.1 > 0)
+    Ok(backlog.fitting > 0
+        || backlog.events >= u64::from(UNFIT_MAX)
+        || catalog.count_dead_letters(&sink.name)?.1 > 0
+        || !catalog.came_back(&sink.name)?.is_empty())
 }
 
 /// Delivers to every sink what it has not had yet, or to those that are named.
@@ -267,6 +274,9 @@ impl Run<'_> {
         if is_waiting(self.delivery.config, &self.standing, self.now()) && !self.delivery.force {
             return Ok(Ended::NotDue);
         }
+        if let Some(ended) = self.came_back()? {
+            return Ok(ended);
+        }
         if let Some(ended) = self.queued()? {
             return Ok(ended);
         }
@@ -285,9 +295,45 @@ impl Run<'_> {
         (self.delivery.clock)()
     }
 
+    fn fits(&self, item: &Item) -> bool {
+        self.sink.types.is_empty() || self.sink.types.iter().any(|pattern| pattern.fits(&item.name))
+    }
+
     fn is_stopped(&self) -> bool {
         self.delivery.abort.load(Ordering::Relaxed)
             || self.delivery.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Events that could not be read when their turn came, and can be by now. They are tried as often as any other.
+    fn came_back(&mut self) -> Result<Option<Ended>, CatalogError> {
+        for (letter, row) in self.catalog.came_back(&self.sink.name)? {
+            if self.is_stopped() {
+                return Ok(Some(Ended::Stopped));
+            }
+            let item = Item::of(&Outgoing::Event(Box::new(row)));
+            if !self.fits(&item) {
+                self.catalog.bury(letter.seq)?;
+                continue;
+            }
+            match self.channel.send(std::slice::from_ref(&item), self.delivery.root, self.sink.timeout) {
+                Ok(()) => {
+                    self.catalog.bury(letter.seq)?;
+                    self.delivered += 1;
+                    (self.standing.attempts, self.standing.next_try_at, self.standing.last_error) = (0, None, None);
+                    self.keep()?;
+                }
+                Err(Refusal(why)) => {
+                    if let Some(ended) = self.again_later(&why)? {
+                        return Ok(Some(ended));
+                    }
+                    let aside = self.letter(&item, self.standing.attempts, why);
+                    self.standing.attempts = 0;
+                    self.put_aside += 1;
+                    self.catalog.put_aside_for(letter.seq, &aside, &self.standing)?;
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// What was put aside and is to be tried again goes first, each once.
@@ -298,6 +344,7 @@ impl Run<'_> {
             }
             let item = Item::again(&letter.item, &letter.body, letter.at);
             let sent = match item.is_readable() {
+                _ if letter.waits_for().is_some() => Err(Refusal(UNREADABLE_EVENT.to_owned())),
                 true => self.channel.send(&[item], self.delivery.root, self.sink.timeout),
                 false => Err(Refusal(UNREADABLE.to_owned())),
             };
@@ -327,14 +374,16 @@ impl Run<'_> {
             let before = place;
             place = place.after(outgoing);
             let item = Item::of(outgoing);
-            let fits = self.sink.types.is_empty() || self.sink.types.iter().any(|pattern| pattern.fits(&item.name));
-            if fits && !item.is_readable() {
+            let fits = self.fits(&item);
+            // Of which type an event was nobody can tell where its row is damaged.
+            let is_lost = matches!(outgoing, Outgoing::Unreadable(..)) || fits && !item.is_readable();
+            if is_lost {
                 match self.batch(std::mem::take(&mut batch))? {
                     Flow::On => self.standing.cursor = before,
                     Flow::Anew => return Ok(None),
                     Flow::End(ended) => return Ok(Some(ended)),
                 }
-                self.unreadable(&item, place)?;
+                self.unreadable(outgoing, &item, place)?;
             } else if fits {
                 batch.push((item, place));
             }
@@ -378,18 +427,13 @@ impl Run<'_> {
 
     /// Records a refusal: the item is tried again later, or put aside after its last attempt.
     fn refused(&mut self, item: &Item, behind: Cursor, why: String) -> Result<Flow, CatalogError> {
-        let now = self.now();
-        self.standing.attempts += 1;
-        self.standing.last_error = Some(why.clone());
-        self.standing.updated_at = now;
-        if self.standing.attempts < self.sink.attempts {
-            self.standing.next_try_at = Some(later(now, wait(self.delivery.config, self.standing.attempts)));
-            self.catalog.advance(&self.standing)?;
-            return Ok(Flow::End(Ended::Refused(why)));
+        if let Some(ended) = self.again_later(&why)? {
+            return Ok(Flow::End(ended));
         }
+        let now = self.standing.updated_at;
         let letter = self.letter(item, self.standing.attempts, why.clone());
         self.standing.cursor = behind;
-        (self.standing.attempts, self.standing.next_try_at) = (0, None);
+        self.standing.attempts = 0;
         self.put_aside += 1;
         let goes_on = self.put_aside < ASIDE_MAX;
         if !goes_on {
@@ -399,11 +443,29 @@ impl Run<'_> {
         Ok(if goes_on { Flow::Anew } else { Flow::End(Ended::Refused(why)) })
     }
 
+    /// Notes a refusal; `None` after the last attempt that an item has, and then nothing is recorded yet.
+    fn again_later(&mut self, why: &str) -> Result<Option<Ended>, CatalogError> {
+        let now = self.now();
+        self.standing.attempts += 1;
+        self.standing.last_error = Some(why.to_owned());
+        self.standing.updated_at = now;
+        if self.standing.attempts >= self.sink.attempts {
+            self.standing.next_try_at = None;
+            return Ok(None);
+        }
+        self.standing.next_try_at = Some(later(now, wait(self.delivery.config, self.standing.attempts)));
+        self.catalog.advance(&self.standing)?;
+        Ok(Some(Ended::Refused(why.to_owned())))
+    }
+
     /// Puts an item aside that nobody can be sent: it stops no other.
-    fn unreadable(&mut self, item: &Item, behind: Cursor) -> Result<(), CatalogError> {
-        let letter = self.letter(item, 0, UNREADABLE.to_owned());
+    fn unreadable(&mut self, outgoing: &Outgoing, item: &Item, behind: Cursor) -> Result<(), CatalogError> {
         self.standing.cursor = behind;
-        self.standing.updated_at = letter.at;
+        self.standing.updated_at = self.now();
+        let letter = match outgoing {
+            Outgoing::Unreadable(seq, _) => DeadLetter::waiting(&self.standing, *seq, UNREADABLE_EVENT.to_owned()),
+            _ => self.letter(item, 0, UNREADABLE.to_owned()),
+        };
         self.put_aside += 1;
         self.catalog.put_aside(&letter, &self.standing)
     }

@@ -38,6 +38,14 @@ impl Item {
                 at: row.event.timestamp,
                 body: serde_json::to_string(&Envelope::of(&row.event)).unwrap_or_default(),
             },
+            // Nobody is sent this.
+            Outgoing::Unreadable(_, row) => Self {
+                id: row.place.clone(),
+                name: String::new(),
+                workflow: None,
+                at: Timestamp(0),
+                body: String::new(),
+            },
             Outgoing::Message(row) => Self {
                 id: row.message.message_id.clone(),
                 name: row.message.kind.clone(),

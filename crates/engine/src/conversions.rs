@@ -305,7 +305,20 @@ impl From<CleanupError> for Failure {
 impl From<RebuildError> for Failure {
     fn from(error: RebuildError) -> Self {
         match error {
-            RebuildError::Busy => Self::of(Code::Busy, &error).with_hint("try again when it has ended"),
+            RebuildError::Busy(ref processes) => {
+                let failure = Self::of(Code::Busy, &error).with_hint("try again when it has ended");
+                match processes.as_slice() {
+                    [] => failure,
+                    all => {
+                        let pids: Vec<String> = all.iter().map(|one| one.pid.to_string()).collect();
+                        let option = format!(
+                            "what follows or watches never ends by itself: end it where it runs, or with `kill {}`",
+                            pids.join(" ")
+                        );
+                        failure.with_option(option)
+                    }
+                }
+            }
             RebuildError::Io { ref source, .. } => io(&error, source),
             RebuildError::Unread { ref place, .. } => Self::of(Code::Io, &error).with_hint(format!(
                 "where the system can read it again, call this again; where it never will, move {} out of the store, with what has \

@@ -73,27 +73,34 @@ pub struct Positional {
     pub needed: bool,
     /// Whether all further words are it.
     pub many: bool,
+    /// A key and one in its object that say it as well: then it is not needed.
+    pub instead: Option<(&'static str, &'static str)>,
 }
 
 impl Positional {
     /// A word that may be missing.
     pub const fn optional(key: &'static str, slot: Slot) -> Self {
-        Self { key, slot, needed: false, many: false }
+        Self { key, slot, needed: false, many: false, instead: None }
     }
 
     /// A word, or a key, that must be there.
     pub const fn needed(key: &'static str, slot: Slot) -> Self {
-        Self { key, slot, needed: true, many: false }
+        Self { key, slot, needed: true, many: false, instead: None }
+    }
+
+    /// The same, unless a key in the object of another one says it.
+    pub const fn or(self, outer: &'static str, inner: &'static str) -> Self {
+        Self { instead: Some((outer, inner)), ..self }
     }
 
     /// Any number of words.
     pub const fn many(key: &'static str, slot: Slot) -> Self {
-        Self { key, slot, needed: false, many: true }
+        Self { key, slot, needed: false, many: true, instead: None }
     }
 
     /// A command with its words.
     pub const fn command(key: &'static str) -> Self {
-        Self { key, slot: Slot::Command, needed: true, many: true }
+        Self { key, slot: Slot::Command, needed: true, many: true, instead: None }
     }
 }
 

@@ -37,7 +37,7 @@ pub use recoveries::{
     Checks, Component, Consent, EmergencyRestore, ErrorHandling, OnDamage, PartialRestore, Priority, Recoveries,
     RestorationMode, Restore, Resume, Rules, Undo, ValidationConfig, patience,
 };
-pub use restoration::StateRestoration;
+pub use restoration::{StateRestoration, contradiction};
 pub use states::{MergeStates, RepairState, ValidateState, ValidationDepth};
 pub use steps::Steps;
 pub use strategy::{Affected, ConflictRules, DependencyConflicts, Required, Resolution, StateConflicts, Strategy};

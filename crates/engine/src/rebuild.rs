@@ -4,6 +4,7 @@
 //! throw the old catalog away: it is put aside.
 
 mod imports;
+mod leaps;
 mod logs;
 mod naming;
 mod old;
@@ -23,6 +24,7 @@ use wfr_catalog::{
 use wfr_model::checkpoint::{MANIFEST_VERSION, Manifest};
 use wfr_model::{CheckpointId, Digest, PackId, Timestamp};
 use wfr_store::crypto::Cipher;
+use wfr_store::gc::holders::Process;
 use wfr_store::gc::leases;
 use wfr_store::pack::{self, Extent, Found};
 use wfr_store::reach::{self, Roots, Seen};
@@ -38,9 +40,9 @@ pub use recorded::{StillLost, still_lost};
 /// Why the catalog was not built again. The old one is where it was, or beside it under another name.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// Some command is at work in the store.
-    #[error("another command is working on the store")]
-    Busy,
+    /// Some command is at work in the store; which processes these are, as far as the kernel tells.
+    #[error("another command is working on the store{}", told(.0))]
+    Busy(Vec<Process>),
     /// The system refused.
     #[error("cannot use {place}")]
     Io {
@@ -60,6 +62,16 @@ pub enum RebuildError {
     /// The new catalog refused, or the system refused to read on in the old one.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+}
+
+/// Which processes they are, in words that follow a sentence.
+fn told(processes: &[Process]) -> String {
+    let each = |one: &Process| match one.command.as_str() {
+        "" => format!("process {}", one.pid),
+        command => format!("process {} (`{command}`)", one.pid),
+    };
+    let names: Vec<String> = processes.iter().map(each).collect();
+    if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
 }
 
 /// Opens a vault, also where its format file is lost or damaged: the catalog knows what was in it, and [`Vault::named`] writes
@@ -132,8 +144,9 @@ pub fn rebuild(
 ) -> Result<Rebuilt, RebuildError> {
     let leases = vault.leases();
     // Whoever has the old catalog open would go on writing into it.
-    let _book = leases::book_alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
-    let _alone = leases::alone(&leases).map_err(at(&leases))?.ok_or(RebuildError::Busy)?;
+    let busy = || RebuildError::Busy(leases::holders(&leases));
+    let _book = leases::book_alone(&leases).map_err(at(&leases))?.ok_or_else(busy)?;
+    let _alone = leases::alone(&leases).map_err(at(&leases))?.ok_or_else(busy)?;
     switching::settle(vault).map_err(at(&vault.catalog()))?;
     let (extents, manifests, marks) = read_packs(vault, cipher)?;
     let store = Store::open(vault, extents.clone(), cipher.cloned()).map_err(at(vault.dir()))?;
@@ -149,10 +162,13 @@ pub fn rebuild(
     let audits = Audits {
         rebuilt: recorded::with_lost(audit(recorded::REBUILT), &found.lost, aside.as_deref()),
         deleted: audit("rebuild-catalog: incomplete checkpoints"),
+        leapt: leaps::last(vault),
     };
     let mut rebuilt =
         catalog.in_bulk(|| fill(&catalog, (&store, cipher.map(AsRef::as_ref)), found, old.as_ref(), &audits))?;
     drop(old);
+    // Before anybody can be given a place behind it.
+    rebuilt.leapt.map(|place| leaps::note(vault, place)).transpose().map_err(at(vault.dir()))?;
     rebuilt.put_aside = switching::switch(vault, catalog, aside.as_deref())?;
     Ok(rebuilt)
 }
@@ -197,10 +213,11 @@ impl Packed {
     }
 }
 
-/// The lines of the audit trail that a rebuild writes.
+/// The lines of the audit trail that a rebuild writes, and up to where the one before leapt.
 struct Audits {
     rebuilt: NewOperation,
     deleted: NewOperation,
+    leapt: Option<EventSeq>,
 }
 
 /// Fills an empty catalog.
@@ -216,7 +233,7 @@ fn fill(
         old.take(catalog, Part::Trail)?;
     }
     let seals = (&mut found.ordered[..], &mut found.marks.imports[..]);
-    let events = logs::bring_events_back(store, catalog, seals, old, audits.rebuilt.at)?;
+    let events = logs::bring_events_back(store, catalog, seals, old, (audits.rebuilt.at, audits.leapt))?;
     let (changes, ledgers_lost) = logs::bring_changes_back(store, catalog, &mut found.ordered, old, cipher)?;
     let (foreign, own) = found.ordered.split_at(found.imported);
     let brought = Brought { checkpoints: foreign, imports: &found.marks.imports };

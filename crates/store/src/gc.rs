@@ -15,6 +15,7 @@
 //! Between 2 and 4 something just committed may lie in a tombstoned pack: whoever reads opens a store over all packs,
 //! whoever writes over live ones only.
 
+pub mod holders;
 pub mod leases;
 mod repack;
 pub mod run;

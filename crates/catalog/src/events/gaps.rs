@@ -19,6 +19,9 @@ pub type Places = RangeInclusive<EventSeq>;
 /// A leap ends at a multiple of this: more events than anybody records in a second.
 const STEP: i64 = 1_000_000;
 
+/// How far a leap goes where the clock does not show how long ago the one before was.
+const FAR: i64 = 1_000 * STEP;
+
 /// No leap ends before this place, and no log gets there by counting.
 const LEAP_MIN: i64 = 1_000_000_000_000_000;
 
@@ -42,12 +45,18 @@ impl Catalog {
 
     /// Goes on behind all places that may have been given, where nobody can tell any more which these were; returns the last one
     /// that is left out. That is the present time in microseconds, of a whole second: it grows faster than any log, so a second
-    /// leap is beyond what was given since the first one. Whoever keeps a place gets what comes.
-    pub fn leap(&self, now: Timestamp) -> Result<EventSeq, CatalogError> {
+    /// leap is beyond what was given since the first one. `before` is where the leap before this one ended, as far as anybody knows:
+    /// in the same second, or where the clock went back, this one goes further by itself. Whoever keeps a place gets what comes.
+    pub fn leap(&self, now: Timestamp, before: Option<EventSeq>) -> Result<EventSeq, CatalogError> {
         let by_clock = now.0 / 1_000_000_000 * STEP;
         let by_clock = if (LEAP_MIN..PLACE_MAX / 2).contains(&by_clock) { by_clock } else { LEAP_MIN };
         let last = self.last_place()?.0;
         let above = last.saturating_add(STEP - last % STEP);
+        // How much was given since that one, the clock does not tell then.
+        let before = before.map(|EventSeq(place)| place).filter(|place| (LEAP_MIN..PLACE_MAX / 2).contains(place));
+        let beyond = before.filter(|before| by_clock <= *before).map_or(0, |before| before - before % STEP + FAR);
+        let above = above.max(beyond);
+        let last = last.max(before.unwrap_or(0));
         let place = EventSeq(if by_clock > last || above > PLACE_MAX / 2 { by_clock.max(last) } else { above });
         self.go_on_behind(place)?;
         Ok(place)
@@ -141,22 +150,30 @@ mod tests {
 
     #[test]
     fn a_leap_ends_beyond_the_log_that_was_lost_whether_or_not_the_clock_is_right() {
-        let leap_behind = |last: i64, now: i64| {
+        let leap_after = |last: i64, now: i64, before: Option<i64>| {
             let dir = tempfile::tempdir().unwrap();
             let (vault_id, workspace) = ("0".repeat(32), dir.path().to_owned());
             let identity = crate::VaultIdentity { vault_id, encrypted: false, created_at: Timestamp(0), workspace };
             let catalog = Catalog::create(&dir.path().join("catalog.db"), &identity).unwrap();
             catalog.go_on_behind(EventSeq(last)).unwrap();
-            let place = catalog.leap(Timestamp(now * 1_000_000_000)).unwrap();
+            let place = catalog.leap(Timestamp(now * 1_000_000_000), before.map(EventSeq)).unwrap();
             assert_eq!(catalog.last_place().unwrap(), place);
+            assert!(place.0 % STEP == 0 && place.0 > last && before.is_none_or(|before| place.0 > before));
             place.0
         };
+        let leap_behind = |last: i64, now: i64| leap_after(last, now, None);
         let now = 1_800_000_000;
         assert_eq!(leap_behind(20, now), now * STEP);
         // What was given since is not known to the second rebuild.
         assert_eq!(leap_behind(20, now + 1), (now + 1) * STEP);
         assert_eq!(leap_behind(now * STEP + 3, now), (now + 1) * STEP);
         assert_eq!((leap_behind(20, 0), leap_behind(LEAP_MIN + 1, -5)), (LEAP_MIN, LEAP_MIN + STEP));
+        // In the same second, and where the clock went back.
+        assert_eq!(leap_after(20, now, Some(now * STEP)), now * STEP + FAR);
+        assert_eq!(leap_after(20, now - 90, Some(now * STEP)), now * STEP + FAR);
+        assert_eq!(leap_after(now * STEP + 3, now, Some(now * STEP)), now * STEP + FAR);
+        assert_eq!(leap_after(20, now + 1, Some(now * STEP)), (now + 1) * STEP);
+        assert_eq!(leap_after(20, now, Some(now * STEP + FAR)), now * STEP + 2 * FAR);
     }
 
     #[test]

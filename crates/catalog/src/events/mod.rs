@@ -101,6 +101,12 @@ impl Catalog {
         last_event(&self.connection)
     }
 
+    /// The latest time that an event of a workflow says; `None` where there is none.
+    pub fn newest_time(&self, workflow: &WorkflowId) -> Result<Option<Timestamp>, CatalogError> {
+        let mut statement = self.connection.prepare_cached("SELECT max(at) FROM events WHERE workflow_id = ?1")?;
+        Ok(statement.query_row([workflow.as_str()], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
+    }
+
     /// The state of a workflow with its phases; `None` where no event of it was folded. Its other parts are loaded by
     /// [`Catalog::parts`] or through the catalog as a source.
     pub fn state(&self, workflow: &WorkflowId) -> Result<Option<State>, CatalogError> {

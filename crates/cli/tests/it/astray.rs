@@ -122,3 +122,49 @@ fn the_hold_of_a_request_whose_process_died_goes() {
     world.ok(&["hold-resources", "wf", "--requester", "zz"]);
     assert_eq!(world.ok(&["holds"]).result("holds").as_array().map(Vec::len), Some(1), "a component's stays");
 }
+
+#[test]
+fn an_event_that_cannot_be_read_waits_and_goes_out_once_it_can_be() {
+    for mends in [&["repair-state", "wf", "--yes"][..], REBUILD] {
+        let world = world();
+        events(&world, 2);
+        world.checkpoint("sealed");
+        events(&world, 1);
+        let pending = world.ok(&["outbox"]).result("sinks")[0]["pending"].as_u64().unwrap();
+        by_hand(
+            &world,
+            "CREATE TEMP TABLE hit AS SELECT seq FROM events WHERE event_type = 'SYSTEM_STARTUP' ORDER BY seq LIMIT 1 OFFSET 3;
+             UPDATE events SET data = '{\"cut', event_type = 'SYSTEM' WHERE seq IN hit",
+        );
+        let before = lines(&world, "one");
+        let flushed = world.refused(&["outbox", "flush"], 1, "SINK_REFUSED");
+        assert!(flushed.json["error"].to_string().contains("1 put aside"), "{flushed:?}");
+        let after = lines(&world, "one");
+        assert_eq!(after.len() as u64, before.len() as u64 + pending - 1, "the others go out");
+        let letters = world.ok(&["outbox"]).result("dead_letters").clone();
+        assert!(letters[0]["item"].as_str().unwrap().starts_with("events/"), "{letters:#}");
+        assert!(letters[0]["error"].as_str().unwrap().contains("wfr repair-state"), "{letters:#}");
+        assert!(found(&world, "EVENTS_UNDELIVERED").contains(letters[0]["item"].as_str().unwrap()));
+        world.refused(&["outbox", "retry"], 1, "SINK_REFUSED");
+        assert_eq!(lines(&world, "one").len(), after.len(), "as long as it is damaged nobody is sent it");
+        world.ok(mends);
+        // A sink that is away then has its attempts, too.
+        let (log, away) = (world.root().join(".claude/recovery/one.jsonl"), world.root().join("away.jsonl"));
+        std::fs::rename(&log, &away).unwrap();
+        std::fs::create_dir(&log).unwrap();
+        world.refused(&["outbox", "flush"], 1, "SINK_REFUSED");
+        std::fs::remove_dir(&log).unwrap();
+        std::fs::rename(&away, &log).unwrap();
+        world.ok(&["outbox", "flush"]);
+        for sink in ["one", "two"] {
+            let lines = lines(&world, sink);
+            let startups = lines.iter().filter(|line| line["event_type"] == "SYSTEM_STARTUP");
+            let ids: std::collections::BTreeSet<&str> =
+                startups.map(|line| line["event_id"].as_str().unwrap()).collect();
+            assert_eq!(ids.len(), 6, "each came");
+        }
+        assert_eq!(world.ok(&["outbox"]).result("dead_letters"), &json!([]));
+        let told = world.ok(&["doctor"]).result("findings").to_string();
+        assert!(!told.contains("EVENTS_UNDELIVERED"), "{told}");
+    }
+}

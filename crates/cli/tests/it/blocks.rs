@@ -240,6 +240,28 @@ fn what_a_restoration_cannot_be_is_refused_before_anything_changes() {
 }
 
 #[test]
+fn the_source_of_a_restoration_may_stand_for_the_checkpoint_and_is_one_in_any_words() {
+    let (world, [first_id, checkpoint]) = known();
+    let of = |source: &str| json!({"yes": true, "plan": true, "state_restoration": {"source_checkpoint": source}});
+    let target = |words: &[&str], asked: &Value| {
+        let planned = world.ok(&[&["restore"], words, &[&asked.to_string()]].concat());
+        planned.result("restored_checkpoint").as_str().unwrap_or_else(|| panic!("{planned:?}")).to_owned()
+    };
+    for source in [checkpoint.as_str(), "two", "latest", &checkpoint[..checkpoint.len() - 3]] {
+        for words in [&["workflow_123"][..], &[], &["workflow_123", "two"], &["workflow_123", "latest"]] {
+            assert_eq!(target(words, &of(source)), checkpoint, "{words:?} {source}");
+        }
+    }
+    let mut keyed = of("latest");
+    keyed["workflow_id"] = json!("workflow_123");
+    assert_eq!(target(&[], &keyed), checkpoint);
+    let two = world.refused(&["restore", "workflow_123", &first_id, &of("latest").to_string()], 2, "WRONG_ARGUMENTS");
+    let error = two.json["error"].to_string();
+    assert!(error.contains(&first_id) && error.contains(&checkpoint), "{two:?}");
+    world.refused(&["restore", "workflow_123", &of("nowhere").to_string()], 3, "CHECKPOINT_NOT_FOUND");
+}
+
+#[test]
 fn the_strategy_is_taken_with_each_of_its_words() {
     for which in 0..3 {
         let (world, checkpoints) = known();

@@ -194,6 +194,76 @@ fn events_of_several_logs_of_a_hub_stand_around_its_state_by_their_times() {
 }
 
 #[test]
+fn a_line_of_a_hubs_log_that_is_older_than_what_came_about_here_takes_nothing_of_it_back() {
+    let line = |kind: &str, at: &str, task: &str| {
+        let data = format!(r#"{{"task_id":"{task}","agent_id":"a1"}}"#);
+        format!(r#"{{"event_type":"TASK_{kind}","workflow_id":"wh","phase":1,"timestamp":"{at}","data":{data}}}"#)
+            + "\n"
+    };
+    let set = |at: &str| {
+        let data = r#"{"tasks":{"t1":{"status":"in_progress"}}}"#;
+        format!(r#"{{"event_type":"WORKFLOW_STATE_UPDATED","workflow_id":"wh","timestamp":"{at}","data":{data}}}"#)
+            + "\n"
+    };
+    for has_state in [false, true] {
+        let world = World::new();
+        let mut log = line("ASSIGNED", "2025-01-15T10:00:00Z", "t1");
+        let write = |log: &str| world.tree.write("hub/events/a.jsonl", log.as_bytes());
+        let import = || world.ok(&["import", "hub", "--from", "hub"]);
+        let became = |ended: &crate::world::Ended| ended.result("states")[0]["became"].as_str().unwrap().to_owned();
+        let statuses = || {
+            let phases = document(&world, "wh")["phases"].as_array().unwrap().clone();
+            let mut tasks: Vec<(String, String)> = phases
+                .iter()
+                .flat_map(|phase| phase["tasks"].as_array().unwrap().clone())
+                .map(|task| (task["task_id"].as_str().unwrap().to_owned(), task["status"].as_str().unwrap().to_owned()))
+                .collect();
+            tasks.sort();
+            tasks.into_iter().map(|(_, status)| status).collect::<Vec<_>>()
+        };
+        write(&log);
+        if has_state {
+            let doc = br#"{"id":"wh","status":"running","updated_at":"2025-01-15T10:01:00Z","tasks":{"t1":{"status":"active"}}}"#;
+            world.tree.write("hub/workflows/active/wh.json", doc);
+        }
+        import();
+        world.ok(&["event", r#"TASK_COMPLETED:wh:1:{"task_id":"t1","agent_id":"a1"}"#]);
+        world.ok(&["event", r#"TASK_STARTED:wh:1:{"task_id":"t3","agent_id":"a3"}"#]);
+        log += &line("STARTED", "2025-01-15T10:05:00Z", "t1");
+        log += &set("2025-01-15T10:05:30Z");
+        log += &line("STARTED", "2025-01-15T10:06:00Z", "t2");
+        write(&log);
+        let made = import();
+        assert_eq!(statuses(), ["completed", "active", "active"], "{made:?}");
+        let notes = made.result("ignored").to_string();
+        assert!(notes.contains("older than what came about here since"), "{made:?}");
+        let count = || {
+            let listed = world.ok(&["events", "wh", "--type", "TASK_STARTED"]).result("events").clone();
+            listed.as_array().unwrap().len()
+        };
+        assert_eq!(count(), 3, "they are kept");
+        world.ok(&["validate-state", "wh", "--validation-depth", "comprehensive"]);
+        let (before, again) = (document(&world, "wh"), import());
+        assert_eq!(
+            (became(&again).as_str(), again.result("events"), again.result("ignored")),
+            ("unchanged", &json!(0), &json!([]))
+        );
+        assert_eq!(document(&world, "wh"), before);
+        // What goes out is what comes in elsewhere.
+        let there = World::new();
+        there.tree.write("wh.json", before.to_string().as_bytes());
+        there.ok(&["import", "wh.json", "--from", "hub"]);
+        assert_eq!(document(&there, "wh"), before);
+        // What is later counts, also where an import has said since what stood.
+        log += &set("2199-01-15T10:00:00Z");
+        write(&log);
+        assert_eq!(import().result("ignored"), &json!([]));
+        assert_eq!(statuses(), ["active", "active", "active"]);
+        world.ok(&["doctor"]);
+    }
+}
+
+#[test]
 fn a_hub_that_is_older_than_what_is_known_takes_nothing_back() {
     let world = World::new();
     world.ok(&["event", "WORKFLOW_CREATED:wh:global:{}"]);

@@ -105,6 +105,34 @@ fn whoever_follows_is_told_of_each_event_until_interrupted() {
 }
 
 #[test]
+fn whoever_follows_keeps_no_rebuild_waiting_and_is_told_of_what_comes_after_it() {
+    let world = World::new();
+    told(&world);
+    let follow = |arguments: &[&str]| {
+        let mut child = world.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()))
+    };
+    let (mut events, mut told) = follow(&["events", "wf", "--follow", "--limit", "1", "--json"]);
+    let (mut watch, mut screens) = follow(&["status", "wf", "--watch", "--interval", "100ms", "--json"]);
+    assert_eq!(
+        (told.next().unwrap()["seq"].as_i64(), screens.next().unwrap()["last_seq"].as_i64()),
+        (Some(6), Some(6))
+    );
+    // It may come in the moment of a look.
+    let is_rebuilt = |_| world.call(&["doctor", "--rebuild-catalog"]).code == 0;
+    assert!((0..100).any(is_rebuilt));
+    world.ok(&["event", r#"TASK_STARTED:wf:2:{"task_id":"after"}"#]);
+    assert_eq!(told.next().unwrap()["data"]["task_id"], "after");
+    assert_eq!(screens.next().unwrap()["last_seq"], 7);
+    for child in [&mut events, &mut watch] {
+        let id = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+    }
+}
+
+#[test]
 fn events_are_found_by_type_time_and_oddity() {
     let world = World::new();
     told(&world);

@@ -182,6 +182,22 @@ fn who_keeps_a_place_in_the_log_gets_what_comes_after_it_was_lost() {
 }
 
 #[test]
+fn no_place_is_given_twice_however_soon_the_catalog_is_lost_again() {
+    let mut world = World::new();
+    world.variables.push(("WFR_NO_UPKEEP", "1".into()));
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    world.checkpoint("base");
+    let mut last = 0;
+    for round in 0..6 {
+        lose_catalog_behind(&world, 1);
+        let said = world.ok(&["event", "WORKFLOW_PAUSED:wf:global:"]).result("first_seq").as_i64().unwrap();
+        assert!(said > last + 1, "round {round}: {said} after {last}");
+        last = said;
+    }
+    world.ok(&["doctor"]);
+}
+
+#[test]
 fn what_a_rebuild_does_not_find_again_is_told() {
     for is_catalog_gone in [false, true] {
         let (world, _) = with_history();
@@ -239,7 +255,11 @@ fn a_rebuild_waits_for_nobody_who_has_the_catalog_open() {
     world.checkpoint("base");
     let book = std::fs::File::open(world.vault().join("leases/book")).unwrap();
     rustix::fs::flock(&book, rustix::fs::FlockOperation::LockShared).unwrap();
-    world.refused(&["doctor", "--rebuild-catalog"], 6, "CATALOG_BUSY");
+    let refused = world.refused(&["doctor", "--rebuild-catalog"], 6, "CATALOG_BUSY");
+    let (error, options) = (refused.json["error"].to_string(), refused.json["recovery_options"].to_string());
+    let own = std::process::id();
+    assert!(error.contains(&format!("process {own} (`it-")), "who is in the way is named: {error}");
+    assert!(options.contains(&format!("`kill {own}`")), "{options}");
     assert_eq!(world.names(), ["base"]);
     drop(book);
     world.ok(&["doctor", "--rebuild-catalog"]);

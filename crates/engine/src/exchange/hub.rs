@@ -212,7 +212,7 @@ fn order(mut logs: Logs, reading: &mut Reading) {
             reading.ignore(format!("workflow {workflow}"), why);
         }
     }
-    reading.global = logs.take(None, None).before;
+    reading.global = logs.take(None, None).before.into_iter().map(|one| one.event).collect();
 }
 
 /// Fills in what the pools say of a state's agents, and how these stand.

@@ -5,6 +5,7 @@
 
 pub mod hub;
 pub(crate) mod ids;
+mod late;
 mod order;
 pub mod plan;
 mod since;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use wfr_catalog::{Appended, CatalogError};
+use wfr_catalog::Appended;
 use wfr_model::event::{Event, EventName, EventType};
 use wfr_model::finding::Severity;
 use wfr_model::workflow::fold::{self, Anomaly};
@@ -23,6 +24,7 @@ use wfr_model::workflow::{Nowhere, Whole};
 use wfr_model::{EventId, Timestamp, WorkflowId};
 use wfr_store::object::hash;
 
+use self::order::Logged;
 use crate::error::{Code, Failure, code_of_io};
 use crate::open::Open;
 use crate::results::{Became, IgnoredPart, ImportedWorkflow};
@@ -32,11 +34,11 @@ use crate::state;
 #[derive(Debug, Default)]
 pub struct Said {
     /// Events from before the states were written, in their order.
-    pub events: Vec<Event>,
+    pub events: Vec<Logged>,
     /// States, each of which counts over what came before.
     pub updates: Vec<Update>,
     /// Events from after, in their order.
-    pub later: Vec<Event>,
+    pub later: Vec<Logged>,
 }
 
 /// What a state is to become.
@@ -132,13 +134,10 @@ fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> 
         let existed = present.is_some();
         let present = present.unwrap_or_else(|| Whole::new(workflow.clone()));
         let mut goal = present.clone();
-        let mut told = [said.events.as_slice(), &said.later].concat();
-        brought.notes.append(&mut ids::apart(open, &mut told)?);
-        let after = told.split_off(said.events.len());
-        let (news, later) = (unknown(open, &told)?, unknown(open, &after)?);
-        brought.known += (told.len() + after.len() - news.len() - later.len()) as u64;
-        fold_into(&mut goal, &news);
-        let log_says = goal.clone();
+        let heard = Heard::of(open, said, &mut brought)?;
+        let existing = existed.then_some(&present);
+        let late::Counted { news, later, log_says } =
+            late::count(open, (workflow, existing), heard, &mut goal, &mut brought.notes)?;
         let before = since::last_said(open, workflow, source)?;
         let is_said = !said.updates.is_empty();
         let mut saying = since::Saying::new(workflow, source, now, before);
@@ -163,13 +162,41 @@ fn news<'r>(open: &Open, reading: &'r Reading, source: &str, now: Timestamp) -> 
         if let Some(mut data) = changes {
             data.insert("imported_from".to_owned(), source.into());
             data.insert("state_version".to_owned(), version.into());
-            data.insert(since::SAID.to_owned(), to_value(&saying.says)?);
+            if is_said || !existed || saying.has_said() {
+                data.insert(since::SAID.to_owned(), to_value(&saying.says)?);
+            }
             let at = if existed { now } else { saying.time_of_new(&log_says) };
             batch.push(update_event(workflow, data, source, at)?);
         }
         batch.extend(later);
     }
     Ok(News { batch, over, brought })
+}
+
+/// The events of a workflow's logs that are not known yet.
+struct Heard {
+    /// Those from before the states were written.
+    before: Vec<Logged>,
+    /// Those from after.
+    after: Vec<Logged>,
+}
+
+impl Heard {
+    fn of(open: &Open, said: &Said, brought: &mut Brought) -> Result<Self, Failure> {
+        let logged = || said.events.iter().chain(&said.later);
+        let mut events: Vec<Event> = logged().map(|one| one.event.clone()).collect();
+        brought.notes.append(&mut ids::apart(open, &mut events)?);
+        let mut heard = Self { before: vec![], after: vec![] };
+        for (index, (one, event)) in logged().zip(events).enumerate() {
+            if open.catalog.has_event(&event.event_id)? {
+                brought.known += 1;
+                continue;
+            }
+            let those = if index < said.events.len() { &mut heard.before } else { &mut heard.after };
+            those.push(Logged { at: one.at, event });
+        }
+        Ok(heard)
+    }
 }
 
 /// Where a state contradicts itself and one before it did not.
@@ -200,17 +227,6 @@ fn append(open: &Open, news: News<'_>, now: Timestamp) -> Result<Option<Brought>
 
 fn to_value(said: &Whole) -> Result<Value, Failure> {
     serde_json::to_value(said).map_err(|error| Failure::of(Code::Internal, &error))
-}
-
-/// The events that are not in the log.
-fn unknown(open: &Open, events: &[Event]) -> Result<Vec<Event>, CatalogError> {
-    let mut news = Vec::with_capacity(events.len());
-    for event in events {
-        if !open.catalog.has_event(&event.event_id)? {
-            news.push(event.clone());
-        }
-    }
-    Ok(news)
 }
 
 /// What a document makes of a state, and what of it is in no form that is understood, in words. When that was and which version

@@ -14,7 +14,18 @@ const FIRST: Timestamp = Timestamp(i64::MIN);
 #[derive(Debug)]
 struct Placed {
     at: Timestamp,
+    /// Whether it says a time itself.
+    is_dated: bool,
     event: Event,
+}
+
+/// An event of a log.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// When it counts; `None` where it says no time.
+    pub at: Option<Timestamp>,
+    /// It.
+    pub event: Event,
 }
 
 /// The events of several logs.
@@ -28,8 +39,8 @@ pub(super) struct Logs {
 /// The events of one workflow around a state that was written some time.
 #[derive(Debug, Default)]
 pub(super) struct Around {
-    pub(super) before: Vec<Event>,
-    pub(super) after: Vec<Event>,
+    pub(super) before: Vec<Logged>,
+    pub(super) after: Vec<Logged>,
     /// How many of those after it say that they are older: a later one stands before them in their log.
     pub(super) belated: u64,
 }
@@ -44,7 +55,11 @@ impl Logs {
     pub(super) fn push(&mut self, said: Option<Timestamp>, event: Event) {
         let last = self.last.entry(event.workflow_id.clone()).or_insert(FIRST);
         *last = said.map_or(*last, |said| said.max(*last));
-        self.of.entry(event.workflow_id.clone()).or_default().push(Placed { at: *last, event });
+        self.of.entry(event.workflow_id.clone()).or_default().push(Placed {
+            at: *last,
+            is_dated: said.is_some(),
+            event,
+        });
     }
 
     /// The workflows that have events.
@@ -60,8 +75,9 @@ impl Logs {
         let after = events.split_off(after);
         let is_belated = |one: &&Placed| written.is_some_and(|written| one.event.timestamp <= written);
         let belated = after.iter().filter(is_belated).count() as u64;
-        let bare = |events: Vec<Placed>| events.into_iter().map(|one| one.event).collect();
-        Around { before: bare(events), after: bare(after), belated }
+        let logged = |one: Placed| Logged { at: one.is_dated.then_some(one.at), event: one.event };
+        let all = |events: Vec<Placed>| events.into_iter().map(logged).collect();
+        Around { before: all(events), after: all(after), belated }
     }
 }
 
@@ -76,8 +92,8 @@ mod tests {
         Event { timestamp: Timestamp(at), ..event(&format!(r#"TASK_STARTED:wf:1:{{"task_id":"{name}"}}"#)) }
     }
 
-    fn names(events: &[Event]) -> Vec<&str> {
-        events.iter().map(|one| one.data["task_id"].as_str().unwrap()).collect()
+    fn names(events: &[Logged]) -> Vec<&str> {
+        events.iter().map(|one| one.event.data["task_id"].as_str().unwrap()).collect()
     }
 
     fn read(logs: &[&[(&str, Option<i64>)]]) -> Logs {

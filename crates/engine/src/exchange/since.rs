@@ -70,6 +70,11 @@ impl<'s> Saying<'s> {
         self.before.as_ref().is_none_or(|before| !before.says_the_same(&self.says))
     }
 
+    /// Whether it said anything before.
+    pub(super) fn has_said(&self) -> bool {
+        self.before.is_some()
+    }
+
     /// Brings `goal`, a state, to what is said, one update after the other. `existed` says whether anybody knew it.
     pub(super) fn bring(&mut self, updates: Vec<Update>, goal: &mut Whole, existed: bool) -> Result<(), Failure> {
         let mut patched = goal.clone();

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
-use wfr_catalog::{EventQuery, EventSeq, WorkflowRow};
+use wfr_catalog::{CatalogError, DamagedRow, EventQuery, EventRow, EventSeq, WorkflowRow};
 use wfr_model::workflow::Whole;
 use wfr_model::{EventName, WorkflowId};
 
+use super::looking::Looks;
 use super::{known, needed};
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -40,8 +41,9 @@ pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success
     let mut shown = status::of(&open.catalog, &workflow, session.now())?;
     if parameters.watch {
         let length = parameters.interval.and_then(|span| span.duration()).unwrap_or(INTERVAL).max(PAUSE);
+        let mut looks = Looks::after(open);
         while (session.on_news)(&shown).is_ok() {
-            let Some(next) = next_status(session, &open, &workflow, &shown, length)? else { break };
+            let Some(next) = next_status(session, &mut looks, &workflow, &shown, length)? else { break };
             shown = next;
         }
     }
@@ -52,13 +54,16 @@ pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success
 /// nobody waits any more.
 fn next_status(
     session: &Session,
-    open: &Open,
+    looks: &mut Looks,
     workflow: &WorkflowId,
     last: &StatusShown,
     length: Duration,
 ) -> Result<Option<StatusShown>, Failure> {
     while wait(session, length) {
-        let next = status::of(&open.catalog, workflow, session.now())?;
+        if !session.interactive && !looks.is_due() {
+            continue;
+        }
+        let next = looks.once(session, |open| status::of(&open.catalog, workflow, session.now()))?;
         let key = |shown: &StatusShown| (shown.last_seq, shown.workflow_status.last_checkpoint.clone());
         if session.interactive || key(&next) != key(last) {
             return Ok(Some(next));
@@ -118,12 +123,13 @@ pub fn events(session: &mut Session, parameters: ListEvents) -> Result<Success<E
     }
     let mut list = EventList { events: rows.into_iter().map(event_line).collect(), last_seq: last.map(|seq| seq.0) };
     if parameters.follow {
+        let looks = Looks::after(open);
         for line in std::mem::take(&mut list.events) {
             if (session.on_news)(&line).is_err() {
                 return Ok(Success { workflow_id: workflow, ..Success::new(list) });
             }
         }
-        follow(session, &open, &query, &mut last)?;
+        follow(session, looks, &query, &mut last)?;
         list.last_seq = last.map(|seq| seq.0);
     }
     let success = Success { workflow_id: workflow, ..Success::new(list) };
@@ -151,29 +157,57 @@ fn query(parameters: &ListEvents, workflow: Option<WorkflowId>) -> Result<EventQ
 }
 
 /// Tells each new event, in order, until it is interrupted or nobody listens any more.
-fn follow(session: &mut Session, open: &Open, query: &EventQuery, last: &mut Option<EventSeq>) -> Result<(), Failure> {
+fn follow(
+    session: &mut Session,
+    mut looks: Looks,
+    query: &EventQuery,
+    last: &mut Option<EventSeq>,
+) -> Result<(), Failure> {
     while wait(session, PAUSE) {
-        let newest = open.catalog.last_event()?;
-        while *last < newest {
-            let next = EventQuery {
-                after: *last,
-                upto: newest,
-                since: None,
-                descending: false,
-                limit: Some(FOLLOWED),
-                ..query.clone()
-            };
-            let rows = open.catalog.events(&next)?;
-            // A whole page may have more behind it.
-            *last = if rows.len() < FOLLOWED as usize { newest } else { rows.last().map(|row| row.seq) };
-            for row in rows {
+        while looks.is_due() {
+            let news = looks.once(session, |open| News::after(open, query, *last))?;
+            *last = news.upto;
+            for row in news.rows {
                 if (session.on_news)(&event_line(row)).is_err() {
                     return Ok(());
                 }
             }
+            if news.has_more {
+                looks.look_again();
+            }
         }
     }
     Ok(())
+}
+
+/// Events behind a place, a page of them.
+struct News {
+    rows: Vec<EventRow>,
+    /// Up to where was looked.
+    upto: Option<EventSeq>,
+    has_more: bool,
+}
+
+impl News {
+    fn after(open: &Open, query: &EventQuery, last: Option<EventSeq>) -> Result<Self, CatalogError> {
+        let newest = open.catalog.last_event()?;
+        if last >= newest {
+            return Ok(Self { rows: vec![], upto: last, has_more: false });
+        }
+        let limit = Some(FOLLOWED);
+        let next = EventQuery { after: last, upto: newest, since: None, descending: false, limit, ..query.clone() };
+        // Those that cannot be read fill a page, too.
+        let (mut rows, mut reached, mut count) = (Vec::new(), last, 0);
+        open.catalog.each_kept_event(&next, |row| {
+            count += 1;
+            reached = row.as_ref().map_or_else(DamagedRow::seq, |row| Some(row.seq));
+            rows.extend(row.ok());
+            Ok(())
+        })?;
+        // A whole page may have more behind it.
+        let has_more = count >= FOLLOWED;
+        Ok(Self { rows, upto: if has_more { reached } else { newest }, has_more })
+    }
 }
 
 /// Lists workflows.

@@ -20,6 +20,7 @@ pub mod following;
 pub mod inspect;
 pub mod intake;
 pub mod lasting;
+mod looking;
 mod merges;
 mod nothing;
 mod own_places;

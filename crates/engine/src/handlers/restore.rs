@@ -20,7 +20,7 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{
     Dependents, On, OnDamage, PreservationRules, Resolution, RestorationMode, Restore, Rollback, RollbackScope,
-    patience,
+    contradiction, patience,
 };
 use crate::pathspec::PathSpecs;
 use crate::picking;
@@ -50,6 +50,7 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         failure => failure,
     })?;
     let target = checkpoint(&open, parameters.workflow_id.clone(), parameters.checkpoint.clone())?;
+    refuse_other_source(&open, &parameters, &target)?;
     let checked = check_target(session, &open, &target, &parameters)?;
     let needs = match parameters.to {
         Some(_) => Validated::default(),
@@ -94,6 +95,17 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
             Ok(with_graph(&open, &parameters, &order.workflow, done))
         }
     }
+}
+
+/// Refuses two references that do not mean the same checkpoint.
+fn refuse_other_source(open: &Open, parameters: &Restore, target: &CheckpointRow) -> Result<(), Failure> {
+    let (Some(own), Some(source)) = (&parameters.checkpoint, parameters.other_source()) else { return Ok(()) };
+    let row = checkpoint(open, parameters.workflow_id.clone(), Some(source.to_owned()))?;
+    if row.checkpoint_id == target.checkpoint_id {
+        return Ok(());
+    }
+    let ids = format!("they are {} and {}", target.checkpoint_id, row.checkpoint_id);
+    Err(contradiction("checkpoint", "source_checkpoint", [own, source]).with_details(ids))
 }
 
 /// Builds the workflow's dependency graph again from the state that was restored, where that is asked for.

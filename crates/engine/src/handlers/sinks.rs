@@ -27,5 +27,20 @@ pub(super) fn check(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Fail
         let fix = "run `wfr doctor --rebuild-catalog`: what cannot be read is left out, and the rest comes";
         findings.push(Finding::new("OUTBOX_DAMAGED", Severity::Error, message, fix));
     }
+    findings.extend(waiting(open)?);
     Ok(())
+}
+
+/// Events that could not be read when their turn came.
+fn waiting(open: &Open) -> Result<Option<Finding>, Failure> {
+    let letters = open.catalog.waiting_letters(None)?;
+    let names: Vec<String> = letters.iter().map(|one| format!("{} for `{}`", one.item, one.subscription)).collect();
+    let message = format!(
+        "events that could not be read when their turn came wait to go out: {}; {} in all",
+        named(&names),
+        names.len()
+    );
+    let fix = "where a checkpoint holds them `wfr repair-state WORKFLOW`, or `wfr doctor --rebuild-catalog`, brings them back: then \
+               they go out by themselves, or at once with `wfr outbox flush`";
+    Ok((!names.is_empty()).then(|| Finding::new("EVENTS_UNDELIVERED", Severity::Warning, message, fix)))
 }

@@ -51,7 +51,7 @@ define! {
     CleanupCheckpoints => Cleanup, "cleanup-checkpoints", Writes, [WORKFLOW],
         ["cleanup-checkpoints wf --retention-policy 30d --dry-run",
          "cleanup-checkpoints wf --retention-policy last=10,daily=7,weekly=4"];
-    Restore => Recovered, "restore", Recovers, [WORKFLOW, CHECKPOINT],
+    Restore => Recovered, "restore", Recovers, [WORKFLOW, CHECKPOINT.or("state_restoration", "source_checkpoint")],
         ["restore wf base", "restore wf base --plan", "restore wf latest-valid --yes --exact-mtime",
          "restore wf base --to /tmp/base", "restore wf base --restoration-mode partial --file src",
          "restore wf base --restoration-mode merge --plan"];

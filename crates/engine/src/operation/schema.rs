@@ -15,8 +15,14 @@ pub fn parameters<P: Definition>() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
     let mut schema = settings.into_generator().into_root_schema_for::<P>();
-    let needed = P::POSITIONALS.iter().filter(|positional| positional.needed).map(|positional| positional.key);
-    let needed: Vec<&str> = needed.collect();
+    let needed = || P::POSITIONALS.iter().filter(|positional| positional.needed);
+    // One that another key may say as well is needed where that one is not there.
+    let either = needed().find_map(|positional| Some((positional.key, positional.instead?.0)));
+    if let Some((key, instead)) = either {
+        schema.insert("anyOf".to_owned(), json!([{"required": [key]}, {"required": [instead]}]));
+    }
+    let needed: Vec<&str> =
+        needed().filter(|positional| positional.instead.is_none()).map(|positional| positional.key).collect();
     if !needed.is_empty() {
         schema.insert("required".to_owned(), json!(needed));
     }

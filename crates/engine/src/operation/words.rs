@@ -113,10 +113,16 @@ impl Binder<'_> {
         self.operation.positionals.iter().filter(|slot| slot.many || !is_filled(slot)).collect()
     }
 
+    /// Whether a slot must be filled: nothing else says it.
+    fn needs(&self, slot: &Positional) -> bool {
+        let said = |(outer, inner)| self.parameters.get(outer).and_then(|block| block.get(inner));
+        slot.needed && slot.instead.and_then(said).is_none_or(Value::is_null)
+    }
+
     /// Whether a word is for this slot, given how many words are left and which slots come after it.
     fn fits(&mut self, slot: &Positional, word: &OsStr, left: usize, after: &[&Positional]) -> Result<bool, Failure> {
-        let needed_after = after.iter().filter(|slot| slot.needed).count();
-        if slot.needed || after.is_empty() && slot.slot != Slot::Recovery {
+        let needed_after = after.iter().filter(|slot| self.needs(slot)).count();
+        if self.needs(slot) || after.is_empty() && slot.slot != Slot::Recovery {
             return Ok(true);
         }
         if left <= needed_after {
@@ -188,7 +194,8 @@ impl Binder<'_> {
 
     fn check_needed(&self) -> Result<(), Failure> {
         let is_there = |slot: &&Positional| self.parameters.get(slot.key).is_some_and(|value| !value.is_null());
-        let mut missing = self.operation.positionals.iter().filter(|slot| slot.needed).filter(|slot| !is_there(slot));
+        let mut missing =
+            self.operation.positionals.iter().filter(|slot| self.needs(slot)).filter(|slot| !is_there(slot));
         match missing.next() {
             None => Ok(()),
             Some(slot) => {
@@ -322,6 +329,13 @@ mod tests {
         assert_eq!(of::<params::Restore>("base"), json!({"checkpoint": "base"}));
         assert_eq!(of::<params::Restore>(""), json!("WRONG_ARGUMENTS"));
         assert_eq!(of::<params::Restore>("wf base x"), json!("WRONG_ARGUMENTS"));
+        let said = json!({"state_restoration": {"source_checkpoint": "base"}});
+        for (words, key) in [("", None), ("wf", Some("workflow_id")), ("next", Some("checkpoint"))] {
+            let mut expected = said.clone();
+            key.into_iter().for_each(|key| expected[key] = json!(words));
+            let words: Vec<&[u8]> = words.split_whitespace().map(str::as_bytes).collect();
+            assert_eq!(bound::<params::Restore>(&words, said.clone()).unwrap(), expected, "the block says it");
+        }
         assert_eq!(of::<params::Cat>("base a/b"), json!({"checkpoint": "base", "path": "a/b"}));
         assert_eq!(of::<params::Cat>("wf base a"), json!({"workflow_id": "wf", "checkpoint": "base", "path": "a"}));
         assert_eq!(of::<params::Cat>("ckpt_1 a b"), json!("WRONG_ARGUMENTS"));

@@ -197,16 +197,11 @@ fn steps(why: &str) -> Failure {
 
 impl Restore {
     /// The same with what `state_restoration` says in the keys that stand for it. Refuses what contradicts itself, and by name
-    /// what a restore does not do.
+    /// what a restore does not do. Whether two references to checkpoints mean the same one is not known here: see
+    /// [`Restore::other_source`].
     pub fn settled(mut self) -> Result<Self, Failure> {
         let Some(block) = self.state_restoration.clone() else { return Ok(self) };
-        match (&self.checkpoint, &block.source_checkpoint) {
-            (Some(own), Some(source)) if own != source => {
-                return Err(contradiction("checkpoint", "source_checkpoint", [own, source]));
-            }
-            (None, source) => self.checkpoint.clone_from(source),
-            _ => {}
-        }
+        self.checkpoint = self.checkpoint.take().or_else(|| block.source_checkpoint.clone());
         match (self.restoration_mode, block.restoration_mode) {
             (RestorationMode::Full, Some(mode)) => self.restoration_mode = mode,
             (own, Some(mode)) if own != mode => {
@@ -225,6 +220,12 @@ impl Restore {
         Ok(self)
     }
 
+    /// What the block names as its checkpoint, where that is in other words than the key beside it.
+    pub fn other_source(&self) -> Option<&str> {
+        let source = self.state_restoration.as_ref()?.source_checkpoint.as_deref()?;
+        (self.checkpoint.as_deref() != Some(source)).then_some(source)
+    }
+
     /// What the block says of conflicts. A whole tree, and parts of one, become what the checkpoint has.
     fn take_conflicts(&mut self, word: &Value) -> Result<(), Failure> {
         let policy: ConflictResolution = serde_json::from_value(word.clone())
@@ -241,7 +242,8 @@ impl Restore {
     }
 }
 
-fn contradiction(own: &str, inner: &str, [one, other]: [&str; 2]) -> Failure {
+/// The refusal of a key beside which `state_restoration` says another one.
+pub fn contradiction(own: &str, inner: &str, [one, other]: [&str; 2]) -> Failure {
     let message = format!("`{own}` is `{one}`, and `{inner}` in `state_restoration` is `{other}`");
     Failure::new(Code::WrongArguments, message).with_hint("leave one of them out")
 }
@@ -270,10 +272,11 @@ mod tests {
         assert_eq!((restore.checkpoint.as_deref(), restore.restoration_mode), (Some("base"), RestorationMode::Merge));
         assert!(restore.checks().strict && !restore.rebuilds_graph);
         assert_eq!(restore.clone().settled().unwrap().checkpoint, restore.checkpoint, "once more changes nothing");
-        for (key, own, named) in [("checkpoint", "other", "`other`"), ("restoration_mode", "partial", "`partial`")] {
-            let refused = settled(json!({key: own, "state_restoration": block})).unwrap_err();
-            assert!(refused.contains(named), "{refused}");
-        }
+        assert_eq!(restore.other_source(), None);
+        let refused = settled(json!({"restoration_mode": "partial", "state_restoration": block})).unwrap_err();
+        assert!(refused.contains("`partial`"), "{refused}");
+        let both = settled(json!({"checkpoint": "latest", "state_restoration": block})).unwrap();
+        assert_eq!((both.checkpoint.as_deref(), both.other_source()), (Some("latest"), Some("base")));
         assert!(settled(json!({"state_restoration": {"target_state": "another"}})).is_err());
     }
 

@@ -37,7 +37,7 @@ pub(super) fn bring_events_back(
     catalog: &Catalog,
     (ordered, imports): (&mut [NewCheckpoint], &mut [Import]),
     old: Option<&Old<'_>>,
-    now: Timestamp,
+    (now, leapt): (Timestamp, Option<EventSeq>),
 ) -> Result<Events, RebuildError> {
     let seals = ordered.iter().flat_map(|new| &new.seals).chain(imports.iter().flat_map(|import| &import.seals));
     let seals: BTreeSet<(EventSeq, Digest)> = seals.map(|seal| (seal.upto, seal.object)).collect();
@@ -70,7 +70,7 @@ pub(super) fn bring_events_back(
     let gone = Gone::of(catalog)?;
     let seals_lost = places.iter().filter(|places| gone.is_any(places)).count() as u64;
     let left = kept.unread.iter().filter(|place| gone.is_any(&(**place..=**place))).count() as u64;
-    let leapt = kept.end(catalog, now)?;
+    let leapt = kept.end(catalog, now, leapt)?;
     Ok(Events { came: came + kept.came, seals_lost, left: kept.is_whole.then_some(left), leapt })
 }
 
@@ -113,13 +113,18 @@ impl OldEvents<'_> {
     }
 
     /// Sees to it that no place is given twice: whoever keeps one would miss what comes. Returns up to where the log leapt, where
-    /// the old one does not say how far it went.
-    fn end(&self, catalog: &Catalog, now: Timestamp) -> Result<Option<EventSeq>, CatalogError> {
+    /// the old one does not say how far it went; `before` is up to where the rebuild before leapt.
+    fn end(
+        &self,
+        catalog: &Catalog,
+        now: Timestamp,
+        before: Option<EventSeq>,
+    ) -> Result<Option<EventSeq>, CatalogError> {
         let last =
             self.old.filter(|_| self.is_whole).map(|old| damaged_is_none(old.last_place())).transpose()?.flatten();
         match last {
             Some(last) => catalog.go_on_behind(last).map(|()| None),
-            None => catalog.leap(now).map(Some),
+            None => catalog.leap(now, before).map(Some),
         }
     }
 }

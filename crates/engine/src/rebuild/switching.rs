@@ -108,7 +108,7 @@ pub(super) fn free_aside(vault: &Vault, now: Timestamp) -> io::Result<Option<Pat
 pub(super) fn switch(vault: &Vault, new: Catalog, aside: Option<&Path>) -> Result<Vec<PathBuf>, RebuildError> {
     let building = building(vault);
     if !new.checkpoint_wal()? {
-        return Err(RebuildError::Busy);
+        return Err(RebuildError::Busy(vec![]));
     }
     drop(new);
     let switched = File::open(&building).and_then(|file| file.sync_all()).and_then(|()| {

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::holders::Process;
+
 /// The file that every session locks together with others, and cleanup alone.
 const GATE: &str = "gate";
 
@@ -149,6 +151,11 @@ pub fn book(dir: &Path) -> io::Result<Book> {
 pub fn book_alone(dir: &Path) -> io::Result<Option<Book>> {
     let file = open_lock(dir, BOOK)?;
     Ok(try_lock(&file)?.then_some(Book { _file: file }))
+}
+
+/// Other processes that have the catalog open, or a session: who is in the way of what must be alone.
+pub fn holders(dir: &Path) -> Vec<Process> {
+    super::holders::of(&[&dir.join(BOOK), &dir.join(GATE)])
 }
 
 fn try_lock(file: &File) -> io::Result<bool> {
