@@ -20,18 +20,17 @@ use crate::open::Open;
 pub const STAYS_AS_DECIDED: &str = "STAYS_AS_DECIDED";
 
 /// Changes that would go and stay at some path, each with the first one.
-type Staying<'h> = BTreeMap<ChangeSeq, &'h TreePath>;
+pub type Staying<'h> = BTreeMap<ChangeSeq, &'h TreePath>;
 
 /// Takes out of what is recorded the tasks of which nothing goes, and tells of those of which something stays. `gone` are
 /// the changes that go anywhere.
 pub fn settle(
     open: &Open,
-    (selection, selected): (&Selection, &BTreeSet<ChangeSeq>),
-    histories: &[History],
+    selection: &Selection,
+    staying: &Staying<'_>,
     (taken, gone): (&mut Taken, &BTreeSet<ChangeSeq>),
     findings: &mut Vec<Finding>,
 ) -> Result<(), Failure> {
-    let staying = staying(histories, (selection, selected), &taken.left);
     let Some(first) = staying.values().min() else { return Ok(()) };
     if gone.is_empty() {
         let is_told = findings.iter().any(|finding| [LEFT_AS_IT_IS, NOT_FOLLOWED].contains(&finding.code.as_str()));
@@ -54,17 +53,20 @@ pub fn settle(
     Ok(())
 }
 
-fn staying<'h>(
+/// Changes that would go and stay: at paths that are `left` as they are, or, at a path, in what lives on `elsewhere`.
+pub fn staying<'h>(
     histories: &'h [History],
     (selection, selected): (&Selection, &BTreeSet<ChangeSeq>),
-    left: &[TreePath],
+    (left, elsewhere): (&[TreePath], &BTreeSet<(ChangeSeq, TreePath)>),
 ) -> Staying<'h> {
     let mut staying = Staying::new();
-    for history in histories.iter().filter(|history| left.contains(&history.path)) {
+    for history in histories {
         let History { path, chain, .. } = history;
+        let is_left = left.contains(path);
+        let stays = |one: &&SegmentRow| is_left || elsewhere.contains(&(one.change, path.clone()));
         let is_meant =
             |one: &&SegmentRow| goes(history, one, selected, selection) && !chain.is_cancelled(one.change, None);
-        for segment in chain.segments.iter().filter(is_meant) {
+        for segment in chain.segments.iter().filter(stays).filter(is_meant) {
             staying.entry(segment.change).or_insert(path);
         }
     }
