@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_catalog::{ChangeSeq, SegmentRow};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::{TaskId, TreePath};
+use wfr_model::workflow::{TaskStatus, Whole};
+use wfr_model::{AgentId, TaskId, TreePath};
 
 use super::history::History;
 use super::selective::{Selection, goes};
@@ -51,6 +52,37 @@ pub fn settle(
     let is_spared = |task: &TaskId| stays.contains_key(task) && !goes.contains_key(task);
     taken.tasks.retain(|task| selection.own_tasks.contains(task) || !is_spared(task));
     Ok(())
+}
+
+/// Tells of tasks that are to be done anew though somebody has completed them of whose work in them nothing goes: what they were
+/// completed with is not all there any more. `gone` are the changes that go anywhere.
+pub fn of_others(
+    open: &Open,
+    (state, tasks): (Option<&Whole>, &[TaskId]),
+    gone: &BTreeSet<ChangeSeq>,
+) -> Result<Vec<Finding>, Failure> {
+    let Some(state) = state else { return Ok(vec![]) };
+    let mut whose: BTreeMap<TaskId, BTreeSet<AgentId>> = BTreeMap::new();
+    for seq in gone {
+        let author = open.catalog.change_at(*seq)?.map(|row| row.change.author).unwrap_or_default();
+        if let Some(task) = author.task_id.filter(|_| author.workflow_id.as_ref() == Some(&state.head.workflow_id)) {
+            whose.entry(task).or_default().extend(author.agent_id);
+        }
+    }
+    let told = |id: &TaskId| {
+        let task = state.tasks.get(id).filter(|task| task.status == TaskStatus::Completed)?;
+        let (by, whose) = (task.assigned_agent.as_ref()?, whose.get(id)?);
+        let names: Vec<&str> = whose.iter().map(AgentId::as_str).collect();
+        (!names.is_empty() && !whose.contains(by)).then(|| completed_by(id, by, &names.join(" and ")))
+    };
+    Ok(tasks.iter().filter_map(told).collect())
+}
+
+fn completed_by(task: &TaskId, by: &AgentId, whose: &str) -> Finding {
+    let message = format!(
+        "task {task} was completed by {by}, whose work on it stays: that of {whose} goes, and it is to be done anew"
+    );
+    Finding::new("TASK_OF_OTHERS", Severity::Warning, message, "`--reset-tasks=false` leaves tasks as they are")
 }
 
 /// Changes that would go and stay: at paths that are `left` as they are, or, at a path, in what lives on `elsewhere`.

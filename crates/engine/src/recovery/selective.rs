@@ -163,6 +163,7 @@ pub fn choose(
     let names_nothing = selection.changes.is_empty() && taken.tasks.is_empty() && gone.is_empty();
     let is_idle = selection.pending.is_some() || names_nothing;
     let is_done = is_done || is_idle && plan.is_empty() && plan.conflicts.is_empty();
+    findings.extend(leaving::of_others(open, (state, &taken.tasks), &gone)?);
     let (texts, count) = (chooser.texts, gone.len() as u64);
     Ok(Chosen { plan, links, texts, taken, told, findings, touched, count, is_done })
 }
