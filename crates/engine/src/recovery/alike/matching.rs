@@ -398,6 +398,29 @@ mod tests {
     }
 
     #[test]
+    fn where_something_else_took_its_place_only_a_twin_or_a_new_file_is_it() {
+        let mut shelf = Shelf::default();
+        let [first, made, other] = ["1 2 3 4", "1 2 3 4 a", "1 2 3 4 a b"].map(|words| shelf.file(words));
+        let edit = |mark, after| Edit { mark, by: By::Somebody(0), after };
+        let edits = vec![edit(Mark::Removed, Some(made.clone())), edit(Mark::Kept, Some(first.clone()))];
+        let chain = Chain { first: Some(first), edits };
+        let (at, look) = (path("d/f"), (wfr_catalog::ChangeSeq(1), wfr_catalog::PointSeq(1)));
+        let reader = Reader::new(&shelf);
+        let found = |came: &str, is_new: bool, entry: &Entry| {
+            let (mut pace, lost) =
+                (ENOUGH, Lost { path: &at, chain: &chain, deletion: 2, look, over: None, stands: Some(&at) });
+            let mut matching = Matching::new(&reader, &mut pace, vec![Work::of(&reader, &lost).unwrap()]);
+            matching.candidate((path(came), is_new), Some(entry.clone()));
+            matches!(matching.run().unwrap()[..], [Whereabouts::In(_)])
+        };
+        for came in ["e/f", "e/g"] {
+            assert!(found(came, true, &other) && found(came, true, &made) && found(came, false, &made));
+            assert!(!found(came, false, &other), "it was there before, and was edited");
+        }
+        assert!(!found("d/f", false, &made), "that is where it was");
+    }
+
+    #[test]
     fn where_the_search_was_cut_off_nobody_knows() {
         let lost = [("d/one", "1 2 3", "1 2 3 a"), ("d/two", "4 5 6", "4 5 6 a")];
         let came = [("e/one", "1 2 3 a b"), ("e/x", "4 5 6 a b")];
