@@ -37,9 +37,10 @@ pub use intake::{
     StateUpdated,
 };
 pub use recoveries::{
-    AffectedComponents, ConflictPolicies, DamagedRecovery, Dependent, LayerResults, MovedHead, PathPatch, PlanResult,
-    PreservedParts, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery, RollbackStrategy, Standing,
-    StateChanges, StateNames, StrategyStep, Unsound, ValidationRequirements, ValidationResults,
+    AffectedComponents, CompletedTask, ConflictPolicies, DamagedRecovery, Dependent, LayerResults, MovedHead,
+    PathPatch, PlanResult, PreservedParts, Recovered, RecoveryLine, RecoveryList, Resumed, ResumedRecovery,
+    RollbackStrategy, Standing, StateChanges, StateNames, StrategyStep, Unsound, ValidationRequirements,
+    ValidationResults,
 };
 pub use states::{
     LeftOut, LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation,

@@ -4,7 +4,8 @@
 
 use serde_json::Value;
 use wfr_engine::results::{
-    DamagedRecovery, MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed, StateChanges, StateNames,
+    CompletedTask, DamagedRecovery, MovedHead, PlanResult, Recovered, RecoveryLine, RecoveryList, Resumed,
+    StateChanges, StateNames,
 };
 use wfr_model::plan::{Action, Conflict, Kept, KeptReason, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryStatus, StepEnd, StepReport};
@@ -123,7 +124,21 @@ fn state_changes(changes: Option<&StateChanges>, names: &StateNames) -> String {
     let mut words: Vec<String> = if changes.workflow { vec!["the workflow itself".to_owned()] } else { vec![] };
     let word = |(number, noun, names): &(u64, &str, String)| format!("{}{names}", count(*number, noun));
     words.extend(parts.iter().filter(|(number, ..)| *number > 0).map(word));
-    fact("State", &words.join(", "))
+    format!("{}{}", fact("State", &words.join(", ")), completed(&names.completed))
+}
+
+/// Tasks that are completed no more, with who has completed them.
+fn completed(tasks: &[CompletedTask]) -> String {
+    if tasks.is_empty() {
+        return String::new();
+    }
+    let told = |task: &CompletedTask| match &task.by {
+        Some(by) => format!("{} by {by}", task.task_id),
+        None => task.task_id.to_string(),
+    };
+    let told: Vec<String> = tasks.iter().map(told).collect();
+    let all = named(told.iter().map(String::as_str), told.len() as u64);
+    format!("  {}\n", fitted(&format!("no longer completed{all}"), 2))
 }
 
 /// Where an undo leaves the state as it is now, or has to make of it what it was never.

@@ -155,3 +155,74 @@ fn what_was_deleted_while_others_came_counts_as_taken_back() {
     });
     assert_eq!(told(&world, "a", "NOT_FOLLOWED"), [""; 0]);
 }
+
+/// What a rollback of an agent says and does: messages with `NOT_FOLLOWED`, whether all counts as taken back already, and how
+/// many changes went.
+fn rolled_back(world: &World, agent: &str) -> (Vec<String>, bool, u64) {
+    let done = world.ok(&["rollback", "wf", "--agent", agent, "--yes"]);
+    let findings = done.result("findings").as_array().unwrap();
+    let with = |code: &'static str| {
+        let has_code = move |one: &&Value| one["code"] == code;
+        findings.iter().filter(has_code).map(|one| one["message"].to_string())
+    };
+    let is_taken = with("TAKEN_BACK_ALREADY").next().is_some();
+    assert_eq!(with("COPIED").next(), None, "told once");
+    (with("NOT_FOLLOWED").collect(), is_taken, done.result("rolled_back").as_u64().unwrap())
+}
+
+#[test]
+fn work_in_a_file_that_moved_away_while_its_old_path_came_back_is_named_and_stays_to_be_taken_back() {
+    for (edit, stays) in [(None, false), (Some("by the user"), false), (None, true)] {
+        let world = with_files(&names(1));
+        world.work("a", || append(&world, "d/f001", "by a"));
+        // A stash of a move: the new name stays, the old one is as it was.
+        rename(&world, "d/f001", "m");
+        edit.iter().for_each(|line| append(&world, "m", line));
+        world.put("d/f001", &of_its_own("f001"));
+        let kept = world.text("m");
+        if stays {
+            world.work("c", || fs::remove_file(world.root().join("d/f001")).unwrap());
+        }
+        for _ in 0..2 {
+            let (told, is_taken, count) = rolled_back(&world, "a");
+            assert!(told.len() == 1 && told[0].contains("`d/f001` was moved to `m`"), "{told:?}");
+            assert!(!is_taken && count == 0 && world.text("m") == kept);
+        }
+        let log = world.ok(&["log", "wf", "--agent", "a"]);
+        assert_eq!(log.result("changes")[0]["paths"][0]["cancelled"], false);
+        // Where it is nowhere any more it counts as taken back.
+        fs::remove_file(world.root().join("m")).unwrap();
+        assert_eq!(rolled_back(&world, "a"), (vec![], false, 1));
+    }
+}
+
+#[test]
+fn later_work_at_the_old_path_goes_without_what_went_elsewhere() {
+    let world = with_files(&names(1));
+    world.work("a", || append(&world, "d/f001", "by a"));
+    rename(&world, "d/f001", "m");
+    world.put("d/f001", &of_its_own("f001"));
+    world.work("a", || append(&world, "d/f001", "later by a"));
+    let full = world.timeless();
+    let (told, _, count) = rolled_back(&world, "a");
+    assert!(told.len() == 1 && count == 1, "{told:?}");
+    assert_eq!(world.text("d/f001"), of_its_own("f001"));
+    let (told, is_taken, count) = rolled_back(&world, "a");
+    assert!(told.len() == 1 && !is_taken && count == 0, "{told:?}");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.timeless().differences(&full), [""; 0]);
+    assert_eq!(rolled_back(&world, "a").2, 1, "it goes again");
+    assert_eq!(world.text("d/f001"), of_its_own("f001"));
+}
+
+#[test]
+fn what_was_written_over_while_others_were_edited_counts_as_taken_back() {
+    let world = with_files(&names(2));
+    world.put("e/f001", &of_its_own("f001"));
+    world.checkpoint("another");
+    world.work("a", || append(&world, "d/f001", "by a"));
+    world.put("d/f001", &of_its_own("f001"));
+    append(&world, "e/f001", "by a");
+    world.put("e/new", "something else\n");
+    assert_eq!(rolled_back(&world, "a"), (vec![], false, 1));
+}

@@ -373,3 +373,28 @@ fn a_rebuild_of_a_workspace_that_was_moved_makes_the_store_its_own() {
         from = to;
     }
 }
+
+#[test]
+fn work_that_a_recovery_took_back_whose_record_is_lost_comes_back_as_is_said() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    let done = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    let recovery = done.result("recovery_id").as_str().unwrap().to_owned();
+    let again = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]).json.to_string();
+    assert!(again.contains(&format!("`wfr undo {recovery}` brings back")) && !again.contains("no record"), "{again}");
+    world.checkpoint("sealed");
+    lose_catalog(&world.vault());
+    world.ok(REBUILD);
+    world.put("work/f.txt", &numbered(&[(20, "by the user")]));
+    let again = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    let told = again.result("findings").as_array().unwrap().clone();
+    let told = told.iter().find(|one| one["code"] == "TAKEN_BACK_ALREADY").unwrap();
+    let (message, fix) = (told["message"].as_str().unwrap(), told["fix"].as_str().unwrap());
+    assert!(message.contains(&recovery) && message.contains("no record of it is left"), "{message}");
+    assert!(!again.json.to_string().contains("wfr undo"), "{again:?}");
+    let call: Vec<&str> = fix.split('`').nth(1).unwrap().split(' ').skip(1).collect();
+    world.ok(&[&call[..], &["--yes"]].concat());
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a"), (20, "by the user")]));
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(20, "by the user")]), "it goes again");
+}

@@ -182,3 +182,35 @@ fn rollbacks_are_undone_in_any_order_and_a_task_is_completed_where_its_work_is()
         assert_eq!(done(&world)[0].len(), 4);
     }
 }
+
+#[test]
+fn a_task_that_somebody_else_completed_is_named_with_who_did_where_it_is_to_be_done_anew() {
+    let world = World::with_lines();
+    let work = |agent: &str, path: &str| {
+        let call = ["change", "begin", "--workflow", "wf", "--task", "both", "--agent", agent];
+        let token = world.ok(&call).result("token").as_str().unwrap().to_owned();
+        world.put(path, agent);
+        world.end(&token);
+    };
+    world.ok(&["event", r#"TASK_STARTED:wf:1:{"task_id":"both","agent_id":"a"}"#]);
+    work("a", "work/of_a");
+    work("b", "work/of_b");
+    world.ok(&["event", r#"TASK_COMPLETED:wf:1:{"task_id":"both","agent_id":"b"}"#]);
+    let planned = world.ok(&["rollback", "wf", "--agent", "a", "--plan"]);
+    let names = &planned.result("plan")["state_names"];
+    assert_eq!(names["completed"], json!([{"task_id": "both", "by": "b"}]), "{planned:?}");
+    assert!(planned.result("plan")["findings"].to_string().contains("task both was completed by b"), "{planned:?}");
+    let shown = world.command(&["rollback", "wf", "--agent", "a", "--plan"]).output().unwrap().stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("no longer completed (both by b)"), "{shown}");
+    // Who rolls back all who worked on it knows.
+    let all = world.ok(&["rollback", "wf", "--agent", "a", "--agent", "b", "--plan"]);
+    assert!(!all.json.to_string().contains("TASK_OF_OTHERS"), "{all:?}");
+    let status = || export(&world)["phases"][0]["tasks"][0]["status"].clone();
+    // What is said to be done works.
+    world.ok(&["rollback", "wf", "--agent", "a", "--reset-tasks=false", "--yes"]);
+    assert_eq!((status(), world.has("work/of_a")), (json!("completed"), false));
+    world.ok(&["undo", "--yes"]);
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!((status(), world.has("work/of_b")), (json!("pending"), true));
+}

@@ -18,7 +18,7 @@ use crate::pathspec::PathSpecs;
 use crate::recovery::dependents::Kept;
 use crate::recovery::selective::Selection;
 use crate::recovery::telling::name_of;
-use crate::recovery::{already, sureness};
+use crate::recovery::{already, lost, sureness};
 use crate::session::Session;
 use crate::{ledger, phases, state};
 
@@ -347,8 +347,9 @@ fn named(open: &Open, ids: &[ChangeId]) -> Result<Vec<ChangeRow>, Failure> {
         let row = row.ok_or_else(|| Failure::new(Code::ChangeNotFound, format!("there is no change {id}")))?;
         if let Some(recovery) = row.change.recovery_id.as_ref().filter(|_| row.change.actor == Actor::Recovery) {
             let message = format!("change {} is what recovery {recovery} did, and nobody's work", row.change.change_id);
-            return Err(Failure::new(Code::InvalidParameter, message)
-                .with_hint(format!("`wfr undo {recovery}` takes a recovery back")));
+            return Err(
+                Failure::new(Code::InvalidParameter, message).with_hint(lost::way_back(open, recovery, &row)?.fix)
+            );
         }
         let mut waiting = vec![row];
         while let Some(row) = waiting.pop() {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use wfr_catalog::{CatalogError, CheckpointRow, EventQuery, EventSeq, Hold};
 use wfr_model::recovery::{ApplyReport, RecoveryRecord, RecoveryStatus};
 use wfr_model::workflow::validate::is_counted;
-use wfr_model::workflow::{Differences, Nowhere, State, StateKept, Whole, fold};
+use wfr_model::workflow::{Differences, Nowhere, State, StateKept, TaskStatus, Whole, fold};
 use wfr_model::{Event, EventId, EventName, EventType, PhaseId, TaskId, Timestamp, WorkflowId};
 use wfr_store::Objects;
 
@@ -18,7 +18,7 @@ use super::record::Ending;
 use super::{Parts, joining, verdicts};
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::results::{HoldLine, StateChanges, StateNames};
+use crate::results::{CompletedTask, HoldLine, StateChanges, StateNames};
 use crate::{announce, state};
 
 /// Who the events are from.
@@ -159,7 +159,13 @@ impl Aim {
         };
         let (differences, phases, tasks) = present.differing(&goal, NAMED_MAX);
         let changes = (differences != Differences::default()).then(|| counts(differences));
-        Ok(Outlook { changes, names: StateNames { phases, tasks }, kept, is_miscounted: !is_counted(&present) })
+        let completed = completed(&present, &goal, &tasks);
+        Ok(Outlook {
+            changes,
+            names: StateNames { phases, tasks, completed },
+            kept,
+            is_miscounted: !is_counted(&present),
+        })
     }
 }
 
@@ -171,6 +177,15 @@ pub struct Purpose<'p> {
     pub undoes: Option<&'p RecoveryRecord>,
     /// Its parameters.
     pub parameters: &'p Value,
+}
+
+/// Those of some tasks that are completed, and are no more in a goal.
+fn completed(present: &Whole, goal: &Whole, tasks: &[TaskId]) -> Vec<CompletedTask> {
+    let is_completed =
+        |state: &Whole, id: &TaskId| state.tasks.get(id).is_some_and(|task| task.status == TaskStatus::Completed);
+    let by = |id: &TaskId| present.tasks.get(id).and_then(|task| task.assigned_agent.clone());
+    let going = tasks.iter().filter(|id| is_completed(present, id) && !is_completed(goal, id));
+    going.map(|id| CompletedTask { task_id: id.clone(), by: by(id) }).collect()
 }
 
 fn counts(differences: Differences) -> StateChanges {

@@ -30,18 +30,20 @@ const BYTES_MAX: u64 = 128 << 20;
 /// Comparisons of a line, or a name, of one file with those of another one for the sake of one plan, at most.
 const STEPS_MAX: u64 = 200_000_000;
 
-/// A file that is gone, and in which something goes.
+/// A file that is gone, or in whose place something else was put, and in which something goes.
 pub struct Lost<'l> {
     /// Where it was.
     pub path: &'l TreePath,
     /// Its edits.
     pub chain: &'l Chain,
-    /// The one that deleted it, by number.
+    /// The one with which it went, by number.
     pub deletion: usize,
     /// Which look found that.
     pub look: Look,
     /// What it gave way to: that may have been made from it.
     pub over: Option<&'l TreePath>,
+    /// Where what was put in its place is: that is none of those that may be it, nor what was there before with something else.
+    pub stands: Option<&'l TreePath>,
 }
 
 /// Where what goes of such a file is now.
@@ -112,13 +114,15 @@ impl<'h> Heirs<'h> {
         for (look, ats) in looks {
             let now = &mut self.now;
             let mut came = coming.with(look, &mut |path| Ok(now.lookup(path)?.is_some()))?;
-            came.extend(ats.iter().filter_map(|at| lost[*at].over.cloned()));
+            for over in ats.iter().filter_map(|at| lost[*at].over) {
+                came.entry(over.clone()).or_default();
+            }
             let works = ats.iter().map(|at| Work::of(&self.reader, &lost[*at]));
             let works = works.collect::<Result<Vec<_>, ReadError>>()?;
             let mut matching = Matching::new(&self.reader, &mut self.pace, works);
-            for path in came {
+            for (path, is_new) in came {
                 let entry = self.now.lookup(&path)?;
-                matching.candidate(path, entry);
+                matching.candidate((path, is_new), entry);
             }
             for (at, one) in ats.into_iter().zip(matching.run()?) {
                 found[at] = one;

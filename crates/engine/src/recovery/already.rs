@@ -11,6 +11,7 @@ use wfr_model::{RecoveryId, TaskId, Timestamp, TreePath};
 
 use super::history::History;
 use super::leaving::STAYS_AS_DECIDED;
+use super::lost::{WayBack, way_back};
 use super::selective::Selection;
 use super::telling::{LEFT_AS_IT_IS, NOT_FOLLOWED};
 use super::verdicts::Taken;
@@ -108,18 +109,23 @@ impl Already {
 
     /// That nothing else is left, with the recoveries that did it, the newest first.
     fn finding(&self, open: &Open) -> Result<Finding, Failure> {
-        let mut ids: Vec<RecoveryId> = Vec::new();
+        let mut rows = Vec::new();
         for by in self.by.iter().rev() {
-            ids.extend(open.catalog.change_at(*by)?.and_then(|row| row.change.recovery_id));
+            let row = open.catalog.change_at(*by)?;
+            rows.extend(row.and_then(|row| Some((row.change.recovery_id.clone()?, row))));
         }
-        let shown: Vec<&str> = ids.iter().take(NAMED_MAX).map(RecoveryId::as_str).collect();
-        let more = if ids.len() > NAMED_MAX { format!(" and {} more", ids.len() - NAMED_MAX) } else { String::new() };
+        let ways = rows.iter().take(NAMED_MAX).map(|(id, row)| Ok((id, way_back(open, id, row)?)));
+        let ways = ways.collect::<Result<Vec<(&RecoveryId, WayBack)>, Failure>>()?;
+        let name = |(id, way): &(&RecoveryId, WayBack)| match way.is_lost {
+            true => format!("{id} (no record of it is left, so it cannot be undone)"),
+            false => id.to_string(),
+        };
+        let shown: Vec<String> = ways.iter().map(name).collect();
+        let more = if rows.len() > NAMED_MAX { format!(" and {} more", rows.len() - NAMED_MAX) } else { String::new() };
         let count = self.changes.len();
         let what = if count == 1 { "the change is".to_owned() } else { format!("all {count} changes are") };
-        let (by, fix) = match ids.first() {
-            Some(newest) => {
-                (format!(", by {}{more}", shown.join(", ")), format!("`wfr undo {newest}` brings back what it took"))
-            }
+        let (by, fix) = match ways.first() {
+            Some((_, way)) => (format!(", by {}{more}", shown.join(", ")), way.fix.clone()),
             // A change that is known from a checkpoint's seal alone may have lost its record.
             None => (String::new(), "`wfr log` shows what counts".to_owned()),
         };
@@ -153,13 +159,14 @@ pub fn by_others(
     let Some(first) = paths.first() else { return Ok(None) };
     let mut ids = Vec::new();
     for seq in by.into_iter().rev() {
-        let Some(id) = open.catalog.change_at(seq)?.and_then(|row| row.change.recovery_id) else { continue };
+        let row = open.catalog.change_at(seq)?.and_then(|row| Some((row.change.recovery_id.clone()?, row)));
+        let Some((id, row)) = row else { continue };
         let is_undone = open.catalog.recovery(&id)?.is_some_and(|record| record.undone_by.is_some());
-        ids.extend((!is_undone).then_some(id));
+        ids.extend((!is_undone).then_some((id, row)));
     }
     let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
     let (by, fix) = match ids.first() {
-        Some(newest) => (format!("{newest} took it back, too"), format!("`wfr undo {newest}` brings it back")),
+        Some((newest, row)) => (format!("{newest} took it back, too"), way_back(open, newest, row)?.fix),
         None => ("another recovery took it back, too".to_owned(), "`wfr log` shows what counts".to_owned()),
     };
     let message = format!("what it took back at `{first}`{more} stays taken back: {by}");

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_catalog::{ChangeSeq, SegmentRow};
 use wfr_model::finding::{Finding, Severity};
-use wfr_model::{TaskId, TreePath};
+use wfr_model::workflow::{TaskStatus, Whole};
+use wfr_model::{AgentId, TaskId, TreePath};
 
 use super::history::History;
 use super::selective::{Selection, goes};
@@ -20,18 +21,17 @@ use crate::open::Open;
 pub const STAYS_AS_DECIDED: &str = "STAYS_AS_DECIDED";
 
 /// Changes that would go and stay at some path, each with the first one.
-type Staying<'h> = BTreeMap<ChangeSeq, &'h TreePath>;
+pub type Staying<'h> = BTreeMap<ChangeSeq, &'h TreePath>;
 
 /// Takes out of what is recorded the tasks of which nothing goes, and tells of those of which something stays. `gone` are
 /// the changes that go anywhere.
 pub fn settle(
     open: &Open,
-    (selection, selected): (&Selection, &BTreeSet<ChangeSeq>),
-    histories: &[History],
+    selection: &Selection,
+    staying: &Staying<'_>,
     (taken, gone): (&mut Taken, &BTreeSet<ChangeSeq>),
     findings: &mut Vec<Finding>,
 ) -> Result<(), Failure> {
-    let staying = staying(histories, (selection, selected), &taken.left);
     let Some(first) = staying.values().min() else { return Ok(()) };
     if gone.is_empty() {
         let is_told = findings.iter().any(|finding| [LEFT_AS_IT_IS, NOT_FOLLOWED].contains(&finding.code.as_str()));
@@ -54,17 +54,51 @@ pub fn settle(
     Ok(())
 }
 
-fn staying<'h>(
+/// Tells of tasks that are to be done anew though somebody has completed them of whose work in them nothing goes: what they were
+/// completed with is not all there any more. `gone` are the changes that go anywhere.
+pub fn of_others(
+    open: &Open,
+    (state, tasks): (Option<&Whole>, &[TaskId]),
+    gone: &BTreeSet<ChangeSeq>,
+) -> Result<Vec<Finding>, Failure> {
+    let Some(state) = state else { return Ok(vec![]) };
+    let mut whose: BTreeMap<TaskId, BTreeSet<AgentId>> = BTreeMap::new();
+    for seq in gone {
+        let author = open.catalog.change_at(*seq)?.map(|row| row.change.author).unwrap_or_default();
+        if let Some(task) = author.task_id.filter(|_| author.workflow_id.as_ref() == Some(&state.head.workflow_id)) {
+            whose.entry(task).or_default().extend(author.agent_id);
+        }
+    }
+    let told = |id: &TaskId| {
+        let task = state.tasks.get(id).filter(|task| task.status == TaskStatus::Completed)?;
+        let (by, whose) = (task.assigned_agent.as_ref()?, whose.get(id)?);
+        let names: Vec<&str> = whose.iter().map(AgentId::as_str).collect();
+        (!names.is_empty() && !whose.contains(by)).then(|| completed_by(id, by, &names.join(" and ")))
+    };
+    Ok(tasks.iter().filter_map(told).collect())
+}
+
+fn completed_by(task: &TaskId, by: &AgentId, whose: &str) -> Finding {
+    let message = format!(
+        "task {task} was completed by {by}, whose work on it stays: that of {whose} goes, and it is to be done anew"
+    );
+    Finding::new("TASK_OF_OTHERS", Severity::Warning, message, "`--reset-tasks=false` leaves tasks as they are")
+}
+
+/// Changes that would go and stay: at paths that are `left` as they are, or, at a path, in what lives on `elsewhere`.
+pub fn staying<'h>(
     histories: &'h [History],
     (selection, selected): (&Selection, &BTreeSet<ChangeSeq>),
-    left: &[TreePath],
+    (left, elsewhere): (&[TreePath], &BTreeSet<(ChangeSeq, TreePath)>),
 ) -> Staying<'h> {
     let mut staying = Staying::new();
-    for history in histories.iter().filter(|history| left.contains(&history.path)) {
+    for history in histories {
         let History { path, chain, .. } = history;
+        let is_left = left.contains(path);
+        let stays = |one: &&SegmentRow| is_left || elsewhere.contains(&(one.change, path.clone()));
         let is_meant =
             |one: &&SegmentRow| goes(history, one, selected, selection) && !chain.is_cancelled(one.change, None);
-        for segment in chain.segments.iter().filter(is_meant) {
+        for segment in chain.segments.iter().filter(stays).filter(is_meant) {
             staying.entry(segment.change).or_insert(path);
         }
     }

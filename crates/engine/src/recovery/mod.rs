@@ -20,6 +20,7 @@ pub mod joining;
 pub mod leaving;
 mod lifting;
 mod limited;
+pub mod lost;
 mod mounting;
 mod moves;
 mod naming;

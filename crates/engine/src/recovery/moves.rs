@@ -158,6 +158,8 @@ struct End {
     gone: Option<Held>,
     /// What has come.
     come: Option<Held>,
+    /// Whether something was there.
+    was_held: bool,
     /// Whether something is there.
     is_held: bool,
     /// Whether that is a file or a link, and what it holds was not there before.
@@ -335,9 +337,9 @@ impl<'m> Moves<'m> {
         if gone == come && !is_coming {
             return Ok(None);
         }
-        let is_held = after.is_some();
+        let (was_held, is_held) = (before.is_some(), after.is_some());
         let name = after.or(before).map(|entry| entry.name).unwrap_or_default();
-        Ok(Some(End { point, path: path.clone(), name, gone, come, is_held, is_coming }))
+        Ok(Some(End { point, path: path.clone(), name, gone, come, was_held, is_held, is_coming }))
     }
 }
 
@@ -409,6 +411,7 @@ mod tests {
             name,
             gone: content(gone),
             come: content(come),
+            was_held: gone > 0,
             is_held: come > 0,
             is_coming: come > 0,
         }

@@ -3,7 +3,7 @@
 //! Owns which edits of a path's chain go, and what is said of them. Refuses to merge: that
 //! is [`wfr_recovery::replay`].
 
-mod deletions;
+mod elsewhere;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ use super::decisions::{Decisions, with_text};
 use super::dependents::{Kept, Reach, Scope, Told};
 use super::history::{History, NO_TREE, UNRECORDED_EXTERNAL, histories, is_touched, marks, replayable, versions};
 use super::leaving;
-use super::moves;
+use super::moves::{self, Coming};
 use super::naming::{follow_moves, meant};
 use super::overwritten;
 use super::returned::Search;
@@ -42,7 +42,7 @@ use crate::open::Open;
 use crate::params::{ConflictResolution, Dependents, Steps};
 use crate::pathspec::PathSpecs;
 use crate::state;
-use deletions::Replay;
+use elsewhere::Replay;
 
 /// What is to be taken back.
 #[derive(Clone, Debug, Default)]
@@ -157,11 +157,13 @@ pub fn choose(
     let can_be_named = |path: &TreePath| is_touched(open, &veil, path, &selected);
     findings.extend(telling::split(&goal.from_links, &links, &chooser.wishes, can_be_named)?);
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
-    leaving::settle(open, (selection, &selected), &histories, (&mut taken, &gone), &mut findings)?;
+    let staying = leaving::staying(&histories, (selection, &selected), (&taken.left, &chooser.elsewhere));
+    leaving::settle(open, selection, &staying, (&mut taken, &gone), &mut findings)?;
     let is_done = chooser.already.is_done((&plan, &mut taken, &mut findings), (selection, gone.is_empty()), open)?;
     let names_nothing = selection.changes.is_empty() && taken.tasks.is_empty() && gone.is_empty();
     let is_idle = selection.pending.is_some() || names_nothing;
     let is_done = is_done || is_idle && plan.is_empty() && plan.conflicts.is_empty();
+    findings.extend(leaving::of_others(open, (state, &taken.tasks), &gone)?);
     let (texts, count) = (chooser.texts, gone.len() as u64);
     Ok(Chosen { plan, links, texts, taken, told, findings, touched, count, is_done })
 }
@@ -231,6 +233,8 @@ struct Chooser<'c> {
     settled: BTreeSet<TreePath>,
     /// Changes that go at a path with what somebody decided there, whether they were meant or not.
     overwritten: BTreeSet<(ChangeSeq, TreePath)>,
+    /// Changes of which what they did at a path is likely to be in another file: it stays.
+    elsewhere: BTreeSet<(ChangeSeq, TreePath)>,
     /// Live changes that go, by path.
     gone: BTreeMap<TreePath, BTreeSet<ChangeSeq>>,
     already: Already,
@@ -270,6 +274,7 @@ impl<'c> Chooser<'c> {
             returned: vec![],
             settled: BTreeSet::new(),
             overwritten: BTreeSet::new(),
+            elsewhere: BTreeSet::new(),
             gone: BTreeMap::new(),
             already: Already::default(),
             copies: Copies::default(),
@@ -287,7 +292,7 @@ impl<'c> Chooser<'c> {
             tasks: tasks.into_iter().collect(),
             after: self.selection.after.map(|point| point.0),
             files: self.selection.files.clone(),
-            spared: self.spared()?,
+            spared: self.spared(histories)?,
             moved: histories.iter().flat_map(History::renamed).collect(),
             places: std::mem::take(&mut self.places),
         })
@@ -300,9 +305,9 @@ impl<'c> Chooser<'c> {
     }
 
     /// What stays at single paths, by the changes' ids.
-    fn spared(&mut self) -> Result<Vec<(TreePath, ChangeId)>, Failure> {
+    fn spared(&mut self, histories: &[History]) -> Result<Vec<(TreePath, ChangeId)>, Failure> {
         let mut spared = Vec::new();
-        for (seq, path) in &self.selection.spared {
+        for (seq, path) in self.selection.spared.iter().chain(&elsewhere::names(&self.elsewhere, histories)) {
             let id = self.teller.row(*seq)?.map(|row| row.change.change_id.clone());
             spared.extend(id.map(|id| (path.clone(), id)));
         }
@@ -324,15 +329,15 @@ impl<'c> Chooser<'c> {
 
     /// Decides on all paths.
     fn consider_all(&mut self, veil: &Veil<'_>, histories: &[History]) -> Result<(), Failure> {
-        let mut deleted = Vec::new();
+        let (mut coming, mut parted) = (Coming::new(self.open, veil, self.unrecorded), Vec::new());
         for history in histories {
-            match self.consider(veil, history)?.map(|one| (one.deletion(), one)) {
-                Some((Some(edit), one)) => deleted.push((one, edit)),
-                Some((None, one)) => self.conclude(one)?,
-                None => (),
+            let Some(one) = self.consider(veil, history)? else { continue };
+            match self.partings(&mut coming, &one)? {
+                partings if partings.is_empty() => self.conclude(one)?,
+                partings => parted.push((one, partings)),
             }
         }
-        self.without_heirs(veil, deleted)?.into_iter().try_for_each(|one| self.conclude(one))?;
+        self.without_heirs(&mut coming, parted)?.into_iter().try_for_each(|one| self.conclude(one))?;
         let arrivals = std::mem::take(&mut self.arrivals);
         let mut now = Finder::new(self.objects, self.present);
         let (coming, stuck) = arriving::settle(&mut self.wishes, arrivals, &mut now)?;

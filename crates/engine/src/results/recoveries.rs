@@ -9,7 +9,9 @@ use wfr_model::plan::{Conflict, Kept, RootChange, StepSummary};
 use wfr_model::recovery::{Displaced, RecoveryKind, RecoveryRecord, RecoveryStatus, StepReport};
 use wfr_model::workflow::StateKept;
 use wfr_model::workflow::validate::StateFinding;
-use wfr_model::{ChangeId, CheckpointId, Digest, PhaseId, RecoveryId, TaskId, Timestamp, TreePath, WorkflowId};
+use wfr_model::{
+    AgentId, ChangeId, CheckpointId, Digest, PhaseId, RecoveryId, TaskId, Timestamp, TreePath, WorkflowId,
+};
 
 use super::{HoldLine, Verdict};
 use crate::params::{ConflictResolution, DependencyConflicts, RollbackScope};
@@ -37,6 +39,19 @@ pub struct StateNames {
     pub phases: Vec<PhaseId>,
     /// Tasks.
     pub tasks: Vec<TaskId>,
+    /// Those of them that are completed, and would be no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub completed: Vec<CompletedTask>,
+}
+
+/// A task that somebody has completed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct CompletedTask {
+    /// Which.
+    pub task_id: TaskId,
+    /// By whom; `null` where that is not known.
+    pub by: Option<AgentId>,
 }
 
 /// What a plan makes of the lines of a file.

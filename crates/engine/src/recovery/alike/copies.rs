@@ -11,7 +11,7 @@ use wfr_model::change::Actor;
 use wfr_model::finding::{Finding, Severity};
 use wfr_recovery::replay::{Chain, Mark};
 
-use super::{Heirs, Share};
+use super::{Heirs, Share, Whereabouts};
 use crate::error::Failure;
 use crate::ledger::Veil;
 use crate::open::Open;
@@ -29,6 +29,8 @@ pub struct Copies {
     files: Vec<File>,
     /// What versions with such work hold, each with the file.
     held: HashMap<Held, usize>,
+    /// Files of which it is told in another way that they have some of a file's.
+    told: BTreeSet<(TreePath, TreePath)>,
 }
 
 struct File {
@@ -50,6 +52,13 @@ impl Copies {
         self.files.push(File { path: path.clone(), chain, since });
     }
 
+    /// Notes that it is told where what goes of a file is.
+    pub fn told_of(&mut self, path: &TreePath, found: Whereabouts) {
+        if let Whereabouts::In(heir) = found {
+            self.told.insert((path.clone(), heir.path));
+        }
+    }
+
     /// Says where what goes is still: in files that came later, and are none of these `paths`.
     pub fn told(
         &self,
@@ -60,7 +69,7 @@ impl Copies {
         let mut copies: BTreeMap<usize, BTreeMap<TreePath, Share>> = BTreeMap::new();
         for (path, held, file) in self.found((open, veil, unrecorded), selected)? {
             let File { path: from, chain, .. } = &self.files[file];
-            if paths.contains(&path) || path == *from {
+            if paths.contains(&path) || self.told.contains(&(from.clone(), path.clone())) || path == *from {
                 continue;
             }
             let share = heirs.copied(chain, &path, made_by_what_goes(chain, &held).then_some(&held))?;

@@ -25,6 +25,8 @@ const TWIN_STEPS: usize = 10;
 /// A file that came.
 struct Candidate {
     path: TreePath,
+    /// Whether nothing was where it came to.
+    is_new: bool,
     entry: Entry,
     text: Text,
 }
@@ -73,11 +75,11 @@ impl<'m, 'r> Matching<'m, 'r> {
         Self { reader, pace, works, candidates: vec![], named: HashMap::new(), is_cut: false }
     }
 
-    /// Adds what is at a path that came.
-    pub fn candidate(&mut self, path: TreePath, entry: Option<Entry>) {
+    /// Adds what is at a path that came, and whether nothing was where it did.
+    pub fn candidate(&mut self, (path, is_new): (TreePath, bool), entry: Option<Entry>) {
         let Some(entry) = entry.filter(|entry| matches!(entry.node, Node::File(_) | Node::Symlink(_))) else { return };
         self.named.entry(path.name().to_vec()).or_default().push(self.candidates.len());
-        self.candidates.push(Candidate { path, entry, text: Text::Unread });
+        self.candidates.push(Candidate { path, is_new, entry, text: Text::Unread });
     }
 
     /// Where each of the files is. Those of the same name are compared first: mostly, no others have to be read.
@@ -130,12 +132,15 @@ impl<'m, 'r> Matching<'m, 'r> {
 
     /// What a file of the same name has of a deleted one, and how much they are alike.
     fn compare(&mut self, lost: usize, candidate: usize) -> Result<Option<(Share, usize)>, ReadError> {
-        if let Some(share) = self.works[lost].of_twin(&self.candidates[candidate].entry) {
-            return Ok(Some((share, 1_000)));
+        if let Some(Likely { share, likeness, .. }) = self.twin(lost, candidate) {
+            return Ok(Some((share, likeness)));
+        }
+        if !self.may_be_alike(lost, candidate) {
+            return Ok(None);
         }
         self.read(candidate)?;
         let work = &self.works[lost];
-        let Candidate { path, entry, text } = &self.candidates[candidate];
+        let Candidate { path, entry, text, .. } = &self.candidates[candidate];
         let Text::Read(lines) = text else { return Ok(None) };
         let Some((deleted, lines)) = work.deleted.as_ref().zip(lines.as_ref()) else {
             return Ok(work.of_namesake(entry).filter(|_| work.path != path).map(|share| (share, 0)));
@@ -149,8 +154,11 @@ impl<'m, 'r> Matching<'m, 'r> {
 
     /// Compares files with all that came.
     fn among_all(&mut self, rest: &[usize]) -> Result<Vec<Likely>, ReadError> {
+        let is_any_gone = rest.iter().any(|lost| self.works[*lost].stands.is_none());
         for candidate in 0..self.candidates.len() {
-            self.read(candidate)?;
+            if is_any_gone || self.candidates[candidate].is_new {
+                self.read(candidate)?;
+            }
         }
         let mut with_line: HashMap<u64, Vec<usize>> = HashMap::new();
         let mut with_node: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
@@ -192,20 +200,27 @@ impl<'m, 'r> Matching<'m, 'r> {
         self.spend(near.len() * size).then_some(near)
     }
 
+    /// Whether a file may be a deleted one that was edited: where something else was put in its place, one that was there
+    /// before is not.
+    fn may_be_alike(&self, lost: usize, candidate: usize) -> bool {
+        let Candidate { path, is_new, .. } = &self.candidates[candidate];
+        self.works[lost].stands.is_none_or(|stands| *is_new && stands != path)
+    }
+
     fn twin(&self, lost: usize, candidate: usize) -> Option<Likely> {
         let Candidate { path, entry, .. } = &self.candidates[candidate];
         let work = &self.works[lost];
-        let share = work.of_twin(entry)?;
+        let share = if work.stands == Some(path) { None } else { work.of_twin(entry) }?;
         Some(Likely { lost, candidate, names: names_in_common(work.path, path), likeness: 1_000, share })
     }
 
     fn alike(&self, lost: usize, candidate: usize) -> Option<Likely> {
-        let Candidate { path, entry, text } = &self.candidates[candidate];
+        let Candidate { path, entry, text, .. } = &self.candidates[candidate];
         let Text::Read(Some(lines)) = text else { return None };
         let work = &self.works[lost];
         let deleted = work.deleted.as_ref()?;
         let common = work.in_common(lines);
-        if common * 2 < deleted.len() {
+        if common * 2 < deleted.len() || !self.may_be_alike(lost, candidate) {
             return None;
         }
         let (share, likeness) = (work.of_alike(entry, lines)?, likeness(common, deleted, lines));
@@ -342,11 +357,13 @@ mod tests {
         let came: Vec<(TreePath, Entry)> = came.iter().map(|(at, words)| (path(at), shelf.file(words))).collect();
         let reader = Reader::new(&shelf);
         let look = (wfr_catalog::ChangeSeq(1), wfr_catalog::PointSeq(1));
-        let lost: Vec<Lost<'_>> =
-            chains.iter().map(|(path, chain)| Lost { path, chain, deletion: 2, look, over: None }).collect();
+        let lost: Vec<Lost<'_>> = chains
+            .iter()
+            .map(|(path, chain)| Lost { path, chain, deletion: 2, look, over: None, stands: None })
+            .collect();
         let works = lost.iter().map(|lost| Work::of(&reader, lost).unwrap()).collect();
         let mut matching = Matching::new(&reader, &mut pace, works);
-        came.into_iter().for_each(|(path, entry)| matching.candidate(path, Some(entry)));
+        came.into_iter().for_each(|(path, entry)| matching.candidate((path, false), Some(entry)));
         let told = |found: Whereabouts| match found {
             Whereabouts::Nowhere => "nowhere".to_owned(),
             Whereabouts::In(heir) => heir.path.to_string(),
@@ -378,6 +395,29 @@ mod tests {
         assert_eq!(found(&lost, &[("e/f", "1 a x y z")], ENOUGH), ["e/f"]);
         assert_eq!(found(&lost, &[("e/f", "a x y z")], ENOUGH), ["nowhere"]);
         assert_eq!(found(&lost, &[("e/f", "1 2 3 4 5 6 7 b"), ("e/g", "1 2 3 4 5 6 7 b")], ENOUGH), ["nowhere"]);
+    }
+
+    #[test]
+    fn where_something_else_took_its_place_only_a_twin_or_a_new_file_is_it() {
+        let mut shelf = Shelf::default();
+        let [first, made, other] = ["1 2 3 4", "1 2 3 4 a", "1 2 3 4 a b"].map(|words| shelf.file(words));
+        let edit = |mark, after| Edit { mark, by: By::Somebody(0), after };
+        let edits = vec![edit(Mark::Removed, Some(made.clone())), edit(Mark::Kept, Some(first.clone()))];
+        let chain = Chain { first: Some(first), edits };
+        let (at, look) = (path("d/f"), (wfr_catalog::ChangeSeq(1), wfr_catalog::PointSeq(1)));
+        let reader = Reader::new(&shelf);
+        let found = |came: &str, is_new: bool, entry: &Entry| {
+            let (mut pace, lost) =
+                (ENOUGH, Lost { path: &at, chain: &chain, deletion: 2, look, over: None, stands: Some(&at) });
+            let mut matching = Matching::new(&reader, &mut pace, vec![Work::of(&reader, &lost).unwrap()]);
+            matching.candidate((path(came), is_new), Some(entry.clone()));
+            matches!(matching.run().unwrap()[..], [Whereabouts::In(_)])
+        };
+        for came in ["e/f", "e/g"] {
+            assert!(found(came, true, &other) && found(came, true, &made) && found(came, false, &made));
+            assert!(!found(came, false, &other), "it was there before, and was edited");
+        }
+        assert!(!found("d/f", false, &made), "that is where it was");
     }
 
     #[test]

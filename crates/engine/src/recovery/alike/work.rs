@@ -64,6 +64,8 @@ fn telling(text: &str) -> impl Iterator<Item = &str> {
 pub struct Work<'w> {
     /// Where it was.
     pub path: &'w TreePath,
+    /// Where what was put in its place is.
+    pub stands: Option<&'w TreePath>,
     /// What was deleted.
     pub last: &'w Version,
     /// Its lines; `None` where it is no text.
@@ -86,7 +88,7 @@ impl<'w> Work<'w> {
     /// Of a file.
     ///
     /// Errors: what the store says.
-    pub fn of(reader: &Reader<'_>, Lost { path, chain, deletion, .. }: &Lost<'w>) -> Result<Self, ReadError> {
+    pub fn of(reader: &Reader<'_>, Lost { path, chain, deletion, stands, .. }: &Lost<'w>) -> Result<Self, ReadError> {
         let last = chain.version(deletion - 1);
         let deleted = reader.lines(last.as_ref())?;
         let brought = brought(reader, chain, *deletion)?;
@@ -107,7 +109,7 @@ impl<'w> Work<'w> {
             set.extend(given.filter(|_| before.is_some()));
         }
         taken.retain(|line| !deleted.as_ref().is_some_and(|deleted| deleted.contains(line)));
-        Ok(Self { path, last, deleted, brought, taken, is_edit, modes, set, is_made })
+        Ok(Self { path, stands: *stands, last, deleted, brought, taken, is_edit, modes, set, is_made })
     }
 
     /// Whether anything of it could be anywhere.
