@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wfr_engine::response::Answer;
 use wfr_engine::results::{Encoding, FileContent};
 
-use crate::terminal;
-
 /// Larger files are not put into a JSON document, in bytes.
 const JSON_BYTES_MAX: usize = 16 << 20;
 
@@ -52,7 +50,7 @@ impl Write for Content {
     fn write(&mut self, new: &[u8]) -> io::Result<usize> {
         match &mut *self.lock() {
             Way::Out { gone: true } => Ok(new.len()),
-            Way::Out { gone } => match terminal::plain().write(new) {
+            Way::Out { gone } => match io::stdout().write(new) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                     *gone = true;
                     Ok(new.len())
@@ -73,7 +71,7 @@ impl Write for Content {
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut *self.lock() {
-            Way::Out { gone } if !*gone => match terminal::plain().flush() {
+            Way::Out { gone } if !*gone => match io::stdout().flush() {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                     *gone = true;
                     Ok(())

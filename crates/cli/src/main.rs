@@ -9,7 +9,6 @@ mod command;
 mod consent;
 mod content;
 mod demo;
-mod descriptors;
 mod environment;
 mod guard;
 mod manual;

@@ -7,8 +7,6 @@ use std::io::{self, IsTerminal, Write};
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 
-use crate::descriptors;
-
 /// Whether to use colours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Colour {
@@ -53,28 +51,9 @@ impl Colour {
 }
 
 /// Standard output; colours are taken out where they are not wanted.
-pub fn out(colour: Colour) -> AutoStream<Box<dyn Write>> {
+pub fn out(colour: Colour) -> AutoStream<io::StdoutLock<'static>> {
     let choice = colour.choice(is_shown());
-    AutoStream::new(plain(), choice)
-}
-
-/// Standard output as it is, where bytes go that are nobody's text. One that was closed when the process began refuses them:
-/// the null device that stands in its place by now would take them in silence.
-pub fn plain() -> Box<dyn Write> {
-    if descriptors::has_output() { Box::new(io::stdout().lock()) } else { Box::new(Closed) }
-}
-
-/// A standard output that was closed.
-struct Closed;
-
-impl Write for Closed {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::Error::other("standard output is closed"))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    AutoStream::new(io::stdout().lock(), choice)
 }
 
 /// A line typed at the terminal that is not shown.
