@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 
 use wfr_trace::decode::Told;
 use wfr_trace::launch::launch;
-use wfr_trace::supervise::{Witness, supervise};
+use wfr_trace::supervise::{Witness, briefing, supervise};
 
 struct Lines(std::fs::File);
 
@@ -19,7 +19,7 @@ impl Witness for Lines {
         writeln!(self.0, "{what:?}").ok();
     }
 
-    fn ended(&mut self) {
+    fn ended(&mut self, _unseen: u64) {
         writeln!(self.0, "ended").ok();
     }
 }
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     supervisor.args([&tree, &file]).arg("--supervise");
     let mut traced = Command::new(command);
     traced.args(rest);
-    let launched = match launch(traced, supervisor) {
+    let launched = match launch(traced, supervisor, &[]) {
         Ok(launched) => launched,
         Err(refused) => {
             eprintln!("{refused:?}");
@@ -55,7 +55,11 @@ fn main() -> ExitCode {
 fn serve(tree: &Path, file: &Path) -> ExitCode {
     let control = io::stdin().as_fd().try_clone_to_owned().map(|fd: OwnedFd| UnixStream::from(fd));
     let lines = std::fs::OpenOptions::new().create(true).append(true).open(file);
-    match control.and_then(|control| supervise(control, tree, &mut Lines(lines?))) {
+    let served = control.and_then(|control| {
+        briefing(&control)?;
+        supervise(control, tree, None, &mut Lines(lines?))
+    });
+    match served {
         Ok(_) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -9,12 +9,17 @@ use std::sync::atomic::Ordering;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::notes;
 use crate::sys::{self, Board, Place};
 
-/// Waits until the supervisor is dead, and then answers for it until nobody is left who could ask.
+/// At once, for `poll`.
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+/// Waits until the supervisor is dead, and then answers for it until nobody is left who could ask; says so in the notes where
+/// there are any.
 ///
 /// It allocates nothing and takes no lock, so it may run in a process that was just forked.
-pub fn keep(supervisor: BorrowedFd<'_>, listener: BorrowedFd<'_>, board: &mut Board) {
+pub fn keep(supervisor: BorrowedFd<'_>, listener: BorrowedFd<'_>, board: &mut Board, notes: Option<BorrowedFd<'_>>) {
     let mut dead = [PollFd::new(&supervisor, PollFlags::IN)];
     while poll(&mut dead, None).is_err() || dead[0].revents().is_empty() {}
     board.degraded_at().store(now(), Ordering::Release);
@@ -24,9 +29,17 @@ pub fn keep(supervisor: BorrowedFd<'_>, listener: BorrowedFd<'_>, board: &mut Bo
         // Answered already, or gone: both is well.
         unseen.fetch_add(u64::from(sys::go_on(listener, id).is_ok()), Ordering::Relaxed);
     }
-    while let Some(count) = answer_unseen(listener, &mut place, None) {
-        unseen.fetch_add(count, Ordering::Relaxed);
+    let mut answered = answer_unseen(listener, &mut place, Some(&AT_ONCE));
+    // It ended because nobody was left: all was seen.
+    let saw_all = answered.is_none() && unseen.load(Ordering::Relaxed) == 0;
+    if let Some(notes) = notes.filter(|_| !saw_all) {
+        notes::add_died(notes);
     }
+    while let Some(count) = answered {
+        unseen.fetch_add(count, Ordering::Relaxed);
+        answered = answer_unseen(listener, &mut place, None);
+    }
+    notes.inspect(|notes| notes::add_over(*notes));
 }
 
 /// Answers the next report without a look at it, and counts it; `None` where nobody is left who could ask. It waits so long at

@@ -3,12 +3,14 @@
 //! Owns the order: the filter is over it before it runs, and it runs only when somebody answers. Refuses to know what the answers
 //! are for, and to touch the command's streams, signals and terminal.
 
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::calls::Arch;
+use crate::supervise::BRIEFING_MAX;
 use crate::{filter, sys};
 
 /// A traced command.
@@ -30,11 +32,17 @@ pub enum Refused {
     Supervisor(io::Error),
 }
 
+/// So long the supervisor may take to say that it knows of the command's end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Starts a command under the filter, answered by `supervisor`: that program must call [`crate::supervise::supervise`] with its
-/// standard input. It gets no other stream.
-pub fn launch(command: Command, mut supervisor: Command) -> Result<Launched, Refused> {
+/// standard input, from which it reads the briefing first. It gets no other stream.
+pub fn launch(command: Command, mut supervisor: Command, briefing: &[u8]) -> Result<Launched, Refused> {
     let arches = Arch::here().ok_or_else(|| Refused::Kernel(io::ErrorKind::Unsupported.into()))?;
     let (control, other) = UnixStream::pair().map_err(Refused::Supervisor)?;
+    let length = u32::try_from(briefing.len()).ok().filter(|length| *length <= BRIEFING_MAX);
+    let length = length.ok_or_else(|| Refused::Supervisor(io::ErrorKind::InvalidInput.into()))?;
+    (&control).write_all(&[&length.to_le_bytes(), briefing].concat()).map_err(Refused::Supervisor)?;
     supervisor.stdin(OwnedFd::from(other)).stdout(Stdio::null()).stderr(Stdio::null());
     let mut supervisor = supervisor.spawn().map_err(Refused::Supervisor)?;
     let refused = match start(command, &control, arches) {
@@ -92,6 +100,7 @@ impl Launched {
     /// Says that the command itself has ended, and waits until the witness knows: all that it did is told by then. Errors: what the
     /// system says; the supervisor may be dead.
     pub fn ended(self) -> io::Result<()> {
+        self.control.set_read_timeout(Some(PATIENCE))?;
         self.control.shutdown(std::net::Shutdown::Write)?;
         (&self.control).read_exact(&mut [0])
     }

@@ -10,6 +10,7 @@ pub mod decode;
 pub mod filter;
 mod keeper;
 pub mod launch;
+pub mod notes;
 pub mod place;
 pub mod supervise;
 mod sys;

@@ -17,6 +17,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 
 use crate::decode::{Told, told};
 use crate::keeper;
+use crate::notes::Notes;
 use crate::place::Tree;
 use crate::sys::{self, Board, Fork, PLACES, Place, Report};
 
@@ -30,15 +31,39 @@ pub trait Witness {
     /// traced program may hold.
     fn told(&mut self, thread: u32, what: Told);
 
-    /// The command itself has ended; others that it started may go on.
-    fn ended(&mut self) {}
+    /// The command itself has ended; others that it started may go on. So many calls went on by then without a look at them.
+    fn ended(&mut self, _unseen: u64) {}
 }
 
+/// What the launcher tells the supervisor before all else. It is read before [`supervise`].
+///
+/// Errors: what the system says; the launcher is gone, or tells too much.
+pub fn briefing(control: &UnixStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    io::Read::read_exact(&mut &*control, &mut length)?;
+    let length = u32::from_le_bytes(length);
+    if length > BRIEFING_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut told = vec![0; length as usize];
+    io::Read::read_exact(&mut &*control, &mut told)?;
+    Ok(told)
+}
+
+/// Bytes that the launcher tells at most: they must have room in a socket that nobody reads yet.
+pub(crate) const BRIEFING_MAX: u32 = 1 << 16;
+
 /// Supervises the command that is launched at the other end of `control`, until nobody is left who could ask; returns how many calls
-/// went on without a look at them. It must be called by a process that has one thread yet.
+/// went on without a look at them. It must be called by a process that has one thread yet, which has read its [`briefing`]. Where
+/// calls go on unseen and the witness cannot be told, it is added to the notes, and that nobody is left, too.
 ///
 /// Errors: what the system says; then the command was not launched, or goes on unseen.
-pub fn supervise(control: UnixStream, root: &Path, witness: &mut (dyn Witness + Send)) -> io::Result<u64> {
+pub fn supervise(
+    control: UnixStream,
+    root: &Path,
+    notes: Option<&Notes>,
+    witness: &mut (dyn Witness + Send),
+) -> io::Result<u64> {
     rustix::process::setsid().ok();
     // As urgent as the system lets it be: the command waits for it.
     rustix::process::nice(-20).ok();
@@ -49,7 +74,7 @@ pub fn supervise(control: UnixStream, root: &Path, witness: &mut (dyn Witness + 
         Fork::Child => {
             drop(control);
             rustix::process::setsid().ok();
-            keeper::keep(own.as_fd(), listener.as_fd(), &mut board);
+            keeper::keep(own.as_fd(), listener.as_fd(), &mut board, notes.map(Notes::as_fd));
             std::process::exit(0);
         }
         Fork::Parent(keeper) => keeper,
@@ -66,6 +91,7 @@ pub fn supervise(control: UnixStream, root: &Path, witness: &mut (dyn Witness + 
         turn: Mutex::new(Some(control)),
         looks: Default::default(),
         unseen: AtomicU64::new(0),
+        notes,
         is_over: AtomicBool::new(false),
     };
     supervisor.watch(&mut board);
@@ -102,6 +128,7 @@ struct Supervisor<'s> {
     turn: Mutex<Option<UnixStream>>,
     looks: [Look; LOOKERS],
     unseen: AtomicU64,
+    notes: Option<&'s Notes>,
     is_over: AtomicBool,
 }
 
@@ -174,14 +201,23 @@ impl Supervisor<'_> {
         while self.looks.iter().any(is_busy) {
             std::thread::yield_now();
         }
-        self.tell(look, |witness| witness.ended());
+        let unseen = self.unseen.load(Ordering::Relaxed);
+        self.tell(look, |witness| witness.ended(unseen));
         // The launcher may be gone.
         io::Write::write_all(&mut &*control, b"e").ok();
     }
 
     fn tell(&self, look: &Look, tell: impl FnOnce(&mut dyn Witness)) {
-        if !self.desk.with(PATIENCE, tell) {
-            self.unseen.fetch_add(u64::from(look.id() != 0), Ordering::Relaxed);
+        if !self.desk.with(PATIENCE, tell) && look.id() != 0 {
+            self.went_on_unseen(1);
+        }
+    }
+
+    /// Counts calls that went on unseen, and notes the first of them.
+    fn went_on_unseen(&self, count: u64) {
+        if count > 0 && self.unseen.fetch_add(count, Ordering::Relaxed) == 0 {
+            // Where it cannot be noted, the count at the end says it.
+            self.notes.map(|notes| notes.add_unseen("a look took too long").ok());
         }
     }
 
@@ -191,11 +227,11 @@ impl Supervisor<'_> {
             std::thread::park_timeout(PATIENCE / 2);
             let stuck = self.looks.iter().filter_map(Look::stuck);
             let answered = stuck.filter(|id| sys::go_on(self.listener, *id).is_ok()).count();
-            self.unseen.fetch_add(answered as u64, Ordering::Relaxed);
+            self.went_on_unseen(answered as u64);
             while self.looks.iter().all(|look| look.stuck().is_some()) {
                 let tick = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
                 let count = keeper::answer_unseen(self.listener, &mut own, Some(&tick)).unwrap_or(0);
-                self.unseen.fetch_add(count, Ordering::Relaxed);
+                self.went_on_unseen(count);
             }
         }
     }
