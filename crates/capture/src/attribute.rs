@@ -2,6 +2,8 @@
 //!
 //! Owns the rules. Refuses to guess: where several may have done it, all of them are named.
 
+use std::collections::BTreeSet;
+
 use wfr_model::{ChangeId, TreePath};
 
 /// A change that was open between two looks.
@@ -13,17 +15,70 @@ pub struct Opened {
     pub declared: Vec<TreePath>,
     /// The open change that it is a part of.
     pub parent: Option<ChangeId>,
+    /// What is known of its writes where they are traced.
+    pub told: Option<Told>,
+}
+
+/// What the supervisor of a traced change was told.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Told {
+    /// Paths that it was about to change.
+    pub paths: BTreeSet<TreePath>,
+    /// Paths that it was about to move something from or to: what is below these moved, too, where it was a directory.
+    pub moved: BTreeSet<TreePath>,
+    /// Whether that is all: it may have written nowhere else.
+    pub is_whole: bool,
+    /// Whether somebody who is not traced may have written on its behalf.
+    pub has_delegates: bool,
+    /// Whether the command itself is over, and these are the writes of what it left running, on whoever's behalf.
+    pub is_left: bool,
+}
+
+impl Told {
+    /// Whether it was about to write at a path.
+    pub fn wrote(&self, path: &TreePath) -> bool {
+        let mut above = Some(path.clone());
+        let mut has_moved = false;
+        while let Some(at) = above.filter(|_| !self.moved.is_empty() && !has_moved) {
+            has_moved = self.moved.contains(&at);
+            above = at.parent();
+        }
+        has_moved || self.paths.contains(path)
+    }
 }
 
 impl Opened {
     /// Whether it may have written at a path.
     fn may_write(&self, path: &TreePath) -> bool {
-        self.declared.is_empty() || self.names(path)
+        match &self.told {
+            Some(told) => !told.is_whole || told.wrote(path),
+            None => self.declared.is_empty() || self.names(path),
+        }
     }
 
-    /// Whether it said that it would write at a path, or below it.
+    /// Whether it was seen writing at a path.
+    fn wrote(&self, path: &TreePath) -> bool {
+        self.told.as_ref().is_some_and(|told| told.wrote(path))
+    }
+
+    /// Whether somebody may have written anywhere on its behalf.
+    fn has_delegates(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.has_delegates)
+    }
+
+    /// Whether it is what a command left running.
+    fn is_left(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.is_left)
+    }
+
+    /// Whether all that it wrote is known, and what was written for it.
+    fn is_settled(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.is_whole && !told.has_delegates)
+    }
+
+    /// Whether it said that it would write at a path, or below it, or was seen doing so.
     fn names(&self, path: &TreePath) -> bool {
-        self.declared.iter().any(|named| path.is_within(named) || named.is_within(path))
+        self.wrote(path) || self.declared.iter().any(|named| path.is_within(named) || named.is_within(path))
     }
 }
 
@@ -38,27 +93,34 @@ pub enum Owner {
     Shared(Vec<ChangeId>),
     /// Somebody's who was not announced, while these were at work elsewhere.
     Unknown(Vec<ChangeId>),
-    /// A person's, or an unannounced program's, while nobody was at work.
+    /// A person's, or an unannounced program's, while nobody was at work who may have done it.
     User,
 }
 
-/// Whose a change to a path is. A part of a change goes before the whole of it.
+/// Whose a change to a path is. A part of a change goes before the whole of it, unless both were seen writing there.
 ///
 /// Why a declared path does not settle it where somebody else may write anywhere: between the two looks the other one
 /// may have written there too.
 pub fn owner(path: &TreePath, open: &[Opened]) -> Owner {
     let may: Vec<&Opened> = open.iter().filter(|change| change.may_write(path)).collect();
     // Whose part wrote it, did not write it himself.
-    let is_outer = |change: &Opened| may.iter().any(|inner| is_within(inner, &change.change_id, open));
-    let innermost: Vec<&Opened> = may.iter().copied().filter(|change| !is_outer(change)).collect();
+    let is_outer = |change: &Opened| {
+        let is_part = |inner: &Opened| is_within(inner, &change.change_id, open);
+        may.iter().any(|inner| is_part(inner) && !(change.wrote(path) && inner.wrote(path)))
+    };
+    let mut innermost: Vec<&Opened> = may.iter().copied().filter(|change| !is_outer(change)).collect();
+    if innermost.iter().all(|change| change.is_left()) && !innermost.is_empty() {
+        // What was left running may have done it for whoever asked it to.
+        innermost.extend(open.iter().filter(|change| change.has_delegates() && !change.is_left()));
+    }
     let ids = |changes: &mut dyn Iterator<Item = &Opened>| {
         let mut ids: Vec<ChangeId> = changes.map(|change| change.change_id.clone()).collect();
         ids.sort();
         ids
     };
     match innermost.as_slice() {
-        [] if open.is_empty() => Owner::User,
-        [] => Owner::Unknown(ids(&mut open.iter())),
+        [] if open.iter().all(Opened::is_settled) => Owner::User,
+        [] => Owner::Unknown(ids(&mut open.iter().filter(|change| !change.is_settled()))),
         [one] => Owner::One(one.change_id.clone()),
         several => {
             let mut naming = several.iter().filter(|change| change.names(path));
@@ -98,7 +160,13 @@ mod tests {
             change_id: id.parse().unwrap(),
             declared: declared.iter().map(|path| path.parse().unwrap()).collect(),
             parent: parent.map(|id| id.parse().unwrap()),
+            told: None,
         }
+    }
+
+    fn traced(id: &str, paths: &[&str]) -> Opened {
+        let paths = paths.iter().map(|path| path.parse().unwrap()).collect();
+        Opened { told: Some(Told { paths, is_whole: true, ..Told::default() }), ..opened(id, &[], None) }
     }
 
     fn owner_of(path: &str, open: &[Opened]) -> Owner {
@@ -150,6 +218,64 @@ mod tests {
         // A part that names other paths leaves the rest to the whole.
         let open = [opened("chg_1", &[], None), opened("chg_2", &["b"], Some("chg_1"))];
         assert_eq!(owner_of("a", &open), Owner::One(id("chg_1")));
+    }
+
+    #[test]
+    fn a_traced_change_has_what_it_was_seen_writing_and_nothing_else() {
+        let open = [traced("chg_1", &["a", "both"]), traced("chg_2", &["b", "both"])];
+        assert_eq!(owner_of("a", &open), Owner::One(id("chg_1")));
+        assert_eq!(owner_of("b", &open), Owner::One(id("chg_2")));
+        assert_eq!(owner_of("both", &open), Owner::Shared(vec![id("chg_1"), id("chg_2")]));
+        assert_eq!(owner_of("c", &open), Owner::User);
+        let beside = [open[0].clone(), opened("chg_3", &[], None)];
+        assert_eq!(owner_of("a", &beside), Owner::Likely(id("chg_1"), vec![id("chg_3")]));
+        assert_eq!(owner_of("b", &beside), Owner::One(id("chg_3")));
+    }
+
+    #[test]
+    fn what_was_moved_is_all_below_it() {
+        let mut one = traced("chg_1", &[]);
+        one.told.as_mut().unwrap().moved = ["d", "e/f"].map(|path| path.parse().unwrap()).into();
+        let open = [one];
+        for path in ["d", "d/x/y", "e/f/x"] {
+            assert_eq!(owner_of(path, &open), Owner::One(id("chg_1")), "{path}");
+        }
+        assert_eq!(owner_of("e/g", &open), Owner::User);
+    }
+
+    #[test]
+    fn where_not_all_was_seen_it_is_a_candidate_again() {
+        let mut open = [traced("chg_1", &["a"]), traced("chg_2", &[])];
+        open[0].told.as_mut().unwrap().is_whole = false;
+        assert_eq!(owner_of("b", &open), Owner::One(id("chg_1")));
+        open[1].told.as_mut().unwrap().is_whole = false;
+        assert_eq!(owner_of("a", &open), Owner::Likely(id("chg_1"), vec![id("chg_2")]));
+        assert_eq!(owner_of("b", &open), Owner::Shared(vec![id("chg_1"), id("chg_2")]));
+    }
+
+    #[test]
+    fn what_was_left_running_may_have_served_whoever_asked() {
+        let mut open = [traced("chg_1", &["a"]), traced("chg_2", &["b"])];
+        open[0].told.as_mut().unwrap().is_left = true;
+        assert_eq!(owner_of("a", &open), Owner::One(id("chg_1")));
+        open[1].told.as_mut().unwrap().has_delegates = true;
+        assert_eq!(owner_of("a", &open), Owner::Likely(id("chg_1"), vec![id("chg_2")]));
+        assert_eq!(owner_of("b", &open), Owner::One(id("chg_2")));
+        assert_eq!(owner_of("c", &open), Owner::Unknown(vec![id("chg_2")]));
+    }
+
+    #[test]
+    fn a_traced_part_has_its_own_and_what_both_wrote_is_of_both() {
+        let mut part = traced("chg_2", &["b", "both"]);
+        part.parent = Some(id("chg_1"));
+        let open = [traced("chg_1", &["a", "both"]), part.clone()];
+        assert_eq!(owner_of("a", &open), Owner::One(id("chg_1")));
+        assert_eq!(owner_of("b", &open), Owner::One(id("chg_2")));
+        assert_eq!(owner_of("both", &open), Owner::Shared(vec![id("chg_1"), id("chg_2")]));
+        // Whoever announced all of it has the rest.
+        let open = [opened("chg_1", &[], None), part];
+        assert_eq!(owner_of("b", &open), Owner::One(id("chg_2")));
+        assert_eq!(owner_of("c", &open), Owner::One(id("chg_1")));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use events::{
 pub use failures::FailureRow;
 pub use holds::{Acquired, FencingToken, Hold, HoldRequest, Holder, Owner};
 pub use ledger::{
-    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, Judge, LedgerFault, LedgerPart, LedgerSeal, LedgerValue,
+    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, Closing, Judge, LedgerFault, LedgerPart, LedgerSeal, LedgerValue,
     NewChange, NewPoint, NewSegment, OfPhase, PathChain, PathId, PathKey, PointSeq, Present, SealedLedger, SegmentRow,
 };
 pub use operations::{NewOperation, OperationRow};

@@ -212,7 +212,8 @@ fn readable(table: &str) -> &'static str {
 fn clash(table: &str) -> &'static str {
     match table {
         "changes" => {
-            "ON CONFLICT (seq) DO UPDATE SET ended_at = excluded.ended_at
+            "ON CONFLICT (seq) DO UPDATE SET ended_at = excluded.ended_at, source = excluded.source,
+                                         confidence = excluded.confidence, evidence = excluded.evidence
              WHERE changes.ended_at IS NULL AND excluded.ended_at IS NOT NULL AND changes.change_id = excluded.change_id"
         }
         "reads" => "ON CONFLICT DO UPDATE SET point = max(point, excluded.point)",

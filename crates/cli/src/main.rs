@@ -10,6 +10,7 @@ mod consent;
 mod content;
 mod demo;
 mod environment;
+mod executing;
 mod guard;
 mod manual;
 mod operations;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|word| word == demo::KILLED_RESTORE) {
         return killed_restore();
     }
+    if arguments.first().is_some_and(|word| word == executing::SUPERVISE) {
+        return executing::supervise();
+    }
     match arguments::read(arguments) {
         Ok(Asked::Text(text, global)) => answer::text(text, &global),
         Ok(Asked::Call(call)) => run(*call, Box::new(|_, _| {})),
@@ -48,8 +52,8 @@ fn main() -> ExitCode {
 
 /// Says why an operation failed, on a workflow where one was named.
 fn refused(operation: &str, workflow: Option<String>, global: &Global, failure: &Failure) -> ExitCode {
-    if operation == guard::NAME {
-        return guard::refused(workflow, global, failure);
+    if [guard::NAME, executing::NAME].contains(&operation) {
+        return guard::refused(operation, workflow, global, failure);
     }
     answer::failure(operation, workflow, global, failure)
 }
@@ -86,6 +90,7 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
         Ok(_) if goes_on && session.abort.load(Ordering::Relaxed) => ExitCode::from(Kind::Interrupted.exit_code()),
         Ok(_) if goes_on => ExitCode::SUCCESS,
         Ok(outcome) if operation.name == guard::NAME => guard::run(outcome, &global),
+        Ok(outcome) if operation.name == executing::NAME => executing::run(outcome, &mut session, &global),
         Ok(outcome) => answer::outcome(operation.name, &global, outcome, &content),
         Err(failure) => refused(operation.name, workflow, &global, &failure),
     }

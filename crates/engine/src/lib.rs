@@ -52,6 +52,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod textdiff;
+pub mod tracing;
 mod unknown;
 pub mod upkeep;
 pub mod verify;

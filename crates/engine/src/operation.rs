@@ -258,7 +258,6 @@ pub fn find(name: &str) -> Option<&'static Operation> {
 
 /// Operations of the reference and of its protocol that later versions bring, each with the group it comes with.
 pub const LATER: &[(&str, &str)] = &[
-    ("exec", "traced commands"),
     ("analyze-failure", "failure analysis"),
     ("root-cause", "failure analysis"),
     ("impact-assessment", "failure analysis"),

@@ -7,6 +7,7 @@
 pub mod changes;
 pub mod checkpoints;
 pub mod coordination;
+pub mod executing;
 pub mod following;
 pub mod intake;
 pub mod lasting;
@@ -30,6 +31,7 @@ pub use coordination::{
     Allocate, AutoRelease, CheckConflicts, HoldResources, Holds, Outbox, OutboxAction, RecoveryState,
     RecoveryStatusUpdate, Release, Request, Upkeep,
 };
+pub use executing::Exec;
 pub use following::{FollowStatus, Graph, GraphFormat, ListEvents, ListWorkflows};
 pub use intake::{GetState, HandleError, Initialize, RecordEvent, RecordMetrics, StateShape, UpdateState};
 pub use lasting::{BackupState, BackupType, DocumentFormat, Export, Import, ImportFrom, Metadata};

@@ -30,7 +30,7 @@ const COMPONENTS: [&str; 5] =
     ["coordination-hub", "resource-manager", "workflow-status", "performance-monitor", "dependency-resolver"];
 
 /// Operations that no request can ask for: they would answer themselves, or run a command.
-const NOT_FOR_REQUESTS: [&str; 3] = ["request", "upkeep", "guard"];
+const NOT_FOR_REQUESTS: [&str; 4] = ["request", "upkeep", "guard", "exec"];
 
 /// The largest file that is put into an answer, in bytes.
 const CONTENT_BYTES_MAX: usize = 1 << 20;

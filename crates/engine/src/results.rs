@@ -6,6 +6,7 @@
 pub mod changes;
 pub mod checkpoints;
 pub mod coordination;
+pub mod executing;
 pub mod following;
 pub mod intake;
 pub mod recoveries;
@@ -28,6 +29,7 @@ pub use coordination::{
     AllocationLine, Allotted, Answered, ConflictLine, Conflicting, HoldLine, HoldList, HoldPlaced, LetterLine,
     OutboxView, Released, SinkLine, StatusTaken, UpkeepDone,
 };
+pub use executing::Executing;
 pub use following::{
     AgentLine, CurrentPhase, DependencyGraph, EventList, ExternalDependencies, GraphEdge, GraphNode, GraphShown,
     LastCheckpoint, NodeKind, PhaseLine, Resources, StatusDocument, StatusShown, TaskLine, WorkflowLine, WorkflowList,

@@ -99,6 +99,34 @@ pub struct Candidate {
     pub author: Author,
 }
 
+/// What is known of a command whose effect a change is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Evidence {
+    /// The code that it ended with; `null` where a signal ended it, or nobody saw its end.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Milliseconds from its start to its end.
+    pub duration_ms: Option<u64>,
+    /// Milliseconds of processor time in its own code, and that of what it waited for.
+    pub user_ms: Option<u64>,
+    /// The same in the kernel on its behalf.
+    pub system_ms: Option<u64>,
+    /// The most memory that one process of it had at a time, in kibibytes.
+    pub memory_peak_kib: Option<u64>,
+    /// Whether the kernel killed a process of its control group meanwhile because memory ran out; `null` where that cannot be told.
+    pub out_of_memory: Option<bool>,
+    /// From then on not all that it did was seen; `null`: all was.
+    pub degraded_since: Option<Timestamp>,
+    /// Why.
+    pub degraded_because: Option<String>,
+    /// Local sockets that it talked to: who serves them may have done something on its behalf.
+    pub delegated: Vec<String>,
+    /// Programs that it ran and that gain privileges, which a traced command cannot give them.
+    pub unprivileged: Vec<String>,
+}
+
 /// A change without its paths.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Change {
@@ -123,6 +151,9 @@ pub struct Change {
     pub note: Option<String>,
     /// The recovery that it is the effect of.
     pub recovery_id: Option<RecoveryId>,
+    /// What is known of the command that it is the effect of; `null` where it is none, or goes on.
+    #[serde(default)]
+    pub evidence: Option<Evidence>,
 }
 
 /// Between what a recovery was and who asked for it, in the note of its change.

@@ -19,7 +19,7 @@ impl Witness for Lines {
         writeln!(self.0, "{what:?}").ok();
     }
 
-    fn ended(&mut self, _unseen: u64) {
+    fn ended(&mut self, _unseen: u64, _nobody_is_left: bool) {
         writeln!(self.0, "ended").ok();
     }
 }

@@ -32,9 +32,8 @@ pub fn keep(supervisor: BorrowedFd<'_>, listener: BorrowedFd<'_>, board: &mut Bo
     let mut answered = answer_unseen(listener, &mut place, Some(&AT_ONCE));
     // It ended because nobody was left: all was seen.
     let saw_all = answered.is_none() && unseen.load(Ordering::Relaxed) == 0;
-    if let Some(notes) = notes.filter(|_| !saw_all) {
-        notes::add_died(notes);
-    }
+    // Where it cannot be noted that something was not seen, nothing may say that all is over, either.
+    let notes = notes.filter(|notes| saw_all || notes::add_died(*notes));
     while let Some(count) = answered {
         unseen.fetch_add(count, Ordering::Relaxed);
         answered = answer_unseen(listener, &mut place, None);

@@ -43,6 +43,8 @@ pub fn launch(command: Command, mut supervisor: Command, briefing: &[u8]) -> Res
     let length = u32::try_from(briefing.len()).ok().filter(|length| *length <= BRIEFING_MAX);
     let length = length.ok_or_else(|| Refused::Supervisor(io::ErrorKind::InvalidInput.into()))?;
     (&control).write_all(&[&length.to_le_bytes(), briefing].concat()).map_err(Refused::Supervisor)?;
+    // It may outlive the command: it keeps no directory busy.
+    supervisor.current_dir("/");
     supervisor.stdin(OwnedFd::from(other)).stdout(Stdio::null()).stderr(Stdio::null());
     let mut supervisor = supervisor.spawn().map_err(Refused::Supervisor)?;
     let refused = match start(command, &control, arches) {

@@ -15,4 +15,4 @@ pub mod place;
 pub mod supervise;
 mod sys;
 
-pub use sys::{Waited, wait};
+pub use sys::{Waited, close_inherited, wait};

@@ -94,15 +94,15 @@ pub fn unseen(what: &[u8]) -> Option<(i64, &str)> {
 /// What the keeper writes where the supervisor died.
 const DIED: &[u8] = b"its supervisor died";
 
-/// Adds that the supervisor is dead, without allocating. It may fail: then the lock that nobody holds says it.
-pub(crate) fn add_died(notes: BorrowedFd<'_>) {
+/// Adds that the supervisor is dead, without allocating; whether it could. Where not, the lock that nobody holds says it.
+pub(crate) fn add_died(notes: BorrowedFd<'_>) -> bool {
     const LENGTH: usize = size_of::<i64>() + DIED.len();
     let mut bytes = [0; HEAD + LENGTH];
     bytes[0] = UNSEEN;
     bytes[1..HEAD].copy_from_slice(&(LENGTH as u32).to_le_bytes());
     bytes[HEAD..HEAD + size_of::<i64>()].copy_from_slice(&now().to_le_bytes());
     bytes[HEAD + size_of::<i64>()..].copy_from_slice(DIED);
-    rustix::io::write(notes, &bytes).ok();
+    rustix::io::write(notes, &bytes) == Ok(bytes.len())
 }
 
 /// Adds that nobody is left, without allocating.
@@ -127,7 +127,7 @@ mod tests {
         let notes = Notes::open(&place).unwrap();
         notes.add(b'W', b"a/b").unwrap();
         notes.add_unseen("why").unwrap();
-        add_died(notes.as_fd());
+        assert!(add_died(notes.as_fd()));
         add_over(notes.as_fd());
         let bytes = std::fs::read(&place).unwrap();
         let found: Vec<(u8, &[u8])> = read(&bytes).collect();

@@ -31,8 +31,9 @@ pub trait Witness {
     /// traced program may hold.
     fn told(&mut self, thread: u32, what: Told);
 
-    /// The command itself has ended; others that it started may go on. So many calls went on by then without a look at them.
-    fn ended(&mut self, _unseen: u64) {}
+    /// The command itself has ended. So many calls went on by then without a look at them, and whether nobody is left whom it
+    /// started.
+    fn ended(&mut self, _unseen: u64, _nobody_is_left: bool) {}
 }
 
 /// What the launcher tells the supervisor before all else. It is read before [`supervise`].
@@ -187,7 +188,7 @@ impl Supervisor<'_> {
             if (has_ended || is_over)
                 && let Some(control) = control.take()
             {
-                self.end(&control, look);
+                self.end(&control, look, is_over);
             }
             if is_over {
                 return None;
@@ -196,13 +197,13 @@ impl Supervisor<'_> {
     }
 
     /// Tells that the command itself has ended, and its launcher that this is known. All that it asked is received by now.
-    fn end(&self, control: &UnixStream, look: &Look) {
+    fn end(&self, control: &UnixStream, look: &Look, nobody_is_left: bool) {
         let is_busy = |other: &Look| other.id() != 0 && other.stuck().is_none();
         while self.looks.iter().any(is_busy) {
             std::thread::yield_now();
         }
         let unseen = self.unseen.load(Ordering::Relaxed);
-        self.tell(look, |witness| witness.ended(unseen));
+        self.tell(look, |witness| witness.ended(unseen, nobody_is_left));
         // The launcher may be gone.
         io::Write::write_all(&mut &*control, b"e").ok();
     }

@@ -251,6 +251,14 @@ pub fn before_exec(command: &mut std::process::Command, then: impl FnMut() -> io
     unsafe { command.pre_exec(then) };
 }
 
+/// Closes all descriptors but the first three, which a process got from the one that started it and does not know.
+///
+/// It must be called before this process has opened anything, and while it has one thread.
+pub fn close_inherited() {
+    // SAFETY: by the contract above nobody in this process owns any of these, and nobody opens one meanwhile.
+    unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+}
+
 /// Sends one byte and a descriptor over a socket. It allocates nothing.
 pub fn send(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 use wfr_model::change::{Actor, Author, Change, Source};
 use wfr_model::{AgentId, ChangeId, RecoveryId, TaskId, Timestamp, WorkflowId};
 
-use super::{NewChange, PathId};
+use super::{Closing, NewChange, PathId};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
@@ -83,7 +83,7 @@ pub struct ChangeFilter {
 }
 
 pub(super) const SELECT: &str = "SELECT seq, change_id, workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id, actor, \
-                      source, confidence, candidates, started_at, ended_at, note, recovery_id, declared, parent \
+                      source, confidence, candidates, started_at, ended_at, note, recovery_id, declared, parent, evidence \
                       FROM changes ";
 
 impl Catalog {
@@ -191,15 +191,16 @@ pub(super) fn seq_of(connection: &Connection, id: &ChangeId) -> Result<i64, Cata
 
 /// Records a change, under its number where it has one already.
 pub(super) fn insert(connection: &Connection, new: &NewChange, seq: Option<i64>) -> Result<(), CatalogError> {
-    let Change { change_id, author, actor, source, confidence, candidates, started_at, ended_at, note, recovery_id } =
-        &new.change;
+    let Change { change_id, author, actor, source, confidence, candidates, started_at, ended_at, .. } = &new.change;
+    let Change { note, recovery_id, evidence, .. } = &new.change;
     let Author { workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id } = author;
     let parent = new.parent.as_ref().map(|id| seq_of(connection, id)).transpose()?;
     let sql = "INSERT INTO changes
                  (seq, change_id, workflow_id, phase_id, task_id, agent_id, session_id, tool_call_id, actor, source,
-                  confidence, candidates, started_at, ended_at, note, recovery_id, declared, parent)
+                  confidence, candidates, started_at, ended_at, note, recovery_id, declared, parent, evidence)
                VALUES (:seq, :change_id, :workflow_id, :phase_id, :task_id, :agent_id, :session_id, :tool_call_id, :actor,
-                       :source, :confidence, :candidates, :started_at, :ended_at, :note, :recovery_id, :declared, :parent)";
+                       :source, :confidence, :candidates, :started_at, :ended_at, :note, :recovery_id, :declared, :parent,
+                       :evidence)";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":seq": seq,
         ":change_id": change_id.as_str(),
@@ -219,13 +220,24 @@ pub(super) fn insert(connection: &Connection, new: &NewChange, seq: Option<i64>)
         ":recovery_id": recovery_id.as_ref().map(|id| id.as_str()),
         ":declared": columns::json_text(&new.declared),
         ":parent": parent,
+        ":evidence": evidence.as_ref().map(columns::json_text),
     })?;
     Ok(())
 }
 
-pub(super) fn end(connection: &Connection, id: &ChangeId, at: Timestamp) -> Result<(), CatalogError> {
-    let sql = "UPDATE changes SET ended_at = max(?2, started_at) WHERE change_id = ?1 AND ended_at IS NULL";
-    if connection.prepare_cached(sql)?.execute((id.as_str(), at.0))? == 0 {
+pub(super) fn end(
+    connection: &Connection,
+    id: &ChangeId,
+    at: Timestamp,
+    closing: Option<&Closing>,
+) -> Result<(), CatalogError> {
+    let sql = "UPDATE changes SET ended_at = max(?2, started_at), source = coalesce(?3, source),
+                                  confidence = coalesce(?4, confidence), evidence = coalesce(?5, evidence)
+               WHERE change_id = ?1 AND ended_at IS NULL";
+    let source = closing.map(|closing| closing.source.as_str());
+    let confidence = closing.map(|closing| closing.confidence);
+    let evidence = closing.and_then(|closing| closing.evidence.as_ref()).map(columns::json_text);
+    if connection.prepare_cached(sql)?.execute((id.as_str(), at.0, source, confidence, evidence))? == 0 {
         return Err(CatalogError::not_found("open change", id));
     }
     Ok(())
@@ -251,6 +263,7 @@ pub(super) fn decode(row: &Row<'_>) -> rusqlite::Result<ChangeRow> {
         ended_at: columns::time_or_null(row, 13)?,
         note: row.get(14)?,
         recovery_id: columns::id_or_null(row, 15)?,
+        evidence: columns::json_or_null(row, 18)?,
     };
     Ok(ChangeRow {
         seq: ChangeSeq(row.get(0)?),

@@ -12,7 +12,7 @@ mod segments;
 
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
-use wfr_model::change::Change;
+use wfr_model::change::{Change, Evidence, Source};
 use wfr_model::{ChangeId, CheckpointId, Digest, Timestamp, WorkflowId};
 
 use crate::catalog::Catalog;
@@ -72,6 +72,27 @@ pub struct NewChange {
     pub parent: Option<ChangeId>,
 }
 
+/// What is known of a change when it ends, and was not when it began.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Closing {
+    /// Which change; it is among those that end.
+    pub change_id: ChangeId,
+    /// How it is known whose the change is.
+    pub source: Source,
+    /// How sure that is.
+    pub confidence: f64,
+    /// What is known of the command.
+    pub evidence: Option<Evidence>,
+}
+
+impl Closing {
+    /// What a change says that has ended.
+    pub(crate) fn of(change: &Change) -> Self {
+        let Change { change_id, source, confidence, evidence, .. } = change.clone();
+        Self { change_id, source, confidence, evidence }
+    }
+}
+
 /// A word on whether a change counts at a path.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Cancellation {
@@ -109,6 +130,9 @@ pub struct NewPoint {
     pub reads: Vec<(PathKey, ChangeId)>,
     /// Changes that end with it.
     pub ended: Vec<ChangeId>,
+    /// What is known of some of these.
+    #[serde(default)]
+    pub closings: Vec<Closing>,
 }
 
 impl NewPoint {
@@ -125,6 +149,7 @@ impl NewPoint {
             cancellations: vec![],
             reads: vec![],
             ended: vec![],
+            closings: vec![],
         }
     }
 }
@@ -158,7 +183,8 @@ pub(crate) fn insert(connection: &Connection, new: &NewPoint) -> Result<PointSeq
     }
     segments::insert(connection, point, new)?;
     for id in &new.ended {
-        changes::end(connection, id, new.at)?;
+        let closing = new.closings.iter().find(|closing| closing.change_id == *id);
+        changes::end(connection, id, new.at, closing)?;
     }
     Ok(point)
 }

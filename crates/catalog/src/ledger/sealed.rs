@@ -8,7 +8,7 @@ use wfr_model::{CheckpointId, Digest, Timestamp};
 
 use super::changes::{self, ChangeRow, ChangeSeq};
 use super::points::{self, PointRow};
-use super::{NewChange, NewPoint, PathKey, PointSeq};
+use super::{Closing, NewChange, NewPoint, PathKey, PointSeq};
 use crate::catalog::Catalog;
 use crate::columns;
 use crate::error::CatalogError;
@@ -224,7 +224,9 @@ fn put_back(connection: &Connection, sealed: &SealedLedger) -> Result<(), Catalo
             .optional()?;
         match (known, new.change.ended_at) {
             (None, _) => changes::insert(connection, new, Some(*seq))?,
-            (Some(None), Some(at)) => changes::end(connection, &new.change.change_id, at)?,
+            (Some(None), Some(at)) => {
+                changes::end(connection, &new.change.change_id, at, Some(&Closing::of(&new.change)))?;
+            },
             _ => {}
         }
     }
@@ -314,6 +316,7 @@ mod tests {
             ended_at: Some(Timestamp(number)),
             note: None,
             recovery_id: None,
+            evidence: None,
         }
     }
 

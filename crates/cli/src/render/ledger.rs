@@ -230,6 +230,7 @@ mod tests {
             ended_at: ended.map(Timestamp),
             note: None,
             recovery_id: None,
+            evidence: None,
         };
         ChangeLine { change, requested_by: None, paths: vec![], paths_total: 0, overlaps: vec![] }
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathId, PathKey};
-use wfr_model::change::{Change, Segment};
+use wfr_model::change::{Change, Segment, Source};
 use wfr_model::entry::{Content, Entry, Node};
 use wfr_model::plan::EntrySummary;
 use wfr_model::{ChangeId, TreePath};
@@ -56,7 +56,8 @@ fn begin(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Succ
     let author = parameters.author();
     let turn = ledger::turn_between_recoveries(session, open)?;
     let declared = declared(open, parameters)?;
-    let change = ledger::announced(session, author, !declared.is_empty(), parameters.note.clone());
+    let source = if declared.is_empty() { Source::Observed } else { Source::Declared };
+    let change = ledger::announced(session, author, source, parameters.note.clone());
     let id = change.change_id.clone();
     let point = ledger::look(session, open, &turn, parameters.workflow.as_ref(), |point, opened| {
         let parent = parent_of(open, opened, parameters)?;
@@ -88,8 +89,9 @@ fn success(done: ChangeDone, parameters: &ChangeWork) -> Success<ChangeDone> {
     Success { workflow_id: parameters.workflow.clone(), ..Success::new(done) }
 }
 
-/// The change that a new one is a part of: the one that is named, or the newest open one of the same agent and session.
-fn parent_of(open: &Open, opened: &[ChangeRow], parameters: &ChangeWork) -> Result<Option<ChangeId>, Failure> {
+/// The change that a new one is a part of: the one that is named, or the newest open one of the same agent and session. What is
+/// traced is known to have no such parts: they would be named.
+pub(super) fn parent_of(open: &Open, opened: &[ChangeRow], parameters: &ChangeWork) -> Result<Option<ChangeId>, Failure> {
     if let Some(id) = &parameters.parent {
         return Ok(Some(opened_change(open, id)?.change.change_id));
     }
@@ -99,6 +101,7 @@ fn parent_of(open: &Open, opened: &[ChangeRow], parameters: &ChangeWork) -> Resu
             && author.agent_id == parameters.agent
             && author.workflow_id == parameters.workflow
             && author.session_id == parameters.session
+            && row.change.source != Source::Traced
     };
     Ok(opened.iter().find(mine).map(|row| row.change.change_id.clone()))
 }
@@ -154,7 +157,7 @@ fn record(session: &Session, open: &Open, parameters: &ChangeWork) -> Result<Suc
     }
     let turn = ledger::turn_between_recoveries(session, open)?;
     let now = session.now();
-    let mut change = ledger::announced(session, parameters.author(), true, parameters.note.clone());
+    let mut change = ledger::announced(session, parameters.author(), Source::Declared, parameters.note.clone());
     change.ended_at = Some(now);
     let id = change.change_id.clone();
     let veil = Veil::of(open)?;

@@ -16,6 +16,7 @@ pub mod coordination;
 pub mod emergency;
 mod events;
 mod exchange;
+pub mod executing;
 pub mod following;
 pub mod inspect;
 pub mod intake;

@@ -3,14 +3,14 @@
 //! Owns the binding. Refuses to do anything itself.
 
 use super::{
-    archives, blame, care, changes, checkpoints, coordination, emergency, exchange, following, inspect, intake,
+    archives, blame, care, changes, checkpoints, coordination, emergency, exchange, executing, following, inspect, intake,
     lasting, merges, partial, recoveries, repairs, resources, restore, rollback, setup, states, updating, watching,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
     Allocate, BackupState, Blame, Cat, ChangeWork, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff,
-    Doctor, EmergencyRestore, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds, Import,
+    Doctor, EmergencyRestore, Exec, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds, Import,
     Init, Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox, PartialRestore,
     RecordEvent, RecordMetrics, Recoveries, RecoveryStatusUpdate, Release, RepairState, Request, Restore, Resume,
     Rollback, Show, Undo, UpdateState, Upkeep, ValidateCheckpoint, ValidateState, WatchTree, Who,
@@ -53,6 +53,7 @@ perform! {
     ListWorkflows by following::workflows;
     Graph by following::graph;
     ChangeWork by changes::change;
+    Exec by executing::begin;
     Log by changes::log;
     Blame by blame::blame;
     Who by changes::who;

@@ -3,6 +3,7 @@
 //! Owns that looks come one after another, and what each is compared with. Refuses to judge: whose a change is, `capture`
 //! says.
 
+mod attribution;
 pub mod closure;
 pub mod faults;
 mod veil;
@@ -15,13 +16,12 @@ use std::sync::atomic::Ordering;
 use rustix::event::{Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use wfr_capture::attribute::{Opened, Owner, owner};
 use wfr_capture::slice::{Known, bare, is_same, slice};
 use wfr_catalog::{
-    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, ListQuery, NewChange, NewPoint, NewSegment, PathChain, PointSeq,
+    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, ListQuery, NewChange, NewPoint, PathChain, PointSeq,
     SealedLedger,
 };
-use wfr_model::change::{Actor, Author, Candidate, Change, Segment, Source};
+use wfr_model::change::{Actor, Author, Change, Segment, Source};
 use wfr_model::checkpoint::{CheckpointType, SealedChanges};
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::Entry;
@@ -36,8 +36,9 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::scanning::{self, Effort};
 use crate::session::Session;
-use crate::{checkpoint, holding, mint, mounted};
+use crate::{checkpoint, holding, mint, mounted, tracing};
 
+pub use attribution::new_segment;
 pub use veil::{Veil, sealed, unsealed};
 
 /// After so many segments the tree is stored whole again: what a look costs follows what changed since.
@@ -50,7 +51,9 @@ const WORKFLOW: &str = "workspace";
 const FIRST: &str = "ledger_begin";
 
 /// How sure it is that the only one at work made what was found.
-const OBSERVED: f64 = 0.9;
+pub const OBSERVED: f64 = 0.9;
+/// The same of one that was seen writing.
+pub const TRACED: f64 = 1.0;
 /// The same of one that named the path.
 const DECLARED: f64 = 0.98;
 /// The same of one that named the path while others could write anywhere.
@@ -226,9 +229,11 @@ pub fn look(
     };
     point.workflow = workflow.cloned();
     with(&mut point, &opened)?;
+    let over = tracing::closings(open, &opened, &mut point)?;
     let sealed = writer.finish()?;
     open.catalog.commit_point(&point, &extents(&sealed))?;
     sealed.publish();
+    over.iter().for_each(|id| tracing::forget(open, id));
     if let Some(scan) = scan {
         scanning::save_cache(open, &scan, &store);
     }
@@ -368,115 +373,8 @@ fn found(
         other => other.into(),
     })?;
     let mut point = NewPoint::new(Some(present.point), now);
-    attribute(open, opened, segments, &mut point)?;
+    attribution::attribute(open, opened, segments, &mut point)?;
     Ok(point)
-}
-
-/// Gives each segment to whom it belongs. Those of nobody in particular get changes of their own.
-fn attribute(open: &Open, opened: &[ChangeRow], segments: Vec<Segment>, point: &mut NewPoint) -> Result<(), Failure> {
-    let veil = Veil::of(open)?;
-    let candidates: Vec<Opened> = opened.iter().map(|row| as_opened(&veil, row, opened)).collect::<Result<_, _>>()?;
-    let mut made: BTreeMap<Owner, ChangeId> = BTreeMap::new();
-    for segment in segments {
-        let owner = owner(&segment.path, &candidates);
-        let change = match &owner {
-            Owner::One(id) => id.clone(),
-            other => match made.get(other) {
-                Some(id) => id.clone(),
-                None => {
-                    let change = change_of(other, opened, point.at);
-                    let id = change.change_id.clone();
-                    // What is likely somebody's is found under the change that they announced.
-                    let parent = match other {
-                        Owner::Likely(whole, _) => Some(whole.clone()),
-                        _ => None,
-                    };
-                    point.changes.push(NewChange { change, declared: vec![], parent });
-                    made.insert(owner.clone(), id.clone());
-                    id
-                }
-            },
-        };
-        point.segments.push(new_segment(&veil, &segment, change, false)?);
-    }
-    Ok(())
-}
-
-/// A segment as the catalog keeps it.
-pub fn new_segment(
-    veil: &Veil<'_>,
-    segment: &Segment,
-    change: ChangeId,
-    replayed: bool,
-) -> Result<NewSegment, Failure> {
-    let entry = |entry: &Option<Entry>| entry.as_ref().map(|entry| veil.entry(entry)).transpose();
-    Ok(NewSegment {
-        path: veil.path(&segment.path)?,
-        change,
-        replayed,
-        before: entry(&segment.before)?,
-        after: entry(&segment.after)?,
-    })
-}
-
-fn as_opened(veil: &Veil<'_>, row: &ChangeRow, opened: &[ChangeRow]) -> Result<Opened, Failure> {
-    let parent = row.parent.and_then(|parent| opened.iter().find(|other| other.seq == parent));
-    let declared: Result<Vec<TreePath>, _> = row.declared.iter().map(|text| veil.of_declared(text)).collect();
-    Ok(Opened {
-        change_id: row.change.change_id.clone(),
-        declared: declared?,
-        parent: parent.map(|row| row.change.change_id.clone()),
-    })
-}
-
-/// The change of what belongs to nobody in particular; it ends as it is found.
-fn change_of(owner: &Owner, opened: &[ChangeRow], now: Timestamp) -> Change {
-    let all: BTreeSet<&ChangeId> = match owner {
-        Owner::Shared(ids) | Owner::Unknown(ids) | Owner::Likely(_, ids) => ids.iter().collect(),
-        Owner::One(_) | Owner::User => BTreeSet::new(),
-    };
-    let concerned = opened.iter().map(|row| &row.change).filter(|change| all.contains(&change.change_id));
-    let candidates: Vec<Candidate> = concerned
-        .map(|change| Candidate { change_id: change.change_id.clone(), author: change.author.clone() })
-        .collect();
-    let by = |id: &ChangeId| opened.iter().find(|row| row.change.change_id == *id);
-    let (actor, source, confidence, author) = match owner {
-        Owner::Likely(id, _) => {
-            let author = by(id).map(|row| row.change.author.clone()).unwrap_or_default();
-            (Actor::Agent, Source::Declared, LIKELY, author)
-        }
-        Owner::Shared(_) => (Actor::Shared, Source::Observed, 0.0, common(&candidates)),
-        Owner::Unknown(_) => (Actor::Unknown, Source::Observed, 0.0, Author::default()),
-        Owner::One(_) | Owner::User => (Actor::User, Source::Observed, OBSERVED, Author::default()),
-    };
-    Change {
-        change_id: mint::change(),
-        author,
-        actor,
-        source,
-        confidence,
-        candidates,
-        started_at: now,
-        ended_at: Some(now),
-        note: None,
-        recovery_id: None,
-    }
-}
-
-/// What is true of all candidates: whoever it was, it was for this workflow, this phase, this task.
-fn common(candidates: &[Candidate]) -> Author {
-    fn same<T: Clone + PartialEq>(candidates: &[Candidate], of: impl Fn(&Author) -> &Option<T>) -> Option<T> {
-        let first = candidates.first().map(|one| of(&one.author).clone())?;
-        candidates.iter().all(|one| *of(&one.author) == first).then_some(first).flatten()
-    }
-    Author {
-        workflow_id: same(candidates, |author| &author.workflow_id),
-        phase_id: same(candidates, |author| &author.phase_id),
-        task_id: same(candidates, |author| &author.task_id),
-        agent_id: same(candidates, |author| &author.agent_id),
-        session_id: same(candidates, |author| &author.session_id),
-        tool_call_id: None,
-    }
 }
 
 /// What a recovery did to the tree, for the ledger: a change of its own, and what it says of others. `None` where nobody
@@ -502,6 +400,7 @@ pub fn of_recovery(
         ended_at: Some(now),
         note: Some(Change::note_of_recovery(record.kind.as_str(), &record.actor)),
         recovery_id: Some(record.recovery_id.clone()),
+        evidence: None,
     };
     let veil = Veil::of(open)?;
     let mut point = NewPoint::new(None, now);
@@ -552,17 +451,23 @@ pub struct Verdicts {
 }
 
 /// A change that somebody announces.
-pub fn announced(session: &Session, author: Author, declares: bool, note: Option<String>) -> Change {
+pub fn announced(session: &Session, author: Author, source: Source, note: Option<String>) -> Change {
+    let confidence = match source {
+        Source::Traced => TRACED,
+        Source::Declared => DECLARED,
+        Source::Observed => OBSERVED,
+    };
     Change {
         change_id: session.ids.change(),
         author,
         actor: Actor::Agent,
-        source: if declares { Source::Declared } else { Source::Observed },
-        confidence: if declares { DECLARED } else { OBSERVED },
+        source,
+        confidence,
         candidates: vec![],
         started_at: session.now(),
         ended_at: None,
         note,
         recovery_id: None,
+        evidence: None,
     }
 }

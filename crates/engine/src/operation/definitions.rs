@@ -68,6 +68,8 @@ define! {
         [Positional::needed("action", Slot::Text), Positional::optional("token", Slot::Text)],
         ["change begin --workflow wf --task t1 --agent a1", "change end chg_018f",
          "change record --workflow wf --agent a1 --paths src/main.rs"];
+    Exec => Executing, "exec", Writes, [Positional::command("command")],
+        ["exec --workflow wf --task t1 --agent a1 -- make -j8", "exec --agent a1 --observed -- sudo make install"];
     Log => ChangeLog, "log", Reads, [WORKFLOW],
         ["log", "log wf --agent a1 --patch", "log --path src --actor user"];
     Blame => Blamed, "blame", Reads, [Positional::needed("path", Slot::Path)], ["blame src/main.rs"];

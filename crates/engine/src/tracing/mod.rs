@@ -1,0 +1,166 @@
+//! Traced commands: what their supervisors note, as the ledger reads it.
+//!
+//! Owns the notes' place in the vault and what each of them means. Refuses to attribute anything, and to run commands: the
+//! front end does.
+
+mod closing;
+mod reading;
+mod witness;
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use wfr_model::{ChangeId, TreePath};
+use wfr_store::crypto::{Cipher, MasterKey};
+use wfr_trace::notes::Notes;
+use zeroize::Zeroizing;
+
+use crate::error::Failure;
+use crate::ledger;
+use crate::open::Open;
+
+pub use closing::{Standing, closing, closings, of};
+pub use reading::{Files, Seen, file_at};
+pub use witness::{cannot_gain, supervise};
+
+/// The key that the names in the notes are sealed with, itself sealed; where the store is encrypted.
+const KEY: u8 = b'K';
+/// The supervisor is there: the boot that it lives in.
+const BEGUN: u8 = b'B';
+/// A path that is about to be changed.
+const WROTE: u8 = b'W';
+/// A path that something is about to be moved from or to.
+const MOVED: u8 = b'M';
+/// A file of several names is about to be changed: device and inode.
+const LINKED: u8 = b'L';
+/// A local socket is connected to: its address.
+const DELEGATED: u8 = b'D';
+/// A program is run that cannot gain its privileges.
+const UNPRIVILEGED: u8 = b'P';
+/// The command itself has ended.
+const ENDED: u8 = b'R';
+
+/// What the front end needs to run a command traced.
+#[derive(Clone, Debug)]
+pub struct Tracing {
+    /// Where the notes are.
+    pub notes: PathBuf,
+    /// What the supervisor is told before all else.
+    pub briefing: Vec<u8>,
+}
+
+/// The same, as the supervisor reads it.
+#[derive(Serialize, Deserialize)]
+struct Briefing {
+    root: Vec<u8>,
+    notes: Vec<u8>,
+    key: Option<[u8; 32]>,
+}
+
+/// The right to end a change: whoever started its command is alive.
+pub struct Held {
+    _file: File,
+}
+
+fn dir(open: &Open) -> PathBuf {
+    open.vault.dir().join("traces")
+}
+
+fn place(open: &Open, id: &ChangeId) -> PathBuf {
+    dir(open).join(format!("{id}.notes"))
+}
+
+/// Begins the notes of a change, before it is announced. What the command will have inherited open for writing is in them.
+pub fn begin(open: &Open, id: &ChangeId) -> Result<Tracing, Failure> {
+    open.unlock()?;
+    match fs::DirBuilder::new().mode(0o700).create(dir(open)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+        _ => {}
+    }
+    let path = place(open, id);
+    let notes = Notes::open(&path)?;
+    let mut key = None;
+    let mut own = None;
+    if let Some(cipher) = open.cipher() {
+        let bytes = new_key()?;
+        notes.add(KEY, &ledger::sealed(cipher, &bytes[..])?)?;
+        own = Some(Cipher::new(&MasterKey::from_bytes(bytes.clone())));
+        key = Some(*bytes);
+    }
+    for path in inherited(open.root())? {
+        notes.add(WROTE, &kept(own.as_ref(), path.as_bytes())?)?;
+    }
+    let briefing = Briefing {
+        root: open.root().as_os_str().as_bytes().to_vec(),
+        notes: path.as_os_str().as_bytes().to_vec(),
+        key,
+    };
+    let briefing = serde_json::to_vec(&briefing).expect("a briefing has string keys");
+    Ok(Tracing { notes: path, briefing })
+}
+
+fn new_key() -> io::Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes[..])?;
+    Ok(bytes)
+}
+
+/// Bytes as the notes keep them: as they are, or sealed.
+fn kept(cipher: Option<&Cipher>, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    cipher.map_or(Ok(bytes.to_vec()), |cipher| ledger::sealed(cipher, bytes).map_err(io::Error::other))
+}
+
+/// Files of the workspace that this process was given open for writing, and hands on.
+fn inherited(root: &Path) -> io::Result<Vec<TreePath>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name();
+        // The descriptor of this very look is gone by now.
+        let Ok(info) = fs::read_to_string(Path::new("/proc/self/fdinfo").join(&number)) else { continue };
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).unwrap_or(0);
+        if flags & WRITABLE == 0 || flags & CLOSES_ON_EXEC != 0 {
+            continue;
+        }
+        let Ok(target) = fs::read_link(Path::new("/proc/self/fd").join(&number)) else { continue };
+        let below = target.strip_prefix(root).ok().map(|below| below.as_os_str().as_bytes().to_vec());
+        found.extend(below.and_then(|below| TreePath::from_bytes(&below).ok()));
+    }
+    Ok(found)
+}
+
+/// `O_WRONLY`, `O_RDWR` and `O_CLOEXEC` of Linux, as `/proc` shows them.
+const WRITABLE: u32 = 0o3;
+const CLOSES_ON_EXEC: u32 = 0o2_000_000;
+
+/// Says that whoever starts the command is alive, until it is dropped.
+pub fn hold(notes: &Path) -> io::Result<Held> {
+    let file = OpenOptions::new().read(true).write(true).open(notes)?;
+    flock(&file, FlockOperation::LockExclusive)?;
+    Ok(Held { _file: file })
+}
+
+/// Notes, from whoever starts the command, that it is not seen, and why.
+pub fn add_unseen(notes: &Path, why: &str) -> io::Result<()> {
+    Notes::open(notes)?.add_unseen(why)
+}
+
+/// Removes the notes of a change that has ended. They are derived: where it fails nothing is lost.
+pub fn forget(open: &Open, id: &ChangeId) {
+    let _ = fs::remove_file(place(open, id));
+}
+
+/// A path that a briefing holds.
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(std::ffi::OsString::from_vec(bytes))
+}
+
+/// The boot that this process lives in.
+fn boot() -> Vec<u8> {
+    fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim_ascii().to_vec()
+}
