@@ -63,7 +63,10 @@ pub fn run(outcome: Outcome, session: &mut Session, global: &Global) -> ExitCode
         Ok(closed) => say(&closed, evidence.degraded_since.is_some(), global),
         Err(failure) => {
             let id = &executing.change_id;
-            warn(global, &format!("the command has ended, and change {id} has not: {failure}; `wfr change end {id}` ends it"));
+            warn(
+                global,
+                &format!("the command has ended, and change {id} has not: {failure}; `wfr change end {id}` ends it"),
+            );
         }
     }
     code
@@ -170,11 +173,15 @@ fn say(closed: &Closed, was_said: bool, global: &Global) {
     let evidence = &closed.evidence;
     if let Some(since) = evidence.degraded_since.filter(|_| !was_said) {
         let why = evidence.degraded_because.as_deref().unwrap_or("nobody knows why");
-        warn(global, &format!("not all that the command did was seen since {since}: {why}; the rest is found by a look"));
+        warn(
+            global,
+            &format!("not all that the command did was seen since {since}: {why}; the rest is found by a look"),
+        );
     }
     if !evidence.unprivileged.is_empty() {
         let programs = evidence.unprivileged.join("`, `");
-        let message = format!("`{programs}` cannot gain privileges in a traced command: say `wfr exec --observed` for it");
+        let message =
+            format!("`{programs}` cannot gain privileges in a traced command: say `wfr exec --observed` for it");
         warn(global, &message);
     }
 }

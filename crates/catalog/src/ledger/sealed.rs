@@ -226,7 +226,7 @@ fn put_back(connection: &Connection, sealed: &SealedLedger) -> Result<(), Catalo
             (None, _) => changes::insert(connection, new, Some(*seq))?,
             (Some(None), Some(at)) => {
                 changes::end(connection, &new.change.change_id, at, Some(&Closing::of(&new.change)))?;
-            },
+            }
             _ => {}
         }
     }

@@ -91,7 +91,11 @@ fn success(done: ChangeDone, parameters: &ChangeWork) -> Success<ChangeDone> {
 
 /// The change that a new one is a part of: the one that is named, or the newest open one of the same agent and session. What is
 /// traced is known to have no such parts: they would be named.
-pub(super) fn parent_of(open: &Open, opened: &[ChangeRow], parameters: &ChangeWork) -> Result<Option<ChangeId>, Failure> {
+pub(super) fn parent_of(
+    open: &Open,
+    opened: &[ChangeRow],
+    parameters: &ChangeWork,
+) -> Result<Option<ChangeId>, Failure> {
     if let Some(id) = &parameters.parent {
         return Ok(Some(opened_change(open, id)?.change.change_id));
     }

@@ -71,7 +71,10 @@ fn why_observed(parameters: &Exec) -> Option<(String, String)> {
     let program = unescape(program)?;
     let name = Path::new(std::ffi::OsStr::new(std::str::from_utf8(&program).ok()?)).file_name()?.to_str()?;
     if TRACERS.contains(&name) {
-        return Some((format!("`{name}` looks at system calls itself"), format!("call `{name} ... wfr exec -- COMMAND`")));
+        return Some((
+            format!("`{name}` looks at system calls itself"),
+            format!("call `{name} ... wfr exec -- COMMAND`"),
+        ));
     }
     tracing::cannot_gain(name).then(|| {
         let remedy = format!("call `{name} wfr exec -- COMMAND`, or say `--observed`");
@@ -147,7 +150,8 @@ fn succeed(
     standing: &Standing,
 ) -> Result<ChangeId, Failure> {
     let note = change.note.as_deref().unwrap_or("a command");
-    let mut left = ledger::announced(session, change.author.clone(), Source::Traced, Some(format!("left running: {note}")));
+    let mut left =
+        ledger::announced(session, change.author.clone(), Source::Traced, Some(format!("left running: {note}")));
     left.confidence = LEFT;
     left.candidates = vec![Candidate { change_id: change.change_id.clone(), author: change.author.clone() }];
     let id = left.change_id.clone();

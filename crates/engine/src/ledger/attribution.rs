@@ -17,7 +17,12 @@ use crate::open::Open;
 use crate::tracing::{self, Files, Standing};
 
 /// Gives each segment to whom it belongs. Those of nobody in particular get changes of their own.
-pub(super) fn attribute(open: &Open, opened: &[ChangeRow], segments: Vec<Segment>, point: &mut NewPoint) -> Result<(), Failure> {
+pub(super) fn attribute(
+    open: &Open,
+    opened: &[ChangeRow],
+    segments: Vec<Segment>,
+    point: &mut NewPoint,
+) -> Result<(), Failure> {
     let veil = Veil::of(open)?;
     let candidates = candidates(open, &veil, opened, &segments)?;
     let mut made: BTreeMap<Owner, ChangeId> = BTreeMap::new();
@@ -146,4 +151,3 @@ fn common(candidates: &[Candidate]) -> Author {
         tool_call_id: None,
     }
 }
-

@@ -18,8 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use wfr_capture::slice::{Known, bare, is_same, slice};
 use wfr_catalog::{
-    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, ListQuery, NewChange, NewPoint, PathChain, PointSeq,
-    SealedLedger,
+    Cancellation, ChangeFilter, ChangeRow, ChangeSeq, ListQuery, NewChange, NewPoint, PathChain, PointSeq, SealedLedger,
 };
 use wfr_model::change::{Actor, Author, Change, Segment, Source};
 use wfr_model::checkpoint::{CheckpointType, SealedChanges};

@@ -23,8 +23,7 @@ use zeroize::Zeroizing;
 use super::{BEGUN, Briefing, DELEGATED, ENDED, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, kept, path_of};
 
 /// Programs that gain privileges by being run.
-const PRIVILEGED: [&str; 8] =
-    ["sudo", "doas", "su", "pkexec", "newuidmap", "newgidmap", "fusermount", "fusermount3"];
+const PRIVILEGED: [&str; 8] = ["sudo", "doas", "su", "pkexec", "newuidmap", "newgidmap", "fusermount", "fusermount3"];
 
 /// Supervises the command whose launcher is at the other end of `control`, until nobody is left. It must be called by a process
 /// that has one thread.
