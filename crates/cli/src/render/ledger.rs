@@ -5,7 +5,7 @@
 use wfr_engine::results::{
     Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory, WatchView,
 };
-use wfr_model::change::{Actor, Author, Candidate, Effect, Source};
+use wfr_model::change::{Actor, Author, Candidate, Effect, Evidence, Source};
 
 use super::changes::patch_lines;
 use super::{count, cut, fact, moment, place};
@@ -82,15 +82,35 @@ fn line(line: &ChangeLine) -> String {
     };
     let name = styled(HEADING, &whose(change.actor, &change.author, &change.candidates));
     let workflow = change.author.workflow_id.as_ref().map(|id| format!(" in {id}")).unwrap_or_default();
-    let source = if change.source == Source::Declared { ", declared" } else { "" };
+    let source = match change.source {
+        Source::Traced if change.actor != Actor::Recovery => ", traced",
+        Source::Declared => ", declared",
+        _ => "",
+    };
     let note = change.note.as_ref().map(|note| format!("  {}", visible(note))).unwrap_or_default();
     let mut shown = format!("{}  {when}  {name}{workflow}{}{note}\n", place(&id), styled(FAINT, source));
+    if let Some(known) = change.evidence.as_ref().and_then(known) {
+        shown.push_str(&format!("  {}\n", styled(FAINT, &visible(&known))));
+    }
     if !line.overlaps.is_empty() {
         let others: Vec<String> = line.overlaps.iter().map(|id| id.as_str().chars().take(ID_SHOWN).collect()).collect();
         shown.push_str(&format!("  {}\n", styled(FAINT, &format!("at the same time as {}", others.join(", ")))));
     }
     shown.push_str(&cut(line.paths.iter().map(path)));
     shown
+}
+
+/// What a command that was run as a change left to be said; `None` where it ended well and all of it was seen.
+fn known(evidence: &Evidence) -> Option<String> {
+    let code = evidence.exit_code.filter(|code| *code != 0).map(|code| format!("ended with {code}"));
+    let signal = evidence.signal.map(|signal| format!("ended by signal {signal}"));
+    let memory = (evidence.out_of_memory == Some(true)).then(|| "memory ran out".to_owned());
+    let degraded = evidence.degraded_since.map(|since| {
+        let why = evidence.degraded_because.as_deref().unwrap_or("nobody knows why");
+        format!("degraded since {}: {why}", moment(since))
+    });
+    let said: Vec<String> = [code, signal, memory, degraded].into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// Changes, newest first.
