@@ -78,6 +78,7 @@ mod parameters;
 mod people;
 mod places;
 mod policy;
+mod pre_images;
 mod preserving;
 mod previewing;
 mod random;

@@ -9,46 +9,142 @@ use wfr_catalog::{ChangeRow, NewChange, NewPoint, NewSegment};
 use wfr_model::change::{Actor, Author, Candidate, Change, Segment, Source};
 use wfr_model::entry::Entry;
 use wfr_model::{ChangeId, Timestamp, TreePath};
+use wfr_store::Sink;
 
-use super::{LIKELY, OBSERVED, Veil};
+use super::{LIKELY, OBSERVED, Veil, is_same};
 use crate::error::Failure;
 use crate::mint;
 use crate::open::Open;
 use crate::tracing::{self, Files, Standing};
 
-/// Gives each segment to whom it belongs. Those of nobody in particular get changes of their own.
+/// Paths at which somebody left something since a traced change began, before that wrote there: it may be gone without a trace.
+pub(super) fn left_before(open: &Open, opened: &[ChangeRow]) -> Result<BTreeSet<TreePath>, Failure> {
+    let mut found = BTreeSet::new();
+    for row in opened {
+        found.extend(tracing::of(open, row)?.into_iter().flat_map(|standing| standing.seen.before.into_keys()));
+    }
+    Ok(found)
+}
+
+/// Gives each segment to whom it belongs. Those of nobody in particular get changes of their own; those at which nothing is
+/// different are left out.
+///
+/// What others left at a path since a traced change began, before that wrote there, becomes a segment of its own where it can be
+/// stored in `sink`: those are in the point that is returned, which comes before the other one. Where it cannot, nothing tells
+/// the two apart.
 pub(super) fn attribute(
     open: &Open,
     opened: &[ChangeRow],
     segments: Vec<Segment>,
     point: &mut NewPoint,
-) -> Result<(), Failure> {
+    sink: Option<&dyn Sink>,
+) -> Result<Option<NewPoint>, Failure> {
     let veil = Veil::of(open)?;
-    let candidates = candidates(open, &veil, opened, &segments)?;
-    let mut made: BTreeMap<Owner, ChangeId> = BTreeMap::new();
-    for segment in segments {
-        let owner = owner(&segment.path, &candidates);
-        let change = match &owner {
-            Owner::One(id) => id.clone(),
-            other => match made.get(other) {
-                Some(id) => id.clone(),
-                None => {
-                    let change = change_of(other, opened, point.at);
-                    let id = change.change_id.clone();
-                    // What is likely somebody's is found under the change that they announced.
-                    let parent = match other {
-                        Owner::Likely(whole, _) => Some(whole.clone()),
-                        _ => None,
-                    };
-                    point.changes.push(NewChange { change, declared: vec![], parent });
-                    made.insert(owner.clone(), id.clone());
-                    id
+    let standings = opened.iter().map(|row| tracing::of(open, row)).collect::<Result<Vec<_>, Failure>>()?;
+    let candidates = candidates(open, &veil, opened, &segments, &standings)?;
+    let before = Befores { open, veil: &veil, opened, standings: &standings, sink };
+    let mut earlier = NewPoint::new(point.after, point.at);
+    let (mut made, mut made_earlier) = (BTreeMap::new(), BTreeMap::new());
+    for mut segment in segments {
+        let mut owner = owner(&segment.path, &candidates);
+        if let Owner::One(id) = &owner {
+            match before.of(id, &segment)? {
+                Found::None => {}
+                Found::Untold => owner = Owner::Unknown(vec![id.clone()]),
+                Found::Entry(entry) => {
+                    let others: Vec<Opened> = candidates.iter().filter(|one| one.change_id != *id).cloned().collect();
+                    let first = Segment { after: Some(entry.clone()), ..segment.clone() };
+                    let owner = wfr_capture::attribute::owner(&segment.path, &others);
+                    let change = change_for(&owner, opened, &mut earlier, &mut made_earlier);
+                    earlier.segments.push(new_segment(&veil, &first, change, false)?);
+                    segment.before = Some(entry);
                 }
-            },
-        };
-        point.segments.push(new_segment(&veil, &segment, change, false)?);
+            }
+        }
+        if !is_same(segment.before.as_ref(), segment.after.as_ref()) {
+            let change = change_for(&owner, opened, point, &mut made);
+            point.segments.push(new_segment(&veil, &segment, change, false)?);
+        }
     }
-    Ok(())
+    Ok((!earlier.segments.is_empty()).then_some(earlier))
+}
+
+/// The change that a segment of this owner is recorded with, which is made where it is nobody's in particular.
+fn change_for(
+    owner: &Owner,
+    opened: &[ChangeRow],
+    point: &mut NewPoint,
+    made: &mut BTreeMap<Owner, ChangeId>,
+) -> ChangeId {
+    if let Owner::One(id) = owner {
+        return id.clone();
+    }
+    if let Some(id) = made.get(owner) {
+        return id.clone();
+    }
+    let change = change_of(owner, opened, point.at);
+    let id = change.change_id.clone();
+    // What is likely somebody's is found under the change that they announced.
+    let parent = match owner {
+        Owner::Likely(whole, _) => Some(whole.clone()),
+        _ => None,
+    };
+    point.changes.push(NewChange { change, declared: vec![], parent });
+    made.insert(owner.clone(), id.clone());
+    id
+}
+
+/// What others left where a traced change wrote later.
+struct Befores<'o> {
+    open: &'o Open,
+    veil: &'o Veil<'o>,
+    opened: &'o [ChangeRow],
+    standings: &'o [Option<Standing>],
+    sink: Option<&'o dyn Sink>,
+}
+
+/// Whether others left something at a path before a traced change wrote there.
+enum Found {
+    /// Nobody did, or it is in the ledger.
+    None,
+    /// This.
+    Entry(Entry),
+    /// Something that was not saved.
+    Untold,
+}
+
+impl Befores<'_> {
+    fn of(&self, id: &ChangeId, segment: &Segment) -> Result<Found, Failure> {
+        let own = self.opened.iter().zip(self.standings).find(|(row, _)| row.change.change_id == *id);
+        let Some((row, Some(standing))) = own else { return Ok(Found::None) };
+        let Some(before) = standing.seen.before.get(&segment.path) else { return Ok(Found::None) };
+        if self.has_written(row, &segment.path)? {
+            return Ok(Found::None);
+        }
+        let Some(sink) = self.sink else { return Ok(Found::Untold) };
+        let like = segment.before.as_ref().or(segment.after.as_ref());
+        Ok(match before.entry(&segment.path, like, sink)? {
+            Some(entry) if is_same(segment.before.as_ref(), Some(&entry)) => Found::None,
+            Some(entry) => Found::Entry(entry),
+            None => Found::Untold,
+        })
+    }
+
+    /// Whether the ledger has anything at a path that a change did, or may have done: then it is over what was there before.
+    fn has_written(&self, row: &ChangeRow, path: &TreePath) -> Result<bool, Failure> {
+        let Some(chain) = self.open.catalog.chain_at(&self.veil.path(path)?.key)? else { return Ok(false) };
+        for segment in chain.segments.iter().filter(|segment| segment.change >= row.seq) {
+            if segment.change == row.seq {
+                return Ok(true);
+            }
+            let Some(other) = self.open.catalog.change_at(segment.change)? else { continue };
+            let is_candidate = other.change.candidates.iter().any(|one| one.change_id == row.change.change_id);
+            if is_candidate || other.parent == Some(row.seq) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// A segment as the catalog keeps it.
@@ -74,17 +170,16 @@ fn candidates(
     veil: &Veil<'_>,
     opened: &[ChangeRow],
     segments: &[Segment],
+    standings: &[Option<Standing>],
 ) -> Result<Vec<Opened>, Failure> {
-    let standings: Vec<Option<Standing>> =
-        opened.iter().map(|row| tracing::of(open, row)).collect::<Result<_, Failure>>()?;
     let mut files = Files::new();
     if standings.iter().flatten().any(|standing| standing.seen.has_linked()) {
         let found = segments.iter().filter(|segment| segment.after.is_some());
         files.extend(found.filter_map(|one| Some((&one.path, tracing::file_at(open.root(), &one.path)?))));
     }
-    let told = |standing: Standing| standing.seen.told(&files, standing.left_by.is_some());
-    let with = |(row, standing): (&ChangeRow, Option<Standing>)| {
-        Ok(Opened { told: standing.map(told), ..as_opened(veil, row, opened)? })
+    let told = |standing: &Standing| standing.seen.told(&files, standing.left_by.is_some());
+    let with = |(row, standing): (&ChangeRow, &Option<Standing>)| {
+        Ok(Opened { told: standing.as_ref().map(told), ..as_opened(veil, row, opened)? })
     };
     opened.iter().zip(standings).map(with).collect()
 }

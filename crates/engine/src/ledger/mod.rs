@@ -212,24 +212,29 @@ pub fn look(
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
     let is_whole = present.segments > SINCE_MAX || scanning::is_cache_behind(open, &writer, session);
-    let (mut point, scan) = if is_whole {
+    let (found, scan) = if is_whole {
         let scan = scanning::scan_workspace(open, &writer, session, Effort::default())?;
         let coverage = reach(open, &writer, &scan)?;
-        let mut point = found(open, &writer, &present, &opened, (&scan.tree, &coverage), session.now())?;
+        let mut found = found(open, &writer, &present, &opened, (&scan.tree, &coverage), session.now(), Some(&writer))?;
         if is_base(&writer, &present.known, &coverage)? {
-            point.tree = Some(scan.tree);
+            found.0.tree = Some(scan.tree);
         }
-        (point, Some(scan))
+        (found, Some(scan))
     } else {
         let sketch = Sketch::over(&writer);
         let scan = scanning::scan_workspace(open, &sketch, session, Effort::default())?;
         let coverage = reach(open, &sketch, &scan)?;
-        (found(open, &sketch, &present, &opened, (&scan.tree, &coverage), session.now())?, None)
+        (found(open, &sketch, &present, &opened, (&scan.tree, &coverage), session.now(), Some(&writer))?, None)
     };
+    let (mut point, earlier) = found;
     point.workflow = workflow.cloned();
     with(&mut point, &opened)?;
     let over = tracing::closings(open, &opened, &mut point)?;
     let sealed = writer.finish()?;
+    if let Some(earlier) = earlier {
+        // Without the other one it is a look as any: what was left before the traced command wrote.
+        point.after = Some(open.catalog.commit_point(&earlier, &extents(&sealed))?);
+    }
     open.catalog.commit_point(&point, &extents(&sealed))?;
     sealed.publish();
     over.iter().for_each(|id| tracing::forget(open, id));
@@ -243,7 +248,7 @@ pub fn look(
 pub fn glance(open: &Open, objects: &dyn Objects, scan: &Scan, now: Timestamp) -> Result<Option<NewPoint>, Failure> {
     let Some(present) = present(open)? else { return Ok(None) };
     let coverage = reach(open, objects, scan)?;
-    Ok(Some(found(open, objects, &present, &opened(open)?, (&scan.tree, &coverage), now)?))
+    Ok(Some(found(open, objects, &present, &opened(open)?, (&scan.tree, &coverage), now, None)?.0))
 }
 
 /// What a checkpoint records of the ledger: the look that it is, and what no earlier one holds.
@@ -282,7 +287,7 @@ pub fn join(
 fn joined(open: &Open, writer: &Writer<'_>, scan: &Scan, now: Timestamp) -> Result<Option<NewPoint>, Failure> {
     let Some(present) = present(open)? else { return Ok(None) };
     let coverage = reach(open, writer, scan)?;
-    let mut point = found(open, writer, &present, &opened(open)?, (&scan.tree, &coverage), now)?;
+    let (mut point, _) = found(open, writer, &present, &opened(open)?, (&scan.tree, &coverage), now, None)?;
     if is_base(writer, &present.known, &coverage)? {
         point.tree = Some(scan.tree);
     }
@@ -355,7 +360,7 @@ fn reach(open: &Open, objects: &dyn Objects, scan: &Scan) -> Result<Coverage, Fa
     Ok(mounted::without(&scan.coverage, &mounted::gone(open, objects, &scan.tree)?))
 }
 
-/// What a look found, as a point behind the present.
+/// What a look found, as a point behind the present, and one that comes before it where `sink` can have what was there in between.
 fn found(
     open: &Open,
     objects: &dyn Objects,
@@ -363,7 +368,8 @@ fn found(
     opened: &[ChangeRow],
     (tree, coverage): (&Digest, &Coverage),
     now: Timestamp,
-) -> Result<NewPoint, Failure> {
+    sink: Option<&dyn Sink>,
+) -> Result<(NewPoint, Option<NewPoint>), Failure> {
     let segments = slice(objects, &present.known, tree, coverage).map_err(|error| match error {
         // The other tree has just been made.
         ReadError::Missing(_) | ReadError::Damaged { .. } | ReadError::Malformed { .. } => {
@@ -371,9 +377,31 @@ fn found(
         }
         other => other.into(),
     })?;
+    let segments = with_unchanged(objects, present, segments, &attribution::left_before(open, opened)?)?;
     let mut point = NewPoint::new(Some(present.point), now);
-    attribution::attribute(open, opened, segments, &mut point)?;
-    Ok(point)
+    let earlier = attribution::attribute(open, opened, segments, &mut point, sink)?;
+    Ok((point, earlier))
+}
+
+/// Segments, and those at some further paths where nothing is different from what was known.
+fn with_unchanged(
+    objects: &dyn Objects,
+    present: &Present,
+    mut segments: Vec<Segment>,
+    further: &BTreeSet<TreePath>,
+) -> Result<Vec<Segment>, Failure> {
+    let has: BTreeSet<&TreePath> = segments.iter().map(|segment| &segment.path).collect();
+    let missing: Vec<TreePath> = further.iter().filter(|path| !has.contains(path)).cloned().collect();
+    let mut then = Finder::new(objects, present.known.tree);
+    for path in missing {
+        let found = match present.known.since.get(&path) {
+            Some(found) => found.clone(),
+            None => then.lookup(&path)?,
+        };
+        let found = found.map(bare);
+        segments.push(Segment { path, before: found.clone(), after: found });
+    }
+    Ok(segments)
 }
 
 /// What a recovery did to the tree, for the ledger: a change of its own, and what it says of others. `None` where nobody

@@ -3,6 +3,7 @@
 //! Owns the notes' place in the vault and what each of them means. Refuses to attribute anything, and to run commands: the
 //! front end does.
 
+mod before;
 mod closing;
 mod reading;
 mod witness;
@@ -14,6 +15,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use wfr_model::{ChangeId, TreePath};
 use wfr_store::crypto::{Cipher, MasterKey};
@@ -24,6 +26,7 @@ use crate::error::Failure;
 use crate::ledger;
 use crate::open::Open;
 
+pub use before::Before;
 pub use closing::{Standing, closing, closings, of};
 pub use reading::{Files, Seen, file_at};
 pub use witness::{cannot_gain, supervise};
@@ -34,6 +37,8 @@ const KEY: u8 = b'K';
 const BEGUN: u8 = b'B';
 /// A path that is about to be changed.
 const WROTE: u8 = b'W';
+/// A path that is about to be changed, and was changed since the change began, by somebody else: what stood there.
+const BEFORE: u8 = b'S';
 /// A path that something is about to be moved from or to.
 const MOVED: u8 = b'M';
 /// A file of several names is about to be changed: device and inode.
@@ -60,6 +65,10 @@ struct Briefing {
     root: Vec<u8>,
     notes: Vec<u8>,
     key: Option<[u8; 32]>,
+    /// Paths that the command has open at its start.
+    inherited: Vec<Vec<u8>>,
+    /// What was changed later than this was perhaps not looked at when the change began: a time of files, in nanoseconds.
+    since: i64,
 }
 
 /// The right to end a change: whoever started its command is alive.
@@ -77,6 +86,8 @@ fn place(open: &Open, id: &ChangeId) -> PathBuf {
 
 /// Begins the notes of a change, before it is announced. What the command will have inherited open for writing is in them.
 pub fn begin(open: &Open, id: &ChangeId) -> Result<Tracing, Failure> {
+    let since = clock_gettime(ClockId::RealtimeCoarse);
+    let since = since.tv_sec.saturating_mul(1_000_000_000).saturating_add(since.tv_nsec);
     open.unlock()?;
     match fs::DirBuilder::new().mode(0o700).create(dir(open)) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
@@ -92,13 +103,16 @@ pub fn begin(open: &Open, id: &ChangeId) -> Result<Tracing, Failure> {
         own = Some(Cipher::new(&MasterKey::from_bytes(bytes.clone())));
         key = Some(*bytes);
     }
-    for path in inherited(open.root())? {
+    let inherited = inherited(open.root())?;
+    for path in &inherited {
         notes.add(WROTE, &kept(own.as_ref(), path.as_bytes())?)?;
     }
     let briefing = Briefing {
         root: open.root().as_os_str().as_bytes().to_vec(),
         notes: path.as_os_str().as_bytes().to_vec(),
         key,
+        inherited: inherited.iter().map(|path| path.as_bytes().to_vec()).collect(),
+        since,
     };
     let briefing = serde_json::to_vec(&briefing).expect("a briefing has string keys");
     Ok(Tracing { notes: path, briefing })

@@ -19,7 +19,8 @@ use wfr_store::crypto::{Cipher, MasterKey};
 use wfr_trace::notes::{self, OVER, UNSEEN};
 use zeroize::Zeroizing;
 
-use super::{BEGUN, DELEGATED, ENDED, KEY, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, place};
+use super::before::Before;
+use super::{BEFORE, BEGUN, DELEGATED, ENDED, KEY, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, place};
 use crate::error::Failure;
 use crate::ledger;
 use crate::open::Open;
@@ -45,6 +46,8 @@ pub struct Seen {
     left: Paths,
     /// Since when something may not have been seen, and why.
     pub unseen: Option<(Timestamp, String)>,
+    /// What others left at paths since the change began, before it wrote there.
+    pub before: BTreeMap<TreePath, Before>,
     /// Local sockets that it talked to.
     pub delegated: BTreeSet<String>,
     /// Programs that could not gain their privileges.
@@ -130,6 +133,7 @@ impl Seen {
             WROTE => paths.wrote.extend(TreePath::from_bytes(what)),
             MOVED => paths.moved.extend(TreePath::from_bytes(what)),
             LINKED => paths.linked.extend(identity(what)),
+            BEFORE => self.before.extend(Before::decode(what)),
             DELEGATED => drop(self.delegated.insert(text())),
             UNPRIVILEGED => drop(self.unprivileged.insert(text())),
             // Of a later version.

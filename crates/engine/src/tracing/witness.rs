@@ -20,7 +20,8 @@ use wfr_trace::place::Place;
 use wfr_trace::supervise::{self, Witness};
 use zeroize::Zeroizing;
 
-use super::{BEGUN, Briefing, DELEGATED, ENDED, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, kept, path_of};
+use super::before::{ALL_MAX, changed_since};
+use super::{BEFORE, BEGUN, Briefing, DELEGATED, ENDED, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, kept, path_of};
 
 /// Programs that gain privileges by being run.
 const PRIVILEGED: [&str; 8] = ["sudo", "doas", "su", "pkexec", "newuidmap", "newgidmap", "fusermount", "fusermount3"];
@@ -31,14 +32,25 @@ const PRIVILEGED: [&str; 8] = ["sudo", "doas", "su", "pkexec", "newuidmap", "new
 /// Errors: what the system says; then the command was not launched, or goes on unseen.
 pub fn supervise(control: UnixStream) -> io::Result<()> {
     let told = supervise::briefing(&control)?;
-    let Briefing { root, notes, key } = serde_json::from_slice(&told)?;
+    let Briefing { root, notes, key, inherited, since } = serde_json::from_slice(&told)?;
     let root = path_of(root);
     let notes = Notes::open(&path_of(notes))?;
     notes.hold()?;
     notes.add(BEGUN, &boot())?;
     let cipher = key.map(|key| Cipher::new(&MasterKey::from_bytes(Zeroizing::new(key))));
     let top = rustix::fs::openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut writer = Writer { notes: &notes, cipher, top, known: HashSet::new(), is_unseen: false };
+    let known = inherited.into_iter().map(|path| (WROTE, path)).collect();
+    let mut writer = Writer {
+        notes: &notes,
+        cipher,
+        top,
+        known,
+        noted_since_end: None,
+        since,
+        saved: 0,
+        has_moved: false,
+        is_unseen: false,
+    };
     supervise::supervise(control, &root, Some(&notes), &mut writer)?;
     notes.add(OVER, &[])
 }
@@ -47,17 +59,35 @@ struct Writer<'n> {
     notes: &'n Notes,
     cipher: Option<Cipher>,
     top: OwnedFd,
-    /// What is noted already, since the command began, or since it ended.
+    /// What was noted.
     known: HashSet<(u8, Vec<u8>)>,
+    /// The same since the command itself has ended.
+    noted_since_end: Option<HashSet<(u8, Vec<u8>)>>,
+    /// What was changed later than this was perhaps not looked at when the change began.
+    since: i64,
+    /// Bytes that were saved of what was there before.
+    saved: u64,
+    has_moved: bool,
     is_unseen: bool,
 }
 
 impl Writer<'_> {
     /// Adds a note, unless it is there.
     fn note(&mut self, mark: u8, what: &[u8]) {
-        if !self.known.insert((mark, what.to_vec())) {
+        let note = (mark, what.to_vec());
+        let is_new = match &mut self.noted_since_end {
+            Some(noted) => noted.insert(note.clone()),
+            None => !self.known.contains(&note),
+        };
+        self.known.insert(note);
+        if !is_new {
             return;
         }
+        self.has_moved |= mark == MOVED;
+        self.add(mark, what);
+    }
+
+    fn add(&self, mark: u8, what: &[u8]) {
         if kept(self.cipher.as_ref(), what).and_then(|what| self.notes.add(mark, &what)).is_err() {
             give_up();
         }
@@ -77,19 +107,43 @@ impl Writer<'_> {
         }
     }
 
-    /// A file of several names changes under all of them.
-    fn names(&mut self, path: &TreePath) {
+    /// Whether this command is known to have changed what is at a path, under that name.
+    fn is_known(&self, path: &TreePath) -> bool {
         if self.known.contains(&(WROTE, path.as_bytes().to_vec())) {
+            return true;
+        }
+        let mut above = Some(path.clone()).filter(|_| self.has_moved);
+        while let Some(at) = above {
+            if self.known.contains(&(MOVED, at.as_bytes().to_vec())) {
+                return true;
+            }
+            above = at.parent();
+        }
+        false
+    }
+
+    /// What is done before a path is changed for the first time. A file of several names changes under all of them. What somebody
+    /// else made of it since the change began is saved.
+    fn first(&mut self, place: &Place) {
+        let Place::Inside(path) = place else { return };
+        if self.is_known(path) {
             return;
         }
         let place = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
-        let wanted = StatxFlags::INO | StatxFlags::NLINK | StatxFlags::TYPE;
-        let Ok(found) = statx(&self.top, place, AtFlags::SYMLINK_NOFOLLOW, wanted) else { return };
+        let Ok(found) = statx(&self.top, place, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) else { return };
         let kind = rustix::fs::FileType::from_raw_mode(u32::from(found.stx_mode));
         if found.stx_nlink > 1 && kind != rustix::fs::FileType::Directory {
             let device = rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor);
             let id = [device.to_le_bytes(), found.stx_ino.to_le_bytes()].concat();
+            if self.known.contains(&(LINKED, id.clone())) {
+                return;
+            }
             self.note(LINKED, &id);
+        }
+        let room = ALL_MAX.saturating_sub(self.saved);
+        if let Some(before) = changed_since(&self.top, place, &found, self.since, room) {
+            self.saved += before.saved();
+            self.add(BEFORE, &before.encode(path.as_bytes()));
         }
     }
 }
@@ -103,12 +157,14 @@ impl Witness for Writer<'_> {
     fn told(&mut self, _thread: u32, what: Told) {
         match what {
             Told::Does { effect, place } => {
-                if let (Effect::Writes | Effect::Alters, Place::Inside(path)) = (effect, &place) {
-                    self.names(path);
+                if effect != Effect::Makes {
+                    self.first(&place);
                 }
                 self.at(WROTE, &place);
             }
             Told::Moves { from, to } => {
+                self.first(&from);
+                self.first(&to);
                 self.at(MOVED, &from);
                 self.at(MOVED, &to);
             }
@@ -141,7 +197,7 @@ impl Witness for Writer<'_> {
         if self.notes.add(ENDED, &[]).and_then(|()| over()).is_err() {
             give_up();
         }
-        self.known.clear();
+        self.noted_since_end = Some(HashSet::new());
     }
 }
 
