@@ -53,7 +53,8 @@ fn announce(session: &Session, open: &Open, parameters: &Exec) -> Result<Success
     // Before anybody knows of the change: who finds none with it takes it for one that was never traced.
     let tracing = (source == Source::Traced).then(|| tracing::begin(open, &id)).transpose()?;
     let looked = ledger::look(session, open, &turn, parameters.workflow.as_ref(), |point, opened| {
-        let parent = parent_of(open, opened, &work)?;
+        let around = if work.parent.is_some() { None } else { tracing::around(open, opened)? };
+        let parent = around.map_or_else(|| parent_of(open, opened, &work), |around| Ok(Some(around)))?;
         point.changes.push(NewChange { change, declared: vec![], parent });
         Ok(())
     });
@@ -98,7 +99,10 @@ pub fn end(session: &mut Session, id: &ChangeId, known: &Evidence) -> Result<Clo
         finish_unfinished(session, &open)?;
         let turn = ledger::turn_between_recoveries(session, &open)?;
         let mut closed = Closed::default();
-        let mut is_over = false;
+        // Before the look: what was left running may write where it has been already, and end.
+        let row = open.catalog.change(id)?;
+        let standing = row.map(|row| tracing::of(&open, &row)).transpose()?.flatten();
+        let is_over = standing.is_none_or(|standing| standing.seen.is_over || !standing.seen.lives);
         ledger::look(session, &open, &turn, None, |point, opened| {
             let row = opened.iter().find(|row| row.change.change_id == *id);
             let row = row.ok_or_else(|| Failure::new(Code::ChangeNotFound, format!("change {id} is not open")))?;
@@ -115,7 +119,6 @@ pub fn end(session: &mut Session, id: &ChangeId, known: &Evidence) -> Result<Clo
                 },
             };
             point.closings.push(closing);
-            is_over = standing.as_ref().is_none_or(|standing| standing.seen.is_over || !standing.seen.lives);
             if let Some(standing) = standing.filter(|_| !is_over) {
                 closed.left_running = Some(succeed(session, &open, point, &row.change, &standing)?);
             }

@@ -209,6 +209,7 @@ pub fn look(
     begin(session, open, workflow)?;
     let present = present(open)?.ok_or_else(|| damaged("it has no tree to begin with"))?;
     let opened = opened(open)?;
+    let over = tracing::over(open, &opened)?;
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
     let is_whole = present.segments > SINCE_MAX || scanning::is_cache_behind(open, &writer, session);
@@ -229,7 +230,7 @@ pub fn look(
     let (mut point, earlier) = found;
     point.workflow = workflow.cloned();
     with(&mut point, &opened)?;
-    let over = tracing::closings(open, &opened, &mut point)?;
+    let over = tracing::closings(open, &opened, &over, &mut point)?;
     let sealed = writer.finish()?;
     if let Some(earlier) = earlier {
         // Without the other one it is a look as any: what was left before the traced command wrote.

@@ -34,15 +34,29 @@ pub fn of(open: &Open, row: &ChangeRow) -> Result<Option<Standing>, Failure> {
     Ok(seen(open, &id)?.map(|seen| Standing { seen, left_by: Some(id) }))
 }
 
-/// Ends, with a look, the traced changes of which nobody is left: whose command was left running, or whose launcher died. Returns
-/// the changes whose notes serve nobody any more.
-pub fn closings(open: &Open, opened: &[ChangeRow], point: &mut NewPoint) -> Result<Vec<ChangeId>, Failure> {
+/// The traced changes of which nobody is left who would end them: whose command was left running, or whose launcher died. It must be
+/// asked before a look: what is written while that goes on may escape it.
+pub fn over(open: &Open, opened: &[ChangeRow]) -> Result<Vec<ChangeId>, Failure> {
     let mut over = Vec::new();
     for row in opened {
         let Some(Standing { seen, left_by }) = of(open, row)? else { continue };
-        if !seen.is_over || (left_by.is_none() && seen.is_held) {
-            continue;
+        if seen.is_over && (left_by.is_some() || !seen.is_held) {
+            over.push(row.change.change_id.clone());
         }
+    }
+    Ok(over)
+}
+
+/// Ends, with a look, the traced changes of which nobody was left before it. Returns the changes whose notes serve nobody any more.
+pub fn closings(
+    open: &Open,
+    opened: &[ChangeRow],
+    ended: &[ChangeId],
+    point: &mut NewPoint,
+) -> Result<Vec<ChangeId>, Failure> {
+    let mut over = Vec::new();
+    for row in opened.iter().filter(|row| ended.contains(&row.change.change_id)) {
+        let Some(Standing { seen, left_by }) = of(open, row)? else { continue };
         let id = row.change.change_id.clone();
         if !point.ended.contains(&id) {
             point.ended.push(id.clone());

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+use wfr_catalog::ChangeRow;
 use wfr_model::{ChangeId, TreePath};
 use wfr_store::crypto::{Cipher, MasterKey};
 use wfr_trace::notes::Notes;
@@ -27,12 +28,14 @@ use crate::ledger;
 use crate::open::Open;
 
 pub use before::Before;
-pub use closing::{Standing, closing, closings, of};
+pub use closing::{Standing, closing, closings, of, over};
 pub use reading::{Files, Seen, file_at};
 pub use witness::{cannot_gain, supervise};
 
 /// The key that the names in the notes are sealed with, itself sealed; where the store is encrypted.
 const KEY: u8 = b'K';
+/// Who starts the command: the number of its process.
+const LAUNCHER: u8 = b'H';
 /// The supervisor is there: the boot that it lives in.
 const BEGUN: u8 = b'B';
 /// A path that is about to be changed.
@@ -156,7 +159,40 @@ const CLOSES_ON_EXEC: u32 = 0o2_000_000;
 pub fn hold(notes: &Path) -> io::Result<Held> {
     let file = OpenOptions::new().read(true).write(true).open(notes)?;
     flock(&file, FlockOperation::LockExclusive)?;
+    Notes::open(notes)?.add(LAUNCHER, &std::process::id().to_le_bytes())?;
     Ok(Held { _file: file })
+}
+
+/// The processes that this one was started by, nearest first, as far as they are there.
+fn ancestors() -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut at = std::process::id();
+    // The first process of all was started by number 0.
+    while let Some(parent) = parent_of(at).filter(|parent| *parent > 0 && !found.contains(parent)) {
+        found.push(parent);
+        at = parent;
+    }
+    found
+}
+
+fn parent_of(process: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, in brackets, may have any letters.
+    stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()
+}
+
+/// The open change whose traced command this process is a part of, the innermost where there are several.
+pub fn around(open: &Open, opened: &[ChangeRow]) -> Result<Option<ChangeId>, Failure> {
+    let ancestors = ancestors();
+    let mut found: Vec<(usize, ChangeId)> = Vec::new();
+    for row in opened {
+        let Some(Standing { seen, left_by: None }) = of(open, row)? else { continue };
+        // A number that nobody holds may be another process's by now.
+        let launcher = seen.launcher.filter(|_| seen.is_held);
+        let at = launcher.and_then(|launcher| ancestors.iter().position(|one| *one == launcher));
+        found.extend(at.map(|at| (at, row.change.change_id.clone())));
+    }
+    Ok(found.into_iter().min().map(|(_, id)| id))
 }
 
 /// Notes, from whoever starts the command, that it is not seen, and why.

@@ -20,7 +20,7 @@ use wfr_trace::notes::{self, OVER, UNSEEN};
 use zeroize::Zeroizing;
 
 use super::before::Before;
-use super::{BEFORE, BEGUN, DELEGATED, ENDED, KEY, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, place};
+use super::{BEFORE, BEGUN, DELEGATED, ENDED, KEY, LAUNCHER, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, place};
 use crate::error::Failure;
 use crate::ledger;
 use crate::open::Open;
@@ -52,6 +52,8 @@ pub struct Seen {
     pub delegated: BTreeSet<String>,
     /// Programs that could not gain their privileges.
     pub unprivileged: BTreeSet<String>,
+    /// Who started the command, by the number of its process.
+    pub launcher: Option<u32>,
     /// Whether its supervisor lives.
     pub lives: bool,
     /// Whether nobody is left who was seen.
@@ -79,6 +81,7 @@ pub fn seen(open: &Open, id: &ChangeId) -> Result<Option<Seen>, Failure> {
         match mark {
             KEY => cipher = key_of(open, what)?,
             BEGUN => has_begun = Some(what == boot()),
+            LAUNCHER => seen.launcher = what.try_into().ok().map(u32::from_le_bytes),
             ENDED => has_ended = true,
             OVER => seen.is_over = true,
             UNSEEN => seen.note_unseen(what),
