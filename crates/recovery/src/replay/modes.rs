@@ -9,8 +9,8 @@ use wfr_model::entry::Node;
 
 use super::{Chain, Mark};
 
-/// The mode of the last version, and what it is without the removed edits, where a kept edit put it back: then that is no work
-/// of its own, as where a whole version is put back.
+/// The mode that the last edit left which is no recovery, and what it is without the removed edits, where a kept edit put it back:
+/// then that is no work of its own, as where a whole version is put back.
 pub(super) fn put_back(chain: &Chain) -> Option<(u32, u32)> {
     let mut is_any = false;
     // The last place of each mode since the last recovery, and that of all.
@@ -44,7 +44,9 @@ pub(super) fn put_back(chain: &Chain) -> Option<(u32, u32)> {
         seen.insert(mode, number);
         ever.insert(mode, number);
     }
-    let last = of(chain, chain.last())?;
+    // A recovery is not replayed: what it left is not what a replay comes to.
+    let is_edit = |number: &usize| !matches!(chain.mark(*number), Mark::Neutral { .. });
+    let last = of(chain, (1..=chain.last()).rev().find(is_edit)?)?;
     Some((last, results.pop()??)).filter(|(last, without)| is_any && last != without)
 }
 

@@ -264,6 +264,9 @@ fn a_mode_that_is_put_back_beside_other_work_is_no_new_one() {
     assert_eq!(said("abc r1 abc+x k2 Xabc k3 Xabc+x"), "SecondOpinion 2..=3");
     assert_eq!(said("abc r1 abc+x n1 abc k2 Xabc k2 Xabc+x"), "version 4");
     assert_eq!(said("abc r1 abc+x n1 abc k2 Xabc k^ Xabc+x"), "version 3", "it is known to bring it back");
+    // Where part of it went before, it is as where all goes at once.
+    assert_eq!(said("abc+x r e r abc+x k a"), "a+x");
+    assert_eq!(said("abc+x r e r abc+x k a n1 a+x"), "version 4");
     // Whose it is stays where that stays.
     assert_eq!(said("abc k1 abc+x k2 abc k3 Xabc k2 Xabc+x"), "version 4");
     assert_eq!(said("abc k1 abc+x r2 abc k3 Xabc r2 Xabc+x"), "version 4");
