@@ -72,6 +72,7 @@ mod odd_contents;
 mod odd_trees;
 mod outbox;
 mod output;
+mod over_restores;
 mod parameters;
 mod people;
 mod places;

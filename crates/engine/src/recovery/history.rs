@@ -10,6 +10,7 @@ use wfr_model::entry::Entry;
 use wfr_model::{ChangeId, Digest, TreePath};
 use wfr_recovery::replay::{By, Edit, Mark};
 
+use super::telling::Teller;
 use crate::error::Failure;
 use crate::ledger::{self, Veil};
 use crate::open::Open;
@@ -191,29 +192,52 @@ pub fn replayable(versions: Vec<Option<Entry>>, marks: Vec<(Mark, By)>) -> wfr_r
 pub fn marks(
     chain: &PathChain,
     gone: impl Fn(&SegmentRow) -> bool,
-    by: impl FnMut(ChangeSeq) -> Result<By, Failure>,
+    teller: &mut Teller<'_>,
 ) -> Result<Vec<(Mark, By)>, Failure> {
-    marks_where(chain, |segment| Ok(gone(segment) || chain.is_cancelled(segment.change, None)), by)
+    marks_where(chain, |segment| Ok(gone(segment) || chain.is_cancelled(segment.change, None)), teller)
 }
 
 /// The same where those go that are `gone`, and no others.
 pub fn marks_where(
     chain: &PathChain,
     mut gone: impl FnMut(&SegmentRow) -> Result<bool, Failure>,
-    mut by: impl FnMut(ChangeSeq) -> Result<By, Failure>,
+    teller: &mut Teller<'_>,
 ) -> Result<Vec<(Mark, By)>, Failure> {
     let mut mark = |segment: &SegmentRow| match segment.replayed {
         true => Ok(neutral(chain, segment)),
         false => Ok::<_, Failure>(if gone(segment)? { Mark::Removed } else { Mark::Kept }),
     };
-    chain.segments.iter().map(|segment| Ok((mark(segment)?, whose(chain, segment, by(segment.change)?)))).collect()
+    chain.segments.iter().map(|segment| Ok((mark(segment)?, whose(chain, segment, teller)?))).collect()
+}
+
+/// The marks of the edits behind version `from`, as a chain has them that begins with it.
+pub fn marks_behind(mut marks: Vec<(Mark, By)>, from: usize) -> Vec<(Mark, By)> {
+    let mut behind = marks.split_off(from);
+    for (mark, by) in &mut behind {
+        if let Mark::Neutral { gone: Some(gone) } = mark {
+            *gone = gone.iter().filter_map(|edit| edit.checked_sub(from)).filter(|edit| *edit > 0).collect();
+        }
+        if let By::Return(to) = by {
+            *to = to.and_then(|to| to.checked_sub(from));
+        }
+    }
+    behind
 }
 
 /// Whose an edit is, as a replay wants to know it: of one that is no replay, and of which it is known that it brought work back
-/// or took it back, that it did; so does a recovery that goes to a tree.
-fn whose(chain: &PathChain, segment: &SegmentRow, by: By) -> By {
-    let has_spoken = chain.words.iter().any(|(_, by, _)| *by == segment.change);
-    if (has_spoken || by == By::Recovery) && !segment.replayed { By::Return } else { by }
+/// or took it back, that it did; so does a recovery that goes to a tree, and its record says to which version it went.
+fn whose(chain: &PathChain, segment: &SegmentRow, teller: &mut Teller<'_>) -> Result<By, Failure> {
+    let by = teller.by(segment.change)?;
+    let has_spoken = || chain.words.iter().any(|(_, by, _)| *by == segment.change);
+    Ok(match by {
+        _ if segment.replayed => by,
+        By::Recovery => {
+            let brought = teller.brought(segment.change)?;
+            By::Return(brought.and_then(|brought| brought.version(chain)))
+        }
+        _ if has_spoken() => By::Return(None),
+        by => by,
+    })
 }
 
 /// What counts of a version: the changes that made it, each with whether it was taken back then.

@@ -18,6 +18,7 @@ mod finish;
 mod history;
 pub mod joining;
 pub mod leaving;
+mod left_undone;
 mod lifting;
 mod limited;
 pub mod lost;

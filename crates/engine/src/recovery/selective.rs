@@ -443,7 +443,7 @@ impl<'c> Chooser<'c> {
         versions: Vec<Version>,
         entry: Version,
     ) -> Result<Found, Failure> {
-        let chain = replayable(versions, marks(&history.chain, |_| false, |change| self.teller.by(change))?);
+        let chain = replayable(versions, marks(&history.chain, |_| false, &mut self.teller)?);
         let unit = self.selection.decisions.unit;
         let Some(found) = unaccounted::kept(self.objects, unit, (history, &chain), (&entry, &mut self.texts))? else {
             return Ok(Ok(entry));
@@ -528,7 +528,7 @@ impl<'c> Chooser<'c> {
     /// What becomes of the edits of a history, and whose they are.
     fn marks(&mut self, history: &History) -> Result<Vec<(Mark, By)>, Failure> {
         let goes = |segment: &SegmentRow| goes(history, segment, self.selected, self.selection);
-        marks(&history.chain, goes, |change| self.teller.by(change))
+        marks(&history.chain, goes, &mut self.teller)
     }
 
     /// Wishes for what a path is without the changes that go there, and for a file to be where it is without them.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use wfr_model::entry::Node;
 
+use super::back::{self, Back};
 use super::{Chain, Mark};
 
 /// The mode that the last edit left which is no recovery, and what it is without the removed edits, where a kept edit put it back:
@@ -25,12 +26,20 @@ pub(super) fn put_back(chain: &Chain) -> Option<(u32, u32)> {
             results.push(None);
             continue;
         };
+        let back = match back::of(chain, number) {
+            Some(Back::To(earlier)) => results[earlier],
+            _ => None,
+        };
         results.push(match chain.mark(number) {
             Mark::Removed => before,
             Mark::Neutral { gone } => {
                 seen.clear();
                 let is_as_then = gone.as_ref().is_some_and(|gone| gone.iter().copied().eq(chain.removed(number)));
                 if is_as_then { Some(mode) } else { before }
+            }
+            Mark::Kept if back.is_some() => {
+                is_any |= back != Some(mode);
+                back
             }
             Mark::Kept if of(chain, number - 1) == Some(mode) => before,
             Mark::Kept => {

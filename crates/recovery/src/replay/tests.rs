@@ -42,7 +42,7 @@ fn version(word: &str, shelf: &mut HashMap<Digest, Vec<u8>>) -> Version {
 
 /// A chain from `first mark version mark version ...`: `k` kept, `r` removed, `n` neutral, `n1,2` neutral with 1 and 2
 /// gone, `n_` with nothing gone. A digit behind `k` and `r` says whose the edit is, `*` that it is a recovery's that goes to a tree, `^` that it brings
-/// back what was there.
+/// back what was there, with the version to which it went, if one is known.
 fn chain(words: &str) -> (Chain, HashMap<Digest, Vec<u8>>) {
     let mut shelf = HashMap::new();
     let mut words = words.split_whitespace();
@@ -51,7 +51,7 @@ fn chain(words: &str) -> (Chain, HashMap<Digest, Vec<u8>>) {
     while let Some(mark) = words.next() {
         let by = match mark.split_at(1) {
             ("k" | "r", "*") => By::Recovery,
-            ("k" | "r", "^") => By::Return,
+            ("k" | "r", back) if back.starts_with('^') => By::Return(back[1..].parse().ok()),
             ("k" | "r", digit) => By::Somebody(digit.parse().unwrap_or(0)),
             _ => By::Recovery,
         };
