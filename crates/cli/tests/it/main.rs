@@ -15,6 +15,7 @@ mod bad_input;
 mod beginning;
 mod beside;
 mod beside_what_returned;
+mod blank;
 mod blocks;
 mod cascading;
 mod catch;

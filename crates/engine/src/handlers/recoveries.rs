@@ -21,7 +21,7 @@ use crate::open::Open;
 use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
 use crate::recovery::already::{MAY_BE_BROUGHT_AGAIN, PENDING_ALREADY, TAKEN_BACK_ALREADY};
 use crate::recovery::leaving::STAYS_AS_DECIDED;
-use crate::recovery::noting::GIT_LEFT_ALONE;
+use crate::recovery::noting::{GIT_LEFT_ALONE, NO_STATE};
 use crate::recovery::telling::{LEFT_AS_IT_IS, NOT_FOLLOWED};
 use crate::recovery::{self, CheckEnd, Ended, Order, Planned, Run, owed};
 use crate::response::{Impact, Success};
@@ -116,6 +116,9 @@ fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
         }
         (None, None, None) if order.target.tree.is_none() => {
             "the checkpoint holds state only, which is as it has it; it holds no files, so these were not looked at"
+        }
+        (None, None, None) if findings.iter().any(|finding| finding.code == NO_STATE) => {
+            "all files are as the checkpoint has them, and it holds no state"
         }
         (None, None, None) => "all is as the checkpoint has it",
     };

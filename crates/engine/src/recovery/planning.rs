@@ -28,7 +28,7 @@ use super::preview;
 use super::timing;
 use super::verdicts::{self, Lifting, Taken};
 use super::{Order, noting, selective, sparing, tree_of, with_owner};
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::results::{Dependent, MovedHead, PathPatch, StateChanges, StateNames};
 use crate::scanning::{self, Effort};
@@ -174,9 +174,8 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
     // No state is written beside.
-    planned
-        .findings
-        .retain(|finding| ![STATE_LEFT, STATE_MISCOUNTED, noting::GIT_LEFT_ALONE].contains(&finding.code.as_str()));
+    let of_place = [STATE_LEFT, STATE_MISCOUNTED, noting::NO_STATE, noting::GIT_LEFT_ALONE];
+    planned.findings.retain(|finding| !of_place.contains(&finding.code.as_str()));
     with_git(&store, &mut planned.plan)?;
     let bare = bare(&store, &order.target, &planned.plan.to)?;
     planned.plan.steps.retain(|step| !bare.contains(&step.path));
@@ -432,6 +431,12 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
     Ok(made)
 }
 
+fn holds_nothing(order: &Order) -> Failure {
+    let message =
+        format!("checkpoint `{}` holds neither files nor state: there is nothing to go back to", order.target.name);
+    Failure::new(Code::StateNotFound, message).with_hint("name another one: `wfr list-checkpoints` lists them")
+}
+
 fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
     let undone = match &order.undoes {
         Some(record) if undoes_selective(open, order)? => open.catalog.change_of_recovery(&record.recovery_id)?,
@@ -439,6 +444,9 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
     };
     if is_of_changes(open, order)? {
         return make_selective(open, objects, order, present, undone.as_ref());
+    }
+    if order.undoes.is_none() && !order.target.has_files && order.target.state.is_none() {
+        return Err(holds_nothing(order));
     }
     // One of state alone leaves the files alone, and which of them share their bytes.
     let is_state_alone = order.target.tree.is_none() && order.target.state.is_some();
