@@ -40,6 +40,7 @@ mod exchange;
 mod flushing;
 mod following;
 mod foreign;
+mod gone;
 mod handling;
 mod histories;
 mod imports;

@@ -108,6 +108,7 @@ fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
         (None, Some(selection), _) if selection.changes.is_empty() => "nothing was done since",
         (None, Some(_), _) => "all of it is taken back already, or was undone by others",
         (None, None, Some(_)) => "all that the checkpoint has is here, or was changed on top of it",
+        (None, None, None) if kept.iter().any(is_gone) => lacking(kept),
         (None, None, None) if findings.iter().any(|finding| finding.code == GIT_LEFT_ALONE) => {
             "all but git's own is as the checkpoint has it: see `findings`"
         }
@@ -123,6 +124,21 @@ fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
         (None, None, None) => "all is as the checkpoint has it",
     };
     format!("nothing is to be done: {why}")
+}
+
+fn is_gone(kept: &Kept) -> bool {
+    matches!(kept.reason, KeptReason::Gone(_))
+}
+
+/// The same where something that the checkpoint saw and does not cover is not there any more.
+fn lacking(kept: &[Kept]) -> &'static str {
+    if kept.iter().all(|kept| matches!(kept.reason, KeptReason::Gone(_) | KeptReason::Uncovered(_))) {
+        "all that the checkpoint covers is as it has it; what it does not cover and is gone cannot be brought back from it: \
+         see `kept`"
+    } else {
+        "all is as the checkpoint has it but what is left alone, and what it does not cover and is gone: that cannot be brought \
+         back from it: see `kept`"
+    }
 }
 
 /// Measures a recovery that ended well against earlier ones. What cannot be measured is no failure of the recovery.

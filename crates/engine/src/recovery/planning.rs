@@ -14,6 +14,7 @@ use wfr_model::recovery::RecoveryKind;
 use wfr_model::workflow::StateKept;
 use wfr_model::{Digest, Timestamp, TreePath};
 use wfr_recovery::apply;
+use wfr_recovery::gone::gone;
 use wfr_recovery::plan::{Goal, LinkGroups, plan, plan_wishes};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
@@ -179,7 +180,8 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     with_git(&store, &mut planned.plan)?;
     let bare = bare(&store, &order.target, &planned.plan.to)?;
     planned.plan.steps.retain(|step| !bare.contains(&step.path));
-    // What is not covered will not be there.
+    // What is not covered will not be there, whether it still is in the workspace or not.
+    planned.plan.kept.retain(|kept| !matches!(kept.reason, KeptReason::Gone(_)));
     let skips = manifests::coverage(&store, &order.target)?.skips.into_iter();
     for skip in skips.filter(|skip| skip.reason != SkipReason::OwnFiles) {
         planned.plan.kept.push(Kept { path: skip.path, reason: KeptReason::NotInCheckpoint(skip.reason) });
@@ -306,6 +308,9 @@ fn make_selective(
         let (moved_heads, missing) = beside_files(open, objects, order, &mut planned.plan);
         planned.findings.extend(missing);
         (planned.texts, planned.moved_heads) = (joined.texts, moved_heads);
+        let then = manifests::coverage(objects, &order.target)?;
+        let lost = gone(objects, (&goal.from, &goal.from_coverage), &then)?;
+        planned.plan.kept.extend(lost.into_iter().filter(|kept| joining.files.mean(&kept.path)));
         return Ok(planned);
     }
     match (undone, &order.selection) {
@@ -482,6 +487,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
         let changed: Vec<TreePath> =
             undone.report.iter().flat_map(|report| &report.changed).map(|step| step.path.clone()).collect();
         findings.extend(mounting::unmounted(order, &gone, &changed, &mut made));
+        sparing::leave_unmeant(undone, &mut made);
         if !order.over_edits {
             sparing::leave_later_edits(open, objects, order, (&goal.from_links, &goal.to_links), &mut made)?;
         }
