@@ -444,10 +444,10 @@ fn output(
         return (workspace::absolute(current, Path::new(&name)), false);
     }
     let ours = match &session.directories.data {
-        Some(data) => workspace::own_data(data),
-        None => view::dir(open.root()),
+        Some(data) => workspace::default_backups(data, open.root()),
+        None => view::dir(open.root()).join("backups"),
     };
-    (ours.join("backups").join(name), true)
+    (ours.join(name), true)
 }
 
 fn read_back(path: &Path) -> Result<Digest, Failure> {
