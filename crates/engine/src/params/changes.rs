@@ -2,6 +2,8 @@
 //!
 //! Owns their keys. Refuses to act on them.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wfr_model::change::{Actor, Author, Source};
@@ -110,7 +112,7 @@ pub struct Log {
     /// Whether what was done is shown as differences.
     pub patch: bool,
     /// At most so many, the newest; 100 where it is not given.
-    pub limit: Option<u32>,
+    pub limit: Option<NonZeroU32>,
 }
 
 /// Shows for each line of a file who wrote it, with which change.
