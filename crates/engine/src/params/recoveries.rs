@@ -476,7 +476,8 @@ impl EmergencyRestore {
 
 /// Takes a recovery back: the workspace becomes what it was before it.
 ///
-/// Without an id it is the latest recovery that changed something and is not undone. An undo can be undone. What somebody
+/// Without an id it is the latest recovery that is not undone. A restore that has nothing to do is none, of whatever kind; one
+/// that changed nothing and was to check something is, and then the one before is named. An undo can be undone. What somebody
 /// edited since in the same file stays: of a rollback, and of a restore that merged, what comes back is merged with it line by
 /// line, and where that cannot be done nothing is done unless `--partial` leaves such a path as it is; of other restores such a
 /// path is left alone.
