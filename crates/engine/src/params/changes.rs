@@ -12,7 +12,7 @@ use wfr_model::{AgentId, ChangeId, Digest, Span, TaskId, Timestamp, TreePath, Wo
 use super::recoveries::Consent;
 use super::steps::Steps;
 use super::strategy::{Affected, Required, Resolution, Strategy};
-use super::values::{On, OneOrMany, Phase};
+use super::values::{On, OneOrMany, PathAndFile, Phase};
 use crate::pathspec::PathSpec;
 
 /// What is done with a change.
@@ -272,7 +272,7 @@ pub struct Rollback {
     /// Paths that become what they were before the first of the changes, whatever others did there since.
     pub theirs: OneOrMany<TreePath>,
     /// Paths with the files that hold what they are to become: `PATH=FILE`.
-    pub resolve: OneOrMany<String>,
+    pub resolve: OneOrMany<PathAndFile>,
     /// Whether tasks of what is taken back are to be done anew.
     pub reset_tasks: On,
     /// Prints what would be done, with a digest, and does nothing.

@@ -13,7 +13,7 @@ use super::changes::{Dependents, PreservationRules, Preserved};
 use super::checkpoints::ValidationLevel;
 use super::restoration::StateRestoration;
 use super::strategy::Resolution;
-use super::values::{HostPath, On, OneOrMany};
+use super::values::{HostPath, On, OneOrMany, PathAndFile};
 use crate::pathspec::PathSpec;
 
 /// Whether a recovery may change files.
@@ -225,7 +225,7 @@ pub struct Restore {
     /// `selective` and `merge`.
     pub theirs: OneOrMany<TreePath>,
     /// Paths with the files that hold what they are to become: `PATH=FILE`; in the modes `selective` and `merge`.
-    pub resolve: OneOrMany<String>,
+    pub resolve: OneOrMany<PathAndFile>,
     /// Work that stays, though it would be taken back; in mode `selective`.
     pub preserve_components: OneOrMany<Preserved>,
     /// The same as a block, with what stays of others; in mode `selective`.
