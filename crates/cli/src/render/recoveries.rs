@@ -283,6 +283,7 @@ pub fn recovered(result: &Recovered) -> String {
                 format!("Nothing of {} was left to be taken out", count(result.rolled_back, "change"))
             }
             _ if result.rolled_back > 0 => format!("Rolled back {}", count(result.rolled_back, "change")),
+            Some(RecoveryStatus::Done) if result.kind == Some(RecoveryKind::Undo) => "Undid nothing".to_owned(),
             Some(RecoveryStatus::TakenBack) => format!("Taken back: {target}"),
             _ if result.kind == Some(RecoveryKind::Rollback) => "Set back the workflow's state".to_owned(),
             Some(RecoveryStatus::Partial) => format!("Partly restored {target}"),

@@ -466,7 +466,11 @@ fn undo_one(
     let checked = if parameters.plan { Verdict::Skipped } else { Verdict::Passed };
     let undone = run(session, open, &order, &asked, checked, begun).and_then(|undone| {
         let is_in_vain = undone.result.recovery_id.is_some() && stands(open, &record)?;
-        Ok(if is_in_vain { undone.with_next_step(still(&record, &way_out)) } else { undone })
+        if !is_in_vain {
+            return Ok(undone);
+        }
+        let result = Recovered { undone: None, ..undone.result };
+        Ok(Success { result, ..undone }.with_next_step(still(&record, &way_out)))
     });
     undone.map_err(|failure| match failure.code {
         Code::CheckpointIntegrity => failure.with_option(way_out),

@@ -336,7 +336,8 @@ fn make_root(root: &Path) -> Result<(), Failure> {
 
 /// Whether a restore, or a rollback of what is taken back already, has nothing to do, and nothing is asked for afterwards either.
 fn is_idle(order: &Order, planned: &Planned) -> bool {
-    let may_be = order.kind == RecoveryKind::Restore || planned.is_done;
+    use RecoveryKind::{EmergencyRestore, PartialRestore, Restore};
+    let may_be = matches!(order.kind, Restore | PartialRestore | EmergencyRestore) || planned.is_done;
     may_be && order.functional_check.is_none() && planned.is_empty()
 }
 
