@@ -3,7 +3,7 @@
 //! Owns their registration, which is idempotent. Refuses to know their state.
 
 use rusqlite::{Connection, OptionalExtension};
-use wfr_model::{Timestamp, WorkflowId};
+use wfr_model::{Digest, Timestamp, WorkflowId};
 
 use crate::catalog::Catalog;
 use crate::columns;
@@ -46,6 +46,15 @@ impl Catalog {
                      OR EXISTS (SELECT 1 FROM checkpoints WHERE workflow_id = ?1)
                      OR EXISTS (SELECT 1 FROM recoveries WHERE workflow_id = ?1)";
         Ok(self.connection.prepare_cached(sql)?.query_row([workflow.as_str()], |row| row.get(0))?)
+    }
+
+    /// Whether nothing was ever said of a workflow: no event of it is there, and the newest state that a checkpoint of it holds
+    /// is `blank`, if any does. Where it is another one, events were lost.
+    pub fn is_blank(&self, workflow: &WorkflowId, blank: &Digest) -> Result<bool, CatalogError> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM events WHERE workflow_id = ?1)
+                     AND ?2 = coalesce((SELECT state FROM checkpoints WHERE workflow_id = ?1 AND state IS NOT NULL
+                                        ORDER BY seq DESC LIMIT 1), ?2)";
+        Ok(self.connection.prepare_cached(sql)?.query_row((workflow.as_str(), blank.0), |row| row.get(0))?)
     }
 
     /// Workflows of which something is there and that are not registered, by name.

@@ -23,6 +23,8 @@ pub enum Shape {
     TreePath,
     /// A path of this machine.
     HostPath,
+    /// A path in a tree, `=`, and a path of this machine.
+    PathAndFile,
     /// A JSON object.
     Object,
     /// Text that may also be a number or a JSON object.
@@ -66,6 +68,7 @@ impl Shape {
         match schema["format"].as_str() {
             Some("tree-path" | "path-spec") => return Self::TreePath,
             Some("host-path") => return Self::HostPath,
+            Some("path-and-file") => return Self::PathAndFile,
             _ => {}
         }
         if is("array") {
@@ -107,6 +110,7 @@ impl Shape {
             Self::Bool => "BOOL".to_owned(),
             Self::Number => "N".to_owned(),
             Self::TreePath | Self::HostPath => "PATH".to_owned(),
+            Self::PathAndFile => "PATH=FILE".to_owned(),
             Self::Object => "JSON".to_owned(),
             Self::List(item) => item.placeholder(key.trim_end_matches('s')),
             Self::Choice(_) | Self::Text { .. } => {
@@ -130,16 +134,21 @@ impl Shape {
     /// The parts of one value of a list. Paths may hold commas.
     fn split<'v>(&self, value: &'v OsStr) -> Vec<&'v [u8]> {
         match self {
-            Self::TreePath | Self::HostPath | Self::Object => vec![value.as_bytes()],
+            Self::TreePath | Self::HostPath | Self::PathAndFile | Self::Object => vec![value.as_bytes()],
             _ => value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).collect(),
         }
     }
 
     fn read_one(&self, value: &OsStr) -> Result<Value, Failure> {
         let text = match self {
-            // These two are read back by the same rule, so any bytes go through.
+            // These are read back by the same rule, so any bytes go through.
             Self::HostPath => return Ok(Value::String(HostPath::text_of(value))),
             Self::TreePath => return Ok(Value::String(tree_path(value))),
+            // Which `=` parts the two is not known here.
+            Self::PathAndFile => {
+                let parts = value.as_bytes().split(|byte| *byte == b'=').map(|part| tree_path(OsStr::from_bytes(part)));
+                return Ok(Value::String(parts.collect::<Vec<_>>().join("=")));
+            }
             _ => value.to_string_lossy().into_owned(),
         };
         Ok(match self {

@@ -281,7 +281,7 @@ fn commit_sealed<'s>(
     (draft, mut hash): (&mut Manifest, Digest),
     session: &Session,
 ) -> Result<Digest, CreateError> {
-    let upto = stored.state.as_ref().map(|state| state.snapshot.upto);
+    let upto = stored.state.as_ref().and_then(|state| state.upto);
     for _ in 0..TRIES_MAX {
         if session.abort.load(Ordering::Relaxed) {
             return Err(CreateError::Interrupted);
@@ -402,7 +402,7 @@ fn draft(
         file_system_state: files,
         dependencies: stored.needs.clone(),
         integrity: Integrity {
-            state_hash: stored.state.as_ref().map(|state| state.snapshot.state),
+            state_hash: stored.state.as_ref().map(|state| state.root),
             file_checksums: "tree".to_owned(),
             validation_timestamp: None,
             verification_status: VerificationStatus::Unknown,

@@ -169,11 +169,11 @@ pub fn init(
     let is_ours = |store: &PathBuf| owner_of(store).is_none() && !gives_it_up;
     let known = known.filter(|store| view::exists(&root) || is_ours(store));
     if let Some(other) = known.filter(|store| *store != place.vault) {
-        if directories.store.is_some() {
-            return Err(InitError::Already(root, other));
-        }
         if let Some(original) = owner_of(&other) {
             return Err(InitError::Copied { root, original });
+        }
+        if directories.store.is_some() {
+            return Err(InitError::Already(root, other));
         }
         return finish(directories, Place { vault: other, ..place }, encryption, call);
     }

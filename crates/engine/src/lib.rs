@@ -14,6 +14,7 @@ pub mod error;
 pub mod exchange;
 mod exports;
 mod failures;
+mod full;
 mod graph;
 pub mod handlers;
 pub mod holding;

@@ -43,5 +43,5 @@ pub use restoration::{StateRestoration, contradiction};
 pub use states::{MergeStates, RepairState, ValidateState, ValidationDepth};
 pub use steps::Steps;
 pub use strategy::{Affected, ConflictRules, DependencyConflicts, Required, Resolution, StateConflicts, Strategy};
-pub use values::{HostPath, On, OneOrMany, Phase, RetentionPolicy};
+pub use values::{HostPath, On, OneOrMany, PathAndFile, Phase, RetentionPolicy};
 pub use workspace::{Completions, Config, Demo, Doctor, Init, Man, Schema, Shell};

@@ -45,7 +45,8 @@ pub use recoveries::{
     ValidationResults,
 };
 pub use states::{
-    LeftOut, LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateRepair, StateValidation,
+    LeftOut, LostRow, MergePlan, RepairPlan, StateChecks, StateFigures, StateMerge, StateNeed, StateRepair,
+    StateValidation,
 };
 pub use workspace::{
     Backup, Became, ConfigKey, ConfigView, Diagnosis, Exported, FileSystemReport, IgnoredPart, Imported,

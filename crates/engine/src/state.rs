@@ -8,7 +8,7 @@ mod summary;
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
-use wfr_catalog::{Catalog, CatalogError, CheckpointRow, EventQuery, EventRow, PartKind, Snapshot, Unstored};
+use wfr_catalog::{Catalog, CatalogError, CheckpointRow, EventQuery, EventRow, EventSeq, PartKind, Unstored};
 use wfr_model::checkpoint::SealedEvents;
 use wfr_model::event::SealedEvent;
 use wfr_model::workflow::{Agent, Allocation, Head, Phase, Task, Whole, by_id};
@@ -42,21 +42,26 @@ pub fn present(catalog: &Catalog, workflow: &WorkflowId) -> Result<Option<Whole>
 
 /// A state that is among the objects of a checkpoint in the making.
 pub struct Captured {
-    /// Its root, and up to which event it is the fold.
-    pub snapshot: Snapshot,
+    /// Its root.
+    pub root: Digest,
+    /// It is the fold up to this event; `None`: of no event.
+    pub upto: Option<EventSeq>,
     /// What the manifest says of it.
     pub summary: serde_json::Value,
 }
 
-/// Writes a workflow's state, as far as no checkpoint holds it yet; `None` where nothing was ever said of it. One that no
-/// restore could read is left out, and that is told. Without `on_base` nothing that a checkpoint holds is relied on.
+/// Writes a workflow's state, as far as no checkpoint holds it yet; the blank one where nothing was ever said of it. One that no
+/// restore could read is left out, and that is told; so is one that was lost, which the look at a state tells. Without `on_base`
+/// nothing that a checkpoint holds is relied on.
 pub fn capture(
     catalog: &Catalog,
     writer: &Writer<'_>,
     (workflow, on_base, now): (&WorkflowId, bool, Timestamp),
     tell: &dyn Fn(String),
 ) -> Result<Option<Captured>, CreateError> {
-    let Some(unstored) = catalog.unstored_state(workflow, on_base)? else { return Ok(None) };
+    let Some(unstored) = catalog.unstored_state(workflow, on_base)? else {
+        return store_blank(catalog, writer, workflow, now);
+    };
     let left_out = |why: String| {
         tell(format!(
             "the checkpoint that was taken holds the files and the events, but not the state of `{workflow}`, which is damaged ({why}): \
@@ -87,7 +92,42 @@ pub fn capture(
         }
         summary => summary?,
     };
-    Ok(Some(Captured { snapshot: Snapshot { state: root, upto: unstored.upto }, summary }))
+    Ok(Some(Captured { root, upto: Some(unstored.upto), summary }))
+}
+
+/// Writes that nothing is known of a workflow, so that a restore sets it back to that; `None` where something was known of it once,
+/// and is lost.
+fn store_blank(
+    catalog: &Catalog,
+    writer: &Writer<'_>,
+    workflow: &WorkflowId,
+    now: Timestamp,
+) -> Result<Option<Captured>, CreateError> {
+    if !is_unsaid(catalog, workflow)? {
+        return Ok(None);
+    }
+    let head = blank_head(workflow);
+    let root = objects::write(writer, None, head.as_bytes(), &BTreeMap::new())?;
+    Ok(Some(Captured { root, upto: None, summary: summary::of(catalog, workflow, &head, now)? }))
+}
+
+/// All else is as a head has it that does not say it: the form stays the same whatever heads get.
+fn blank_head(workflow: &WorkflowId) -> String {
+    serde_json::json!({"workflow_id": workflow}).to_string()
+}
+
+fn blank_root(workflow: &WorkflowId) -> Digest {
+    objects::head_alone_id(blank_head(workflow).as_bytes())
+}
+
+/// Whether nothing was ever said of a workflow, as far as log and checkpoints know.
+pub fn is_unsaid(catalog: &Catalog, workflow: &WorkflowId) -> Result<bool, CatalogError> {
+    catalog.is_blank(workflow, &blank_root(workflow))
+}
+
+/// Whether a checkpoint holds that nothing was known of its workflow.
+pub fn is_blank(row: &CheckpointRow) -> bool {
+    row.state == Some(blank_root(&row.workflow_id))
 }
 
 /// Whether what is to be stored can be read again.

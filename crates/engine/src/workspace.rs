@@ -100,6 +100,13 @@ pub fn own_data(data: &Path) -> PathBuf {
     data.join("wfr")
 }
 
+/// Where a workspace's archives are written if nobody says otherwise: beside those of others, whose workflows may have the
+/// same names.
+pub fn default_backups(data: &Path, root: &Path) -> PathBuf {
+    let vault = default_vault(data, root);
+    own_data(data).join("backups").join(vault.file_name().unwrap_or_default())
+}
+
 /// The file in the data directory that leads from a workspace to its vault.
 pub fn signpost_path(data: &Path, root: &Path) -> PathBuf {
     own_data(data).join("workspaces").join(format!("{}.json", workspace_key(root)))

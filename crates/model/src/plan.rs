@@ -69,6 +69,9 @@ pub enum KeptReason {
     NotEmpty,
     /// It was edited while the recovery ran.
     Edited,
+    /// It was there at the checkpoint, which does not cover it, and it is not there now: it cannot be brought back from this
+    /// checkpoint.
+    Gone(SkipReason),
     /// What the checkpoint holds of it is damaged, and the caller chose to go on without it.
     Damaged,
 }

@@ -15,6 +15,7 @@ mod displaced;
 mod effects;
 pub mod failed;
 mod fresh;
+pub mod gone;
 pub mod guard;
 pub mod leftovers;
 pub mod merge;

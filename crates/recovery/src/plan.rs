@@ -11,6 +11,7 @@ use wfr_model::{CheckpointId, Digest, FileTime, TreePath, WorkflowId};
 use wfr_store::tree::{self, Difference, Finder};
 use wfr_store::{Objects, ReadError};
 
+use crate::gone::gone;
 use crate::guard;
 
 /// Groups of paths that are one file.
@@ -57,6 +58,7 @@ pub fn plan(objects: &dyn Objects, goal: &Goal) -> Result<Plan, ReadError> {
     planner.name_uncovered();
     planner.name_mounts_once();
     planner.keep_parents_of_kept();
+    planner.name_gone(objects)?;
     planner.guard();
     if goal.exact_mtime {
         planner.restore_directory_times(objects)?;
@@ -237,6 +239,14 @@ impl Planner<'_> {
         for skip in special {
             self.kept.entry(skip.path.clone()).or_insert(KeptReason::NotInCheckpoint(skip.reason));
         }
+    }
+
+    /// Names what the checkpoint saw, did not take, and is not there now: nothing else tells of it, and nothing brings it back.
+    fn name_gone(&mut self, objects: &dyn Objects) -> Result<(), ReadError> {
+        let present = (&self.goal.from, &self.goal.from_coverage);
+        let gone = gone(objects, present, &self.goal.to_coverage)?;
+        self.kept.extend(gone.into_iter().map(|kept| (kept.path, kept.reason)));
+        Ok(())
     }
 
     /// A file system that came since is named by the place at which it is mounted, whatever is on it.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use wfr_model::Digest;
 
-use crate::object::{ObjectKind, Objects, ReadError, Sink, WriteError};
+use crate::object::{ObjectKind, Objects, ReadError, Sink, WriteError, hash};
 
 /// The version of the form.
 const VERSION: u8 = 1;
@@ -117,6 +117,11 @@ fn write_node<S: Sink + Objects + ?Sized>(
         return Ok(None);
     }
     put(store, &Part { children: leaves.into_iter().collect(), body: vec![] }).map(Some)
+}
+
+/// The id of a state that is nothing but a head.
+pub fn head_alone_id(head: &[u8]) -> Digest {
+    hash(&encode(&Part { children: vec![], body: head.to_vec() }))
 }
 
 fn put<S: Sink + ?Sized>(store: &S, part: &Part) -> Result<Digest, StateError> {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tally::Tally;
+use tally::{Tallies, Tally};
 
 /// What to run, how much of it, and on which program.
 pub struct Plan {
@@ -42,7 +42,7 @@ pub struct Plan {
 }
 
 /// One kind of fault.
-type Case = (&'static str, fn(&Plan) -> Vec<Tally>);
+type Case = (&'static str, fn(&Plan) -> Tallies<'_>);
 
 /// All kinds.
 const CASES: [Case; 8] = [
@@ -85,9 +85,7 @@ pub fn run(root: &Path, words: &[&str]) -> ExitCode {
     tally::print_head();
     let mut all = Vec::new();
     for (_, case) in chosen {
-        let tallies = case(&plan);
-        tallies.iter().for_each(Tally::print);
-        all.extend(tallies);
+        all.extend(case(&plan).inspect(Tally::print));
     }
     tally::verdict(&all, plan.seed)
 }

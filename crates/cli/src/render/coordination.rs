@@ -132,13 +132,16 @@ pub fn taken(result: &StatusTaken) -> String {
     }
 }
 
+/// What the column says that counts this call's delivery: others may have delivered all before.
+const JUST_DELIVERED: &str = "DELIVERED JUST NOW";
+
 /// The outbox.
 pub fn outbox(view: &OutboxView) -> String {
     if view.sinks.is_empty() {
         return "No sinks.\n".to_owned();
     }
-    let headings = ["SINK", "KIND", "PENDING", "DELIVERED", "PUT ASIDE", "NEXT TRY", "HOW IT STANDS"];
-    let mut shown = filled(&headings, view.sinks.iter().map(sink), &["KIND", "NEXT TRY", "DELIVERED"]);
+    let headings = ["SINK", "KIND", "PENDING", JUST_DELIVERED, "PUT ASIDE", "NEXT TRY", "HOW IT STANDS"];
+    let mut shown = filled(&headings, view.sinks.iter().map(sink), &["KIND", "NEXT TRY", JUST_DELIVERED]);
     if !view.dead_letters.is_empty() {
         shown.push_str(&format!("{}\n", styled(HEADING, "Put aside:")));
         let line = |letter: &LetterLine| {
@@ -161,6 +164,7 @@ fn sink(sink: &SinkLine) -> Vec<String> {
             "not in the configuration any more: at most so many were not delivered to it".to_owned()
         }
         _ if sink.kind.is_none() => "not in the configuration any more".to_owned(),
+        _ if sink.pending == 0 && sink.dead_letters == 0 => "well: all is delivered".to_owned(),
         _ => "well".to_owned(),
     };
     vec![

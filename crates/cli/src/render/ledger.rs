@@ -2,6 +2,8 @@
 //!
 //! Owns their words. Refuses to print.
 
+use std::collections::BTreeSet;
+
 use wfr_engine::results::{
     Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory, WatchView,
 };
@@ -13,6 +15,9 @@ use crate::terminal::{self, BAD, FAINT, GOOD, HEADING, WARN, styled, visible, vi
 
 /// Characters of an id that tell changes apart, of those that began within one millisecond, too.
 const ID_SHOWN: usize = 20;
+
+/// Characters of a change and of whose it is, at most, before the lines of a file.
+const NAME_SHOWN: usize = 60;
 
 /// A change that was begun, ended or recorded.
 pub fn done(result: &ChangeDone) -> String {
@@ -54,6 +59,18 @@ fn whose(actor: Actor, author: &Author, candidates: &[Candidate]) -> String {
         Actor::Recovery => "a recovery".to_owned(),
         Actor::Shared => format!("one of {}", names.join(" / ")),
         Actor::Unknown => "somebody unknown".to_owned(),
+    }
+}
+
+/// The same in few words, where there are several: without what they worked at.
+fn brief(actor: Actor, author: &Author, candidates: &[Candidate]) -> String {
+    let names: BTreeSet<String> = candidates.iter().map(|one| visible(one.author.name())).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    match actor {
+        // Of several changes of one agent the tasks tell them apart.
+        Actor::Shared if names.len() > 1 => format!("one of {}", names.join(", ")),
+        Actor::Agent if !names.is_empty() => format!("{} (or {})", whose(actor, author, &[]), names.join(", ")),
+        _ => whose(actor, author, candidates),
     }
 }
 
@@ -187,13 +204,13 @@ pub fn blame(result: &Blamed) -> String {
     let name = |block: &BlamedLines| match (block.actor, &block.change_id) {
         (Some(actor), Some(id)) => {
             let id: String = id.as_str().chars().take(ID_SHOWN).collect();
-            format!("{id} {}", whose(actor, &block.author, &[]))
+            format!("{id} {}", brief(actor, &block.author, &block.candidates))
         }
         _ if !block.recorded => "not recorded yet".to_owned(),
         _ => "before".to_owned(),
     };
     let names: Vec<String> = result.lines.iter().map(name).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(40);
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(NAME_SHOWN);
     let mut shown = String::new();
     for (block, name) in result.lines.iter().zip(&names) {
         for (number, text) in (block.first_line..).zip(&block.lines) {

@@ -197,6 +197,28 @@ fn note(step: &StepSummary) -> String {
 }
 
 fn kept(kept: &[Kept]) -> String {
+    let (gone, left): (Vec<&Kept>, Vec<&Kept>) =
+        kept.iter().partition(|kept| matches!(kept.reason, KeptReason::Gone(_)));
+    left_alone(&left) + &gone_since(&gone)
+}
+
+/// What the checkpoint saw, does not cover, and is not there now.
+fn gone_since(gone: &[&Kept]) -> String {
+    if gone.is_empty() {
+        return String::new();
+    }
+    let line = |kept: &&Kept| {
+        let reason = match kept.reason {
+            KeptReason::Gone(reason) => reason.to_string(),
+            other => word(&other),
+        };
+        format!("  {}  {reason}\n", styled(PLACE, &fitted(&kept.path.to_string(), 4 + reason.len())))
+    };
+    let title = "Was there, is not covered, and is gone: it cannot be brought back from this checkpoint";
+    format!("{}\n{}", styled(WARN, title), cut(gone.iter().map(line)))
+}
+
+fn left_alone(kept: &[&Kept]) -> String {
     if kept.is_empty() {
         return String::new();
     }
@@ -206,7 +228,7 @@ fn kept(kept: &[Kept]) -> String {
     };
     // What a rule leaves out is no news: it comes last.
     let is_rule = |kept: &&Kept| matches!(kept.reason, KeptReason::Uncovered(reason) if !reason.is_gap());
-    let (rules, news): (Vec<&Kept>, Vec<&Kept>) = kept.iter().partition(is_rule);
+    let (rules, news): (Vec<&Kept>, Vec<&Kept>) = kept.iter().copied().partition(is_rule);
     let lines: Vec<String> = news.iter().chain(&rules).map(line).collect();
     format!("{}\n{}", styled(HEADING, "Left alone:"), cut(lines.into_iter()))
 }
@@ -261,6 +283,7 @@ pub fn recovered(result: &Recovered) -> String {
                 format!("Nothing of {} was left to be taken out", count(result.rolled_back, "change"))
             }
             _ if result.rolled_back > 0 => format!("Rolled back {}", count(result.rolled_back, "change")),
+            Some(RecoveryStatus::Done) if result.kind == Some(RecoveryKind::Undo) => "Undid nothing".to_owned(),
             Some(RecoveryStatus::TakenBack) => format!("Taken back: {target}"),
             _ if result.kind == Some(RecoveryKind::Rollback) => "Set back the workflow's state".to_owned(),
             Some(RecoveryStatus::Partial) => format!("Partly restored {target}"),

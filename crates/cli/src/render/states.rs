@@ -3,8 +3,9 @@
 //! Owns their words. Refuses to print.
 
 use serde_json::Value;
-use wfr_engine::dependencies::Probed;
-use wfr_engine::results::{LeftOut, LostRow, MergePlan, RepairPlan, StateMerge, StateRepair, StateValidation, Verdict};
+use wfr_engine::results::{
+    LeftOut, LostRow, MergePlan, RepairPlan, StateMerge, StateNeed, StateRepair, StateValidation, Verdict,
+};
 use wfr_model::finding::Severity;
 use wfr_model::workflow::merge::MergeConflict;
 use wfr_model::workflow::validate::StateFinding;
@@ -67,9 +68,11 @@ fn remaining(one: &StateFinding) -> String {
     format!("{}{how}", finding(one))
 }
 
-fn probed(one: &Probed) -> String {
-    let kind = one.kind.replace('_', " ");
-    format!("  {} {kind} {}: {}\n", said(one.status), visible(&one.name), visible(&one.detail))
+fn probed(need: &StateNeed) -> String {
+    let (one, kind) = (&need.probed, need.probed.kind.replace('_', " "));
+    let origins: Vec<&str> = need.declared_in.iter().map(|origin| origin.as_str()).collect();
+    let detail = format!("{} (declared in the {})", visible(&one.detail), origins.join(" and the "));
+    format!("  {} {kind} {}: {detail}\n", said(one.status), visible(&one.name))
 }
 
 /// A state that was mended, or the plan of it.

@@ -83,3 +83,25 @@ fn how_long_it_is_to_be_kept_stands_in_the_archive() {
     }
     world.refused(&["backup-state", "wf", r#"{"retention": "soon"}"#], 2, "INVALID_PARAMETER");
 }
+
+#[test]
+fn one_for_which_no_place_is_named_is_not_written_into_the_workspace() {
+    let world = world();
+    let before = world.snapshot();
+    let made = world.ok(&["backup-state", "wf"]);
+    let path = std::path::PathBuf::from(made.result("path").as_str().unwrap());
+    // Of its own in there: another workspace may have a workflow of this name.
+    assert_eq!(path.ancestors().nth(2).unwrap(), world.data.path().join("wfr/backups"), "{made:?}");
+    assert!(made.json["next_steps"].to_string().contains("wfr/backups"), "{made:?}");
+    before.assert_same(&world.snapshot());
+    world.ok(&["doctor"]);
+    // It can be brought in from there, and it is written beside who asks from elsewhere.
+    let other = World::new();
+    other.ok(&["import", path.to_str().unwrap(), "--from", "archive"]);
+    assert_eq!(other.names(), ["one", "two"]);
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = world.command(&["backup-state", "wf", "--json", "--workspace", world.root().to_str().unwrap()]);
+    let made = crate::world::ended(command.current_dir(dir.path()).output().unwrap());
+    let path = std::path::PathBuf::from(made.result("path").as_str().unwrap());
+    assert_eq!(path.parent().unwrap(), dir.path().canonicalize().unwrap(), "{made:?}");
+}

@@ -296,3 +296,21 @@ fn what_is_done_in_a_part_is_that_parts_and_goes_with_the_whole() {
     world.refused(&begin(&whole), 3, "CHANGE_NOT_FOUND");
     world.refused(&begin("chg_01J00000000000000000000000"), 3, "CHANGE_NOT_FOUND");
 }
+
+#[test]
+fn shared_lines_are_one_of_those_who_may_have_written_them() {
+    let world = World::with_lines();
+    let (a, b) = (world.begin("a", &[]), world.begin("b", &[]));
+    world.put("work/f.txt", &numbered(&[(3, "by one of them")]));
+    world.end(&a);
+    world.end(&b);
+    let blame = world.ok(&["blame", "work/f.txt"]);
+    let log = world.ok(&["log", "--actor", "shared"]);
+    let candidates = &blame.result("lines")[1]["candidates"];
+    assert_eq!(candidates, &log.result("changes")[0]["candidates"]);
+    assert_eq!(candidates.as_array().unwrap().len(), 2, "{blame:?}");
+    assert!(blame.result("lines")[0]["candidates"].as_array().unwrap().is_empty());
+    let shown = String::from_utf8(world.command(&["blame", "work/f.txt"]).output().unwrap().stdout).unwrap();
+    let line = shown.lines().find(|line| line.contains("by one of them")).unwrap();
+    assert!(line.contains("one of a, b "), "{line}");
+}

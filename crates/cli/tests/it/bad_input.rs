@@ -133,6 +133,7 @@ fn a_value_that_is_not_allowed_is_told_with_what_is() {
         (&["create-checkpoint", "wf", "--deadline=-5"], 2, "write it like 30_days, 30d"),
         (&["create-checkpoint", "wf", "--deadline", "banana"], 2, "write it like 30_days, 30d"),
         (&["list-checkpoints", "--limit", "0"], 2, "`0` is not allowed: write a whole number from 1 on"),
+        (&["log", "--limit", "0"], 2, "`0` is not allowed: write a whole number from 1 on"),
         (&["recoveries", "--limit", "0"], 2, "`0` is not allowed: write a whole number from 1 on"),
         (&["recoveries", "--limit", "x"], 2, "`x` is not allowed: write a"),
         (&["restore", "wf", "base", "--threads", "0"], 2, "it may be a whole number from 1 to 65535"),

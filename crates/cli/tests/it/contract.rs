@@ -217,20 +217,34 @@ fn an_undo_never_takes_an_older_recovery_for_one_that_changed_nothing() {
     assert_eq!((same.result("recovery_id"), same.result("recovery_successful")), (&Value::Null, &Value::Bool(true)));
     assert!(same.json["next_steps"].to_string().contains("nothing is to be done"), "{same:?}");
     assert_eq!(world.names(), names, "it needs no safety checkpoint");
-    // One that asks for a check is a recovery, though it changes nothing, and so is one of chosen components.
-    let check = ["restore", "wf", "base", "--yes", "--functional-check", "true"];
-    for nothing in [&check[..], &["partial-restore", "wf", "base", "--components", "file_system", "--yes"]] {
-        let last = world.ok(nothing).result("recovery_id").clone();
-        assert_ne!(last, Value::Null);
-        let before = format!("`wfr undo {}`", first.as_str().unwrap());
+    // So it is with every kind.
+    let partial = ["partial-restore", "wf", "base", "--components", "file_system", "--yes"];
+    for same in [
+        &partial[..],
+        &["partial-restore", "wf", "base", "--file", "a.txt", "--yes"],
+        &["emergency-restore", "wf", "--yes"],
+    ] {
+        let same = world.ok(same);
+        assert!(
+            same.result("recovery_id").is_null()
+                && same.json["next_steps"].to_string().contains("nothing is to be done")
+        );
+        assert_eq!(world.names(), names);
         let planned = world.ok(&["undo", "--plan"]);
-        assert_eq!(planned.result("plan")["steps"], serde_json::json!([]), "{planned:?}");
-        assert!(planned.json["next_steps"].to_string().contains(&before), "{planned:?}");
-        let undone = world.ok(&["undo", "--yes"]);
-        assert_eq!(undone.result("undone"), &last);
-        assert!(undone.json["next_steps"].to_string().contains(&before), "{undone:?}");
-        assert_eq!(world.tree.read("a.txt"), kept, "what was restored before stays");
+        assert!(!planned.result("plan")["steps"].as_array().unwrap().is_empty(), "{planned:?}");
     }
+    // One that asks for a check is a recovery, though it changes nothing.
+    let check = ["restore", "wf", "base", "--yes", "--functional-check", "true"];
+    let last = world.ok(&check).result("recovery_id").clone();
+    assert_ne!(last, Value::Null);
+    let before = format!("`wfr undo {}`", first.as_str().unwrap());
+    let planned = world.ok(&["undo", "--plan"]);
+    assert_eq!(planned.result("plan")["steps"], serde_json::json!([]), "{planned:?}");
+    assert!(planned.json["next_steps"].to_string().contains(&before), "{planned:?}");
+    let undone = world.ok(&["undo", "--yes"]);
+    assert_eq!(undone.result("undone"), &last);
+    assert!(undone.json["next_steps"].to_string().contains(&before), "{undone:?}");
+    assert_eq!(world.tree.read("a.txt"), kept, "what was restored before stays");
     world.ok(&["undo", first.as_str().unwrap(), "--yes"]);
     assert_eq!(world.tree.read("a.txt"), b"edited");
     world.ok(&["doctor"]);

@@ -115,3 +115,62 @@ fn a_task_of_which_some_is_taken_back_is_to_be_done_anew_and_that_is_said() {
     );
     assert!(!world.has("work/of_a.txt") && world.text("work/f.txt").contains("by a, too"));
 }
+
+/// Whether each change of an agent is taken back at the file, the newest first.
+fn taken_back(world: &World, agent: &str) -> Vec<bool> {
+    let log = world.ok(&["log", "wf", "--agent", agent]);
+    log.result("changes").as_array().unwrap().iter().map(|one| one["paths"][0]["cancelled"] == true).collect()
+}
+
+#[test]
+fn what_was_resolved_by_hand_is_settled() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (4, "by b")])));
+    world.work("c", || world.put("work/f.txt", &numbered(&[(3, "by a"), (4, "by b"), (11, "by c")])));
+    let full = world.text("work/f.txt");
+    world.refused(&["rollback", "wf", "--agent", "a", "--yes"], 5, "CONFLICTS");
+    let by_hand = world.data.path().join("by_hand");
+    std::fs::write(&by_hand, numbered(&[(4, "by b"), (11, "by c"), (20, "by hand")])).unwrap();
+    let resolve = format!("work/f.txt={}", by_hand.display());
+    let first = world.ok(&["rollback", "wf", "--agent", "a", "--resolve", &resolve, "--yes"]);
+    assert_eq!(taken_back(&world, "a"), [true]);
+    let again = world.ok(&["rollback", "wf", "--agent", "a", "--resolve", &resolve, "--plan"]);
+    assert!(again.json.to_string().contains("TAKEN_BACK_ALREADY"), "{again:?}");
+    // New work of theirs goes alone, and comes back alone.
+    let worked = numbered(&[(4, "by b"), (11, "by c"), (20, "by hand"), (27, "by a")]);
+    world.work("a", || world.put("work/f.txt", &worked));
+    assert_eq!(taken_back(&world, "a"), [false, true]);
+    let second = world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(4, "by b"), (11, "by c"), (20, "by hand")]));
+    world.ok(&["rollback", "wf", "--agent", "c", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(4, "by b"), (20, "by hand")]), "others' work goes beside it");
+    world.ok(&["undo", "--yes"]);
+    world.ok(&["undo", second.result("recovery_id").as_str().unwrap(), "--yes"]);
+    assert_eq!(world.text("work/f.txt"), worked);
+    assert_eq!(taken_back(&world, "a"), [false, true]);
+    // Its undo brings back what went, and takes out what was made by hand; the undo of that the other way round.
+    world.put("work/f.txt", &worked.replace("by a\n", "line 27\n"));
+    world.ok(&["undo", first.result("recovery_id").as_str().unwrap(), "--yes"]);
+    assert_eq!((world.text("work/f.txt"), taken_back(&world, "a")), (full, vec![false, false]));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(4, "by b"), (11, "by c"), (20, "by hand")]));
+    assert_eq!(taken_back(&world, "a"), [false, true]);
+    world.ok(&["rollback", "wf", "--agent", "c", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(4, "by b"), (20, "by hand")]));
+}
+
+#[test]
+fn what_was_resolved_to_keep_a_line_of_what_goes_keeps_it() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));
+    world.work("b", || world.put("work/f.txt", &numbered(&[(3, "by a"), (4, "by b")])));
+    // As if only B's had gone.
+    let by_hand = world.data.path().join("by_hand");
+    std::fs::write(&by_hand, numbered(&[(3, "by a")])).unwrap();
+    let resolve = format!("work/f.txt={}", by_hand.display());
+    world.ok(&["rollback", "wf", "--agent", "a", "--resolve", &resolve, "--yes"]);
+    world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a"), (25, "by a, later")])));
+    world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[(3, "by a")]));
+}

@@ -188,3 +188,35 @@ fn the_pool_and_the_shares_come_back_with_the_state() {
     assert_eq!(shares.len(), 1, "{shares:?}");
     assert_eq!((&shares[0]["allocation_id"], &shares[0]["resources"]["cpu_cores"]), (&share, &json!(2)));
 }
+
+#[test]
+fn a_look_at_a_state_looks_for_what_the_configuration_declares_for_all() {
+    let world = World::new();
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global:{}"]);
+    world.ok(&["config", "dependencies.tools", r#"["sh","no-such-tool"]"#]);
+    let needs = |arguments: &[&str]| {
+        let ended =
+            world.refused(&[&["validate-state", "wf", "--check-dependencies"], arguments].concat(), 4, "STATE_INVALID");
+        assert_eq!(ended.result("checks")["dependency_validation"], "failed");
+        let needs = ended.result("dependencies").as_array().unwrap().iter();
+        Vec::from_iter(needs.map(|one| (one["name"].as_str().unwrap().to_owned(), one["declared_in"].clone())))
+    };
+    let need = |name: &str, origins: Value| (name.to_owned(), origins);
+    assert_eq!(needs(&[]), [need("no-such-tool", json!(["configuration"]))]);
+    let said = json!({"dependencies": {"tools": ["no-such-tool", "nor-this-one"]}});
+    world.ok(&["update-state", "wf", &said.to_string()]);
+    assert_eq!(
+        needs(&["--report-details"]),
+        [
+            need("sh", json!(["configuration"])),
+            need("no-such-tool", json!(["configuration", "state"])),
+            need("nor-this-one", json!(["state"])),
+        ]
+    );
+    let shown = world.command(&["validate-state", "wf", "--check-dependencies"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("(declared in the configuration and the state)"), "{shown}");
+    world.ok(&["config", "dependencies.tools", "--unset"]);
+    world.ok(&["config", "dependencies.external", r#"[{"tool":"no-such-tool"}]"#]);
+    assert!(needs(&[]).contains(&need("no-such-tool", json!(["configuration", "state"]))));
+}

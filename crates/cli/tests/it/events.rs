@@ -254,6 +254,17 @@ fn a_type_that_is_none_is_odd_without_a_workflow_and_no_event_is_refused() {
 }
 
 #[test]
+fn a_line_that_ends_before_its_phase_is_refused_and_makes_no_workflow() {
+    let world = World::new();
+    for line in ["X:1", "WORKFLOW_STARTED:wf"] {
+        let told = world.refused(&["event", line], 2, "INVALID_EVENT").json.to_string();
+        assert!(told.contains("ends before the phase"), "{told}");
+    }
+    assert_eq!(world.ok(&["workflows"]).result("workflows"), &json!([]));
+    world.ok(&["event", "WORKFLOW_STARTED:wf:global"]);
+}
+
+#[test]
 fn a_report_that_could_not_be_written_is_said_and_written_later() {
     let world = World::new();
     world.ok(&["event", "WORKFLOW_CREATED:wf:global:{}"]);

@@ -351,6 +351,17 @@ fn a_store_that_serves_a_workspace_is_not_given_to_another() {
     std::fs::create_dir_all(&view).unwrap();
     std::fs::copy(world.root().join(".claude/recovery/config.toml"), view.join("config.toml")).unwrap();
     world.refused(&asked[..2], 5, "WORKSPACE_COPIED");
+    let (far, at) = (world.data.path().join("far"), other.to_str().unwrap());
+    let elsewhere = ["init", at, "--store", far.to_str().unwrap()];
+    for asked in
+        [&elsewhere[..], &["init", at, "--store", far.to_str().unwrap(), "--new-store"], &["init", at, "--new-store"]]
+    {
+        let refused = world.refused(asked, 5, "WORKSPACE_COPIED");
+        assert!(refused.json["recovery_options"].to_string().contains("remove `.claude/recovery`"), "{refused:?}");
+    }
+    std::fs::remove_dir_all(&view).unwrap();
+    world.ok(&elsewhere);
+    assert_eq!(world.ok(&["list-checkpoints", "--workspace", at]).result("total"), 0);
     assert_eq!(world.names(), ["base"]);
 }
 

@@ -175,6 +175,7 @@ fn lines() -> Vec<Case> {
         ":",
         "::",
         ":::",
+        "SYSTEM_STARTUP:global",
         "TASK_STARTED",
         "x",
         ":wf:1:{}",
@@ -218,7 +219,7 @@ fn lines() -> Vec<Case> {
     }
     for line in [
         "SYSTEM_STARTUP:global:global:",
-        "SYSTEM_STARTUP:global",
+        "SYSTEM_STARTUP:global:global",
         "  SYSTEM_STARTUP : global : global : {} \r",
         "{\"event_type\":\"SYSTEM_STARTUP\",\"data\":null,\"priority\":null}",
         "SYSTEM_STARTUP:global:global:{\"a\":\"\\u0000\"}",

@@ -1,6 +1,8 @@
 //! Paths as people and agents write them, and names that say nothing or contradict each other.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use serde_json::json;
 
@@ -74,6 +76,52 @@ fn a_path_may_be_written_in_every_way_that_leads_into_the_workspace() {
     assert_eq!(paths(&world.end(&token)["paths"]), ["work/of_c.txt"]);
     let recorded = world.ok(&["change", "record", "--agent", "d", "--paths", &absolute("leads_out/passwd")]);
     assert_eq!(recorded.result("paths"), &json!([]));
+}
+
+#[test]
+fn any_name_can_be_resolved_by_hand() {
+    let world = World::with_lines();
+    let raw = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+    let (odd, equals) = (raw(b"x\xff"), raw(b"a=b,c"));
+    let write = |text: &str| [&odd, &equals].iter().for_each(|name| fs::write(world.root().join(name), text).unwrap());
+    world.work("a", || write("by a\n"));
+    world.work("b", || write("by b\n"));
+    let place = |name: &[u8]| world.data.path().join(raw(name));
+    for name in [&b"by_hand"[..], b"by_hand\xfe", b"by=hand", br"by\hand"] {
+        fs::write(place(name), "by hand\n").unwrap();
+    }
+    let plan = |file: &str, resolve: &[&[u8]]| {
+        let mut call: Vec<OsString> = OF_A.iter().chain(&["--plan", "--file", file]).map(OsString::from).collect();
+        call.extend([OsString::from("--resolve"), raw(&resolve.concat())]);
+        world.call(&call)
+    };
+    let of = |name: &[u8]| place(name).into_os_string().into_vec();
+    let (plain, odd_file, equals_file, escaped) = (of(b"by_hand"), of(b"by_hand\xfe"), of(b"by=hand"), of(br"by\hand"));
+    let absolute = [world.root().as_os_str().as_bytes(), b"/a\\x3db,c="].concat();
+    for (file, path) in [
+        (r"x\xff", &b"x\xff="[..]),
+        (r"x\xff", br"x\xff="),
+        (r"x\xff", b"./x\xff="),
+        ("a=b,c", b"a=b,c="),
+        ("a=b,c", br"a\x3db,c="),
+        ("a=b,c", br"./a\x3db,c="),
+        ("a=b,c", &absolute),
+    ] {
+        for by_hand in [&plain, &odd_file, &equals_file, &escaped] {
+            let planned = plan(file, &[path, by_hand]);
+            assert_eq!((planned.code, paths(&planned.result("plan")["steps"])), (0, vec![file]), "{planned:?}");
+        }
+    }
+    // Where several ways to read it fit, or none, it is said, with what helps.
+    for (name, code) in [("", "AMBIGUOUS_REFERENCE"), ("-none", "FILE_NOT_FOUND")] {
+        fs::write(world.root().join("b,c=twice"), "").unwrap();
+        fs::write(world.root().join("twice"), "").unwrap();
+        fs::write(world.root().join("a"), "").unwrap();
+        let refused = plan("a=b,c", &[format!("a=b,c=twice{name}").as_bytes()]);
+        assert_eq!(refused.error(), code, "{refused:?}");
+        assert!(refused.json["recovery_options"].to_string().contains(r"\\x3d"), "{refused:?}");
+        assert_eq!(plan("a=b,c", &[br"a\x3db,c=twice"]).code, 0);
+    }
 }
 
 #[test]

@@ -121,16 +121,13 @@ fn pipes_sockets_and_devices_never_block_and_are_named() {
     all.iter().for_each(|path| std::fs::remove_file(world.tree.at(path)).unwrap());
     let elsewhere = world.data.path().join("elsewhere");
     let plan: &[&str] = &["restore", "wf", "base", "--plan"];
-    for arguments in [plan, &["restore", "wf", "base", "--plan", "--to", elsewhere.to_str().unwrap()]] {
+    let beside: &[&str] = &["restore", "wf", "base", "--plan", "--to", elsewhere.to_str().unwrap()];
+    for (arguments, why) in [(plan, "gone"), (beside, "not_in_checkpoint")] {
         let planned = world.ok(arguments);
         let kept = planned.json["result"]["plan"]["kept"].as_array().unwrap_or_else(|| panic!("{planned:#?}")).clone();
         for path in &all {
             let found = kept.iter().find(|kept| kept["path"] == *path);
-            assert_eq!(
-                found.map(|kept| &kept["reason"]),
-                Some(&json!({"not_in_checkpoint": "special_file"})),
-                "{path}"
-            );
+            assert_eq!(found.map(|kept| &kept["reason"]), Some(&json!({why: "special_file"})), "{path}");
         }
     }
 }

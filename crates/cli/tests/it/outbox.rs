@@ -96,6 +96,9 @@ fn the_switch_keeps_commands_from_it() {
     assert_eq!((done.result("ran"), done.result("delivered")), (&json!(true), &json!(2)));
     assert_eq!(world.ok(&["upkeep"]).result("delivered"), 0);
     assert_eq!(sink(&world.ok(&["outbox"]).json, "log")["pending"], 0);
+    // What it has had already is nothing that this call delivered, and does not read as if it had had nothing.
+    let words = String::from_utf8(world.command(&["outbox", "flush"]).output().unwrap().stdout).unwrap();
+    assert!(words.contains("DELIVERED JUST NOW") && words.contains("well: all is delivered"), "{words}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What counts as done since a checkpoint where the user's work is to go with that of agents.
 
-use crate::work::numbered;
+use crate::work::{numbered, paths};
 use crate::world::World;
 
 const ALL: &str = r#"{"preservation_rules":{"preserve_external_changes":false}}"#;
@@ -156,4 +156,17 @@ fn tasks_that_were_done_before_a_time_stay_done() {
     let state = world.ok(&["get-state", "wf"]);
     let state = state.result("workflow_state");
     assert_eq!((&state["completed_tasks"], &state["pending_tasks"]), (&1.into(), &1.into()), "{done:?}");
+}
+
+#[test]
+fn where_nothing_is_recorded_what_helps_is_named() {
+    let world = World::with_lines();
+    world.put("work/f.txt", &numbered(&[(3, "mine")]));
+    let selective = ["restore", "wf", "base", "--restoration-mode", "selective", "--yes"];
+    let refused = world.refused(&selective, 3, "NOTHING_SELECTED").json["recovery_options"].to_string();
+    assert!(refused.contains("`wfr restore wf base`") && refused.contains("`wfr diff base`"), "{refused}");
+    assert_eq!(paths(world.ok(&["diff", "base"]).result("changes")), ["work/f.txt"]);
+    let partial = ["restore", "wf", "base", "--restoration-mode", "partial", "--file", "work/f.txt", "--yes"];
+    assert_eq!(paths(world.ok(&partial).result("changed")), ["work/f.txt"]);
+    assert_eq!(world.text("work/f.txt"), numbered(&[]));
 }

@@ -260,6 +260,9 @@ fn an_undo_that_left_all_alone_undid_nothing() {
         assert_eq!(paths(undone.result("kept")), ["own.txt"]);
         let told = undone.json["next_steps"].to_string();
         assert!(told.contains(&format!("{} is not undone", restored.as_str().unwrap())), "{told}");
+        assert!(undone.result("undone").is_null(), "{undone:?}");
+        let shown = String::from_utf8(world.command(&["undo", "--yes"]).output().unwrap().stdout).unwrap();
+        assert!(shown.starts_with("Undid nothing") && !shown.contains("Undid rec_"), "{shown}");
         assert_eq!(world.tree.read("own.txt"), b"mine");
     }
     // Where the edit is gone again there is something to undo.

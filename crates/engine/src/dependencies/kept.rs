@@ -3,12 +3,12 @@
 //! Owns the manifest's block, in the reference's form with what was found beside it. Refuses to name what nobody declared.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use wfr_catalog::{Catalog, CatalogError};
 use wfr_model::config::{Config, DependencyValidation};
 use wfr_model::{Timestamp, WorkflowId};
 
-use super::{Declared, Need, Probed, Probing, Scope, declared, start};
+use super::{Declared, Need, Origin, Probed, Probing, Scope, declared, start};
 use crate::open::Open;
 use crate::session::Session;
 use crate::state;
@@ -32,15 +32,24 @@ pub struct Kept {
 /// All that a workflow needs: what the configuration declares for all, and what its state declares, where that can be read: it
 /// does not go into the checkpoint otherwise, and that is told.
 fn needs(catalog: &Catalog, config: &Config, workflow: &WorkflowId) -> Result<Vec<Declared>, CatalogError> {
-    let mut needs = declared(&config.dependencies.declared());
-    if let Some(state) = state::readable(catalog.state(workflow))? {
-        for need in declared(&state.head.dependencies) {
-            if !needs.contains(&need) {
-                needs.push(need);
-            }
+    let state = state::readable(catalog.state(workflow))?;
+    let of_state = state.map(|state| state.head.dependencies).unwrap_or_default();
+    Ok(of_both(config, &of_state).into_iter().map(|(need, _)| need).collect())
+}
+
+/// All that is needed, each once, with where it was declared: what the configuration declares for all, and what a state declares.
+pub fn of_both(config: &Config, of_state: &Map<String, Value>) -> Vec<(Declared, Vec<Origin>)> {
+    let of_all = declared(&config.dependencies.declared()).into_iter().map(|need| (need, Origin::Configuration));
+    let of_state = declared(of_state).into_iter().map(|need| (need, Origin::State));
+    let mut needs: Vec<(Declared, Vec<Origin>)> = Vec::new();
+    for (need, origin) in of_all.chain(of_state) {
+        match needs.iter_mut().find(|(known, _)| *known == need) {
+            Some((_, origins)) if origins.contains(&origin) => {}
+            Some((_, origins)) => origins.push(origin),
+            None => needs.push((need, vec![origin])),
         }
     }
-    Ok(needs)
+    needs
 }
 
 /// Begins to look for what a checkpoint's workflow needs, that hard; `None` where nothing is declared.

@@ -8,7 +8,7 @@ mod kept;
 mod probing;
 
 pub use compare::{Validated, validate};
-pub use kept::{for_checkpoint, kept};
+pub use kept::{for_checkpoint, kept, of_both};
 pub use probing::{Probing, start};
 
 use std::path::PathBuf;
@@ -35,6 +35,26 @@ pub enum Scope {
     Internal,
     /// Of agents.
     Agent,
+}
+
+/// Where a need is declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// In the configuration, for all workflows.
+    Configuration,
+    /// In the workflow's own state.
+    State,
+}
+
+impl Origin {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::State => "state",
+        }
+    }
 }
 
 /// What is looked for.

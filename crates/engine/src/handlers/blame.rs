@@ -309,6 +309,7 @@ fn blocks(text: &str, origins: &Origins, rows: &BTreeMap<ChangeSeq, ChangeRow>) 
             change_id: row.map(|change| change.change_id.clone()),
             actor: row.map(|change| change.actor),
             author: row.map(|change| change.author.clone()).unwrap_or_default(),
+            candidates: row.map(|change| change.candidates.clone()).unwrap_or_default(),
             at: row.and_then(|change| change.ended_at),
         });
     }

@@ -3,6 +3,7 @@
 //! Owns their glue. Refuses to attribute anything: that is [`crate::ledger`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use wfr_catalog::{ChangeFilter, ChangeRow, ChangeSeq, NewChange, NewPoint, PathId, PathKey};
 use wfr_model::change::{Change, Segment, Source};
@@ -244,7 +245,7 @@ fn shown(effect: &EffectOf) -> PathChange {
 pub fn log(session: &mut Session, parameters: Log) -> Result<Success<ChangeLog>, Failure> {
     let open = session.open()?;
     let workflow = parameters.workflow_id.clone().map(|workflow| known(&open, workflow)).transpose()?;
-    let limit = parameters.limit.unwrap_or(LISTED);
+    let limit = parameters.limit.map_or(LISTED, NonZeroU32::get);
     let phase = parameters.phase.as_ref().map(|phase| agreeing::phase(&open, workflow.as_ref(), phase));
     let phase = phase.transpose()?;
     let files = PathSpecs::of(&parameters.path.0);

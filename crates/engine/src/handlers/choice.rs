@@ -383,9 +383,14 @@ fn point_of(open: &Open, row: &CheckpointRow, takes_unrecorded: bool) -> Result<
             Ok((point, Some(already::unrecorded(&row.name, at))))
         }
         _ => {
-            let message = format!("checkpoint `{}` was taken before the first change was recorded", row.name);
-            Err(Failure::new(Code::NothingSelected, message)
-                .with_hint("leave it out, name a later one, or `wfr restore` the whole of it"))
+            let (workflow, name) = (&row.workflow_id, &row.name);
+            let message = format!(
+                "checkpoint `{name}` was taken before the first change was recorded: what was done since then is nobody's"
+            );
+            Err(Failure::new(Code::NothingSelected, message).with_hint(format!(
+                "`wfr restore {workflow} {name}` puts all of it back, with `--restoration-mode partial --file PATH` single \
+                 paths; `wfr diff {name}` shows what that is"
+            )))
         }
     }
 }

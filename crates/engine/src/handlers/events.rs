@@ -16,6 +16,7 @@ use crate::open::Open;
 use crate::params::ValidationDepth;
 use crate::session::Session;
 use crate::soundness;
+use crate::state;
 
 /// Looks at every event's row: whether it can be read, whether one is missing, and whether checkpoints hold it.
 pub(super) fn check(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Failure> {
@@ -26,7 +27,13 @@ pub(super) fn check(open: &Open, findings: &mut Vec<Finding>) -> Result<(), Fail
     })?;
     let missing = missing::look(open, None, &damaged)?;
     let (of_workflows, others) = by_workflow(&missing);
-    let eventless = open.catalog.eventless_workflows()?;
+    let mut eventless = Vec::new();
+    for workflow in open.catalog.eventless_workflows()? {
+        // Where nothing was ever said of one, no event is missing.
+        if !state::is_unsaid(&open.catalog, &workflow)? {
+            eventless.push(workflow);
+        }
+    }
     findings.extend(of_workflows.iter().map(|(workflow, count)| come_back(workflow, *count, &eventless)));
     if others > 0 {
         let message = format!("events of no workflow are missing: {others}, which checkpoints hold");

@@ -109,7 +109,7 @@ pub fn export(session: &mut Session, parameters: Export) -> Result<Success<Expor
 pub(super) fn no_state(open: &Open, workflow: &WorkflowId) -> Failure {
     let query = ListQuery { workflow: Some(workflow.clone()), include_deleted: true, ..ListQuery::default() };
     let rows = open.catalog.list(&query).unwrap_or_default();
-    let Some(row) = rows.iter().rev().find(|row| row.state.is_some()) else {
+    let Some(row) = rows.iter().rev().find(|row| row.state.is_some() && !state::is_blank(row)) else {
         let message = format!("workflow `{workflow}` has no state: no event of it was ever recorded");
         return Failure::new(Code::StateNotFound, message);
     };

@@ -16,6 +16,7 @@ use wfr_store::object::hash_reader;
 use wfr_store::reach::Roots;
 use wfr_store::record::Coding;
 use wfr_store::reserve;
+use wfr_store::vault::make_dir;
 
 use super::own_places::refuse_own_places;
 use super::{care, known, needed, shown};
@@ -28,7 +29,7 @@ use crate::response::Success;
 use crate::results::{Backup, Cleanup, Pin};
 use crate::session::Session;
 use crate::state::WithEvents;
-use crate::{ledger, mint, outbox, recovery, scanning, unknown, workspace};
+use crate::{ledger, mint, outbox, recovery, scanning, unknown, view, workspace};
 
 /// Removes checkpoints that no rule keeps.
 pub fn cleanup(session: &mut Session, parameters: CleanupCheckpoints) -> Result<Success<Cleanup>, Failure> {
@@ -332,8 +333,10 @@ pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<
     let rows = to_back_up(&open, &workflow, parameters.backup_type)?;
     let recipients = recipients(session, &open, &parameters)?;
     let encrypted = recipients.is_some();
-    let path = output(session, &parameters, &workflow, encrypted);
-    refuse_own_places(session, &open, &path)?;
+    let (path, is_ours) = output(session, &open, &parameters, &workflow, encrypted);
+    if !is_ours {
+        refuse_own_places(session, &open, &path)?;
+    }
     let coding = if parameters.compression.0 { Coding::default() } else { Coding { level: None } };
     let store = open.store()?;
     let with_events = WithEvents::of(&store, &open.catalog, &workflow)?;
@@ -354,6 +357,9 @@ pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<
     }
     let abort = Some(&*session.abort);
     let options = WriteOptions { coding, recipients: recipients.as_ref(), replace: false, abort };
+    if let Some(dir) = path.parent().filter(|_| is_ours) {
+        make_dir(dir)?;
+    }
     let summary = archive::write(&with_events, &roots, &header, &path, &options)?;
     let verified = read_back(&path)? == summary.file_hash
         && (encrypted || archive::verify(&path, &ReadOptions { unlock: None, abort }).is_ok());
@@ -379,10 +385,15 @@ pub fn backup(session: &mut Session, parameters: BackupState) -> Result<Success<
             "who changed what is not in it: where it is imported, work that was done before cannot be told apart",
         );
     }
-    Ok(if path.starts_with(open.root()) {
-        success.with_next_step("the archive lies in the workspace, so checkpoints take it too: move it elsewhere")
-    } else {
-        success
+    Ok(match () {
+        () if is_ours => success.with_next_step(format!(
+            "the archive is in {}, since the current directory is in the workspace; `--output FILE` writes it elsewhere",
+            shown(path.parent().unwrap_or(&path))
+        )),
+        () if path.starts_with(open.root()) => {
+            success.with_next_step("the archive lies in the workspace, so checkpoints take it too: move it elsewhere")
+        }
+        () => success,
     })
 }
 
@@ -413,12 +424,30 @@ fn roots_of(row: &CheckpointRow) -> Roots {
     }
 }
 
-/// The archive's file: as named, else from workflow and time.
-fn output(session: &Session, parameters: &BackupState, workflow: &WorkflowId, encrypted: bool) -> PathBuf {
+/// The archive's file, and whether it is in wfr's own place for them: as named, else from workflow and time, in the current
+/// directory where that is not in the workspace, whose checkpoints would take it and whose restores would remove it.
+fn output(
+    session: &Session,
+    open: &Open,
+    parameters: &BackupState,
+    workflow: &WorkflowId,
+    encrypted: bool,
+) -> (PathBuf, bool) {
+    let current = &session.directories.current;
+    if let Some(named) = &parameters.output {
+        return (workspace::absolute(current, &named.0), false);
+    }
     let suffix = if encrypted { ".age" } else { "" };
-    let name = || PathBuf::from(format!("{workflow}-{}.wfrarchive{suffix}", session.now().stamp()));
-    let named = parameters.output.as_ref().map(|path| path.0.clone());
-    workspace::absolute(&session.directories.current, &named.unwrap_or_else(name))
+    let name = format!("{workflow}-{}.wfrarchive{suffix}", session.now().stamp());
+    let real = |place: &Path| place.canonicalize().unwrap_or_else(|_| place.to_owned());
+    if !real(current).starts_with(real(open.root())) {
+        return (workspace::absolute(current, Path::new(&name)), false);
+    }
+    let ours = match &session.directories.data {
+        Some(data) => workspace::default_backups(data, open.root()),
+        None => view::dir(open.root()).join("backups"),
+    };
+    (ours.join(name), true)
 }
 
 fn read_back(path: &Path) -> Result<Digest, Failure> {

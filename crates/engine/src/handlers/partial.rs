@@ -31,6 +31,7 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
         return Err(nothing_left());
     }
     refuse_without_files(&target, &parts, &parameters.components.0)?;
+    refuse_without_state(&target, &parts)?;
     let level = parameters.validation_level.unwrap_or(ValidationLevel::Standard);
     let report = verify::verify(&open, &open.store()?, &target, level, session)?;
     let matters = |one: &&Damage| parts.has_state() || one.kind != "state";
@@ -70,4 +71,14 @@ pub(super) fn refuse_without_files(target: &CheckpointRow, parts: &Parts, named:
     Err(Failure::new(Code::PathNotFound, message).with_hint(
         "name a checkpoint with files, see `wfr list-checkpoints`; or leave the files out of what is asked for",
     ))
+}
+
+/// Refuses the state of a checkpoint that has none, where nothing else is meant.
+pub(super) fn refuse_without_state(target: &CheckpointRow, parts: &Parts) -> Result<(), Failure> {
+    if target.state.is_some() || parts.has(Component::FileSystem) {
+        return Ok(());
+    }
+    let message = format!("checkpoint `{}` holds no state: it has none that could be restored", target.name);
+    Err(Failure::new(Code::StateNotFound, message)
+        .with_hint("name a checkpoint with state, or ask for its files: `--components file_system`"))
 }

@@ -21,7 +21,7 @@ use crate::open::Open;
 use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
 use crate::recovery::already::{MAY_BE_BROUGHT_AGAIN, PENDING_ALREADY, TAKEN_BACK_ALREADY};
 use crate::recovery::leaving::STAYS_AS_DECIDED;
-use crate::recovery::noting::GIT_LEFT_ALONE;
+use crate::recovery::noting::{GIT_LEFT_ALONE, NO_STATE};
 use crate::recovery::telling::{LEFT_AS_IT_IS, NOT_FOLLOWED};
 use crate::recovery::{self, CheckEnd, Ended, Order, Planned, Run, owed};
 use crate::response::{Impact, Success};
@@ -108,6 +108,7 @@ fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
         (None, Some(selection), _) if selection.changes.is_empty() => "nothing was done since",
         (None, Some(_), _) => "all of it is taken back already, or was undone by others",
         (None, None, Some(_)) => "all that the checkpoint has is here, or was changed on top of it",
+        (None, None, None) if kept.iter().any(is_gone) => lacking(kept),
         (None, None, None) if findings.iter().any(|finding| finding.code == GIT_LEFT_ALONE) => {
             "all but git's own is as the checkpoint has it: see `findings`"
         }
@@ -117,9 +118,27 @@ fn idle(order: &Order, findings: &[Finding], kept: &[Kept]) -> String {
         (None, None, None) if order.target.tree.is_none() => {
             "the checkpoint holds state only, which is as it has it; it holds no files, so these were not looked at"
         }
+        (None, None, None) if findings.iter().any(|finding| finding.code == NO_STATE) => {
+            "all files are as the checkpoint has them, and it holds no state"
+        }
         (None, None, None) => "all is as the checkpoint has it",
     };
     format!("nothing is to be done: {why}")
+}
+
+fn is_gone(kept: &Kept) -> bool {
+    matches!(kept.reason, KeptReason::Gone(_))
+}
+
+/// The same where something that the checkpoint saw and does not cover is not there any more.
+fn lacking(kept: &[Kept]) -> &'static str {
+    if kept.iter().all(|kept| matches!(kept.reason, KeptReason::Gone(_) | KeptReason::Uncovered(_))) {
+        "all that the checkpoint covers is as it has it; what it does not cover and is gone cannot be brought back from it: \
+         see `kept`"
+    } else {
+        "all is as the checkpoint has it but what is left alone, and what it does not cover and is gone: that cannot be brought \
+         back from it: see `kept`"
+    }
 }
 
 /// Measures a recovery that ended well against earlier ones. What cannot be measured is no failure of the recovery.
@@ -447,7 +466,11 @@ fn undo_one(
     let checked = if parameters.plan { Verdict::Skipped } else { Verdict::Passed };
     let undone = run(session, open, &order, &asked, checked, begun).and_then(|undone| {
         let is_in_vain = undone.result.recovery_id.is_some() && stands(open, &record)?;
-        Ok(if is_in_vain { undone.with_next_step(still(&record, &way_out)) } else { undone })
+        if !is_in_vain {
+            return Ok(undone);
+        }
+        let result = Recovered { undone: None, ..undone.result };
+        Ok(Success { result, ..undone }.with_next_step(still(&record, &way_out)))
     });
     undone.map_err(|failure| match failure.code {
         Code::CheckpointIntegrity => failure.with_option(way_out),

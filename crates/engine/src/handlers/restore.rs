@@ -200,6 +200,7 @@ fn aimed(
         RestorationMode::Partial => {
             let parts = chosen_parts(parameters)?;
             partial::refuse_without_files(target, &parts, &parameters.components.0)?;
+            partial::refuse_without_state(target, &parts)?;
             Ok(Aimed { told: parts.told(told), parts: Some(parts), ..whole })
         }
         RestorationMode::Selective => {

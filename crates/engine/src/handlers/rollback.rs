@@ -4,8 +4,6 @@
 //! [`crate::recovery::selective`].
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
 use wfr_catalog::{CheckpointRow, ListQuery};
@@ -22,7 +20,7 @@ use super::{by_hand, choice, known, needed, time_left};
 use crate::dependencies::Validated;
 use crate::error::{Code, Failure};
 use crate::open::Open;
-use crate::params::{Rollback, ValidationLevel, patience};
+use crate::params::{PathAndFile, Rollback, ValidationLevel, patience};
 use crate::picking;
 use crate::recovery::Order;
 use crate::recovery::decisions::Decisions;
@@ -166,11 +164,8 @@ pub(super) fn decisions(session: &Session, parameters: &Rollback) -> Result<Deci
 fn resolved(session: &Session, parameters: &Rollback) -> Result<BTreeMap<TreePath, Vec<u8>>, Failure> {
     let mut found = BTreeMap::new();
     let limit = parameters.timeout.and_then(Span::duration);
-    for text in &parameters.resolve.0 {
-        let wrong = || Failure::new(Code::InvalidParameter, format!("`{text}` is not PATH=FILE"));
-        let (path, file) = text.split_once('=').ok_or_else(wrong)?;
-        let path: TreePath = path.parse().map_err(|error| wrong().with_details(format!("{error}")))?;
-        let place = session.directories.current.join(OsStr::from_bytes(file.as_bytes()));
+    for PathAndFile(text) in &parameters.resolve.0 {
+        let (path, place) = by_hand::meant(session, text)?;
         let bytes = by_hand::read(&place, limit, &session.abort)?;
         if found.insert(path, bytes).is_some() {
             return Err(Failure::new(Code::WrongArguments, format!("`resolve` names a path twice: `{text}`")));

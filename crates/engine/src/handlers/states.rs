@@ -14,12 +14,12 @@ use wfr_model::{CheckpointId, TreePath, WorkflowId};
 
 use super::exchange::no_state;
 use super::{known, shown};
-use crate::dependencies::{self, Probed};
+use crate::dependencies;
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{ValidateState, ValidationDepth, ValidationLevel};
 use crate::response::Success;
-use crate::results::{Damage, StateChecks, StateFigures, StateValidation, Verdict};
+use crate::results::{Damage, StateChecks, StateFigures, StateNeed, StateValidation, Verdict};
 use crate::session::Session;
 use crate::soundness::{self, Sight, look};
 use crate::{ledger, verify, view};
@@ -56,7 +56,7 @@ pub(super) fn validate(session: &mut Session, parameters: ValidateState) -> Resu
     }
     let damage = of_files.first().cloned();
     let is_failed = [checks.dependency_validation, checks.file_integrity].contains(&Verdict::Failed);
-    probed.retain(|one| parameters.report_details || one.status != Verdict::Passed);
+    probed.retain(|one| parameters.report_details || one.probed.status != Verdict::Passed);
     let mut result = StateValidation {
         workflow_id: workflow.clone(),
         state_version: state.head.state_version,
@@ -139,16 +139,19 @@ fn layers(sight: &Sight, depth: ValidationDepth) -> StateChecks {
     }
 }
 
-fn probe(open: &Open, session: &Session, state: &Whole, depth: ValidationDepth) -> Vec<Probed> {
-    let declared = dependencies::declared(&state.head.dependencies);
+/// Looks for what the configuration declares for all, and what the state declares.
+fn probe(open: &Open, session: &Session, state: &Whole, depth: ValidationDepth) -> Vec<StateNeed> {
+    let needs = dependencies::of_both(&open.config, &state.head.dependencies);
+    let (declared, origins): (Vec<_>, Vec<_>) = needs.into_iter().unzip();
     let limits = (depth == ValidationDepth::Comprehensive, PROBES_MAX);
-    dependencies::start(open.root(), session, Some(state), declared, limits).finish()
+    let probed = dependencies::start(open.root(), session, Some(state), declared, limits).finish();
+    probed.into_iter().zip(origins).map(|(probed, declared_in)| StateNeed { probed, declared_in }).collect()
 }
 
 /// Whether all that could be looked for is there.
-fn all_passed(probed: &[Probed]) -> Verdict {
-    let looked = probed.iter().filter(|one| one.status != Verdict::Skipped);
-    match (looked.clone().count(), looked.into_iter().all(|one| one.status == Verdict::Passed)) {
+fn all_passed(needs: &[StateNeed]) -> Verdict {
+    let looked = needs.iter().map(|one| one.probed.status).filter(|status| *status != Verdict::Skipped);
+    match (looked.clone().count(), looked.into_iter().all(|status| status == Verdict::Passed)) {
         (0, _) => Verdict::Skipped,
         (_, is_well) => Verdict::of(is_well),
     }

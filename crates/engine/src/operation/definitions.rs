@@ -102,7 +102,7 @@ define! {
     Recoveries => RecoveryList, "recoveries", Reads, [WORKFLOW], ["recoveries", "recoveries wf --report-details"];
     Resume => Resumed, "resume", Writes, [], ["resume", "resume --take-back"];
     BackupState => Backup, "backup-state", Writes, [WORKFLOW_NEEDED],
-        ["backup-state wf --output wf.wfrarchive", "backup-state wf --encryption --retention permanent"];
+        ["backup-state wf --output ../wf.wfrarchive", "backup-state wf --encryption --retention permanent"];
     Import => Imported, "import", Writes, [Positional::needed("path", Slot::HostPath)],
         ["import wf.wfrarchive --from archive", "import .claude/coordination --from hub",
          "import specs/plan.md --from plan --workflow-id wf"];

@@ -31,7 +31,7 @@ pub fn resolved(
         let has_file = WITH_FILES.contains(&key.as_str());
         for text in texts {
             let Some(given) = text.as_str() else { continue };
-            let (path, file) = match given.split_once('=').filter(|_| has_file) {
+            let (path, file) = match parted(given, known)?.filter(|_| has_file) {
                 Some((path, file)) => (path, Some(file)),
                 None => (given, None),
             };
@@ -44,10 +44,23 @@ pub fn resolved(
             let is_spec = properties.as_ref().is_some_and(|all| holds(&all["properties"][key], &[PATH_SPEC_FORMAT]));
             let path = if is_spec { spec_from_root(path, known) } else { from_root(path, known) };
             let path = path.map_err(|failure| at_key(key, failure))?;
-            *text = Value::String(file.map_or_else(|| path.clone(), |file| format!("{path}={file}")));
+            // What was an escape stays one: a `=` of the path must not seem to end it.
+            let with_file = |file| format!("{}={file}", path.replace('=', r"\x3d"));
+            *text = Value::String(file.map_or_else(|| path.clone(), with_file));
         }
     }
     Ok(parameters)
+}
+
+/// The path and the file of a `PATH=FILE`, as far as the path has to be resolved: up to the first `=`, but where that ends in
+/// the way to the workspace.
+fn parted<'t>(text: &'t str, known: &mut dyn Known) -> Result<Option<(&'t str, &'t str)>, Failure> {
+    let Some(first) = text.split_once('=') else { return Ok(None) };
+    if !text.starts_with('/') {
+        return Ok(Some(first));
+    }
+    let mut ways = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..]));
+    Ok(Some(ways.find(|(path, _)| from_root(path, known).is_ok()).unwrap_or(first)))
 }
 
 /// Whether a text is a path's own form already, as far as this concerns it.

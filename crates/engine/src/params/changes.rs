@@ -2,6 +2,8 @@
 //!
 //! Owns their keys. Refuses to act on them.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wfr_model::change::{Actor, Author, Source};
@@ -10,7 +12,7 @@ use wfr_model::{AgentId, ChangeId, Digest, Span, TaskId, Timestamp, TreePath, Wo
 use super::recoveries::Consent;
 use super::steps::Steps;
 use super::strategy::{Affected, Required, Resolution, Strategy};
-use super::values::{On, OneOrMany, Phase};
+use super::values::{On, OneOrMany, PathAndFile, Phase};
 use crate::pathspec::PathSpec;
 
 /// What is done with a change.
@@ -110,7 +112,7 @@ pub struct Log {
     /// Whether what was done is shown as differences.
     pub patch: bool,
     /// At most so many, the newest; 100 where it is not given.
-    pub limit: Option<u32>,
+    pub limit: Option<NonZeroU32>,
 }
 
 /// Shows for each line of a file who wrote it, with which change.
@@ -270,7 +272,7 @@ pub struct Rollback {
     /// Paths that become what they were before the first of the changes, whatever others did there since.
     pub theirs: OneOrMany<TreePath>,
     /// Paths with the files that hold what they are to become: `PATH=FILE`.
-    pub resolve: OneOrMany<String>,
+    pub resolve: OneOrMany<PathAndFile>,
     /// Whether tasks of what is taken back are to be done anew.
     pub reset_tasks: On,
     /// Prints what would be done, with a digest, and does nothing.

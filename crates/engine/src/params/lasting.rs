@@ -38,7 +38,8 @@ pub struct BackupState {
     pub recipients: Vec<String>,
     /// How long it is to be kept, for whoever tidies up: it is written into the archive.
     pub retention: Option<Span>,
-    /// Where it is written; a name made from workflow and time in the current directory where it is not given.
+    /// Where it is written. Where it is not given: under a name made from workflow and time in the current directory, or in
+    /// `wfr/backups` below the user's data directory where the current directory is in the workspace.
     pub output: Option<HostPath>,
 }
 

@@ -13,7 +13,7 @@ use super::changes::{Dependents, PreservationRules, Preserved};
 use super::checkpoints::ValidationLevel;
 use super::restoration::StateRestoration;
 use super::strategy::Resolution;
-use super::values::{HostPath, On, OneOrMany};
+use super::values::{HostPath, On, OneOrMany, PathAndFile};
 use crate::pathspec::PathSpec;
 
 /// Whether a recovery may change files.
@@ -225,7 +225,7 @@ pub struct Restore {
     /// `selective` and `merge`.
     pub theirs: OneOrMany<TreePath>,
     /// Paths with the files that hold what they are to become: `PATH=FILE`; in the modes `selective` and `merge`.
-    pub resolve: OneOrMany<String>,
+    pub resolve: OneOrMany<PathAndFile>,
     /// Work that stays, though it would be taken back; in mode `selective`.
     pub preserve_components: OneOrMany<Preserved>,
     /// The same as a block, with what stays of others; in mode `selective`.
@@ -476,7 +476,8 @@ impl EmergencyRestore {
 
 /// Takes a recovery back: the workspace becomes what it was before it.
 ///
-/// Without an id it is the latest recovery that changed something and is not undone. An undo can be undone. What somebody
+/// Without an id it is the latest recovery that is not undone. A restore that has nothing to do is none, of whatever kind; one
+/// that changed nothing and was to check something is, and then the one before is named. An undo can be undone. What somebody
 /// edited since in the same file stays: of a rollback, and of a restore that merged, what comes back is merged with it line by
 /// line, and where that cannot be done nothing is done unless `--partial` leaves such a path as it is; of other restores such a
 /// path is left alone.

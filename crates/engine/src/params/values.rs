@@ -90,6 +90,29 @@ impl JsonSchema for HostPath {
     }
 }
 
+/// `PATH=FILE`: a path in a tree, in its text form, and a file of this machine. Both may hold a `=`: which one parts them is
+/// seen where it is known what is there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PathAndFile(pub String);
+
+/// The value of `format` in the schema of a [`PathAndFile`].
+pub const PATH_AND_FILE_FORMAT: &str = "path-and-file";
+
+impl JsonSchema for PathAndFile {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "PathAndFile".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": PATH_AND_FILE_FORMAT})
+    }
+}
+
 /// One value, or a list of them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(transparent)]

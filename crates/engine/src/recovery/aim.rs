@@ -106,8 +106,17 @@ impl Aim {
         Ok(Some(Self { target: before, restored, keeps_progress, joins, anew: None, parts }))
     }
 
-    /// The goal, given the present state.
+    /// The goal, given the present state. A state of which nothing was said came to be at no time, and no state stays so: where it
+    /// has come to be, that stays.
     fn goal<'g>(&'g self, present: &'g Whole) -> Cow<'g, Whole> {
+        let mut goal = self.aimed_at(present);
+        if goal.head.created_at.is_none() && present.head.created_at.is_some() {
+            goal.to_mut().head.created_at = present.head.created_at;
+        }
+        goal
+    }
+
+    fn aimed_at<'g>(&'g self, present: &'g Whole) -> Cow<'g, Whole> {
         if let Some(tasks) = &self.anew {
             return Cow::Owned(present.with_tasks_anew(tasks));
         }

@@ -35,7 +35,8 @@ pub enum Places {
 }
 
 impl Places {
-    fn of(open: &Open, record: &RecoveryRecord) -> Result<Self, Failure> {
+    /// What a recovery's record says of it.
+    pub fn of(open: &Open, record: &RecoveryRecord) -> Result<Self, Failure> {
         let places = match verdicts::taken(&record.parameters) {
             Some(taken) => taken.places,
             None => match to_tree(open, record)? {

@@ -10,6 +10,7 @@ use wfr_model::entry::Entry;
 use wfr_model::{ChangeId, Digest, TreePath};
 use wfr_recovery::replay::{By, Edit, Mark};
 
+use super::telling::Teller;
 use crate::error::Failure;
 use crate::ledger::{self, Veil};
 use crate::open::Open;
@@ -191,29 +192,82 @@ pub fn replayable(versions: Vec<Option<Entry>>, marks: Vec<(Mark, By)>) -> wfr_r
 pub fn marks(
     chain: &PathChain,
     gone: impl Fn(&SegmentRow) -> bool,
-    by: impl FnMut(ChangeSeq) -> Result<By, Failure>,
+    teller: &mut Teller<'_>,
 ) -> Result<Vec<(Mark, By)>, Failure> {
-    marks_where(chain, |segment| Ok(gone(segment) || chain.is_cancelled(segment.change, None)), by)
+    marks_where(chain, |segment| Ok(gone(segment) || chain.is_cancelled(segment.change, None)), teller)
 }
 
-/// The same where those go that are `gone`, and no others.
+/// The same where those go that are `gone`, and no others. What went by hand stays gone with what was made then.
 pub fn marks_where(
     chain: &PathChain,
     mut gone: impl FnMut(&SegmentRow) -> Result<bool, Failure>,
-    mut by: impl FnMut(ChangeSeq) -> Result<By, Failure>,
+    teller: &mut Teller<'_>,
 ) -> Result<Vec<(Mark, By)>, Failure> {
-    let mut mark = |segment: &SegmentRow| match segment.replayed {
-        true => Ok(neutral(chain, segment)),
-        false => Ok::<_, Failure>(if gone(segment)? { Mark::Removed } else { Mark::Kept }),
+    let mut mark = |segment: &SegmentRow| {
+        if segment.replayed {
+            return Ok::<_, Failure>(neutral(chain, segment));
+        }
+        let is_gone = gone(segment)?
+            && match carrier(chain, segment, None) {
+                Some(carrier) => gone(carrier)?,
+                None => true,
+            };
+        Ok(if is_gone { Mark::Removed } else { Mark::Kept })
     };
-    chain.segments.iter().map(|segment| Ok((mark(segment)?, whose(chain, segment, by(segment.change)?)))).collect()
+    chain.segments.iter().map(|segment| Ok((mark(segment)?, whose(chain, segment, teller)?))).collect()
+}
+
+/// The marks of the edits behind version `from`, as a chain has them that begins with it.
+pub fn marks_behind(mut marks: Vec<(Mark, By)>, from: usize) -> Vec<(Mark, By)> {
+    let mut behind = marks.split_off(from);
+    for (mark, by) in &mut behind {
+        if let Mark::Neutral { gone: Some(gone) } = mark {
+            *gone = gone.iter().filter_map(|edit| edit.checked_sub(from)).filter(|edit| *edit > 0).collect();
+        }
+        if let By::Return(to) = by {
+            *to = to.and_then(|to| to.checked_sub(from));
+        }
+    }
+    behind
 }
 
 /// Whose an edit is, as a replay wants to know it: of one that is no replay, and of which it is known that it brought work back
-/// or took it back, that it did; so does a recovery that goes to a tree.
-fn whose(chain: &PathChain, segment: &SegmentRow, by: By) -> By {
-    let has_spoken = chain.words.iter().any(|(_, by, _)| *by == segment.change);
-    if (has_spoken || by == By::Recovery) && !segment.replayed { By::Return } else { by }
+/// or took it back, that it did; so does a recovery that goes to a tree, and its record says to which version it went.
+fn whose(chain: &PathChain, segment: &SegmentRow, teller: &mut Teller<'_>) -> Result<By, Failure> {
+    let by = teller.by(segment.change)?;
+    let has_spoken = || chain.words.iter().any(|(_, by, _)| *by == segment.change);
+    Ok(match by {
+        _ if segment.replayed => by,
+        By::Recovery => {
+            let brought = teller.brought(segment.change)?;
+            By::Return(brought.and_then(|brought| brought.version(chain)))
+        }
+        _ if has_spoken() => By::Return(None),
+        by => by,
+    })
+}
+
+/// The edit by hand with which a change went at a path where it is taken back, as of another change or now: what was left then
+/// is made of both, so that the one is never replayed without the other.
+fn carrier<'c>(chain: &'c PathChain, segment: &SegmentRow, then: Option<ChangeSeq>) -> Option<&'c SegmentRow> {
+    let is_by_hand =
+        |by: ChangeSeq| move |one: &&SegmentRow| one.change == by && !one.replayed && one.point > segment.point;
+    let (mut carrier, mut former, mut was_taken) = (None, None, false);
+    let words = chain.words.iter().filter(|(of, by, _)| *of == segment.change && then.is_none_or(|then| *by <= then));
+    for (_, by, is_taken) in words {
+        match (was_taken, *is_taken) {
+            // Whoever undoes the undo of such an edit brings it back with what went.
+            (false, true) => {
+                let comes_back = |one: &&SegmentRow| chain.words.contains(&(one.change, *by, false));
+                carrier = chain.segments.iter().find(is_by_hand(*by)).or(former.filter(comes_back));
+            }
+            (true, false) => former = carrier.take().or(former),
+            // Later recoveries may say the same again.
+            _ => {}
+        }
+        was_taken = *is_taken;
+    }
+    carrier
 }
 
 /// What counts of a version: the changes that made it, each with whether it was taken back then.
@@ -231,8 +285,13 @@ pub fn counted_as_of(chain: &PathChain, version: usize, then: Option<ChangeSeq>)
 
 /// The mark of an earlier recovery's segment that is, by definition, what was live then.
 fn neutral(chain: &PathChain, segment: &SegmentRow) -> Mark {
+    let then = Some(segment.change);
     let is_gone = |one: &SegmentRow| {
-        !one.replayed && one.point < segment.point && chain.is_cancelled(one.change, Some(segment.change))
+        let carrier = || carrier(chain, one, then);
+        !one.replayed
+            && one.point < segment.point
+            && chain.is_cancelled(one.change, then)
+            && carrier().is_none_or(|carrier| chain.is_cancelled(carrier.change, then))
     };
     let gone = chain.segments.iter().enumerate().filter(|(_, one)| is_gone(one)).map(|(at, _)| at + 1);
     Mark::Neutral { gone: Some(gone.collect()) }

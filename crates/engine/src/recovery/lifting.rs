@@ -14,7 +14,7 @@ use wfr_model::plan::{Kept, KeptReason, Plan};
 use wfr_model::{Timestamp, TreePath};
 use wfr_recovery::merge::{Labels, Unit};
 use wfr_recovery::plan::{Goal, LinkGroups, Wish, plan_joined};
-use wfr_recovery::replay::{Chain, Replayed, Version, replay_from};
+use wfr_recovery::replay::{Chain, Note, Replayed, Version, replay_from};
 use wfr_store::Objects;
 use wfr_store::tree::Finder;
 
@@ -22,7 +22,8 @@ use super::already;
 use super::arriving::{self, Arrival, Wished};
 use super::clearing::{Cleared, Clearing};
 use super::decisions::Decisions;
-use super::history::{self, History, NO_TREE, histories, replayable, versions};
+use super::history::{self, History, NO_TREE, histories, marks_behind, replayable, versions};
+use super::left_undone;
 use super::moves::Following;
 use super::standing::Standing;
 use super::telling::{Sides, Teller};
@@ -207,7 +208,7 @@ impl Lifter<'_> {
         // What was decided by hand does not come from what was before: where it went, that is there again as it was.
         let by_hand = chain.segments.iter().position(|one| one.change == self.undone && !one.replayed);
         let from = by_hand.filter(|_| is_last).unwrap_or(0);
-        let Some(entry) = self.replayed(history, (from, own), versions)? else { return Ok(()) };
+        let Some((entry, is_told)) = self.replayed(history, (from, own), versions.clone())? else { return Ok(()) };
         let placed = entry.clone().map(|entry| history.placed(entry));
         let is_here = placed.as_ref().is_none_or(|(to, _)| to == path);
         if is_here {
@@ -215,26 +216,33 @@ impl Lifter<'_> {
         }
         if !is_here || !is_same(present.as_ref(), placed.as_ref().map(|(_, entry)| entry)) {
             self.wish(history, entry);
+            return Ok(());
+        }
+        if let Some(own) = own.filter(|_| !is_told)
+            && (spoken_of(chain, self.undone).is_empty() || self.moves_any(chain)?)
+            && left_undone::is_left(self.objects, history, own, (&versions, &present))?
+        {
+            self.teller.findings.push(left_undone::told(path));
         }
         Ok(())
     }
 
     /// What a path is without the recovery, replayed from version `from` on; `None` where it stays as it is, or somebody has to
-    /// decide: that is told. `own` is the recovery's own segment.
+    /// decide: that is told. With whether it is told that something is not as it should be. `own` is the recovery's own segment.
     fn replayed(
         &mut self,
         history: &History,
         (from, own): (usize, Option<usize>),
         mut versions: Vec<Version>,
-    ) -> Result<Option<Version>, Failure> {
+    ) -> Result<Option<(Version, bool)>, Failure> {
         let History { path, chain, .. } = history;
         let segments = &chain.segments[from..];
         let Self { undone, standing, teller, .. } = self;
         let without = |segment: &SegmentRow| {
             Ok(segment.change == *undone || standing.is_cancelled_without(chain, segment.change, *undone)?)
         };
-        let marks = history::marks_where(chain, without, |change| teller.by(change))?.split_off(from);
-        let now = history::marks(chain, |_| false, |change| teller.by(change))?.split_off(from);
+        let marks = marks_behind(history::marks_where(chain, without, teller)?, from);
+        let now = marks_behind(history::marks(chain, |_| false, teller)?, from);
         let versions = versions.split_off(from);
         let (replayable, counts) = (replayable(versions.clone(), marks), replayable(versions, now));
         let Replayed { outcome, notes } = replay_from(&replayable, Unit::Lines, self.objects)?;
@@ -263,7 +271,8 @@ impl Lifter<'_> {
             }
         };
         self.teller.note(path, (&replayable, &notes));
-        Ok(Some(entry))
+        let is_told = notes.iter().any(|note| matches!(note, Note::Incomplete { .. } | Note::KeptDeletion { .. }));
+        Ok(Some((entry, is_told)))
     }
 
     /// What a path is to become so that what stands there and does not count stays.

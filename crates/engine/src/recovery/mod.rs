@@ -18,6 +18,7 @@ mod finish;
 mod history;
 pub mod joining;
 pub mod leaving;
+mod left_undone;
 mod lifting;
 mod limited;
 pub mod lost;
@@ -71,7 +72,7 @@ use crate::open::Open;
 use crate::params::Consent;
 use crate::results::{Dependent, LayerResults, StateChanges};
 use crate::session::Session;
-use crate::{announce, holding, ledger, links, manifests, verify};
+use crate::{announce, full, holding, ledger, links, manifests, verify};
 
 pub use agreement::check_consent;
 use aim::Purpose;
@@ -335,7 +336,8 @@ fn make_root(root: &Path) -> Result<(), Failure> {
 
 /// Whether a restore, or a rollback of what is taken back already, has nothing to do, and nothing is asked for afterwards either.
 fn is_idle(order: &Order, planned: &Planned) -> bool {
-    let may_be = order.kind == RecoveryKind::Restore || planned.is_done;
+    use RecoveryKind::{EmergencyRestore, PartialRestore, Restore};
+    let may_be = matches!(order.kind, Restore | PartialRestore | EmergencyRestore) || planned.is_done;
     may_be && order.functional_check.is_none() && planned.is_empty()
 }
 
@@ -371,7 +373,7 @@ fn run(
             record::end(session, open, (&record, &announced), &Ending::aborted(Why::naming(error.to_string())))?;
             announced.ended();
             let _ = forget(session, open, order, safety, REFUSED);
-            return Err(error.into());
+            return Err(full::unprepared(open, error, beside(order).as_deref()));
         }
     };
     let (mut outcome, seen) = run_checked(session, open, (order, &planned.plan), &committed, &environment)?;
@@ -455,6 +457,13 @@ fn options(store: &Store, order: &Order, planned: &Planned, id: &RecoveryId) -> 
     })
 }
 
+/// How the tree that is aimed at is had without changing this one.
+fn beside(order: &Order) -> Option<String> {
+    let is_whole = order.is_of_trees() && order.target.tree.is_some();
+    let (workflow, id) = (&order.target.workflow_id, &order.target.checkpoint_id);
+    is_whole.then(|| format!("write it elsewhere with `wfr restore {workflow} {id} --to DIR`"))
+}
+
 /// How an outcome is recorded.
 fn ending<'a>(outcome: &Outcome, aim: Option<&'a aim::Aim>, effects: Vec<Segment>) -> Ending<'a> {
     let first = outcome.report.failed.first();
@@ -536,7 +545,7 @@ fn write_out(
         deadline,
         bytes_done: &session.meter.bytes,
     };
-    Ok(checkout.run(dest)?)
+    checkout.run(dest).map_err(|error| full::unwritten(open, error, dest))
 }
 
 /// The tree of a checkpoint that has files.

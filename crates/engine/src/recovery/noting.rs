@@ -9,17 +9,35 @@ use wfr_model::finding::{Finding, Severity};
 use wfr_model::plan::{KeptReason, Plan};
 use wfr_recovery::guard;
 
-use super::Order;
+use super::{Order, Parts};
 
 /// The code of a finding that git's own is otherwise in the checkpoint, and is left alone.
 pub const GIT_LEFT_ALONE: &str = "GIT_LEFT_ALONE";
+
+/// The code of a finding that a checkpoint says nothing of its workflow's state.
+pub const NO_STATE: &str = "NO_STATE";
 
 /// So many paths are named.
 const NAMED_MAX: usize = 5;
 
 /// All of them.
 pub(super) fn of(order: &Order, plan: &Plan) -> Vec<Finding> {
-    [instructions(plan), git(order, plan)].into_iter().flatten().collect()
+    [instructions(plan), git(order, plan), no_state(order)].into_iter().flatten().collect()
+}
+
+/// Whoever goes back to a checkpoint takes it that the state goes, too, unless it is told that none is there.
+fn no_state(order: &Order) -> Option<Finding> {
+    let is_of_all = order.undoes.is_none() && order.selection.is_none();
+    let is_meant = is_of_all && order.parts.as_ref().is_none_or(Parts::has_state);
+    if !is_meant || order.target.state.is_some() || order.target.workflow_id != order.workflow {
+        return None;
+    }
+    let message = "the checkpoint holds no state: the workflow's state stays as it is";
+    let fix = format!(
+        "go back to a checkpoint that holds one, or set the state by hand: `wfr merge-states`, `wfr update-state {}`",
+        order.workflow
+    );
+    Some(Finding::new(NO_STATE, Severity::Warning, message, fix))
 }
 
 /// Texts that agents obey are work like any other; that they change is told.

@@ -14,6 +14,7 @@ use wfr_model::recovery::RecoveryKind;
 use wfr_model::workflow::StateKept;
 use wfr_model::{Digest, Timestamp, TreePath};
 use wfr_recovery::apply;
+use wfr_recovery::gone::gone;
 use wfr_recovery::plan::{Goal, LinkGroups, plan, plan_wishes};
 use wfr_store::object::hash;
 use wfr_store::scan::Dry;
@@ -28,7 +29,7 @@ use super::preview;
 use super::timing;
 use super::verdicts::{self, Lifting, Taken};
 use super::{Order, noting, selective, sparing, tree_of, with_owner};
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::results::{Dependent, MovedHead, PathPatch, StateChanges, StateNames};
 use crate::scanning::{self, Effort};
@@ -174,13 +175,13 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
     // No state is written beside.
-    planned
-        .findings
-        .retain(|finding| ![STATE_LEFT, STATE_MISCOUNTED, noting::GIT_LEFT_ALONE].contains(&finding.code.as_str()));
+    let of_place = [STATE_LEFT, STATE_MISCOUNTED, noting::NO_STATE, noting::GIT_LEFT_ALONE];
+    planned.findings.retain(|finding| !of_place.contains(&finding.code.as_str()));
     with_git(&store, &mut planned.plan)?;
     let bare = bare(&store, &order.target, &planned.plan.to)?;
     planned.plan.steps.retain(|step| !bare.contains(&step.path));
-    // What is not covered will not be there.
+    // What is not covered will not be there, whether it still is in the workspace or not.
+    planned.plan.kept.retain(|kept| !matches!(kept.reason, KeptReason::Gone(_)));
     let skips = manifests::coverage(&store, &order.target)?.skips.into_iter();
     for skip in skips.filter(|skip| skip.reason != SkipReason::OwnFiles) {
         planned.plan.kept.push(Kept { path: skip.path, reason: KeptReason::NotInCheckpoint(skip.reason) });
@@ -307,6 +308,9 @@ fn make_selective(
         let (moved_heads, missing) = beside_files(open, objects, order, &mut planned.plan);
         planned.findings.extend(missing);
         (planned.texts, planned.moved_heads) = (joined.texts, moved_heads);
+        let then = manifests::coverage(objects, &order.target)?;
+        let lost = gone(objects, (&goal.from, &goal.from_coverage), &then)?;
+        planned.plan.kept.extend(lost.into_iter().filter(|kept| joining.files.mean(&kept.path)));
         return Ok(planned);
     }
     match (undone, &order.selection) {
@@ -432,6 +436,12 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
     Ok(made)
 }
 
+fn holds_nothing(order: &Order) -> Failure {
+    let message =
+        format!("checkpoint `{}` holds neither files nor state: there is nothing to go back to", order.target.name);
+    Failure::new(Code::StateNotFound, message).with_hint("name another one: `wfr list-checkpoints` lists them")
+}
+
 fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> Result<Planned, Failure> {
     let undone = match &order.undoes {
         Some(record) if undoes_selective(open, order)? => open.catalog.change_of_recovery(&record.recovery_id)?,
@@ -439,6 +449,9 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
     };
     if is_of_changes(open, order)? {
         return make_selective(open, objects, order, present, undone.as_ref());
+    }
+    if order.undoes.is_none() && !order.target.has_files && order.target.state.is_none() {
+        return Err(holds_nothing(order));
     }
     // One of state alone leaves the files alone, and which of them share their bytes.
     let is_state_alone = order.target.tree.is_none() && order.target.state.is_some();
@@ -474,6 +487,7 @@ fn make_plan(open: &Open, objects: &dyn Objects, order: &Order, present: Present
         let changed: Vec<TreePath> =
             undone.report.iter().flat_map(|report| &report.changed).map(|step| step.path.clone()).collect();
         findings.extend(mounting::unmounted(order, &gone, &changed, &mut made));
+        sparing::leave_unmeant(undone, &mut made);
         if !order.over_edits {
             sparing::leave_later_edits(open, objects, order, (&goal.from_links, &goal.to_links), &mut made)?;
         }

@@ -165,7 +165,7 @@ impl Search<'_, '_, '_> {
     /// What the path is without what is selected; `None` where that cannot be told.
     fn result(&mut self, history: &History, versions: &[Version]) -> Result<Option<Version>, Failure> {
         let goes = |segment: &SegmentRow| goes(history, segment, self.selected, self.selection);
-        let marks = marks(&history.chain, goes, |change| self.teller.by(change))?;
+        let marks = marks(&history.chain, goes, self.teller)?;
         let replayable = replayable(versions.to_vec(), marks);
         let outcome = replay_from(&replayable, self.selection.decisions.unit, self.objects)?.outcome;
         Ok(outcome.settled(&replayable, &mut vec![]).ok())

@@ -117,7 +117,8 @@ impl Returning<'_> {
             let is_here = left.is_none() || history.place(*number) == name;
             is_here && is_same(versions[*number].as_ref(), left.as_ref())
         };
-        if let Some(number) = self.was_there(history).filter(is_it) {
+        let was_there = self.brought.as_ref().and_then(|brought| brought.version(&history.chain));
+        if let Some(number) = was_there.filter(is_it) {
             return Ok(counted_as_of(&history.chain, number, self.then));
         }
         if found.is_none() {
@@ -146,18 +147,6 @@ impl Returning<'_> {
             then.extend(self.merged_in(history, &lines, left).into_iter().map(|change| (change, false)));
         }
         Ok(then)
-    }
-
-    /// The version that was there when what the recovery left had been.
-    fn was_there(&self, History { chain, .. }: &History) -> Option<usize> {
-        let mut rows = chain.segments.iter();
-        match self.brought {
-            Some(Brought::Behind(point)) => Some(rows.take_while(|row| row.point <= point).count()),
-            Some(Brought::Before(undone)) => {
-                Some(rows.position(|row| row.change == undone).unwrap_or(chain.segments.len()))
-            }
-            _ => None,
-        }
     }
 
     /// Changes that were taken back, and of which lines are there again. Of what cannot be read nothing is said.

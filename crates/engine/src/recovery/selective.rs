@@ -225,7 +225,7 @@ struct Chooser<'c> {
     places: Vec<(TreePath, i64)>,
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
-    /// Those of them that become what they were before the first of the changes.
+    /// Those of them at which what goes is taken back.
     whole: Vec<TreePath>,
     /// What was taken back before, and brought back since by which change.
     returned: Vec<(TreePath, ChangeId, ChangeId)>,
@@ -443,15 +443,12 @@ impl<'c> Chooser<'c> {
         versions: Vec<Version>,
         entry: Version,
     ) -> Result<Found, Failure> {
-        let chain = replayable(versions, marks(&history.chain, |_| false, |change| self.teller.by(change))?);
+        let chain = replayable(versions, marks(&history.chain, |_| false, &mut self.teller)?);
         let unit = self.selection.decisions.unit;
         let Some(found) = unaccounted::kept(self.objects, unit, (history, &chain), (&entry, &mut self.texts))? else {
             return Ok(Ok(entry));
         };
-        if history.names.is_empty() && !self.decided.contains(&history.path) {
-            self.whole.push(history.path.clone());
-        }
-        self.decided.push(history.path.clone());
+        self.settle_whole(history);
         Ok(found)
     }
 
@@ -478,7 +475,7 @@ impl<'c> Chooser<'c> {
         let Some(text) = self.resolved(history) else { return Ok(None) };
         let lost = overwritten::by_text(self.objects, (&history.chain.segments, versions), first, text)?;
         self.overwritten.extend(lost.into_iter().map(|change| (change, path.clone())));
-        self.decided.push(path.clone());
+        self.settle_whole(history);
         self.texts.push(text.clone());
         let like = versions.iter().rev().flatten().find(|entry| matches!(entry.node, Node::File(_)));
         Ok(Some(history.settled(replayable, Some(with_text(path, like, text)))))
@@ -493,12 +490,17 @@ impl<'c> Chooser<'c> {
     }
 
     /// A path becomes what it was before an edit, whatever others did there since.
-    fn overwrite(&mut self, History { path, chain, names, .. }: &History, first: usize) {
+    fn overwrite(&mut self, history: &History, first: usize) {
+        self.overwritten.extend(history.chain.segments[first..].iter().map(|one| (one.change, history.path.clone())));
+        self.settle_whole(history);
+    }
+
+    /// What goes at a path is taken back there with what somebody decided that it becomes.
+    fn settle_whole(&mut self, History { path, names, .. }: &History) {
         // Of what goes in part, or from one name to another, nobody could say later what is taken back.
         if names.is_empty() && !self.decided.contains(path) {
             self.whole.push(path.clone());
         }
-        self.overwritten.extend(chain.segments[first..].iter().map(|one| (one.change, path.clone())));
         self.decided.push(path.clone());
     }
 
@@ -528,7 +530,7 @@ impl<'c> Chooser<'c> {
     /// What becomes of the edits of a history, and whose they are.
     fn marks(&mut self, history: &History) -> Result<Vec<(Mark, By)>, Failure> {
         let goes = |segment: &SegmentRow| goes(history, segment, self.selected, self.selection);
-        marks(&history.chain, goes, |change| self.teller.by(change))
+        marks(&history.chain, goes, &mut self.teller)
     }
 
     /// Wishes for what a path is without the changes that go there, and for a file to be where it is without them.
@@ -593,7 +595,6 @@ impl<'c> Chooser<'c> {
         let concerned = chain.segments.iter().enumerate().filter(|(at, segment)| {
             conflict.run.contains(&(at + 1)) || replayable.edits[*at].mark == Mark::Removed && !segment.replayed
         });
-        let seqs = concerned.map(|(_, segment)| segment.change).collect();
-        self.teller.conflict(path, seqs, (replayable, conflict))
+        self.teller.conflict(path, concerned.map(|(_, segment)| segment.change).collect(), (replayable, conflict))
     }
 }

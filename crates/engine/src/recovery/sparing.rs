@@ -18,6 +18,7 @@ use super::{Order, Parts, timing, with_owner};
 use crate::error::{Code, Failure};
 use crate::manifests;
 use crate::open::Open;
+use crate::params::Component;
 
 /// An undo concerns only what the recovery changed, and of that only what nobody has edited since.
 pub(super) fn leave_later_edits(
@@ -77,6 +78,13 @@ pub(super) fn leave_later_edits(
     Ok(())
 }
 
+/// Of what is gone names only what the recovery that is undone was about.
+pub(super) fn leave_unmeant(undone: &RecoveryRecord, made: &mut Plan) {
+    let Some(parts) = Parts::recorded(&undone.parameters) else { return };
+    let is_meant = |path: &TreePath| parts.has(Component::FileSystem) && parts.files().mean(path);
+    made.kept.retain(|kept| !matches!(kept.reason, KeptReason::Gone(_)) || is_meant(&kept.path));
+}
+
 /// How far a recovery reached that is undone.
 struct Reach {
     /// The paths that it changed; `None`: wherever its target differs from what was there.
@@ -116,7 +124,7 @@ impl Reach {
 
 /// Whether something was left alone because the checkpoint, or neither side, covers it.
 fn is_uncovered(kept: &Kept) -> bool {
-    matches!(kept.reason, KeptReason::NotInCheckpoint(_) | KeptReason::Uncovered(_))
+    matches!(kept.reason, KeptReason::NotInCheckpoint(_) | KeptReason::Uncovered(_) | KeptReason::Gone(_))
 }
 
 /// Whether a path is one of these, or below one.

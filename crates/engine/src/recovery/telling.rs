@@ -16,7 +16,9 @@ use wfr_recovery::replay::{By, Chain, Conflict, ConflictKind, Note, from_store};
 use wfr_store::Objects;
 
 use super::arriving::Arrival;
+use super::bringing::Places;
 use super::history::unrecorded_seq;
+use super::tracks::Brought;
 use crate::error::Failure;
 use crate::open::Open;
 
@@ -41,6 +43,8 @@ pub struct Teller<'o> {
     /// Whose the edits are that a look found and the ledger does not have yet.
     unrecorded: BTreeMap<ChangeSeq, BTreeSet<String>>,
     known: BTreeMap<ChangeSeq, Option<ChangeRow>>,
+    /// Where recoveries went that went to a tree.
+    brought: BTreeMap<ChangeSeq, Option<Brought>>,
     /// Everybody by name, with a number.
     numbers: BTreeMap<String, u32>,
     /// What a person should know.
@@ -63,6 +67,7 @@ impl<'o> Teller<'o> {
             sides,
             unrecorded,
             known: BTreeMap::new(),
+            brought: BTreeMap::new(),
             numbers: BTreeMap::new(),
             findings: vec![],
             conflicts: vec![],
@@ -93,6 +98,22 @@ impl<'o> Teller<'o> {
         };
         let next = self.numbers.len() as u32;
         Ok(By::Somebody(*self.numbers.entry(name).or_insert(next)))
+    }
+
+    /// Where a recovery went, by its change; `None` where it went to no tree, or its record is not known any more.
+    pub fn brought(&mut self, seq: ChangeSeq) -> Result<Option<&Brought>, Failure> {
+        if !self.brought.contains_key(&seq) {
+            let open = self.open;
+            let recovery = self.row(seq)?.and_then(|row| row.change.recovery_id.clone());
+            let record = recovery.map(|id| open.catalog.recovery(&id)).transpose()?.flatten();
+            let places = record.map(|record| Places::of(open, &record)).transpose()?;
+            let brought = places.and_then(|places| match places {
+                Places::Tree(brought) => Some(brought),
+                Places::Some(_) => None,
+            });
+            self.brought.insert(seq, brought);
+        }
+        Ok(self.brought.get(&seq).and_then(Option::as_ref))
     }
 
     /// Tells that a file has another name now, under which work is taken out of it.

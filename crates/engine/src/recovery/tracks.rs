@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wfr_catalog::{ChangeSeq, PointSeq, SegmentRow};
+use wfr_catalog::{ChangeSeq, PathChain, PointSeq, SegmentRow};
 
 use super::history::History;
 
@@ -34,6 +34,18 @@ pub enum Brought {
     Before(ChangeSeq),
     /// At some paths, by number, those that were there behind a point; it left all others where they were.
     Some(BTreeMap<usize, PointSeq>),
+}
+
+impl Brought {
+    /// The version of a path that was there then; `None` where single paths were brought back.
+    pub fn version(&self, chain: &PathChain) -> Option<usize> {
+        let mut rows = chain.segments.iter();
+        match self {
+            Self::Behind(point) => Some(rows.take_while(|row| row.point <= *point).count()),
+            Self::Before(undone) => Some(rows.position(|row| row.change == *undone).unwrap_or(chain.segments.len())),
+            Self::Some(_) => None,
+        }
+    }
 }
 
 /// One file, or what one path had that never moved.

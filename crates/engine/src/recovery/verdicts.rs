@@ -28,7 +28,8 @@ pub struct Taken {
     pub left: Vec<TreePath>,
     /// Paths at which somebody decided by hand: there the rollback is an edit like any other.
     pub decided: Vec<TreePath>,
-    /// Those of them that became what they were before the first of the changes: that is taken back there.
+    /// Those of them at which the changes are taken back with what was decided: all but where they go in part, or from one name
+    /// to another.
     pub overwritten: Vec<TreePath>,
     /// Where somebody had brought back what was taken back before: which change, and by which one.
     pub returned: Vec<(TreePath, ChangeId, ChangeId)>,

@@ -97,6 +97,8 @@ pub struct BlamedLines {
     /// On whose behalf.
     #[serde(flatten)]
     pub author: Author,
+    /// Who else may have made it; of work that is shared, those of whom it is one.
+    pub candidates: Vec<Candidate>,
     /// When it ended.
     pub at: Option<Timestamp>,
 }

@@ -333,7 +333,7 @@ pub struct Recovered {
     pub restored_checkpoint: CheckpointId,
     /// The checkpoint that saved the tree as it was; `null` where nothing in the workspace was changed.
     pub safety_checkpoint: Option<CheckpointId>,
-    /// The recovery that this one took back.
+    /// The recovery that this one took back; `null` where all that it changed was edited since, so that it still stands.
     pub undone: Option<RecoveryId>,
     /// Where it was restored to, instead of the workspace.
     pub restored_to: Option<String>,

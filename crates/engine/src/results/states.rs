@@ -10,8 +10,18 @@ use wfr_model::workflow::validate::mend::Strategy;
 use wfr_model::{CheckpointId, Digest, EventId, RecoveryId, WorkflowId};
 
 use super::{PolicyCheckpoint, Verdict};
-use crate::dependencies::Probed;
+use crate::dependencies::{Origin, Probed};
 use crate::params::ValidationDepth;
+
+/// What a workflow needs, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StateNeed {
+    /// What was found.
+    #[serde(flatten)]
+    pub probed: Probed,
+    /// Where it is declared: in the configuration, for all workflows, in the state, or in both.
+    pub declared_in: Vec<Origin>,
+}
 
 /// What each check of a state said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
@@ -67,7 +77,7 @@ pub struct StateValidation {
     /// Everything that was found.
     pub findings: Vec<StateFinding>,
     /// What it needs and is not there; with `report_details` all that it needs.
-    pub dependencies: Vec<Probed>,
+    pub dependencies: Vec<StateNeed>,
     /// Figures; with `performance_check`.
     pub performance: Option<StateFigures>,
     /// The report's file; `null` where it could not be written.

@@ -8,7 +8,8 @@ use super::{Draft, Event, ParseEventError, workflow};
 use crate::json;
 use crate::phase::PhaseId;
 
-/// Reads a line. Data is JSON and holds colons: only the first three separate. It may be missing, with its colon.
+/// Reads a line. Data is JSON and holds colons: only the first three separate. It may be missing, with its colon; what has no
+/// phase either may be any text with a colon in it, and is none.
 pub(super) fn read(text: &str) -> Result<Draft, ParseEventError> {
     read_with(text, |data| Ok(json::parse_object(data)?))
 }
@@ -26,8 +27,9 @@ fn read_with(
     let (Some(name), Some(flow)) = (parts.next(), parts.next()) else {
         return Err(ParseEventError::NoForm);
     };
+    let Some(phase) = parts.next() else { return Err(ParseEventError::NoPhase) };
     let mut draft = Draft::new(name.trim().parse()?, workflow(flow)?);
-    draft.phase = PhaseId::named(parts.next().unwrap_or_default())?;
+    draft.phase = PhaseId::named(phase)?;
     draft.data = match parts.next().map(str::trim) {
         None | Some("") => Map::new(),
         Some(data) => parse(data)?,
@@ -52,8 +54,15 @@ mod tests {
         assert_eq!(draft.phase, Some(PhaseId::numbered(2)));
         assert_eq!(serde_json::Value::Object(draft.data), json!({"task_id": "t:1", "failure_reason": "a: b:: c"}));
         assert_eq!(read("workflow.started:wf_1:global:").unwrap().phase, None);
-        assert_eq!(read("workflow.started:wf_1").unwrap().data, Map::new());
+        assert_eq!(read("workflow.started:wf_1:global").unwrap().data, Map::new());
         assert_eq!(read("SYSTEM_STARTUP:global:global:{}").unwrap().workflow_id, None);
+    }
+
+    #[test]
+    fn a_text_with_one_colon_is_no_event() {
+        for text in ["X:1", "TASK_FAILED:wf", "workflow.started:wf_1", ":"] {
+            assert!(matches!(read(text), Err(ParseEventError::NoPhase)), "{text}");
+        }
     }
 
     #[test]

@@ -164,6 +164,11 @@ pub enum ParseEventError {
     /// It is neither form.
     #[error("neither EVENT_TYPE:workflow:phase:{{json}} nor a JSON object")]
     NoForm,
+    /// It ends before the phase: it may be any text with a colon in it.
+    #[error(
+        "a line is EVENT_TYPE:workflow:phase:{{json}}, and this one ends before the phase, which may be `global`; the data may be left out"
+    )]
+    NoPhase,
     /// The JSON part is none.
     #[error("{0}")]
     Json(#[from] crate::json::ParseJsonError),

@@ -63,9 +63,11 @@ impl Story {
         }
     }
 
-    /// A line that version `number` brings back, and that edit `brought` had brought first.
-    fn back(brought: usize, number: usize) -> Self {
-        Self { brought, is_back: true, ..Self::new(number) }
+    /// A line that version `number` brings back, and that edit `brought` had brought first. Where a recovery does, while other
+    /// edits counted, whoever took it away before the version that all begins with stays.
+    fn back(chain: &Chain, brought: usize, number: usize) -> Self {
+        let taken_by_kept = matches!(chain.mark(number), Mark::Neutral { .. });
+        Self { brought, is_back: true, taken_by_kept, ..Self::new(number) }
     }
 
     /// The line is gone from the version behind the last that has it.
@@ -124,7 +126,8 @@ pub(super) fn look_over(
     texts: &mut Texts<'_>,
 ) -> Result<Option<Note>, ReadError> {
     let is_file = entries::content(result).is_some_and(|content| content.size <= merge::BYTES_MAX);
-    if !is_file || chain.removed(chain.last() + 1).next().is_none() {
+    // Where nothing goes, what an earlier recovery had taken is to be there again.
+    if !is_file || chain.removed(chain.last() + 1).next().is_none() && chain.recoveries().next().is_none() {
         return Ok(None);
     }
     if texts::bytes(chain) > texts::TOGETHER_MAX {
@@ -187,7 +190,7 @@ impl Stories<'_> {
         let Self { chain, hasher, of, before, start } = self;
         let is_back = number > *start && chain.may_bring_back(number);
         let new = |line: u64| match before.get(&line).copied().flatten().filter(|_| is_back) {
-            Some(brought) => Story::back(brought, number),
+            Some(brought) => Story::back(chain, brought, number),
             None => Story::new(number),
         };
         let is_text = for_lines(chain.version(number), texts, |line| {

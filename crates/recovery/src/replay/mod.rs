@@ -12,7 +12,8 @@
 //!   had something of a removed edit, only whoever had led away from it can have put it back (a stash, and its pop), or a
 //!   recovery that goes to a tree: of anybody else it is work of their own.
 //! - An edit that is known to bring back what was there ([`By::Return`]) leads back to it over recoveries, too, and nothing in
-//!   it is new.
+//!   it is new. Where it is recorded to which version it went, it is that one, whatever others are the same. What a recovery
+//!   between had taken it did not take: where that counts by now, it stays (`back`).
 //! - A mode is put back in the same way by itself, whatever was done to the content in between.
 //! - A file of which a move goes is again where it was, with what was done to it since. Of the moves that stay the last one
 //!   counts. Versions of one path have one name.
@@ -25,6 +26,7 @@
 //!   out of the last version instead, the last first, as `git revert` does; if that is clean and nothing is wrong with it, it
 //!   counts.
 
+mod back;
 mod entries;
 mod lines;
 mod modes;
@@ -76,8 +78,9 @@ pub enum By {
     /// A recovery's that went to a tree of before: what it leads back to, it puts back.
     Recovery,
     /// Anybody's of which it is known that it brought back what was there before, also behind a recovery that took it away: a
-    /// restore of a checkpoint that has it, a checkout, a stash that was popped.
-    Return,
+    /// restore of a checkpoint that has it, a checkout, a stash that was popped; with the version to which it went, by number,
+    /// where that is recorded.
+    Return(Option<usize>),
 }
 
 /// One edit of a path.
@@ -149,12 +152,20 @@ impl Chain {
 
     /// Whether an edit is known to bring back what was there before.
     fn returns(&self, number: usize) -> bool {
-        self.edits[number - 1].by == By::Return
+        matches!(self.edits[number - 1].by, By::Return(_))
     }
 
     /// Whether what is new with an edit may be what was there before: an undo has that, too.
     fn may_bring_back(&self, number: usize) -> bool {
         self.returns(number) || matches!(self.mark(number), Mark::Neutral { .. })
+    }
+
+    /// The recoveries among the edits, each by number with what was gone then, where that is known.
+    fn recoveries(&self) -> impl DoubleEndedIterator<Item = (usize, Option<&BTreeSet<usize>>)> {
+        (1..=self.last()).filter_map(|number| match self.mark(number) {
+            Mark::Neutral { gone } => Some((number, gone.as_ref())),
+            _ => None,
+        })
     }
 
     /// The removed edits with numbers below `end`.

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 
 use wfr_model::entry::Node;
 
+use super::back::{self, Back};
 use super::{Chain, Mark};
 
-/// The mode of the last version, and what it is without the removed edits, where a kept edit put it back: then that is no work
-/// of its own, as where a whole version is put back.
+/// The mode that the last edit left which is no recovery, and what it is without the removed edits, where a kept edit put it back:
+/// then that is no work of its own, as where a whole version is put back.
 pub(super) fn put_back(chain: &Chain) -> Option<(u32, u32)> {
     let mut is_any = false;
     // The last place of each mode since the last recovery, and that of all.
@@ -25,12 +26,20 @@ pub(super) fn put_back(chain: &Chain) -> Option<(u32, u32)> {
             results.push(None);
             continue;
         };
+        let back = match back::of(chain, number) {
+            Some(Back::To(earlier)) => results[earlier],
+            _ => None,
+        };
         results.push(match chain.mark(number) {
             Mark::Removed => before,
             Mark::Neutral { gone } => {
                 seen.clear();
                 let is_as_then = gone.as_ref().is_some_and(|gone| gone.iter().copied().eq(chain.removed(number)));
                 if is_as_then { Some(mode) } else { before }
+            }
+            Mark::Kept if back.is_some() => {
+                is_any |= back != Some(mode);
+                back
             }
             Mark::Kept if of(chain, number - 1) == Some(mode) => before,
             Mark::Kept => {
@@ -44,7 +53,9 @@ pub(super) fn put_back(chain: &Chain) -> Option<(u32, u32)> {
         seen.insert(mode, number);
         ever.insert(mode, number);
     }
-    let last = of(chain, chain.last())?;
+    // A recovery is not replayed: what it left is not what a replay comes to.
+    let is_edit = |number: &usize| !matches!(chain.mark(*number), Mark::Neutral { .. });
+    let last = of(chain, (1..=chain.last()).rev().find(is_edit)?)?;
     Some((last, results.pop()??)).filter(|(last, without)| is_any && last != without)
 }
 

@@ -42,7 +42,7 @@ fn version(word: &str, shelf: &mut HashMap<Digest, Vec<u8>>) -> Version {
 
 /// A chain from `first mark version mark version ...`: `k` kept, `r` removed, `n` neutral, `n1,2` neutral with 1 and 2
 /// gone, `n_` with nothing gone. A digit behind `k` and `r` says whose the edit is, `*` that it is a recovery's that goes to a tree, `^` that it brings
-/// back what was there.
+/// back what was there, with the version to which it went, if one is known.
 fn chain(words: &str) -> (Chain, HashMap<Digest, Vec<u8>>) {
     let mut shelf = HashMap::new();
     let mut words = words.split_whitespace();
@@ -51,7 +51,7 @@ fn chain(words: &str) -> (Chain, HashMap<Digest, Vec<u8>>) {
     while let Some(mark) = words.next() {
         let by = match mark.split_at(1) {
             ("k" | "r", "*") => By::Recovery,
-            ("k" | "r", "^") => By::Return,
+            ("k" | "r", back) if back.starts_with('^') => By::Return(back[1..].parse().ok()),
             ("k" | "r", digit) => By::Somebody(digit.parse().unwrap_or(0)),
             _ => By::Recovery,
         };
@@ -264,6 +264,9 @@ fn a_mode_that_is_put_back_beside_other_work_is_no_new_one() {
     assert_eq!(said("abc r1 abc+x k2 Xabc k3 Xabc+x"), "SecondOpinion 2..=3");
     assert_eq!(said("abc r1 abc+x n1 abc k2 Xabc k2 Xabc+x"), "version 4");
     assert_eq!(said("abc r1 abc+x n1 abc k2 Xabc k^ Xabc+x"), "version 3", "it is known to bring it back");
+    // Where part of it went before, it is as where all goes at once.
+    assert_eq!(said("abc+x r e r abc+x k a"), "a+x");
+    assert_eq!(said("abc+x r e r abc+x k a n1 a+x"), "version 4");
     // Whose it is stays where that stays.
     assert_eq!(said("abc k1 abc+x k2 abc k3 Xabc k2 Xabc+x"), "version 4");
     assert_eq!(said("abc k1 abc+x r2 abc k3 Xabc r2 Xabc+x"), "version 4");

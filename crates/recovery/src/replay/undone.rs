@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{Chain, Conflict, Edit, Line, Mark, Note, Outcome, Replayed, entries};
+use super::{By, Chain, Conflict, Edit, Line, Mark, Note, Outcome, Replayed, entries};
 
 /// A chain without them.
 pub(super) struct Plain<'c> {
@@ -28,7 +28,7 @@ impl<'c> Plain<'c> {
             return self;
         }
         let numbers: Vec<usize> = (0..=self.chain.last()).filter(|number| !is_left_out[*number]).collect();
-        let edits = numbers[1..].iter().map(|number| renumbered(&self.chain.edits[number - 1], &numbers)).collect();
+        let edits = numbers[1..].iter().map(|number| renumbered(&self.chain, *number, &numbers)).collect();
         let chain = Cow::Owned(Chain { first: self.chain.first.clone(), edits });
         let numbers = match self.numbers {
             None => numbers,
@@ -115,9 +115,17 @@ fn block_end(chain: &Chain, number: usize, before: Option<&BTreeSet<usize>>) -> 
     block.filter(|(at, gone)| *gone == Some(before) && is_as_before(*at)).map(|(at, _)| at).last()
 }
 
-/// An edit of which the others have the numbers of their places in `numbers`.
-fn renumbered(edit: &Edit, numbers: &[usize]) -> Edit {
-    let Mark::Neutral { gone: Some(gone) } = &edit.mark else { return edit.clone() };
-    let gone = gone.iter().filter_map(|number| numbers.binary_search(number).ok()).collect();
-    Edit { mark: Mark::Neutral { gone: Some(gone) }, ..edit.clone() }
+/// An edit of a chain, by number, as it is where the others have the numbers of their places in `numbers`.
+fn renumbered(chain: &Chain, number: usize, numbers: &[usize]) -> Edit {
+    let mut edit = chain.edits[number - 1].clone();
+    if let Mark::Neutral { gone: Some(gone) } = &mut edit.mark {
+        *gone = gone.iter().filter_map(|number| numbers.binary_search(number).ok()).collect();
+    }
+    if let By::Return(Some(to)) = edit.by {
+        // What is left out ends as it was before.
+        let place = numbers.partition_point(|number| *number <= to) - 1;
+        let is_alike = entries::same(chain.version(numbers[place]), chain.version(to));
+        edit.by = By::Return(is_alike.then_some(place));
+    }
+    edit
 }

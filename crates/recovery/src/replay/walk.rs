@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use wfr_model::entry::Node;
 use wfr_store::object::ReadError;
 
+use super::back::{self, Back};
 use super::entries::{self, Merged};
 use super::texts::Texts;
 use super::{Chain, Conflict, Mark, Note, Version, modes};
@@ -59,16 +60,24 @@ fn sources(chain: &Chain, grouping: Grouping) -> Vec<Source> {
                 let is_as_then = gone.as_ref().is_some_and(|gone| gone.iter().copied().eq(chain.removed(number)));
                 if is_as_then { Source::Version } else { Source::Result(number - 1) }
             }
-            Mark::Kept => match if chain.returns(number) { &ever } else { &seen }.get(&key) {
-                // Within a run there is nothing to lead over, but where its edits are taken one by one.
-                Some(earlier)
-                    if (earlier + 1 < from || grouping == Grouping::Edits && earlier + 1 < number)
-                        && (chain.removed(earlier + 1).next().is_none() || chain.puts_back(earlier + 1, number)) =>
-                {
-                    Source::Result(*earlier)
+            Mark::Kept => {
+                let earlier = match back::of(chain, number) {
+                    Some(Back::To(earlier)) => Some(earlier),
+                    Some(Back::Over) => None,
+                    None => if chain.returns(number) { &ever } else { &seen }.get(&key).copied(),
+                };
+                match earlier {
+                    // Within a run there is nothing to lead over, but where its edits are taken one by one.
+                    Some(earlier)
+                        if (earlier + 1 < from || grouping == Grouping::Edits && earlier + 1 < number)
+                            && (chain.removed(earlier + 1).next().is_none()
+                                || chain.puts_back(earlier + 1, number)) =>
+                    {
+                        Source::Result(earlier)
+                    }
+                    _ => Source::Merge { from },
                 }
-                _ => Source::Merge { from },
-            },
+            }
         };
         // What a recovery left while other edits counted is no place to lead back to.
         if !matches!(chain.mark(number), Mark::Neutral { .. }) || source == Source::Version {
@@ -143,8 +152,11 @@ pub(super) fn worth_a_second_opinion(chain: &Chain) -> Option<RangeInclusive<usi
 }
 
 /// The last version without the removed edits, each run of which is taken out of it, the last one first; `None` where that
-/// is not clean.
+/// is not clean, or there are none.
 pub(super) fn taken_out(chain: &Chain, texts: &mut Texts<'_>) -> Result<Option<Version>, ReadError> {
+    if chain.removed(chain.last() + 1).next().is_none() {
+        return Ok(None);
+    }
     let mut entry = chain.version(chain.last()).clone();
     let mut end = chain.last();
     while let Some(last) = (1..=end).rev().find(|number| *chain.mark(*number) == Mark::Removed) {

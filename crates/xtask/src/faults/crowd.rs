@@ -6,14 +6,14 @@
 use std::process::{Child, Stdio};
 
 use super::Plan;
-use super::tally::Tally;
+use super::tally::{Tallies, Tally};
 use super::world::{World, outcome, said};
 
 /// Processes at once.
 const PROCESSES: usize = 8;
 
 /// All processes make checkpoints; then some make checkpoints while others clean up.
-pub fn run(plan: &Plan) -> Vec<Tally> {
+pub fn run(plan: &Plan) -> Tallies<'_> {
     let rounds = if plan.short { 2 } else { 25 };
     let mut makers = Tally::new("crowd 8 makers");
     let mut mixed = Tally::new("crowd 6 makers, 2 cleaners");
@@ -22,7 +22,7 @@ pub fn run(plan: &Plan) -> Vec<Tally> {
         makers.add(&label, judged(crowd(plan, round, 0)));
         mixed.add(&label, judged(crowd(plan, round, 2)));
     }
-    vec![makers, mixed]
+    Box::new([makers, mixed].into_iter())
 }
 
 fn judged(result: Result<(), String>) -> (bool, Result<(), String>) {

@@ -6,7 +6,7 @@ use super::Plan;
 use super::kills::{Select, over_points};
 use super::operation::{Operation, Trial};
 use super::strace::{self, Point};
-use super::tally::Tally;
+use super::tally::{Tallies, Tally};
 
 /// Points of each operation and error in the short run.
 const SHORT: usize = 3;
@@ -15,9 +15,9 @@ const SHORT: usize = 3;
 const ERRORS: [&str; 4] = ["EIO", "ENOSPC", "EMFILE", "EPERM"];
 
 /// All operations with all errors.
-pub fn run(plan: &Plan) -> Vec<Tally> {
+pub fn run(plan: &Plan) -> Tallies<'_> {
     let pairs = Operation::under_all(plan).flat_map(|operation| ERRORS.map(|error| (operation, error)));
-    pairs.map(|(operation, error)| fail_all(plan, operation, error)).collect()
+    Box::new(pairs.map(|(operation, error)| fail_all(plan, operation, error)))
 }
 
 fn fail_all(plan: &Plan, operation: Operation, error: &'static str) -> Tally {

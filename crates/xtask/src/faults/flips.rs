@@ -13,7 +13,7 @@ use std::time::Instant;
 use wfr_testkit::{Prng, Snapshot};
 
 use super::Plan;
-use super::tally::{Run, Tally};
+use super::tally::{Run, Tallies, Tally};
 use super::world::{World, of_users, said};
 
 /// Trials of each kind in the short run.
@@ -31,8 +31,8 @@ struct Damage {
 }
 
 /// Bit flips, then truncations.
-pub fn run(plan: &Plan) -> Vec<Tally> {
-    vec![damage_all(plan, false), damage_all(plan, true)]
+pub fn run(plan: &Plan) -> Tallies<'_> {
+    Box::new([false, true].into_iter().map(|cut| damage_all(plan, cut)))
 }
 
 fn damage_all(plan: &Plan, cut: bool) -> Tally {

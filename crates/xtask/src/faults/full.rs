@@ -9,7 +9,7 @@ use std::io::Write as _;
 use super::Plan;
 use super::mounts::{self, Mount};
 use super::operation::{Operation, Trial};
-use super::tally::Tally;
+use super::tally::{Tallies, Tally};
 use super::world::{World, said};
 
 /// Bytes that are left free, in kilobytes.
@@ -19,11 +19,11 @@ const FREE_KB: [u64; 10] = [0, 4, 16, 64, 128, 256, 512, 1_024, 2_048, 8_192];
 const SIZE: u64 = 192 << 20;
 
 /// All operations.
-pub fn run(plan: &Plan) -> Vec<Tally> {
+pub fn run(plan: &Plan) -> Tallies<'_> {
     if let Err(why) = mounts::permitted(&plan.dir) {
-        return vec![Tally::skipped("full", &format!("no tmpfs can be mounted here: {why}"), false)];
+        return Tally::alone(Tally::skipped("full", &format!("no tmpfs can be mounted here: {why}"), false));
     }
-    Operation::under_all(plan).map(|operation| fill_all(plan, operation)).collect()
+    Box::new(Operation::under_all(plan).map(|operation| fill_all(plan, operation)))
 }
 
 fn fill_all(plan: &Plan, operation: Operation) -> Tally {

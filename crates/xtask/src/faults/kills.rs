@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::Plan;
 use super::operation::{Operation, Trial};
 use super::strace::{self, Point};
-use super::tally::{Run, Tally};
+use super::tally::{Run, Tallies, Tally};
 use super::world::World;
 
 /// Points of each operation in the short run.
@@ -18,8 +18,8 @@ const SHORT: usize = 16;
 const SHORT_SMALL: usize = 6;
 
 /// All operations.
-pub fn run(plan: &Plan) -> Vec<Tally> {
-    Operation::ALL.into_iter().map(|operation| kill_all(plan, operation)).collect()
+pub fn run(plan: &Plan) -> Tallies<'_> {
+    Box::new(Operation::ALL.into_iter().map(|operation| kill_all(plan, operation)))
 }
 
 fn kill_all(plan: &Plan, operation: Operation) -> Tally {

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use super::Plan;
 use super::mounts::{self, Mount};
-use super::tally::Tally;
+use super::tally::{Tallies, Tally};
 use super::world::{Outcome, World, run as run_tool, said};
 
 /// What a trial came to; `Ok(Some(why))` says that it cannot run here.
@@ -35,8 +35,8 @@ struct Stage {
 }
 
 /// One row for each obstacle.
-pub fn run(plan: &Plan) -> Vec<Tally> {
-    TRIALS.iter().map(|(name, trial)| stage_and_try(plan, name, *trial)).collect()
+pub fn run(plan: &Plan) -> Tallies<'_> {
+    Box::new(TRIALS.iter().map(|(name, trial)| stage_and_try(plan, name, *trial)))
 }
 
 fn stage_and_try(plan: &Plan, name: &str, trial: Trial) -> Tally {

@@ -12,7 +12,7 @@ use super::Plan;
 use super::mounts::{Mount, make_ext4};
 use super::operation::{Operation, Trial};
 use super::strace::{self, Point};
-use super::tally::{Run, Tally};
+use super::tally::{Run, Tallies, Tally};
 use super::world::{World, run as run_tool, said};
 
 /// Cuts of each operation in the short run.
@@ -29,14 +29,15 @@ struct Disk {
 }
 
 /// All operations.
-pub fn run(plan: &Plan) -> Vec<Tally> {
+pub fn run(plan: &Plan) -> Tallies<'_> {
     if !strace::works() {
-        return vec![Tally::skipped("power", "strace is not installed or may not trace", true)];
+        return Tally::alone(Tally::skipped("power", "strace is not installed or may not trace", true));
     }
     if let Err(why) = possible(plan) {
-        return vec![Tally::skipped("power", &format!("no loop-mounted ext4 with shutdown here: {why}"), false)];
+        let why = format!("no loop-mounted ext4 with shutdown here: {why}");
+        return Tally::alone(Tally::skipped("power", &why, false));
     }
-    Operation::under_all(plan).map(|operation| cut_all(plan, operation)).collect()
+    Box::new(Operation::under_all(plan).map(|operation| cut_all(plan, operation)))
 }
 
 /// Tries the whole mechanism without wfr.

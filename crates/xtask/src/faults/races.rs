@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat, openat2, renameat,
 use wfr_testkit::{Prng, Snapshot};
 
 use super::Plan;
-use super::tally::Tally;
+use super::tally::{Tallies, Tally};
 use super::world::{World, outcome, said};
 
 /// Files of the workspace; all of them differ from the checkpoint.
@@ -50,13 +50,10 @@ impl Against {
 }
 
 /// Rounds of a restore and of a rollback against a user.
-pub fn run(plan: &Plan) -> Vec<Tally> {
+pub fn run(plan: &Plan) -> Tallies<'_> {
     let rounds = if plan.short { [4, 4] } else { [200, 1_000] };
-    [Against::Restore, Against::Rollback]
-        .into_iter()
-        .zip(rounds)
-        .map(|(against, rounds)| tally(plan, against, rounds))
-        .collect()
+    let all = [Against::Restore, Against::Rollback].into_iter().zip(rounds);
+    Box::new(all.map(|(against, rounds)| tally(plan, against, rounds)))
 }
 
 fn tally(plan: &Plan, against: Against, rounds: u64) -> Tally {

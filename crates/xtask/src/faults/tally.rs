@@ -19,6 +19,9 @@ pub struct Tally {
     pub skipped: Option<String>,
 }
 
+/// What came of a case, one after another: each is there once its runs are over.
+pub type Tallies<'p> = Box<dyn Iterator<Item = Tally> + 'p>;
+
 /// What one run under a fault came to: whether the fault hit, and which promise broke.
 pub type Run = (bool, Result<(), String>);
 
@@ -37,6 +40,11 @@ impl Tally {
             tally.violations.push(format!("WFR_TEST_STRICT=1 and this cannot run: {why}"));
         }
         tally
+    }
+
+    /// The only one of its case.
+    pub fn alone(self) -> Tallies<'static> {
+        Box::new(std::iter::once(self))
     }
 
     /// Adds one run; `label` says how to have it again.
