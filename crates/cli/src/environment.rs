@@ -21,6 +21,7 @@ use crate::arguments::Global;
 use crate::choosing::AtTerminal;
 use crate::content::Content;
 use crate::{answer, signals, terminal, upkeep};
+use crate::{executing, guard};
 
 /// More threads than this only get in each other's way.
 const THREADS_MAX: usize = 64;
@@ -50,7 +51,8 @@ pub fn session(
         unlocked: named("WFR_KEY_FILE"),
         ask: Box::new(move |purpose| Ok(passphrase(purpose, &told)?.map(Passphrase::new))),
     };
-    let (interactive, abort) = (!global.json && terminal::is_interactive(), signals::watch());
+    let starts = [guard::NAME, executing::NAME].contains(&operation);
+    let (interactive, abort) = (!global.json && terminal::is_interactive(), signals::watch(starts));
     let picker = interactive.then(|| Box::new(AtTerminal::new(global.colour, abort.clone())) as Box<dyn Picker>);
     Ok(Session {
         keyring: Arc::new(Keyring::new(secrets, directories.data.clone())),

@@ -58,7 +58,7 @@ pub fn run(outcome: Outcome, session: &mut Session, global: &Global) -> ExitCode
         Ok(ended) => ended,
         Err(failure) => (guard::refused(NAME, None, global, &failure), Evidence::default()),
     };
-    session.abort = signals::watch();
+    session.abort = signals::watch(true);
     match executing::end(session, &executing.change_id, &evidence) {
         Ok(closed) => say(&closed, evidence.degraded_since.is_some(), global),
         Err(failure) => {

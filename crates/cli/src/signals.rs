@@ -16,11 +16,11 @@ use signal_hook::iterator::{Handle, SignalsInfo};
 /// What watches interrupts now.
 static WATCHES: Mutex<Vec<SigId>> = Mutex::new(vec![]);
 
-/// A flag that an interrupt sets. The second one ends the process with 130. What whoever started this process has it ignore, as
-/// `nohup` does, stays ignored, also by what it starts.
-pub fn watch() -> Arc<AtomicBool> {
+/// A flag that an interrupt sets. The second one ends the process with 130. Where this process `starts` a command, what it was
+/// made to ignore, as by `nohup`, stays ignored: so the command ignores it, too. Else it does not, as every command here can be ended.
+pub fn watch(starts: bool) -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
-    let ignored = ignored();
+    let ignored = if starts { ignored() } else { 0 };
     let mut watches = WATCHES.lock().unwrap_or_else(PoisonError::into_inner);
     for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_in(ignored, *signal)) {
         // The order matters: the exit looks at the flag before it is set.
