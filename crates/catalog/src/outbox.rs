@@ -5,7 +5,7 @@
 pub(crate) mod damage;
 mod waiting;
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 use wfr_model::coordination::Pattern;
 use wfr_model::{EventId, Timestamp};
 
@@ -234,15 +234,19 @@ impl Catalog {
     pub fn put_aside(&self, letter: &DeadLetter, standing: &Subscription) -> Result<(), CatalogError> {
         let sql = "INSERT INTO dead_letters (subscription, item, body, attempts, error, at)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        self.put_letter(sql, &letter.subscription, (letter, standing))
+    }
+
+    /// Writes what was put aside by a statement that takes `key` first, in one step with how its subscription stands.
+    fn put_letter(
+        &self,
+        sql: &str,
+        key: &dyn ToSql,
+        (letter, standing): (&DeadLetter, &Subscription),
+    ) -> Result<(), CatalogError> {
+        let DeadLetter { item, body, attempts, error, at, .. } = letter;
         self.write(|transaction| {
-            transaction.prepare_cached(sql)?.execute((
-                &letter.subscription,
-                &letter.item,
-                &letter.body,
-                letter.attempts,
-                &letter.error,
-                letter.at.0,
-            ))?;
+            transaction.prepare_cached(sql)?.execute((key, item, body, attempts, error, at.0))?;
             put(transaction, standing)
         })
     }

@@ -50,13 +50,7 @@ impl Write for Content {
     fn write(&mut self, new: &[u8]) -> io::Result<usize> {
         match &mut *self.lock() {
             Way::Out { gone: true } => Ok(new.len()),
-            Way::Out { gone } => match io::stdout().write(new) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    *gone = true;
-                    Ok(new.len())
-                }
-                written => written.map_err(refused),
-            },
+            Way::Out { gone } => unless_gone(io::stdout().write(new), gone, new.len()),
             Way::Kept { bytes, too_many } => {
                 *too_many |= bytes.len() + new.len() > JSON_BYTES_MAX;
                 if *too_many {
@@ -71,21 +65,22 @@ impl Write for Content {
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut *self.lock() {
-            Way::Out { gone } if !*gone => match io::stdout().flush() {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    *gone = true;
-                    Ok(())
-                }
-                flushed => flushed.map_err(refused),
-            },
+            Way::Out { gone } if !*gone => unless_gone(io::stdout().flush(), gone, ()),
             _ => Ok(()),
         }
     }
 }
 
-/// Why the bytes went nowhere.
-fn refused(error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("standard output does not take the bytes: {error}"))
+/// How writing went. That the reader has gone away is noted and no failure; of any other it is told what failed.
+fn unless_gone<T>(written: io::Result<T>, gone: &mut bool, all: T) -> io::Result<T> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            *gone = true;
+            Ok(all)
+        }
+        written => written
+            .map_err(|error| io::Error::new(error.kind(), format!("standard output does not take the bytes: {error}"))),
+    }
 }
 
 /// Base 64 with padding (RFC 4648, section 4).

@@ -52,8 +52,9 @@ impl Colour {
 
 /// Standard output; colours are taken out where they are not wanted.
 pub fn out(colour: Colour) -> AutoStream<io::StdoutLock<'static>> {
-    let choice = colour.choice(is_shown());
-    AutoStream::new(io::stdout().lock(), choice)
+    let lock = io::stdout().lock();
+    let choice = colour.choice(lock.is_terminal());
+    AutoStream::new(lock, choice)
 }
 
 /// A line typed at the terminal that is not shown.

@@ -200,10 +200,8 @@ fn folded(open: &Open, session: &Session, workflow: &WorkflowId, back: &[Recover
                 return Ok(());
             }
         };
-        match fold::apply(&mut state, &mut Nowhere, event) {
-            Ok(_) => Ok(()),
-            Err(never) => match never {},
-        }
+        let Ok(_) = fold::apply(&mut state, &mut Nowhere, event);
+        Ok(())
     })?;
     if is_aborted {
         return Err(Failure::new(Code::Interrupted, "interrupted: nothing was changed"));

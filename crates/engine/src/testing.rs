@@ -1,13 +1,17 @@
-//! A workspace for tests of this crate, with a clock that something may happen at.
+//! A workspace for tests of this crate, with a clock that something may happen at, and a store in memory.
 //!
 //! Owns the surroundings that the program would give. Refuses to know any operation.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use wfr_model::entry::{Content, Entry, Meta, Node};
 use wfr_model::event::Draft;
-use wfr_model::{Event, Timestamp};
+use wfr_model::{Digest, Event, Timestamp};
+use wfr_store::object::{ObjectKind, hash};
+use wfr_store::{Objects, ReadError};
 
 use crate::handlers::setup;
 use crate::keyring::{Keyring, Secrets};
@@ -105,5 +109,34 @@ impl World {
             needs_configuration: false,
             noted: Noted::default().into(),
         }
+    }
+}
+
+/// A store in memory.
+#[derive(Default)]
+pub struct Shelf(HashMap<Digest, Vec<u8>>);
+
+impl Shelf {
+    /// A text with these words as lines.
+    pub fn file(&mut self, words: &str) -> Entry {
+        let text = words.replace(' ', "\n").into_bytes();
+        let content = Content { size: text.len() as u64, hash: hash(&text), chunks: None };
+        self.0.insert(content.hash, text);
+        let meta = Meta { mode: 0o644, ..Meta::default() };
+        Entry { name: b"f".to_vec(), meta, node: Node::File(content), xattrs: vec![] }
+    }
+}
+
+impl Objects for Shelf {
+    fn get(&self, _: ObjectKind, id: &Digest) -> Result<Vec<u8>, ReadError> {
+        Ok(self.0[id].clone())
+    }
+
+    fn has(&self, id: &Digest) -> bool {
+        self.0.contains_key(id)
+    }
+
+    fn still_holds(&self, _: &[u8]) -> bool {
+        true
     }
 }

@@ -3,7 +3,7 @@
 //! Owns how such an item is told from others: its id is the event's place, `events/17`, which no event's or message's id can be.
 //! Refuses to mend a row: a rebuild or a repair does.
 
-use super::{DeadLetter, LETTER, Subscription, decode_letter, put};
+use super::{DeadLetter, LETTER, Subscription, decode_letter};
 use crate::catalog::Catalog;
 use crate::error::CatalogError;
 use crate::events::{EventQuery, EventRow, EventSeq};
@@ -54,16 +54,6 @@ impl Catalog {
     pub fn put_aside_for(&self, waited: i64, letter: &DeadLetter, standing: &Subscription) -> Result<(), CatalogError> {
         let sql = "UPDATE dead_letters SET item = ?2, body = ?3, attempts = ?4, error = ?5, at = ?6, queued = 0
                    WHERE seq = ?1";
-        self.write(|transaction| {
-            transaction.prepare_cached(sql)?.execute((
-                waited,
-                &letter.item,
-                &letter.body,
-                letter.attempts,
-                &letter.error,
-                letter.at.0,
-            ))?;
-            put(transaction, standing)
-        })
+        self.put_letter(sql, &waited, (letter, standing))
     }
 }

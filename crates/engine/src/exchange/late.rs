@@ -5,7 +5,7 @@
 //!
 //! One that says no time counts as new: nobody can tell.
 
-use std::convert::Infallible;
+use std::collections::HashSet;
 
 use serde::Deserialize;
 use wfr_catalog::{EventQuery, EventRow};
@@ -73,7 +73,7 @@ fn bare(events: Vec<Logged>) -> Vec<Event> {
 /// Events that are late, and the state with each of them at its time.
 struct Late {
     state: Whole,
-    events: Vec<EventId>,
+    events: HashSet<EventId>,
 }
 
 /// Finds what of the news is older than what came about here since; `None` where nothing is.
@@ -94,7 +94,7 @@ fn late<'e>(
     let mut with = Whole::new(workflow.clone()).into_state();
     // Without them it is the same one up to the first of them.
     let mut without: Option<State> = None;
-    let (mut events, mut now) = (Vec::new(), Timestamp(i64::MIN));
+    let (mut events, mut now) = (HashSet::new(), Timestamp(i64::MIN));
     let query = EventQuery { workflow: Some(workflow.clone()), ..EventQuery::default() };
     open.catalog.each_kept_event(&query, |row| {
         // Of one that cannot be read the present state may know more.
@@ -103,7 +103,7 @@ fn late<'e>(
         while let Some((_, event)) = waiting.next_if(|(at, _)| *at < now) {
             without.get_or_insert_with(|| Whole::of(&with).into_state());
             apply(&mut with, event);
-            events.push(event.event_id.clone());
+            events.insert(event.event_id.clone());
         }
         apply(&mut with, &row.event);
         without.iter_mut().for_each(|without| apply(without, &row.event));
@@ -116,11 +116,7 @@ fn late<'e>(
 }
 
 fn apply(state: &mut State, event: &Event) {
-    let folded: Result<_, Infallible> = fold::apply(state, &mut Nowhere, event);
-    match folded {
-        Ok(_) => {}
-        Err(never) => match never {},
-    }
+    let Ok(_) = fold::apply(state, &mut Nowhere, event);
 }
 
 /// What the late events change, brought into a state that is not what the log gives any more.
@@ -150,7 +146,7 @@ fn time_of(row: &EventRow) -> Timestamp {
 }
 
 /// What is said of late events.
-fn told(workflow: &WorkflowId, news: &[Event], late: &[EventId]) -> Vec<IgnoredPart> {
+fn told(workflow: &WorkflowId, news: &[Event], late: &HashSet<EventId>) -> Vec<IgnoredPart> {
     let named = news.iter().filter(|event| late.contains(&event.event_id)).take(NAMED_MAX);
     let each = |event: &Event| IgnoredPart {
         place: format!("{workflow}/events/{}", event.event_id),

@@ -256,10 +256,8 @@ pub(crate) fn fold_into(whole: &mut Whole, events: &[Event]) -> Vec<Anomaly> {
     let mut state = std::mem::replace(whole, empty).into_state();
     let mut odd = Vec::new();
     for event in events {
-        match fold::apply(&mut state, &mut Nowhere, event) {
-            Ok(noted) => odd.extend(noted),
-            Err(never) => match never {},
-        }
+        let Ok(noted) = fold::apply(&mut state, &mut Nowhere, event);
+        odd.extend(noted);
     }
     *whole = Whole::from(state);
     odd

@@ -110,7 +110,7 @@ pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>, take_bac
     let journal = open.vault.journal();
     for id in apply::unfinished(&journal)? {
         // What has ended is not done again: the files are the users' since.
-        if let Some(status) = end_of(open, &id)? {
+        if let Some(status) = open.catalog.recovery_end(&id)? {
             tidy_up(open, &id, status)?;
             continue;
         }
@@ -130,17 +130,12 @@ pub(super) fn finish_held(session: &Session, open: &Open, _: &Held<'_>, take_bac
 
 /// Whether an end of this recovery is recorded. A rebuilt catalog knows of none: then what the journal holds is done.
 pub fn has_ended(open: &Open, id: &RecoveryId) -> Result<bool, CatalogError> {
-    Ok(end_of(open, id)?.is_some())
+    Ok(open.catalog.recovery_end(id)?.is_some())
 }
 
 /// Whether something is left to be done of a recovery, also behind its recorded end.
 pub fn is_left(open: &Open, id: &RecoveryId) -> Result<bool, Failure> {
     Ok(apply::unfinished(&open.vault.journal())?.contains(id))
-}
-
-/// With which status its end is recorded, if it is.
-fn end_of(open: &Open, id: &RecoveryId) -> Result<Option<RecoveryStatus>, CatalogError> {
-    open.catalog.recovery_end(id)
 }
 
 /// Does what is left behind a recorded end: its process died just then.

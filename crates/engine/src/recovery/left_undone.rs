@@ -53,41 +53,16 @@ pub fn told(path: &TreePath) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use wfr_model::Digest;
-    use wfr_model::entry::{Content, Meta, Node};
-    use wfr_store::object::{ObjectKind, hash};
-
     use super::*;
-
-    #[derive(Default)]
-    struct Shelf(HashMap<Digest, Vec<u8>>);
-
-    impl Objects for Shelf {
-        fn get(&self, _: ObjectKind, id: &Digest) -> Result<Vec<u8>, ReadError> {
-            Ok(self.0[id].clone())
-        }
-
-        fn has(&self, id: &Digest) -> bool {
-            self.0.contains_key(id)
-        }
-
-        fn still_holds(&self, _: &[u8]) -> bool {
-            true
-        }
-    }
+    use crate::testing::Shelf;
 
     /// Whether that is so of three texts, each with a line for a word; `-`: nothing is there, `+x word`: it is executable.
     fn is_lacking(versions: [&str; 3]) -> bool {
         let mut shelf = Shelf::default();
         let version = |words: &str| {
             let (mode, words) = words.strip_prefix("+x ").map_or((0o644, words), |words| (0o755, words));
-            let text = words.replace(' ', "\n").into_bytes();
-            let content = Content { size: text.len() as u64, hash: hash(&text), chunks: None };
-            shelf.0.insert(content.hash, text);
-            let meta = Meta { mode, ..Meta::default() };
-            let entry = Entry { name: b"f".to_vec(), meta, node: Node::File(content), xattrs: vec![] };
+            let mut entry = shelf.file(words);
+            entry.meta.mode = mode;
             (words != "-").then_some(entry)
         };
         let versions = versions.map(version);

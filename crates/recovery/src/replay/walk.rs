@@ -66,17 +66,11 @@ fn sources(chain: &Chain, grouping: Grouping) -> Vec<Source> {
                     Some(Back::Over) => None,
                     None => if chain.returns(number) { &ever } else { &seen }.get(&key).copied(),
                 };
-                match earlier {
-                    // Within a run there is nothing to lead over, but where its edits are taken one by one.
-                    Some(earlier)
-                        if (earlier + 1 < from || grouping == Grouping::Edits && earlier + 1 < number)
-                            && (chain.removed(earlier + 1).next().is_none()
-                                || chain.puts_back(earlier + 1, number)) =>
-                    {
-                        Source::Result(earlier)
-                    }
-                    _ => Source::Merge { from },
-                }
+                // Within a run there is nothing to lead over, but where its edits are taken one by one.
+                let leads_over = |at: &usize| at + 1 < from || grouping == Grouping::Edits && at + 1 < number;
+                let leads_back = |at: &usize| chain.removed(at + 1).next().is_none() || chain.puts_back(at + 1, number);
+                let earlier = earlier.filter(|at| leads_over(at) && leads_back(at));
+                earlier.map_or(Source::Merge { from }, Source::Result)
             }
         };
         // What a recovery left while other edits counted is no place to lead back to.

@@ -302,42 +302,11 @@ fn held(entry: &Entry) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use wfr_model::entry::{Content, Meta};
-    use wfr_model::time::FileTime;
     use wfr_recovery::replay::{By, Chain, Edit, Mark};
-    use wfr_store::Objects;
-    use wfr_store::object::{ObjectKind, hash};
 
     use super::super::Lost;
     use super::*;
-
-    #[derive(Default)]
-    struct Shelf(HashMap<wfr_model::Digest, Vec<u8>>);
-
-    impl Objects for Shelf {
-        fn get(&self, _: ObjectKind, id: &wfr_model::Digest) -> Result<Vec<u8>, ReadError> {
-            Ok(self.0[id].clone())
-        }
-
-        fn has(&self, id: &wfr_model::Digest) -> bool {
-            self.0.contains_key(id)
-        }
-
-        fn still_holds(&self, _: &[u8]) -> bool {
-            true
-        }
-    }
-
-    impl Shelf {
-        /// A text with these words as lines.
-        fn file(&mut self, words: &str) -> Entry {
-            let text = words.replace(' ', "\n").into_bytes();
-            let content = Content { size: text.len() as u64, hash: hash(&text), chunks: None };
-            self.0.insert(content.hash, text);
-            let meta = Meta { mode: 0o644, uid: 0, gid: 0, mtime: FileTime::default() };
-            Entry { name: b"f".to_vec(), meta, node: Node::File(content), xattrs: vec![] }
-        }
-    }
+    use crate::testing::Shelf;
 
     fn path(text: &str) -> TreePath {
         TreePath::from_bytes(text.as_bytes()).unwrap()
