@@ -28,6 +28,8 @@ pub struct Told {
     pub moved: BTreeSet<TreePath>,
     /// Whether that is all: it may have written nowhere else.
     pub is_whole: bool,
+    /// Paths that were last changed before it began, though what they were found to be is new.
+    pub earlier: BTreeSet<TreePath>,
     /// Whether somebody who is not traced may have written on its behalf.
     pub has_delegates: bool,
     /// Whether the command itself is over, and these are the writes of what it left running, on whoever's behalf.
@@ -51,7 +53,7 @@ impl Opened {
     /// Whether it may have written at a path.
     fn may_write(&self, path: &TreePath) -> bool {
         match &self.told {
-            Some(told) => !told.is_whole || told.wrote(path),
+            Some(told) => told.wrote(path) || !(told.is_whole || told.earlier.contains(path)),
             None => self.declared.is_empty() || self.names(path),
         }
     }
@@ -251,6 +253,15 @@ mod tests {
         open[1].told.as_mut().unwrap().is_whole = false;
         assert_eq!(owner_of("a", &open), Owner::Likely(id("chg_1"), vec![id("chg_2")]));
         assert_eq!(owner_of("b", &open), Owner::Shared(vec![id("chg_1"), id("chg_2")]));
+    }
+
+    #[test]
+    fn what_was_changed_before_it_began_is_not_its_own_even_where_not_all_was_seen() {
+        let mut open = [traced("chg_1", &["a"])];
+        let told = open[0].told.as_mut().unwrap();
+        (told.is_whole, told.earlier) = (false, ["a", "b"].map(|path| path.parse().unwrap()).into());
+        assert_eq!(owner_of("a", &open), Owner::One(id("chg_1")));
+        assert_eq!(owner_of("b", &open), Owner::Unknown(vec![id("chg_1")]));
     }
 
     #[test]

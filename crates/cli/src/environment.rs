@@ -3,6 +3,7 @@
 //! Owns every look at the environment, and makes a session of it. Refuses to run anything.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,6 +75,20 @@ pub fn session(
         needs_configuration: false,
         noted,
     })
+}
+
+/// The shell that agent clients run their scripts with.
+pub fn shell_of_clients() -> PathBuf {
+    let is_known = |shell: &PathBuf| {
+        let name = shell.file_name().map(OsStrExt::as_bytes);
+        shell.is_absolute() && shell.is_file() && name.is_some_and(|name| name == b"bash" || name == b"zsh")
+    };
+    ["CLAUDE_CODE_SHELL", "SHELL"].into_iter().filter_map(named).find(is_known).unwrap_or_else(|| "/bin/bash".into())
+}
+
+/// The text in a variable that is set.
+pub fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// The path in a variable that is set and not empty.

@@ -50,6 +50,11 @@ pub fn run(outcome: Outcome, session: &mut Session, global: &Global) -> ExitCode
         let failure = Failure::new(Code::Internal, "`exec` gave no command");
         return guard::refused(NAME, None, global, &failure);
     };
+    run_announced(executing, session, global)
+}
+
+/// Runs a command that was announced, ends its change, and gives its exit code.
+pub fn run_announced(executing: &Executing, session: &mut Session, global: &Global) -> ExitCode {
     if let Some((why, remedy)) = &executing.observed {
         warn(global, &format!("the command is not traced: {why}; {remedy}"));
     }

@@ -12,6 +12,8 @@ mod demo;
 mod environment;
 mod executing;
 mod guard;
+mod hooking;
+mod launcher;
 mod manual;
 mod operations;
 mod progress;
@@ -43,6 +45,9 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|word| word == executing::SUPERVISE) {
         return executing::supervise();
     }
+    if arguments.first().is_some_and(|word| word == launcher::SHELL) {
+        return launcher::run(&arguments[1..]);
+    }
     match arguments::read(arguments) {
         Ok(Asked::Text(text, global)) => answer::text(text, &global),
         Ok(Asked::Call(call)) => run(*call, Box::new(|_, _| {})),
@@ -54,6 +59,9 @@ fn main() -> ExitCode {
 fn refused(operation: &str, workflow: Option<String>, global: &Global, failure: &Failure) -> ExitCode {
     if [guard::NAME, executing::NAME].contains(&operation) {
         return guard::refused(operation, workflow, global, failure);
+    }
+    if operation == hooking::NAME {
+        return hooking::refused(global, failure);
     }
     answer::failure(operation, workflow, global, failure)
 }
@@ -90,6 +98,7 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
         Ok(_) if goes_on && session.abort.load(Ordering::Relaxed) => ExitCode::from(Kind::Interrupted.exit_code()),
         Ok(_) if goes_on => ExitCode::SUCCESS,
         Ok(outcome) if operation.name == guard::NAME => guard::run(outcome, &global),
+        Ok(outcome) if operation.name == hooking::NAME => hooking::answer(outcome, &global),
         Ok(outcome) if operation.name == executing::NAME => executing::run(outcome, &mut session, &global),
         Ok(outcome) => answer::outcome(operation.name, &global, outcome, &content),
         Err(failure) => refused(operation.name, workflow, &global, &failure),

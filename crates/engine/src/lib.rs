@@ -18,6 +18,7 @@ mod full;
 mod graph;
 pub mod handlers;
 pub mod holding;
+pub mod hooks;
 pub mod init;
 pub mod intake;
 pub mod keyring;

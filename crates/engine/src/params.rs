@@ -9,6 +9,7 @@ pub mod checkpoints;
 pub mod coordination;
 pub mod executing;
 pub mod following;
+pub mod hooking;
 pub mod intake;
 pub mod lasting;
 pub mod recoveries;
@@ -33,6 +34,7 @@ pub use coordination::{
 };
 pub use executing::Exec;
 pub use following::{FollowStatus, Graph, GraphFormat, ListEvents, ListWorkflows};
+pub use hooking::Hook;
 pub use intake::{GetState, HandleError, Initialize, RecordEvent, RecordMetrics, StateShape, UpdateState};
 pub use lasting::{BackupState, BackupType, DocumentFormat, Export, Import, ImportFrom, Metadata};
 pub use recoveries::{

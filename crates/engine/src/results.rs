@@ -8,6 +8,7 @@ pub mod checkpoints;
 pub mod coordination;
 pub mod executing;
 pub mod following;
+pub mod hooking;
 pub mod intake;
 pub mod recoveries;
 pub mod states;
@@ -34,6 +35,7 @@ pub use following::{
     AgentLine, CurrentPhase, DependencyGraph, EventList, ExternalDependencies, GraphEdge, GraphNode, GraphShown,
     LastCheckpoint, NodeKind, PhaseLine, Resources, StatusDocument, StatusShown, TaskLine, WorkflowLine, WorkflowList,
 };
+pub use hooking::Hooked;
 pub use intake::{
     ErrorHandled, EventLine, EventsRecorded, IgnoredMessage, OddEvent, PolicyCheckpoint, RefusedMessage, StateShown,
     StateUpdated,

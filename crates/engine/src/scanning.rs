@@ -17,18 +17,22 @@ use wfr_catalog::{CheckpointRow, ListQuery};
 use wfr_model::TreePath;
 use wfr_model::coverage::{Skip, SkipReason};
 use wfr_store::disk;
-use wfr_store::scan::{Options, Rules, Scan, ScanError, StatCache, Watched, scan};
+use wfr_store::scan::{Options, Rules, Scan, ScanError, StatCache, Touched, Watched};
 use wfr_store::{Objects, Sink, Store, tree};
 
 use crate::manifests;
 use crate::open::Open;
 use crate::session::Session;
-use crate::{view, watch, workspace};
+use crate::watch::{self, Heard};
+use crate::{view, workspace};
 
 const CACHE: &str = "tree.stat";
 
 /// With more touched paths than this a scan that is saved pays.
 const TOUCHED_MAX: usize = 2_000;
+
+/// A scan of so many entries takes about a millisecond.
+const SMALL: u64 = 1_000;
 
 /// How to scan this time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,8 +58,28 @@ pub fn scan_workspace<S: Sink + Objects>(
     session: &Session,
     effort: Effort,
 ) -> Result<Scan, ScanError> {
+    scan(open, sink, session, effort, None)
+}
+
+/// Scans what is named only, as far as the stat cache speaks for the rest: that may be older than what the ledger knows.
+pub fn scan_paths<S: Sink + Objects>(
+    open: &Open,
+    sink: &S,
+    session: &Session,
+    named: &Touched,
+) -> Result<Scan, ScanError> {
+    scan(open, sink, session, Effort::default(), Some(named))
+}
+
+fn scan<S: Sink + Objects>(
+    open: &Open,
+    sink: &S,
+    session: &Session,
+    effort: Effort,
+    named: Option<&Touched>,
+) -> Result<Scan, ScanError> {
     if effort.accept_exclusions {
-        return scan_once(open, sink, session, effort, vec![]);
+        return scan_once(open, sink, session, effort, named, vec![]);
     }
     let before = newest(open);
     let expected = before.as_ref().map_or(0, |row| row.files.total + row.files.directories);
@@ -65,7 +89,7 @@ pub fn scan_workspace<S: Sink + Objects>(
     let was_captured =
         |path: &TreePath| tree.as_ref().is_some_and(|tree| matches!(tree::lookup(sink, tree, path), Ok(Some(_))));
     for _ in 0..NESTING_MAX {
-        let mut scan = scan_once(open, sink, session, effort, keep.clone())?;
+        let mut scan = scan_once(open, sink, session, effort, named, keep.clone())?;
         let by_rule = |skip: &&Skip| matches!(skip.reason, SkipReason::Excluded | SkipReason::CachedirTag);
         let begun = scan.coverage.skips.iter().filter(by_rule).map(|skip| &skip.path).filter(|path| was_captured(path));
         let begun: Vec<TreePath> = begun.cloned().collect();
@@ -76,7 +100,7 @@ pub fn scan_workspace<S: Sink + Objects>(
         }
         keep.extend(begun);
     }
-    scan_once(open, sink, session, effort, keep)
+    scan_once(open, sink, session, effort, named, keep)
 }
 
 /// Paths that a checkpoint captured although a rule said otherwise.
@@ -95,14 +119,20 @@ fn scan_once(
     sink: &dyn Sink,
     session: &Session,
     effort: Effort,
+    named: Option<&Touched>,
     keep: Vec<TreePath>,
 ) -> Result<Scan, ScanError> {
     let root = disk::open_dir(open.root()).map_err(ScanError::Root)?;
     let probe = disk::open_dir(&view::dir(open.root())).ok();
     let rules = rules(open, session, keep);
     let cache = cache_of(open);
-    let heard =
-        if effort.paranoid { None } else { watch::since(open, cache.as_ref().and_then(StatCache::mark), &rules) };
+    let mark = cache.as_ref().and_then(StatCache::mark);
+    let heard = match named {
+        // What is found so is not kept as a stat cache: no mark is made.
+        Some(named) => Some(Heard { mark: mark.unwrap_or_default(), touched: Some(named.clone()) }),
+        None if effort.paranoid => None,
+        None => watch::since(open, mark, &rules),
+    };
     let options = Options {
         rules: &rules,
         threads: session.threads,
@@ -113,7 +143,7 @@ fn scan_once(
         paranoid: effort.paranoid,
         watched: heard.as_ref().map(|heard| Watched { mark: heard.mark, touched: heard.touched.as_ref() }),
     };
-    scan(root.as_fd(), cache.as_ref(), sink, &options)
+    wfr_store::scan::scan(root.as_fd(), cache.as_ref(), sink, &options)
 }
 
 fn cache_of(open: &Open) -> Option<StatCache> {
@@ -151,6 +181,17 @@ pub fn save_cache(open: &Open, scan: &Scan, store: &Store) {
     if let Ok(dir) = disk::open_dir(&open.vault.cache()) {
         let _ = scan.write_cache_for(dir.as_fd(), Path::new(CACHE), store);
     }
+}
+
+/// Whether a scan of all costs next to nothing: the tree is small, or somebody watches.
+pub fn is_cheap(open: &Open) -> bool {
+    let is_small = || newest(open).is_some_and(|row| row.files.total + row.files.directories <= SMALL);
+    watch::may_answer(open.vault.dir()) || is_small()
+}
+
+/// Whether the stat cache can be read: without it a scan of some paths would be one of all.
+pub fn has_cache(open: &Open) -> bool {
+    cache_of(open).is_some()
 }
 
 /// Removes the stat cache: where even the reserve is used up, its room is needed more. The next scan reads every file.

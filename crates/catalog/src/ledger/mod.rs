@@ -115,6 +115,10 @@ pub struct NewPoint {
     pub at: Timestamp,
     /// The tree, where it was stored whole.
     pub tree: Option<Digest>,
+    /// Whatever was changed later than this, by its stamps, the look may not have seen; in nanoseconds. `None`: it looked at some
+    /// paths only.
+    #[serde(skip)]
+    pub as_of: Option<i64>,
     /// The checkpoint that was taken with it.
     pub checkpoint_id: Option<CheckpointId>,
     /// A workflow that is registered with it where it is not known.
@@ -142,6 +146,7 @@ impl NewPoint {
             after,
             at,
             tree: None,
+            as_of: None,
             checkpoint_id: None,
             workflow: None,
             changes: vec![],

@@ -93,6 +93,13 @@ impl Catalog {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
+    /// Whatever was changed later than this, by its stamps, no look at all of the tree may have seen; in nanoseconds. `None` where
+    /// there was none, or before this catalog was rebuilt.
+    pub fn seen_as_of(&self) -> Result<Option<i64>, CatalogError> {
+        let sql = "SELECT as_of FROM points WHERE as_of IS NOT NULL ORDER BY seq DESC LIMIT 1";
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?)
+    }
+
     /// The newest point; `None` where nobody ever looked.
     pub fn last_point(&self) -> Result<Option<PointSeq>, CatalogError> {
         Ok(last(&self.connection)?)
@@ -141,9 +148,9 @@ pub(super) fn decode(row: &Row<'_>) -> rusqlite::Result<PointRow> {
 }
 
 pub(super) fn insert(connection: &Connection, new: &NewPoint) -> Result<PointSeq, CatalogError> {
-    let sql = "INSERT INTO points (at, tree, checkpoint_id) VALUES (?1, ?2, ?3)";
+    let sql = "INSERT INTO points (at, tree, checkpoint_id, as_of) VALUES (?1, ?2, ?3, ?4)";
     let tree = new.tree.map(|tree| tree.0);
     let checkpoint = new.checkpoint_id.as_ref().map(CheckpointId::as_str);
-    connection.prepare_cached(sql)?.execute((new.at.0, tree, checkpoint))?;
+    connection.prepare_cached(sql)?.execute((new.at.0, tree, checkpoint, new.as_of))?;
     Ok(PointSeq(connection.last_insert_rowid()))
 }

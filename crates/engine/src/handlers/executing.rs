@@ -4,14 +4,16 @@
 
 use std::path::Path;
 
-use wfr_catalog::{Closing, NewChange, NewPoint};
-use wfr_model::ChangeId;
-use wfr_model::change::{Candidate, Change, Evidence, Source};
+use wfr_catalog::{ChangeRow, Closing, NewChange, NewPoint};
+use wfr_clients::Client;
+use wfr_model::change::{Actor, Author, Candidate, Change, Evidence, Source};
 use wfr_model::path::unescape;
+use wfr_model::{ChangeId, WorkflowId};
 
 use super::changes::parent_of;
 use crate::error::{Code, Failure};
-use crate::ledger::{self, Veil};
+use crate::hooks::{self, Claimed};
+use crate::ledger::{self, Veil, Wanted};
 use crate::open::Open;
 use crate::params::Exec;
 use crate::recovery::finish_unfinished;
@@ -19,6 +21,7 @@ use crate::response::Success;
 use crate::results::Executing;
 use crate::session::Session;
 use crate::tracing::{self, Files, Standing};
+use crate::workspace;
 
 /// How sure it is that what a command left running wrote for whoever started it.
 const LEFT: f64 = 0.5;
@@ -38,39 +41,136 @@ pub fn begin(session: &mut Session, parameters: Exec) -> Result<Success<Executin
     session.with_reserve(|session| {
         let open = session.open()?;
         finish_unfinished(session, &open)?;
-        announce(session, &open, &parameters)
+        of_parameters(session, &open, &parameters)
     })
 }
 
-fn announce(session: &Session, open: &Open, parameters: &Exec) -> Result<Success<Executing>, Failure> {
-    let mut work = parameters.change();
-    work.note = work.note.or_else(|| Some(parameters.command.join(" ").chars().take(NOTE_MAX).collect()));
-    let observed = why_observed(parameters);
+/// Announces a command that a client runs for a call of its own; `None` where the client works in no workspace.
+pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<Executing>, Failure> {
+    if workspace::locate(&session.directories).is_err() {
+        return Ok(None);
+    }
+    session.with_reserve(|session| {
+        let open = session.open()?;
+        finish_unfinished(session, &open)?;
+        let claimed = hooks::claim(&open, run.client, &run.session, &run.text);
+        let started = Started {
+            workflow: hooks::workflow_of(run.client, &run.session),
+            note: run.text.chars().take(NOTE_MAX).collect(),
+            observed: run.text.split(|letter: char| !is_of_word(letter)).find_map(cannot_trace),
+            is_observed: false,
+            command: run.command.clone(),
+        };
+        announce(session, &open, &started, claimed, &|_, _| Ok(None)).map(Some)
+    })
+}
+
+/// Letters of a word that may name a program.
+fn is_of_word(letter: char) -> bool {
+    letter.is_alphanumeric() || "._-/+".contains(letter)
+}
+
+/// A command that a client runs for a call of its own.
+#[derive(Clone, Debug)]
+pub struct OfClient {
+    /// The client.
+    pub client: Client,
+    /// Its session.
+    pub session: String,
+    /// The command as the call has it.
+    pub text: String,
+    /// What is to be run for it: words as those of [`Exec::command`].
+    pub command: Vec<String>,
+}
+
+/// A command that is about to be started.
+struct Started {
+    workflow: Option<WorkflowId>,
+    note: String,
+    /// Why it is not traced though nobody said so, and what is to be done about it.
+    observed: Option<(String, String)>,
+    /// Whether somebody said so.
+    is_observed: bool,
+    command: Vec<String>,
+}
+
+fn of_parameters(session: &Session, open: &Open, parameters: &Exec) -> Result<Success<Executing>, Failure> {
+    let work = parameters.change();
+    let text = || parameters.command.join(" ").chars().take(NOTE_MAX).collect();
+    let started = Started {
+        workflow: parameters.workflow.clone(),
+        note: work.note.clone().unwrap_or_else(text),
+        observed: why_observed(parameters),
+        is_observed: parameters.observed,
+        command: parameters.command.clone(),
+    };
+    let parent = |open: &Open, opened: &[ChangeRow]| parent_of(open, opened, &work);
+    let result = announce(session, open, &started, Claimed::One(work.author()), &parent)?;
+    Ok(Success { workflow_id: parameters.workflow.clone(), ..Success::new(result) })
+}
+
+fn announce(
+    session: &Session,
+    open: &Open,
+    started: &Started,
+    claimed: Claimed,
+    parent: &dyn Fn(&Open, &[ChangeRow]) -> Result<Option<ChangeId>, Failure>,
+) -> Result<Executing, Failure> {
     let turn = ledger::turn_between_recoveries(session, open)?;
-    let source = if parameters.observed || observed.is_some() { Source::Observed } else { Source::Traced };
-    let change = ledger::announced(session, work.author(), source, work.note.clone());
+    let source = if started.is_observed || started.observed.is_some() { Source::Observed } else { Source::Traced };
+    let (mut change, calls) = change_of(session, claimed, source, &started.note);
+    change.source = source;
     let id = change.change_id.clone();
     // Before anybody knows of the change: who finds none with it takes it for one that was never traced.
-    let tracing = (source == Source::Traced).then(|| tracing::begin(open, &id)).transpose()?;
-    let looked = ledger::look(session, open, &turn, parameters.workflow.as_ref(), |point, opened| {
-        let around = if work.parent.is_some() { None } else { tracing::around(open, opened)? };
-        let parent = around.map_or_else(|| parent_of(open, opened, &work), |around| Ok(Some(around)))?;
+    let unseen_from = if source == Source::Traced { ledger::unseen_from(open)? } else { None };
+    let tracing = (source == Source::Traced).then(|| tracing::begin(open, &id, unseen_from)).transpose()?;
+    // A traced command is seen writing: what is there before it does is looked at then.
+    let nothing = unseen_from.map(|_| Wanted::default());
+    let with = |point: &mut NewPoint, opened: &[ChangeRow]| {
+        let around = tracing::around(open, opened)?;
+        let parent = around.map_or_else(|| parent(open, opened), |around| Ok(Some(around)))?;
+        point.changes.extend(calls.into_iter().map(|change| NewChange { change, declared: vec![], parent: None }));
         point.changes.push(NewChange { change, declared: vec![], parent });
         Ok(())
-    });
+    };
+    let looked = ledger::look_at(session, open, &turn, started.workflow.as_ref(), nothing.as_ref(), with);
     if looked.is_err() {
         tracing::forget(open, &id);
     }
     looked?;
-    let result = Executing { change_id: id, observed, command: parameters.command.clone(), tracing };
-    Ok(Success { workflow_id: parameters.workflow.clone(), ..Success::new(result) })
+    Ok(Executing { change_id: id, observed: started.observed.clone(), command: started.command.clone(), tracing })
+}
+
+/// The change of a command, and those of the calls of which nobody knows which it is: they did nothing else.
+fn change_of(session: &Session, claimed: Claimed, source: Source, note: &str) -> (Change, Vec<Change>) {
+    let of = |author: Author| ledger::announced(session, author, source, Some(note.to_owned()));
+    match claimed {
+        Claimed::One(author) => (of(author), vec![]),
+        Claimed::Nobody(author) => (Change { actor: Actor::User, ..of(author) }, vec![]),
+        Claimed::Several(authors) => {
+            let call = |author: Author| Change { ended_at: Some(session.now()), ..of(author) };
+            let calls: Vec<Change> = authors.into_iter().map(call).collect();
+            let candidate =
+                |call: &Change| Candidate { change_id: call.change_id.clone(), author: call.author.clone() };
+            let candidates: Vec<Candidate> = calls.iter().map(candidate).collect();
+            let author = ledger::common(&candidates);
+            // Where they differ in the call only, it is the same agent's work all the same.
+            let actor = if author.agent_id.is_some() { Actor::Agent } else { Actor::Shared };
+            (Change { actor, candidates, ..of(author) }, calls)
+        }
+    }
 }
 
 /// Why a command is not traced though nobody said so, and what is to be done about it.
 fn why_observed(parameters: &Exec) -> Option<(String, String)> {
     let program = parameters.command.first().filter(|_| !parameters.observed)?;
     let program = unescape(program)?;
-    let name = Path::new(std::ffi::OsStr::new(std::str::from_utf8(&program).ok()?)).file_name()?.to_str()?;
+    cannot_trace(std::str::from_utf8(&program).ok()?)
+}
+
+/// Why a program cannot be traced, and what is to be done about it.
+fn cannot_trace(program: &str) -> Option<(String, String)> {
+    let name = Path::new(program).file_name()?.to_str()?;
     if TRACERS.contains(&name) {
         return Some((
             format!("`{name}` looks at system calls itself"),
@@ -102,8 +202,9 @@ pub fn end(session: &mut Session, id: &ChangeId, known: &Evidence) -> Result<Clo
         // Before the look: what was left running may write where it has been already, and end.
         let row = open.catalog.change(id)?;
         let standing = row.map(|row| tracing::of(&open, &row)).transpose()?.flatten();
-        let is_over = standing.is_none_or(|standing| standing.seen.is_over || !standing.seen.lives);
-        ledger::look(session, &open, &turn, None, |point, opened| {
+        let is_over = standing.as_ref().is_none_or(|standing| standing.seen.is_over || !standing.seen.lives);
+        let wanted = standing.as_ref().and_then(|standing| standing.seen.wanted());
+        ledger::look_at(session, &open, &turn, None, wanted.as_ref(), |point, opened| {
             let row = opened.iter().find(|row| row.change.change_id == *id);
             let row = row.ok_or_else(|| Failure::new(Code::ChangeNotFound, format!("change {id} is not open")))?;
             let standing = tracing::of(&open, row)?;

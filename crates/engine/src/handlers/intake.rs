@@ -60,6 +60,14 @@ pub fn event(session: &mut Session, parameters: RecordEvent) -> Result<Success<E
     Ok(Success { workflow_id: workflow, ..Success::new(tally.result) }.with_verdict(verdict))
 }
 
+/// Records what is said right now, and takes the checkpoints that it asks for.
+pub fn now(session: &Session, open: &Open, items: Vec<Item>) -> Result<(), Failure> {
+    let (mut tally, mut wishes) = (Tally::default(), Wishes::default());
+    take_in(session, open, items, &mut tally, &mut wishes)?;
+    wishes.grant(session, open);
+    Ok(())
+}
+
 /// The failure of a stream that ended in the midst, with what it came to and how to go on.
 fn how_far(failure: Failure, told: &EventsRecorded) -> Failure {
     let (recorded, known) = (told.recorded, told.known);

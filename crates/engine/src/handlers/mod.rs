@@ -18,6 +18,7 @@ mod events;
 mod exchange;
 pub mod executing;
 pub mod following;
+pub mod hooking;
 pub mod inspect;
 pub mod intake;
 pub mod lasting;

@@ -3,16 +3,16 @@
 //! Owns the binding. Refuses to do anything itself.
 
 use super::{
-    archives, blame, care, changes, checkpoints, coordination, emergency, exchange, executing, following, inspect,
-    intake, lasting, merges, partial, recoveries, repairs, resources, restore, rollback, setup, states, updating,
-    watching,
+    archives, blame, care, changes, checkpoints, coordination, emergency, exchange, executing, following, hooking,
+    inspect, intake, lasting, merges, partial, recoveries, repairs, resources, restore, rollback, setup, states,
+    updating, watching,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
     Allocate, BackupState, Blame, Cat, ChangeWork, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff,
     Doctor, EmergencyRestore, Exec, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds,
-    Import, Init, Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox,
+    Hook, Import, Init, Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox,
     PartialRestore, RecordEvent, RecordMetrics, Recoveries, RecoveryStatusUpdate, Release, RepairState, Request,
     Restore, Resume, Rollback, Show, Undo, UpdateState, Upkeep, ValidateCheckpoint, ValidateState, WatchTree, Who,
 };
@@ -55,6 +55,7 @@ perform! {
     Graph by following::graph;
     ChangeWork by changes::change;
     Exec by executing::begin;
+    Hook by hooking::hook;
     Log by changes::log;
     Blame by blame::blame;
     Who by changes::who;

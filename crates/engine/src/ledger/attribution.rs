@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wfr_capture::attribute::{Opened, Owner, owner};
+use wfr_capture::attribute::{Opened, Owner, Told, owner};
 use wfr_catalog::{ChangeRow, NewChange, NewPoint, NewSegment};
 use wfr_model::change::{Actor, Author, Candidate, Change, Segment, Source};
 use wfr_model::entry::Entry;
@@ -16,6 +16,9 @@ use crate::error::Failure;
 use crate::mint;
 use crate::open::Open;
 use crate::tracing::{self, Files, Standing};
+
+/// Stamps are older than they say by this, at most, in nanoseconds.
+const TICK: i64 = 10_000_000;
 
 /// Paths at which somebody left something since a traced change began, before that wrote there: it may be gone without a trace.
 pub(super) fn left_before(open: &Open, opened: &[ChangeRow]) -> Result<BTreeSet<TreePath>, Failure> {
@@ -177,11 +180,21 @@ fn candidates(
         let found = segments.iter().filter(|segment| segment.after.is_some());
         files.extend(found.filter_map(|one| Some((&one.path, tracing::file_at(open.root(), &one.path)?))));
     }
-    let told = |standing: &Standing| standing.seen.told(&files, standing.left_by.is_some());
     let with = |(row, standing): (&ChangeRow, &Option<Standing>)| {
-        Ok(Opened { told: standing.as_ref().map(told), ..as_opened(veil, row, opened)? })
+        let told = standing.as_ref().map(|standing| {
+            let earlier = if standing.seen.unseen.is_some() { earlier(open, segments, row) } else { BTreeSet::new() };
+            Told { earlier, ..standing.seen.told(&files, standing.left_by.is_some()) }
+        });
+        Ok(Opened { told, ..as_opened(veil, row, opened)? })
     };
     opened.iter().zip(standings).map(with).collect()
+}
+
+/// Paths whose stamps, or those of the directory that they are gone from, are older than a change: no look was made when it began.
+fn earlier(open: &Open, segments: &[Segment], row: &ChangeRow) -> BTreeSet<TreePath> {
+    let began = row.change.started_at.0.saturating_sub(TICK);
+    let is_earlier = |path: &&TreePath| tracing::changed_at(open.root(), path).is_some_and(|changed| changed < began);
+    segments.iter().map(|segment| &segment.path).filter(is_earlier).cloned().collect()
 }
 
 fn as_opened(veil: &Veil<'_>, row: &ChangeRow, opened: &[ChangeRow]) -> Result<Opened, Failure> {
@@ -232,7 +245,7 @@ fn change_of(owner: &Owner, opened: &[ChangeRow], now: Timestamp) -> Change {
 }
 
 /// What is true of all candidates: whoever it was, it was for this workflow, this phase, this task.
-fn common(candidates: &[Candidate]) -> Author {
+pub fn common(candidates: &[Candidate]) -> Author {
     fn same<T: Clone + PartialEq>(candidates: &[Candidate], of: impl Fn(&Author) -> &Option<T>) -> Option<T> {
         let first = candidates.first().map(|one| of(&one.author).clone())?;
         candidates.iter().all(|one| *of(&one.author) == first).then_some(first).flatten()

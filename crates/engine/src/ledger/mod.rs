@@ -7,6 +7,7 @@ mod attribution;
 pub mod closure;
 pub mod faults;
 mod veil;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -25,7 +26,7 @@ use wfr_model::checkpoint::{CheckpointType, SealedChanges};
 use wfr_model::coverage::Coverage;
 use wfr_model::entry::Entry;
 use wfr_model::recovery::RecoveryRecord;
-use wfr_model::{ChangeId, Digest, PackId, Timestamp, TreePath, WorkflowId};
+use wfr_model::{ChangeId, Digest, FileTime, PackId, Timestamp, TreePath, WorkflowId};
 use wfr_store::scan::{Scan, Sketch};
 use wfr_store::tree::Finder;
 use wfr_store::writer::{Sealed, Writer};
@@ -37,8 +38,9 @@ use crate::scanning::{self, Effort};
 use crate::session::Session;
 use crate::{checkpoint, holding, mint, mounted, tracing};
 
-pub use attribution::new_segment;
+pub use attribution::{common, new_segment};
 pub use veil::{Veil, sealed, unsealed};
+pub use wanted::Wanted;
 
 /// After so many segments the tree is stored whole again: what a look costs follows what changed since.
 const SINCE_MAX: u64 = 512;
@@ -56,7 +58,7 @@ pub const TRACED: f64 = 1.0;
 /// The same of one that named the path.
 const DECLARED: f64 = 0.98;
 /// The same of one that named the path while others could write anywhere.
-const LIKELY: f64 = 0.7;
+pub const LIKELY: f64 = 0.7;
 
 /// Time between two tries for the turn.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
@@ -202,8 +204,20 @@ pub fn extents(sealed: &Sealed<'_>) -> Vec<(PackId, u64)> {
 pub fn look(
     session: &Session,
     open: &Open,
+    turn: &Turn,
+    workflow: Option<&WorkflowId>,
+    with: impl FnOnce(&mut NewPoint, &[ChangeRow]) -> Result<(), Failure>,
+) -> Result<NewPoint, Failure> {
+    look_at(session, open, turn, workflow, None, with)
+}
+
+/// The same of some paths, where no more has to be looked at: what is different elsewhere is left to a later look.
+pub fn look_at(
+    session: &Session,
+    open: &Open,
     _turn: &Turn,
     workflow: Option<&WorkflowId>,
+    wanted: Option<&Wanted>,
     with: impl FnOnce(&mut NewPoint, &[ChangeRow]) -> Result<(), Failure>,
 ) -> Result<NewPoint, Failure> {
     begin(session, open, workflow)?;
@@ -212,22 +226,29 @@ pub fn look(
     let over = tracing::over(open, &opened)?;
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
-    let is_whole = present.segments > SINCE_MAX || scanning::is_cache_behind(open, &writer, session);
+    let is_due = present.segments > SINCE_MAX;
+    let wanted = wanted.filter(|_| !is_due && over.is_empty() && scanning::has_cache(open));
+    let is_whole = wanted.is_none() && (is_due || scanning::is_cache_behind(open, &writer, session));
+    let with_now = Found { open, present: &present, opened: &opened, now: session.now(), sink: Some(&writer) };
     let (found, scan) = if is_whole {
         let scan = scanning::scan_workspace(open, &writer, session, Effort::default())?;
         let coverage = reach(open, &writer, &scan)?;
-        let mut found = found(open, &writer, &present, &opened, (&scan.tree, &coverage), session.now(), Some(&writer))?;
+        let mut found = with_now.in_tree(&writer, (&scan.tree, &coverage), None)?;
         if is_base(&writer, &present.known, &coverage)? {
             found.0.tree = Some(scan.tree);
         }
-        (found, Some(scan))
+        (found, scan)
     } else {
         let sketch = Sketch::over(&writer);
-        let scan = scanning::scan_workspace(open, &sketch, session, Effort::default())?;
+        let scan = match wanted {
+            None => scanning::scan_workspace(open, &sketch, session, Effort::default())?,
+            Some(wanted) => scanning::scan_paths(open, &sketch, session, &wanted.touched())?,
+        };
         let coverage = reach(open, &sketch, &scan)?;
-        (found(open, &sketch, &present, &opened, (&scan.tree, &coverage), session.now(), Some(&writer))?, None)
+        (with_now.in_tree(&sketch, (&scan.tree, &coverage), wanted)?, scan)
     };
     let (mut point, earlier) = found;
+    point.as_of = wanted.is_none().then(|| nanoseconds(scan.as_of));
     point.workflow = workflow.cloned();
     with(&mut point, &opened)?;
     let over = tracing::closings(open, &opened, &over, &mut point)?;
@@ -239,17 +260,29 @@ pub fn look(
     open.catalog.commit_point(&point, &extents(&sealed))?;
     sealed.publish();
     over.iter().for_each(|id| tracing::forget(open, id));
-    if let Some(scan) = scan {
+    if is_whole {
         scanning::save_cache(open, &scan, &store);
     }
     Ok(point)
+}
+
+/// Whatever was changed from this on, by its stamps, is perhaps in no look; in nanoseconds. `None` where it is not known, or where
+/// a look at all of the tree costs next to nothing.
+pub fn unseen_from(open: &Open) -> Result<Option<i64>, Failure> {
+    if scanning::is_cheap(open) { Ok(None) } else { Ok(open.catalog.seen_as_of()?) }
+}
+
+/// A time of files as one number.
+fn nanoseconds(time: FileTime) -> i64 {
+    time.secs.saturating_mul(1_000_000_000).saturating_add(i64::from(time.nanos))
 }
 
 /// What a look would find now, as a point that is not recorded; `None` where nobody keeps the ledger.
 pub fn glance(open: &Open, objects: &dyn Objects, scan: &Scan, now: Timestamp) -> Result<Option<NewPoint>, Failure> {
     let Some(present) = present(open)? else { return Ok(None) };
     let coverage = reach(open, objects, scan)?;
-    Ok(Some(found(open, objects, &present, &opened(open)?, (&scan.tree, &coverage), now, None)?.0))
+    let found = Found { open, present: &present, opened: &opened(open)?, now, sink: None };
+    Ok(Some(found.in_tree(objects, (&scan.tree, &coverage), None)?.0))
 }
 
 /// What a checkpoint records of the ledger: the look that it is, and what no earlier one holds.
@@ -288,7 +321,9 @@ pub fn join(
 fn joined(open: &Open, writer: &Writer<'_>, scan: &Scan, now: Timestamp) -> Result<Option<NewPoint>, Failure> {
     let Some(present) = present(open)? else { return Ok(None) };
     let coverage = reach(open, writer, scan)?;
-    let (mut point, _) = found(open, writer, &present, &opened(open)?, (&scan.tree, &coverage), now, None)?;
+    let found = Found { open, present: &present, opened: &opened(open)?, now, sink: None };
+    let (mut point, _) = found.in_tree(writer, (&scan.tree, &coverage), None)?;
+    point.as_of = Some(nanoseconds(scan.as_of));
     if is_base(writer, &present.known, &coverage)? {
         point.tree = Some(scan.tree);
     }
@@ -361,41 +396,60 @@ fn reach(open: &Open, objects: &dyn Objects, scan: &Scan) -> Result<Coverage, Fa
     Ok(mounted::without(&scan.coverage, &mounted::gone(open, objects, &scan.tree)?))
 }
 
-/// What a look found, as a point behind the present, and one that comes before it where `sink` can have what was there in between.
-fn found(
-    open: &Open,
-    objects: &dyn Objects,
-    present: &Present,
-    opened: &[ChangeRow],
-    (tree, coverage): (&Digest, &Coverage),
+/// What a look is compared with, and who was at work.
+struct Found<'f> {
+    open: &'f Open,
+    present: &'f Present,
+    opened: &'f [ChangeRow],
     now: Timestamp,
-    sink: Option<&dyn Sink>,
-) -> Result<(NewPoint, Option<NewPoint>), Failure> {
-    let segments = slice(objects, &present.known, tree, coverage).map_err(|error| match error {
-        // The other tree has just been made.
-        ReadError::Missing(_) | ReadError::Damaged { .. } | ReadError::Malformed { .. } => {
-            damaged(&format!("the tree that a look is compared with cannot be read: {error}"))
-        }
-        other => other.into(),
-    })?;
-    let segments = with_unchanged(objects, present, segments, &attribution::left_before(open, opened)?)?;
-    let mut point = NewPoint::new(Some(present.point), now);
-    let earlier = attribution::attribute(open, opened, segments, &mut point, sink)?;
-    Ok((point, earlier))
+    /// Where what was there in between can be stored.
+    sink: Option<&'f dyn Sink>,
+}
+
+impl Found<'_> {
+    /// What a look found, as a point behind the present, and one that comes before it where there is a sink for what was there in
+    /// between.
+    fn in_tree(
+        &self,
+        objects: &dyn Objects,
+        (tree, coverage): (&Digest, &Coverage),
+        wanted: Option<&Wanted>,
+    ) -> Result<(NewPoint, Option<NewPoint>), Failure> {
+        let Self { open, present, opened, now, sink } = *self;
+        let known = wanted.map(|wanted| wanted.known(&present.known));
+        let known = known.as_ref().unwrap_or(&present.known);
+        let segments = slice(objects, known, tree, coverage).map_err(|error| match error {
+            // The other tree has just been made.
+            ReadError::Missing(_) | ReadError::Damaged { .. } | ReadError::Malformed { .. } => {
+                damaged(&format!("the tree that a look is compared with cannot be read: {error}"))
+            }
+            other => other.into(),
+        })?;
+        let mut left = attribution::left_before(open, opened)?;
+        left.retain(|path| wanted.is_none_or(|wanted| wanted.has(path)));
+        let segments = match wanted {
+            Some(wanted) => wanted.of(segments),
+            None => segments,
+        };
+        let segments = with_unchanged(objects, known, segments, &left)?;
+        let mut point = NewPoint::new(Some(present.point), now);
+        let earlier = attribution::attribute(open, opened, segments, &mut point, sink)?;
+        Ok((point, earlier))
+    }
 }
 
 /// Segments, and those at some further paths where nothing is different from what was known.
 fn with_unchanged(
     objects: &dyn Objects,
-    present: &Present,
+    known: &Known,
     mut segments: Vec<Segment>,
     further: &BTreeSet<TreePath>,
 ) -> Result<Vec<Segment>, Failure> {
     let has: BTreeSet<&TreePath> = segments.iter().map(|segment| &segment.path).collect();
     let missing: Vec<TreePath> = further.iter().filter(|path| !has.contains(path)).cloned().collect();
-    let mut then = Finder::new(objects, present.known.tree);
+    let mut then = Finder::new(objects, known.tree);
     for path in missing {
-        let found = match present.known.since.get(&path) {
+        let found = match known.since.get(&path) {
             Some(found) => found.clone(),
             None => then.lookup(&path)?,
         };

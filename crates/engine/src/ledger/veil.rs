@@ -78,7 +78,7 @@ impl<'o> Veil<'o> {
     }
 
     /// The declared path that the catalog keeps.
-    pub(super) fn of_declared(&self, text: &str) -> Result<TreePath, Failure> {
+    pub fn of_declared(&self, text: &str) -> Result<TreePath, Failure> {
         if self.cipher.is_none() {
             return text.parse().map_err(|_| damaged("a declared path is none"));
         }

@@ -26,10 +26,10 @@ pub struct Before {
     bytes: Option<Vec<u8>>,
 }
 
-/// What stands at a path, if that is a regular file that was changed after a time. At most `room` bytes of it.
+/// What stands at a path, if that is a regular file that was changed at a time or later. At most `room` bytes of it.
 pub(super) fn changed_since(top: impl AsFd, path: &Path, found: &Statx, since: i64, room: u64) -> Option<Before> {
     let changed = found.stx_ctime.tv_sec.saturating_mul(1_000_000_000).saturating_add(found.stx_ctime.tv_nsec.into());
-    if changed <= since || !is_regular(found) {
+    if changed < since || !is_regular(found) {
         return None;
     }
     let meta = Meta {

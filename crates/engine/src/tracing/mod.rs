@@ -29,7 +29,7 @@ use crate::open::Open;
 
 pub use before::Before;
 pub use closing::{Standing, closing, closings, of, over};
-pub use reading::{Files, Seen, file_at};
+pub use reading::{Files, Seen, changed_at, file_at};
 pub use witness::{cannot_gain, supervise};
 
 /// The key that the names in the notes are sealed with, itself sealed; where the store is encrypted.
@@ -70,7 +70,7 @@ struct Briefing {
     key: Option<[u8; 32]>,
     /// Paths that the command has open at its start.
     inherited: Vec<Vec<u8>>,
-    /// What was changed later than this was perhaps not looked at when the change began: a time of files, in nanoseconds.
+    /// What was changed from this on was perhaps not looked at when the change began: a time of files, in nanoseconds.
     since: i64,
 }
 
@@ -87,10 +87,16 @@ fn place(open: &Open, id: &ChangeId) -> PathBuf {
     dir(open).join(format!("{id}.notes"))
 }
 
+/// The clock that stamps files, in nanoseconds.
+fn clock_of_files() -> i64 {
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
+}
+
 /// Begins the notes of a change, before it is announced. What the command will have inherited open for writing is in them.
-pub fn begin(open: &Open, id: &ChangeId) -> Result<Tracing, Failure> {
-    let since = clock_gettime(ClockId::RealtimeCoarse);
-    let since = since.tv_sec.saturating_mul(1_000_000_000).saturating_add(since.tv_nsec);
+/// Whatever was changed from `since` on may be in no look: `None` where all is looked at from now on.
+pub fn begin(open: &Open, id: &ChangeId, since: Option<i64>) -> Result<Tracing, Failure> {
+    let since = since.unwrap_or_else(clock_of_files);
     open.unlock()?;
     match fs::DirBuilder::new().mode(0o700).create(dir(open)) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),

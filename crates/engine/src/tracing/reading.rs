@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::before::Before;
 use super::{BEFORE, BEGUN, DELEGATED, ENDED, KEY, LAUNCHER, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, place};
 use crate::error::Failure;
-use crate::ledger;
+use crate::ledger::{self, Wanted};
 use crate::open::Open;
 
 /// Paths that were about to be changed.
@@ -150,6 +150,19 @@ impl Seen {
         Told { is_left, ..self.paths(&[&self.own, &self.left], files) }
     }
 
+    /// Where it may have written: what has to be looked at when it ends. `None`: anywhere.
+    pub fn wanted(&self) -> Option<Wanted> {
+        if self.unseen.is_some() || !self.delegated.is_empty() || self.has_linked() {
+            return None;
+        }
+        let mut wanted = Wanted::default();
+        for part in [&self.own, &self.left] {
+            part.wrote.iter().cloned().for_each(|path| wanted.path(path));
+            part.moved.iter().cloned().for_each(|path| wanted.below(path));
+        }
+        Some(wanted)
+    }
+
     /// What the command itself did.
     pub fn own(&self, files: &Files<'_>) -> Told {
         self.paths(&[&self.own], files)
@@ -188,6 +201,17 @@ impl Seen {
 fn identity(what: &[u8]) -> Option<(u64, u64)> {
     let (device, inode) = what.split_first_chunk()?;
     Some((u64::from_le_bytes(*device), u64::from_le_bytes(inode.try_into().ok()?)))
+}
+
+/// When what stands at a path was last changed, or where nothing does, the directory that it would stand in; in nanoseconds. `None`
+/// where that is gone, too, or cannot be read.
+pub fn changed_at(root: &Path, path: &TreePath) -> Option<i64> {
+    let at = |path: &TreePath| fs::symlink_metadata(root.join(OsStr::from_bytes(path.as_bytes())));
+    let meta = match at(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => at(&path.parent()?).ok()?,
+        found => found.ok()?,
+    };
+    Some(meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec()))
 }
 
 /// Which file a path of the workspace names now; `None` where there is none.

@@ -63,7 +63,7 @@ struct Writer<'n> {
     known: HashSet<(u8, Vec<u8>)>,
     /// The same since the command itself has ended.
     noted_since_end: Option<HashSet<(u8, Vec<u8>)>>,
-    /// What was changed later than this was perhaps not looked at when the change began.
+    /// What was changed from this on was perhaps not looked at when the change began.
     since: i64,
     /// Bytes that were saved of what was there before.
     saved: u64,

@@ -97,6 +97,11 @@ pub(super) fn is_local(dir: impl AsFd) -> bool {
 }
 
 impl Mount {
+    /// Before this, stamps tell any later change.
+    pub(super) fn safe_before(&self) -> FileTime {
+        self.safe_before
+    }
+
     /// Whether something stands on this mount.
     pub(super) fn holds(&self, stat: &Stat) -> bool {
         self.dev == stat.dev && self.id == stat.mount

@@ -42,7 +42,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 use wfr_model::coverage::{Coverage, Skip};
 use wfr_model::entry::Meta;
-use wfr_model::{Digest, TreePath};
+use wfr_model::{Digest, FileTime, TreePath};
 
 pub use cache::StatCache;
 pub use dirs::{Directory, directories};
@@ -126,6 +126,8 @@ pub struct Scan {
     pub read: ReadCounts,
     /// Directories that stand on another mount than their parents, sorted.
     pub mounts: Vec<TreePath>,
+    /// Whatever in the root's file system was changed since, by its stamps, was perhaps not seen.
+    pub as_of: FileTime,
     /// Whether [`Self::write_cache`] has anything to write.
     pub cache_changed: bool,
     /// Whether the root was visited.
@@ -249,6 +251,7 @@ fn scan_once(
         counts,
         read,
         mounts,
+        as_of: mount.safe_before(),
         cache_changed,
         was_reached: root_meta.is_some(),
         store_was_whole: shared.store_is_whole,

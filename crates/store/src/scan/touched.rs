@@ -9,7 +9,7 @@ use wfr_model::TreePath;
 use super::listing::{Cached, HAS_TAG, Kind, Listing, MOUNT};
 
 /// A moment in the life of a watch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Mark {
     /// Which watch, a number that no other has.
     pub watch: [u8; 16],
@@ -180,26 +180,28 @@ impl<'t> Touch<'t> {
         }
     }
 
-    /// Whether an entry has to be looked at, in a directory of which only some have.
-    pub(super) fn names(self, name: &[u8]) -> bool {
-        self.node().is_some_and(|node| node.names.contains(name))
-    }
-
     /// Whether the cached listing of a directory serves without a look at each entry.
     pub(super) fn is_served_by(self, old: &Listing<'_>) -> bool {
         let expected = match self {
             Self::All | Self::Here(_) => return false,
-            Self::Below(node) => node.names.len(),
+            Self::Below(node) => {
+                node.names.len() + node.below.keys().filter(|name| !node.names.contains(*name)).count()
+            }
             Self::Nothing => 0,
         };
-        let has_all = || old.entries().filter(|cached| self.names(cached.name.to_bytes())).count() == expected;
+        let has_all = || old.entries().filter(|cached| self.leads_to(cached.name.to_bytes())).count() == expected;
         old.head.flags & (MOUNT | HAS_TAG) == 0 && (expected == 0 || has_all())
+    }
+
+    /// Whether an entry has to be looked at, or something below it, in a directory of which only some have.
+    fn leads_to(self, name: &[u8]) -> bool {
+        self.node().is_some_and(|node| node.names.contains(name) || node.below.contains_key(name))
     }
 
     /// Whether an entry that is no directory has to be looked at. Events say too little of some: of files with several
     /// names, and of what could not be captured.
     pub(super) fn concerns(self, cached: &Cached<'_>) -> bool {
-        !cached.is_settled() || self.names(cached.name.to_bytes())
+        !cached.is_settled() || self.leads_to(cached.name.to_bytes())
     }
 }
 
@@ -228,9 +230,9 @@ mod tests {
         let Touch::Below(node) = root else { panic!("only parts of the root: {root:?}") };
         assert!(node.below.contains_key(&b"a"[..]) && node.below.contains_key(&b"d"[..]));
         let a = Touch::of(&node.below[&b"a"[..]]);
-        assert!(matches!(a, Touch::Below(_)) && !a.names(b"b"));
+        assert!(matches!(a, Touch::Below(_)) && a.leads_to(b"b") && !a.leads_to(b"c"));
         let Some(a) = a.node() else { panic!("it has a part") };
-        assert!(Touch::of(&a.below[&b"b"[..]]).names(b"file"));
+        assert!(Touch::of(&a.below[&b"b"[..]]).leads_to(b"file"));
         assert!(matches!(Touch::of(&a.below[&b"c"[..]]), Touch::Here(_)));
         let d = Touch::of(&node.below[&b"d"[..]]);
         assert!(matches!(d, Touch::Here(_)), "the name may have gone");

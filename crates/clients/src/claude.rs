@@ -1,0 +1,109 @@
+//! Claude Code's hooks, as version 2.1.330 was seen to have them.
+//!
+//! Owns its names of events, tools and fields. Refuses to know the ledger.
+
+use serde_json::{Value, json};
+
+use super::said::{Agent, Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+
+/// Tools that change no file and start nothing that does.
+const HARMLESS: &[&str] = &[
+    "AskUserQuestion",
+    "BashOutput",
+    "EnterPlanMode",
+    "ExitPlanMode",
+    "ListMcpResourcesTool",
+    "Monitor",
+    "ReadMcpResourceTool",
+    "SendMessage",
+    "TaskGet",
+    "TaskList",
+    "TaskOutput",
+    "TodoWrite",
+    "ToolSearch",
+    "WebFetch",
+    "WebSearch",
+    "TaskCreate",
+    "TaskStop",
+    "KillShell",
+];
+
+pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
+    let event = payload.needed("hook_event_name")?.to_owned();
+    let what = match event.as_str() {
+        "SessionStart" => What::SessionBegins,
+        "SessionEnd" => What::SessionEnds,
+        "Stop" | "StopFailure" => What::TurnEnds { is_quiet: is_quiet(payload) },
+        "SubagentStart" => What::AgentBegins,
+        "SubagentStop" => What::AgentEnds,
+        "PreToolUse" => What::CallBegins(call(payload)?),
+        "PostToolUse" | "PostToolUseFailure" => call_ended(payload)?,
+        "TaskCreated" => What::TaskMade {
+            id: payload.name("task_id").ok_or(ReadError::Lacks("task_id"))?,
+            subject: payload.text("task_subject").map(str::to_owned),
+        },
+        "TaskCompleted" => What::TaskDone { id: payload.name("task_id").ok_or(ReadError::Lacks("task_id"))? },
+        _ => What::Other,
+    };
+    let kind = payload.text("agent_type").map(str::to_owned);
+    Ok(Said {
+        session: payload.needed("session_id")?.to_owned(),
+        agent: payload.text("agent_id").map(|id| Agent { id: id.to_owned(), kind }),
+        cwd: payload.text("cwd").map(str::to_owned),
+        event,
+        what,
+    })
+}
+
+/// Whether nothing goes on in the background: a turn also ends while agents work that it started.
+fn is_quiet(payload: &Payload) -> bool {
+    payload.value("background_tasks").and_then(Value::as_array).is_none_or(Vec::is_empty)
+}
+
+fn call(payload: &Payload) -> Result<Call, ReadError> {
+    let tool = payload.needed("tool_name")?;
+    let does = does(tool, &payload.part("tool_input"));
+    Ok(Call { id: payload.name("tool_use_id"), tool: tool.to_owned(), does })
+}
+
+fn does(tool: &str, input: &Payload) -> Does {
+    match tool {
+        "Write" | "Edit" | "MultiEdit" | "NotebookEdit" => match input.texts(&["file_path", "notebook_path"]) {
+            files if files.is_empty() => Does::Unknown,
+            files => Does::Writes(files),
+        },
+        "Read" | "NotebookRead" => Does::Reads(input.texts(&["file_path", "notebook_path"])),
+        // What they found is what was read of it: the directory says more than is true.
+        "Grep" | "Glob" | "LS" => Does::Nothing,
+        "Bash" => input.text("command").map_or(Does::Unknown, |command| Does::Runs(command.to_owned())),
+        "Agent" | "Task" | "Workflow" => Does::Starts(input.text("description").map(str::to_owned)),
+        "TaskUpdate" if input.text("status") == Some("in_progress") => {
+            input.name("taskId").map_or(Does::Nothing, Does::Takes)
+        }
+        "TaskUpdate" => Does::Nothing,
+        _ if HARMLESS.contains(&tool) => Does::Nothing,
+        _ => Does::Unknown,
+    }
+}
+
+fn call_ended(payload: &Payload) -> Result<What, ReadError> {
+    let response = payload.part("tool_response");
+    Ok(What::CallEnds {
+        call: call(payload)?,
+        error: payload.text("error").map(str::to_owned),
+        output: Tail::of(response.text("stdout"), response.text("stderr")),
+        started: response.text("agentId").map(str::to_owned),
+    })
+}
+
+pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
+    match answer {
+        Answer::Deny(reason) if said.event == "PreToolUse" => json!({"hookSpecificOutput": {
+            "hookEventName": "PreToolUse",
+            "permissionDecision": "deny",
+            "permissionDecisionReason": reason,
+        }})
+        .to_string(),
+        Answer::Deny(_) | Answer::Nothing => String::new(),
+    }
+}

@@ -1,0 +1,203 @@
+//! What is kept of a session from one hook to the next: who works on what, and who was heard when.
+//!
+//! Owns these files of the vault. They are derived: where one is lost, a change has one word less. Refuses to know changes.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use wfr_clients::{Client, Said};
+use wfr_model::phase::PhaseId;
+use wfr_model::{AgentId, Digest, TaskId, Timestamp, TreePath};
+
+use crate::error::Failure;
+use crate::open::Open;
+
+/// A process, told apart from a later one of the same number.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number.
+    pub id: u32,
+    /// When it was started, as the kernel counts.
+    pub started: Option<u64>,
+}
+
+impl Process {
+    /// A process that lives.
+    pub fn at(id: u32) -> Self {
+        Self { id, started: started(id) }
+    }
+
+    /// Whether it lives.
+    pub fn lives(&self) -> bool {
+        self.started.is_some() && started(self.id) == self.started
+    }
+}
+
+/// The time at which a process was started, in ticks since the machine was.
+fn started(id: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name, in brackets, may have any letters; the time is the 20th field behind it.
+    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+}
+
+/// What was heard of a session.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Heard {
+    /// The session, in the client's words.
+    pub session: String,
+    /// The client's process.
+    pub client: Process,
+    /// When it was first heard.
+    pub since: Timestamp,
+    /// When it was last heard.
+    pub at: Timestamp,
+    /// The last event.
+    pub event: String,
+}
+
+/// What is known of an agent.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Known {
+    task: Option<TaskId>,
+    phase: Option<PhaseId>,
+    /// What it read since its last change.
+    reads: Vec<TreePath>,
+}
+
+/// Files that an agent read and that wait for its next change, at most.
+const READS_MAX: usize = 1_000;
+
+/// The files of one session.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    dir: PathBuf,
+    session: String,
+}
+
+/// Where the files of all clients are.
+pub(super) fn all(open: &Open) -> PathBuf {
+    open.vault.dir().join("clients")
+}
+
+impl Desk {
+    /// The desk of a session, which need not be there yet.
+    pub fn of(open: &Open, client: Client, session: &str) -> Self {
+        let dir = all(open).join(client.as_str()).join(key(session));
+        Self { dir, session: session.to_owned() }
+    }
+
+    /// All sessions that a client was heard of and that have not ended.
+    pub fn heard(open: &Open, client: Client) -> Vec<Heard> {
+        let dirs = fs::read_dir(all(open).join(client.as_str())).into_iter().flatten().flatten();
+        let mut heard: Vec<Heard> = dirs.filter_map(|dir| read(&dir.path().join(HEARD))).collect();
+        heard.sort_by_key(|one| std::cmp::Reverse(one.at));
+        heard
+    }
+
+    /// When a client was last heard, by any session; `None`: never.
+    pub fn last(open: &Open, client: Client) -> Option<Timestamp> {
+        read(&all(open).join(client.as_str()).join(LAST))
+    }
+
+    /// Notes that a session was heard.
+    pub(super) fn hear(&self, said: &Said, from: &Process, now: Timestamp) -> io::Result<()> {
+        make(&self.dir)?;
+        let place = self.dir.join(HEARD);
+        let since = read(&place).map_or(now, |heard: Heard| heard.since);
+        let (session, client, event) = (self.session.clone(), from.clone(), said.event.clone());
+        write(&place, &Heard { session, client, since, at: now, event })?;
+        write(&self.dir.with_file_name(LAST), &now)
+    }
+
+    /// A place for files of the session.
+    pub(super) fn place(&self, name: &str) -> io::Result<PathBuf> {
+        let place = self.dir.join(name);
+        make(&place)?;
+        Ok(place)
+    }
+
+    /// The session has ended.
+    pub(super) fn close(&self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+
+    fn agent(&self, agent: &AgentId) -> PathBuf {
+        self.dir.join(format!("{}.agent", key(agent.as_str())))
+    }
+
+    fn known(&self, agent: &AgentId) -> Known {
+        read(&self.agent(agent)).unwrap_or_default()
+    }
+
+    /// The task that an agent works on.
+    pub(super) fn task_of(&self, agent: &AgentId) -> Option<TaskId> {
+        self.known(agent).task
+    }
+
+    /// The phase that an agent works in.
+    pub(super) fn phase_of(&self, agent: &AgentId) -> Option<PhaseId> {
+        self.known(agent).phase
+    }
+
+    /// From now on an agent works on a task.
+    pub(super) fn takes(&self, agent: &AgentId, task: Option<TaskId>) -> io::Result<()> {
+        write(&self.agent(agent), &Known { task, ..self.known(agent) })
+    }
+
+    /// From now on an agent works in a phase.
+    pub(super) fn enters(&self, agent: &AgentId, phase: PhaseId) -> io::Result<()> {
+        write(&self.agent(agent), &Known { phase: Some(phase), ..self.known(agent) })
+    }
+
+    /// Keeps what an agent read until its next change.
+    pub(super) fn reads(&self, agent: &AgentId, paths: Vec<TreePath>) -> io::Result<()> {
+        let mut known = self.known(agent);
+        for path in paths {
+            if !known.reads.contains(&path) && known.reads.len() < READS_MAX {
+                known.reads.push(path);
+            }
+        }
+        write(&self.agent(agent), &known)
+    }
+
+    /// What an agent read since its last change; it is kept no longer.
+    pub(super) fn take_reads(&self, agent: &AgentId) -> Result<Vec<TreePath>, Failure> {
+        let mut known = self.known(agent);
+        let reads = std::mem::take(&mut known.reads);
+        if !reads.is_empty() {
+            write(&self.agent(agent), &known)?;
+        }
+        Ok(reads)
+    }
+}
+
+const HEARD: &str = "heard.json";
+const LAST: &str = "last.json";
+
+/// A name for a file from any text.
+pub(super) fn key(text: &str) -> String {
+    let digest: Digest = wfr_store::object::hash(text.as_bytes());
+    digest.to_string()[..32].to_owned()
+}
+
+fn make(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() { Ok(()) } else { fs::DirBuilder::new().recursive(true).mode(0o700).create(dir) }
+}
+
+/// Reads a file of the desk; `None` where it is not there, or was cut off.
+pub(super) fn read<T: DeserializeOwned>(place: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(place).ok()?).ok()
+}
+
+/// Writes a file of the desk, whole or not at all.
+pub(super) fn write<T: Serialize>(place: &Path, value: &T) -> io::Result<()> {
+    let temporary = place.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(&serde_json::to_vec(value)?)?;
+    fs::rename(&temporary, place)
+}

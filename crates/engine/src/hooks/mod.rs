@@ -1,0 +1,194 @@
+//! What agent clients say through their hooks, and what is done about it.
+//!
+//! Owns the way from a payload to changes and events, and that whatever goes wrong here stops no agent: it is noted, and what the
+//! call does is found by a look. Refuses to know any client's schema: [`wfr_clients`] does.
+
+mod agents;
+mod calls;
+mod desk;
+mod pending;
+pub mod trouble;
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+use wfr_clients::{Agent, Answer, Client, Said, What};
+use wfr_model::change::Author;
+use wfr_model::{AgentId, WorkflowId};
+
+use crate::error::{Code, Failure};
+use crate::handlers::intake;
+use crate::intake::reading;
+use crate::ledger;
+use crate::open::Open;
+use crate::session::Session;
+use crate::{holding, workspace};
+
+pub use desk::{Desk, Heard, Process};
+pub use pending::{Claimed, claim};
+
+/// The agent that a person talks to.
+pub const MAIN: &str = "main";
+
+/// Somebody who says something: a session of a client, in a workspace.
+pub(crate) struct Speaker<'s> {
+    pub session: &'s Session,
+    pub open: &'s Open,
+    pub desk: Desk,
+    pub client: Client,
+    pub said: &'s Said,
+}
+
+/// Does what a payload asks for, and says what the client is answered. Whatever goes wrong is noted, and the client goes on.
+pub fn hear(session: &mut Session, client: Client, payload: &[u8], from: Process) -> (Option<Said>, Answer) {
+    let said = match client.read(payload) {
+        Ok(said) => said,
+        Err(error) => {
+            let failure =
+                Failure::new(Code::InvalidParameter, format!("a payload of {} is none: {error}", client.as_str()));
+            trouble::note(session, client, None, &failure);
+            return (None, Answer::Nothing);
+        }
+    };
+    if let Some(cwd) = &said.cwd {
+        session.directories.current = PathBuf::from(cwd);
+    }
+    // A session in a directory that nobody attached to: none of our business.
+    if workspace::locate(&session.directories).is_err() {
+        return (Some(said), Answer::Nothing);
+    }
+    let answer = session.with_reserve(|session| heard(session, client, &said, &from)).unwrap_or_else(|failure| {
+        trouble::note(session, client, Some(&said), &failure);
+        Answer::Nothing
+    });
+    (Some(said), answer)
+}
+
+fn heard(session: &mut Session, client: Client, said: &Said, from: &Process) -> Result<Answer, Failure> {
+    let open = session.open()?;
+    let desk = Desk::of(&open, client, &said.session);
+    desk.hear(said, from, session.now())?;
+    let speaker = Speaker { session, open: &open, desk, client, said };
+    match &said.what {
+        What::CallBegins(call) => {
+            if let Some(hold) = holding::recovering(&open)? {
+                return Ok(Answer::Deny(denial(&holding::refused(&hold))));
+            }
+            calls::begin(&speaker, call)?;
+        }
+        What::CallEnds { call, started, .. } => {
+            calls::end(&speaker, call)?;
+            if let Some(agent) = started {
+                agents::described(&speaker, agent, call)?;
+            }
+        }
+        What::SessionBegins => agents::session_begins(&speaker)?,
+        What::SessionEnds => {
+            calls::settle(&speaker, None)?;
+            speaker.tell("WORKFLOW_PAUSED", json!({"reason": "the session ended"}))?;
+            speaker.desk.close();
+        }
+        What::TurnEnds { is_quiet } => {
+            let agent = speaker.author().agent_id.filter(|_| !is_quiet);
+            calls::settle(&speaker, agent.as_ref())?;
+        }
+        What::AgentBegins => agents::begins(&speaker)?,
+        What::AgentEnds => {
+            calls::settle(&speaker, speaker.author().agent_id.as_ref())?;
+            agents::ends(&speaker)?;
+        }
+        What::TaskMade { id, subject } => {
+            speaker.tell("TASK_ASSIGNED", json!({"task_id": name(id), "description": subject}))?;
+        }
+        What::TaskDone { id } => {
+            speaker.tell("TASK_COMPLETED", json!({"task_id": name(id)}))?;
+        }
+        What::Other => {}
+    }
+    Ok(Answer::Nothing)
+}
+
+/// Why no tool may be called now.
+fn denial(held: &Failure) -> String {
+    format!(
+        "wfr is recovering this workspace: {held}. Wait until it is over, then look at the files again before you go on."
+    )
+}
+
+/// A name of a client's as one of ours: letters that names may not have are replaced.
+pub(crate) fn name(text: &str) -> String {
+    let fit = |letter: char| if letter.is_ascii_alphanumeric() || "._-".contains(letter) { letter } else { '_' };
+    let name: String = text.chars().map(fit).take(wfr_model::ids::NAME_BYTES_MAX).collect();
+    match name.starts_with(['.', '-']) || name.is_empty() {
+        true => format!("_{}", &name[..name.len().min(wfr_model::ids::NAME_BYTES_MAX - 1)]),
+        false => name,
+    }
+}
+
+/// The workflow that a session of a client is.
+pub(crate) fn workflow_of(client: Client, session: &str) -> Option<WorkflowId> {
+    name(&format!("{}-{session}", client.as_str())).parse().ok()
+}
+
+/// The agent that somebody is.
+fn agent_of(agent: Option<&Agent>) -> Option<AgentId> {
+    agent.map_or_else(|| MAIN.to_owned(), |agent| name(&agent.id)).parse().ok()
+}
+
+impl Speaker<'_> {
+    /// On whose behalf it is, as far as is known without a call.
+    pub(crate) fn author(&self) -> Author {
+        let agent_id = agent_of(self.said.agent.as_ref());
+        let task = agent_id.as_ref().and_then(|agent| self.desk.task_of(agent));
+        Author {
+            workflow_id: workflow_of(self.client, &self.said.session),
+            phase_id: agent_id.as_ref().and_then(|agent| self.desk.phase_of(agent)),
+            task_id: task,
+            agent_id,
+            session_id: Some(self.said.session.clone()),
+            tool_call_id: None,
+        }
+    }
+
+    /// Records an event of the workflow that the session is.
+    pub(crate) fn tell(&self, event: &str, data: Value) -> Result<(), Failure> {
+        let Some(workflow) = workflow_of(self.client, &self.said.session) else { return Ok(()) };
+        let envelope = json!({
+            "event_type": event,
+            "workflow_id": workflow,
+            "source_component": self.client.as_str(),
+            "data": data,
+        });
+        let Value::Object(envelope) = envelope else { return Ok(()) };
+        intake::now(self.session, self.open, vec![reading::of_fields(without_nulls(envelope))])
+    }
+
+    /// Looks at all of the tree, so that what was done until now is in the ledger.
+    pub(crate) fn look(&self) -> Result<(), Failure> {
+        let turn = ledger::turn_between_recoveries(self.session, self.open)?;
+        let workflow = workflow_of(self.client, &self.said.session);
+        ledger::look(self.session, self.open, &turn, workflow.as_ref(), |_, _| Ok(())).map(drop)
+    }
+}
+
+fn without_nulls(mut envelope: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::Object(data)) = envelope.get_mut("data") {
+        data.retain(|_, value| !value.is_null());
+    }
+    envelope
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_of_a_client_becomes_a_name() {
+        let long = "x".repeat(1_000);
+        let dashes = "-".repeat(1_000);
+        for text in ["", "-", ".hidden", "toolu_01", "a/b c", "ä", long.as_str(), dashes.as_str()] {
+            assert!(name(text).parse::<AgentId>().is_ok(), "{text}");
+        }
+        assert_eq!(name("ac2dbeb39cc17a900"), "ac2dbeb39cc17a900");
+    }
+}
