@@ -5,6 +5,7 @@
 mod bare;
 mod events;
 mod growth;
+mod hook;
 mod ledger;
 mod list;
 mod measure;
@@ -18,13 +19,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How the chore is called.
-pub const USAGE: &str = "  bench       snapshot --tree DIR | growth | list | small | events | ledger [--tree DIR]   [--work DIR] [--wfr FILE] [--repeat N]
+pub const USAGE: &str = "  bench       snapshot --tree DIR | growth | list | small | events | ledger [--tree DIR] | hook --tree DIR   [--work DIR] [--wfr FILE] [--repeat N]
               [--files N,N,...] [--events N] [--changes N]
               measures wfr; `snapshot` also git, restic, borg and rustic where they are installed";
 
 /// What was asked for.
 pub struct Options {
-    /// The tree to take checkpoints of; `snapshot` and `ledger` only.
+    /// The tree to take checkpoints of; `snapshot`, `ledger` and `hook` only.
     pub tree: PathBuf,
     /// Where stores and copies go.
     pub work: PathBuf,
@@ -57,6 +58,7 @@ pub fn run(root: &std::path::Path, words: &[&str]) -> ExitCode {
             "growth" => growth::run(&options),
             "list" => list::run(&options),
             "events" => events::run(root, &options),
+            "hook" => hook::run(&options),
             "ledger" => ledger::run(&options),
             "small" => small::run(&options),
             other => Err(format!("no bench is named `{other}`")),

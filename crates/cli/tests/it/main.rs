@@ -44,6 +44,7 @@ mod foreign;
 mod gone;
 mod handling;
 mod histories;
+mod hooking;
 mod imports;
 mod injected;
 mod integrity;
