@@ -280,6 +280,25 @@ fn a_command_is_traced_for_the_call_that_announced_it() {
 }
 
 #[test]
+fn how_a_call_ended_is_kept() {
+    let world = World::new();
+    let talk = Talk::new(&world);
+    let mut call = Talk::bash("make", "toolu_1");
+    talk.event("PreToolUse", Some("a1"), call.clone());
+    (call["error"], call["tool_response"]) =
+        ("Exit code 2".into(), json!({"stdout": "x".repeat(10_000) + "end", "stderr": "no rule"}));
+    talk.event("PostToolUseFailure", Some("a1"), call);
+    let events = world.ok(&["events", "claude-5e55"]);
+    let events = events.result("events").as_array().unwrap();
+    let ended = events.iter().find(|event| event["event_type"] == "TOOL_CALL_ENDED").unwrap();
+    let data = &ended["data"];
+    assert_eq!((&data["tool_call_id"], &data["error"]), (&"toolu_1".into(), &"Exit code 2".into()), "{ended}");
+    assert_eq!(data["stderr_tail"], "no rule");
+    let stdout = data["stdout_tail"].as_str().unwrap();
+    assert!(stdout.ends_with("xend") && stdout.len() < 5_000);
+}
+
+#[test]
 fn two_equal_commands_at_once_are_of_both() {
     if !can_trace() {
         return;
