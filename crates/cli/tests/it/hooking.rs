@@ -74,12 +74,12 @@ impl<'w> Talk<'w> {
         self.event("PostToolUse", agent, self.write(file, call));
     }
 
-    fn bash(command: &str, call: &str) -> Value {
+    pub fn bash(command: &str, call: &str) -> Value {
         json!({"tool_name": "Bash", "tool_use_id": call, "tool_input": {"command": command}})
     }
 
     /// The shell as the client starts it.
-    fn shell(&self, command: &str) -> Command {
+    pub fn shell(&self, command: &str) -> Command {
         let script = format!("true && eval '{}' < /dev/null && pwd -P >| /dev/null", command.replace('\'', r"'\''"));
         self.command(&["--client-shell", "claude", &script])
     }

@@ -79,6 +79,7 @@ mod output;
 mod over_restores;
 mod overlapping_commands;
 mod parameters;
+mod partial_looks;
 mod people;
 mod places;
 mod policy;
