@@ -87,9 +87,14 @@ impl Gate {
         self.dir.path().join(name)
     }
 
+    /// What is there when it may go on.
+    pub fn way(&self) -> PathBuf {
+        self.place("go")
+    }
+
     /// What a script says to say that it is there, and to wait.
     pub fn wait(&self) -> String {
-        let (here, go) = (self.place("here"), self.place("go"));
+        let (here, go) = (self.place("here"), self.way());
         format!(": > {}; while [ ! -e {} ]; do sleep 0.01; done", here.display(), go.display())
     }
 
@@ -100,7 +105,7 @@ impl Gate {
 
     /// Lets it go on.
     pub fn open(&self) {
-        fs::write(self.place("go"), "").unwrap();
+        fs::write(self.way(), "").unwrap();
     }
 }
 

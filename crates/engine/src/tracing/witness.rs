@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -50,6 +51,7 @@ pub fn supervise(control: UnixStream) -> io::Result<()> {
         saved: 0,
         has_moved: false,
         is_unseen: false,
+        may_gain: may_gain_privileges(),
     };
     supervise::supervise(control, &root, Some(&notes), &mut writer)?;
     notes.add(OVER, &[])
@@ -69,6 +71,8 @@ struct Writer<'n> {
     saved: u64,
     has_moved: bool,
     is_unseen: bool,
+    /// Whether what the command runs gains the privileges that it should.
+    may_gain: bool,
 }
 
 impl Writer<'_> {
@@ -154,7 +158,7 @@ fn give_up() -> ! {
 }
 
 impl Witness for Writer<'_> {
-    fn told(&mut self, _thread: u32, what: Told) {
+    fn told(&mut self, thread: u32, what: Told) {
         match what {
             Told::Does { effect, place } => {
                 if effect != Effect::Makes {
@@ -174,7 +178,8 @@ impl Witness for Writer<'_> {
             }
             Told::Runs(program) => {
                 let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-                if std::str::from_utf8(name).is_ok_and(cannot_gain) {
+                let is_named = || std::str::from_utf8(name).is_ok_and(|name| PRIVILEGED.contains(&name));
+                if !self.may_gain && (is_named() || gains(thread, &program)) {
                     self.note(UNPRIVILEGED, name);
                 }
             }
@@ -204,6 +209,18 @@ impl Witness for Writer<'_> {
 /// Whether a program needs privileges that a traced command cannot gain here.
 pub fn cannot_gain(program: &str) -> bool {
     PRIVILEGED.contains(&program) && !may_gain_privileges()
+}
+
+/// Whether a program that a thread is about to run would be somebody else.
+fn gains(thread: u32, program: &[u8]) -> bool {
+    let base = if program.starts_with(b"/") { "root" } else { "cwd" };
+    let path = [format!("/proc/{thread}/{base}/").as_bytes(), program].concat();
+    let Ok(meta) = std::fs::metadata(path_of(path)) else { return false };
+    const SET_USER: u32 = 0o4000;
+    const SET_GROUP: u32 = 0o2010;
+    let becomes_user = meta.mode() & SET_USER != 0 && meta.uid() != rustix::process::geteuid().as_raw();
+    let becomes_group = meta.mode() & SET_GROUP == SET_GROUP && meta.gid() != rustix::process::getegid().as_raw();
+    meta.is_file() && (becomes_user || becomes_group)
 }
 
 /// Whether a traced command can gain privileges: the filter was installed by who has them already.
