@@ -39,6 +39,8 @@ struct Running {
     id: u32,
     /// Where it is traced, what tells its supervisor of its end.
     launched: Option<Launched>,
+    /// Whether the supervisor around us sees it.
+    is_within: bool,
     /// What is known of it.
     evidence: Evidence,
 }
@@ -103,6 +105,9 @@ fn run_words(words: &[OsString], executing: &Executing, global: &Global) -> (Exi
         // The keeper says since when, where it could.
         degrade(&mut evidence, "its supervisor died");
     }
+    if running.is_within && !executing.tracing.as_ref().is_some_and(tracing::ended) {
+        degrade(&mut evidence, "the supervisor around it died");
+    }
     (ExitCode::from(u8::try_from(code).unwrap_or(1)), evidence)
 }
 
@@ -113,8 +118,22 @@ fn start(words: &[OsString], tracing: Option<&Tracing>, global: &Global) -> io::
         let mut supervisor = Command::new("/proc/self/exe");
         supervisor.arg(SUPERVISE);
         let why = match launch(command(words), supervisor, &tracing.briefing) {
-            Ok(launched) => return Ok(Running { id: launched.child.id(), launched: Some(launched), evidence }),
+            Ok(launched) => {
+                let id = launched.child.id();
+                return Ok(Running { id, launched: Some(launched), is_within: false, evidence });
+            }
+            Err(Refused::Kernel(error)) if has_tracer(&error) && tracing::join(tracing) => {
+                let spawned = command(words).spawn();
+                if spawned.is_err() {
+                    tracing::ended(tracing);
+                }
+                return Ok(Running { id: spawned?.id(), launched: None, is_within: true, evidence });
+            }
             Err(Refused::Command(error)) => return Err(error),
+            Err(Refused::Kernel(error)) if has_tracer(&error) => {
+                "the kernel does not let it be traced twice, and whoever traces it already does not do so for this workspace"
+                    .to_owned()
+            }
             Err(Refused::Kernel(error)) => format!("the kernel does not let it be traced ({error})"),
             Err(Refused::Supervisor(error)) => format!("its supervisor could not be started ({error})"),
         };
@@ -127,7 +146,12 @@ fn start(words: &[OsString], tracing: Option<&Tracing>, global: &Global) -> io::
     }
     // Who waits for it does so by its number.
     let id = command(words).spawn()?.id();
-    Ok(Running { id, launched: None, evidence })
+    Ok(Running { id, launched: None, is_within: false, evidence })
+}
+
+/// Whether the kernel says that this process is traced already.
+fn has_tracer(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error())
 }
 
 fn command(words: &[OsString]) -> Command {

@@ -12,6 +12,7 @@ mod keeper;
 pub mod launch;
 pub mod notes;
 pub mod place;
+pub mod saying;
 pub mod supervise;
 mod sys;
 

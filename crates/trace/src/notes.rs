@@ -55,6 +55,13 @@ impl Notes {
     pub fn hold(&self) -> io::Result<()> {
         Ok(fcntl_lock(&self.file, FlockOperation::LockExclusive)?)
     }
+
+    /// The same, without waiting for anybody: `EAGAIN` or `EACCES` where another process holds them, and does not only look.
+    pub fn hold_at_once(&self) -> io::Result<()> {
+        let hold = || fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive);
+        // Who looks whether they are held holds them for that moment.
+        (0..100).find_map(|_| hold().inspect_err(|_| std::thread::yield_now()).ok()).map_or_else(|| Ok(hold()?), Ok)
+    }
 }
 
 impl AsFd for Notes {

@@ -98,6 +98,11 @@ impl Gate {
         format!(": > {}; while [ ! -e {} ]; do sleep 0.01; done", here.display(), go.display())
     }
 
+    /// What another script says to wait until the first is there.
+    pub fn seen(&self) -> String {
+        format!("while [ ! -e {} ]; do sleep 0.01; done", self.place("here").display())
+    }
+
     /// Waits until the script is there.
     pub fn reached(&self) {
         until("the script is there", || self.place("here").exists());

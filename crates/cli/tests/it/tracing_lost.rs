@@ -128,25 +128,6 @@ fn what_cannot_be_traced_is_run_and_found_by_a_look_which_is_said_once() {
 }
 
 #[test]
-fn a_command_within_a_traced_one_is_observed_and_a_part_of_it() {
-    if !can_trace() {
-        return;
-    }
-    let world = World::new();
-    let wfr = env!("CARGO_BIN_EXE_wfr");
-    let inner = format!("{wfr} exec --workflow wf --agent i -- sh -c 'echo > inner'");
-    let run = world.exec("o", &format!("echo > outer; {inner} || exit 9; echo > after")).output().unwrap();
-    assert_eq!(run.status.code(), Some(0), "{run:?}");
-    assert_eq!(String::from_utf8_lossy(&run.stderr).matches("not traced").count(), 1);
-    let (outer, inner) = (world.change_at("outer"), world.change_at("inner"));
-    assert_eq!((paths(&outer["paths"]), &outer["source"]), (vec!["after", "outer"], &"traced".into()));
-    assert_eq!((paths(&inner["paths"]), &inner["source"]), (vec!["inner"], &"observed".into()));
-    assert_eq!((&outer["agent_id"], &inner["agent_id"]), (&"o".into(), &"i".into()));
-    world.ok(&["rollback", "wf", "--agent", "i", "--yes"]);
-    assert!(world.has("outer") && world.has("after") && !world.has("inner"));
-}
-
-#[test]
 fn a_change_whose_launcher_was_killed_is_ended_by_the_next_look() {
     if !can_trace() {
         return;

@@ -3,9 +3,12 @@
 //! Owns the notes' place in the vault and what each of them means. Refuses to attribute anything, and to run commands: the
 //! front end does.
 
+mod account;
 mod before;
 mod closing;
+mod kin;
 mod reading;
+mod within;
 mod witness;
 
 use std::fs::{self, File, OpenOptions};
@@ -30,6 +33,8 @@ use crate::open::Open;
 pub use before::Before;
 pub use closing::{Standing, closing, closings, of, over};
 pub use reading::{Files, Seen, file_at};
+use within::Word;
+pub use within::{ended, join};
 pub use witness::{cannot_gain, supervise};
 
 /// The key that the names in the notes are sealed with, itself sealed; where the store is encrypted.
@@ -50,6 +55,8 @@ const LINKED: u8 = b'L';
 const DELEGATED: u8 = b'D';
 /// A program is run that cannot gain its privileges.
 const UNPRIVILEGED: u8 = b'P';
+/// Its supervisor is that of the command around it: the name of that one's change.
+const WITHIN: u8 = b'N';
 /// The command itself has ended.
 const ENDED: u8 = b'R';
 
@@ -60,6 +67,10 @@ pub struct Tracing {
     pub notes: PathBuf,
     /// What the supervisor is told before all else.
     pub briefing: Vec<u8>,
+    /// What the supervisor around us is told where there is one already: that the command begins,
+    joins: Vec<u8>,
+    /// and that it has ended.
+    ended: Vec<u8>,
 }
 
 /// The same, as the supervisor reads it.
@@ -117,8 +128,11 @@ pub fn begin(open: &Open, id: &ChangeId) -> Result<Tracing, Failure> {
         inherited: inherited.iter().map(|path| path.as_bytes().to_vec()).collect(),
         since,
     };
+    let id = id.to_string();
+    let joins = Word::Joins { id: &id, since, key: briefing.key }.bytes();
+    let ended = Word::Ended { id: &id }.bytes();
     let briefing = serde_json::to_vec(&briefing).expect("a briefing has string keys");
-    Ok(Tracing { notes: path, briefing })
+    Ok(Tracing { notes: path, briefing, joins, ended })
 }
 
 fn new_key() -> io::Result<Zeroizing<[u8; 32]>> {

@@ -20,7 +20,7 @@ use wfr_trace::notes::{self, OVER, UNSEEN};
 use zeroize::Zeroizing;
 
 use super::before::Before;
-use super::{BEFORE, BEGUN, DELEGATED, ENDED, KEY, LAUNCHER, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, place};
+use super::{BEFORE, BEGUN, DELEGATED, ENDED, KEY, LAUNCHER, LINKED, MOVED, UNPRIVILEGED, WITHIN, WROTE, boot, place};
 use crate::error::Failure;
 use crate::ledger;
 use crate::open::Open;
@@ -76,12 +76,13 @@ pub fn seen(open: &Open, id: &ChangeId) -> Result<Option<Seen>, Failure> {
     file.read_to_end(&mut bytes)?;
     let mut seen = Seen { is_held: is_held(&file)?, lives, ..Seen::default() };
     let (mut has_begun, mut has_ended) = (None, false);
-    let mut cipher = None;
+    let (mut cipher, mut around) = (None, None);
     for (mark, what) in notes::read(&bytes) {
         match mark {
             KEY => cipher = key_of(open, what)?,
             BEGUN => has_begun = Some(what == boot()),
             LAUNCHER => seen.launcher = what.try_into().ok().map(u32::from_le_bytes),
+            WITHIN => around = std::str::from_utf8(what).ok().and_then(|outer| outer.parse::<ChangeId>().ok()),
             ENDED => has_ended = true,
             OVER => seen.is_over = true,
             UNSEEN => seen.note_unseen(what),
@@ -92,6 +93,9 @@ pub fn seen(open: &Open, id: &ChangeId) -> Result<Option<Seen>, Failure> {
     if is_silent && seen.unseen.is_none() {
         seen.unseen = Some((modified(&file)?, "its supervisor died".to_owned()));
     }
+    // What the supervisor of both did not see may have been either's.
+    let around = around.filter(|outer| outer != id).map(|outer| self::seen(open, &outer)).transpose()?.flatten();
+    seen.unseen = seen.unseen.or_else(|| around?.unseen);
     // After the machine was started anew nobody of before is left.
     seen.is_over |= has_begun == Some(false);
     Ok(Some(seen))
