@@ -55,6 +55,8 @@ pub fn run(outcome: Outcome, session: &mut Session, global: &Global) -> ExitCode
     if let Some((why, remedy)) = &executing.observed {
         warn(global, &format!("the command is not traced: {why}; {remedy}"));
     }
+    // Until the change has ended: whoever finds that nobody holds it may end it.
+    let _held = executing.tracing.as_ref().map(|tracing| tracing::hold(&tracing.notes));
     let ended = guard::words(&executing.command).map(|words| run_words(&words, executing, global));
     let (code, evidence) = match ended {
         Ok(ended) => ended,
@@ -75,8 +77,6 @@ pub fn run(outcome: Outcome, session: &mut Session, global: &Global) -> ExitCode
 }
 
 fn run_words(words: &[OsString], executing: &Executing, global: &Global) -> (ExitCode, Evidence) {
-    // Until the change has ended: whoever finds that nobody holds it may end it.
-    let _held = executing.tracing.as_ref().map(|tracing| tracing::hold(&tracing.notes));
     let began = Instant::now();
     let kills = out_of_memory_kills();
     let passed_on = PassedOn::begin();

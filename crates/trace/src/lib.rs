@@ -8,6 +8,7 @@
 pub mod calls;
 pub mod decode;
 pub mod filter;
+mod flight;
 mod keeper;
 pub mod launch;
 pub mod notes;
@@ -15,5 +16,6 @@ pub mod place;
 pub mod saying;
 pub mod supervise;
 mod sys;
+pub mod writers;
 
 pub use sys::{Waited, close_inherited, wait};

@@ -185,6 +185,48 @@ impl Drop for Board {
     }
 }
 
+/// Words of a file that several processes share.
+#[derive(Debug)]
+pub struct Words {
+    start: NonNull<AtomicU64>,
+    count: usize,
+}
+
+// SAFETY: what is shared is atomics.
+unsafe impl Send for Words {}
+// SAFETY: see above.
+unsafe impl Sync for Words {}
+
+impl Words {
+    /// The first so many words of a file, which is as long. Who makes it shorter ends this process. Errors: what the system says.
+    pub fn map(file: &std::fs::File, count: usize) -> io::Result<Self> {
+        let (access, length) = (libc::PROT_READ | libc::PROT_WRITE, count * size_of::<AtomicU64>());
+        // SAFETY: a new mapping at a place that the kernel chooses.
+        let place =
+            unsafe { libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, file.as_fd().as_raw_fd(), 0) };
+        if place == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // Mappings begin at a page's beginning, so this is aligned.
+        let start = NonNull::new(place.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        Ok(Self { start, count })
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping is as long as this needs and lives as long as `self`; every word is a valid atomic, and all who share it,
+        // in whatever process, use it as that.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        // SAFETY: it is the mapping that `map` made, and nobody has a reference to it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.count * size_of::<AtomicU64>()) };
+    }
+}
+
 /// Where one report at a time is received.
 #[derive(Debug)]
 pub struct Place<'b> {

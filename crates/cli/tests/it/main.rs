@@ -113,6 +113,7 @@ mod times;
 mod tls;
 mod told;
 mod traced;
+mod traced_turns;
 mod traced_within;
 mod tracees;
 mod tracing_lost;

@@ -69,17 +69,17 @@ fn also_where_the_store_is_encrypted() {
 }
 
 #[test]
-fn a_path_that_both_wrote_while_both_ran_names_both() {
+fn a_path_that_both_wrote_in_turn_is_each_ones_own_piece() {
     if !can_trace() {
         return;
     }
     let world = World::new();
     let outer = format!("echo o > both; {} || exit 9; echo more >> both", within("i", "echo i > both; echo > mine"));
     ran(&world.exec("o", &outer).output().unwrap());
-    assert_eq!(of(&world, "i"), traced(&["mine"]));
-    let both = world.change_at("both");
-    let candidates = both["candidates"].as_array().map_or(0, Vec::len);
-    assert!(both["agent_id"] == "o" || candidates == 2, "{both}");
+    assert_eq!(of(&world, "i"), traced(&["both", "mine"]));
+    assert_eq!(of(&world, "o"), traced(&["both"]));
+    world.ok(&["rollback", "wf", "--agent", "o", "--agent", "i", "--yes"]);
+    assert!(!world.has("both"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use wfr_model::entry::Entry;
 use wfr_model::{ChangeId, Timestamp, TreePath};
 use wfr_store::Sink;
 
+use super::turns::{By, Turns};
 use super::{LIKELY, OBSERVED, Veil, is_same};
 use crate::error::Failure;
 use crate::mint;
@@ -21,7 +22,8 @@ use crate::tracing::{self, Files, Standing};
 pub(super) fn left_before(open: &Open, opened: &[ChangeRow]) -> Result<BTreeSet<TreePath>, Failure> {
     let mut found = BTreeSet::new();
     for row in opened {
-        found.extend(tracing::of(open, row)?.into_iter().flat_map(|standing| standing.seen.before.into_keys()));
+        let Some(Standing { seen, .. }) = tracing::of(open, row)? else { continue };
+        found.extend(seen.before.into_keys().chain(seen.takes.into_keys()));
     }
     Ok(found)
 }
@@ -30,43 +32,81 @@ pub(super) fn left_before(open: &Open, opened: &[ChangeRow]) -> Result<BTreeSet<
 /// different are left out.
 ///
 /// What others left at a path since a traced change began, before that wrote there, becomes a segment of its own where it can be
-/// stored in `sink`: those are in the point that is returned, which comes before the other one. Where it cannot, nothing tells
-/// the two apart.
+/// stored in `sink`, and so does what each of several traced changes left to the next one: those are in the points that are returned,
+/// which come before the other one. Where it cannot, nothing tells them apart.
 pub(super) fn attribute(
     open: &Open,
     opened: &[ChangeRow],
     segments: Vec<Segment>,
     point: &mut NewPoint,
     sink: Option<&dyn Sink>,
-) -> Result<Option<NewPoint>, Failure> {
+) -> Result<Vec<NewPoint>, Failure> {
     let veil = Veil::of(open)?;
     let standings = opened.iter().map(|row| tracing::of(open, row)).collect::<Result<Vec<_>, Failure>>()?;
     let candidates = candidates(open, &veil, opened, &segments, &standings)?;
     let before = Befores { open, veil: &veil, opened, standings: &standings, sink };
-    let mut earlier = NewPoint::new(point.after, point.at);
-    let (mut made, mut made_earlier) = (BTreeMap::new(), BTreeMap::new());
-    for mut segment in segments {
-        let mut owner = owner(&segment.path, &candidates);
-        if let Owner::One(id) = &owner {
-            match before.of(id, &segment)? {
-                Found::None => {}
-                Found::Untold => owner = Owner::Unknown(vec![id.clone()]),
-                Found::Entry(entry) => {
-                    let others: Vec<Opened> = candidates.iter().filter(|one| one.change_id != *id).cloned().collect();
-                    let first = Segment { after: Some(entry.clone()), ..segment.clone() };
-                    let owner = wfr_capture::attribute::owner(&segment.path, &others);
-                    let change = change_for(&owner, opened, &mut earlier, &mut made_earlier);
-                    earlier.segments.push(new_segment(&veil, &first, change, false)?);
-                    segment.before = Some(entry);
-                }
+    let turns = sink.map(|sink| Turns { open, opened, standings: &standings, sink, since: point.after });
+    let mut earlier: Vec<(NewPoint, BTreeMap<Owner, ChangeId>)> = Vec::new();
+    let mut made = BTreeMap::new();
+    for segment in segments {
+        let mut pieces = pieces(segment, &candidates, turns.as_ref(), &before)?;
+        let last = pieces.pop();
+        for (at, (owner, segment)) in pieces.into_iter().enumerate() {
+            if earlier.len() == at {
+                earlier.push((NewPoint::new(point.after, point.at), BTreeMap::new()));
             }
+            let (point, made) = &mut earlier[at];
+            let change = change_for(&owner, opened, point, made);
+            point.segments.push(new_segment(&veil, &segment, change, false)?);
         }
-        if !is_same(segment.before.as_ref(), segment.after.as_ref()) {
+        if let Some((owner, segment)) = last {
             let change = change_for(&owner, opened, point, &mut made);
             point.segments.push(new_segment(&veil, &segment, change, false)?);
         }
     }
-    Ok((!earlier.segments.is_empty()).then_some(earlier))
+    Ok(earlier.into_iter().map(|(point, _)| point).collect())
+}
+
+/// The pieces of what is different at a path, and to whom each belongs; none where nothing is.
+fn pieces(
+    segment: Segment,
+    candidates: &[Opened],
+    turns: Option<&Turns<'_>>,
+    before: &Befores<'_>,
+) -> Result<Vec<(Owner, Segment)>, Failure> {
+    let owner = owner(&segment.path, candidates);
+    let without = |ids: &[ChangeId]| {
+        let others: Vec<Opened> = candidates.iter().filter(|one| !ids.contains(&one.change_id)).cloned().collect();
+        wfr_capture::attribute::owner(&segment.path, &others)
+    };
+    let (mut pieces, mut sharing) = (Vec::new(), None);
+    if let (Owner::Shared(ids), Some(turns)) = (&owner, turns)
+        && let Some(found) = turns.pieces(&segment, ids, candidates)?
+    {
+        sharing = Some(ids.clone());
+        pieces.extend(found.into_iter().map(|(by, segment)| match by {
+            By::Others => (without(ids), segment),
+            By::These(ids) if ids.len() == 1 => (Owner::One(ids.into_iter().next().expect("one")), segment),
+            By::These(ids) => (Owner::Shared(ids.into_iter().collect()), segment),
+        }));
+    }
+    if pieces.is_empty() {
+        pieces.push((owner, segment.clone()));
+    }
+    let (first, of_first) = pieces[0].clone();
+    if let Owner::One(id) = first {
+        match before.of(&id, &of_first)? {
+            Found::None => {}
+            Found::Untold => pieces[0].0 = Owner::Unknown(vec![id]),
+            Found::Entry(entry) => {
+                pieces[0].1.before = Some(entry.clone());
+                let writers = sharing.unwrap_or_else(|| vec![id]);
+                pieces.insert(0, (without(&writers), Segment { after: Some(entry), ..of_first }));
+            }
+        }
+    }
+    pieces.retain(|(_, segment)| !is_same(segment.before.as_ref(), segment.after.as_ref()));
+    Ok(pieces)
 }
 
 /// The change that a segment of this owner is recorded with, which is made where it is nobody's in particular.

@@ -6,6 +6,7 @@
 mod attribution;
 pub mod closure;
 pub mod faults;
+mod turns;
 mod veil;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -210,6 +211,7 @@ pub fn look(
     let present = present(open)?.ok_or_else(|| damaged("it has no tree to begin with"))?;
     let opened = opened(open)?;
     let over = tracing::over(open, &opened)?;
+    let marks = tracing::marks(open);
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
     let is_whole = present.segments > SINCE_MAX || scanning::is_cache_behind(open, &writer, session);
@@ -232,12 +234,14 @@ pub fn look(
     with(&mut point, &opened)?;
     let over = tracing::closings(open, &opened, &over, &mut point)?;
     let sealed = writer.finish()?;
-    if let Some(earlier) = earlier {
-        // Without the other one it is a look as any: what was left before the traced command wrote.
+    for mut earlier in earlier {
+        // Without the others it is a look as any: what was left before a traced command wrote.
+        earlier.after = point.after;
         point.after = Some(open.catalog.commit_point(&earlier, &extents(&sealed))?);
     }
-    open.catalog.commit_point(&point, &extents(&sealed))?;
+    let committed = open.catalog.commit_point(&point, &extents(&sealed))?;
     sealed.publish();
+    tracing::looked(open, &marks, committed);
     over.iter().for_each(|id| tracing::forget(open, id));
     if let Some(scan) = scan {
         scanning::save_cache(open, &scan, &store);
@@ -361,7 +365,7 @@ fn reach(open: &Open, objects: &dyn Objects, scan: &Scan) -> Result<Coverage, Fa
     Ok(mounted::without(&scan.coverage, &mounted::gone(open, objects, &scan.tree)?))
 }
 
-/// What a look found, as a point behind the present, and one that comes before it where `sink` can have what was there in between.
+/// What a look found, as a point behind the present, and those that come before it where `sink` can have what was there in between.
 fn found(
     open: &Open,
     objects: &dyn Objects,
@@ -370,7 +374,7 @@ fn found(
     (tree, coverage): (&Digest, &Coverage),
     now: Timestamp,
     sink: Option<&dyn Sink>,
-) -> Result<(NewPoint, Option<NewPoint>), Failure> {
+) -> Result<(NewPoint, Vec<NewPoint>), Failure> {
     let segments = slice(objects, &present.known, tree, coverage).map_err(|error| match error {
         // The other tree has just been made.
         ReadError::Missing(_) | ReadError::Damaged { .. } | ReadError::Malformed { .. } => {

@@ -15,10 +15,20 @@ use wfr_model::TreePath;
 use wfr_store::crypto::{Cipher, MasterKey};
 use wfr_trace::notes::{Notes, OVER};
 use wfr_trace::place::Place;
+use wfr_trace::writers::{Call, Taken, Writers};
 use zeroize::Zeroizing;
 
 use super::before::{ALL_MAX, changed_since};
-use super::{BEFORE, BEGUN, ENDED, LINKED, MOVED, WITHIN, WROTE, boot, kept};
+use super::takes::{State, Take, number_of};
+use super::{BEFORE, BEGUN, ENDED, LINKED, MOVED, TAKEN, WITHIN, WROTE, boot, kept};
+
+/// Who wrote each path last, as all supervisors of a workspace know it.
+pub struct Paths {
+    /// The table.
+    pub table: Writers,
+    /// What the numbers of paths are made with.
+    pub key: Vec<u8>,
+}
 
 /// Notes, each once.
 type Noted = HashSet<(u8, Vec<u8>)>;
@@ -35,6 +45,8 @@ pub struct Account {
     noted_since_end: Option<Noted>,
     /// What was changed later than this was perhaps not looked at when the change began.
     since: i64,
+    /// Its number among those that write; 0: it has none.
+    writer: u32,
     /// Bytes that were saved of what was there before.
     saved: u64,
     has_moved: bool,
@@ -54,22 +66,22 @@ fn give_up() -> ! {
 
 impl Account {
     /// That of the supervised command.
-    pub fn new(notes: Arc<Notes>, cipher: Option<Cipher>, since: i64) -> Self {
+    pub fn new(notes: Arc<Notes>, cipher: Option<Cipher>, since: i64, writer: u32) -> Self {
         let known = HashSet::new();
         let (noted_since_end, saved, has_moved, is_unseen, is_over) = (None, 0, false, false, false);
-        Self { id: vec![], notes, cipher, known, noted_since_end, since, saved, has_moved, is_unseen, is_over }
+        Self { id: vec![], notes, cipher, known, noted_since_end, since, writer, saved, has_moved, is_unseen, is_over }
     }
 
     /// That of a command within the one whose notes are at `place`. `None` where it has no notes beside these that this process
     /// can have for itself.
-    pub fn within(place: &Path, id: &str, since: i64, key: Option<[u8; 32]>) -> Option<Self> {
+    pub fn within(place: &Path, id: &str, since: i64, writer: u32, key: Option<[u8; 32]>) -> Option<Self> {
         let own = place.with_file_name(format!("{id}.notes"));
         if own == place || !own.exists() {
             return None;
         }
         let notes = Notes::open(&own).ok()?;
         notes.hold_at_once().ok()?;
-        Some(Self { id: id.as_bytes().to_vec(), ..Self::new(Arc::new(notes), key.map(cipher_of), since) })
+        Some(Self { id: id.as_bytes().to_vec(), ..Self::new(Arc::new(notes), key.map(cipher_of), since, writer) })
     }
 
     /// Says in the notes whose supervisor this is.
@@ -179,5 +191,19 @@ impl Account {
             self.saved += before.saved();
             self.add(BEFORE, &before.encode(path.as_bytes()));
         }
+    }
+
+    /// What is done before a path is changed that another change wrote last: what stands there by now is saved.
+    pub fn take(&mut self, top: impl AsFd, place: &Place, paths: &Paths, call: Call) {
+        let Place::Inside(path) = place else { return };
+        if self.writer == 0 {
+            return;
+        }
+        let number = number_of(&paths.key, path.as_bytes());
+        let Taken::From { writer: from, times, is_done } = paths.table.take(number, self.writer, call) else { return };
+        let room = ALL_MAX.saturating_sub(self.saved);
+        let state = if is_done { State::at(top, path, self.since, room) } else { State::Mixed };
+        self.saved += state.saved();
+        self.add(TAKEN, &Take { times, from, state }.encode(path.as_bytes()));
     }
 }

@@ -8,6 +8,7 @@ mod before;
 mod closing;
 mod kin;
 mod reading;
+mod takes;
 mod within;
 mod witness;
 
@@ -33,6 +34,7 @@ use crate::open::Open;
 pub use before::Before;
 pub use closing::{Standing, closing, closings, of, over};
 pub use reading::{Files, Seen, file_at};
+pub use takes::{Marks, State, chain, looked, marks};
 use within::Word;
 pub use within::{ended, join};
 pub use witness::{cannot_gain, supervise};
@@ -47,6 +49,12 @@ const BEGUN: u8 = b'B';
 const WROTE: u8 = b'W';
 /// A path that is about to be changed, and was changed since the change began, by somebody else: what stood there.
 const BEFORE: u8 = b'S';
+/// A path that another change wrote last is about to be changed: see [`takes::Take`].
+const TAKEN: u8 = b'T';
+/// The number of the change among those that write.
+const WRITER: u8 = b'I';
+/// There was a look at the tree: see [`takes::Looked`].
+const LOOKED: u8 = b'V';
 /// A path that something is about to be moved from or to.
 const MOVED: u8 = b'M';
 /// A file of several names is about to be changed: device and inode.
@@ -83,6 +91,10 @@ struct Briefing {
     inherited: Vec<Vec<u8>>,
     /// What was changed later than this was perhaps not looked at when the change began: a time of files, in nanoseconds.
     since: i64,
+    /// The table of who wrote each path last, the number of the change in it, and what the numbers of paths are made with.
+    table: Vec<u8>,
+    writer: u32,
+    paths_key: Vec<u8>,
 }
 
 /// The right to end a change: whoever started its command is alive.
@@ -108,7 +120,9 @@ pub fn begin(open: &Open, id: &ChangeId) -> Result<Tracing, Failure> {
         _ => {}
     }
     let path = place(open, id);
+    let (table, writer) = takes::enrol(open);
     let notes = Notes::open(&path)?;
+    notes.add(WRITER, &writer.to_le_bytes())?;
     let mut key = None;
     let mut own = None;
     if let Some(cipher) = open.cipher() {
@@ -127,9 +141,12 @@ pub fn begin(open: &Open, id: &ChangeId) -> Result<Tracing, Failure> {
         key,
         inherited: inherited.iter().map(|path| path.as_bytes().to_vec()).collect(),
         since,
+        table: table.as_os_str().as_bytes().to_vec(),
+        writer,
+        paths_key: takes::key_of(open.cipher().map(AsRef::as_ref)),
     };
     let id = id.to_string();
-    let joins = Word::Joins { id: &id, since, key: briefing.key }.bytes();
+    let joins = Word::Joins { id: &id, since, writer, key: briefing.key }.bytes();
     let ended = Word::Ended { id: &id }.bytes();
     let briefing = serde_json::to_vec(&briefing).expect("a briefing has string keys");
     Ok(Tracing { notes: path, briefing, joins, ended })
@@ -217,6 +234,7 @@ pub fn add_unseen(notes: &Path, why: &str) -> io::Result<()> {
 /// Removes the notes of a change that has ended. They are derived: where it fails nothing is lost.
 pub fn forget(open: &Open, id: &ChangeId) {
     let _ = fs::remove_file(place(open, id));
+    takes::clear(open);
 }
 
 /// A path that a briefing holds.

@@ -20,7 +20,11 @@ use wfr_trace::notes::{self, OVER, UNSEEN};
 use zeroize::Zeroizing;
 
 use super::before::Before;
-use super::{BEFORE, BEGUN, DELEGATED, ENDED, KEY, LAUNCHER, LINKED, MOVED, UNPRIVILEGED, WITHIN, WROTE, boot, place};
+use super::takes::{self, Looked, Take};
+use super::{
+    BEFORE, BEGUN, DELEGATED, ENDED, KEY, LAUNCHER, LINKED, LOOKED, MOVED, TAKEN, UNPRIVILEGED, WITHIN, WRITER, WROTE,
+    boot, place,
+};
 use crate::error::Failure;
 use crate::ledger;
 use crate::open::Open;
@@ -48,6 +52,12 @@ pub struct Seen {
     pub unseen: Option<(Timestamp, String)>,
     /// What others left at paths since the change began, before it wrote there.
     pub before: BTreeMap<TreePath, Before>,
+    /// Its number among those that write; 0: it has none.
+    pub writer: u32,
+    /// Paths that it came to after another one wrote them, each with how much was noted before.
+    pub takes: BTreeMap<TreePath, Vec<(u64, Take)>>,
+    /// The last look that there was.
+    pub looked: Option<Looked>,
     /// Local sockets that it talked to.
     pub delegated: BTreeSet<String>,
     /// Programs that could not gain their privileges.
@@ -77,8 +87,11 @@ pub fn seen(open: &Open, id: &ChangeId) -> Result<Option<Seen>, Failure> {
     let mut seen = Seen { is_held: is_held(&file)?, lives, ..Seen::default() };
     let (mut has_begun, mut has_ended) = (None, false);
     let (mut cipher, mut around) = (None, None);
-    for (mark, what) in notes::read(&bytes) {
+    for (offset, mark, what) in takes::offsets(&bytes) {
         match mark {
+            WRITER => seen.writer = what.try_into().map_or(0, u32::from_le_bytes),
+            LOOKED => seen.looked = Looked::decode(what),
+            TAKEN => seen.note_taken(offset, &opened(cipher.as_ref(), what)?),
             KEY => cipher = key_of(open, what)?,
             BEGUN => has_begun = Some(what == boot()),
             LAUNCHER => seen.launcher = what.try_into().ok().map(u32::from_le_bytes),
@@ -133,6 +146,12 @@ impl Seen {
         }
     }
 
+    fn note_taken(&mut self, offset: u64, what: &[u8]) {
+        if let Some((path, take)) = Take::decode(what) {
+            self.takes.entry(path).or_default().push((offset, take));
+        }
+    }
+
     fn note(&mut self, mark: u8, what: &[u8], has_ended: bool) {
         let paths = if has_ended { &mut self.left } else { &mut self.own };
         let text = || String::from_utf8_lossy(what).into_owned();
@@ -181,6 +200,11 @@ impl Seen {
             unprivileged: self.unprivileged.iter().cloned().collect(),
             ..Evidence::default()
         }
+    }
+
+    /// Whether a file was written that may have several names.
+    pub fn has_written_linked(&self, file: (u64, u64)) -> bool {
+        self.own.linked.contains(&file) || self.left.linked.contains(&file)
     }
 
     /// Whether any file of several names was written.

@@ -21,6 +21,8 @@ pub enum Word<'w> {
         /// As in a briefing.
         since: i64,
         /// As in a briefing.
+        writer: u32,
+        /// As in a briefing.
         key: Option<[u8; 32]>,
     },
     /// The command of this change has ended.
@@ -34,7 +36,7 @@ const JOINS: u8 = b'J';
 const HAS_ENDED: u8 = b'E';
 
 impl<'w> Word<'w> {
-    /// What stands for it: a mark, the length of the change's name, that, and for [`Self::Joins`] the time and the key.
+    /// What stands for it: a mark, the length of the change's name, that, and for [`Self::Joins`] the time, the number and the key.
     pub fn bytes(&self) -> Vec<u8> {
         let (mark, id) = match self {
             Self::Joins { id, .. } => (JOINS, id),
@@ -42,8 +44,9 @@ impl<'w> Word<'w> {
         };
         let mut bytes = vec![mark, u8::try_from(id.len()).unwrap_or(u8::MAX)];
         bytes.extend(id.as_bytes());
-        if let Self::Joins { since, key, .. } = self {
+        if let Self::Joins { since, writer, key, .. } = self {
             bytes.extend(since.to_le_bytes());
+            bytes.extend(writer.to_le_bytes());
             bytes.extend(key.iter().flatten());
         }
         bytes
@@ -57,9 +60,10 @@ impl<'w> Word<'w> {
         match *mark {
             HAS_ENDED if rest.is_empty() => Some(Self::Ended { id }),
             JOINS => {
-                let (since, key) = rest.split_first_chunk()?;
+                let (since, rest) = rest.split_first_chunk()?;
+                let (writer, key) = rest.split_first_chunk()?;
                 let key = if key.is_empty() { None } else { Some(key.try_into().ok()?) };
-                Some(Self::Joins { id, since: i64::from_le_bytes(*since), key })
+                Some(Self::Joins { id, since: i64::from_le_bytes(*since), writer: u32::from_le_bytes(*writer), key })
             }
             _ => None,
         }
@@ -98,8 +102,8 @@ mod tests {
     fn words_are_read_as_they_are_said() {
         let id = crate::mint::change().to_string();
         for word in [
-            Word::Joins { id: &id, since: -5, key: None },
-            Word::Joins { id: &id, since: 5, key: Some([9; 32]) },
+            Word::Joins { id: &id, since: -5, writer: 1, key: None },
+            Word::Joins { id: &id, since: 5, writer: u32::MAX, key: Some([9; 32]) },
             Word::Ended { id: &id },
         ] {
             let bytes = word.bytes();

@@ -11,16 +11,18 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx};
 use wfr_trace::calls::Effect;
 use wfr_trace::decode::Told;
 use wfr_trace::notes::Notes;
+use wfr_trace::place::Place;
 use wfr_trace::supervise::{self, Witness};
+use wfr_trace::writers::Call;
 
-use super::account::{Account, cipher_of};
+use super::account::{Account, Paths, cipher_of};
 use super::kin::{Kin, Whose};
 use super::within::Word;
-use super::{BEGUN, Briefing, DELEGATED, MOVED, UNPRIVILEGED, WROTE, boot, path_of};
+use super::{BEGUN, Briefing, DELEGATED, MOVED, UNPRIVILEGED, WROTE, boot, path_of, takes};
 
 /// Programs that gain privileges by being run.
 const PRIVILEGED: [&str; 8] = ["sudo", "doas", "su", "pkexec", "newuidmap", "newgidmap", "fusermount", "fusermount3"];
@@ -31,17 +33,20 @@ const PRIVILEGED: [&str; 8] = ["sudo", "doas", "su", "pkexec", "newuidmap", "new
 /// Errors: what the system says; then the command was not launched, or goes on unseen.
 pub fn supervise(control: UnixStream) -> io::Result<()> {
     let told = supervise::briefing(&control)?;
-    let Briefing { root, notes: place, key, inherited, since } = serde_json::from_slice(&told)?;
+    let Briefing { root, notes: place, key, inherited, since, table, writer, paths_key } =
+        serde_json::from_slice(&told)?;
     let (root, place) = (path_of(root), path_of(place));
     let notes = Arc::new(Notes::open(&place)?);
     notes.hold()?;
     notes.add(BEGUN, &boot())?;
     let top = rustix::fs::openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut own = Account::new(notes.clone(), key.map(cipher_of), since);
+    let mut own = Account::new(notes.clone(), key.map(cipher_of), since, writer);
     own.knows(WROTE, inherited);
     let launcher = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get().unsigned_abs());
-    let mut writer =
-        Writer { place, top, accounts: vec![own], kin: Kin::of(launcher), may_gain: may_gain_privileges() };
+    // Without it, what two wrote between two looks is shared.
+    let paths = takes::table(&path_of(table)).map(|table| Paths { table, key: paths_key });
+    let (accounts, kin, may_gain) = (vec![own], Kin::of(launcher), may_gain_privileges());
+    let mut writer = Writer { place, top, accounts, kin, paths, calls: 0, may_gain };
     supervise::supervise(control, &root, Some(&notes), &mut writer)?;
     writer.accounts.iter_mut().try_for_each(Account::over)
 }
@@ -53,6 +58,9 @@ struct Writer {
     /// Of the outermost command, and of those within it.
     accounts: Vec<Account>,
     kin: Kin,
+    paths: Option<Paths>,
+    /// Calls that were told.
+    calls: u32,
     /// Whether what the command runs gains the privileges that it should.
     may_gain: bool,
 }
@@ -63,6 +71,19 @@ impl Writer {
         match self.kin.whose(thread) {
             Whose::One(account) => vec![account],
             Whose::Unsure { began } => self.kin.candidates(began),
+        }
+    }
+
+    /// What is done before paths change hands.
+    fn take(&mut self, call: Call, account: usize, what: &Told) {
+        let (Some(paths), account) = (&self.paths, &mut self.accounts[account]) else { return };
+        let mut take = |place| account.take(&self.top, place, paths, call);
+        match what {
+            // It fails where anything is.
+            Told::Does { effect: Effect::Makes, place } if is_there(&self.top, place) => {}
+            Told::Does { place, .. } => take(place),
+            Told::Moves { from, to } => [from, to].into_iter().for_each(take),
+            _ => {}
         }
     }
 
@@ -107,8 +128,8 @@ impl Writer {
     /// What the launcher of a command within this one says.
     fn hear(&mut self, thread: u32, said: &[u8]) {
         match Word::read(said) {
-            Some(Word::Joins { id, since, key }) => {
-                let Some(account) = Account::within(&self.place, id, since, key) else { return };
+            Some(Word::Joins { id, since, writer, key }) => {
+                let Some(account) = Account::within(&self.place, id, since, writer, key) else { return };
                 if self.accounts.iter().any(|other| other.is_of(id))
                     || self.kin.join(thread, self.accounts.len()).is_none()
                 {
@@ -136,7 +157,11 @@ impl Witness for Writer {
         if let Told::Says(said) = &what {
             return self.hear(thread, said);
         }
+        self.calls = self.calls.wrapping_add(1);
+        let call = Call { thread, number: self.calls };
+        self.paths.iter().for_each(|paths| paths.table.calls(call));
         for account in self.of(thread) {
+            self.take(call, account, &what);
             self.record(thread, account, &what);
         }
     }
@@ -153,6 +178,13 @@ impl Witness for Writer {
 /// Whether a program needs privileges that a traced command cannot gain here.
 pub fn cannot_gain(program: &str) -> bool {
     PRIVILEGED.contains(&program) && !may_gain_privileges()
+}
+
+/// Whether anything is at a place.
+fn is_there(top: &OwnedFd, place: &Place) -> bool {
+    let Place::Inside(path) = place else { return false };
+    let path = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
+    statx(top, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE).is_ok()
 }
 
 /// Whether a program that a thread is about to run would be somebody else.
