@@ -4,7 +4,6 @@
 //! touch its streams, and to let any trouble of ours be the command's.
 
 use std::any::Any;
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -23,6 +22,7 @@ use wfr_trace::Waited;
 use wfr_trace::launch::{Launched, Refused, launch};
 
 use crate::arguments::Global;
+use crate::confining::Confined;
 use crate::signals::PassedOn;
 use crate::terminal::{self, WARN, styled, visible};
 use crate::{environment, guard, signals};
@@ -57,7 +57,10 @@ pub fn run(outcome: Outcome, session: &mut Session, global: &Global) -> ExitCode
     }
     // Until the change has ended: whoever finds that nobody holds it may end it.
     let _held = executing.tracing.as_ref().map(|tracing| tracing::hold(&tracing.notes));
-    let ended = guard::words(&executing.command).map(|words| run_words(&words, executing, global));
+    let ended = guard::words(&executing.command).and_then(|words| {
+        let command = Confined::new(&words, &executing.writable)?;
+        Ok(run_command(&command, executing, global))
+    });
     let (code, evidence) = match ended {
         Ok(ended) => ended,
         Err(failure) => (guard::refused(NAME, None, global, &failure), Evidence::default()),
@@ -76,14 +79,15 @@ pub fn run(outcome: Outcome, session: &mut Session, global: &Global) -> ExitCode
     code
 }
 
-fn run_words(words: &[OsString], executing: &Executing, global: &Global) -> (ExitCode, Evidence) {
+fn run_command(command: &Confined<'_>, executing: &Executing, global: &Global) -> (ExitCode, Evidence) {
+    command.gap().inspect(|gap| warn(global, gap));
     let began = Instant::now();
     let kills = out_of_memory_kills();
     let passed_on = PassedOn::begin();
-    let running = match start(words, executing.tracing.as_ref(), global) {
+    let running = match start(command, executing.tracing.as_ref(), global) {
         Ok(running) => running,
         Err(error) => {
-            let code = guard::not_run(NAME, &words[0], &error, global, "mend the command");
+            let code = guard::not_run(NAME, command.program(), &error, global, "mend the command");
             return (code, Evidence::default());
         }
     };
@@ -112,18 +116,18 @@ fn run_words(words: &[OsString], executing: &Executing, global: &Global) -> (Exi
 }
 
 /// Starts it traced, or where it cannot be, not. Errors: it cannot be run.
-fn start(words: &[OsString], tracing: Option<&Tracing>, global: &Global) -> io::Result<Running> {
+fn start(command: &Confined<'_>, tracing: Option<&Tracing>, global: &Global) -> io::Result<Running> {
     let mut evidence = Evidence::default();
     if let Some(tracing) = tracing {
         let mut supervisor = Command::new("/proc/self/exe");
         supervisor.arg(SUPERVISE);
-        let why = match launch(command(words), supervisor, &tracing.briefing) {
+        let why = match launch(command.command()?, supervisor, &tracing.briefing) {
             Ok(launched) => {
                 let id = launched.child.id();
                 return Ok(Running { id, launched: Some(launched), is_within: false, evidence });
             }
             Err(Refused::Kernel(error)) if has_tracer(&error) && tracing::join(tracing) => {
-                let spawned = command(words).spawn();
+                let spawned = command.command()?.spawn();
                 if spawned.is_err() {
                     tracing::ended(tracing);
                 }
@@ -145,19 +149,13 @@ fn start(words: &[OsString], tracing: Option<&Tracing>, global: &Global) -> io::
         degrade(&mut evidence, &why);
     }
     // Who waits for it does so by its number.
-    let id = command(words).spawn()?.id();
+    let id = command.command()?.spawn()?.id();
     Ok(Running { id, launched: None, is_within: false, evidence })
 }
 
 /// Whether the kernel says that this process is traced already.
 fn has_tracer(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error())
-}
-
-fn command(words: &[OsString]) -> Command {
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]);
-    command
 }
 
 /// Waits for the command's end; stops with it where it stops. `None` where nobody can tell how it ended.

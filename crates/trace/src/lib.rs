@@ -6,6 +6,7 @@
 //! arguments may change.
 
 pub mod calls;
+pub mod confine;
 pub mod decode;
 pub mod filter;
 mod flight;

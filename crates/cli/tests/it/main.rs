@@ -25,6 +25,7 @@ mod clashes;
 mod cleanup;
 mod closure;
 mod coming_back;
+mod confined;
 mod contract;
 mod copies;
 mod deaf;

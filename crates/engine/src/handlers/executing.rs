@@ -62,7 +62,8 @@ fn announce(session: &Session, open: &Open, parameters: &Exec) -> Result<Success
         tracing::forget(open, &id);
     }
     looked?;
-    let result = Executing { change_id: id, observed, command: parameters.command.clone(), tracing };
+    let (command, writable) = (parameters.command.clone(), parameters.writable.clone());
+    let result = Executing { change_id: id, observed, command, writable, tracing };
     Ok(Success { workflow_id: parameters.workflow.clone(), ..Success::new(result) })
 }
 
