@@ -140,6 +140,12 @@ fn opened(cipher: Option<&Cipher>, kept: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 impl Seen {
+    /// Notes of nothing but who took which paths.
+    #[cfg(test)]
+    pub(super) fn of_takes(writer: u32, looked: Looked, takes: BTreeMap<TreePath, Vec<(u64, Take)>>) -> Self {
+        Self { writer, looked: Some(looked), takes, ..Self::default() }
+    }
+
     fn note_unseen(&mut self, what: &[u8]) {
         if let Some((since, why)) = notes::unseen(what).filter(|_| self.unseen.is_none()) {
             self.unseen = Some((Timestamp(since), why.to_owned()));

@@ -255,8 +255,8 @@ mod tests {
         let takes = takes
             .iter()
             .map(|(offset, times, from, state)| (*offset, Take { times: *times, from: *from, state: state.clone() }));
-        let looked = Some(Looked { point: PointSeq(3), before: 100, after: 200 });
-        Seen { writer, looked, takes: BTreeMap::from([(path(), takes.collect())]), ..Seen::default() }
+        let looked = Looked { point: PointSeq(3), before: 100, after: 200 };
+        Seen::of_takes(writer, looked, BTreeMap::from([(path(), takes.collect())]))
     }
 
     fn path() -> TreePath {
