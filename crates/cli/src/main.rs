@@ -6,6 +6,7 @@ mod answer;
 mod arguments;
 mod choosing;
 mod command;
+mod confining;
 mod consent;
 mod content;
 mod demo;

@@ -4,6 +4,7 @@
 
 mod bare;
 mod events;
+mod exec;
 mod growth;
 mod hook;
 mod ledger;
@@ -19,7 +20,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How the chore is called.
-pub const USAGE: &str = "  bench       snapshot --tree DIR | growth | list | small | events | ledger [--tree DIR] | hook --tree DIR   [--work DIR] [--wfr FILE] [--repeat N]
+pub const USAGE: &str =
+    "  bench       snapshot --tree DIR | growth | list | small | events | exec | ledger [--tree DIR] | hook --tree DIR
+              [--work DIR] [--wfr FILE] [--repeat N]
               [--files N,N,...] [--events N] [--changes N]
               measures wfr; `snapshot` also git, restic, borg and rustic where they are installed";
 
@@ -59,6 +62,7 @@ pub fn run(root: &std::path::Path, words: &[&str]) -> ExitCode {
             "list" => list::run(&options),
             "events" => events::run(root, &options),
             "hook" => hook::run(&options),
+            "exec" => exec::run(root, &options),
             "ledger" => ledger::run(&options),
             "small" => small::run(&options),
             other => Err(format!("no bench is named `{other}`")),
