@@ -125,6 +125,8 @@ fn in_an_encrypted_store_the_notes_name_nothing() {
     assert!(child.wait().unwrap().success());
     let change = world.change_at("a-telling-name");
     assert_eq!((&change["source"], &change["agent_id"]), (&"traced".into(), &"a".into()));
+    // The end of a traced command looks where it wrote, the next beginning at everything.
+    assert!(world.exec("a", "true").status().unwrap().success());
     assert_eq!(world.change_at("theirs")["actor"], "user");
 }
 
