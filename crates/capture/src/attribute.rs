@@ -45,7 +45,7 @@ impl Told {
             has_moved = self.moved.contains(&at);
             above = at.parent();
         }
-        (has_moved && !self.earlier.contains(path)) || self.paths.contains(path)
+        (has_moved || self.paths.contains(path)) && !self.earlier.contains(path)
     }
 }
 
@@ -264,8 +264,9 @@ mod tests {
         let mut open = [traced("chg_1", &["a"])];
         let told = open[0].told.as_mut().unwrap();
         (told.is_whole, told.earlier) = (false, ["a", "b"].map(|path| path.parse().unwrap()).into());
-        assert_eq!(owner_of("a", &open), Owner::One(id("chg_1")));
+        assert_eq!(owner_of("a", &open), Owner::Unknown(vec![id("chg_1")]), "it tried to");
         assert_eq!(owner_of("b", &open), Owner::Unknown(vec![id("chg_1")]));
+        assert_eq!(owner_of("c", &open), Owner::One(id("chg_1")));
     }
 
     #[test]
