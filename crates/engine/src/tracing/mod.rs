@@ -113,7 +113,8 @@ fn place(open: &Open, id: &ChangeId) -> PathBuf {
 /// Begins the notes of a change, before it is announced. What the command will have inherited open for writing is in them.
 pub fn begin(open: &Open, id: &ChangeId) -> Result<Tracing, Failure> {
     let since = clock_gettime(ClockId::RealtimeCoarse);
-    let since = since.tv_sec.saturating_mul(1_000_000_000).saturating_add(since.tv_nsec);
+    // What is changed in this very tick of the clock may be changed after the look.
+    let since = since.tv_sec.saturating_mul(1_000_000_000).saturating_add(since.tv_nsec) - 1;
     open.unlock()?;
     match fs::DirBuilder::new().mode(0o700).create(dir(open)) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
