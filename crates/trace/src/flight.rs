@@ -51,6 +51,29 @@ pub fn may_be_calling(thread: u32) -> bool {
     true
 }
 
+/// Does something while a thread runs that makes no call, with its number.
+#[cfg(test)]
+pub(crate) fn while_running(then: impl FnOnce(u32)) {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    let (number, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let own = std::fs::read_link("/proc/thread-self").expect("there is /proc");
+            let own = own.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+            number.store(own.expect("a thread has a number"), Ordering::Release);
+            while !is_over.load(Ordering::Acquire) {
+                std::hint::spin_loop();
+            }
+        });
+        while number.load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| then(number.load(Ordering::Acquire))));
+        is_over.store(true, Ordering::Release);
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
@@ -66,7 +89,6 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!may_be_calling(child.id()));
-        let own = std::fs::read_link("/proc/thread-self").unwrap();
-        assert!(may_be_calling(own.file_name().unwrap().to_str().unwrap().parse().unwrap()));
+        while_running(|thread| assert!(may_be_calling(thread)));
     }
 }

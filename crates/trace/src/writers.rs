@@ -210,17 +210,17 @@ mod tests {
         let place = dir.path().join("writers");
         enrol(&place).unwrap();
         let table = Writers::open(&place).unwrap();
-        let own = std::fs::read_link("/proc/thread-self").unwrap();
-        let one = Call { thread: own.file_name().unwrap().to_str().unwrap().parse().unwrap(), number: 1 };
-        let other = Call { thread: GONE, number: 1 };
-        table.calls(one);
-        // This very thread runs: nobody can tell.
-        assert_eq!(table.take(7, 1, one), Taken::Own);
-        table.calls(other);
-        assert_eq!(table.take(7, 2, other), Taken::From { writer: 1, times: 2, is_done: false });
-        assert_eq!(table.take(7, 1, one), Taken::From { writer: 2, times: 3, is_done: true });
-        table.calls(Call { number: 2, ..one });
-        assert_eq!(table.take(7, 2, other), Taken::From { writer: 1, times: 4, is_done: true });
+        flight::while_running(|thread| {
+            let (one, other) = (Call { thread, number: 1 }, Call { thread: GONE, number: 1 });
+            table.calls(one);
+            assert_eq!(table.take(7, 1, one), Taken::Own);
+            table.calls(other);
+            // It runs: nobody can tell.
+            assert_eq!(table.take(7, 2, other), Taken::From { writer: 1, times: 2, is_done: false });
+            assert_eq!(table.take(7, 1, one), Taken::From { writer: 2, times: 3, is_done: true });
+            table.calls(Call { number: 2, ..one });
+            assert_eq!(table.take(7, 2, other), Taken::From { writer: 1, times: 4, is_done: true });
+        });
     }
 
     #[test]
