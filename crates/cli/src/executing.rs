@@ -17,7 +17,8 @@ use wfr_engine::handlers::executing::{self, Closed};
 use wfr_engine::response::Outcome;
 use wfr_engine::results::Executing;
 use wfr_engine::session::Session;
-use wfr_engine::tracing::{self, Tracing};
+use wfr_engine::{tracing, writers};
+use wfr_model::ChangeId;
 use wfr_model::change::Evidence;
 use wfr_trace::Waited;
 use wfr_trace::launch::{Launched, Refused, launch};
@@ -78,7 +79,7 @@ fn run_words(words: &[OsString], executing: &Executing, global: &Global) -> (Exi
     let began = Instant::now();
     let kills = out_of_memory_kills();
     let passed_on = PassedOn::begin();
-    let running = match start(words, executing.tracing.as_ref(), global) {
+    let running = match start(words, executing, global) {
         Ok(running) => running,
         Err(error) => {
             let code = guard::not_run(NAME, &words[0], &error, global, "mend the command");
@@ -107,12 +108,12 @@ fn run_words(words: &[OsString], executing: &Executing, global: &Global) -> (Exi
 }
 
 /// Starts it traced, or where it cannot be, not. Errors: it cannot be run.
-fn start(words: &[OsString], tracing: Option<&Tracing>, global: &Global) -> io::Result<Running> {
+fn start(words: &[OsString], executing: &Executing, global: &Global) -> io::Result<Running> {
     let mut evidence = Evidence::default();
-    if let Some(tracing) = tracing {
+    if let Some(tracing) = &executing.tracing {
         let mut supervisor = Command::new("/proc/self/exe");
         supervisor.arg(SUPERVISE);
-        let why = match launch(command(words), supervisor, &tracing.briefing) {
+        let why = match launch(command(words, &executing.change_id), supervisor, &tracing.briefing) {
             Ok(launched) => return Ok(Running { id: launched.child.id(), launched: Some(launched), evidence }),
             Err(Refused::Command(error)) => return Err(error),
             Err(Refused::Kernel(error)) => format!("the kernel does not let it be traced ({error})"),
@@ -126,13 +127,15 @@ fn start(words: &[OsString], tracing: Option<&Tracing>, global: &Global) -> io::
         degrade(&mut evidence, &why);
     }
     // Who waits for it does so by its number.
-    let id = command(words).spawn()?.id();
+    let id = command(words, &executing.change_id).spawn()?.id();
     Ok(Running { id, launched: None, evidence })
 }
 
-fn command(words: &[OsString]) -> Command {
+fn command(words: &[OsString], change: &ChangeId) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
+    // By these all that it starts is found, even when nobody is left who knows it.
+    command.env(writers::CHANGE, change.as_str()).env(writers::LAUNCHER, writers::launcher());
     command
 }
 

@@ -60,3 +60,4 @@ pub mod verify;
 pub mod view;
 mod watch;
 pub mod workspace;
+pub mod writers;

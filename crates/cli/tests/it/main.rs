@@ -125,3 +125,4 @@ mod whose;
 mod words;
 mod work;
 mod world;
+mod writers;

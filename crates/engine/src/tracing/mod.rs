@@ -28,8 +28,8 @@ use crate::ledger;
 use crate::open::Open;
 
 pub use before::Before;
-pub use closing::{Standing, closing, closings, of, over};
-pub use reading::{Files, Seen, file_at};
+pub use closing::{Standing, closing, closings, of, over, whom};
+pub use reading::{Asked, Files, Seen, file_at};
 pub use witness::{cannot_gain, supervise};
 
 /// The key that the names in the notes are sealed with, itself sealed; where the store is encrypted.
@@ -50,6 +50,8 @@ const LINKED: u8 = b'L';
 const DELEGATED: u8 = b'D';
 /// A program is run that cannot gain its privileges.
 const UNPRIVILEGED: u8 = b'P';
+/// A process that asked: its number, and when it started in clock ticks since boot, not sealed.
+const ASKS: u8 = b'A';
 /// The command itself has ended.
 const ENDED: u8 = b'R';
 

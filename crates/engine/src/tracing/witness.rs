@@ -21,7 +21,8 @@ use wfr_trace::supervise::{self, Witness};
 use zeroize::Zeroizing;
 
 use super::before::{ALL_MAX, changed_since};
-use super::{BEFORE, BEGUN, Briefing, DELEGATED, ENDED, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, kept, path_of};
+use super::{ASKS, BEFORE, BEGUN, Briefing, DELEGATED, ENDED, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, kept, path_of};
+use crate::writers::{self, ProcessId};
 
 /// Programs that gain privileges by being run.
 const PRIVILEGED: [&str; 8] = ["sudo", "doas", "su", "pkexec", "newuidmap", "newgidmap", "fusermount", "fusermount3"];
@@ -50,6 +51,8 @@ pub fn supervise(control: UnixStream) -> io::Result<()> {
         saved: 0,
         has_moved: false,
         is_unseen: false,
+        threads: HashSet::new(),
+        processes: HashSet::new(),
     };
     supervise::supervise(control, &root, Some(&notes), &mut writer)?;
     notes.add(OVER, &[])
@@ -69,6 +72,10 @@ struct Writer<'n> {
     saved: u64,
     has_moved: bool,
     is_unseen: bool,
+    /// Threads that asked.
+    threads: HashSet<u32>,
+    /// Their processes.
+    processes: HashSet<ProcessId>,
 }
 
 impl Writer<'_> {
@@ -96,6 +103,20 @@ impl Writer<'_> {
     fn unseen(&mut self, why: &str) {
         if !std::mem::replace(&mut self.is_unseen, true) && self.notes.add_unseen(why).is_err() {
             give_up();
+        }
+    }
+
+    /// Notes who asks: whoever wants to end all that write must know them, whatever they made of their environment.
+    fn note_thread(&mut self, thread: u32) {
+        if !self.threads.insert(thread) {
+            return;
+        }
+        let Some(id) = writers::process_of(thread) else { return };
+        if self.processes.insert(id) {
+            let what = [&id.pid.to_le_bytes()[..], &id.start.to_le_bytes()].concat();
+            if self.notes.add(ASKS, &what).is_err() {
+                give_up();
+            }
         }
     }
 
@@ -154,7 +175,8 @@ fn give_up() -> ! {
 }
 
 impl Witness for Writer<'_> {
-    fn told(&mut self, _thread: u32, what: Told) {
+    fn told(&mut self, thread: u32, what: Told) {
+        self.note_thread(thread);
         match what {
             Told::Does { effect, place } => {
                 if effect != Effect::Makes {
