@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use wfr_engine::error::{Code, Failure};
+use wfr_engine::writers;
+use wfr_model::ChangeId;
 use wfr_trace::confine::{Confinement, Refused};
 
 use crate::guard;
@@ -16,13 +18,15 @@ use crate::guard;
 pub struct Confined<'w> {
     words: &'w [OsString],
     to: Option<Confinement>,
+    /// The change that it is.
+    change: &'w ChangeId,
 }
 
 impl<'w> Confined<'w> {
     /// A command that may write there only, or anywhere where nothing is named.
-    pub fn new(words: &'w [OsString], writable: &[String]) -> Result<Self, Failure> {
+    pub fn new(words: &'w [OsString], writable: &[String], change: &'w ChangeId) -> Result<Self, Failure> {
         if writable.is_empty() {
-            return Ok(Self { words, to: None });
+            return Ok(Self { words, to: None, change });
         }
         let paths: Vec<PathBuf> = guard::words(writable)?.into_iter().map(PathBuf::from).collect();
         let to = Confinement::to(&paths).map_err(|refused| match refused {
@@ -39,7 +43,7 @@ impl<'w> Confined<'w> {
                 )
             }
         })?;
-        Ok(Self { words, to: Some(to) })
+        Ok(Self { words, to: Some(to), change })
     }
 
     /// What of its writes is not confined though the kernel should do it.
@@ -57,6 +61,8 @@ impl<'w> Confined<'w> {
     pub fn command(&self) -> io::Result<Command> {
         let mut command = Command::new(self.program());
         command.args(&self.words[1..]);
+        // By these all that it starts is found, even when nobody is left who knows it.
+        command.env(writers::CHANGE, self.change.as_str()).env(writers::LAUNCHER, writers::launcher());
         if let Some(to) = &self.to {
             to.over(&mut command)?;
         }

@@ -16,7 +16,7 @@ use wfr_engine::handlers::executing::{self, Closed};
 use wfr_engine::response::Outcome;
 use wfr_engine::results::Executing;
 use wfr_engine::session::Session;
-use wfr_engine::tracing::{self, Tracing};
+use wfr_engine::tracing;
 use wfr_model::change::Evidence;
 use wfr_trace::Waited;
 use wfr_trace::launch::{Launched, Refused, launch};
@@ -63,7 +63,7 @@ pub fn run_announced(executing: &Executing, session: &mut Session, global: &Glob
     // Until the change has ended: whoever finds that nobody holds it may end it.
     let _held = executing.tracing.as_ref().map(|tracing| tracing::hold(&tracing.notes));
     let ended = guard::words(&executing.command).and_then(|words| {
-        let command = Confined::new(&words, &executing.writable)?;
+        let command = Confined::new(&words, &executing.writable, &executing.change_id)?;
         Ok(run_command(&command, executing, global))
     });
     let (code, evidence) = match ended {
@@ -89,7 +89,7 @@ fn run_command(command: &Confined<'_>, executing: &Executing, global: &Global) -
     let began = Instant::now();
     let kills = out_of_memory_kills();
     let passed_on = PassedOn::begin();
-    let running = match start(command, executing.tracing.as_ref(), global) {
+    let running = match start(command, executing, global) {
         Ok(running) => running,
         Err(error) => {
             let code = guard::not_run(NAME, command.program(), &error, global, "mend the command");
@@ -121,9 +121,9 @@ fn run_command(command: &Confined<'_>, executing: &Executing, global: &Global) -
 }
 
 /// Starts it traced, or where it cannot be, not. Errors: it cannot be run.
-fn start(command: &Confined<'_>, tracing: Option<&Tracing>, global: &Global) -> io::Result<Running> {
+fn start(command: &Confined<'_>, executing: &Executing, global: &Global) -> io::Result<Running> {
     let mut evidence = Evidence::default();
-    if let Some(tracing) = tracing {
+    if let Some(tracing) = &executing.tracing {
         let mut supervisor = Command::new("/proc/self/exe");
         supervisor.arg(SUPERVISE);
         let why = match launch(command.command()?, supervisor, &tracing.briefing) {

@@ -212,6 +212,8 @@ codes! {
     ResourceConflict = "RESOURCE_CONFLICT", Conflict, Medium, "wait until it is over, or ask for less";
     /// So much cannot be given.
     ResourceExhausted = "RESOURCE_EXHAUSTED", Conflict, Medium, "ask for less, wait until others give back, or raise `coordination.caps`";
+    /// Processes that were to be ended are still there.
+    WritersRemain = "WRITERS_REMAIN", Held, Medium, "`wfr status` shows them: end them yourself, then call it again";
     /// Another recovery or process holds the workspace.
     Held = "HELD", Held, Medium, "wait until it has ended, then try again";
     /// The catalog stays locked, or another cleanup is under way.

@@ -61,3 +61,4 @@ pub mod verify;
 pub mod view;
 mod watch;
 pub mod workspace;
+pub mod writers;

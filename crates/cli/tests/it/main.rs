@@ -131,3 +131,4 @@ mod whose;
 mod words;
 mod work;
 mod world;
+mod writers;

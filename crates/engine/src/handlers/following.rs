@@ -17,10 +17,10 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{FollowStatus, Graph, GraphFormat, ListEvents, ListWorkflows};
 use crate::response::Success;
-use crate::results::{EventList, GraphShown, StatusShown, WorkflowLine, WorkflowList};
+use crate::results::{EventList, GraphShown, StatusShown, WorkflowLine, WorkflowList, WriterLine};
 use crate::session::Session;
 use crate::status::{self, event_line};
-use crate::{graph as graphs, state};
+use crate::{graph as graphs, state, writers};
 
 /// Events that are listed where nobody says how many.
 const LISTED: u32 = 50;
@@ -38,7 +38,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success<StatusShown>, Failure> {
     let open = session.open()?;
     let workflow = meant(&open, parameters.workflow_id)?;
-    let mut shown = status::of(&open.catalog, &workflow, session.now())?;
+    let mut shown = shown(session, &open, &workflow)?;
     if parameters.watch {
         let length = parameters.interval.and_then(|span| span.duration()).unwrap_or(INTERVAL).max(PAUSE);
         let mut looks = Looks::after(open);
@@ -48,6 +48,16 @@ pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success
         }
     }
     Ok(Success::new(shown).about(&workflow))
+}
+
+/// How a workflow stands now, and who may write.
+fn shown(session: &Session, open: &Open, workflow: &WorkflowId) -> Result<StatusShown, Failure> {
+    let found = writers::find(open)?;
+    Ok(StatusShown {
+        writers: found.writers.iter().map(WriterLine::of).collect(),
+        processes_unread: found.unread,
+        ..status::of(&open.catalog, workflow, session.now())?
+    })
 }
 
 /// How a workflow stands when something has changed, or when somebody at a terminal waits for the clock; `None` where
@@ -63,8 +73,11 @@ fn next_status(
         if !session.interactive && !looks.is_due() {
             continue;
         }
-        let next = looks.once(session, |open| status::of(&open.catalog, workflow, session.now()))?;
-        let key = |shown: &StatusShown| (shown.last_seq, shown.workflow_status.last_checkpoint.clone());
+        let next = looks.once(session, |open| shown(session, open, workflow))?;
+        let key = |shown: &StatusShown| {
+            let writers: Vec<_> = shown.writers.iter().map(|writer| (writer.pid, writer.orphan)).collect();
+            (shown.last_seq, shown.workflow_status.last_checkpoint.clone(), writers)
+        };
         if session.interactive || key(&next) != key(last) {
             return Ok(Some(next));
         }

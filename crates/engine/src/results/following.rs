@@ -12,6 +12,7 @@ use wfr_model::finding::Finding;
 use wfr_model::workflow::{AgentStatus, PhaseStatus, TaskCounts, TaskStatus, WorkflowStatus};
 use wfr_model::{AgentId, CheckpointId, PhaseId, TaskId, Timestamp, WorkflowId};
 
+use super::WriterLine;
 use super::intake::EventLine;
 
 /// Result of `status`.
@@ -33,6 +34,12 @@ pub struct StatusShown {
     pub failure_reason: Option<String>,
     /// How many errors were reported.
     pub errors: u64,
+    /// Processes that may still write into the workspace, whoever's they are.
+    #[serde(default)]
+    pub writers: Vec<WriterLine>,
+    /// Processes of which nothing can be read, since they are other users': any of them may write, too.
+    #[serde(default)]
+    pub processes_unread: u64,
 }
 
 /// How a workflow stands, in the fields of the protocol's `workflow_status`, and its last checkpoint.

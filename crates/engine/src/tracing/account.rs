@@ -20,7 +20,8 @@ use zeroize::Zeroizing;
 
 use super::before::{ALL_MAX, changed_since};
 use super::takes::{State, Take, number_of};
-use super::{BEFORE, BEGUN, ENDED, LINKED, MOVED, TAKEN, WITHIN, WROTE, boot, kept};
+use super::{ASKS, BEFORE, BEGUN, ENDED, LINKED, MOVED, TAKEN, WITHIN, WROTE, boot, kept};
+use crate::writers::{self, ProcessId};
 
 /// Who wrote each path last, as all supervisors of a workspace know it.
 pub struct Paths {
@@ -52,6 +53,9 @@ pub struct Account {
     has_moved: bool,
     is_unseen: bool,
     is_over: bool,
+    /// Threads that asked, and their processes.
+    threads: HashSet<u32>,
+    processes: HashSet<ProcessId>,
 }
 
 /// What seals the names in notes.
@@ -67,9 +71,21 @@ fn give_up() -> ! {
 impl Account {
     /// That of the supervised command.
     pub fn new(notes: Arc<Notes>, cipher: Option<Cipher>, since: i64, writer: u32) -> Self {
-        let known = HashSet::new();
-        let (noted_since_end, saved, has_moved, is_unseen, is_over) = (None, 0, false, false, false);
-        Self { id: vec![], notes, cipher, known, noted_since_end, since, writer, saved, has_moved, is_unseen, is_over }
+        Self {
+            id: vec![],
+            notes,
+            cipher,
+            known: HashSet::new(),
+            noted_since_end: None,
+            since,
+            writer,
+            saved: 0,
+            has_moved: false,
+            is_unseen: false,
+            is_over: false,
+            threads: HashSet::new(),
+            processes: HashSet::new(),
+        }
     }
 
     /// That of a command within the one whose notes are at `place`. `None` where it has no notes beside these that this process
@@ -95,6 +111,20 @@ impl Account {
     /// Whether it is of this change.
     pub fn is_of(&self, id: &str) -> bool {
         self.id == id.as_bytes()
+    }
+
+    /// Notes who asks: whoever wants to end all that write must know them, whatever they made of their environment.
+    pub fn asks(&mut self, thread: u32) {
+        if !self.threads.insert(thread) {
+            return;
+        }
+        let Some(id) = writers::process_of(thread) else { return };
+        if self.processes.insert(id) {
+            let what = [&id.pid.to_le_bytes()[..], &id.start.to_le_bytes()].concat();
+            if self.notes.add(ASKS, &what).is_err() {
+                give_up();
+            }
+        }
     }
 
     /// These are known: notes of them were made.

@@ -32,8 +32,8 @@ use crate::ledger;
 use crate::open::Open;
 
 pub use before::Before;
-pub use closing::{Standing, closing, closings, of, over};
-pub use reading::{Files, Seen, changed_at, file_at};
+pub use closing::{Standing, closing, closings, of, over, whom};
+pub use reading::{Asked, Files, Seen, changed_at, file_at};
 pub use takes::{Marks, State, chain, key_of as paths_key, looked, marks};
 use within::Word;
 pub use within::{ended, join};
@@ -65,6 +65,8 @@ const DELEGATED: u8 = b'D';
 const UNPRIVILEGED: u8 = b'P';
 /// Its supervisor is that of the command around it: the name of that one's change.
 const WITHIN: u8 = b'N';
+/// A process that asked: its number, and when it started in clock ticks since boot, not sealed.
+const ASKS: u8 = b'A';
 /// The command itself has ended.
 const ENDED: u8 = b'R';
 

@@ -22,8 +22,8 @@ use zeroize::Zeroizing;
 use super::before::Before;
 use super::takes::{self, Looked, Take};
 use super::{
-    BEFORE, BEGUN, DELEGATED, ENDED, KEY, LAUNCHER, LINKED, LOOKED, MOVED, TAKEN, UNPRIVILEGED, WITHIN, WRITER, WROTE,
-    boot, place,
+    ASKS, BEFORE, BEGUN, DELEGATED, ENDED, KEY, LAUNCHER, LINKED, LOOKED, MOVED, TAKEN, UNPRIVILEGED, WITHIN, WRITER,
+    WROTE, boot, place,
 };
 use crate::error::Failure;
 use crate::ledger::{self, Wanted};
@@ -99,6 +99,7 @@ pub fn seen(open: &Open, id: &ChangeId) -> Result<Option<Seen>, Failure> {
             ENDED => has_ended = true,
             OVER => seen.is_over = true,
             UNSEEN => seen.note_unseen(what),
+            ASKS => {}
             _ => seen.note(mark, &opened(cipher.as_ref(), what)?, has_ended),
         }
     }
@@ -112,6 +113,46 @@ pub fn seen(open: &Open, id: &ChangeId) -> Result<Option<Seen>, Failure> {
     // After the machine was started anew nobody of before is left.
     seen.is_over |= has_begun == Some(false);
     Ok(Some(seen))
+}
+
+/// Who is traced, as far as notes tell without a key.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Processes that asked: their numbers, and when they started in clock ticks since boot.
+    pub processes: Vec<(u32, u64)>,
+    /// Whether whoever started the command is alive.
+    pub is_held: bool,
+    /// Whether nobody is left who could ask.
+    pub is_over: bool,
+}
+
+/// Who is traced for a change; `None` where there are no notes of it.
+pub fn asked(open: &Open, id: &ChangeId) -> Result<Option<Asked>, Failure> {
+    let mut file = match File::open(place(open, id)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let mut asked = Asked { is_held: is_held(&file)?, ..Asked::default() };
+    for (mark, what) in notes::read(&bytes) {
+        match mark {
+            ASKS => asked.processes.extend(process(what)),
+            OVER => asked.is_over = true,
+            BEGUN => asked.is_over |= what != boot(),
+            _ => {}
+        }
+    }
+    if asked.is_over {
+        asked.processes.clear();
+    }
+    Ok(Some(asked))
+}
+
+fn process(what: &[u8]) -> Option<(u32, u64)> {
+    let (pid, start) = what.split_first_chunk()?;
+    Some((u32::from_le_bytes(*pid), u64::from_le_bytes(start.try_into().ok()?)))
 }
 
 fn modified(file: &File) -> io::Result<Timestamp> {

@@ -161,6 +161,7 @@ impl Witness for Writer {
         let call = Call { thread, number: self.calls };
         self.paths.iter().for_each(|paths| paths.table.calls(call));
         for account in self.of(thread) {
+            self.accounts[account].asks(thread);
             self.take(call, account, &what);
             self.record(thread, account, &what);
         }
