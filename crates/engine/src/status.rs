@@ -54,6 +54,7 @@ pub fn of(catalog: &Catalog, workflow: &WorkflowId, now: Timestamp) -> Result<St
             errors: state.head.errors,
             writers: vec![],
             processes_unread: 0,
+            clients: vec![],
         })
     })
 }

@@ -13,6 +13,7 @@ use wfr_model::{EventName, WorkflowId};
 
 use super::looking::Looks;
 use super::{known, needed};
+use crate::attaching::checking;
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{FollowStatus, Graph, GraphFormat, ListEvents, ListWorkflows};
@@ -37,7 +38,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Shows how a workflow stands.
 pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success<StatusShown>, Failure> {
     let open = session.open()?;
-    let workflow = meant(&open, parameters.workflow_id)?;
+    let workflow = match meant(&open, parameters.workflow_id) {
+        Err(failure) if failure.code == Code::WorkflowNotFound => return Err(unheard(session, &open, failure)),
+        found => found?,
+    };
     let mut shown = shown(session, &open, &workflow)?;
     if parameters.watch {
         let length = parameters.interval.and_then(|span| span.duration()).unwrap_or(INTERVAL).max(PAUSE);
@@ -50,12 +54,22 @@ pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success
     Ok(Success::new(shown).about(&workflow))
 }
 
-/// How a workflow stands now, and who may write.
+/// There is no workflow, and perhaps a client that would begin one.
+fn unheard(session: &Session, open: &Open, failure: Failure) -> Failure {
+    let clients = checking::lines(session, open);
+    let Some(client) = clients.iter().find(|client| client.last_heard.is_none()) else { return failure };
+    let client = &client.client;
+    failure
+        .with_option(format!("{client} is attached and was not heard yet: start it here once, then run `wfr doctor`"))
+}
+
+/// How a workflow stands now, the clients, and who may write.
 fn shown(session: &Session, open: &Open, workflow: &WorkflowId) -> Result<StatusShown, Failure> {
     let found = writers::find(open)?;
     Ok(StatusShown {
         writers: found.writers.iter().map(WriterLine::of).collect(),
         processes_unread: found.unread,
+        clients: checking::lines(session, open),
         ..status::of(&open.catalog, workflow, session.now())?
     })
 }

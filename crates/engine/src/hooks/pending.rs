@@ -24,7 +24,7 @@ pub(super) const WRAPPED_BY: &str = "CLAUDE_CODE_SHELL_PREFIX";
 pub const LAUNCHER: &str = "wfr-shell";
 
 /// Whether a value of that variable names our launcher.
-pub(super) fn is_ours(value: &OsStr) -> bool {
+pub fn is_launcher(value: &OsStr) -> bool {
     let value = value.as_bytes();
     let program = value.windows(2).rposition(|pair| pair == b" -").map_or(value, |at| &value[..at]);
     let name = Path::new(OsStr::from_bytes(program)).file_name().map_or(&b""[..], |name| name.as_bytes());
@@ -34,6 +34,8 @@ pub(super) fn is_ours(value: &OsStr) -> bool {
 const DIR: &str = "pending";
 const WAITING: &str = "call";
 const TAKEN: &str = "taken";
+/// One whose shell came, among several that are equal.
+const SHARED: &str = "shared";
 
 /// A command that is about to be run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -54,12 +56,28 @@ pub(super) fn add(desk: &Desk, author: Author, call: &Call, command: &str) -> io
     desk::write(&place, &Pending { author, command: desk::key(command) })
 }
 
-/// Forgets a command that has been run; `false` where nobody waited for it.
-pub(super) fn remove(desk: &Desk, call: &Call) -> bool {
-    let Ok(dir) = desk.place(DIR) else { return false };
+/// What became of a command that waited to be run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Waited {
+    /// None did.
+    No,
+    /// Its shell never came to us.
+    InVain,
+    /// It was run by us.
+    Run,
+}
+
+/// Forgets a command that has been run.
+pub(super) fn remove(desk: &Desk, call: &Call) -> Waited {
+    let Ok(dir) = desk.place(DIR) else { return Waited::No };
     let place = dir.join(name_of(call));
-    let waited = fs::remove_file(place.with_extension(WAITING)).is_ok();
-    fs::remove_file(place.with_extension(TAKEN)).is_ok() || waited
+    let [taken, shared, waited] =
+        [TAKEN, SHARED, WAITING].map(|extension| fs::remove_file(place.with_extension(extension)).is_ok());
+    match (taken || shared, waited) {
+        (true, _) => Waited::Run,
+        (false, true) => Waited::InVain,
+        (false, false) => Waited::No,
+    }
 }
 
 /// Forgets commands that will not be run any more: those of an agent, or all. Some were refused.
@@ -106,7 +124,13 @@ pub fn claim(open: &Open, client: Client, session: &str, command: &str) -> Claim
                     return Claimed::One(one.author);
                 }
             }
-            _ => return Claimed::Several(waiting.into_iter().map(|(_, one)| one.author).collect()),
+            _ => {
+                // Each of them stays for the shells that are still to come, and none of them was in vain.
+                for (place, one) in &waiting {
+                    let _ = desk::write(&place.with_extension(SHARED), one);
+                }
+                return Claimed::Several(waiting.into_iter().map(|(_, one)| one.author).collect());
+            }
         }
     }
 }
@@ -128,10 +152,10 @@ mod tests {
     #[test]
     fn our_launcher_is_known_by_its_name() {
         for ours in ["/a b/wfr-shell -c", "/x -y/wfr-shell -c", "wfr-shell"] {
-            assert!(is_ours(OsStr::new(ours)), "{ours}");
+            assert!(is_launcher(OsStr::new(ours)), "{ours}");
         }
         for other in ["", "/usr/bin/env", "/a/wfr-shell/other -c", "/bin/sh -c wfr-shell"] {
-            assert!(!is_ours(OsStr::new(other)), "{other}");
+            assert!(!is_launcher(OsStr::new(other)), "{other}");
         }
     }
 }

@@ -13,6 +13,7 @@ use wfr_model::workflow::{AgentStatus, PhaseStatus, TaskCounts, TaskStatus, Work
 use wfr_model::{AgentId, CheckpointId, PhaseId, TaskId, Timestamp, WorkflowId};
 
 use super::WriterLine;
+use super::attaching::ClientLine;
 use super::intake::EventLine;
 
 /// Result of `status`.
@@ -40,6 +41,9 @@ pub struct StatusShown {
     /// Processes of which nothing can be read, since they are other users': any of them may write, too.
     #[serde(default)]
     pub processes_unread: u64,
+    /// Agent clients that are attached here or were heard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientLine>,
 }
 
 /// How a workflow stands, in the fields of the protocol's `workflow_status`, and its last checkpoint.

@@ -1,0 +1,161 @@
+//! Claude Code: hooks in its settings, and a launcher for its shell.
+//!
+//! Owns which events are heard and what the launcher does. Refuses to write.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde_json::{Value, json};
+use wfr_clients::Client;
+use wfr_clients::settings::{Entry, Kind};
+use wfr_model::Timestamp;
+
+use super::{Ground, Launcher, Scope, Setting, Wanted, program};
+use crate::error::{Code, Failure};
+use crate::hooks::{LAUNCHER, is_launcher};
+
+/// The events that are heard.
+const EVENTS: [&str; 11] = [
+    "PreToolUse",
+    "PostToolUse",
+    "PostToolUseFailure",
+    "SessionStart",
+    "SessionEnd",
+    "Stop",
+    "StopFailure",
+    "SubagentStart",
+    "SubagentStop",
+    "TaskCreated",
+    "TaskCompleted",
+];
+
+pub(super) fn wanted(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
+    let launcher = ground.launchers(Client::Claude).join(LAUNCHER);
+    let entries = entries(program::text(&ground.program)?, program::text(&launcher)?);
+    let place = match (scope, &ground.root) {
+        // They name this machine's paths, so they are for no repository.
+        (Scope::Project, Some(root)) => root.join(".claude/settings.local.json"),
+        (Scope::Project, None) => return Err(Failure::new(Code::WorkspaceNotFound, "there is no workspace here")),
+        (Scope::User, _) => home(ground).join("settings.json"),
+    };
+    let text = launcher_text(&ground.program);
+    Ok(Wanted { launchers: vec![Launcher { place: launcher, text }], settings: vec![Setting { place, entries }] })
+}
+
+/// The client's own directory.
+pub(super) fn home(ground: &Ground) -> PathBuf {
+    let named = (ground.variable)("CLAUDE_CONFIG_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    named.unwrap_or_else(|| ground.home.join(".claude"))
+}
+
+fn entries(program: &str, launcher: &str) -> Vec<Entry> {
+    let prefix = Entry {
+        path: vec!["env", "CLAUDE_CODE_SHELL_PREFIX"],
+        // It is one program; behind the last ` -` stands what it is given before the script.
+        value: Value::from(format!("{launcher} -c")),
+        kind: Kind::Value,
+        is_ours: |value| value.as_str().is_some_and(|text| is_launcher(OsStr::new(text))),
+    };
+    // With `args` the client starts it itself, without a shell, and so not through the launcher.
+    let handler = json!({"type": "command", "command": program, "args": ["hook", Client::Claude.as_str()]});
+    let hook = |event| Entry {
+        path: vec!["hooks", event],
+        value: json!({"hooks": [handler]}),
+        kind: Kind::Element,
+        is_ours: is_hook,
+    };
+    std::iter::once(prefix).chain(EVENTS.into_iter().map(hook)).collect()
+}
+
+/// Whether a handler is ours, wherever the program was.
+fn is_hook(handler: &Value) -> bool {
+    let is_program = |command: &str| Path::new(command).file_name() == Some(OsStr::new("wfr"));
+    handler.get("args") == Some(&json!(["hook", Client::Claude.as_str()]))
+        && handler.get("command").and_then(Value::as_str).is_some_and(is_program)
+}
+
+/// The launcher: the shell that would have run the script runs it where this program is gone, or cannot be started.
+///
+/// It is of `bash`, which hands on variables that are no names, as those are that functions are exported in; and it has none of its
+/// own, since one of the same name could be exported.
+fn launcher_text(program: &Path) -> String {
+    let program = program::quoted(program);
+    format!(
+        r#"#!/bin/bash
+# Runs the shell scripts of Claude Code: those of its tool calls are traced by wfr. `wfr attach claude` wrote it, and writes it
+# again. Sessions that run now use it until they end, so it stays when wfr is detached or removed: it then runs scripts as they are.
+shopt -s execfail
+[ -x {program} ] && exec {program} --client-shell claude "$2"
+case "$CLAUDE_CODE_SHELL" in /*/bash | /*/zsh) [ -x "$CLAUDE_CODE_SHELL" ] && exec "$CLAUDE_CODE_SHELL" -c "$2" ;; esac
+case "$SHELL" in /*/bash | /*/zsh) [ -x "$SHELL" ] && exec "$SHELL" -c "$2" ;; esac
+exec /bin/bash -c "$2"
+"#
+    )
+}
+
+/// When it last wrote down something of a session in a directory.
+pub(super) fn last_active(ground: &Ground, root: &Path) -> Option<Timestamp> {
+    let name = directory_name(root.to_str()?);
+    let dirs = fs::read_dir(home(ground).join("projects")).ok()?.flatten().filter(|dir| {
+        let dir = dir.file_name();
+        // Behind what is cut off stands a sum of it, which is not worth computing: a directory more is none less.
+        let is_cut = || name.len() > NAME_MAX && dir.to_string_lossy().starts_with(&name[..NAME_MAX]);
+        dir.to_str() == Some(&name) || is_cut()
+    });
+    let files = dirs.filter_map(|dir| fs::read_dir(dir.path()).ok()).flat_map(|files| files.flatten());
+    let files = files.filter(|file| file.path().extension() == Some(OsStr::new("jsonl")));
+    let times = files.filter_map(|file| file.metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok());
+    times.max().and_then(|time| i64::try_from(time.as_nanos()).ok()).map(Timestamp)
+}
+
+/// Letters of such a name; longer ones are cut.
+const NAME_MAX: usize = 200;
+
+/// The name of its directory for the sessions of a directory: all that is no letter or digit of ASCII is a dash, counted as
+/// JavaScript counts.
+fn directory_name(root: &str) -> String {
+    let dashes = |letter: char| match letter {
+        letter if letter.is_ascii_alphanumeric() => letter.to_string(),
+        letter => "-".repeat(letter.len_utf16()),
+    };
+    root.chars().map(dashes).collect()
+}
+
+/// The file that switches all hooks off.
+pub(super) fn switched_off(ground: &Ground) -> Option<PathBuf> {
+    let own = ground
+        .root
+        .iter()
+        .flat_map(|root| [".claude/settings.local.json", ".claude/settings.json"].map(|name| root.join(name)));
+    let mut files = own.chain([home(ground).join("settings.json")]);
+    files.find(|file| {
+        let settings: Value = serde_json::from_slice(&fs::read(file).unwrap_or_default()).unwrap_or_default();
+        settings["disableAllHooks"] == true
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_found_by_the_names_that_the_client_gives_them() {
+        assert_eq!(directory_name("/tmp/at o'x/ws_1.b"), "-tmp-at-o-x-ws-1-b");
+        assert_eq!(directory_name("/ä/😀"), "----");
+    }
+
+    #[test]
+    fn our_hooks_are_known_wherever_the_program_was() {
+        assert!(is_hook(&json!({"type": "command", "command": "/old/wfr", "args": ["hook", "claude"], "timeout": 5})));
+        for other in [
+            json!({"type": "command", "command": "/old/wfr hook claude"}),
+            json!({"type": "command", "command": "/bin/mywfr", "args": ["hook", "claude"]}),
+            json!({"type": "command", "command": "/old/wfr", "args": ["hook", "codex"]}),
+            json!("wfr"),
+        ] {
+            assert!(!is_hook(&other), "{other}");
+        }
+    }
+}
