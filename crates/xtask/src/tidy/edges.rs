@@ -8,7 +8,7 @@ use super::Finding;
 use super::files::{Text, Tracked};
 
 /// Each crate and the crates of this workspace that it depends on, development dependencies apart.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("wfr-model", &[]),
     ("wfr-store", &["wfr-model"]),
     ("wfr-catalog", &["wfr-model"]),
@@ -17,7 +17,8 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("wfr-recovery", &["wfr-model", "wfr-store"]),
     ("wfr-coord", &["wfr-catalog", "wfr-model"]),
     ("wfr-engine", &["wfr-capture", "wfr-catalog", "wfr-coord", "wfr-model", "wfr-recovery", "wfr-store", "wfr-trace"]),
-    ("wfr-cli", &["wfr-engine", "wfr-model", "wfr-trace"]),
+    ("wfr-mcp", &["wfr-engine"]),
+    ("wfr-cli", &["wfr-engine", "wfr-mcp", "wfr-model", "wfr-trace"]),
     ("wfr-fuzzed", &["wfr-catalog", "wfr-engine", "wfr-model", "wfr-store"]),
     ("wfr-testkit", &[]),
     ("xtask", &["wfr-testkit"]),
