@@ -7,6 +7,7 @@ mod events;
 mod growth;
 mod ledger;
 mod list;
+mod mcp;
 mod measure;
 mod peers;
 mod site;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How the chore is called.
-pub const USAGE: &str = "  bench       snapshot --tree DIR | growth | list | small | events | ledger [--tree DIR]   [--work DIR] [--wfr FILE] [--repeat N]
+pub const USAGE: &str = "  bench       snapshot --tree DIR | growth | list | mcp | small | events | ledger [--tree DIR]   [--work DIR] [--wfr FILE] [--repeat N]
               [--files N,N,...] [--events N] [--changes N]
               measures wfr; `snapshot` also git, restic, borg and rustic where they are installed";
 
@@ -56,6 +57,7 @@ pub fn run(root: &std::path::Path, words: &[&str]) -> ExitCode {
             "snapshot" => snapshot::run(&options),
             "growth" => growth::run(&options),
             "list" => list::run(&options),
+            "mcp" => mcp::run(&options),
             "events" => events::run(root, &options),
             "ledger" => ledger::run(&options),
             "small" => small::run(&options),
