@@ -19,6 +19,7 @@ mod manual;
 mod operations;
 mod progress;
 mod render;
+mod serving;
 mod signals;
 mod terminal;
 mod upkeep;

@@ -9,6 +9,7 @@ mod growth;
 mod hook;
 mod ledger;
 mod list;
+mod mcp;
 mod measure;
 mod peers;
 mod site;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 /// How the chore is called.
 pub const USAGE: &str =
-    "  bench       snapshot --tree DIR | growth | list | small | events | exec | ledger [--tree DIR] | hook --tree DIR
+    "  bench       snapshot --tree DIR | growth | list | mcp | small | events | exec | ledger [--tree DIR] | hook --tree DIR
               [--work DIR] [--wfr FILE] [--repeat N]
               [--files N,N,...] [--events N] [--changes N]
               measures wfr; `snapshot` also git, restic, borg and rustic where they are installed";
@@ -60,6 +61,7 @@ pub fn run(root: &std::path::Path, words: &[&str]) -> ExitCode {
             "snapshot" => snapshot::run(&options),
             "growth" => growth::run(&options),
             "list" => list::run(&options),
+            "mcp" => mcp::run(&options),
             "events" => events::run(root, &options),
             "hook" => hook::run(&options),
             "exec" => exec::run(root, &options),

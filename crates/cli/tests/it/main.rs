@@ -64,6 +64,7 @@ mod live;
 mod loss;
 mod malformed;
 mod manual;
+mod mcp;
 mod meant;
 mod mending;
 mod modes;
