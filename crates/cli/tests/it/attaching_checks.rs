@@ -178,11 +178,17 @@ fn hooks_that_are_there_twice_say_everything_once() {
     let world = World::new();
     let write =
         |event| world.of_tool(event, "Write", "w", json!({"file_path": world.root().join("f"), "content": "x"}));
-    world.say(true, &write("PreToolUse"));
-    world.say(true, &write("PreToolUse"));
+    // As the client starts them: at the same time.
+    let twice = |payload: &Value| {
+        std::thread::scope(|scope| {
+            let both = [(); 2].map(|()| scope.spawn(|| world.say(true, payload)));
+            both.into_iter().for_each(|one| assert_eq!(one.join().unwrap(), ""));
+        });
+    };
+    twice(&write("PreToolUse"));
     world.put("f", "x");
-    world.say(true, &write("PostToolUse"));
-    world.say(true, &write("PostToolUse"));
+    twice(&write("PostToolUse"));
+    twice(&write("PostToolUse"));
     let log = world.ok(&["log"]);
     let changes = log.result("changes").as_array().unwrap();
     let of_call = changes.iter().filter(|change| change["tool_call_id"] == "w").count();

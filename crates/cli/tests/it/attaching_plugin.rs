@@ -51,6 +51,8 @@ fn the_plugin_names_only_operations_that_there_are() {
     let schemas = world.ok(&["schema"]);
     let known: BTreeSet<String> = schemas.json["result"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(plugin().join(".mcp.json").is_file(), known.contains("mcp"), "a server is named when there is one");
+    world.ok(&["attach", "claude"]);
+    assert_eq!(world.root().join(".mcp.json").is_file(), known.contains("mcp"));
     for file in ["commands/workflow-recovery.md", "skills/wfr/SKILL.md"] {
         let text = fs::read_to_string(plugin().join(file)).unwrap();
         let named = text.split("wfr ").skip(1).filter_map(|rest| rest.split(|letter: char| !is_of_name(letter)).next());
