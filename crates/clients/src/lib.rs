@@ -6,7 +6,7 @@ mod claude;
 mod said;
 pub mod shell;
 
-pub use said::{Agent, Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+pub use said::{Agent, Answer, Call, Does, Note, Notes, Payload, ReadError, Said, Tail, What};
 
 /// A program in which agents work.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -45,6 +45,14 @@ impl Client {
         let payload = Payload::read(payload)?;
         match self {
             Self::Claude => claude::read(&payload),
+        }
+    }
+
+    /// What the client noted of an agent, in the file of [`Agent::notes`]; `None` where it is not of a phase.
+    pub fn note(self, note: &[u8]) -> Option<Note> {
+        let note = Payload::read(note).ok()?;
+        match self {
+            Self::Claude => claude::note(&note),
         }
     }
 

@@ -23,6 +23,7 @@ mod checks;
 mod choosing;
 mod clashes;
 mod cleanup;
+mod clients;
 mod closure;
 mod coming_back;
 mod contract;

@@ -7,6 +7,7 @@ mod agents;
 mod calls;
 mod desk;
 mod pending;
+mod phases;
 pub mod trouble;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 use wfr_clients::{Agent, Answer, Client, Said, What};
 use wfr_model::change::Author;
+use wfr_model::phase::PhaseId;
 use wfr_model::{AgentId, WorkflowId};
 
 use crate::error::{Code, Failure};
@@ -69,6 +71,7 @@ fn heard(session: &mut Session, client: Client, said: &Said, from: &Process) -> 
     let desk = Desk::of(&open, client, &said.session);
     desk.hear(said, from, session.now())?;
     let speaker = Speaker { session, open: &open, desk, client, said };
+    phases::entered(&speaker)?;
     match &said.what {
         What::CallBegins(call) => {
             if let Some(hold) = holding::recovering(&open)? {
@@ -85,12 +88,14 @@ fn heard(session: &mut Session, client: Client, said: &Said, from: &Process) -> 
         What::SessionBegins => agents::session_begins(&speaker)?,
         What::SessionEnds => {
             calls::settle(&speaker, None)?;
+            phases::over(&speaker, None)?;
             speaker.tell("WORKFLOW_PAUSED", json!({"reason": "the session ended"}))?;
             speaker.desk.close();
         }
         What::TurnEnds { is_quiet } => {
             let agent = speaker.author().agent_id.filter(|_| !is_quiet);
             calls::settle(&speaker, agent.as_ref())?;
+            phases::over(&speaker, None)?;
         }
         What::AgentBegins => agents::begins(&speaker)?,
         What::AgentEnds => {
@@ -152,10 +157,16 @@ impl Speaker<'_> {
 
     /// Records an event of the workflow that the session is.
     pub(crate) fn tell(&self, event: &str, data: Value) -> Result<(), Failure> {
+        self.tell_in(self.author().phase_id.as_ref(), event, data)
+    }
+
+    /// The same, in a phase.
+    pub(crate) fn tell_in(&self, phase: Option<&PhaseId>, event: &str, data: Value) -> Result<(), Failure> {
         let Some(workflow) = workflow_of(self.client, &self.said.session) else { return Ok(()) };
         let envelope = json!({
             "event_type": event,
             "workflow_id": workflow,
+            "phase": phase,
             "source_component": self.client.as_str(),
             "data": data,
         });
@@ -172,6 +183,7 @@ impl Speaker<'_> {
 }
 
 fn without_nulls(mut envelope: Map<String, Value>) -> Map<String, Value> {
+    envelope.retain(|_, value| !value.is_null());
     if let Some(Value::Object(data)) = envelope.get_mut("data") {
         data.retain(|_, value| !value.is_null());
     }

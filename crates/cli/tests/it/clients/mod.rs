@@ -1,0 +1,189 @@
+//! Real agent clients that work in a workspace, with a model beside them that plays what a test tells it to.
+//!
+//! Owns their installation, their model, and what is seen of their work. Refuses to know the clients: each has a file of its own.
+
+mod claude;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::traced::can_trace;
+use crate::world::World;
+
+/// The variable that names a directory in which the clients are installed, or are to be.
+const DIR: &str = "WFR_CLIENTS_DIR";
+
+/// What belongs to the tests of clients: the model, and what installs them.
+fn beside(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e").join(name)
+}
+
+/// The program of a client; where it cannot be had, that is said.
+pub fn client(name: &str) -> Option<PathBuf> {
+    static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match INSTALLED.get_or_init(install) {
+        Ok(dir) => Some(dir.join("node_modules/.bin").join(name)).filter(|_| can_trace()),
+        Err(why) => {
+            wfr_testkit::skip(&format!("{name}: {why}"));
+            None
+        }
+    }
+}
+
+fn install() -> Result<PathBuf, String> {
+    for (program, argument) in [("python3", "--version"), ("npm", "--version")] {
+        let run = Command::new(program).arg(argument).output();
+        if !run.is_ok_and(|run| run.status.success()) {
+            return Err(format!("{program} is not installed"));
+        }
+    }
+    let own = || Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
+    let dir = std::env::var_os(DIR).map_or_else(own, PathBuf::from);
+    let run = Command::new(beside("install.sh")).arg(&dir).output().map_err(|error| error.to_string())?;
+    if run.status.success() {
+        return Ok(dir);
+    }
+    Err(format!("it cannot be installed: {}", String::from_utf8_lossy(&run.stderr)))
+}
+
+/// A model that plays steps: see the head of its program.
+pub struct Model {
+    process: Child,
+    pub port: String,
+}
+
+impl Model {
+    fn playing(steps: &Value, dir: &Path) -> Self {
+        let place = dir.join("steps.json");
+        fs::write(&place, steps.to_string()).unwrap();
+        let mut command = Command::new("python3");
+        command.arg(beside("fake_model_api.py")).arg(place).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut port = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut port).unwrap();
+        Self { process, port: port.trim().to_owned() }
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A workspace, and a home in which a client is set up.
+pub struct Stage {
+    pub world: World,
+    /// The client's home, with the launcher beside.
+    pub home: TempDir,
+}
+
+impl Stage {
+    /// A protected workspace with a small file.
+    pub fn new() -> Self {
+        let tree = wfr_testkit::TestTree::new();
+        tree.write("base.txt", b"base\n");
+        let world = World::unprotected(tree);
+        world.ok(&["init"]);
+        Self { world, home: tempfile::tempdir().unwrap() }
+    }
+
+    /// Writes a file of the client's home.
+    pub fn at_home(&self, name: &str, text: &str) -> PathBuf {
+        let place = self.home.path().join(name);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(&place, text).unwrap();
+        place
+    }
+
+    /// Writes a program of the client's home.
+    pub fn program(&self, name: &str, text: &str) -> PathBuf {
+        let place = self.at_home(name, text);
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+        place
+    }
+
+    /// A path in the workspace, as a tool call names it.
+    pub fn at(&self, name: &str) -> String {
+        self.world.tree.at(name).to_str().unwrap().to_owned()
+    }
+
+    /// A client's program, with an environment that has nothing of ours but where the vault is.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        let path = std::env::var_os("PATH").unwrap();
+        let beside = program.parent().unwrap().to_owned();
+        let path = std::env::join_paths(std::iter::once(beside).chain(std::env::split_paths(&path))).unwrap();
+        command.env_clear().env("PATH", path);
+        command.env("HOME", self.home.path()).env("XDG_DATA_HOME", self.world.data.path()).env("SHELL", "/bin/bash");
+        command.current_dir(self.world.root()).stdin(Stdio::null());
+        command
+    }
+
+    pub fn model(&self, steps: &Value) -> Model {
+        Model::playing(steps, self.home.path())
+    }
+
+    /// A file of the workspace as text.
+    #[track_caller]
+    pub fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.world.tree.at(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Whose a path is: agent, task and call of the last change there, and how it is known.
+    #[track_caller]
+    pub fn whose(&self, path: &str) -> Whose {
+        let change = self.world.change_at(path);
+        let text = |name: &str| change[name].as_str().unwrap_or_default().to_owned();
+        Whose {
+            agent: text("agent_id"),
+            task: text("task_id"),
+            phase: text("phase_id"),
+            call: text("tool_call_id"),
+            source: text("source"),
+        }
+    }
+
+    /// Nothing went wrong in a hook.
+    #[track_caller]
+    pub fn assert_no_trouble(&self) {
+        let trouble = fs::read_to_string(self.world.vault().join("clients/trouble.jsonl")).unwrap_or_default();
+        assert_eq!(trouble, "");
+    }
+}
+
+/// Whose a path is.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Whose {
+    pub agent: String,
+    pub task: String,
+    pub phase: String,
+    pub call: String,
+    pub source: String,
+}
+
+/// A client that has ended.
+#[derive(Debug)]
+pub struct Played {
+    pub code: Option<i32>,
+    /// The documents that it wrote, one a line.
+    pub lines: Vec<Value>,
+}
+
+impl Played {
+    /// Runs a client to its end.
+    pub fn by(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Self { code: output.status.code(), lines }
+    }
+}
