@@ -64,6 +64,7 @@ pub fn session(
         picker,
         meter: Arc::new(Meter::default()),
         clock,
+        program: std::env::current_exe,
         variable: |name| std::env::var_os(name),
         actor: actor(),
         ids: Ids::New,

@@ -4,6 +4,7 @@
 
 mod claude;
 mod said;
+pub mod settings;
 pub mod shell;
 
 pub use said::{Agent, Answer, Call, Does, Note, Notes, Payload, ReadError, Said, Tail, What};

@@ -5,6 +5,7 @@
 
 pub mod adopt;
 pub mod announce;
+pub mod attaching;
 pub mod checkpoint;
 pub mod cleanup;
 mod conversions;

@@ -4,6 +4,7 @@
 //! them. A key that the reference's examples use is here, and so are the words that may stand before the flags:
 //! [`crate::operation::Definition::POSITIONALS`] names which key takes which word.
 
+pub mod attaching;
 pub mod changes;
 pub mod checkpoints;
 pub mod coordination;
@@ -20,6 +21,7 @@ pub mod strategy;
 pub mod values;
 pub mod workspace;
 
+pub use attaching::{Attach, Detach};
 pub use changes::{
     Blame, ChangeAction, ChangeWork, ConflictResolution, Dependents, Log, PreservationRules, Preserved, Rollback,
     RollbackScope, WatchAction, WatchTree, Who,

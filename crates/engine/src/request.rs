@@ -29,8 +29,8 @@ const OWN_NAMES: [&str; 2] = ["workflow-recovery", "wfr"];
 const COMPONENTS: [&str; 5] =
     ["coordination-hub", "resource-manager", "workflow-status", "performance-monitor", "dependency-resolver"];
 
-/// Operations that no request can ask for: they would answer themselves, or run a command.
-const NOT_FOR_REQUESTS: [&str; 4] = ["request", "upkeep", "guard", "exec"];
+/// Operations that no request can ask for: they would answer themselves, run a command, or write into the configuration of clients.
+const NOT_FOR_REQUESTS: [&str; 6] = ["request", "upkeep", "guard", "exec", "attach", "detach"];
 
 /// The largest file that is put into an answer, in bytes.
 const CONTENT_BYTES_MAX: usize = 1 << 20;

@@ -3,6 +3,7 @@
 //! Owns field names. Refuses to compute and to render them. What is not known is `null`; a check that did not run says
 //! `skipped`.
 
+pub mod attaching;
 pub mod changes;
 pub mod checkpoints;
 pub mod coordination;
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wfr_model::finding::Finding;
 
+pub use attaching::{AttachedEntry, AttachedFile, Attachment, ClientLine, FileBecame, SessionLine};
 pub use changes::{
     Blamed, BlamedLines, ChangeDone, ChangeLine, ChangeLog, OthersPaths, PathChange, PathHistory, WatchView,
 };

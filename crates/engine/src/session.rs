@@ -79,6 +79,8 @@ pub struct Session {
     pub meter: Arc<Meter>,
     /// The clock.
     pub clock: fn() -> Timestamp,
+    /// Where this program is.
+    pub program: fn() -> io::Result<PathBuf>,
     /// The environment: variables by name.
     pub variable: fn(&str) -> Option<OsString>,
     /// Who asks, for the audit trail.

@@ -98,6 +98,7 @@ impl World {
             picker: None,
             meter: Arc::default(),
             clock,
+            program: || Ok("/usr/bin/wfr".into()),
             variable: |_| None,
             actor: "tester".to_owned(),
             ids: crate::mint::Ids::New,

@@ -3,6 +3,7 @@
 //! Owns what is said and in which order. Refuses to print, and to compute anything that is not in a result. Everything
 //! that came from a file system or a caller goes through [`crate::terminal::visible`].
 
+mod attaching;
 mod changes;
 mod checkpoints;
 mod coordination;
@@ -82,6 +83,7 @@ fn result_of(operation: &str, result: &dyn Answer) -> String {
         "restore" | "emergency-restore" | "partial-restore" | "rollback" | "undo" => {
             view(result, recoveries::recovered)
         }
+        "attach" | "detach" => view(result, attaching::attachment),
         "change" => view(result, ledger::done),
         "log" => view(result, ledger::log),
         "who" => view(result, ledger::who),

@@ -4,6 +4,7 @@
 
 mod agreeing;
 mod archives;
+mod attaching;
 mod beside;
 pub mod blame;
 mod by_hand;
@@ -97,6 +98,6 @@ fn took(begun: Instant) -> String {
 }
 
 /// A path of this machine in results.
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     wfr_model::path::escape(path.as_os_str().as_encoded_bytes())
 }

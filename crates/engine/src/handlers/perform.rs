@@ -3,14 +3,14 @@
 //! Owns the binding. Refuses to do anything itself.
 
 use super::{
-    archives, blame, care, changes, checkpoints, coordination, emergency, exchange, executing, following, hooking,
+    archives, attaching, blame, care, changes, checkpoints, coordination, emergency, exchange, executing, following, hooking,
     inspect, intake, lasting, merges, partial, recoveries, repairs, resources, restore, rollback, setup, states,
     updating, watching,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
-    Allocate, BackupState, Blame, Cat, ChangeWork, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Diff,
+    Allocate, Attach, BackupState, Blame, Cat, ChangeWork, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Detach, Diff,
     Doctor, EmergencyRestore, Exec, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds,
     Hook, Import, Init, Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox,
     PartialRestore, RecordEvent, RecordMetrics, Recoveries, RecoveryStatusUpdate, Release, RepairState, Request,
@@ -55,6 +55,8 @@ perform! {
     Graph by following::graph;
     ChangeWork by changes::change;
     Exec by executing::begin;
+    Attach by attaching::attach;
+    Detach by attaching::detach;
     Hook by hooking::hook;
     Log by changes::log;
     Blame by blame::blame;

@@ -43,7 +43,7 @@ pub(super) fn begin(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
 
 /// Whether the commands of this session are run by us, and so traced.
 fn is_wrapped(speaker: &Speaker<'_>) -> bool {
-    (speaker.session.variable)(pending::WRAPPED_BY).is_some_and(|value| pending::is_ours(&value))
+    (speaker.session.variable)(pending::WRAPPED_BY).is_some_and(|value| pending::is_launcher(&value))
 }
 
 fn announce(speaker: &Speaker<'_>, call: &Call, source: Source, paths: &[TreePath]) -> Result<(), Failure> {

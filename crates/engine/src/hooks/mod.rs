@@ -27,7 +27,7 @@ use crate::session::Session;
 use crate::{holding, workspace};
 
 pub use desk::{Desk, Heard, Process};
-pub use pending::{Claimed, claim};
+pub use pending::{Claimed, LAUNCHER, claim, is_launcher};
 
 /// The agent that a person talks to.
 pub const MAIN: &str = "main";

@@ -24,7 +24,7 @@ pub(super) const WRAPPED_BY: &str = "CLAUDE_CODE_SHELL_PREFIX";
 pub const LAUNCHER: &str = "wfr-shell";
 
 /// Whether a value of that variable names our launcher.
-pub(super) fn is_ours(value: &OsStr) -> bool {
+pub fn is_launcher(value: &OsStr) -> bool {
     let value = value.as_bytes();
     let program = value.windows(2).rposition(|pair| pair == b" -").map_or(value, |at| &value[..at]);
     let name = Path::new(OsStr::from_bytes(program)).file_name().map_or(&b""[..], |name| name.as_bytes());
@@ -128,10 +128,10 @@ mod tests {
     #[test]
     fn our_launcher_is_known_by_its_name() {
         for ours in ["/a b/wfr-shell -c", "/x -y/wfr-shell -c", "wfr-shell"] {
-            assert!(is_ours(OsStr::new(ours)), "{ours}");
+            assert!(is_launcher(OsStr::new(ours)), "{ours}");
         }
         for other in ["", "/usr/bin/env", "/a/wfr-shell/other -c", "/bin/sh -c wfr-shell"] {
-            assert!(!is_ours(OsStr::new(other)), "{other}");
+            assert!(!is_launcher(OsStr::new(other)), "{other}");
         }
     }
 }

@@ -70,6 +70,10 @@ define! {
          "change record --workflow wf --agent a1 --paths src/main.rs"];
     Exec => Executing, "exec", Writes, [Positional::command("command")],
         ["exec --workflow wf --task t1 --agent a1 -- make -j8", "exec --agent a1 --observed -- sudo make install"];
+    Attach => Attachment, "attach", Writes, [Positional::needed("client", Slot::Text)],
+        ["attach claude", "attach claude --plan", "attach claude --user"];
+    Detach => Attachment, "detach", Writes, [Positional::needed("client", Slot::Text)],
+        ["detach claude", "detach claude --user --plan"];
     Hook => Hooked, "hook", Writes, [Positional::needed("client", Slot::Text)], ["hook claude < payload.json"];
     Log => ChangeLog, "log", Reads, [WORKFLOW],
         ["log", "log wf --agent a1 --patch", "log --path src --actor user"];

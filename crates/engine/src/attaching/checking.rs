@@ -1,0 +1,3 @@
+//! Whether attached clients are really heard.
+//!
+//! Owns what `doctor` says of them. Refuses to mend anything.

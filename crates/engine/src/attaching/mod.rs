@@ -1,0 +1,249 @@
+//! Attaching agent clients: what of ours their configuration has to have, and putting it there and taking it away.
+//!
+//! Owns the table of clients and the order in which files are written. Refuses to know the forms of configuration: of JSON that is
+//! [`wfr_clients::settings`].
+
+mod claude;
+pub(crate) mod checking;
+mod files;
+mod program;
+mod record;
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wfr_clients::Client;
+use wfr_clients::settings::{self, Entry};
+
+use crate::error::{Code, Failure};
+use crate::handlers::shown;
+use crate::results::{AttachedEntry, AttachedFile, FileBecame};
+use crate::session::Session;
+use crate::{dir_lock, workspace};
+use files::Found;
+use record::{Attached, Record, RecordedFile};
+
+/// For whom a client is attached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// For sessions in one workspace.
+    Project,
+    /// For all sessions of the user.
+    User,
+}
+
+impl Scope {
+    /// The flag that names it.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::Project => "--project",
+            Self::User => "--user",
+        }
+    }
+}
+
+/// Where things are that a client's configuration names.
+pub(crate) struct Ground {
+    /// The workspace; `None` outside of any.
+    pub root: Option<PathBuf>,
+    /// The user's home directory.
+    pub home: PathBuf,
+    /// The user's data directory.
+    pub data: PathBuf,
+    /// This program, by a name that lasts.
+    pub program: PathBuf,
+    /// Variables by name.
+    pub variable: fn(&str) -> Option<std::ffi::OsString>,
+}
+
+/// What attaching a client means.
+pub(crate) struct Wanted {
+    /// Files of ours that the configuration names.
+    pub launchers: Vec<Launcher>,
+    /// Files of the client, each with our entries.
+    pub settings: Vec<Setting>,
+}
+
+/// A file of ours that is run.
+pub(crate) struct Launcher {
+    pub place: PathBuf,
+    pub text: String,
+}
+
+/// A JSON file of a client.
+pub(crate) struct Setting {
+    pub place: PathBuf,
+    pub entries: Vec<Entry>,
+}
+
+/// What has to be where for a client: one line each.
+pub(crate) fn wanted(client: Client, scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
+    match client {
+        Client::Claude => claude::wanted(scope, ground),
+    }
+}
+
+impl Ground {
+    /// What is known of a call's surroundings. Errors: there is no home directory, or no name for this program that lasts.
+    pub fn of(session: &Session, root: Option<&Path>) -> Result<Self, Failure> {
+        Ok(Self { program: program::lasting(session)?, ..Self::around(session, root)? })
+    }
+
+    /// The same without this program.
+    pub fn around(session: &Session, root: Option<&Path>) -> Result<Self, Failure> {
+        let home = (session.variable)("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        let (Some(home), Some(data)) = (home, session.directories.data.clone()) else {
+            return Err(Failure::new(Code::InvalidParameter, "nobody says where the home directory is")
+                .with_hint("set HOME to an absolute path, then call it again"));
+        };
+        Ok(Self { root: root.map(Path::to_owned), home, data, program: PathBuf::new(), variable: session.variable })
+    }
+
+    /// A directory of ours for files that a client runs.
+    pub fn launchers(&self, client: Client) -> PathBuf {
+        workspace::own_data(&self.data).join("clients").join(client.as_str())
+    }
+
+    /// Where attached clients are recorded: those of a workspace in its vault, those of the user beside the launchers.
+    pub fn records(&self, scope: Scope, vault: Option<&Path>) -> PathBuf {
+        match (scope, vault) {
+            (Scope::Project, Some(vault)) => vault.join("clients"),
+            _ => workspace::own_data(&self.data).join("clients"),
+        }
+    }
+}
+
+/// What one call does.
+pub(crate) struct Job<'s> {
+    pub session: &'s Session,
+    pub client: Client,
+    pub scope: Scope,
+    pub ground: Ground,
+    /// The directory with the record.
+    pub records: PathBuf,
+    /// Whether nothing is written.
+    pub is_plan: bool,
+}
+
+impl Job<'_> {
+    /// Writes what is missing. With `replacing`, what stands in the place of an entry gives way, and comes back later.
+    pub fn attach(&self, replacing: bool) -> Result<Vec<AttachedFile>, Failure> {
+        let wanted = wanted(self.client, self.scope, &self.ground)?;
+        let _lock = self.lock()?;
+        let record = Record::read(&self.records);
+        let known = record.of(self.client, self.scope);
+        // All are read before any is written: where one cannot be merged, nothing is begun.
+        let mut plans = Vec::new();
+        for setting in &wanted.settings {
+            let found = files::read(&setting.place, &self.ground)?;
+            let merged = settings::attach(found.text(), &setting.entries, replacing);
+            let merged = merged.map_err(|wrong| files::refused(&setting.place, &wrong, "attach"))?;
+            let before = known.and_then(|known| known.file(&setting.place));
+            let recorded = RecordedFile::new(&setting.place, &found, &merged, before);
+            plans.push((setting, found, merged, recorded));
+        }
+        let mut done = Vec::new();
+        for launcher in &wanted.launchers {
+            done.push(self.launcher(launcher)?);
+        }
+        if !self.is_plan {
+            // What is to be taken away later is known before it is there.
+            let files = plans.iter().map(|(.., recorded)| recorded.clone()).collect();
+            let attached = Attached::new(self.client, self.scope, self.session.now(), &self.ground.program, files);
+            record.with(attached).write(&self.records).map_err(|error| files::unwritten(&self.records, &error))?;
+        }
+        for (setting, found, merged, _) in plans {
+            let entries = setting.entries.iter().filter(|entry| merged.changed.contains(&entry.name()));
+            let entries = entries.map(|entry| AttachedEntry { name: entry.name(), value: entry.value.clone() });
+            let entries = entries.collect();
+            let text = (!merged.changed.is_empty()).then_some(merged.text);
+            done.push(self.settle(&found, text, entries)?);
+        }
+        Ok(done)
+    }
+
+    /// Takes our entries away.
+    pub fn detach(&self) -> Result<Vec<AttachedFile>, Failure> {
+        let wanted = wanted(self.client, self.scope, &self.ground)?;
+        let _lock = self.lock()?;
+        let record = Record::read(&self.records);
+        let known = record.of(self.client, self.scope);
+        let mut plans = Vec::new();
+        for setting in &wanted.settings {
+            let found = files::read(&setting.place, &self.ground)?;
+            let known = known.and_then(|known| known.file(&setting.place)).cloned().unwrap_or_default();
+            let without = settings::detach(found.text(), &setting.entries, &known.made, &known.replaced);
+            let without = without.map_err(|wrong| files::refused(&setting.place, &wrong, "detach"))?;
+            plans.push((found, known, without));
+        }
+        let mut done = Vec::new();
+        for (found, known, without) in plans {
+            let entries = without.removed.iter();
+            let entries = entries.map(|name| AttachedEntry { name: name.clone(), value: serde_json::Value::Null });
+            let entries = entries.collect();
+            let is_changed = !without.removed.is_empty();
+            if is_changed && without.text.is_empty() && !known.was_there {
+                done.push(self.remove(&found, entries)?);
+            } else {
+                done.push(self.settle(&found, is_changed.then_some(without.text), entries)?);
+            }
+        }
+        if !self.is_plan && known.is_some() {
+            let record = record.without(self.client, self.scope);
+            record.write(&self.records).map_err(|error| files::unwritten(&self.records, &error))?;
+        }
+        Ok(done)
+    }
+
+    /// One process at a time: what one has read the other one must not have changed.
+    fn lock(&self) -> Result<Option<dir_lock::DirLock>, Failure> {
+        if self.is_plan {
+            return Ok(None);
+        }
+        files::make_dir(&self.records)?;
+        let interrupted = || Failure::new(Code::Interrupted, "interrupted while another process attaches or detaches");
+        dir_lock::take(&self.records, &self.session.abort).map(Some).ok_or_else(interrupted)
+    }
+
+    fn launcher(&self, launcher: &Launcher) -> Result<AttachedFile, Failure> {
+        let before = std::fs::read(&launcher.place).ok();
+        let is_same = before.as_deref() == Some(launcher.text.as_bytes()) && files::is_executable(&launcher.place);
+        let became = match &before {
+            _ if is_same => FileBecame::Unchanged,
+            None => FileBecame::Made,
+            Some(_) => FileBecame::Changed,
+        };
+        if !is_same && !self.is_plan {
+            files::write_launcher(&launcher.place, &launcher.text)?;
+        }
+        Ok(AttachedFile { path: shown(&launcher.place), became, entries: vec![], backup: None })
+    }
+
+    /// Writes the new text of a file, where it has one.
+    fn settle(
+        &self,
+        found: &Found,
+        text: Option<String>,
+        entries: Vec<AttachedEntry>,
+    ) -> Result<AttachedFile, Failure> {
+        let became = match (&text, found.is_there()) {
+            (None, _) => FileBecame::Unchanged,
+            (Some(_), false) => FileBecame::Made,
+            (Some(_), true) => FileBecame::Changed,
+        };
+        let backup = match text.filter(|_| !self.is_plan) {
+            Some(text) => found.write(&text, self.session.now())?,
+            None => None,
+        };
+        Ok(AttachedFile { path: shown(found.place()), became, entries, backup: backup.map(|place| shown(&place)) })
+    }
+
+    fn remove(&self, found: &Found, entries: Vec<AttachedEntry>) -> Result<AttachedFile, Failure> {
+        if !self.is_plan {
+            found.remove()?;
+        }
+        Ok(AttachedFile { path: shown(found.place()), became: FileBecame::Removed, entries, backup: None })
+    }
+}

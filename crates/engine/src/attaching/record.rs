@@ -1,0 +1,108 @@
+//! What was attached where: so that exactly that is taken away again, and somebody notices when it is gone.
+//!
+//! Owns the file `attached.json`. Refuses to look at the clients' files.
+
+use std::io;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wfr_clients::Client;
+use wfr_clients::settings::{self, Names};
+use wfr_model::Timestamp;
+use wfr_model::path::unescape;
+
+use super::Scope;
+use super::files::Found;
+use crate::handlers::shown;
+
+const NAME: &str = "attached.json";
+
+/// All that is recorded in one place.
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    attached: Vec<Attached>,
+}
+
+/// One client that is attached.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Attached {
+    client: String,
+    pub scope: Scope,
+    /// Since when; a later call does not change it.
+    pub at: Timestamp,
+    program: String,
+    files: Vec<RecordedFile>,
+}
+
+/// A file of the client, and what was made in it.
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
+pub(super) struct RecordedFile {
+    place: String,
+    /// Whether it was there before.
+    pub was_there: bool,
+    /// The objects and lists in it that were made.
+    pub made: Vec<Names>,
+    /// What stood in the place of ours.
+    pub replaced: Vec<(Names, Value)>,
+}
+
+impl Record {
+    /// Reads it; where it is not there or damaged, nothing is recorded.
+    pub fn read(dir: &Path) -> Self {
+        let bytes = std::fs::read(dir.join(NAME)).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    pub fn write(&self, dir: &Path) -> io::Result<()> {
+        wfr_store::vault::write_durably(dir, NAME, &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// A client, if it is attached.
+    pub fn of(&self, client: Client, scope: Scope) -> Option<&Attached> {
+        self.attached.iter().find(|one| one.client == client.as_str() && one.scope == scope)
+    }
+
+    pub(super) fn with(&self, new: Attached) -> Self {
+        let mut attached = self.attached.clone();
+        match attached.iter_mut().find(|one| one.client == new.client && one.scope == new.scope) {
+            Some(known) => *known = Attached { at: known.at, ..new },
+            None => attached.push(new),
+        }
+        Self { attached }
+    }
+
+    pub(super) fn without(&self, client: Client, scope: Scope) -> Self {
+        let mut attached = self.attached.clone();
+        attached.retain(|one| one.client != client.as_str() || one.scope != scope);
+        Self { attached }
+    }
+}
+
+impl Attached {
+    pub(super) fn new(client: Client, scope: Scope, at: Timestamp, program: &Path, files: Vec<RecordedFile>) -> Self {
+        Self { client: client.as_str().to_owned(), scope, at, program: shown(program), files }
+    }
+
+    /// The program that its configuration names.
+    pub fn program(&self) -> PathBuf {
+        PathBuf::from(std::ffi::OsString::from_vec(unescape(&self.program).unwrap_or_default()))
+    }
+
+    pub(super) fn file(&self, place: &Path) -> Option<&RecordedFile> {
+        self.files.iter().find(|file| file.place == shown(place))
+    }
+}
+
+impl RecordedFile {
+    /// What an attachment makes in a file, beside what those before it made.
+    pub fn new(place: &Path, found: &Found, merged: &settings::Attached, before: Option<&Self>) -> Self {
+        let before = before.cloned().unwrap_or(Self { was_there: found.is_there(), ..Self::default() });
+        let (mut made, mut replaced) = (before.made, before.replaced);
+        made.extend(merged.made.iter().filter(|names| !made.contains(names)).cloned().collect::<Vec<_>>());
+        replaced.retain(|(names, _)| !merged.replaced.iter().any(|(new, _)| new == names));
+        replaced.extend(merged.replaced.iter().cloned());
+        Self { place: shown(place), was_there: before.was_there && found.is_there(), made, replaced }
+    }
+}
