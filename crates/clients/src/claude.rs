@@ -78,9 +78,9 @@ fn is_quiet(payload: &Payload) -> bool {
 }
 
 fn call(payload: &Payload) -> Result<Call, ReadError> {
-    let tool = payload.needed("tool_name")?;
-    let does = does(tool, &payload.part("tool_input"));
-    Ok(Call { id: payload.name("tool_use_id"), tool: tool.to_owned(), does })
+    let (tool, input) = (payload.needed("tool_name")?, payload.part("tool_input"));
+    let goes_on = input.value("run_in_background") == Some(&Value::Bool(true));
+    Ok(Call { goes_on, ..Call::new(payload.name("tool_use_id"), tool, does(tool, &input)) })
 }
 
 fn does(tool: &str, input: &Payload) -> Does {

@@ -113,6 +113,15 @@ pub struct Call {
     pub tool: String,
     /// What it does.
     pub does: Does,
+    /// Whether what it starts goes on when it has ended.
+    pub goes_on: bool,
+}
+
+impl Call {
+    /// A call whose work ends with it.
+    pub(crate) fn new(id: Option<String>, tool: &str, does: Does) -> Self {
+        Self { id, tool: tool.to_owned(), does, goes_on: false }
+    }
 }
 
 /// What a tool does to files, as far as its call tells.

@@ -38,10 +38,7 @@ pub(super) fn wanted(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
         (Scope::User, _) => home(ground).join("settings.json"),
     };
     let text = launcher_text(&ground.program);
-    Ok(Wanted {
-        launchers: vec![Launcher { place: launcher, text }],
-        settings: vec![Setting { place, entries }],
-    })
+    Ok(Wanted { launchers: vec![Launcher { place: launcher, text }], settings: vec![Setting { place, entries }] })
 }
 
 /// The client's own directory.

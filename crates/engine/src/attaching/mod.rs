@@ -3,8 +3,8 @@
 //! Owns the table of clients and the order in which files are written. Refuses to know the forms of configuration: of JSON that is
 //! [`wfr_clients::settings`].
 
-mod claude;
 pub(crate) mod checking;
+mod claude;
 mod files;
 mod program;
 mod record;
@@ -82,6 +82,10 @@ pub(crate) struct Setting {
 pub(crate) fn wanted(client: Client, scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     match client {
         Client::Claude => claude::wanted(scope, ground),
+        Client::Codex | Client::Gemini | Client::Opencode | Client::Cursor => {
+            let message = format!("`{}` cannot be attached yet", client.as_str());
+            Err(Failure::new(Code::InvalidParameter, message))
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use wfr_clients::{Call, Does};
 use wfr_model::change::{Actor, Author, Evidence, Source};
 use wfr_model::{AgentId, ChangeId, TreePath};
 
+use super::pending::Waited;
 use super::{Speaker, agents, desk, pending};
 use crate::error::Failure;
 use crate::ledger::{self, Veil, Wanted};
@@ -43,7 +44,7 @@ pub(super) fn begin(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
 
 /// Whether the commands of this session are run by us, and so traced.
 fn is_wrapped(speaker: &Speaker<'_>) -> bool {
-    (speaker.session.variable)(pending::WRAPPED_BY).is_some_and(|value| pending::is_launcher(&value))
+    pending::is_wrapped(speaker.client, speaker.session.variable)
 }
 
 fn announce(speaker: &Speaker<'_>, call: &Call, source: Source, paths: &[TreePath]) -> Result<(), Failure> {
@@ -84,8 +85,13 @@ fn wanted(paths: &[TreePath]) -> Option<Wanted> {
 pub(super) fn end(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
     match &call.does {
         Does::Reads(_) | Does::Nothing | Does::Takes(_) | Does::Starts(_) => return Ok(()),
-        Does::Runs(_) if pending::remove(&speaker.desk, call) => return Ok(()),
-        Does::Writes(_) | Does::Runs(_) | Does::Unknown => {}
+        Does::Runs(command) => match pending::remove(&speaker.desk, call, command) {
+            Waited::Run => return Ok(()),
+            // It was run where we could not see it: in a sandbox.
+            Waited::InVain => return made_up(speaker, call),
+            Waited::No => {}
+        },
+        Does::Writes(_) | Does::Unknown => {}
     }
     match mine(speaker, Some(call), None)?.pop() {
         Some(row) => end_all(speaker, &[row]),

@@ -102,6 +102,11 @@ impl Desk {
         heard
     }
 
+    /// What was heard of a session that has not ended.
+    pub fn heard_of(open: &Open, client: Client, session: &str) -> Option<Heard> {
+        read(&Self::of(open, client, session).dir.join(HEARD))
+    }
+
     /// When a client was last heard, by any session; `None`: never.
     pub fn last(open: &Open, client: Client) -> Option<Timestamp> {
         read(&all(open).join(client.as_str()).join(LAST))

@@ -6,6 +6,7 @@
 mod agents;
 mod calls;
 mod desk;
+mod nesting;
 mod pending;
 mod phases;
 pub mod trouble;
@@ -27,7 +28,7 @@ use crate::session::Session;
 use crate::{holding, workspace};
 
 pub use desk::{Desk, Heard, Process};
-pub use pending::{Claimed, LAUNCHER, claim, is_launcher};
+pub use pending::{Claimed, LAUNCHER, claim, claim_call, is_bash_env, is_launcher};
 
 /// The agent that a person talks to.
 pub const MAIN: &str = "main";
@@ -70,6 +71,8 @@ fn heard(session: &mut Session, client: Client, said: &Said, from: &Process) -> 
     let open = session.open()?;
     let desk = Desk::of(&open, client, &said.session);
     desk.hear(said, from, session.now())?;
+    let placed = nesting::placed(&desk, client, said);
+    let said = placed.as_ref().unwrap_or(said);
     let speaker = Speaker { session, open: &open, desk, client, said };
     phases::entered(&speaker)?;
     match &said.what {
@@ -77,10 +80,12 @@ fn heard(session: &mut Session, client: Client, said: &Said, from: &Process) -> 
             if let Some(hold) = holding::recovering(&open)? {
                 return Ok(Answer::Deny(denial(&holding::refused(&hold))));
             }
+            nesting::began(&speaker, call)?;
             calls::begin(&speaker, call)?;
         }
         What::CallEnds { call, started, .. } => {
             calls::end(&speaker, call)?;
+            nesting::ended(&speaker, call)?;
             if let Some(agent) = started {
                 agents::described(&speaker, agent, call)?;
             }

@@ -2,7 +2,9 @@
 //!
 //! Owns their installation, their model, and what is seen of their work. Refuses to know the clients: each has a file of its own.
 
+mod bashes;
 mod claude;
+mod codex;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -13,6 +15,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use wfr_clients::{Client, shell};
 
 use crate::traced::can_trace;
 use crate::world::World;
@@ -91,7 +94,17 @@ impl Stage {
     pub fn new() -> Self {
         let tree = wfr_testkit::TestTree::new();
         tree.write("base.txt", b"base\n");
-        let world = World::unprotected(tree);
+        Self::of(World::unprotected(tree))
+    }
+
+    /// The same where no sandbox of a client may write: it has a temporary directory of its own.
+    pub fn far() -> Self {
+        let tree = wfr_testkit::TestTree::new();
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Self::of(World { tree, data, variables: vec![] })
+    }
+
+    fn of(world: World) -> Self {
         world.ok(&["init"]);
         Self { world, home: tempfile::tempdir().unwrap() }
     }
@@ -128,6 +141,12 @@ impl Stage {
         command
     }
 
+    /// Writes the file that `bash` reads before commands of a client.
+    pub fn bash_env(&self, client: Client) -> PathBuf {
+        let text = shell::bash_env(client, &format!("'{}'", env!("CARGO_BIN_EXE_wfr"))).unwrap();
+        self.at_home(&format!("bin/{}-{}", shell::BASH_ENV, client.as_str()), &text)
+    }
+
     pub fn model(&self, steps: &Value) -> Model {
         Model::playing(steps, self.home.path())
     }
@@ -158,6 +177,17 @@ impl Stage {
         let trouble = fs::read_to_string(self.world.vault().join("clients/trouble.jsonl")).unwrap_or_default();
         assert_eq!(trouble, "");
     }
+}
+
+/// A process and all that it started, the last ones first, as long as these are the client's own: what its commands are is not.
+pub fn client_processes(first: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|id| id.parse().ok());
+    let is_own = |id: &u32| {
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        !line.windows(4).any(|part| part == b"bash" || part == b"/wfr")
+    };
+    children.filter(is_own).flat_map(client_processes).chain([first]).collect()
 }
 
 /// Whose a path is.
