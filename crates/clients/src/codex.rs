@@ -44,6 +44,8 @@ fn call(payload: &Payload) -> Result<Call, ReadError> {
 }
 
 fn does(tool: &str, input: &Payload) -> Does {
+    // Tools of a namespace have its name before their own, or not.
+    let tool = tool.strip_prefix("multi_agent_v1").map_or(tool, |tool| tool.trim_start_matches(['|', '.', '_']));
     match (tool, input.text("command")) {
         ("apply_patch", Some(patch)) => writes(patch),
         // The client does it itself, without a shell.
@@ -70,7 +72,7 @@ fn patched(patch: &str) -> Vec<String> {
 /// The agent that a call started: its answer is a document within a text.
 fn started(payload: &Payload) -> Option<String> {
     let response: Value = serde_json::from_str(payload.text("tool_response")?).ok()?;
-    let is_spawn = payload.text("tool_name") == Some("spawn_agent");
+    let is_spawn = payload.text("tool_name").is_some_and(|tool| tool.ends_with("spawn_agent"));
     response.get("agent_id").and_then(Value::as_str).filter(|_| is_spawn).map(str::to_owned)
 }
 

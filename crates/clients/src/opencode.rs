@@ -6,8 +6,11 @@ use serde_json::json;
 
 use super::said::{Agent, Answer, Call, Does, Payload, ReadError, Said, Tail, What};
 
-/// The plugin; `@WFR@` and `@BASH_ENV@` stand for the paths of our program and of the file that shells begin with, as texts of JSON.
-pub const PLUGIN: &str = include_str!("opencode.js");
+/// The plugin's text, with the places of our program and of the file that `bash` reads before it runs a command.
+pub fn plugin(program: &str, bash_env: &str) -> String {
+    let literal = |text: &str| serde_json::Value::from(text).to_string();
+    include_str!("opencode.js").replace("@WFR@", &literal(program)).replace("@BASH_ENV@", &literal(bash_env))
+}
 
 /// Tools that change no file and start nothing that does.
 const HARMLESS: &[&str] = &[

@@ -113,6 +113,7 @@ fn the_paths_of_a_patch_are_those_that_it_names() {
     assert_eq!(read("apply_patch", patch), writes(&files));
     assert_eq!(read("Bash", &format!("apply_patch <<'EOF'\n{patch}EOF\n")), writes(&files));
     assert_eq!(read("apply_patch", "nothing"), Does::Unknown);
+    assert_eq!(read("multi_agent_v1wait_agent", "x"), Does::Nothing);
 }
 
 #[test]

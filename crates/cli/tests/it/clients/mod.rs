@@ -5,6 +5,8 @@
 mod bashes;
 mod claude;
 mod codex;
+mod gemini;
+mod opencode;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
