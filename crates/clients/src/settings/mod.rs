@@ -358,7 +358,9 @@ impl Editing {
             let Body::List(items) = &list.body else { return Ok(is_any) };
             let item = &items[place.element];
             match (place.handler, handlers(item)) {
-                (Some(at), Some((_, inner))) if !is_only(inner) || !is_made_alike(&self.document.value(item), entry) => {
+                (Some(at), Some((_, inner)))
+                    if !is_only(inner) || !is_made_alike(&self.document.value(item), entry) =>
+                {
                     self.document.remove(inner, at);
                 }
                 _ => self.document.remove(&list, place.element),

@@ -11,12 +11,8 @@ fn is_ours(value: &Value) -> bool {
 
 fn entries(program: &str) -> Vec<Entry> {
     let handler = json!({"type": "command", "command": program, "args": ["hook"]});
-    let element = |path: [&'static str; 2], value: Value| Entry {
-        path: path.to_vec(),
-        value,
-        kind: Kind::Element,
-        is_ours,
-    };
+    let element =
+        |path: [&'static str; 2], value: Value| Entry { path: path.to_vec(), value, kind: Kind::Element, is_ours };
     vec![
         Entry { path: vec!["env", "PREFIX"], value: json!("/our -c"), kind: Kind::Value, is_ours },
         element(["hooks", "Pre"], json!({"hooks": [handler]})),
@@ -104,7 +100,10 @@ fn an_entry_of_before_is_brought_up_to_date_and_one_that_takes_less_is_not_enoug
 fn what_is_somebody_elses_is_not_lost() {
     let text = "{\n  \"env\": {\n    \"PREFIX\": \"/theirs -x\"\n  }\n}\n";
     let refused = attach(text, &entries("/a/wfr"), false).unwrap_err();
-    assert_eq!((refused.line, &refused.why), (3, &Why::Foreign { at: "env.PREFIX".into(), value: "/theirs -x".into() }));
+    assert_eq!(
+        (refused.line, &refused.why),
+        (3, &Why::Foreign { at: "env.PREFIX".into(), value: "/theirs -x".into() })
+    );
     let attached = attach(text, &entries("/a/wfr"), true).unwrap();
     assert_eq!(without(&attached.text, &attached), text);
     assert_eq!(detach(text, &entries("/a/wfr"), &[], &[]).unwrap().text, text);

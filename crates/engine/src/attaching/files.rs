@@ -33,9 +33,14 @@ pub(super) fn read(named: &Path, ground: &Ground) -> Result<Found, Failure> {
         Err(error) => return Err(unread(&place, &error)),
         Ok(meta) => meta,
     };
-    let refused = |code, why: &str, hint: &str| Err(Failure::new(code, format!("{}: {why}", place.display())).with_hint(hint));
+    let refused =
+        |code, why: &str, hint: &str| Err(Failure::new(code, format!("{}: {why}", place.display())).with_hint(hint));
     if !meta.is_file() {
-        return refused(Code::UnsuitablePlace, "it is no file", "move it away, then call it again; nothing was changed");
+        return refused(
+            Code::UnsuitablePlace,
+            "it is no file",
+            "move it away, then call it again; nothing was changed",
+        );
     }
     if meta.len() > BYTES_MAX {
         let hint = "make it smaller, then call it again; nothing was changed";
@@ -234,10 +239,12 @@ pub(super) fn refused(place: &Path, wrong: &Wrong, operation: &str) -> Failure {
     match &wrong.why {
         Why::Foreign { .. } => Failure::new(Code::Conflicts, message)
             .with_hint("call it again with `--replace`: `wfr detach` puts this value back; or remove it yourself"),
-        Why::Comment => Failure::new(Code::DocumentInvalid, message)
-            .with_hint(format!("take the comments out, then call `{operation}` again: the client itself reads no comments; {by_hand}")),
+        Why::Comment => Failure::new(Code::DocumentInvalid, message).with_hint(format!(
+            "take the comments out, then call `{operation}` again: the client itself reads no comments; {by_hand}"
+        )),
         Why::Syntax(_) | Why::Deep | Why::Duplicated(_) | Why::Unsuitable { .. } => {
-            Failure::new(Code::DocumentInvalid, message).with_hint(format!("mend that line, then call `{operation}` again"))
+            Failure::new(Code::DocumentInvalid, message)
+                .with_hint(format!("mend that line, then call `{operation}` again"))
         }
     }
 }

@@ -3,9 +3,10 @@
 //! Owns the table of clients and the order in which files are written. Refuses to know the forms of configuration: of JSON that is
 //! [`wfr_clients::settings`].
 
-mod claude;
 pub(crate) mod checking;
+mod claude;
 mod files;
+mod probing;
 mod program;
 mod record;
 

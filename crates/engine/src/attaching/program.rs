@@ -24,8 +24,10 @@ pub(super) fn lasting(session: &Session) -> Result<PathBuf, Failure> {
     match program.file_name() {
         Some(name) if name == "wfr" => Ok(program),
         _ => {
-            let message = format!("this program is called {}, and hooks are known by the name `wfr`", program.display());
-            Err(Failure::new(Code::UnsuitablePlace, message).with_hint("give its file the name `wfr`, then call it again"))
+            let message =
+                format!("this program is called {}, and hooks are known by the name `wfr`", program.display());
+            Err(Failure::new(Code::UnsuitablePlace, message)
+                .with_hint("give its file the name `wfr`, then call it again"))
         }
     }
 }

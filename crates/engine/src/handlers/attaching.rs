@@ -9,6 +9,7 @@ use wfr_clients::Client;
 use super::{hooking, needed, setup, shown};
 use crate::attaching::{Ground, Job, Scope};
 use crate::error::{Code, Failure};
+use crate::hooks::shells::Odd;
 use crate::params::{Attach, Detach, HostPath, Init};
 use crate::response::Success;
 use crate::results::Attachment;
@@ -26,18 +27,26 @@ pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attac
     };
     let job = job(session, client, scope, place.as_ref(), is_plan)?;
     let files = job.attach(parameters.replace)?;
+    if let Some(place) = place.as_ref().filter(|_| !is_plan) {
+        [Odd::NotTold, Odd::PastLauncher].into_iter().for_each(|odd| odd.forget(&place.vault, client));
+    }
     let name = client.as_str();
     let result = Attachment { client: name.to_owned(), scope, attached: true, plan: is_plan, initialised, files };
     let success = Success::new(result);
     if is_plan {
         return Ok(success.with_next_step(format!("write it: `wfr attach {name} {}`", scope.flag())));
     }
-    let success = success.with_next_step("start the client again: a session that runs may not read its configuration again");
+    let success =
+        success.with_next_step("start the client again: a session that runs may not read its configuration again");
     let success = match scope {
-        Scope::User => success.with_next_step("each directory that its sessions work in is to be protected: `wfr init` there"),
+        Scope::User => {
+            success.with_next_step("each directory that its sessions work in is to be protected: `wfr init` there")
+        }
         Scope::Project => success,
     };
-    Ok(success.with_next_step("after its first tool call `wfr doctor` says whether its hooks fire, and `wfr log` whose it was"))
+    Ok(success.with_next_step(
+        "after its first tool call `wfr doctor` says whether its hooks fire, and `wfr log` whose it was",
+    ))
 }
 
 /// Takes our entries out of a client's configuration.
@@ -56,10 +65,13 @@ pub fn detach(session: &mut Session, parameters: Detach) -> Result<Success<Attac
     let success = Success::new(result);
     Ok(match (is_any, scope) {
         (true, _) if parameters.plan => success,
-        (true, _) => success.with_next_step("start the client again: a session that runs may keep its hooks until it ends"),
-        (false, Scope::Project) => {
-            success.with_next_step(format!("it was not attached here; for all of the user's sessions: `wfr detach {client} --user`", client = client.as_str()))
+        (true, _) => {
+            success.with_next_step("start the client again: a session that runs may keep its hooks until it ends")
         }
+        (false, Scope::Project) => success.with_next_step(format!(
+            "it was not attached here; for all of the user's sessions: `wfr detach {client} --user`",
+            client = client.as_str()
+        )),
         (false, Scope::User) => success.with_next_step("it was not attached for the user"),
     })
 }

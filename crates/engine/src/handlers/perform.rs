@@ -3,18 +3,19 @@
 //! Owns the binding. Refuses to do anything itself.
 
 use super::{
-    archives, attaching, blame, care, changes, checkpoints, coordination, emergency, exchange, executing, following, hooking,
-    inspect, intake, lasting, merges, partial, recoveries, repairs, resources, restore, rollback, setup, states,
-    updating, watching,
+    archives, attaching, blame, care, changes, checkpoints, coordination, emergency, exchange, executing, following,
+    hooking, inspect, intake, lasting, merges, partial, recoveries, repairs, resources, restore, rollback, setup,
+    states, updating, watching,
 };
 use crate::error::Failure;
 use crate::operation::{Definition, Operation, Perform};
 use crate::params::{
-    Allocate, Attach, BackupState, Blame, Cat, ChangeWork, CheckConflicts, CleanupCheckpoints, Config, CreateCheckpoint, Detach, Diff,
-    Doctor, EmergencyRestore, Exec, Export, FollowStatus, GetState, Graph, Guard, HandleError, HoldResources, Holds,
-    Hook, Import, Init, Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log, MergeStates, Metadata, Outbox,
-    PartialRestore, RecordEvent, RecordMetrics, Recoveries, RecoveryStatusUpdate, Release, RepairState, Request,
-    Restore, Resume, Rollback, Show, Undo, UpdateState, Upkeep, ValidateCheckpoint, ValidateState, WatchTree, Who,
+    Allocate, Attach, BackupState, Blame, Cat, ChangeWork, CheckConflicts, CleanupCheckpoints, Config,
+    CreateCheckpoint, Detach, Diff, Doctor, EmergencyRestore, Exec, Export, FollowStatus, GetState, Graph, Guard,
+    HandleError, HoldResources, Holds, Hook, Import, Init, Initialize, ListCheckpoints, ListEvents, ListWorkflows, Log,
+    MergeStates, Metadata, Outbox, PartialRestore, RecordEvent, RecordMetrics, Recoveries, RecoveryStatusUpdate,
+    Release, RepairState, Request, Restore, Resume, Rollback, Show, Undo, UpdateState, Upkeep, ValidateCheckpoint,
+    ValidateState, WatchTree, Who,
 };
 use crate::response::Success;
 use crate::session::Session;

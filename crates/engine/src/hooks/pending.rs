@@ -34,6 +34,8 @@ pub fn is_launcher(value: &OsStr) -> bool {
 const DIR: &str = "pending";
 const WAITING: &str = "call";
 const TAKEN: &str = "taken";
+/// Another name of one that is waiting: it may be the one that was run, or not.
+const SEEN: &str = "seen";
 
 /// A command that is about to be run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -54,12 +56,28 @@ pub(super) fn add(desk: &Desk, author: Author, call: &Call, command: &str) -> io
     desk::write(&place, &Pending { author, command: desk::key(command) })
 }
 
-/// Forgets a command that has been run; `false` where nobody waited for it.
-pub(super) fn remove(desk: &Desk, call: &Call) -> bool {
-    let Ok(dir) = desk.place(DIR) else { return false };
+/// What became of a command that has been run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ended {
+    /// Nobody waited for it.
+    Unknown,
+    /// Our launcher ran it.
+    Claimed,
+    /// It was announced, and something else ran it.
+    Unclaimed,
+}
+
+/// Forgets a command that has been run.
+pub(super) fn remove(desk: &Desk, call: &Call) -> Ended {
+    let Ok(dir) = desk.place(DIR) else { return Ended::Unknown };
     let place = dir.join(name_of(call));
-    let waited = fs::remove_file(place.with_extension(WAITING)).is_ok();
-    fs::remove_file(place.with_extension(TAKEN)).is_ok() || waited
+    let [waited, taken, seen] =
+        [WAITING, TAKEN, SEEN].map(|extension| fs::remove_file(place.with_extension(extension)).is_ok());
+    match (taken || seen, waited) {
+        (true, _) => Ended::Claimed,
+        (false, true) => Ended::Unclaimed,
+        (false, false) => Ended::Unknown,
+    }
 }
 
 /// Forgets commands that will not be run any more: those of an agent, or all. Some were refused.
@@ -106,7 +124,12 @@ pub fn claim(open: &Open, client: Client, session: &str, command: &str) -> Claim
                     return Claimed::One(one.author);
                 }
             }
-            _ => return Claimed::Several(waiting.into_iter().map(|(_, one)| one.author).collect()),
+            _ => {
+                for (place, _) in &waiting {
+                    let _ = fs::hard_link(place, place.with_extension(SEEN));
+                }
+                return Claimed::Several(waiting.into_iter().map(|(_, one)| one.author).collect());
+            }
         }
     }
 }
