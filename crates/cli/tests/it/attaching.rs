@@ -1,7 +1,7 @@
 //! `wfr attach` and `wfr detach`: the client's own files get our entries and lose exactly these.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
