@@ -3,10 +3,10 @@
 //! Owns their words. Refuses to print.
 
 use wfr_engine::attaching::Scope;
-use wfr_engine::results::{AttachedFile, Attachment, FileBecame};
+use wfr_engine::results::{AttachedFile, Attachment, ClientLine, FileBecame};
 
-use super::{fact, place};
-use crate::terminal::{FAINT, GOOD, styled, visible};
+use super::{count, fact, moment, place};
+use crate::terminal::{FAINT, GOOD, WARN, styled, visible};
 
 /// What was attached or detached, and what was written for it.
 pub fn attachment(result: &Attachment) -> String {
@@ -43,6 +43,26 @@ fn file(file: &AttachedFile, of: &Attachment) -> String {
     }
     if let Some(backup) = &file.backup {
         shown.push_str(&fact("  was", &place(backup)));
+    }
+    shown
+}
+
+/// One client, in a line, and what went wrong in its hooks in another one.
+pub fn client(line: &ClientLine) -> String {
+    let attached = match line.attached[..] {
+        [] => styled(WARN, "not attached"),
+        _ => "attached".to_owned(),
+    };
+    let (alive, dead): (Vec<_>, Vec<_>) = line.sessions.iter().partition(|session| session.alive);
+    let mut told = vec![attached, format!("{} at work", count(alive.len() as u64, "session"))];
+    if !dead.is_empty() {
+        told.push(format!("{} whose process is gone", dead.len()));
+    }
+    told.push(line.last_heard.map_or("never heard".to_owned(), |at| format!("last heard {}", moment(at))));
+    let mut shown = format!("{:<10} {}", visible(&line.client), told.join(", "));
+    if let Some(newest) = &line.newest_trouble {
+        let message: String = visible(&newest.message).chars().take(80).collect();
+        shown.push_str(&format!("\n    {} {message}", styled(WARN, &format!("{}:", count(line.troubles, "trouble")))));
     }
     shown
 }

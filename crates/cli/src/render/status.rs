@@ -8,7 +8,7 @@ use wfr_engine::results::{
 use wfr_model::workflow::{AgentStatus, PhaseStatus, TaskStatus, WorkflowStatus};
 
 use super::table::table;
-use super::{count, cut, events, fact, moment, word};
+use super::{attaching, count, cut, events, fact, moment, word};
 use crate::terminal::{BAD, FAINT, GOOD, HEADING, PLACE, WARN, styled, visible};
 
 type Style = clap::builder::styling::Style;
@@ -19,6 +19,8 @@ const PHASES_MAX: usize = 12;
 const TASKS_MAX: usize = 8;
 /// Agents that the screen shows.
 const AGENTS_MAX: usize = 8;
+/// Agent clients that the screen shows.
+const CLIENTS_MAX: usize = 8;
 /// Events that the screen shows.
 const EVENTS_MAX: usize = 5;
 
@@ -58,6 +60,7 @@ pub fn status(result: &StatusShown) -> String {
     let skipped = document.recent_events.len().saturating_sub(EVENTS_MAX);
     let last = document.recent_events.iter().skip(skipped).map(events::short);
     shown.push_str(&section("Last events", last, EVENTS_MAX));
+    shown.push_str(&section("Clients", result.clients.iter().map(attaching::client), CLIENTS_MAX));
     let checkpoint = document.last_checkpoint.as_ref().map_or_else(
         || styled(WARN, "none"),
         |last| format!("{} {}", styled(PLACE, &clipped(&last.name, 40)), moment(last.created_at)),

@@ -1,3 +1,270 @@
 //! Whether attached clients are really heard.
 //!
-//! Owns what `doctor` says of them. Refuses to mend anything.
+//! Owns what `doctor` and `status` say of clients. Refuses to mend anything.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use wfr_clients::{Client, settings};
+use wfr_model::Timestamp;
+use wfr_model::finding::{Finding, Severity};
+use wfr_model::path::escape;
+
+use super::record::{Attached, Record};
+use super::{Ground, Scope, claude, probing, wanted};
+use crate::error::Failure;
+use crate::handlers::hooking::ANSWERED;
+use crate::handlers::shown;
+use crate::hooks::shells::Odd;
+use crate::hooks::trouble::{self, Trouble};
+use crate::hooks::{Desk, PROBE};
+use crate::open::Open;
+use crate::results::{ClientLine, SessionLine};
+use crate::session::Session;
+
+/// How much later than it was heard a client may have been active: it writes its own notes after its hooks, too.
+const LATER_MAX: i64 = 60 * 1_000_000_000;
+
+/// For how long what went wrong is told.
+const TOLD_NANOS: i64 = 7 * 24 * 3_600 * 1_000_000_000;
+
+/// What a launcher is asked to say.
+const WORD: &str = "wfr-shell-runs";
+
+/// What can be said of all clients.
+pub(crate) fn check(session: &Session, open: &Open, findings: &mut Vec<Finding>) {
+    for client in Client::ALL {
+        One { session, open, client: *client }.check(findings);
+    }
+}
+
+/// How it stands with the clients that are attached or were heard.
+pub(crate) fn lines(session: &Session, open: &Open) -> Vec<ClientLine> {
+    let all = Client::ALL.iter().map(|client| One { session, open, client: *client });
+    all.filter_map(|one| one.line()).collect()
+}
+
+/// One client in a workspace.
+struct One<'s> {
+    session: &'s Session,
+    open: &'s Open,
+    client: Client,
+}
+
+impl One<'_> {
+    fn name(&self) -> &'static str {
+        self.client.as_str()
+    }
+
+    /// Where it is attached.
+    fn attached(&self) -> Vec<Attached> {
+        let Ok(ground) = Ground::around(self.session, Some(self.open.root())) else { return vec![] };
+        let of = |scope| {
+            let dir = ground.records(scope, Some(self.open.vault.dir()));
+            Record::read(&dir).of(self.client, scope).cloned()
+        };
+        [Scope::Project, Scope::User].into_iter().filter_map(of).collect()
+    }
+
+    fn line(&self) -> Option<ClientLine> {
+        let last_heard = Desk::last(self.open, self.client);
+        let attached: Vec<Scope> = self.attached().iter().map(|one| one.scope).collect();
+        let troubles = self.troubles();
+        if attached.is_empty() && last_heard.is_none() && troubles.is_empty() {
+            return None;
+        }
+        let sessions = Desk::heard(self.open, self.client).into_iter().map(|heard| SessionLine {
+            alive: heard.client.lives(),
+            session_id: heard.session,
+            last_heard: heard.at,
+        });
+        Some(ClientLine {
+            client: self.name().to_owned(),
+            attached,
+            sessions: sessions.collect(),
+            last_heard,
+            troubles: troubles.len() as u64,
+            newest_trouble: troubles.into_iter().next(),
+        })
+    }
+
+    /// What went wrong lately, newest first.
+    fn troubles(&self) -> Vec<Trouble> {
+        let since = Timestamp(self.session.now().0 - TOLD_NANOS);
+        let mut troubles = trouble::list(self.open.vault.dir(), usize::MAX);
+        troubles.retain(|trouble| trouble.client == self.name() && trouble.at >= since);
+        troubles
+    }
+
+    fn check(&self, findings: &mut Vec<Finding>) {
+        let attached = self.attached();
+        for one in &attached {
+            match Ground::around(self.session, Some(self.open.root())) {
+                Ok(ground) => {
+                    let ground = Ground { program: one.program(), ..ground };
+                    if let Err(failure) = self.configuration(one, &ground, findings) {
+                        findings.push(self.removed(one, &failure.to_string()));
+                    }
+                    self.answers(one, &ground, findings);
+                    self.is_heard(one, &ground, findings);
+                }
+                Err(failure) => findings.push(self.removed(one, &failure.to_string())),
+            }
+        }
+        self.shells(!attached.is_empty(), findings);
+        if let Some((newest, times)) = self.troubles().first().map(|newest| (newest, self.troubles().len())) {
+            let message = format!(
+                "something went wrong in hooks of {} {times} times in the last 7 days, last at {}: {}",
+                self.name(),
+                newest.at,
+                newest.message
+            );
+            let fix = "what these calls changed is found by a look: mend what is said; it is told for 7 days";
+            findings.push(Finding::new("HOOK_TROUBLE", Severity::Warning, message, fix));
+        }
+    }
+
+    fn again(&self, one: &Attached) -> String {
+        format!("`wfr attach {} {}`", self.name(), one.scope.flag())
+    }
+
+    fn removed(&self, one: &Attached, why: &str) -> Finding {
+        let fix = format!(
+            "run {}, then start the client again; where that was meant, `wfr detach {} {}`",
+            self.again(one),
+            self.name(),
+            one.scope.flag()
+        );
+        let message = format!("{} is attached, and its configuration is not as it has to be: {why}", self.name());
+        Finding::new("HOOKS_REMOVED", Severity::Error, message, fix)
+    }
+
+    /// Whether the client's files still have our entries.
+    fn configuration(&self, one: &Attached, ground: &Ground, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+        let wanted = wanted(self.client, one.scope, ground)?;
+        for setting in &wanted.settings {
+            let text = match fs::read_to_string(&setting.place) {
+                Ok(text) => text,
+                Err(error) => {
+                    findings.push(self.removed(one, &format!("{}: {error}", shown(&setting.place))));
+                    continue;
+                }
+            };
+            match settings::missing(&text, &setting.entries) {
+                Ok(missing) if missing.is_empty() => {}
+                Ok(missing) => {
+                    let why = format!("{} lacks {}", shown(&setting.place), missing.join(", "));
+                    findings.push(self.removed(one, &why));
+                }
+                Err(wrong) => findings.push(self.removed(one, &format!("{}, {wrong}", shown(&setting.place)))),
+            }
+        }
+        if let Some(place) = switched_off(self.client, ground) {
+            let message = format!("{} runs no hooks: {} has `disableAllHooks`", self.name(), shown(&place));
+            let fix = "take it out of that file, then start the client again";
+            findings.push(Finding::new("HOOKS_DISABLED", Severity::Error, message, fix));
+        }
+        for launcher in &wanted.launchers {
+            let said = probing::ask(&launcher.place, &["-c", &format!("printf {WORD}")], self.open.root(), "");
+            let why = match said {
+                Ok(said) if said == WORD => continue,
+                Ok(said) => format!("it says `{}`", escape(said.as_bytes())),
+                Err(error) => error.to_string(),
+            };
+            let message =
+                format!("shell commands of {} cannot be run by {}: {why}", self.name(), shown(&launcher.place));
+            let fix = format!("run {}: it is written again", self.again(one));
+            findings.push(Finding::new("SHELL_LAUNCHER_BROKEN", Severity::Error, message, fix));
+        }
+        Ok(())
+    }
+
+    /// Whether the program that the hooks name answers.
+    fn answers(&self, one: &Attached, ground: &Ground, findings: &mut Vec<Finding>) {
+        let root = self.open.root();
+        let payload = json!({
+            "hook_event_name": PROBE, "session_id": "wfr-doctor", "conversation_id": "wfr-doctor", "cwd": root.to_str(),
+        });
+        let answer = probing::ask(&ground.program, &["hook", self.name()], root, &payload.to_string());
+        let why = match answer {
+            Ok(text) => {
+                let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+                if answer[ANSWERED]["workspace"] == shown(root) {
+                    return;
+                }
+                match answer[ANSWERED]["error"].as_str() {
+                    Some(error) => error.to_owned(),
+                    None => format!("it answers `{}`", text.chars().take(200).collect::<String>()),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        let message =
+            format!("hooks of {} do not work: {} hook {}: {why}", self.name(), shown(&ground.program), self.name());
+        let fix = format!("run {} with the program that is to be used, then start the client again", self.again(one));
+        findings.push(Finding::new("HOOKS_BROKEN", Severity::Error, message, fix));
+    }
+
+    /// Whether the client was heard whenever it did something.
+    fn is_heard(&self, one: &Attached, ground: &Ground, findings: &mut Vec<Finding>) {
+        let last = Desk::last(self.open, self.client);
+        let from = last.map_or(one.at, |last| last.max(one.at));
+        let active = last_active(self.client, ground, self.open.root()).filter(|active| active.0 > from.0 + LATER_MAX);
+        if let Some(active) = active {
+            let heard = last.map_or("it was never heard".to_owned(), |last| format!("it was last heard at {last}"));
+            let message = format!("{} worked here at {active}, and {heard}: its hooks do not fire", self.name());
+            let fix = "end its sessions that began before it was attached and start it again; where this stays, look in it (`/hooks`) \
+                       whether hooks are switched off, or the directory is not trusted";
+            findings.push(Finding::new("HOOKS_SILENT", Severity::Error, message, fix));
+        } else if last.is_none() {
+            let message = format!("{} is attached and was not heard yet", self.name());
+            let fix = "start the client here once and let it call a tool, then run `wfr doctor` again";
+            findings.push(Finding::new("HOOKS_NOT_HEARD", Severity::Info, message, fix));
+        }
+    }
+
+    /// Whether its shell commands are traced.
+    fn shells(&self, is_attached: bool, findings: &mut Vec<Finding>) {
+        let vault = self.open.vault.dir();
+        let name = self.name();
+        if let Some(count) = Odd::NotTold.count(vault, self.client) {
+            let message = format!(
+                "shell commands of {name} are observed, not traced: {} since {}, last at {}",
+                count.times, count.since, count.last
+            );
+            let fix = if is_attached {
+                format!("end the sessions of {name} that began before it was attached, and start it again")
+            } else {
+                format!(
+                    "run `wfr attach {name}`, then start it again: its hooks alone, as of a plugin, cannot trace commands"
+                )
+            };
+            findings.push(Finding::new("SHELL_OBSERVED", Severity::Warning, message, fix));
+        }
+        if let Some(count) = Odd::PastLauncher.count(vault, self.client) {
+            let message = format!(
+                "{} shell commands of {name} since {} were not run by our launcher, last at {}: what they changed was found by a look",
+                count.times, count.since, count.last
+            );
+            let fix = format!("run `wfr attach {name}`, which begins to count anew, and start it again");
+            findings.push(Finding::new("SHELL_UNTRACED", Severity::Warning, message, fix));
+        }
+    }
+}
+
+/// When a client last did something in a directory, as its own files say; `None` where they do not.
+fn last_active(client: Client, ground: &Ground, root: &Path) -> Option<Timestamp> {
+    match client {
+        Client::Claude => claude::last_active(ground, root),
+        Client::Codex | Client::Gemini | Client::Opencode | Client::Cursor => None,
+    }
+}
+
+/// The file in which a client's hooks are switched off altogether.
+fn switched_off(client: Client, ground: &Ground) -> Option<std::path::PathBuf> {
+    match client {
+        Client::Claude => claude::switched_off(ground),
+        Client::Codex | Client::Gemini | Client::Opencode | Client::Cursor => None,
+    }
+}

@@ -3,11 +3,14 @@
 //! Owns which events are heard and what the launcher does. Refuses to write.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use wfr_clients::Client;
 use wfr_clients::settings::{Entry, Kind};
+use wfr_model::Timestamp;
 
 use super::{Ground, Launcher, Scope, Setting, Wanted, program};
 use crate::error::{Code, Failure};
@@ -90,4 +93,69 @@ case "$SHELL" in /*/bash | /*/zsh) [ -x "$SHELL" ] && exec "$SHELL" -c "$2" ;; e
 exec /bin/bash -c "$2"
 "#
     )
+}
+
+/// When it last wrote down something of a session in a directory.
+pub(super) fn last_active(ground: &Ground, root: &Path) -> Option<Timestamp> {
+    let name = directory_name(root.to_str()?);
+    let dirs = fs::read_dir(home(ground).join("projects")).ok()?.flatten().filter(|dir| {
+        let dir = dir.file_name();
+        // Behind what is cut off stands a sum of it, which is not worth computing: a directory more is none less.
+        let is_cut = || name.len() > NAME_MAX && dir.to_string_lossy().starts_with(&name[..NAME_MAX]);
+        dir.to_str() == Some(&name) || is_cut()
+    });
+    let files = dirs.filter_map(|dir| fs::read_dir(dir.path()).ok()).flat_map(|files| files.flatten());
+    let files = files.filter(|file| file.path().extension() == Some(OsStr::new("jsonl")));
+    let times = files.filter_map(|file| file.metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok());
+    times.max().and_then(|time| i64::try_from(time.as_nanos()).ok()).map(Timestamp)
+}
+
+/// Letters of such a name; longer ones are cut.
+const NAME_MAX: usize = 200;
+
+/// The name of its directory for the sessions of a directory: all that is no letter or digit of ASCII is a dash, counted as
+/// JavaScript counts.
+fn directory_name(root: &str) -> String {
+    let dashes = |letter: char| match letter {
+        letter if letter.is_ascii_alphanumeric() => letter.to_string(),
+        letter => "-".repeat(letter.len_utf16()),
+    };
+    root.chars().map(dashes).collect()
+}
+
+/// The file that switches all hooks off.
+pub(super) fn switched_off(ground: &Ground) -> Option<PathBuf> {
+    let own = ground
+        .root
+        .iter()
+        .flat_map(|root| [".claude/settings.local.json", ".claude/settings.json"].map(|name| root.join(name)));
+    let mut files = own.chain([home(ground).join("settings.json")]);
+    files.find(|file| {
+        let settings: Value = serde_json::from_slice(&fs::read(file).unwrap_or_default()).unwrap_or_default();
+        settings["disableAllHooks"] == true
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_found_by_the_names_that_the_client_gives_them() {
+        assert_eq!(directory_name("/tmp/at o'x/ws_1.b"), "-tmp-at-o-x-ws-1-b");
+        assert_eq!(directory_name("/ä/😀"), "----");
+    }
+
+    #[test]
+    fn our_hooks_are_known_wherever_the_program_was() {
+        assert!(is_hook(&json!({"type": "command", "command": "/old/wfr", "args": ["hook", "claude"], "timeout": 5})));
+        for other in [
+            json!({"type": "command", "command": "/old/wfr hook claude"}),
+            json!({"type": "command", "command": "/bin/mywfr", "args": ["hook", "claude"]}),
+            json!({"type": "command", "command": "/old/wfr", "args": ["hook", "codex"]}),
+            json!("wfr"),
+        ] {
+            assert!(!is_hook(&other), "{other}");
+        }
+    }
 }

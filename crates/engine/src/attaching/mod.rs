@@ -6,6 +6,7 @@
 pub(crate) mod checking;
 mod claude;
 mod files;
+mod probing;
 mod program;
 mod record;
 

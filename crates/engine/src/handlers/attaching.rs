@@ -9,6 +9,7 @@ use wfr_clients::Client;
 use super::{hooking, needed, setup, shown};
 use crate::attaching::{Ground, Job, Scope};
 use crate::error::{Code, Failure};
+use crate::hooks::shells::Odd;
 use crate::params::{Attach, Detach, HostPath, Init};
 use crate::response::Success;
 use crate::results::Attachment;
@@ -26,6 +27,9 @@ pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attac
     };
     let job = job(session, client, scope, place.as_ref(), is_plan)?;
     let files = job.attach(parameters.replace)?;
+    if let Some(place) = place.as_ref().filter(|_| !is_plan) {
+        [Odd::NotTold, Odd::PastLauncher].into_iter().for_each(|odd| odd.forget(&place.vault, client));
+    }
     let name = client.as_str();
     let result = Attachment { client: name.to_owned(), scope, attached: true, plan: is_plan, initialised, files };
     let success = Success::new(result);

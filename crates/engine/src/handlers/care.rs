@@ -18,6 +18,7 @@ use wfr_recovery::{apply, failed, leftovers, probe};
 use wfr_store::reserve;
 
 use super::{events, known, needed, rebuilds, shown, sinks};
+use crate::attaching::checking;
 use crate::error::{Code, Failure};
 use crate::open::{Open, OpenError};
 use crate::params::{Doctor, Metadata};
@@ -54,6 +55,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     events::check(&open, &mut findings)?;
     events::check_states(session, &open, &mut findings)?;
     sinks::check(&open, &mut findings)?;
+    checking::check(session, &open, &mut findings);
     chain(&open, &mut findings)?;
     manifests(&open, &mut findings)?;
     damaged(&open, &mut findings)?;

@@ -13,6 +13,7 @@ use wfr_model::{EventName, WorkflowId};
 
 use super::looking::Looks;
 use super::{known, needed};
+use crate::attaching::checking;
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{FollowStatus, Graph, GraphFormat, ListEvents, ListWorkflows};
@@ -38,7 +39,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success<StatusShown>, Failure> {
     let open = session.open()?;
     let workflow = meant(&open, parameters.workflow_id)?;
-    let mut shown = status::of(&open.catalog, &workflow, session.now())?;
+    let mut shown = shown(session, &open, &workflow)?;
     if parameters.watch {
         let length = parameters.interval.and_then(|span| span.duration()).unwrap_or(INTERVAL).max(PAUSE);
         let mut looks = Looks::after(open);
@@ -48,6 +49,12 @@ pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success
         }
     }
     Ok(Success::new(shown).about(&workflow))
+}
+
+/// How a workflow stands, and the clients.
+fn shown(session: &Session, open: &Open, workflow: &WorkflowId) -> Result<StatusShown, Failure> {
+    let shown = status::of(&open.catalog, workflow, session.now())?;
+    Ok(StatusShown { clients: checking::lines(session, open), ..shown })
 }
 
 /// How a workflow stands when something has changed, or when somebody at a terminal waits for the clock; `None` where
@@ -63,7 +70,7 @@ fn next_status(
         if !session.interactive && !looks.is_due() {
             continue;
         }
-        let next = looks.once(session, |open| status::of(&open.catalog, workflow, session.now()))?;
+        let next = looks.once(session, |open| shown(session, open, workflow))?;
         let key = |shown: &StatusShown| (shown.last_seq, shown.workflow_status.last_checkpoint.clone());
         if session.interactive || key(&next) != key(last) {
             return Ok(Some(next));

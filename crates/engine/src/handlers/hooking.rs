@@ -4,9 +4,10 @@
 
 use std::io::Read as _;
 
+use serde_json::json;
 use wfr_clients::Client;
 
-use super::needed;
+use super::{needed, shown};
 use crate::error::{Code, Failure};
 use crate::hooks::{self, Process, trouble};
 use crate::params::Hook;
@@ -16,6 +17,9 @@ use crate::session::Session;
 
 /// A longer payload is none, in bytes: a tool that writes a file says all of it, and what stood there before.
 const PAYLOAD_MAX: u64 = 64 << 20;
+
+/// The one member of the answer to a probe.
+pub(crate) const ANSWERED: &str = "wfr";
 
 /// Takes one payload.
 pub fn hook(session: &mut Session, parameters: Hook) -> Result<Success<Hooked>, Failure> {
@@ -36,8 +40,26 @@ pub fn hook(session: &mut Session, parameters: Hook) -> Result<Success<Hooked>, 
     }
     let from = Process::at(std::os::unix::process::parent_id());
     let (said, answer) = hooks::hear(session, client, &payload, from);
-    let answer = said.map_or_else(String::new, |said| client.answer(&said, &answer));
+    let answer = match said {
+        Some(said) if said.event == hooks::PROBE => probed(session),
+        Some(said) => client.answer(&said, &answer),
+        None => String::new(),
+    };
     Ok(Success::new(Hooked { answer }))
+}
+
+/// What `doctor` is answered: where this is heard, or why it is not.
+fn probed(session: &Session) -> String {
+    let heard = || -> Result<String, Failure> {
+        let open = session.open()?;
+        // What a call changes cannot be written down without the key.
+        open.unlock()?;
+        Ok(shown(open.root()))
+    };
+    match heard() {
+        Ok(workspace) => json!({ANSWERED: {"workspace": workspace}}).to_string(),
+        Err(error) => json!({ANSWERED: {"error": error.to_string()}}).to_string(),
+    }
 }
 
 /// The client of a name.

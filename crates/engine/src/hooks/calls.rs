@@ -8,11 +8,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use wfr_catalog::{ChangeFilter, ChangeRow, Closing, NewChange, NewPoint, PathKey};
-use wfr_clients::{Call, Does};
+use wfr_clients::{Call, Does, Wrapping};
 use wfr_model::change::{Actor, Author, Evidence, Source};
 use wfr_model::{AgentId, ChangeId, TreePath};
 
-use super::pending::Waited;
+use super::shells::Odd;
 use super::{Speaker, agents, desk, pending};
 use crate::error::Failure;
 use crate::ledger::{self, Veil, Wanted};
@@ -29,7 +29,13 @@ pub(super) fn begin(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
             if paths.is_empty() { Ok(()) } else { announce(speaker, call, Source::Declared, &paths) }
         }
         Does::Runs(command) if is_wrapped(speaker) => Ok(pending::add(&speaker.desk, speaker.author(), call, command)?),
-        Does::Runs(_) | Does::Unknown => announce(speaker, call, Source::Observed, &[]),
+        Does::Runs(_) => {
+            if speaker.client.wrapping() != Wrapping::Nothing {
+                Odd::NotTold.note(speaker.open.vault.dir(), speaker.client, speaker.session.now());
+            }
+            announce(speaker, call, Source::Observed, &[])
+        }
+        Does::Unknown => announce(speaker, call, Source::Observed, &[]),
         Does::Reads(files) => {
             let paths = inside(speaker, files);
             match speaker.author().agent_id {
@@ -49,6 +55,9 @@ fn is_wrapped(speaker: &Speaker<'_>) -> bool {
 
 fn announce(speaker: &Speaker<'_>, call: &Call, source: Source, paths: &[TreePath]) -> Result<(), Failure> {
     let Speaker { session, open, .. } = *speaker;
+    if is_known(speaker, call)? {
+        return Ok(());
+    }
     let turn = ledger::turn_between_recoveries(session, open)?;
     let author = Author { tool_call_id: call.id.clone(), ..speaker.author() };
     let workflow = author.workflow_id.clone();
@@ -86,17 +95,34 @@ pub(super) fn end(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
     match &call.does {
         Does::Reads(_) | Does::Nothing | Does::Takes(_) | Does::Starts(_) => return Ok(()),
         Does::Runs(command) => match pending::remove(&speaker.desk, call, command) {
-            Waited::Run => return Ok(()),
-            // It was run where we could not see it: in a sandbox.
-            Waited::InVain => return made_up(speaker, call),
-            Waited::No => {}
+            pending::Ended::Claimed => {
+                Odd::NotTold.forget(speaker.open.vault.dir(), speaker.client);
+                return Ok(());
+            }
+            // It is still on its way, or it was run where we could not see it, as in a sandbox.
+            pending::Ended::Unclaimed if call.goes_on => return Ok(()),
+            pending::Ended::Unclaimed => {
+                Odd::PastLauncher.note(speaker.open.vault.dir(), speaker.client, speaker.session.now());
+            }
+            pending::Ended::Unknown => {}
         },
         Does::Writes(_) | Does::Unknown => {}
     }
     match mine(speaker, Some(call), None)?.pop() {
         Some(row) => end_all(speaker, &[row]),
+        None if is_known(speaker, call)? => Ok(()),
         None => made_up(speaker, call),
     }
+}
+
+/// Whether a call is in the ledger: where a client has our hooks twice, as from a plugin and from its settings, it says all twice.
+fn is_known(speaker: &Speaker<'_>, call: &Call) -> Result<bool, Failure> {
+    if call.id.is_none() {
+        return Ok(false);
+    }
+    let (session, tool_call) = (Some(speaker.said.session.clone()), call.id.clone());
+    let filter = ChangeFilter { session, tool_call, limit: Some(1), ..ChangeFilter::default() };
+    Ok(!speaker.open.catalog.changes(&filter)?.is_empty())
 }
 
 /// The open changes of a session that hooks end: of a call, or of an agent, or all.

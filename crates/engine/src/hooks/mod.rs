@@ -9,6 +9,7 @@ mod desk;
 mod nesting;
 mod pending;
 mod phases;
+pub(crate) mod shells;
 pub mod trouble;
 
 use std::path::PathBuf;
@@ -33,6 +34,9 @@ pub use pending::{Claimed, LAUNCHER, claim, claim_call, is_bash_env, is_launcher
 /// The agent that a person talks to.
 pub const MAIN: &str = "main";
 
+/// The event of a payload that asks whether it is heard. No client has one of this name.
+pub const PROBE: &str = "WfrProbe";
+
 /// Somebody who says something: a session of a client, in a workspace.
 pub(crate) struct Speaker<'s> {
     pub session: &'s Session,
@@ -55,6 +59,9 @@ pub fn hear(session: &mut Session, client: Client, payload: &[u8], from: Process
     };
     if let Some(cwd) = &said.cwd {
         session.directories.current = PathBuf::from(cwd);
+    }
+    if said.event == PROBE {
+        return (Some(said), Answer::Nothing);
     }
     // A session in a directory that nobody attached to: none of our business.
     if workspace::locate(&session.directories).is_err() {

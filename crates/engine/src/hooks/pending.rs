@@ -48,8 +48,8 @@ const DIR: &str = "pending";
 const WAITING: &str = "call";
 /// One whose shell was told from all others.
 const TAKEN: &str = "taken";
-/// One whose shell came, among several that are equal.
-const SHARED: &str = "shared";
+/// Another name of one that is waiting: it may be the one that was run, or not.
+const SEEN: &str = "seen";
 
 /// A command that is about to be run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -77,39 +77,38 @@ pub(super) fn add(desk: &Desk, author: Author, call: &Call, command: &str) -> io
 /// A name for a command whose call has none.
 fn free(dir: &Path, command: &str) -> PathBuf {
     let named = |number: usize| dir.join(format!("{command}-{number}"));
-    let is_free = |place: &PathBuf| [WAITING, TAKEN, SHARED].iter().all(|one| !place.with_extension(one).exists());
+    let is_free = |place: &PathBuf| [WAITING, TAKEN].iter().all(|one| !place.with_extension(one).exists());
     (0..EQUAL_MAX).map(named).find(is_free).unwrap_or_else(|| named(EQUAL_MAX))
 }
 
-/// What became of a command that waited to be run.
+/// What became of a command that has been run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Waited {
-    /// None did.
-    No,
-    /// Its shell never came to us.
-    InVain,
-    /// It was run by us.
-    Run,
+pub(super) enum Ended {
+    /// Nobody waited for it.
+    Unknown,
+    /// Our launcher ran it.
+    Claimed,
+    /// It was announced, and something else ran it, or is about to.
+    Unclaimed,
 }
 
-/// Forgets a command that has been run.
-pub(super) fn remove(desk: &Desk, call: &Call, command: &str) -> Waited {
-    let Ok(dir) = desk.place(DIR) else { return Waited::No };
+/// Forgets a command that has been run; not one that may be still on its way.
+pub(super) fn remove(desk: &Desk, call: &Call, command: &str) -> Ended {
+    let Ok(dir) = desk.place(DIR) else { return Ended::Unknown };
     let command = desk::key(command);
     let places = match &call.id {
         Some(id) => vec![dir.join(desk::key(id))],
         None => (0..EQUAL_MAX).map(|number| dir.join(format!("{command}-{number}"))).collect(),
     };
     let is_there = |place: &&PathBuf, extension: &str| place.with_extension(extension).exists();
-    let run = places.iter().find(|place| is_there(place, TAKEN) || is_there(place, SHARED));
-    let waits = || places.iter().find(|place| is_there(place, WAITING));
-    let Some(place) = run.or_else(waits) else { return Waited::No };
-    if run.is_none() && call.goes_on {
-        // Its shell may be still on its way.
-        return Waited::Run;
+    let run = places.iter().find(|place| is_there(place, TAKEN) || is_there(place, SEEN));
+    let Some(place) = run.or_else(|| places.iter().find(|place| is_there(place, WAITING))) else {
+        return Ended::Unknown;
+    };
+    if run.is_some() || !call.goes_on {
+        [WAITING, TAKEN, SEEN].iter().for_each(|one| drop(fs::remove_file(place.with_extension(one))));
     }
-    [WAITING, TAKEN, SHARED].iter().for_each(|one| drop(fs::remove_file(place.with_extension(one))));
-    if run.is_some() { Waited::Run } else { Waited::InVain }
+    if run.is_some() { Ended::Claimed } else { Ended::Unclaimed }
 }
 
 /// Forgets commands that will not be run any more: those of an agent, or all. Some were refused.
@@ -157,9 +156,8 @@ pub fn claim(open: &Open, client: Client, session: &str, command: &str) -> Claim
                 }
             }
             _ => {
-                // Each of them stays for the shells that are still to come, and none of them was in vain.
-                for (place, one) in &waiting {
-                    let _ = desk::write(&place.with_extension(SHARED), one);
+                for (place, _) in &waiting {
+                    let _ = fs::hard_link(place, place.with_extension(SEEN));
                 }
                 return Claimed::Several(waiting.into_iter().map(|(_, one)| one.author).collect());
             }

@@ -12,6 +12,7 @@ use wfr_model::finding::Finding;
 use wfr_model::workflow::{AgentStatus, PhaseStatus, TaskCounts, TaskStatus, WorkflowStatus};
 use wfr_model::{AgentId, CheckpointId, PhaseId, TaskId, Timestamp, WorkflowId};
 
+use super::attaching::ClientLine;
 use super::intake::EventLine;
 
 /// Result of `status`.
@@ -33,6 +34,9 @@ pub struct StatusShown {
     pub failure_reason: Option<String>,
     /// How many errors were reported.
     pub errors: u64,
+    /// Agent clients that are attached here or were heard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientLine>,
 }
 
 /// How a workflow stands, in the fields of the protocol's `workflow_status`, and its last checkpoint.
