@@ -41,7 +41,12 @@ pub(super) fn wanted(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
         (Scope::User, _) => home(ground).join("settings.json"),
     };
     let text = launcher_text(&ground.program);
-    Ok(Wanted { launchers: vec![Launcher { place: launcher, text }], settings: vec![Setting { place, entries }] })
+    Ok(Wanted {
+        launchers: vec![Launcher { place: launcher, text }],
+        settings: vec![Setting { place, entries }],
+        read: vec![],
+        texts: vec![],
+    })
 }
 
 /// The client's own directory.

@@ -11,38 +11,20 @@ use super::{Model, Played, Stage, Whose, client};
 use crate::catch::{catch, caught, ended};
 use crate::traced::{Gate, until};
 
-const EVENTS: [&str; 10] = [
-    "PreToolUse",
-    "PostToolUse",
-    "PostToolUseFailure",
-    "SessionStart",
-    "SessionEnd",
-    "Stop",
-    "SubagentStart",
-    "SubagentStop",
-    "TaskCreated",
-    "TaskCompleted",
-];
-
-/// Settings that say all that happens to `wfr`, and that run its commands.
-fn attached(stage: &Stage) -> Value {
-    let wfr = env!("CARGO_BIN_EXE_wfr");
-    let launcher = stage.program("bin/wfr-shell", &format!("#!/bin/sh\nexec {wfr} --client-shell claude \"$2\"\n"));
-    let hook = json!([{"hooks": [{"type": "command", "command": wfr, "args": ["hook", "claude"]}]}]);
-    let hooks: serde_json::Map<String, Value> =
-        EVENTS.iter().map(|event| ((*event).to_owned(), hook.clone())).collect();
-    json!({"env": {"CLAUDE_CODE_SHELL_PREFIX": format!("{} -c", launcher.display())}, "hooks": hooks})
-}
-
 /// What it is to be called with, and the model that it speaks to.
-fn claude(program: &Path, stage: &Stage, settings: &Value, steps: &Value, more: &[&str]) -> (Command, Model) {
-    stage.at_home(".claude/settings.json", &settings.to_string());
+fn claude(program: &Path, stage: &Stage, steps: &Value, more: &[&str]) -> (Command, Model) {
     let model = stage.model(steps);
     let mut command = stage.command(program);
     command.env("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{}", model.port)).env("ANTHROPIC_API_KEY", "x");
     command.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1").env("DISABLE_AUTOUPDATER", "1");
     command.args(["-p", "do it", "--output-format", "stream-json", "--verbose"]).args(more);
     (command, model)
+}
+
+fn attached() -> Stage {
+    let stage = Stage::new();
+    stage.attach("claude");
+    stage
 }
 
 const ALLOWED: [&str; 4] = ["--permission-mode", "acceptEdits", "--allowedTools", "Bash,Write,Edit,Task,Workflow"];
@@ -111,7 +93,7 @@ fn assert_whose(stage: &Stage, played: &Played, file: &str, agent: &str, (source
 #[test]
 fn calls_are_told_apart_and_one_sub_agent_is_taken_back() {
     let Some(program) = client("claude") else { return };
-    let stage = Stage::new();
+    let stage = attached();
     let main = [
         bash("echo shell > shell.txt; cat shell.txt"),
         write(&stage, "a.txt", "one\ntwo\n"),
@@ -123,7 +105,7 @@ fn calls_are_told_apart_and_one_sub_agent_is_taken_back() {
         "sub:left": [write(&stage, "left.txt", "l\n"), bash("echo left > left-sh.txt")],
         "sub:right": [write(&stage, "right.txt", "r\n"), bash("echo right > right-sh.txt")],
     });
-    let (mut command, _model) = claude(&program, &stage, &attached(&stage), &steps, &ALLOWED);
+    let (mut command, _model) = claude(&program, &stage, &steps, &ALLOWED);
     let played = Played::by(&mut command);
     assert_eq!((played.code, &result(&played)["result"]), (Some(0), &json!("All done.")), "{played:?}");
 
@@ -147,7 +129,7 @@ fn calls_are_told_apart_and_one_sub_agent_is_taken_back() {
 #[test]
 fn agents_of_a_phased_workflow_work_in_its_phases() {
     let Some(program) = client("claude") else { return };
-    let stage = Stage::new();
+    let stage = attached();
     let script = "export const meta={name:'p',description:'p',phases:[{title:'Plan'},{title:'Build it'}]}; phase('Plan'); \
         const a=await agent('SUB plan',{label:'plan'}); phase('Build it'); \
         const r=await parallel([()=>agent('SUB left',{label:'b1'}),()=>agent('SUB right',{label:'b2'})]); return {a,r};";
@@ -157,7 +139,7 @@ fn agents_of_a_phased_workflow_work_in_its_phases() {
         "sub:left": [write(&stage, "left.txt", "l\n"), bash("echo left > left-sh.txt")],
         "sub:right": [write(&stage, "right.txt", "r\n"), bash("echo right > right-sh.txt")],
     });
-    let (mut command, _model) = claude(&program, &stage, &attached(&stage), &steps, &ALLOWED);
+    let (mut command, _model) = claude(&program, &stage, &steps, &ALLOWED);
     let played = Played::by(&mut command);
     assert_eq!(played.code, Some(0), "{played:?}");
 
@@ -190,9 +172,11 @@ fn agents_of_a_phased_workflow_work_in_its_phases() {
 fn with_and_without(program: &Path, permissions: &Value, steps: impl Fn(&Stage) -> Value) -> [(Stage, Played); 2] {
     [true, false].map(|is_attached| {
         let stage = Stage::new();
-        let mut settings = if is_attached { attached(&stage) } else { json!({}) };
-        settings["permissions"] = permissions.clone();
-        let (mut command, _model) = claude(program, &stage, &settings, &steps(&stage), &[]);
+        stage.at_home(".claude/settings.json", &json!({"permissions": permissions}).to_string());
+        if is_attached {
+            stage.attach("claude");
+        }
+        let (mut command, _model) = claude(program, &stage, &steps(&stage), &[]);
         let played = Played::by(&mut command);
         (stage, played)
     })
@@ -208,7 +192,7 @@ fn permissions_results_and_exit_codes_are_as_without_us() {
             bash("rm base.txt"),
             bash("touch nobody-said-so"),
             bash("false"),
-            bash("echo error >&2; echo out"),
+            bash("echo error >&2"),
             write(stage, "allowed.txt", "x\n"),
             edit(stage, "allowed.txt", "nowhere", "y"),
         ]})
@@ -229,7 +213,7 @@ fn permissions_results_and_exit_codes_are_as_without_us() {
 fn calls_are_denied_while_a_recovery_holds_the_workspace() {
     let Some(program) = client("claude") else { return };
     let (stage, recovery) = caught(|| {
-        let stage = Stage::new();
+        let stage = attached();
         (0..200).for_each(|number| stage.world.tree.write(format!("many/{number}"), b"before"));
         stage.world.checkpoint("base");
         (0..200).for_each(|number| stage.world.tree.write(format!("many/{number}"), b"after"));
@@ -239,7 +223,7 @@ fn calls_are_denied_while_a_recovery_holds_the_workspace() {
         recovery.map(|recovery| (stage, recovery))
     });
     let steps = json!({"main": [bash("echo 1 > denied.txt"), write(&stage, "denied-too.txt", "2\n")]});
-    let (mut command, _model) = claude(&program, &stage, &attached(&stage), &steps, &ALLOWED);
+    let (mut command, _model) = claude(&program, &stage, &steps, &ALLOWED);
     let played = Played::by(&mut command);
     assert_eq!(played.code, Some(0), "{played:?}");
     let answers = answers(&played, &stage);
@@ -254,7 +238,7 @@ fn calls_are_denied_while_a_recovery_holds_the_workspace() {
 
     assert!(ended(recovery).0.success());
     assert_eq!(stage.text("many/7"), "before");
-    let (mut command, _model) = claude(&program, &stage, &attached(&stage), &steps, &ALLOWED);
+    let (mut command, _model) = claude(&program, &stage, &steps, &ALLOWED);
     assert_eq!(Played::by(&mut command).code, Some(0));
     assert_eq!((stage.text("denied.txt").as_str(), stage.text("denied-too.txt").as_str()), ("1\n", "2\n"));
 }
@@ -262,11 +246,11 @@ fn calls_are_denied_while_a_recovery_holds_the_workspace() {
 #[test]
 fn equal_commands_at_once_are_shared_by_those_who_may_have_run_them() {
     let Some(program) = client("claude") else { return };
-    let stage = Stage::new();
+    let stage = attached();
     // Each waits for the other, so that both are pending at once.
     let both = "touch here-$$; until [ $(ls | grep -c ^here-) = 2 ]; do sleep 0.01; done; echo same > same-$$.txt";
     let steps = json!({"main": [{"multi": [sub("left"), sub("right")]}], "sub": [bash(both)]});
-    let (mut command, _model) = claude(&program, &stage, &attached(&stage), &steps, &ALLOWED);
+    let (mut command, _model) = claude(&program, &stage, &steps, &ALLOWED);
     let played = Played::by(&mut command);
     assert_eq!(played.code, Some(0), "{played:?}");
     let changes = stage.world.changes();
@@ -290,10 +274,10 @@ fn equal_commands_at_once_are_shared_by_those_who_may_have_run_them() {
 #[test]
 fn what_the_command_of_a_killed_client_goes_on_to_write_is_its_own() {
     let Some(program) = client("claude") else { return };
-    let stage = Stage::new();
+    let stage = attached();
     let gate = Gate::new();
     let steps = json!({"main": [bash(&format!("echo 1 > early.txt; {}; echo 2 > late.txt", gate.wait()))]});
-    let (mut command, _model) = claude(&program, &stage, &attached(&stage), &steps, &ALLOWED);
+    let (mut command, _model) = claude(&program, &stage, &steps, &ALLOWED);
     let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     gate.reached();
     process.kill().unwrap();

@@ -6,33 +6,22 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use wfr_clients::Client;
 
 use super::{Model, Played, Stage, Whose, client, client_processes};
 use crate::traced::{Gate, until};
 
-const EVENTS: [&str; 7] =
-    ["PreToolUse", "PostToolUse", "SessionStart", "SessionEnd", "SubagentStart", "SubagentStop", "Stop"];
-
-/// Makes the client tell `wfr` what happens, and has its commands run by it.
-fn attach(stage: &Stage) -> String {
-    let command = format!("'{}' hook codex", env!("CARGO_BIN_EXE_wfr"));
-    let hook = json!([{"hooks": [{"type": "command", "command": command}]}]);
-    let hooks: serde_json::Map<String, Value> =
-        EVENTS.iter().map(|event| ((*event).to_owned(), hook.clone())).collect();
-    stage.at_home(".codex/hooks.json", &json!({"hooks": hooks}).to_string());
-    format!("[shell_environment_policy]\nset = {{ BASH_ENV = {:?} }}\n", stage.bash_env(Client::Codex))
-}
-
 /// What it is to be called with, and the model that it speaks to.
-fn codex(program: &Path, stage: &Stage, steps: &Value, (sandbox, config): (&str, &str)) -> (Command, Model) {
+fn codex(program: &Path, stage: &Stage, steps: &Value, (sandbox, is_attached): (&str, bool)) -> (Command, Model) {
     let model = stage.model(steps);
     let config = format!(
         "model = \"gpt-5.5\"\nmodel_provider = \"fake\"\n[model_providers.fake]\nname = \"fake\"\nbase_url = \
-         \"http://127.0.0.1:{}/v1\"\nwire_api = \"responses\"\nenv_key = \"FAKE_KEY\"\n{config}",
+         \"http://127.0.0.1:{}/v1\"\nwire_api = \"responses\"\nenv_key = \"FAKE_KEY\"\n",
         model.port
     );
     stage.at_home(".codex/config.toml", &config);
+    if is_attached {
+        stage.attach("codex");
+    }
     let mut command = stage.command(program);
     command.env("FAKE_KEY", "x").args(["exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-hook-trust"]);
     command.args(["-s", sandbox, "-C"]).arg(stage.world.root()).arg("do it");
@@ -83,8 +72,7 @@ fn calls_are_told_apart_and_one_sub_agent_is_taken_back() {
         "sub:left": [patch("*** Add File: left.txt\n+l\n"), run("echo left > left-sh.txt")],
         "sub:right": [patch("*** Add File: right.txt\n+r\n"), run("echo right > right-sh.txt")],
     });
-    let config = attach(&stage);
-    let (mut command, _model) = codex(&program, &stage, &steps, (FREE, &config));
+    let (mut command, _model) = codex(&program, &stage, &steps, (FREE, true));
     let played = Played::by(&mut command);
     assert_eq!(played.code, Some(0), "{played:?}");
 
@@ -115,15 +103,14 @@ fn rules_results_and_exit_codes_are_as_without_us() {
         run("echo \"an  allowed one\"; echo 'and $HOME'"),
         run("rm base.txt"),
         run("exit 3"),
-        run("echo error >&2; echo out"),
+        run("echo error >&2"),
         patch("*** Add File: a.txt\n+one\n"),
         patch("*** Update File: a.txt\n@@\n-nowhere\n+x\n"),
     ]});
     let [(ours, with), (plain, without)] = [true, false].map(|is_attached| {
         let stage = Stage::new();
         stage.at_home(".codex/rules/default.rules", "prefix_rule(pattern=[\"rm\"], decision=\"forbidden\")\n");
-        let config = if is_attached { attach(&stage) } else { String::new() };
-        let (mut command, _model) = codex(&program, &stage, &steps, (FREE, &config));
+        let (mut command, _model) = codex(&program, &stage, &steps, (FREE, is_attached));
         let played = Played::by(&mut command);
         (stage, played)
     });
@@ -139,8 +126,7 @@ fn what_a_sandbox_hides_is_found_when_the_call_ends() {
     let Some(program) = client("codex") else { return };
     let stage = Stage::far();
     let steps = json!({"main": [run("echo 1 > boxed.txt; cat boxed.txt"), patch("*** Add File: a.txt\n+one\n"), run("exit 3")]});
-    let config = attach(&stage);
-    let (mut command, _model) = codex(&program, &stage, &steps, ("workspace-write", &config));
+    let (mut command, _model) = codex(&program, &stage, &steps, ("workspace-write", true));
     let played = Played::by(&mut command);
     assert_eq!(played.code, Some(0), "{played:?}");
     let said = items(&played, &stage);
@@ -158,8 +144,7 @@ fn a_command_in_a_sandbox_beside_the_vault_is_not_traced_either() {
     let Some(program) = client("codex") else { return };
     let stage = Stage::new();
     let steps = json!({"main": [run("echo 1 > boxed.txt; cat boxed.txt")]});
-    let config = attach(&stage);
-    let (mut command, _model) = codex(&program, &stage, &steps, ("workspace-write", &config));
+    let (mut command, _model) = codex(&program, &stage, &steps, ("workspace-write", true));
     assert_eq!(Played::by(&mut command).code, Some(0));
     if !stage.world.tree.at("boxed.txt").exists() {
         return wfr_testkit::skip("codex: its sandbox does not work here");
@@ -174,8 +159,7 @@ fn what_the_command_of_a_killed_client_goes_on_to_write_is_its_own() {
     let stage = Stage::new();
     let gate = Gate::new();
     let script = format!("echo 1 > early.txt; sh -c '{}; echo 2 > late.txt'; true", gate.wait());
-    let config = attach(&stage);
-    let (mut command, _model) = codex(&program, &stage, &json!({"main": [run(&script)]}), (FREE, &config));
+    let (mut command, _model) = codex(&program, &stage, &json!({"main": [run(&script)]}), (FREE, true));
     let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     gate.reached();
     client_processes(process.id()).iter().for_each(|id| crate::traced::signal(*id, "KILL"));

@@ -6,28 +6,17 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use wfr_clients::Client;
 
 use super::{Model, Played, Stage, client, client_processes};
 use crate::traced::{Gate, signal, until};
 
-const EVENTS: [&str; 5] = ["BeforeTool", "AfterTool", "SessionStart", "SessionEnd", "AfterAgent"];
-
-/// Settings in which the client tells `wfr` what happens; its commands are run by it, too.
-fn attached(stage: &Stage) -> Value {
-    let command = format!("'{}' hook gemini", env!("CARGO_BIN_EXE_wfr"));
-    let hook = json!([{"matcher": "*", "hooks": [{"name": "wfr", "type": "command", "command": command}]}]);
-    let hooks: serde_json::Map<String, Value> =
-        EVENTS.iter().map(|event| ((*event).to_owned(), hook.clone())).collect();
-    stage.at_home(".gemini/.env", &format!("BASH_ENV={}\n", stage.bash_env(Client::Gemini).display()));
-    json!({"hooks": hooks})
-}
-
 /// What it is to be called with, and the model that it speaks to.
-fn gemini(program: &Path, stage: &Stage, settings: &Value, steps: &Value) -> (Command, Model) {
-    let mut settings = settings.clone();
-    settings["security"] = json!({"auth": {"selectedType": "gemini-api-key"}});
+fn gemini(program: &Path, stage: &Stage, is_attached: bool, steps: &Value) -> (Command, Model) {
+    let settings = json!({"security": {"auth": {"selectedType": "gemini-api-key"}}});
     stage.at_home(".gemini/settings.json", &settings.to_string());
+    if is_attached {
+        stage.attach("gemini");
+    }
     let model = stage.model(steps);
     let mut command = stage.command(program);
     command.env("GOOGLE_GEMINI_BASE_URL", format!("http://127.0.0.1:{}", model.port)).env("GEMINI_API_KEY", "x");
@@ -79,7 +68,7 @@ fn calls_are_in_the_ledger_and_a_sub_agents_work_is_taken_back() {
         "sub:left": [write(&stage, "left.txt", "l\n"), run("echo left > left-sh.txt"), complete()],
         "sub:right": [write(&stage, "right.txt", "r\n"), run("echo right > right-sh.txt"), complete()],
     });
-    let (mut command, _model) = gemini(&program, &stage, &attached(&stage), &steps);
+    let (mut command, _model) = gemini(&program, &stage, true, &steps);
     let played = Played::by(&mut command);
     assert_eq!(played.code, Some(0), "{played:?}");
     for (file, agent, source) in [
@@ -117,11 +106,10 @@ fn policies_results_and_exit_codes_are_as_without_us() {
                 run("echo \"an  allowed one\"; echo 'and home'"),
                 run("rm base.txt"),
                 run("exit 3"),
-                run("echo error >&2; echo out"),
+                run("echo error >&2"),
                 write(&stage, "a.txt", "one\n"),
             ]});
-            let settings = if is_attached { attached(&stage) } else { json!({}) };
-            let (mut command, _model) = gemini(&program, &stage, &settings, &steps);
+            let (mut command, _model) = gemini(&program, &stage, is_attached, &steps);
             let played = Played::by(&mut command);
             (stage, played)
         })
@@ -141,7 +129,7 @@ fn what_the_command_of_a_killed_client_goes_on_to_write_is_its_own() {
     let stage = Stage::new();
     let gate = Gate::new();
     let steps = json!({"main": [run(&format!("echo 1 > early.txt; {}; echo 2 > late.txt", gate.wait()))]});
-    let (mut command, _model) = gemini(&program, &stage, &attached(&stage), &steps);
+    let (mut command, _model) = gemini(&program, &stage, true, &steps);
     let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     gate.reached();
     client_processes(process.id()).into_iter().for_each(|id| signal(id, "KILL"));

@@ -10,7 +10,6 @@ mod opencode;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -87,7 +86,7 @@ impl Drop for Model {
 /// A workspace, and a home in which a client is set up.
 pub struct Stage {
     pub world: World,
-    /// The client's home, with the launcher beside.
+    /// The client's home.
     pub home: TempDir,
 }
 
@@ -119,13 +118,6 @@ impl Stage {
         place
     }
 
-    /// Writes a program of the client's home.
-    pub fn program(&self, name: &str, text: &str) -> PathBuf {
-        let place = self.at_home(name, text);
-        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
-        place
-    }
-
     /// A path in the workspace, as a tool call names it.
     pub fn at(&self, name: &str) -> String {
         self.world.tree.at(name).to_str().unwrap().to_owned()
@@ -141,6 +133,14 @@ impl Stage {
         command.env("HOME", self.home.path()).env("XDG_DATA_HOME", self.world.data.path()).env("SHELL", "/bin/bash");
         command.current_dir(self.world.root()).stdin(Stdio::null());
         command
+    }
+
+    /// Attaches a client as its user would.
+    #[track_caller]
+    pub fn attach(&self, client: &str) {
+        let mut command = self.world.command(&["attach", client, "--user"]);
+        let output = command.env("HOME", self.home.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     /// Writes the file that `bash` reads before commands of a client.

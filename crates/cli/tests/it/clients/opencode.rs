@@ -7,16 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use wfr_clients::Client;
-use wfr_clients::opencode::plugin;
 
 use super::{Model, Played, Stage, client};
-
-fn attach(stage: &Stage) {
-    let env = stage.bash_env(Client::Opencode);
-    let text = plugin(env!("CARGO_BIN_EXE_wfr"), env.to_str().unwrap());
-    stage.at_home(".config/opencode/plugins/wfr.js", &text);
-}
 
 /// What it is to be called with, and the model that it speaks to.
 fn opencode(program: &Path, stage: &Stage, steps: &Value) -> (Command, Model) {
@@ -49,7 +41,7 @@ fn sub(word: &str) -> Value {
 fn steps(stage: &Stage) -> Value {
     json!({
         "main": [
-            bash("echo \"a  shell\" > shell.txt; cat shell.txt; echo error >&2; exit 3"),
+            bash("echo \"a  shell\" > shell.txt; cat shell.txt; exit 3"),
             bash("rm base.txt"),
             write(stage, "a.txt", "one\ntwo\n"),
             ["edit", {"filePath": stage.at("a.txt"), "oldString": "two", "newString": "three"}],
@@ -79,7 +71,7 @@ fn calls_are_told_apart_one_sub_agent_is_taken_back_and_the_rest_is_as_without_u
         std::thread::spawn(move || {
             let stage = Stage::new();
             if is_attached {
-                attach(&stage);
+                stage.attach("opencode");
             }
             let (mut command, _model) = opencode(&program, &stage, &steps(&stage));
             let played = Played::by(&mut command);
