@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::attaching::json_of;
+use crate::clients::client;
 use crate::world::World;
 
 fn repository() -> PathBuf {
@@ -16,18 +17,6 @@ fn repository() -> PathBuf {
 
 fn plugin() -> PathBuf {
     repository().join("plugins/wfr")
-}
-
-/// Claude Code, where the tests of clients have it installed.
-fn claude() -> Option<PathBuf> {
-    let own = || Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
-    let dir = std::env::var_os("WFR_CLIENTS_DIR").map_or_else(own, PathBuf::from);
-    let program = dir.join("node_modules/.bin/claude");
-    if !program.exists() {
-        wfr_testkit::skip("claude is not installed: WFR_CLIENTS_DIR names a directory with its node_modules");
-        return None;
-    }
-    Some(program)
 }
 
 #[test]
@@ -74,7 +63,7 @@ fn is_of_name(letter: char) -> bool {
 
 #[test]
 fn claude_code_validates_and_installs_the_plugin() {
-    let Some(program) = claude() else { return };
+    let Some(program) = client("claude") else { return };
     let home = tempfile::tempdir().unwrap();
     let run = |words: &[&str]| {
         let mut command = Command::new(&program);

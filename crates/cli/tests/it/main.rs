@@ -12,6 +12,7 @@ mod archives;
 mod astray;
 mod attaching;
 mod attaching_checks;
+mod attaching_others;
 mod attaching_plugin;
 mod authorship;
 mod bad_input;

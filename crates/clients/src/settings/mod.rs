@@ -393,7 +393,7 @@ impl Editing {
             frames.iter().any(|frame| frame.path == [member.name.as_str()] && frame.value == found)
         };
         if members.iter().all(is_frame) {
-            members.iter().try_for_each(|member| self.take_member(&[member.name.clone()]))?;
+            members.iter().try_for_each(|member| self.take_member(std::slice::from_ref(&member.name)))?;
         }
         Ok(())
     }

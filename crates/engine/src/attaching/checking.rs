@@ -12,7 +12,7 @@ use wfr_model::finding::{Finding, Severity};
 use wfr_model::path::escape;
 
 use super::record::{Attached, Record};
-use super::{Ground, Scope, claude, probing, wanted};
+use super::{Ground, Scope, claude, probing, texts, wanted};
 use crate::error::Failure;
 use crate::handlers::hooking::ANSWERED;
 use crate::handlers::shown;
@@ -159,6 +159,19 @@ impl One<'_> {
                 }
                 Err(wrong) => findings.push(self.removed(one, &format!("{}, {wrong}", shown(&setting.place)))),
             }
+        }
+        for text in &wanted.texts {
+            let found = fs::read_to_string(&text.place).unwrap_or_default();
+            match texts::attach(text, &found) {
+                Ok(None) => {}
+                Ok(Some(_)) => findings.push(self.removed(one, &format!("{} lacks our lines", shown(&text.place)))),
+                Err(failure) => findings.push(self.removed(one, &failure.to_string())),
+            }
+        }
+        for file in
+            wanted.read.iter().filter(|file| fs::read(&file.place).ok().as_deref() != Some(file.text.as_bytes()))
+        {
+            findings.push(self.removed(one, &format!("{} is gone, or another one", shown(&file.place))));
         }
         if let Some(place) = switched_off(self.client, ground) {
             let message = format!("{} runs no hooks: {} has `disableAllHooks`", self.name(), shown(&place));

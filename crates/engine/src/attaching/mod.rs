@@ -115,6 +115,17 @@ pub(crate) fn wanted(client: Client, scope: Scope, ground: &Ground) -> Result<Wa
     }
 }
 
+/// What a user has to do before a client runs our hooks.
+pub(crate) fn advice(client: Client) -> Option<&'static str> {
+    match client {
+        Client::Claude | Client::Opencode | Client::Cursor => None,
+        Client::Codex => {
+            Some("start `codex` and trust the hooks in `/hooks`: until then it passes over them without a word")
+        }
+        Client::Gemini => Some("where Gemini CLI asks, trust the folder: hooks of another one are not run"),
+    }
+}
+
 impl Text {
     /// It as an entry, with its value where it is put in.
     fn entry(&self, is_put: bool) -> AttachedEntry {

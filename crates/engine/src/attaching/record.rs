@@ -55,6 +55,7 @@ impl Record {
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
+    /// Writes it anew, whole or not at all.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
         wfr_store::vault::write_durably(dir, NAME, &serde_json::to_vec_pretty(self)?)
     }

@@ -147,12 +147,15 @@ fn of_parameters(session: &Session, open: &Open, parameters: &Exec) -> Result<Su
     Ok(Success { workflow_id: parameters.workflow.clone(), ..Success::new(result) })
 }
 
+/// Finds the change that a command's is a part of, among those that are open.
+type Parent<'p> = dyn Fn(&Open, &[ChangeRow]) -> Result<Option<ChangeId>, Failure> + 'p;
+
 fn announce(
     session: &Session,
     open: &Open,
     started: &Started,
     claimed: Claimed,
-    parent: &dyn Fn(&Open, &[ChangeRow]) -> Result<Option<ChangeId>, Failure>,
+    parent: &Parent<'_>,
 ) -> Result<Executing, Failure> {
     let turn = ledger::turn_between_recoveries(session, open)?;
     let source = if started.is_observed || started.observed.is_some() { Source::Observed } else { Source::Traced };

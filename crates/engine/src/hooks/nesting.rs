@@ -55,7 +55,7 @@ pub(super) fn began(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
     let is_free = |id: &String| [WORKS, ENDED].iter().all(|one| !dir.join(format!("{id}.{one}")).exists());
     let Some(id) = (1..AGENTS_MAX).map(named).find(is_free) else { return Ok(()) };
     desk::write(&dir.join(format!("{id}.{WORKS}")), &Nested { id: id.clone(), kind: kind.clone() })?;
-    told(speaker, Nested { id, kind }, |speaker| agents::begins(speaker))
+    told(speaker, Nested { id, kind }, agents::begins)
 }
 
 /// The same call ends, and the agent with it: of several of a kind the first one, whose names say no more than that.
@@ -65,7 +65,7 @@ pub(super) fn ended(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
         return Ok(());
     };
     fs::rename(&place, place.with_extension(ENDED))?;
-    told(speaker, one, |speaker| agents::ends(speaker))
+    told(speaker, one, agents::ends)
 }
 
 /// The kind of agent that a call starts, where the client does not tell of agents itself.

@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::{Model, Played, Stage, Whose, client};
-use crate::catch::{catch, caught, ended};
 use crate::traced::{Gate, until};
 
 /// What it is to be called with, and the model that it speaks to.
@@ -212,16 +211,8 @@ fn permissions_results_and_exit_codes_are_as_without_us() {
 #[test]
 fn calls_are_denied_while_a_recovery_holds_the_workspace() {
     let Some(program) = client("claude") else { return };
-    let (stage, recovery) = caught(|| {
-        let stage = attached();
-        (0..200).for_each(|number| stage.world.tree.write(format!("many/{number}"), b"before"));
-        stage.world.checkpoint("base");
-        (0..200).for_each(|number| stage.world.tree.write(format!("many/{number}"), b"after"));
-        let staging = stage.world.tree.at(".wfr-staging");
-        let recovery =
-            catch(&stage.world, &["restore", "wf", "base", "--yes"], &[stage.world.root()], || staging.exists());
-        recovery.map(|recovery| (stage, recovery))
-    });
+    let (stage, recovery) = Stage::held();
+    stage.attach("claude");
     let steps = json!({"main": [bash("echo 1 > denied.txt"), write(&stage, "denied-too.txt", "2\n")]});
     let (mut command, _model) = claude(&program, &stage, &steps, &ALLOWED);
     let played = Played::by(&mut command);
@@ -234,10 +225,7 @@ fn calls_are_denied_while_a_recovery_holds_the_workspace() {
             "{answer}"
         );
     }
-    assert!(!stage.world.tree.at("denied.txt").exists() && !stage.world.tree.at("denied-too.txt").exists());
-
-    assert!(ended(recovery).0.success());
-    assert_eq!(stage.text("many/7"), "before");
+    stage.assert_denied(&["denied.txt", "denied-too.txt"], recovery);
     let (mut command, _model) = claude(&program, &stage, &steps, &ALLOWED);
     assert_eq!(Played::by(&mut command).code, Some(0));
     assert_eq!((stage.text("denied.txt").as_str(), stage.text("denied-too.txt").as_str()), ("1\n", "2\n"));

@@ -172,3 +172,33 @@ fn what_the_command_of_a_killed_client_goes_on_to_write_is_its_own() {
         assert_eq!([&whose.agent, &whose.call, &whose.source], ["main", "call_0_0", "traced"], "{file}");
     }
 }
+
+#[test]
+fn calls_are_denied_while_a_recovery_holds_the_workspace() {
+    let Some(program) = client("codex") else { return };
+    let (stage, recovery) = Stage::held();
+    let steps = json!({"main": [run("echo 1 > denied.txt"), patch("*** Add File: denied-too.txt\n+2\n")]});
+    let (mut command, _model) = codex(&program, &stage, &steps, (FREE, true));
+    assert_eq!(Played::by(&mut command).code, Some(0));
+    stage.assert_denied(&["denied.txt", "denied-too.txt"], recovery);
+}
+
+#[test]
+fn equal_commands_at_once_are_told_apart() {
+    let Some(program) = client("codex") else { return };
+    let stage = Stage::new();
+    let wait = json!(["multi_agent_v1|wait_agent", {"targets": [], "timeout_ms": 20_000}]);
+    let both = "touch here-$$; until [ $(ls | grep -c ^here-) = 2 ]; do sleep 0.01; done; echo same > same-$$.txt";
+    let last = run("until [ $(ls | grep -c ^same-) = 2 ]; do sleep 0.05; done");
+    let steps = json!({"main": [sub("left"), sub("right"), wait, last], "sub": [run(both)]});
+    let (mut command, _model) = codex(&program, &stage, &steps, (FREE, true));
+    assert_eq!(Played::by(&mut command).code, Some(0));
+    let changes = stage.world.changes();
+    let of_two = changes.iter().filter(|change| change["paths_total"] == 2);
+    let mut agents: Vec<&str> = of_two.map(|change| change["agent_id"].as_str().unwrap()).collect();
+    agents.sort_unstable();
+    agents.dedup();
+    assert_eq!(agents.len(), 2, "{changes:?}");
+    assert!(!agents.contains(&"main"));
+    stage.assert_no_trouble();
+}

@@ -142,3 +142,40 @@ fn what_the_command_of_a_killed_client_goes_on_to_write_is_its_own() {
         assert_eq!([&whose.agent, &whose.source], ["main", "traced"], "{file}");
     }
 }
+
+#[test]
+fn calls_are_denied_while_a_recovery_holds_the_workspace() {
+    let Some(program) = client("gemini") else { return };
+    let (stage, recovery) = Stage::held();
+    let steps = json!({"main": [run("echo 1 > denied.txt"), write(&stage, "denied-too.txt", "2\n")]});
+    let (mut command, _model) = gemini(&program, &stage, true, &steps);
+    let played = Played::by(&mut command);
+    let results = results(&played, &stage);
+    assert_eq!(
+        results.iter().filter(|result| result.contains("wfr is recovering this workspace")).count(),
+        2,
+        "{results:?}"
+    );
+    stage.assert_denied(&["denied.txt", "denied-too.txt"], recovery);
+}
+
+#[test]
+fn equal_commands_at_once_are_their_agents() {
+    let Some(program) = client("gemini") else { return };
+    let stage = Stage::new();
+    let run = run("echo same > same-$$.txt");
+    let steps = json!({"main": [{"multi": [run, run]}, {"multi": [sub("left"), sub("right")]}],
+        "sub": [write(&stage, "sub.txt", "x\n"), complete()]});
+    let (mut command, _model) = gemini(&program, &stage, true, &steps);
+    assert_eq!(Played::by(&mut command).code, Some(0));
+    let changes = stage.world.changes();
+    let same = changes.iter().filter(|change| change["paths"].to_string().contains("same-")).collect::<Vec<_>>();
+    assert!(
+        !same.is_empty() && same.iter().all(|change| change["agent_id"] == "main" && change["source"] == "traced"),
+        "{same:?}"
+    );
+    // Nobody can tell which of two agents at once it was.
+    let agent = stage.whose("sub.txt").agent;
+    assert!(agent == "several-agents" || agent.starts_with("generalist-"), "{agent}");
+    stage.assert_no_trouble();
+}

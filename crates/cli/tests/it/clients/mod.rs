@@ -18,6 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use wfr_clients::{Client, shell};
 
+use crate::catch::{catch, caught, ended};
 use crate::traced::can_trace;
 use crate::world::World;
 
@@ -116,6 +117,30 @@ impl Stage {
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::write(&place, text).unwrap();
         place
+    }
+
+    /// A workspace that a recovery holds, stopped before it has done anything.
+    pub fn held() -> (Self, Child) {
+        caught(|| {
+            let stage = Self::new();
+            let names: Vec<String> = (0..200).map(|number| format!("many/{number}")).collect();
+            names.iter().for_each(|name| stage.world.tree.write(name, b"before"));
+            stage.world.checkpoint("base");
+            names.iter().for_each(|name| stage.world.tree.write(name, b"after"));
+            let (root, staging) = (stage.world.root(), stage.world.tree.at(".wfr-staging"));
+            let recovery = catch(&stage.world, &["restore", "wf", "base", "--yes"], &[root], || staging.exists())?;
+            Some((stage, recovery))
+        })
+    }
+
+    /// Nothing of this was done, and the recovery that held the workspace goes on to its end.
+    #[track_caller]
+    pub fn assert_denied(&self, files: &[&str], recovery: Child) {
+        for file in files {
+            assert!(!self.world.tree.at(file).exists(), "{file}");
+        }
+        assert!(ended(recovery).0.success());
+        assert_eq!(self.text("many/7"), "before");
     }
 
     /// A path in the workspace, as a tool call names it.

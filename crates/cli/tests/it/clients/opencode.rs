@@ -4,11 +4,12 @@
 //! comes about.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Model, Played, Stage, client};
+use super::{Model, Played, Stage, client, client_processes};
+use crate::traced::{Gate, signal, until};
 
 /// What it is to be called with, and the model that it speaks to.
 fn opencode(program: &Path, stage: &Stage, steps: &Value) -> (Command, Model) {
@@ -63,22 +64,67 @@ fn results(played: &Played, stage: &Stage) -> Vec<String> {
     shown.map(|text| text.replace(stage.world.root().to_str().unwrap(), "W")).collect()
 }
 
+/// Plays in a workspace of its own.
+fn play(program: &Path, is_attached: bool) -> std::thread::JoinHandle<(Stage, Played)> {
+    let program = program.to_owned();
+    std::thread::spawn(move || {
+        let stage = Stage::new();
+        if is_attached {
+            stage.attach("opencode");
+        }
+        let (mut command, _model) = opencode(&program, &stage, &steps(&stage));
+        let played = Played::by(&mut command);
+        (stage, played)
+    })
+}
+
+/// Calls are denied while a recovery holds the workspace.
+fn play_held(program: &Path) {
+    let (stage, recovery) = Stage::held();
+    stage.attach("opencode");
+    let steps = json!({"main": [bash("echo 1 > denied.txt"), write(&stage, "denied-too.txt", "2\n")]});
+    let (mut command, _model) = opencode(program, &stage, &steps);
+    let results = results(&Played::by(&mut command), &stage);
+    assert_eq!(
+        results.iter().filter(|result| result.contains("wfr is recovering this workspace")).count(),
+        2,
+        "{results:?}"
+    );
+    stage.assert_denied(&["denied.txt", "denied-too.txt"], recovery);
+}
+
+/// What the command of a client goes on to write that was killed is its own.
+fn play_killed(program: &Path) {
+    let (stage, gate) = (Stage::new(), Gate::new());
+    stage.attach("opencode");
+    // The client asks before a command names paths elsewhere, as the gate's are.
+    let script = stage.world.tree.at("wait.sh");
+    std::fs::write(&script, format!("echo 1 > early.txt; {}; echo 2 > late.txt", gate.wait())).unwrap();
+    let (mut command, _model) = opencode(program, &stage, &json!({"main": [bash("sh wait.sh; true")]}));
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    gate.reached();
+    client_processes(process.id()).into_iter().for_each(|id| signal(id, "KILL"));
+    process.wait().unwrap();
+    gate.open();
+    until("the orphan has written", || stage.world.tree.at("late.txt").exists());
+    stage.world.checkpoint("after");
+    for file in ["early.txt", "late.txt"] {
+        let whose = stage.whose(file);
+        assert_eq!([&whose.agent, &whose.source], ["main", "traced"], "{file}");
+        assert!(whose.call.starts_with("call_"), "{whose:?}");
+    }
+}
+
 #[test]
 fn calls_are_told_apart_one_sub_agent_is_taken_back_and_the_rest_is_as_without_us() {
     let Some(program) = client("opencode") else { return };
-    let runs = [true, false].map(|is_attached| {
+    let runs = [play(&program, true), play(&program, false)];
+    let others = [play_held, play_killed].map(|play| {
         let program = program.clone();
-        std::thread::spawn(move || {
-            let stage = Stage::new();
-            if is_attached {
-                stage.attach("opencode");
-            }
-            let (mut command, _model) = opencode(&program, &stage, &steps(&stage));
-            let played = Played::by(&mut command);
-            (stage, played)
-        })
+        std::thread::spawn(move || play(&program))
     });
     let [(stage, with), (plain, without)] = runs.map(|run| run.join().unwrap());
+    others.into_iter().for_each(|other| other.join().unwrap());
     assert_eq!((with.code, without.code), (Some(0), Some(0)), "{with:?}");
     assert_eq!(results(&with, &stage), results(&without, &plain));
     assert!(results(&with, &stage).len() >= 4, "{with:?}");
