@@ -28,7 +28,7 @@ pub struct Told {
     pub moved: BTreeSet<TreePath>,
     /// Whether that is all: it may have written nowhere else.
     pub is_whole: bool,
-    /// Paths that were last changed before it began, though what they were found to be is new.
+    /// Paths at which something new was found that stood there, or below what moved, before it began.
     pub earlier: BTreeSet<TreePath>,
     /// Whether somebody who is not traced may have written on its behalf.
     pub has_delegates: bool,
@@ -45,7 +45,7 @@ impl Told {
             has_moved = self.moved.contains(&at);
             above = at.parent();
         }
-        has_moved || self.paths.contains(path)
+        (has_moved || self.paths.contains(path)) && !self.earlier.contains(path)
     }
 }
 
@@ -243,6 +243,10 @@ mod tests {
             assert_eq!(owner_of(path, &open), Owner::One(id("chg_1")), "{path}");
         }
         assert_eq!(owner_of("e/g", &open), Owner::User);
+        let mut open = open;
+        open[0].told.as_mut().unwrap().earlier = ["d/x"].map(|path| path.parse().unwrap()).into();
+        assert_eq!(owner_of("d/x", &open), Owner::User, "nobody had looked when it moved");
+        assert_eq!(owner_of("d/y", &open), Owner::One(id("chg_1")));
     }
 
     #[test]
@@ -260,8 +264,9 @@ mod tests {
         let mut open = [traced("chg_1", &["a"])];
         let told = open[0].told.as_mut().unwrap();
         (told.is_whole, told.earlier) = (false, ["a", "b"].map(|path| path.parse().unwrap()).into());
-        assert_eq!(owner_of("a", &open), Owner::One(id("chg_1")));
+        assert_eq!(owner_of("a", &open), Owner::Unknown(vec![id("chg_1")]), "it tried to");
         assert_eq!(owner_of("b", &open), Owner::Unknown(vec![id("chg_1")]));
+        assert_eq!(owner_of("c", &open), Owner::One(id("chg_1")));
     }
 
     #[test]

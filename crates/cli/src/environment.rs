@@ -16,6 +16,7 @@ use wfr_engine::picking::Picker;
 use wfr_engine::session::{Meter, Session};
 use wfr_engine::upkeep::Noted;
 use wfr_engine::workspace::Directories;
+use wfr_mcp::{Asking, Given};
 use wfr_model::Timestamp;
 
 use crate::arguments::Global;
@@ -90,6 +91,53 @@ pub fn shell_of_clients() -> PathBuf {
 /// The text in a variable that is set.
 pub fn text(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// A session for one call of an agent, beside that of the server which it asks. Nobody is asked, and nothing is read from or
+/// written to the server's own streams.
+pub fn for_agent(server: &Server, asking: Asking) -> Given {
+    let content = Content::new(true);
+    let (filled, mut directories) = (content.clone(), server.directories.clone());
+    directories.workspace = directories.workspace.or(asking.workspace);
+    let client: String = asking.client.chars().filter(|letter| !letter.is_control()).take(64).collect();
+    let session = Session {
+        directories,
+        keyring: server.keyring.clone(),
+        interactive: false,
+        threads: server.threads,
+        abort: asking.abort,
+        picker: None,
+        meter: Arc::new(Meter::default()),
+        clock,
+        program: std::env::current_exe,
+        variable: |name| std::env::var_os(name),
+        actor: format!("agent:{client} ({})", server.user),
+        ids: Ids::New,
+        raw: Box::new(content),
+        input: Box::new(io::empty()),
+        on_news: Box::new(|_| Ok(())),
+        detach: upkeep::detached,
+        on_step: Box::new(|_, _| {}),
+        needs_configuration: false,
+        noted: Arc::new(Noted::default()),
+    };
+    Given { session, fill: Box::new(move |result| filled.fill(result)) }
+}
+
+/// What calls of agents take from the session of the server.
+pub struct Server {
+    directories: Directories,
+    keyring: Arc<Keyring>,
+    threads: usize,
+    user: String,
+}
+
+impl Server {
+    /// That of a session.
+    pub fn of(session: &Session) -> Self {
+        let Session { directories, keyring, threads, actor, .. } = session;
+        Self { directories: directories.clone(), keyring: keyring.clone(), threads: *threads, user: actor.clone() }
+    }
 }
 
 /// The path in a variable that is set and not empty.

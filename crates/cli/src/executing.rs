@@ -4,7 +4,6 @@
 //! touch its streams, and to let any trouble of ours be the command's.
 
 use std::any::Any;
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -17,12 +16,13 @@ use wfr_engine::handlers::executing::{self, Closed};
 use wfr_engine::response::Outcome;
 use wfr_engine::results::Executing;
 use wfr_engine::session::Session;
-use wfr_engine::tracing::{self, Tracing};
+use wfr_engine::tracing;
 use wfr_model::change::Evidence;
 use wfr_trace::Waited;
 use wfr_trace::launch::{Launched, Refused, launch};
 
 use crate::arguments::Global;
+use crate::confining::Confined;
 use crate::signals::PassedOn;
 use crate::terminal::{self, WARN, styled, visible};
 use crate::{environment, guard, signals};
@@ -39,6 +39,8 @@ struct Running {
     id: u32,
     /// Where it is traced, what tells its supervisor of its end.
     launched: Option<Launched>,
+    /// Whether the supervisor around us sees it.
+    is_within: bool,
     /// What is known of it.
     evidence: Evidence,
 }
@@ -58,7 +60,12 @@ pub fn run_announced(executing: &Executing, session: &mut Session, global: &Glob
     if let Some((why, remedy)) = &executing.observed {
         warn(global, &format!("the command is not traced: {why}; {remedy}"));
     }
-    let ended = guard::words(&executing.command).map(|words| run_words(&words, executing, global));
+    // Until the change has ended: whoever finds that nobody holds it may end it.
+    let _held = executing.tracing.as_ref().map(|tracing| tracing::hold(&tracing.notes));
+    let ended = guard::words(&executing.command).and_then(|words| {
+        let command = Confined::new(&words, &executing.writable, &executing.change_id)?;
+        Ok(run_command(&command, executing, global))
+    });
     let (code, evidence) = match ended {
         Ok(ended) => ended,
         Err(failure) => (guard::refused(NAME, None, global, &failure), Evidence::default()),
@@ -77,16 +84,15 @@ pub fn run_announced(executing: &Executing, session: &mut Session, global: &Glob
     code
 }
 
-fn run_words(words: &[OsString], executing: &Executing, global: &Global) -> (ExitCode, Evidence) {
-    // Until the change has ended: whoever finds that nobody holds it may end it.
-    let _held = executing.tracing.as_ref().map(|tracing| tracing::hold(&tracing.notes));
+fn run_command(command: &Confined<'_>, executing: &Executing, global: &Global) -> (ExitCode, Evidence) {
+    command.gap().inspect(|gap| warn(global, gap));
     let began = Instant::now();
     let kills = out_of_memory_kills();
     let passed_on = PassedOn::begin();
-    let running = match start(words, executing.tracing.as_ref(), global) {
+    let running = match start(command, executing, global) {
         Ok(running) => running,
         Err(error) => {
-            let code = guard::not_run(NAME, &words[0], &error, global, "mend the command");
+            let code = guard::not_run(NAME, command.program(), &error, global, "mend the command");
             return (code, Evidence::default());
         }
     };
@@ -108,18 +114,35 @@ fn run_words(words: &[OsString], executing: &Executing, global: &Global) -> (Exi
         // The keeper says since when, where it could.
         degrade(&mut evidence, "its supervisor died");
     }
+    if running.is_within && !executing.tracing.as_ref().is_some_and(tracing::ended) {
+        degrade(&mut evidence, "the supervisor around it died");
+    }
     (ExitCode::from(u8::try_from(code).unwrap_or(1)), evidence)
 }
 
 /// Starts it traced, or where it cannot be, not. Errors: it cannot be run.
-fn start(words: &[OsString], tracing: Option<&Tracing>, global: &Global) -> io::Result<Running> {
+fn start(command: &Confined<'_>, executing: &Executing, global: &Global) -> io::Result<Running> {
     let mut evidence = Evidence::default();
-    if let Some(tracing) = tracing {
+    if let Some(tracing) = &executing.tracing {
         let mut supervisor = Command::new("/proc/self/exe");
         supervisor.arg(SUPERVISE);
-        let why = match launch(command(words), supervisor, &tracing.briefing) {
-            Ok(launched) => return Ok(Running { id: launched.child.id(), launched: Some(launched), evidence }),
+        let why = match launch(command.command()?, supervisor, &tracing.briefing) {
+            Ok(launched) => {
+                let id = launched.child.id();
+                return Ok(Running { id, launched: Some(launched), is_within: false, evidence });
+            }
+            Err(Refused::Kernel(error)) if has_tracer(&error) && tracing::join(tracing) => {
+                let spawned = command.command()?.spawn();
+                if spawned.is_err() {
+                    tracing::ended(tracing);
+                }
+                return Ok(Running { id: spawned?.id(), launched: None, is_within: true, evidence });
+            }
             Err(Refused::Command(error)) => return Err(error),
+            Err(Refused::Kernel(error)) if has_tracer(&error) => {
+                "the kernel does not let it be traced twice, and whoever traces it already does not do so for this workspace"
+                    .to_owned()
+            }
             Err(Refused::Kernel(error)) => format!("the kernel does not let it be traced ({error})"),
             Err(Refused::Supervisor(error)) => format!("its supervisor could not be started ({error})"),
         };
@@ -131,14 +154,13 @@ fn start(words: &[OsString], tracing: Option<&Tracing>, global: &Global) -> io::
         degrade(&mut evidence, &why);
     }
     // Who waits for it does so by its number.
-    let id = command(words).spawn()?.id();
-    Ok(Running { id, launched: None, evidence })
+    let id = command.command()?.spawn()?.id();
+    Ok(Running { id, launched: None, is_within: false, evidence })
 }
 
-fn command(words: &[OsString]) -> Command {
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]);
-    command
+/// Whether the kernel says that this process is traced already.
+fn has_tracer(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error())
 }
 
 /// Waits for the command's end; stops with it where it stops. `None` where nobody can tell how it ended.

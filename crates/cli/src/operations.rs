@@ -1,6 +1,6 @@
 //! The operations of the program: the engine's, and those on the program itself.
 //!
-//! Owns the latter: schemas, completions, manual pages, the demo. Refuses to know how the engine's work.
+//! Owns the latter: schemas, completions, manual pages, the server for agents, the demo. Refuses to know how the engine's work.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,18 +8,19 @@ use std::path::Path;
 use serde_json::Value;
 use wfr_engine::error::{Code, Failure, code_of_io};
 use wfr_engine::operation::{self, Operation};
-use wfr_engine::params::{Completions, Demo, HostPath, Man, Schema, Shell};
+use wfr_engine::params::{Completions, Demo, HostPath, Man, Mcp, Schema, Shell};
 use wfr_engine::response::{Outcome, Success};
 use wfr_engine::results::{OperationSchemas, Schemas, Text};
 use wfr_engine::session::Session;
 
-use crate::{arguments, command, demo, manual};
+use crate::{arguments, command, demo, manual, serving};
 
 /// Operations on the program itself: one line each.
 const OWN: &[Operation] = &[
     Operation::defined::<Schema>(schema),
     Operation::defined::<Completions>(completions),
     Operation::defined::<Man>(man),
+    Operation::defined::<Mcp>(serving::serve),
     Operation::defined::<Demo>(run_demo),
 ];
 

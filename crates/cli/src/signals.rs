@@ -30,6 +30,17 @@ pub fn watch(starts: bool) -> Arc<AtomicBool> {
     flag
 }
 
+/// Tells somebody of the first signal that asks this process to end, beside what [`watch`] does.
+pub fn tell(told: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if signals.forever().next().is_some() {
+            told();
+        }
+    })?;
+    Ok(())
+}
+
 /// The signals that are ignored, as a mask.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 use wfr_engine::operation::Operation;
@@ -18,13 +19,21 @@ const NAME: &str = "upkeep";
 const SWITCH: &str = "WFR_NO_UPKEEP";
 
 /// Starts upkeep after any command, also one that only reads, where something is due and nobody does it already.
-pub fn start_where_due(operation: &Operation, session: &Session) {
+pub fn start_where_due(operation: &Operation, session: &Session) -> Option<Child> {
     let is_off = || std::env::var_os(SWITCH).is_some_and(|value| !value.is_empty());
     if operation.name == NAME || is_off() {
-        return;
+        return None;
     }
-    let Some(place) = wfr_engine::upkeep::due(session) else { return };
-    let _ = start(&place, &[NAME, "--detached", "--quiet"], Stdio::null());
+    let place = wfr_engine::upkeep::due(session)?;
+    start(&place, &[NAME, "--detached", "--quiet"], Stdio::null()).ok()
+}
+
+/// The same for a process that goes on: what it started and has ended since is taken note of, as it must be of every child.
+pub fn start_and_reap(operation: &Operation, session: &Session) {
+    static STARTED: Mutex<Vec<Child>> = Mutex::new(vec![]);
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    started.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    started.extend(start_where_due(operation, session));
 }
 
 /// Starts this program on a workspace with further words, in a process that outlives this one; its output can be read.

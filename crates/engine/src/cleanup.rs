@@ -15,6 +15,7 @@ use wfr_store::ObjectKind;
 use wfr_store::gc::leases::{self, Turn};
 use wfr_store::gc::run::{self, Ledger, LedgerError, Options, PackFact, Report};
 use wfr_store::gc::{GcError, Rules};
+use wfr_store::object::hash;
 use wfr_store::pack::Extent;
 use wfr_store::reach::{self, Roots};
 use wfr_store::record::Coding;
@@ -51,6 +52,9 @@ pub enum CleanupError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Other checkpoints would go than those that somebody agreed to.
+    #[error("other checkpoints would be removed than the dry run with this digest said")]
+    Stale,
     /// The store could not be collected.
     #[error(transparent)]
     Collect(#[from] GcError),
@@ -88,6 +92,19 @@ pub struct Request {
     pub undoable: u32,
     /// Whether checkpoints go that no commit covers.
     pub drop_uncommitted: bool,
+    /// What somebody agreed to, as [`Request::digest`] says it; anything where it is not given.
+    pub agreed: Option<Digest>,
+}
+
+impl Request {
+    /// What tells one cleanup from another: how it goes about it, and which checkpoints go.
+    pub fn digest(&self, removed: &[CheckpointId]) -> Digest {
+        let mut removed: Vec<&str> = removed.iter().map(CheckpointId::as_str).collect();
+        removed.sort_unstable();
+        let workflow = self.workflow.as_ref().map(WorkflowId::as_str);
+        let say = serde_json::json!([workflow, self.recompress, self.undoable, self.drop_uncommitted, removed]);
+        hash(say.to_string().as_bytes())
+    }
 }
 
 /// What a cleanup decided.

@@ -288,6 +288,9 @@ impl From<CleanupError> for Failure {
             CleanupError::Collect(GcError::Read(ref source)) => Self::of(Code::CheckpointIntegrity, &error)
                 .with_details(source.to_string())
                 .with_hint("`wfr validate-checkpoint` finds the damaged checkpoint: repair it, or let it go"),
+            CleanupError::Stale => {
+                Self::of(Code::StalePlan, &error).with_hint("look again with `--dry-run` and apply its new digest")
+            }
             CleanupError::Underway => Self::of(Code::Busy, &error).with_hint("try again when it has ended"),
             CleanupError::Turn { ref source, .. } => io(&error, source),
             CleanupError::Collect(GcError::Ledger(source)) => match source.downcast::<CatalogError>() {

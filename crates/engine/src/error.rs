@@ -212,6 +212,8 @@ codes! {
     ResourceConflict = "RESOURCE_CONFLICT", Conflict, Medium, "wait until it is over, or ask for less";
     /// So much cannot be given.
     ResourceExhausted = "RESOURCE_EXHAUSTED", Conflict, Medium, "ask for less, wait until others give back, or raise `coordination.caps`";
+    /// Processes that were to be ended are still there.
+    WritersRemain = "WRITERS_REMAIN", Held, Medium, "`wfr status` shows them: end them yourself, then call it again";
     /// Another recovery or process holds the workspace.
     Held = "HELD", Held, Medium, "wait until it has ended, then try again";
     /// The catalog stays locked, or another cleanup is under way.
@@ -234,6 +236,8 @@ codes! {
     UnsupportedFileSystem = "UNSUPPORTED_FILE_SYSTEM", Io, Medium, "restore to a directory elsewhere with `--to DIR`";
     /// A recovery needs a yes.
     ConsentNeeded = "CONSENT_NEEDED", NeedsConsent, Low, "look at the plan, then add `--yes`, or `--apply DIGEST` for exactly this plan";
+    /// What an agent asked for is for a person to do.
+    NotForAgents = "NOT_FOR_AGENTS", NeedsConsent, Low, "ask a person to run it on the command line";
     /// Configuration that tools obey needs a yes of its own.
     ConfigurationGuarded = "CONFIGURATION_GUARDED", NeedsConsent, Medium, "look at these files, then add `--allow-config`";
     /// The store is encrypted and no key opens it.

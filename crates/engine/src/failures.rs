@@ -177,6 +177,21 @@ pub fn write_missing(open: &Open, workflow: Option<&WorkflowId>) -> Result<(), C
     Ok(())
 }
 
+/// The newest failures of a workspace, newest first, with their messages.
+pub fn newest(session: &Session, most: u32) -> Result<Vec<(FailureId, String)>, Failure> {
+    let rows = session.open()?.catalog.failures(None, most)?;
+    Ok(rows.into_iter().map(|row| (row.failure_id, row.message)).collect())
+}
+
+/// The report of a failure; `None` where there is none of that id.
+pub fn report(session: &Session, id: &str) -> Result<Option<Value>, Failure> {
+    let open = session.open()?;
+    let Ok(id) = id.parse::<FailureId>() else { return Ok(None) };
+    let Some(row) = open.catalog.failure(&id)? else { return Ok(None) };
+    let document = of_event(&open, &row)?;
+    Ok(document.map(|document| with(document, "workflow_id", json!(row.workflow_id))))
+}
+
 /// The whole report, as its event holds it.
 fn document(event: &Event) -> Value {
     with(Value::Object(event.data.clone()), "timestamp", json!(event.timestamp))

@@ -4,6 +4,7 @@
 //! environment and the clock: the edge passes them in.
 
 pub mod adopt;
+pub mod agents;
 pub mod announce;
 pub mod attaching;
 pub mod checkpoint;
@@ -14,7 +15,7 @@ mod dir_lock;
 pub mod error;
 pub mod exchange;
 mod exports;
-mod failures;
+pub mod failures;
 mod full;
 mod graph;
 pub mod handlers;
@@ -62,3 +63,4 @@ pub mod verify;
 pub mod view;
 mod watch;
 pub mod workspace;
+pub mod writers;

@@ -3,11 +3,11 @@
 //! Owns the contract between definitions (`params`, `results`), handlers and front ends: a handler is an `impl` of
 //! [`Perform`] for its parameters, bound by one line in [`crate::handlers`]. Refuses to know any front end.
 
-mod acting;
+pub(crate) mod acting;
 mod definitions;
 pub mod json;
 pub mod keys;
-mod places;
+pub(crate) mod places;
 pub use wfr_model::plain;
 mod schema;
 mod strict;
@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use wfr_model::Span;
 
 use crate::error::{Code, Failure};
-use crate::params::WatchTree;
+use crate::params::{Mcp, WatchTree};
 use crate::response::{Answer, Outcome, Success};
 use crate::session::Session;
 use crate::workspace;
@@ -39,6 +39,21 @@ pub enum Effect {
     Writes,
     /// Changes the workspace's files, with consent only.
     Recovers,
+}
+
+/// What more is to be known of an operation by whoever offers it to agents.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mark {
+    /// Calling it again in the same way changes nothing more.
+    Repeatable,
+    /// It may replace or take away what was there, beside adding to it.
+    Replaces,
+    /// It reaches other machines.
+    Reaches,
+    /// Where it changes anything it is for a person to call: it decides what wfr does, or mends wfr's own.
+    ByPerson,
+    /// It is of the process that a person, or a script, starts: agents are not offered it.
+    OfProcess,
 }
 
 /// What a word on the command line may be.
@@ -118,6 +133,8 @@ pub trait Definition: DeserializeOwned + JsonSchema + Default + 'static {
     const ALIASES: &'static [&'static str] = &[];
     /// Calls to learn from, without the program's name.
     const EXAMPLES: &'static [&'static str] = &[];
+    /// What more is to be known of it.
+    const MARKS: &'static [Mark] = &[];
 }
 
 /// An operation with its handler.
@@ -139,6 +156,8 @@ pub struct Operation {
     pub aliases: &'static [&'static str],
     /// Calls to learn from, without the program's name.
     pub examples: &'static [&'static str],
+    /// What more is to be known of it.
+    pub marks: &'static [Mark],
     /// The JSON Schema of its parameters. Its description's first paragraph is the summary, the rest the help.
     pub parameters: fn() -> Value,
     /// The JSON Schema of its result.
@@ -163,6 +182,7 @@ impl Operation {
             effect: P::EFFECT,
             aliases: P::ALIASES,
             examples: P::EXAMPLES,
+            marks: P::MARKS,
             parameters: parameters::<P>,
             result: result::<P>,
             check: keys::check::<P>,
@@ -184,6 +204,11 @@ impl Operation {
         let parameters = words::bind(self, words, parameters, session)?;
         (self.check)(&parameters)?;
         Ok(parameters)
+    }
+
+    /// Whether it has a mark.
+    pub fn is(&self, mark: Mark) -> bool {
+        self.marks.contains(&mark)
     }
 
     /// Whether it is called this.
@@ -247,6 +272,9 @@ pub fn endless(operation: &str, parameters: &Map<String, Value>) -> Option<&'sta
     let runs = || parameters.get("action").and_then(Value::as_str).is_none_or(|action| action == "run");
     if operation == WatchTree::NAME && runs() {
         return Some("watch");
+    }
+    if operation == Mcp::NAME {
+        return Some("mcp");
     }
     ["follow", "watch"].into_iter().find(|key| parameters.get(*key) == Some(&Value::Bool(true)))
 }

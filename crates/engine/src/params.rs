@@ -48,4 +48,4 @@ pub use states::{MergeStates, RepairState, ValidateState, ValidationDepth};
 pub use steps::Steps;
 pub use strategy::{Affected, ConflictRules, DependencyConflicts, Required, Resolution, StateConflicts, Strategy};
 pub use values::{HostPath, On, OneOrMany, PathAndFile, Phase, RetentionPolicy};
-pub use workspace::{Completions, Config, Demo, Doctor, Init, Man, Schema, Shell};
+pub use workspace::{Completions, Config, Demo, Doctor, Init, Man, Mcp, Schema, Shell};

@@ -14,6 +14,7 @@ pub mod intake;
 pub mod recoveries;
 pub mod states;
 pub mod workspace;
+pub mod writers;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,7 @@ pub use workspace::{
     Backup, Became, ConfigKey, ConfigView, Diagnosis, Exported, FileSystemReport, IgnoredPart, Imported,
     ImportedWorkflow, Initialised, MetadataWritten, OperationSchemas, Schemas, Text,
 };
+pub use writers::WriterLine;
 
 /// What goes with a refusal: the plan that nobody has agreed to, or that something stands in the way of.
 #[derive(Debug, Clone, PartialEq, Serialize)]

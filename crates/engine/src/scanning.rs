@@ -135,7 +135,8 @@ fn scan_once(
     };
     let options = Options {
         rules: &rules,
-        threads: session.threads,
+        // A few directories are visited sooner than further threads are there.
+        threads: if named.is_some() { 1 } else { session.threads },
         deadline: effort.deadline,
         abort: &session.abort,
         progress: &session.meter.scan,

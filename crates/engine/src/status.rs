@@ -52,6 +52,8 @@ pub fn of(catalog: &Catalog, workflow: &WorkflowId, now: Timestamp) -> Result<St
             task_counts: state.head.counts,
             failure_reason: state.head.failure_reason.clone(),
             errors: state.head.errors,
+            writers: vec![],
+            processes_unread: 0,
             clients: vec![],
         })
     })

@@ -25,6 +25,27 @@ pub struct Config {
     pub recovery_configuration: RecoveryConfiguration,
     /// Who is told what, and how much a workflow may take.
     pub coordination: Coordination,
+    /// What agents may do that ask through `wfr mcp`.
+    pub agents: Agents,
+}
+
+/// What agents may do that ask through `wfr mcp`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agents {
+    /// Whether they may apply a plan by its digest; `never` leaves that to a person on the command line.
+    pub may_apply: MayApply,
+}
+
+/// Whether agents may apply plans.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MayApply {
+    /// They may make plans; a person applies them.
+    #[default]
+    Never,
+    /// They may apply any plan that they have made, by its digest.
+    Always,
 }
 
 /// What every workflow of this workspace needs, beside what its own state declares. A need is a name, or an object with

@@ -5,7 +5,7 @@
 use crate::calls::{Arch, At, Call, Effect, Flags, Follow};
 use crate::filter::WRITES;
 use crate::place::{Place, Thread, Tree};
-use crate::sys;
+use crate::{saying, sys};
 
 /// The longest path, with the zero at its end (`PATH_MAX`).
 const PATH_MAX: usize = 4096;
@@ -45,6 +45,8 @@ pub enum Told {
     Runs(Vec<u8>),
     /// It talks to a process that is perhaps not traced and may do something on its behalf, at this address.
     Delegates(Vec<u8>),
+    /// It says something to its supervisor: see [`saying`].
+    Says(Vec<u8>),
     /// It mounts something, or takes a descriptor of another process: from here on not all is seen.
     Escapes,
 }
@@ -163,20 +165,19 @@ impl Asker<'_> {
         vec![Told::Does { effect: Effect::Writes, place: self.at(at, !stays) }]
     }
 
-    /// The family of the address of a socket, and its path where it is a local one.
+    /// The family of the address of a socket, and what follows it.
     fn address(&self, arg: u8) -> Option<(u16, Vec<u8>)> {
         let mut address = [0; 110];
         let length = usize::try_from(self.argument(arg + 1)).unwrap_or(0).min(address.len());
         let read = sys::read_memory(self.thread, self.argument(arg), &mut address[..length]);
         let family = u16::from_ne_bytes(*address[..read].first_chunk()?);
-        let path = address[2..read.max(2)].split(|byte| *byte == 0).next().unwrap_or_default();
-        Some((family, path.to_vec()))
+        Some((family, address[2..read.max(2)].to_vec()))
     }
 
     fn binds(&self, arg: u8) -> Vec<Told> {
         match self.address(arg) {
-            Some((LOCAL, path)) if !path.is_empty() => {
-                let place = self.tree.place(Thread(self.thread), None, &path, false);
+            Some((LOCAL, address)) if !path(&address).is_empty() => {
+                let place = self.tree.place(Thread(self.thread), None, path(&address), false);
                 vec![Told::Does { effect: Effect::Makes, place }]
             }
             _ => vec![],
@@ -184,9 +185,13 @@ impl Asker<'_> {
     }
 
     fn connects(&self, arg: u8) -> Vec<Told> {
-        match self.address(arg) {
-            Some((LOCAL, path)) => vec![Told::Delegates(path)],
-            _ => vec![],
-        }
+        let Some((LOCAL, address)) = self.address(arg) else { return vec![] };
+        let said = saying::heard(&address).map(|word| Told::Says(word.to_vec()));
+        vec![said.unwrap_or_else(|| Told::Delegates(path(&address).to_vec()))]
     }
+}
+
+/// The path in a local address; empty where it names no file.
+fn path(address: &[u8]) -> &[u8] {
+    address.split(|byte| *byte == 0).next().unwrap_or_default()
 }

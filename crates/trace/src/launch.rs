@@ -46,7 +46,10 @@ pub fn launch(command: Command, mut supervisor: Command, briefing: &[u8]) -> Res
     // It may outlive the command: it keeps no directory busy.
     supervisor.current_dir("/");
     supervisor.stdin(OwnedFd::from(other)).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut supervisor = supervisor.spawn().map_err(Refused::Supervisor)?;
+    let spawned = supervisor.spawn();
+    // It has the other end of the control: were it to die while we have that, too, the command would wait for it for ever.
+    drop(supervisor);
+    let mut supervisor = spawned.map_err(Refused::Supervisor)?;
     let refused = match start(command, &control, arches) {
         Ok(child) => return Ok(Launched { child, control }),
         Err(refused) => refused,

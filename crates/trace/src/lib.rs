@@ -6,13 +6,17 @@
 //! arguments may change.
 
 pub mod calls;
+pub mod confine;
 pub mod decode;
 pub mod filter;
+mod flight;
 mod keeper;
 pub mod launch;
 pub mod notes;
 pub mod place;
+pub mod saying;
 pub mod supervise;
 mod sys;
+pub mod writers;
 
 pub use sys::{Waited, close_inherited, wait};

@@ -19,7 +19,7 @@ pub const UNSEEN: u8 = b'U';
 pub const OVER: u8 = b'O';
 
 /// Bytes of a mark before what it says: itself, and how many follow.
-const HEAD: usize = 5;
+pub const HEAD: usize = 5;
 
 /// Notes that are being written.
 #[derive(Debug)]
@@ -54,6 +54,20 @@ impl Notes {
     /// Holds them for as long as this process lives, or until it closes them anywhere: who looks at [`are_held`] sees that.
     pub fn hold(&self) -> io::Result<()> {
         Ok(fcntl_lock(&self.file, FlockOperation::LockExclusive)?)
+    }
+
+    /// The same, without waiting for anybody: `EAGAIN` or `EACCES` where another process holds them, and does not only look.
+    pub fn hold_at_once(&self) -> io::Result<()> {
+        let hold = || fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive);
+        // Who looks whether they are held holds them for that moment.
+        (0..100).find_map(|_| hold().inspect_err(|_| std::thread::yield_now()).ok()).map_or_else(|| Ok(hold()?), Ok)
+    }
+}
+
+impl From<File> for Notes {
+    /// Those in a file that is open for appending.
+    fn from(file: File) -> Self {
+        Self { file }
     }
 }
 

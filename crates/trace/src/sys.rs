@@ -48,6 +48,50 @@ pub fn no_new_privileges() -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Which version of Landlock the kernel has. `ENOSYS` where it has none, `EOPNOTSUPP` where it is not switched on.
+pub fn landlock_version() -> io::Result<u32> {
+    const VERSION: libc::c_ulong = 1;
+    let none = std::ptr::null::<c_void>();
+    // SAFETY: with this flag the kernel wants no address and no size.
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0usize, VERSION) };
+    u32::try_from(version).ok().filter(|version| *version > 0).ok_or_else(io::Error::last_os_error)
+}
+
+/// Rules by which these accesses to files are refused unless they are allowed. Errors: what the system says.
+pub fn landlock_ruleset(refused: u64) -> io::Result<OwnedFd> {
+    // SAFETY: the first field of `struct landlock_ruleset_attr` is this number, and the size says that there are no others.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, &raw const refused, size_of::<u64>(), 0 as libc::c_ulong)
+    };
+    let fd = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the kernel has just opened it for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Allows accesses to what a descriptor is of, and below it. Errors: what the system says.
+pub fn landlock_allow(ruleset: impl AsFd, access: u64, of: BorrowedFd<'_>) -> io::Result<()> {
+    /// `struct landlock_path_beneath_attr`.
+    #[repr(C, packed)]
+    struct Beneath {
+        access: u64,
+        fd: i32,
+    }
+    const PATH_BENEATH: libc::c_ulong = 1;
+    let rule = Beneath { access, fd: of.as_raw_fd() };
+    let (ruleset, none) = (ruleset.as_fd().as_raw_fd(), 0 as libc::c_ulong);
+    // SAFETY: the kernel reads one rule of this kind, which is what the address is of.
+    let done = unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset, PATH_BENEATH, &raw const rule, none) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Puts rules over this process and all that it starts, for good. `EPERM` without privilege and without [`no_new_privileges`]. It
+/// allocates nothing.
+pub fn landlock_restrict(ruleset: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the call takes two numbers.
+    let done = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0 as libc::c_ulong) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// A call that waits for an answer, as the kernel writes it.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -182,6 +226,48 @@ impl Drop for Board {
     fn drop(&mut self) {
         // SAFETY: it is the mapping that `new` made, and nobody has a reference to it any more.
         unsafe { libc::munmap(self.shared.as_ptr().cast(), size_of::<Shared>()) };
+    }
+}
+
+/// Words of a file that several processes share.
+#[derive(Debug)]
+pub struct Words {
+    start: NonNull<AtomicU64>,
+    count: usize,
+}
+
+// SAFETY: what is shared is atomics.
+unsafe impl Send for Words {}
+// SAFETY: see above.
+unsafe impl Sync for Words {}
+
+impl Words {
+    /// The first so many words of a file, which is as long. Who makes it shorter ends this process. Errors: what the system says.
+    pub fn map(file: &std::fs::File, count: usize) -> io::Result<Self> {
+        let (access, length) = (libc::PROT_READ | libc::PROT_WRITE, count * size_of::<AtomicU64>());
+        // SAFETY: a new mapping at a place that the kernel chooses.
+        let place =
+            unsafe { libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, file.as_fd().as_raw_fd(), 0) };
+        if place == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // Mappings begin at a page's beginning, so this is aligned.
+        let start = NonNull::new(place.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        Ok(Self { start, count })
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping is as long as this needs and lives as long as `self`; every word is a valid atomic, and all who share it,
+        // in whatever process, use it as that.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        // SAFETY: it is the mapping that `map` made, and nobody has a reference to it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.count * size_of::<AtomicU64>()) };
     }
 }
 

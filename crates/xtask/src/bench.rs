@@ -4,9 +4,12 @@
 
 mod bare;
 mod events;
+mod exec;
 mod growth;
+mod hook;
 mod ledger;
 mod list;
+mod mcp;
 mod measure;
 mod peers;
 mod site;
@@ -18,13 +21,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How the chore is called.
-pub const USAGE: &str = "  bench       snapshot --tree DIR | growth | list | small | events | ledger [--tree DIR]   [--work DIR] [--wfr FILE] [--repeat N]
+pub const USAGE: &str =
+    "  bench       snapshot --tree DIR | growth | list | mcp | small | events | exec | ledger [--tree DIR] | hook --tree DIR
+              [--work DIR] [--wfr FILE] [--repeat N]
               [--files N,N,...] [--events N] [--changes N]
               measures wfr; `snapshot` also git, restic, borg and rustic where they are installed";
 
 /// What was asked for.
 pub struct Options {
-    /// The tree to take checkpoints of; `snapshot` and `ledger` only.
+    /// The tree to take checkpoints of; `snapshot`, `ledger` and `hook` only.
     pub tree: PathBuf,
     /// Where stores and copies go.
     pub work: PathBuf,
@@ -56,7 +61,10 @@ pub fn run(root: &std::path::Path, words: &[&str]) -> ExitCode {
             "snapshot" => snapshot::run(&options),
             "growth" => growth::run(&options),
             "list" => list::run(&options),
+            "mcp" => mcp::run(&options),
             "events" => events::run(root, &options),
+            "hook" => hook::run(&options),
+            "exec" => exec::run(root, &options),
             "ledger" => ledger::run(&options),
             "small" => small::run(&options),
             other => Err(format!("no bench is named `{other}`")),

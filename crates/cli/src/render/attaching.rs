@@ -64,5 +64,5 @@ pub fn client(line: &ClientLine) -> String {
         let message: String = visible(&newest.message).chars().take(80).collect();
         shown.push_str(&format!("\n    {} {message}", styled(WARN, &format!("{}:", count(line.troubles, "trouble")))));
     }
-    shown
+    format!("  {shown}\n")
 }

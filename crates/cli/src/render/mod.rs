@@ -15,6 +15,7 @@ mod states;
 mod status;
 mod table;
 mod workspace;
+mod writers;
 
 use std::any::Any;
 

@@ -297,6 +297,7 @@ pub fn recovered(result: &Recovered) -> String {
         let status = result.recovery_status.map_or_else(String::new, |status| format!(" ({})", state(status)));
         shown.push_str(&fact("Recovery", &format!("{id}{status}")));
     }
+    shown.push_str(&super::writers::ended(&result.stopped_writers));
     if let Some(safety) = &result.safety_checkpoint {
         shown.push_str(&fact("Saved before", safety.as_str()));
     }

@@ -57,6 +57,7 @@ pub fn status(result: &StatusShown) -> String {
     let heading = if current.is_some() { "In this phase" } else { "In all phases" };
     shown.push_str(&section(heading, result.tasks.iter().map(task_line), TASKS_MAX));
     shown.push_str(&section("Agents", document.agents.iter().map(agent_line), AGENTS_MAX));
+    shown.push_str(&super::writers::now(result));
     let skipped = document.recent_events.len().saturating_sub(EVENTS_MAX);
     let last = document.recent_events.iter().skip(skipped).map(events::short);
     shown.push_str(&section("Last events", last, EVENTS_MAX));

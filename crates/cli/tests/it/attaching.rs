@@ -117,7 +117,7 @@ fn another_prefix_is_not_lost() {
     let world = World::new();
     let before = "{\"env\":{\"CLAUDE_CODE_SHELL_PREFIX\":\"/opt/log -x\"}}\n";
     fs::write(world.settings(), before).unwrap();
-    let refused = world.refused(&["attach", "claude"], 4, "CONFLICTS");
+    let refused = world.refused(&["attach", "claude"], 5, "CONFLICTS");
     assert!(refused.json["error"]["message"].as_str().unwrap().contains("/opt/log -x"), "{refused:?}");
     assert_eq!(fs::read_to_string(world.settings()).unwrap(), before);
     world.ok(&["attach", "claude", "--replace"]);
@@ -149,7 +149,7 @@ fn what_cannot_be_merged_is_left_alone() {
     }
     fs::write(world.settings(), "{}").unwrap();
     fs::set_permissions(world.settings(), PermissionsExt::from_mode(0o444)).unwrap();
-    world.refused(&["attach", "claude"], 8, "PERMISSION_DENIED");
+    world.refused(&["attach", "claude"], 7, "PERMISSION_DENIED");
     fs::remove_file(world.settings()).unwrap();
     fs::create_dir(world.settings()).unwrap();
     assert_eq!(world.call(&["attach", "claude"]).error(), "UNSUITABLE_PLACE");

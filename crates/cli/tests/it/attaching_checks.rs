@@ -53,6 +53,8 @@ fn hooks_that_do_not_fire_are_named() {
     assert_eq!(world.found(), codes(&["HOOKS_NOT_HEARD"], true));
     assert!(world.ok(&["workflows"]).result("workflows").as_array().unwrap().is_empty(), "a probe is no session");
     assert_eq!(world.found(), codes(&["HOOKS_NOT_HEARD"], true), "nor is it heard");
+    let none = world.refused(&["status"], 3, "WORKFLOW_NOT_FOUND");
+    assert!(none.json["recovery_options"][1].as_str().unwrap().contains("start it here once"), "{none:?}");
 
     let name: String =
         world.root().to_str().unwrap().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();

@@ -15,13 +15,22 @@ const FILES: [(&str, &[(&str, Option<&str>)]); 4] = [
     (
         "codex",
         &[
-            (".codex/hooks.json", Some("{\"hooks\": {\"Stop\": [{\"hooks\": [{\"type\": \"command\", \"command\": \"bell\"}]}]}}")),
-            (".codex/config.toml", Some("# mine\nmodel = \"m\" # too\n[shell_environment_policy]\ninherit = \"core\"\n\n[features]")),
+            (
+                ".codex/hooks.json",
+                Some("{\"hooks\": {\"Stop\": [{\"hooks\": [{\"type\": \"command\", \"command\": \"bell\"}]}]}}"),
+            ),
+            (
+                ".codex/config.toml",
+                Some("# mine\nmodel = \"m\" # too\n[shell_environment_policy]\ninherit = \"core\"\n\n[features]"),
+            ),
         ],
     ),
     (
         "gemini",
-        &[(".gemini/settings.json", Some("{\n  \"hooks\": { \"BeforeTool\": [ ] }\n}\n")), (".gemini/.env", Some("GEMINI_API_KEY=x\n"))],
+        &[
+            (".gemini/settings.json", Some("{\n  \"hooks\": { \"BeforeTool\": [ ] }\n}\n")),
+            (".gemini/.env", Some("GEMINI_API_KEY=x\n")),
+        ],
     ),
     ("opencode", &[(".opencode/plugins/wfr.js", None)]),
     ("cursor", &[(".cursor/hooks.json", Some("{ \"version\": 1, \"hooks\": {} }"))]),
@@ -71,7 +80,9 @@ fn what_stands_in_them_is_what_each_client_reads() {
     let cursor = json_of(&place(&world, ".cursor/hooks.json"));
     assert_eq!((&cursor["version"], &cursor["hooks"]["preToolUse"]), (&json!(1), &json!([{"command": wfr("cursor")}])));
     let launchers = world.data.path().join("wfr/clients");
-    for (client, file) in [("codex", ".codex/config.toml"), ("gemini", ".gemini/.env"), ("opencode", ".opencode/plugins/wfr.js")] {
+    for (client, file) in
+        [("codex", ".codex/config.toml"), ("gemini", ".gemini/.env"), ("opencode", ".opencode/plugins/wfr.js")]
+    {
         let env = launchers.join(client).join(format!("wfr-bash-env-{client}"));
         assert!(env.is_file(), "{client}");
         let text = fs::read_to_string(place(&world, file)).unwrap();
@@ -81,7 +92,9 @@ fn what_stands_in_them_is_what_each_client_reads() {
 
 #[test]
 fn what_is_missing_later_is_named() {
-    for (client, file) in [("codex", ".codex/config.toml"), ("gemini", ".gemini/.env"), ("opencode", ".opencode/plugins/wfr.js")] {
+    for (client, file) in
+        [("codex", ".codex/config.toml"), ("gemini", ".gemini/.env"), ("opencode", ".opencode/plugins/wfr.js")]
+    {
         let world = World::new();
         world.ok(&["attach", client]);
         fs::remove_file(place(&world, file)).unwrap();

@@ -30,6 +30,8 @@ fn what_a_command_writes_is_its_own_and_what_it_does_not_write_is_not() {
     assert_eq!((&evidence["exit_code"], &evidence["signal"]), (&7.into(), &serde_json::Value::Null));
     assert!(evidence["duration_ms"].as_u64().is_some() && evidence["memory_peak_kib"].as_u64() > Some(100));
     assert!(evidence["degraded_since"].is_null());
+    // The end of a traced command looks where it wrote, the next beginning at everything.
+    assert!(world.exec("b", "true").status().unwrap().success());
     assert_eq!(world.change_at("theirs")["actor"], "user");
     world.ok(&["rollback", "wf", "--agent", "a", "--yes"]);
     assert!(world.has("theirs") && world.has("old") && !world.has("e") && !world.has("mine"));
@@ -125,6 +127,8 @@ fn in_an_encrypted_store_the_notes_name_nothing() {
     assert!(child.wait().unwrap().success());
     let change = world.change_at("a-telling-name");
     assert_eq!((&change["source"], &change["agent_id"]), (&"traced".into(), &"a".into()));
+    // The end of a traced command looks where it wrote, the next beginning at everything.
+    assert!(world.exec("a", "true").status().unwrap().success());
     assert_eq!(world.change_at("theirs")["actor"], "user");
 }
 

@@ -48,7 +48,8 @@ impl Nobody {
         String::from_utf8(self.command(world, arguments).output().unwrap().stdout).unwrap()
     }
 
-    fn command(&self, world: &World, arguments: &[&str]) -> Command {
+    /// A call, not made yet.
+    pub fn command(&self, world: &World, arguments: &[&str]) -> Command {
         let plain = world.command(arguments);
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&self.program).args(arguments);

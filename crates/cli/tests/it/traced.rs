@@ -87,10 +87,20 @@ impl Gate {
         self.dir.path().join(name)
     }
 
+    /// What is there when it may go on.
+    pub fn way(&self) -> PathBuf {
+        self.place("go")
+    }
+
     /// What a script says to say that it is there, and to wait.
     pub fn wait(&self) -> String {
-        let (here, go) = (self.place("here"), self.place("go"));
+        let (here, go) = (self.place("here"), self.way());
         format!(": > {}; while [ ! -e {} ]; do sleep 0.01; done", here.display(), go.display())
+    }
+
+    /// What another script says to wait until the first is there.
+    pub fn seen(&self) -> String {
+        format!("while [ ! -e {} ]; do sleep 0.01; done", self.place("here").display())
     }
 
     /// Waits until the script is there.
@@ -100,7 +110,7 @@ impl Gate {
 
     /// Lets it go on.
     pub fn open(&self) {
-        fs::write(self.place("go"), "").unwrap();
+        fs::write(self.way(), "").unwrap();
     }
 }
 

@@ -16,11 +16,12 @@ use crate::open::Open;
 use crate::params::{Preserved, Rollback, RollbackScope};
 use crate::pathspec::PathSpecs;
 use crate::recovery::dependents::Kept;
+use crate::recovery::fencing::Meant;
 use crate::recovery::selective::Selection;
 use crate::recovery::telling::name_of;
 use crate::recovery::{already, lost, sureness};
 use crate::session::Session;
-use crate::{ledger, phases, state};
+use crate::{ledger, phases, state, writers};
 
 /// What the parameters choose, after a checkpoint where one is given.
 pub(super) fn selection(
@@ -32,7 +33,7 @@ pub(super) fn selection(
 ) -> Result<Selection, Failure> {
     let chooser = Chooser::of(open, workflow, parameters, checkpoint)?;
     let Found { mut changes, candidates } = chooser.changes()?;
-    refuse_open(&changes)?;
+    let go_on = go_on(session, open, parameters, &changes)?;
     let seqs: Vec<ChangeSeq> = changes.iter().map(|row| row.seq).collect();
     let (mut tasks, mut own_tasks) = (BTreeSet::new(), BTreeSet::new());
     if chooser.resets() {
@@ -45,7 +46,7 @@ pub(super) fn selection(
     // Where nobody in particular is named, all that was done since the checkpoint is meant: that of the user alone, too.
     let takes_external = !parameters.preserves(Preserved::ExternalChanges);
     let takes_external = takes_external && (!changes.is_empty() || chooser.means_everybody());
-    let did_something = open.catalog.have_segments(&seqs)? || takes_external && chooser.means_everybody();
+    let did_something = go_on || open.catalog.have_segments(&seqs)? || takes_external && chooser.means_everybody();
     let is_to_be_set = |task: &TaskId| chooser.task(task).is_some_and(|task| task.status != TaskStatus::Pending);
     let did_nothing = !did_something || !parameters.has_files();
     let sets_state = candidates.is_empty() && (!own_tasks.is_empty() || tasks.iter().any(is_to_be_set));
@@ -92,11 +93,40 @@ pub(super) fn selection(
 /// A number before that of every change.
 const BEFORE_ALL: ChangeSeq = ChangeSeq(-1);
 
-fn refuse_open(changes: &[ChangeRow]) -> Result<(), Failure> {
+/// Whose writers the parameters mean: those of what they choose, open changes too.
+pub(super) fn writers_meant(
+    open: &Open,
+    workflow: &WorkflowId,
+    parameters: &Rollback,
+    checkpoint: Option<&CheckpointRow>,
+) -> Result<Meant, Failure> {
+    let Found { changes, .. } = Chooser::of(open, workflow, parameters, checkpoint)?.changes()?;
+    Ok(Meant::of_changes(&changes))
+}
+
+/// Whether some of the changes go on: what they did since the last look is not recorded. They are refused, unless they are to be
+/// ended first and are not yet: then they are shown as they stand.
+fn go_on(session: &Session, open: &Open, parameters: &Rollback, changes: &[ChangeRow]) -> Result<bool, Failure> {
+    let fence = rollback::fence(session, parameters);
+    if !fence.stops || fence.acts() {
+        refuse_open(open, changes)?;
+    }
+    Ok(changes.iter().any(|row| row.change.ended_at.is_none()))
+}
+
+/// Refuses changes that go on.
+fn refuse_open(open: &Open, changes: &[ChangeRow]) -> Result<(), Failure> {
     let Some(row) = changes.iter().find(|row| row.change.ended_at.is_none()) else { return Ok(()) };
     let message = format!("change {} of {} is still open", row.change.change_id, name_of(&row.change));
-    Err(Failure::new(Code::ChangeOpen, message)
-        .with_hint(format!("`wfr change end {}` ends it, then try again", row.change.change_id)))
+    let failure = Failure::new(Code::ChangeOpen, message)
+        .with_hint(format!("`wfr change end {}` ends it, then try again", row.change.change_id));
+    let its = writers::find(open)?.writers.into_iter().find(|one| one.changes.contains(&row.change.change_id));
+    Err(match its {
+        Some(writer) => {
+            failure.with_option(format!("{} may still write for it: `--stop-writers` ends both first", writer.named()))
+        }
+        None => failure,
+    })
 }
 
 /// The changes that fit, and shared ones of which some candidates do.

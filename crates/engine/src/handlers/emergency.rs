@@ -10,6 +10,7 @@ use wfr_model::recovery::RecoveryKind;
 use wfr_model::{CheckpointId, WorkflowId};
 use wfr_store::Store;
 
+use super::fencing::Fence;
 use super::recoveries::{Asked, run};
 use super::restore::check_needs;
 use super::{known, needed, time_left};
@@ -18,6 +19,7 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{EmergencyRestore, ValidationLevel, patience};
 use crate::recovery::Order;
+use crate::recovery::fencing::Meant;
 use crate::response::Success;
 use crate::results::{Recovered, Verdict};
 use crate::session::Session;
@@ -45,6 +47,7 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
         spares_state: true,
+        stop_writers: parameters.stop_writers,
         needs,
         time_limit: time_left(&open, parameters.timeout, begun),
         wait: patience(parameters.wait),
@@ -52,7 +55,9 @@ fn try_emergency_restore(session: &mut Session, parameters: EmergencyRestore) ->
         ..Order::new(RecoveryKind::EmergencyRestore, workflow, target)
     };
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
-    let mut success = run(session, &open, &order, &asked, checked, begun)?;
+    let fence = Fence::of(parameters.stop_writers, parameters.plan, asked.consent, parameters.wait);
+    let restore = |session: &mut Session| run(session, &open, &order, &asked, checked, begun);
+    let mut success = fence.before(session, &open, || Ok(Meant::All), restore)?;
     success.result.passed_over = passed_over;
     if let Some(hole) = holes {
         success =

@@ -60,6 +60,7 @@ pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<E
             observed: run.text.split(|letter: char| !is_of_word(letter)).find_map(cannot_trace),
             is_observed: false,
             command: run.command.clone(),
+            writable: vec![],
         };
         announce(session, &open, &started, claimed, &|_, _| Ok(None)).map(Some)
     })
@@ -130,6 +131,8 @@ struct Started {
     /// Whether somebody said so.
     is_observed: bool,
     command: Vec<String>,
+    /// Where alone it may write; empty: anywhere.
+    writable: Vec<String>,
 }
 
 fn of_parameters(session: &Session, open: &Open, parameters: &Exec) -> Result<Success<Executing>, Failure> {
@@ -141,6 +144,7 @@ fn of_parameters(session: &Session, open: &Open, parameters: &Exec) -> Result<Su
         observed: why_observed(parameters),
         is_observed: parameters.observed,
         command: parameters.command.clone(),
+        writable: parameters.writable.clone(),
     };
     let parent = |open: &Open, opened: &[ChangeRow]| parent_of(open, opened, &work);
     let result = announce(session, open, &started, Claimed::One(work.author()), &parent)?;
@@ -179,7 +183,8 @@ fn announce(
         tracing::forget(open, &id);
     }
     looked?;
-    Ok(Executing { change_id: id, observed: started.observed.clone(), command: started.command.clone(), tracing })
+    let (observed, command, writable) = (started.observed.clone(), started.command.clone(), started.writable.clone());
+    Ok(Executing { change_id: id, observed, command, writable, tracing })
 }
 
 /// The change of a command, and those of the calls of which nobody knows which it is: they did nothing else.

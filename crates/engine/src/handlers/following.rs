@@ -18,10 +18,10 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{FollowStatus, Graph, GraphFormat, ListEvents, ListWorkflows};
 use crate::response::Success;
-use crate::results::{EventList, GraphShown, StatusShown, WorkflowLine, WorkflowList};
+use crate::results::{EventList, GraphShown, StatusShown, WorkflowLine, WorkflowList, WriterLine};
 use crate::session::Session;
 use crate::status::{self, event_line};
-use crate::{graph as graphs, state};
+use crate::{graph as graphs, state, writers};
 
 /// Events that are listed where nobody says how many.
 const LISTED: u32 = 50;
@@ -38,7 +38,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Shows how a workflow stands.
 pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success<StatusShown>, Failure> {
     let open = session.open()?;
-    let workflow = meant(&open, parameters.workflow_id)?;
+    let workflow = match meant(&open, parameters.workflow_id) {
+        Err(failure) if failure.code == Code::WorkflowNotFound => return Err(unheard(session, &open, failure)),
+        found => found?,
+    };
     let mut shown = shown(session, &open, &workflow)?;
     if parameters.watch {
         let length = parameters.interval.and_then(|span| span.duration()).unwrap_or(INTERVAL).max(PAUSE);
@@ -51,10 +54,24 @@ pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success
     Ok(Success::new(shown).about(&workflow))
 }
 
-/// How a workflow stands, and the clients.
+/// There is no workflow, and perhaps a client that would begin one.
+fn unheard(session: &Session, open: &Open, failure: Failure) -> Failure {
+    let clients = checking::lines(session, open);
+    let Some(client) = clients.iter().find(|client| client.last_heard.is_none()) else { return failure };
+    let client = &client.client;
+    failure
+        .with_option(format!("{client} is attached and was not heard yet: start it here once, then run `wfr doctor`"))
+}
+
+/// How a workflow stands now, the clients, and who may write.
 fn shown(session: &Session, open: &Open, workflow: &WorkflowId) -> Result<StatusShown, Failure> {
-    let shown = status::of(&open.catalog, workflow, session.now())?;
-    Ok(StatusShown { clients: checking::lines(session, open), ..shown })
+    let found = writers::find(open)?;
+    Ok(StatusShown {
+        writers: found.writers.iter().map(WriterLine::of).collect(),
+        processes_unread: found.unread,
+        clients: checking::lines(session, open),
+        ..status::of(&open.catalog, workflow, session.now())?
+    })
 }
 
 /// How a workflow stands when something has changed, or when somebody at a terminal waits for the clock; `None` where
@@ -71,7 +88,10 @@ fn next_status(
             continue;
         }
         let next = looks.once(session, |open| shown(session, open, workflow))?;
-        let key = |shown: &StatusShown| (shown.last_seq, shown.workflow_status.last_checkpoint.clone());
+        let key = |shown: &StatusShown| {
+            let writers: Vec<_> = shown.writers.iter().map(|writer| (writer.pid, writer.orphan)).collect();
+            (shown.last_seq, shown.workflow_status.last_checkpoint.clone(), writers)
+        };
         if session.interactive || key(&next) != key(last) {
             return Ok(Some(next));
         }

@@ -124,6 +124,7 @@ fn try_all(
         recompress: parameters.compress_archived,
         undoable: parameters.undoable.unwrap_or(UNDOABLE_MAX),
         drop_uncommitted: parameters.drop_uncommitted,
+        agreed: parameters.apply,
     };
     let uncommitted = if parameters.drop_uncommitted { uncommitted(session)? } else { vec![] };
     let mut holds_back = false;
@@ -198,6 +199,7 @@ fn try_cleanup(session: &Session, open: &Open, request: &Request) -> Result<Clea
     let kept = (decisions.len() - removed.len()) as u64;
     Ok(Cleanup {
         dry_run: true,
+        digest: Some(request.digest(&removed)),
         removed,
         kept,
         bytes_freed: None,
@@ -238,6 +240,10 @@ fn delete_and_collect(
     let rows: Vec<CheckpointRow> = goes.map(|(row, _)| row).collect();
     let (mut removed, freed) = so_far.as_ref().map_or((vec![], None), |done| (done.removed.clone(), done.bytes_freed));
     let mut kept = decisions.len();
+    let all: Vec<CheckpointId> = removed.iter().chain(rows.iter().map(|row| &row.checkpoint_id)).cloned().collect();
+    if request.agreed.is_some_and(|agreed| agreed != request.digest(&all)) {
+        return Err(CleanupError::Stale);
+    }
     if !rows.is_empty() {
         let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
         let audit = audit(session, "cleanup-checkpoints", request.workflow.clone(), json!({"names": names}));
@@ -247,6 +253,7 @@ fn delete_and_collect(
     }
     let done = so_far.insert(Cleanup {
         dry_run: false,
+        digest: None,
         removed,
         kept: kept as u64,
         bytes_freed: freed,

@@ -18,6 +18,7 @@ pub mod emergency;
 mod events;
 mod exchange;
 pub mod executing;
+mod fencing;
 pub mod following;
 pub mod hooking;
 pub mod inspect;

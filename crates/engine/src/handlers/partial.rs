@@ -7,10 +7,12 @@ use std::time::Instant;
 use wfr_catalog::CheckpointRow;
 use wfr_model::recovery::RecoveryKind;
 
+use super::fencing::Fence;
 use super::recoveries::{Asked, run};
 use super::{checkpoint, time_left};
 use crate::error::{Code, Failure};
 use crate::params::{Component, PartialRestore, ValidationLevel, patience};
+use crate::recovery::fencing::Meant;
 use crate::recovery::{Order, Parts};
 use crate::response::Success;
 use crate::results::{Damage, Recovered, Verdict};
@@ -41,8 +43,10 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
     }
     let told = parts.told(serde_json::to_value(&parameters).unwrap_or_default());
     let workflow = parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone());
+    let consent = parameters.consent(session.interactive);
     let order = Order {
         parts: Some(parts),
+        stop_writers: parameters.stop_writers,
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
         whole_tree: parameters.whole_tree,
@@ -51,8 +55,14 @@ fn try_partial_restore(session: &mut Session, parameters: PartialRestore) -> Res
         parameters: told,
         ..Order::new(RecoveryKind::PartialRestore, workflow, target)
     };
-    let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
-    run(session, &open, &order, &asked, Verdict::Passed, begun)
+    let asked = Asked { consent, plan_only: parameters.plan };
+    let fence = Fence::of(parameters.stop_writers, parameters.plan, consent, parameters.wait);
+    fence.before(
+        session,
+        &open,
+        || Ok(Meant::All),
+        |session| run(session, &open, &order, &asked, Verdict::Passed, begun),
+    )
 }
 
 /// All that was named was left out again.

@@ -15,11 +15,13 @@ use wfr_model::recovery::{RecoveryKind, RecoveryRecord, RecoveryStatus};
 use wfr_model::{RecoveryId, TreePath};
 use wfr_recovery::apply::GaveUp;
 
+use super::fencing::Fence;
 use super::{known, strategy, time_left, took};
 use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{Component, Consent, Recoveries, Resume, Undo, patience};
 use crate::recovery::already::{MAY_BE_BROUGHT_AGAIN, PENDING_ALREADY, TAKEN_BACK_ALREADY};
+use crate::recovery::fencing::Meant;
 use crate::recovery::leaving::STAYS_AS_DECIDED;
 use crate::recovery::noting::{GIT_LEFT_ALONE, NO_STATE};
 use crate::recovery::telling::{LEFT_AS_IT_IS, NOT_FOLLOWED};
@@ -278,6 +280,7 @@ pub(super) fn empty(target: &CheckpointRow, begun: Instant, checked: Verdict) ->
         preempted: None,
         blast_radius: vec![],
         dependents: vec![],
+        stopped_writers: vec![],
         findings: vec![],
         plan: None,
     }
@@ -397,7 +400,11 @@ fn try_undo(session: &mut Session, parameters: Undo) -> Result<Success<Recovered
     let record = undone(&open, &parameters)?;
     let before = before_nothing(&open, &parameters, &record)?;
     let takes_back = |id: &RecoveryId| format!("`wfr undo {id}` takes back the one before");
-    let undone = undo_one(session, &open, &parameters, record.clone(), begun);
+    let consent = parameters.consent(session.interactive);
+    let fence = Fence::of(parameters.stop_writers, parameters.plan, consent, parameters.wait);
+    let meant = || Meant::of_undo(&open, &record);
+    let undone =
+        fence.before(session, &open, meant, |session| undo_one(session, &open, &parameters, record.clone(), begun));
     match (undone, before) {
         (undone, None) => undone,
         (Ok(undone), Some(before)) => {
@@ -449,6 +456,7 @@ fn undo_one(
         allow_config: parameters.allow_config,
         whole_tree: true,
         partial: parameters.partial,
+        stop_writers: parameters.stop_writers,
         parameters: json!({
             "recovery_id": record.recovery_id,
             "exact_mtime": parameters.exact_mtime.0,

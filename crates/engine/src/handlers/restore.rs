@@ -12,7 +12,8 @@ use wfr_model::config::DependencyValidation;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::recovery::RecoveryKind;
 
-use super::checking::check_target;
+use super::checking::{Checked, check_target};
+use super::fencing::Fence;
 use super::recoveries::{Asked, run};
 use super::{beside, care, checkpoint, choice, partial, rollback, time_left};
 use crate::dependencies::{self, Validated};
@@ -24,6 +25,7 @@ use crate::params::{
 };
 use crate::pathspec::PathSpecs;
 use crate::picking;
+use crate::recovery::fencing::Meant;
 use crate::recovery::joining::Joining;
 use crate::recovery::selective::Selection;
 use crate::recovery::{FunctionalCheck, Order, Parts};
@@ -56,10 +58,37 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
         Some(_) => Validated::default(),
         None => check_needs(session, &open, &target, depth(&open, &parameters))?,
     };
+    let fence =
+        Fence::of(parameters.stop_writers, parameters.plan, parameters.consent(session.interactive), parameters.wait);
+    let meant = || writers_meant(&open, &parameters, &target);
+    fence.before(session, &open, meant, |session| {
+        go_back(session, &open, &parameters, target.clone(), (checked, needs), begun)
+    })
+}
+
+/// Whose writers a restore means.
+fn writers_meant(open: &Open, parameters: &Restore, target: &CheckpointRow) -> Result<Meant, Failure> {
+    match parameters.restoration_mode {
+        RestorationMode::Selective => {
+            let workflow = parameters.workflow_id.as_ref().unwrap_or(&target.workflow_id);
+            choice::writers_meant(open, workflow, &as_rollback(parameters).settled()?, Some(target))
+        }
+        RestorationMode::Full | RestorationMode::Partial | RestorationMode::Merge => Ok(Meant::All),
+    }
+}
+
+fn go_back(
+    session: &mut Session,
+    open: &Open,
+    parameters: &Restore,
+    target: CheckpointRow,
+    (checked, needs): (Checked, Validated),
+    begun: Instant,
+) -> Result<Success<Recovered>, Failure> {
     let limits = &open.config.recovery_configuration.validation_settings.timeout_limits;
     let check_limit = parameters.functional_check_timeout.unwrap_or(limits.validation_timeout);
     let workflow = parameters.workflow_id.clone().unwrap_or_else(|| target.workflow_id.clone());
-    let aimed = aimed(session, &open, &parameters, (&workflow, &target))?;
+    let aimed = aimed(session, open, parameters, (&workflow, &target))?;
     let mut order = Order {
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
@@ -71,8 +100,9 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
             .functional_check
             .clone()
             .map(|command| FunctionalCheck { command, time_limit: check_limit.duration().unwrap_or(Duration::MAX) }),
-        time_limit: time_left(&open, parameters.timeout, begun),
+        time_limit: time_left(open, parameters.timeout, begun),
         needs,
+        stop_writers: parameters.stop_writers,
         wait: patience(parameters.wait),
         parameters: aimed.told,
         selection: aimed.selection,
@@ -82,17 +112,17 @@ fn try_restore(session: &mut Session, parameters: Restore) -> Result<Success<Rec
     };
     order.keep_taken();
     if parameters.interactive {
-        picking::narrow(session, &open, &mut order)?;
+        picking::narrow(session, open, &mut order)?;
     }
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
     match &parameters.to {
         Some(dest) => {
             let dest = crate::workspace::absolute(&session.directories.current, dest.as_path());
-            beside::restore(session, &open, &order, &dest, &asked, (checked.integrity, begun))
+            beside::restore(session, open, &order, &dest, &asked, (checked.integrity, begun))
         }
         None => {
-            let done = run(session, &open, &order, &asked, checked.integrity, begun)?;
-            Ok(with_graph(&open, &parameters, &order.workflow, done))
+            let done = run(session, open, &order, &asked, checked.integrity, begun)?;
+            Ok(with_graph(open, parameters, &order.workflow, done))
         }
     }
 }
@@ -139,6 +169,10 @@ fn refuse_misfits(parameters: &Restore) -> Result<(), Failure> {
     let decides = parameters.conflict_resolution != Resolution::default() || parameters.partial || parameters.words;
     let rules = parameters.conflict_resolution.rules();
     let beyond_files = rules != Resolution::Word(rules.file_conflicts).rules();
+    if parameters.to.is_some() && parameters.stop_writers {
+        let message = "`stop_writers` says nothing with `to`: what is in the workspace stays as it is";
+        return Err(Failure::new(Code::WrongArguments, message).with_hint("leave one of them out"));
+    }
     let given: [(&str, bool, &[RestorationMode]); 14] = [
         ("state_conflicts` and `dependency_conflicts", beyond_files, &[Selective]),
         ("to", parameters.to.is_some(), &[Full]),
@@ -243,6 +277,10 @@ pub(super) fn as_rollback(parameters: &Restore) -> Rollback {
         ours: parameters.ours.clone(),
         theirs: parameters.theirs.clone(),
         resolve: parameters.resolve.clone(),
+        plan: parameters.plan,
+        apply: parameters.apply,
+        yes: parameters.yes,
+        stop_writers: parameters.stop_writers,
         reset_tasks: On(parameters.reset_tasks.0 && !parameters.preserve_progress),
         ..Rollback::default()
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use serde_json::Value;
 use wfr_catalog::{CheckpointRow, ListQuery};
 use wfr_model::config::DependencyValidation;
 use wfr_model::finding::{Finding, Severity};
@@ -14,6 +15,7 @@ use wfr_model::workflow::{Agent, AgentStatus, Whole};
 use wfr_model::{Span, TaskId, TreePath, WorkflowId};
 use wfr_recovery::merge::Unit;
 
+use super::fencing::Fence;
 use super::recoveries::{Asked, run};
 use super::restore::check_needs;
 use super::{by_hand, choice, known, needed, time_left};
@@ -44,28 +46,49 @@ fn try_rollback(session: &mut Session, parameters: Rollback) -> Result<Success<R
     let workflow = known(&open, needed(parameters.workflow_id.clone(), "workflow_id")?)?;
     let given = parameters.checkpoint.as_deref().map(|reference| open.catalog.resolve(Some(&workflow), reference));
     let given = given.transpose()?;
-    let selection = choice::selection(session, &open, &workflow, &parameters, given.as_ref())?;
-    let checked = check_target(session, &open, given.as_ref(), &parameters)?;
+    let fence = fence(session, &parameters);
+    let meant = || choice::writers_meant(&open, &workflow, &parameters, given.as_ref());
+    fence.before(session, &open, meant, |session| {
+        take_back(session, &open, (&workflow, given.clone()), (&parameters, told), begun)
+    })
+}
+
+/// What a rollback says of writers.
+pub(super) fn fence(session: &Session, parameters: &Rollback) -> Fence {
+    let consent = parameters.consent(session.interactive);
+    Fence::of(parameters.stop_writers, parameters.plan, consent, parameters.wait)
+}
+
+fn take_back(
+    session: &mut Session,
+    open: &Open,
+    (workflow, given): (&WorkflowId, Option<CheckpointRow>),
+    (parameters, told): (&Rollback, Value),
+    begun: Instant,
+) -> Result<Success<Recovered>, Failure> {
+    let selection = choice::selection(session, open, workflow, parameters, given.as_ref())?;
+    let checked = check_target(session, open, given.as_ref(), parameters)?;
     let target = match given {
         Some(row) => row,
-        None => oldest(&open)?,
+        None => oldest(open)?,
     };
     let mut order = Order {
         exact_mtime: parameters.exact_mtime,
         allow_config: parameters.allow_config,
-        time_limit: time_left(&open, parameters.timeout, begun),
+        time_limit: time_left(open, parameters.timeout, begun),
+        stop_writers: parameters.stop_writers,
         wait: patience(parameters.wait),
-        needs: needs(session, &open, (&workflow, &target), &parameters, &selection)?,
+        needs: needs(session, open, (workflow, &target), parameters, &selection)?,
         selection: Some(selection),
         parameters: told,
-        ..Order::new(RecoveryKind::Rollback, workflow, target)
+        ..Order::new(RecoveryKind::Rollback, workflow.clone(), target)
     };
     order.keep_taken();
     if parameters.interactive {
-        picking::narrow(session, &open, &mut order)?;
+        picking::narrow(session, open, &mut order)?;
     }
     let asked = Asked { consent: parameters.consent(session.interactive), plan_only: parameters.plan };
-    run(session, &open, &order, &asked, checked, begun)
+    run(session, open, &order, &asked, checked, begun)
 }
 
 /// Checks every byte of the checkpoint that is named, before anything is changed. Without one only what a rollback reads

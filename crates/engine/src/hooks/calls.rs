@@ -10,8 +10,9 @@ use std::path::{Component, Path, PathBuf};
 use wfr_catalog::{ChangeFilter, ChangeRow, Closing, NewChange, NewPoint, PathKey};
 use wfr_clients::{Call, Does, Wrapping};
 use wfr_model::change::{Actor, Author, Evidence, Source};
-use wfr_model::{AgentId, ChangeId, TreePath};
+use wfr_model::{AgentId, ChangeId, Timestamp, TreePath};
 
+use super::pending::Waited;
 use super::shells::Odd;
 use super::{Speaker, agents, desk, pending};
 use crate::error::Failure;
@@ -55,10 +56,11 @@ fn is_wrapped(speaker: &Speaker<'_>) -> bool {
 
 fn announce(speaker: &Speaker<'_>, call: &Call, source: Source, paths: &[TreePath]) -> Result<(), Failure> {
     let Speaker { session, open, .. } = *speaker;
-    if is_known(speaker, call)? {
+    let turn = ledger::turn_between_recoveries(session, open)?;
+    // Within the turn: two hooks that say it at the same time come one after the other.
+    if is_known(speaker, call, false)? {
         return Ok(());
     }
-    let turn = ledger::turn_between_recoveries(session, open)?;
     let author = Author { tool_call_id: call.id.clone(), ..speaker.author() };
     let workflow = author.workflow_id.clone();
     let change = ledger::announced(session, author, source, Some(note(call)));
@@ -95,35 +97,47 @@ pub(super) fn end(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
     match &call.does {
         Does::Reads(_) | Does::Nothing | Does::Takes(_) | Does::Starts(_) => return Ok(()),
         Does::Runs(command) => match pending::remove(&speaker.desk, call, command) {
-            pending::Ended::Claimed => {
+            Waited::Run => {
                 Odd::NotTold.forget(speaker.open.vault.dir(), speaker.client);
                 return Ok(());
             }
-            // It is still on its way, or it was run where we could not see it, as in a sandbox.
-            pending::Ended::Unclaimed if call.goes_on => return Ok(()),
-            pending::Ended::Unclaimed => {
+            // It is still on its way.
+            Waited::InVain if call.goes_on => return Ok(()),
+            // It was run where we could not see it, as in a sandbox.
+            Waited::InVain => {
                 Odd::PastLauncher.note(speaker.open.vault.dir(), speaker.client, speaker.session.now());
+                return made_up(speaker, call);
             }
-            pending::Ended::Unknown => {}
+            Waited::No => {}
         },
         Does::Writes(_) | Does::Unknown => {}
     }
     match mine(speaker, Some(call), None)?.pop() {
         Some(row) => end_all(speaker, &[row]),
-        None if is_known(speaker, call)? => Ok(()),
         None => made_up(speaker, call),
     }
 }
 
 /// Whether a call is in the ledger: where a client has our hooks twice, as from a plugin and from its settings, it says all twice.
-fn is_known(speaker: &Speaker<'_>, call: &Call) -> Result<bool, Failure> {
+/// It is open, or has ended lately: no more of a long ledger is looked through.
+fn is_known(speaker: &Speaker<'_>, call: &Call, may_have_ended: bool) -> Result<bool, Failure> {
     if call.id.is_none() {
         return Ok(false);
     }
-    let (session, tool_call) = (Some(speaker.said.session.clone()), call.id.clone());
-    let filter = ChangeFilter { session, tool_call, limit: Some(1), ..ChangeFilter::default() };
+    let filter = ChangeFilter {
+        workflow: super::workflow_of(speaker.client, &speaker.said.session),
+        session: Some(speaker.said.session.clone()),
+        tool_call: call.id.clone(),
+        open: !may_have_ended,
+        since: may_have_ended.then(|| Timestamp(speaker.session.now().0 - LATELY_NANOS)),
+        limit: Some(1),
+        ..ChangeFilter::default()
+    };
     Ok(!speaker.open.catalog.changes(&filter)?.is_empty())
 }
+
+/// Between two hooks that say the same.
+const LATELY_NANOS: i64 = 60 * 1_000_000_000;
 
 /// The open changes of a session that hooks end: of a call, or of an agent, or all.
 fn mine(speaker: &Speaker<'_>, call: Option<&Call>, agent: Option<&AgentId>) -> Result<Vec<ChangeRow>, Failure> {
@@ -180,6 +194,9 @@ fn reads(speaker: &Speaker<'_>, change: Option<ChangeId>) -> Result<Vec<(PathKey
 fn made_up(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
     let Speaker { session, open, .. } = *speaker;
     let turn = ledger::turn_between_recoveries(session, open)?;
+    if is_known(speaker, call, true)? {
+        return Ok(());
+    }
     let paths = match &call.does {
         Does::Writes(files) => inside(speaker, files),
         _ => vec![],

@@ -15,7 +15,7 @@ pub mod trouble;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
-use wfr_clients::{Agent, Answer, Client, Said, What};
+use wfr_clients::{Agent, Answer, Call, Client, Said, Tail, What};
 use wfr_model::change::Author;
 use wfr_model::phase::PhaseId;
 use wfr_model::{AgentId, WorkflowId};
@@ -90,9 +90,12 @@ fn heard(session: &mut Session, client: Client, said: &Said, from: &Process) -> 
             nesting::began(&speaker, call)?;
             calls::begin(&speaker, call)?;
         }
-        What::CallEnds { call, started, .. } => {
+        What::CallEnds { call, started, error, output } => {
             calls::end(&speaker, call)?;
             nesting::ended(&speaker, call)?;
+            if error.is_some() || output.is_some() {
+                speaker.tell_end(call, error.as_deref(), output.as_ref())?;
+            }
             if let Some(agent) = started {
                 agents::described(&speaker, agent, call)?;
             }
@@ -184,6 +187,23 @@ impl Speaker<'_> {
         });
         let Value::Object(envelope) = envelope else { return Ok(()) };
         intake::now(self.session, self.open, vec![reading::of_fields(without_nulls(envelope))])
+    }
+
+    /// Records how a call ended: what it wrote last, and why it failed. Whoever looks for the cause of a failure finds it by the call.
+    fn tell_end(&self, call: &Call, error: Option<&str>, output: Option<&Tail>) -> Result<(), Failure> {
+        let author = self.author();
+        self.tell(
+            "TOOL_CALL_ENDED",
+            json!({
+                "agent_id": author.agent_id,
+                "related_task_id": author.task_id,
+                "tool": call.tool,
+                "tool_call_id": call.id,
+                "error": error,
+                "stdout_tail": output.map(|tail| &tail.stdout).filter(|text| !text.is_empty()),
+                "stderr_tail": output.map(|tail| &tail.stderr).filter(|text| !text.is_empty()),
+            }),
+        )
     }
 
     /// Looks at all of the tree, so that what was done until now is in the ledger.

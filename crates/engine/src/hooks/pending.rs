@@ -48,8 +48,8 @@ const DIR: &str = "pending";
 const WAITING: &str = "call";
 /// One whose shell was told from all others.
 const TAKEN: &str = "taken";
-/// Another name of one that is waiting: it may be the one that was run, or not.
-const SEEN: &str = "seen";
+/// One whose shell came, among several that are equal.
+const SHARED: &str = "shared";
 
 /// A command that is about to be run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -81,34 +81,34 @@ fn free(dir: &Path, command: &str) -> PathBuf {
     (0..EQUAL_MAX).map(named).find(is_free).unwrap_or_else(|| named(EQUAL_MAX))
 }
 
-/// What became of a command that has been run.
+/// What became of a command that waited to be run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ended {
-    /// Nobody waited for it.
-    Unknown,
-    /// Our launcher ran it.
-    Claimed,
-    /// It was announced, and something else ran it, or is about to.
-    Unclaimed,
+pub(super) enum Waited {
+    /// None did.
+    No,
+    /// Its shell did not come to us, or not yet.
+    InVain,
+    /// It was run by us.
+    Run,
 }
 
 /// Forgets a command that has been run; not one that may be still on its way.
-pub(super) fn remove(desk: &Desk, call: &Call, command: &str) -> Ended {
-    let Ok(dir) = desk.place(DIR) else { return Ended::Unknown };
+pub(super) fn remove(desk: &Desk, call: &Call, command: &str) -> Waited {
+    let Ok(dir) = desk.place(DIR) else { return Waited::No };
     let command = desk::key(command);
     let places = match &call.id {
         Some(id) => vec![dir.join(desk::key(id))],
         None => (0..EQUAL_MAX).map(|number| dir.join(format!("{command}-{number}"))).collect(),
     };
     let is_there = |place: &&PathBuf, extension: &str| place.with_extension(extension).exists();
-    let run = places.iter().find(|place| is_there(place, TAKEN) || is_there(place, SEEN));
+    let run = places.iter().find(|place| is_there(place, TAKEN) || is_there(place, SHARED));
     let Some(place) = run.or_else(|| places.iter().find(|place| is_there(place, WAITING))) else {
-        return Ended::Unknown;
+        return Waited::No;
     };
     if run.is_some() || !call.goes_on {
-        [WAITING, TAKEN, SEEN].iter().for_each(|one| drop(fs::remove_file(place.with_extension(one))));
+        [WAITING, TAKEN, SHARED].iter().for_each(|one| drop(fs::remove_file(place.with_extension(one))));
     }
-    if run.is_some() { Ended::Claimed } else { Ended::Unclaimed }
+    if run.is_some() { Waited::Run } else { Waited::InVain }
 }
 
 /// Forgets commands that will not be run any more: those of an agent, or all. Some were refused.
@@ -156,8 +156,9 @@ pub fn claim(open: &Open, client: Client, session: &str, command: &str) -> Claim
                 }
             }
             _ => {
-                for (place, _) in &waiting {
-                    let _ = fs::hard_link(place, place.with_extension(SEEN));
+                // Each of them stays for the shells that are still to come, and none of them was in vain.
+                for (place, one) in &waiting {
+                    let _ = desk::write(&place.with_extension(SHARED), one);
                 }
                 return Claimed::Several(waiting.into_iter().map(|(_, one)| one.author).collect());
             }

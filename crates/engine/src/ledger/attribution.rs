@@ -11,6 +11,7 @@ use wfr_model::entry::Entry;
 use wfr_model::{ChangeId, Timestamp, TreePath};
 use wfr_store::Sink;
 
+use super::turns::{By, Turns};
 use super::{LIKELY, OBSERVED, Veil, is_same};
 use crate::error::Failure;
 use crate::mint;
@@ -24,7 +25,8 @@ const TICK: i64 = 10_000_000;
 pub(super) fn left_before(open: &Open, opened: &[ChangeRow]) -> Result<BTreeSet<TreePath>, Failure> {
     let mut found = BTreeSet::new();
     for row in opened {
-        found.extend(tracing::of(open, row)?.into_iter().flat_map(|standing| standing.seen.before.into_keys()));
+        let Some(Standing { seen, .. }) = tracing::of(open, row)? else { continue };
+        found.extend(seen.before.into_keys().chain(seen.takes.into_keys()));
     }
     Ok(found)
 }
@@ -33,43 +35,81 @@ pub(super) fn left_before(open: &Open, opened: &[ChangeRow]) -> Result<BTreeSet<
 /// different are left out.
 ///
 /// What others left at a path since a traced change began, before that wrote there, becomes a segment of its own where it can be
-/// stored in `sink`: those are in the point that is returned, which comes before the other one. Where it cannot, nothing tells
-/// the two apart.
+/// stored in `sink`, and so does what each of several traced changes left to the next one: those are in the points that are returned,
+/// which come before the other one. Where it cannot, nothing tells them apart.
 pub(super) fn attribute(
     open: &Open,
     opened: &[ChangeRow],
     segments: Vec<Segment>,
     point: &mut NewPoint,
     sink: Option<&dyn Sink>,
-) -> Result<Option<NewPoint>, Failure> {
+) -> Result<Vec<NewPoint>, Failure> {
     let veil = Veil::of(open)?;
     let standings = opened.iter().map(|row| tracing::of(open, row)).collect::<Result<Vec<_>, Failure>>()?;
     let candidates = candidates(open, &veil, opened, &segments, &standings)?;
     let before = Befores { open, veil: &veil, opened, standings: &standings, sink };
-    let mut earlier = NewPoint::new(point.after, point.at);
-    let (mut made, mut made_earlier) = (BTreeMap::new(), BTreeMap::new());
-    for mut segment in segments {
-        let mut owner = owner(&segment.path, &candidates);
-        if let Owner::One(id) = &owner {
-            match before.of(id, &segment)? {
-                Found::None => {}
-                Found::Untold => owner = Owner::Unknown(vec![id.clone()]),
-                Found::Entry(entry) => {
-                    let others: Vec<Opened> = candidates.iter().filter(|one| one.change_id != *id).cloned().collect();
-                    let first = Segment { after: Some(entry.clone()), ..segment.clone() };
-                    let owner = wfr_capture::attribute::owner(&segment.path, &others);
-                    let change = change_for(&owner, opened, &mut earlier, &mut made_earlier);
-                    earlier.segments.push(new_segment(&veil, &first, change, false)?);
-                    segment.before = Some(entry);
-                }
+    let turns = sink.map(|sink| Turns { open, opened, standings: &standings, sink, since: point.after });
+    let mut earlier: Vec<(NewPoint, BTreeMap<Owner, ChangeId>)> = Vec::new();
+    let mut made = BTreeMap::new();
+    for segment in segments {
+        let mut pieces = pieces(segment, &candidates, turns.as_ref(), &before)?;
+        let last = pieces.pop();
+        for (at, (owner, segment)) in pieces.into_iter().enumerate() {
+            if earlier.len() == at {
+                earlier.push((NewPoint::new(point.after, point.at), BTreeMap::new()));
             }
+            let (point, made) = &mut earlier[at];
+            let change = change_for(&owner, opened, point, made);
+            point.segments.push(new_segment(&veil, &segment, change, false)?);
         }
-        if !is_same(segment.before.as_ref(), segment.after.as_ref()) {
+        if let Some((owner, segment)) = last {
             let change = change_for(&owner, opened, point, &mut made);
             point.segments.push(new_segment(&veil, &segment, change, false)?);
         }
     }
-    Ok((!earlier.segments.is_empty()).then_some(earlier))
+    Ok(earlier.into_iter().map(|(point, _)| point).collect())
+}
+
+/// The pieces of what is different at a path, and to whom each belongs; none where nothing is.
+fn pieces(
+    segment: Segment,
+    candidates: &[Opened],
+    turns: Option<&Turns<'_>>,
+    before: &Befores<'_>,
+) -> Result<Vec<(Owner, Segment)>, Failure> {
+    let owner = owner(&segment.path, candidates);
+    let without = |ids: &[ChangeId]| {
+        let others: Vec<Opened> = candidates.iter().filter(|one| !ids.contains(&one.change_id)).cloned().collect();
+        wfr_capture::attribute::owner(&segment.path, &others)
+    };
+    let (mut pieces, mut sharing) = (Vec::new(), None);
+    if let (Owner::Shared(ids), Some(turns)) = (&owner, turns)
+        && let Some(found) = turns.pieces(&segment, ids, candidates)?
+    {
+        sharing = Some(ids.clone());
+        pieces.extend(found.into_iter().map(|(by, segment)| match by {
+            By::Others => (without(ids), segment),
+            By::These(ids) if ids.len() == 1 => (Owner::One(ids.into_iter().next().expect("one")), segment),
+            By::These(ids) => (Owner::Shared(ids.into_iter().collect()), segment),
+        }));
+    }
+    if pieces.is_empty() {
+        pieces.push((owner, segment.clone()));
+    }
+    let (first, of_first) = pieces[0].clone();
+    if let Owner::One(id) = first {
+        match before.of(&id, &of_first)? {
+            Found::None => {}
+            Found::Untold => pieces[0].0 = Owner::Unknown(vec![id]),
+            Found::Entry(entry) => {
+                pieces[0].1.before = Some(entry.clone());
+                let writers = sharing.unwrap_or_else(|| vec![id]);
+                pieces.insert(0, (without(&writers), Segment { after: Some(entry), ..of_first }));
+            }
+        }
+    }
+    pieces.retain(|(_, segment)| !is_same(segment.before.as_ref(), segment.after.as_ref()));
+    Ok(pieces)
 }
 
 /// The change that a segment of this owner is recorded with, which is made where it is nobody's in particular.
@@ -182,19 +222,26 @@ fn candidates(
     }
     let with = |(row, standing): (&ChangeRow, &Option<Standing>)| {
         let told = standing.as_ref().map(|standing| {
-            let earlier = if standing.seen.unseen.is_some() { earlier(open, segments, row) } else { BTreeSet::new() };
-            Told { earlier, ..standing.seen.told(&files, standing.left_by.is_some()) }
+            let told = standing.seen.told(&files, standing.left_by.is_some());
+            Told { earlier: earlier(open, segments, row, &told), ..told }
         });
         Ok(Opened { told, ..as_opened(veil, row, opened)? })
     };
     opened.iter().zip(standings).map(with).collect()
 }
 
-/// Paths whose stamps, or those of the directory that they are gone from, are older than a change: no look was made when it began.
-fn earlier(open: &Open, segments: &[Segment], row: &ChangeRow) -> BTreeSet<TreePath> {
+/// Paths at which something new was found whose stamps, or those of the directory that it is gone from, are older than a change: no look
+/// was made when that began. Where all was seen, what moved with a directory and was known where it had been is no such one.
+fn earlier(open: &Open, segments: &[Segment], row: &ChangeRow, told: &Told) -> BTreeSet<TreePath> {
     let began = row.change.started_at.0.saturating_sub(TICK);
-    let is_earlier = |path: &&TreePath| tracing::changed_at(open.root(), path).is_some_and(|changed| changed < began);
-    segments.iter().map(|segment| &segment.path).filter(is_earlier).cloned().collect()
+    let is_earlier = |path: &TreePath| tracing::changed_at(open.root(), path).is_some_and(|changed| changed < began);
+    let moved = |segment: &Segment| {
+        let is_known =
+            |other: &Segment| other.before.as_ref().zip(segment.after.as_ref()).is_some_and(|(a, b)| a.node == b.node);
+        segment.after.is_some() && told.wrote(&segment.path) && !segments.iter().any(is_known)
+    };
+    let asked = segments.iter().filter(|segment| !told.is_whole || (!told.moved.is_empty() && moved(segment)));
+    asked.map(|segment| &segment.path).filter(|path| is_earlier(path)).cloned().collect()
 }
 
 fn as_opened(veil: &Veil<'_>, row: &ChangeRow, opened: &[ChangeRow]) -> Result<Opened, Failure> {

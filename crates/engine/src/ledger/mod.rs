@@ -6,6 +6,7 @@
 mod attribution;
 pub mod closure;
 pub mod faults;
+mod turns;
 mod veil;
 mod wanted;
 
@@ -224,6 +225,7 @@ pub fn look_at(
     let present = present(open)?.ok_or_else(|| damaged("it has no tree to begin with"))?;
     let opened = opened(open)?;
     let over = tracing::over(open, &opened)?;
+    let marks = tracing::marks(open);
     let store = open.store_to_write()?;
     let writer = store.writer(open.coding(), scanning::room(open, &store));
     let is_due = present.segments > SINCE_MAX;
@@ -253,12 +255,14 @@ pub fn look_at(
     with(&mut point, &opened)?;
     let over = tracing::closings(open, &opened, &over, &mut point)?;
     let sealed = writer.finish()?;
-    if let Some(earlier) = earlier {
-        // Without the other one it is a look as any: what was left before the traced command wrote.
+    for mut earlier in earlier {
+        // Without the others it is a look as any: what was left before a traced command wrote.
+        earlier.after = point.after;
         point.after = Some(open.catalog.commit_point(&earlier, &extents(&sealed))?);
     }
-    open.catalog.commit_point(&point, &extents(&sealed))?;
+    let committed = open.catalog.commit_point(&point, &extents(&sealed))?;
     sealed.publish();
+    tracing::looked(open, &marks, committed, wanted);
     over.iter().for_each(|id| tracing::forget(open, id));
     if is_whole {
         scanning::save_cache(open, &scan, &store);
@@ -407,14 +411,14 @@ struct Found<'f> {
 }
 
 impl Found<'_> {
-    /// What a look found, as a point behind the present, and one that comes before it where there is a sink for what was there in
+    /// What a look found, as a point behind the present, and those that come before it where there is a sink for what was there in
     /// between.
     fn in_tree(
         &self,
         objects: &dyn Objects,
         (tree, coverage): (&Digest, &Coverage),
         wanted: Option<&Wanted>,
-    ) -> Result<(NewPoint, Option<NewPoint>), Failure> {
+    ) -> Result<(NewPoint, Vec<NewPoint>), Failure> {
         let Self { open, present, opened, now, sink } = *self;
         let known = wanted.map(|wanted| wanted.known(&present.known));
         let known = known.as_ref().unwrap_or(&present.known);

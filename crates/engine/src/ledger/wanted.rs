@@ -31,6 +31,16 @@ impl Wanted {
         self.below.insert(path);
     }
 
+    /// The paths, without those that are meant with all below them.
+    pub fn paths(&self) -> impl Iterator<Item = &TreePath> {
+        self.paths.iter()
+    }
+
+    /// The paths that are meant with all below them.
+    pub fn subtrees(&self) -> impl Iterator<Item = &TreePath> {
+        self.below.iter()
+    }
+
     /// Whether a path is among them.
     pub(super) fn has(&self, path: &TreePath) -> bool {
         self.paths.contains(path) || above(path).any(|at| self.below.contains(&at))

@@ -8,7 +8,7 @@ use super::Effect;
 
 /// Whether a call with these parameters changes anything of the workspace that it finds. What `init` makes it names itself,
 /// and what is written elsewhere on request changes nothing here.
-pub(super) fn acts(name: &str, effect: Effect, parameters: &Value) -> bool {
+pub(crate) fn acts(name: &str, effect: Effect, parameters: &Value) -> bool {
     let is_set = |key: &str| parameters.get(key) == Some(&Value::Bool(true));
     let has = |key: &str| parameters.get(key).is_some_and(|value| !value.is_null());
     match name {

@@ -19,6 +19,11 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, Failure> {
     })
 }
 
+/// Reads any other document of one object; says why it cannot be read.
+pub fn parse_document(text: &str) -> Result<Map<String, Value>, String> {
+    json::parse_message(text).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

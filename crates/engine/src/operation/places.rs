@@ -69,7 +69,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// Whether the values of a key are of one of these formats.
-fn holds(schema: &Value, formats: &[&str]) -> bool {
+pub(crate) fn holds(schema: &Value, formats: &[&str]) -> bool {
     let is = |schema: &Value| schema.as_str().is_some_and(|format| formats.contains(&format));
     let is_path = |schema: &Value| is(&schema["format"]) || is(&schema["items"]["format"]);
     is_path(schema) || schema["anyOf"].as_array().is_some_and(|any| any.iter().any(is_path))

@@ -305,6 +305,7 @@ mod tests {
             effect: Effect::Reads,
             aliases: &[],
             examples: &[],
+            marks: &[],
             parameters: || Value::Null,
             result: || Value::Null,
             check: |_| Ok(()),

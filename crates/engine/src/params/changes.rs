@@ -281,6 +281,9 @@ pub struct Rollback {
     pub apply: Option<Digest>,
     /// Does it without asking. Settles no conflict and allows no configuration.
     pub yes: bool,
+    /// Whether processes that may still write for what is recovered are ended first: all that `status` shows, or where chosen
+    /// work is taken back, its own alone.
+    pub stop_writers: bool,
     /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
     pub allow_config: bool,
     /// Whether work on a file system of its own is taken back in the bare directory where that is not mounted now.

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wfr_model::checkpoint::{CheckpointType, Trigger};
-use wfr_model::{Span, Timestamp, TreePath, WorkflowId};
+use wfr_model::{Digest, Span, Timestamp, TreePath, WorkflowId};
 
 use super::values::{On, OneOrMany, Phase, RetentionPolicy};
 use crate::error::{Code, Failure};
@@ -277,6 +277,8 @@ pub struct CleanupCheckpoints {
     pub drop_uncommitted: bool,
     /// Says what would be removed and removes nothing.
     pub dry_run: bool,
+    /// Does it only if what would be removed is what the dry run with this digest said.
+    pub apply: Option<Digest>,
 }
 
 #[cfg(test)]

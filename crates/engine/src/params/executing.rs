@@ -11,8 +11,8 @@ use super::values::Phase;
 
 /// Runs a command as a change: what it and all that it starts write is theirs, and nothing else.
 ///
-/// The kernel tells of each write before it is done, so commands that overlap in time are told apart exactly; a path that two of
-/// them wrote is shared, with both as candidates. Streams, signals, terminal and exit code are the command's own: 128 and the signal
+/// The kernel tells of each write before it is done, so commands that overlap in time are told apart exactly; of a path that
+/// several of them wrote in turn each has its own piece. Streams, signals, terminal and exit code are the command's own: 128 and the signal
 /// where one ended it, 126 where it cannot be run, 127 where there is none of its name, 125 where wfr failed and it was not run. Where it cannot be
 /// traced it runs all the same, and what changed meanwhile is found by a look, as with `change begin` and `change end`: that is said
 /// once on standard error and in the change.
@@ -43,6 +43,10 @@ pub struct Exec {
     pub note: Option<String>,
     /// Whether it is not traced: for programs that gain privileges or trace others themselves.
     pub observed: bool,
+    /// The only paths that the command may write, and what is below them, besides `/dev/null` and the like: confined by Landlock. They
+    /// must be there; nothing else is writable, `/tmp` neither. Not covered: modes, owners, extended attributes, times, and what the
+    /// command was given open.
+    pub writable: Vec<String>,
     /// The command and its words: bytes that are no text as `\xHH`, a backslash as `\\`.
     pub command: Vec<String>,
 }

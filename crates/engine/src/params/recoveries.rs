@@ -251,6 +251,9 @@ pub struct Restore {
     pub apply: Option<Digest>,
     /// Does it without asking. Settles no conflict and allows no configuration.
     pub yes: bool,
+    /// Whether processes that may still write for what is recovered are ended first: all that `status` shows, or where chosen
+    /// work is taken back, its own alone.
+    pub stop_writers: bool,
     /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
     pub allow_config: bool,
     /// Whether what was on a file system of its own may go into the bare directory where that is not mounted now.
@@ -379,6 +382,9 @@ pub struct PartialRestore {
     pub apply: Option<Digest>,
     /// Does it without asking. Settles no conflict and allows no configuration.
     pub yes: bool,
+    /// Whether processes that may still write for what is recovered are ended first: all that `status` shows, or where chosen
+    /// work is taken back, its own alone.
+    pub stop_writers: bool,
     /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
     pub allow_config: bool,
     /// Whether modification times are those of the checkpoint; else changed files get the present.
@@ -459,6 +465,9 @@ pub struct EmergencyRestore {
     pub apply: Option<Digest>,
     /// Does it without asking. Settles no conflict and allows no configuration.
     pub yes: bool,
+    /// Whether processes that may still write for what is recovered are ended first: all that `status` shows, or where chosen
+    /// work is taken back, its own alone.
+    pub stop_writers: bool,
     /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
     pub allow_config: bool,
     /// Whether modification times are those of the checkpoint; else changed files get the present.
@@ -494,6 +503,9 @@ pub struct Undo {
     pub apply: Option<Digest>,
     /// Does it without asking. Settles no conflict and allows no configuration.
     pub yes: bool,
+    /// Whether processes that may still write for what is recovered are ended first: all that `status` shows, or where chosen
+    /// work is taken back, its own alone.
+    pub stop_writers: bool,
     /// Whether files that tools run or obey, such as `.claude/settings.json`, may be changed.
     pub allow_config: bool,
     /// Whether what was on a file system of its own may go into the bare directory where that is not mounted now.

@@ -104,6 +104,16 @@ pub struct Man {
     pub directory: Option<HostPath>,
 }
 
+/// Serves agents over the Model Context Protocol, on standard input and output.
+///
+/// Each operation that agents may use is a tool; checkpoints and failures are resources. It goes on until its input ends. What
+/// would change the workspace's files or lose anything is done in two steps: a call gives the plan, and a person applies it
+/// by its digest, unless `agents.may_apply` of the configuration lets agents do so. The workspace is the one that
+/// `--workspace` names, else that of the current directory, else that of the client's roots.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mcp {}
+
 /// Shows the main job on a copy of real sources.
 ///
 /// Checkpoint, damage of every kind, a restore that is killed half way, its completion, its undo: every byte is

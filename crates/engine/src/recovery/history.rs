@@ -155,9 +155,16 @@ pub fn histories_of(
 ) -> Result<Vec<History>, Failure> {
     let seqs: Vec<ChangeSeq> = selected.iter().copied().filter(|seq| is_recorded(*seq)).collect();
     let mut chains = open.catalog.chains_of(&seqs)?;
-    if let Some(point) = unrecorded.filter(|_| selected.contains(&UNRECORDED_EXTERNAL)) {
-        let known: BTreeSet<Vec<u8>> = chains.iter().map(|chain| chain.path.key.clone()).collect();
-        for path in point.segments.iter().map(|one| &one.path).filter(|path| !known.contains(&path.key)) {
+    if let Some(point) = unrecorded {
+        let mut known: BTreeSet<Vec<u8>> = chains.iter().map(|chain| chain.path.key.clone()).collect();
+        // A change that goes on is selected only to show what would be taken back of it.
+        let is_all = selected.contains(&UNRECORDED_EXTERNAL);
+        for segment in &point.segments {
+            let path = &segment.path;
+            let is_meant = is_all || selected.contains(&seq_of(open, point, &segment.change)?);
+            if !is_meant || !known.insert(path.key.clone()) {
+                continue;
+            }
             let fresh = || PathChain { path: path.clone(), segments: vec![], words: vec![], reads: vec![] };
             chains.push(open.catalog.chain_at(&path.key)?.unwrap_or_else(fresh));
         }

@@ -14,6 +14,7 @@ mod clearing;
 mod concern;
 pub mod decisions;
 pub mod dependents;
+pub mod fencing;
 mod finish;
 mod history;
 pub mod joining;
@@ -129,6 +130,8 @@ pub struct Order {
     pub needs: Validated,
     /// What the checks of the checkpoint said, layer by layer; it goes with the result.
     pub layers: LayerResults,
+    /// Whether writers are ended before; it is shown in the plan.
+    pub stop_writers: bool,
     /// How long it waits for whoever holds the workspace or the workflow.
     pub wait: Duration,
     /// The parameters as given, for the audit trail; they also say who is told, and how much it matters.
@@ -157,6 +160,7 @@ impl Order {
             time_limit: None,
             needs: Validated::default(),
             layers: LayerResults::default(),
+            stop_writers: false,
             wait: Duration::ZERO,
             parameters: Value::Null,
         }

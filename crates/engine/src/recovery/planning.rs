@@ -22,6 +22,7 @@ use wfr_store::{Objects, ReadError, Store, tree};
 
 use super::aim::{self, Aim, Outlook, Purpose};
 use super::concern;
+use super::fencing;
 use super::joining;
 use super::lifting::{self, Later};
 use super::mounting;
@@ -175,7 +176,7 @@ pub fn plan_beside(open: &Open, order: &Order) -> Result<Planned, Failure> {
     let mut planned = make(open, &nothing, order, present)?;
     planned.plan.conflicts.clear();
     // No state is written beside.
-    let of_place = [STATE_LEFT, STATE_MISCOUNTED, noting::NO_STATE, noting::GIT_LEFT_ALONE];
+    let of_place = [STATE_LEFT, STATE_MISCOUNTED, noting::NO_STATE, noting::GIT_LEFT_ALONE, fencing::ORPHAN_WRITES];
     planned.findings.retain(|finding| !of_place.contains(&finding.code.as_str()));
     with_git(&store, &mut planned.plan)?;
     let bare = bare(&store, &order.target, &planned.plan.to)?;
@@ -432,6 +433,7 @@ fn make(open: &Open, objects: &dyn Objects, order: &Order, present: Present) -> 
         steps.check(&made.plan.steps.iter().map(|step| &step.path).collect(), sets)?;
     }
     made.findings.extend(noting::of(order, &made.plan));
+    made.findings.extend(fencing::findings(open, order)?);
     made.findings.extend(mounting::kept_files(&made.plan));
     Ok(made)
 }

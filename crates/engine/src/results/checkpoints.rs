@@ -328,6 +328,8 @@ pub struct Validation {
 pub struct Cleanup {
     /// Whether nothing was removed, just looked at.
     pub dry_run: bool,
+    /// Of a dry run, what `apply` takes: it follows from which checkpoints would go.
+    pub digest: Option<Digest>,
     /// Checkpoints removed, or that would be.
     pub removed: Vec<CheckpointId>,
     /// How many stay.

@@ -17,6 +17,8 @@ pub struct Executing {
     pub observed: Option<(String, String)>,
     /// The command and its words, as they were given.
     pub command: Vec<String>,
+    /// The only paths that it may write, as they were given; none: any.
+    pub writable: Vec<String>,
     /// How it is traced.
     #[serde(skip)]
     pub tracing: Option<Tracing>,

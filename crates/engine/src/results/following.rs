@@ -12,6 +12,7 @@ use wfr_model::finding::Finding;
 use wfr_model::workflow::{AgentStatus, PhaseStatus, TaskCounts, TaskStatus, WorkflowStatus};
 use wfr_model::{AgentId, CheckpointId, PhaseId, TaskId, Timestamp, WorkflowId};
 
+use super::WriterLine;
 use super::attaching::ClientLine;
 use super::intake::EventLine;
 
@@ -34,6 +35,12 @@ pub struct StatusShown {
     pub failure_reason: Option<String>,
     /// How many errors were reported.
     pub errors: u64,
+    /// Processes that may still write into the workspace, whoever's they are.
+    #[serde(default)]
+    pub writers: Vec<WriterLine>,
+    /// Processes of which nothing can be read, since they are other users': any of them may write, too.
+    #[serde(default)]
+    pub processes_unread: u64,
     /// Agent clients that are attached here or were heard.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientLine>,

@@ -13,7 +13,7 @@ use wfr_model::{
     AgentId, ChangeId, CheckpointId, Digest, PhaseId, RecoveryId, TaskId, Timestamp, TreePath, WorkflowId,
 };
 
-use super::{HoldLine, Verdict};
+use super::{HoldLine, Verdict, WriterLine};
 use crate::params::{ConflictResolution, DependencyConflicts, RollbackScope};
 
 /// How many parts of a workflow's state a recovery changes.
@@ -373,6 +373,9 @@ pub struct Recovered {
     /// The same as data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependents: Vec<Dependent>,
+    /// Processes that were ended before, since they might have written into what is recovered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped_writers: Vec<WriterLine>,
     /// What went wrong beside, or might: nothing of it made the recovery fail.
     #[serde(default)]
     pub findings: Vec<Finding>,

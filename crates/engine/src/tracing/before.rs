@@ -2,6 +2,7 @@
 //!
 //! Owns its form in the notes, and how much of it is saved. Refuses to decide whose it is.
 
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -46,7 +47,8 @@ fn is_regular(found: &Statx) -> bool {
     rustix::fs::FileType::from_raw_mode(u32::from(found.stx_mode)) == rustix::fs::FileType::RegularFile
 }
 
-fn read(top: impl AsFd, path: &Path) -> io::Result<Vec<u8>> {
+/// Opens a regular file for reading, whatever came to its place.
+pub(super) fn open_file(top: impl AsFd, path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let strictly = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let file = openat2(top, path, flags, Mode::empty(), strictly)?;
@@ -54,12 +56,29 @@ fn read(top: impl AsFd, path: &Path) -> io::Result<Vec<u8>> {
     if !is_regular(&statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE)?) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
+    Ok(file.into())
+}
+
+/// Whether a path is the file still that was found, and nothing was changed in it.
+pub(super) fn as_it_is(top: impl AsFd, path: &Path, found: &Statx) -> bool {
+    let now = statx(top, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
+    let what = |stat: &Statx| (stat.stx_ino, stat.stx_size, stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec);
+    now.is_ok_and(|now| what(&now) == what(found))
+}
+
+fn read(top: impl AsFd, path: &Path) -> io::Result<Vec<u8>> {
+    let file = open_file(top, path)?;
     let mut bytes = Vec::new();
-    std::fs::File::from(file).take(FILE_MAX + 1).read_to_end(&mut bytes)?;
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
 impl Before {
+    /// Whether its content is saved.
+    pub(super) fn is_whole(&self) -> bool {
+        self.bytes.is_some()
+    }
+
     /// Bytes of it that are saved.
     pub(super) fn saved(&self) -> u64 {
         self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)

@@ -6,7 +6,7 @@ use wfr_catalog::{ChangeRow, Closing, NewPoint};
 use wfr_model::ChangeId;
 use wfr_model::change::{Evidence, Source};
 
-use super::reading::{Seen, seen};
+use super::reading::{Asked, Seen, asked, seen};
 use crate::error::Failure;
 use crate::ledger;
 use crate::open::Open;
@@ -32,6 +32,17 @@ pub fn of(open: &Open, row: &ChangeRow) -> Result<Option<Standing>, Failure> {
     };
     let id = parent.change.change_id;
     Ok(seen(open, &id)?.map(|seen| Standing { seen, left_by: Some(id) }))
+}
+
+/// Who is traced for an open change, and for which one its command was started; `None` where nobody is, or nothing tells.
+pub fn whom(open: &Open, row: &ChangeRow) -> Result<Option<(ChangeId, Asked)>, Failure> {
+    let id = row.change.change_id.clone();
+    if let Some(asked) = asked(open, &id)? {
+        return Ok(Some((id, asked)));
+    }
+    let parent = row.parent.map(|seq| open.catalog.change_at(seq)).transpose()?.flatten();
+    let Some(id) = parent.map(|parent| parent.change.change_id) else { return Ok(None) };
+    Ok(asked(open, &id)?.map(|asked| (id, asked)))
 }
 
 /// The traced changes of which nobody is left who would end them: whose command was left running, or whose launcher died. It must be

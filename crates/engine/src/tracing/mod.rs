@@ -3,9 +3,13 @@
 //! Owns the notes' place in the vault and what each of them means. Refuses to attribute anything, and to run commands: the
 //! front end does.
 
+mod account;
 mod before;
 mod closing;
+mod kin;
 mod reading;
+mod takes;
+mod within;
 mod witness;
 
 use std::fs::{self, File, OpenOptions};
@@ -28,8 +32,11 @@ use crate::ledger;
 use crate::open::Open;
 
 pub use before::Before;
-pub use closing::{Standing, closing, closings, of, over};
-pub use reading::{Files, Seen, changed_at, file_at};
+pub use closing::{Standing, closing, closings, of, over, whom};
+pub use reading::{Asked, Files, Seen, changed_at, file_at};
+pub use takes::{Marks, State, chain, key_of as paths_key, looked, marks};
+use within::Word;
+pub use within::{ended, join};
 pub use witness::{cannot_gain, supervise};
 
 /// The key that the names in the notes are sealed with, itself sealed; where the store is encrypted.
@@ -42,6 +49,12 @@ const BEGUN: u8 = b'B';
 const WROTE: u8 = b'W';
 /// A path that is about to be changed, and was changed since the change began, by somebody else: what stood there.
 const BEFORE: u8 = b'S';
+/// A path that another change wrote last is about to be changed: see [`takes::Take`].
+const TAKEN: u8 = b'T';
+/// The number of the change among those that write.
+const WRITER: u8 = b'I';
+/// There was a look at the tree: see [`takes::Looked`].
+const LOOKED: u8 = b'V';
 /// A path that something is about to be moved from or to.
 const MOVED: u8 = b'M';
 /// A file of several names is about to be changed: device and inode.
@@ -50,6 +63,10 @@ const LINKED: u8 = b'L';
 const DELEGATED: u8 = b'D';
 /// A program is run that cannot gain its privileges.
 const UNPRIVILEGED: u8 = b'P';
+/// Its supervisor is that of the command around it: the name of that one's change.
+const WITHIN: u8 = b'N';
+/// A process that asked: its number, and when it started in clock ticks since boot, not sealed.
+const ASKS: u8 = b'A';
 /// The command itself has ended.
 const ENDED: u8 = b'R';
 
@@ -60,6 +77,10 @@ pub struct Tracing {
     pub notes: PathBuf,
     /// What the supervisor is told before all else.
     pub briefing: Vec<u8>,
+    /// What the supervisor around us is told where there is one already: that the command begins,
+    joins: Vec<u8>,
+    /// and that it has ended.
+    ended: Vec<u8>,
 }
 
 /// The same, as the supervisor reads it.
@@ -72,6 +93,10 @@ struct Briefing {
     inherited: Vec<Vec<u8>>,
     /// What was changed from this on was perhaps not looked at when the change began: a time of files, in nanoseconds.
     since: i64,
+    /// The table of who wrote each path last, the number of the change in it, and what the numbers of paths are made with.
+    table: Vec<u8>,
+    writer: u32,
+    paths_key: Vec<u8>,
 }
 
 /// The right to end a change: whoever started its command is alive.
@@ -103,7 +128,9 @@ pub fn begin(open: &Open, id: &ChangeId, since: Option<i64>) -> Result<Tracing, 
         _ => {}
     }
     let path = place(open, id);
+    let (table, writer) = takes::enrol(open);
     let notes = Notes::open(&path)?;
+    notes.add(WRITER, &writer.to_le_bytes())?;
     let mut key = None;
     let mut own = None;
     if let Some(cipher) = open.cipher() {
@@ -122,9 +149,15 @@ pub fn begin(open: &Open, id: &ChangeId, since: Option<i64>) -> Result<Tracing, 
         key,
         inherited: inherited.iter().map(|path| path.as_bytes().to_vec()).collect(),
         since,
+        table: table.as_os_str().as_bytes().to_vec(),
+        writer,
+        paths_key: takes::key_of(open.cipher().map(AsRef::as_ref)),
     };
+    let id = id.to_string();
+    let joins = Word::Joins { id: &id, since, writer, key: briefing.key }.bytes();
+    let ended = Word::Ended { id: &id }.bytes();
     let briefing = serde_json::to_vec(&briefing).expect("a briefing has string keys");
-    Ok(Tracing { notes: path, briefing })
+    Ok(Tracing { notes: path, briefing, joins, ended })
 }
 
 fn new_key() -> io::Result<Zeroizing<[u8; 32]>> {
@@ -209,6 +242,7 @@ pub fn add_unseen(notes: &Path, why: &str) -> io::Result<()> {
 /// Removes the notes of a change that has ended. They are derived: where it fails nothing is lost.
 pub fn forget(open: &Open, id: &ChangeId) {
     let _ = fs::remove_file(place(open, id));
+    takes::clear(open);
 }
 
 /// A path that a briefing holds.

@@ -20,7 +20,11 @@ use wfr_trace::notes::{self, OVER, UNSEEN};
 use zeroize::Zeroizing;
 
 use super::before::Before;
-use super::{BEFORE, BEGUN, DELEGATED, ENDED, KEY, LAUNCHER, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, place};
+use super::takes::{self, Looked, Take};
+use super::{
+    ASKS, BEFORE, BEGUN, DELEGATED, ENDED, KEY, LAUNCHER, LINKED, LOOKED, MOVED, TAKEN, UNPRIVILEGED, WITHIN, WRITER,
+    WROTE, boot, place,
+};
 use crate::error::Failure;
 use crate::ledger::{self, Wanted};
 use crate::open::Open;
@@ -48,6 +52,12 @@ pub struct Seen {
     pub unseen: Option<(Timestamp, String)>,
     /// What others left at paths since the change began, before it wrote there.
     pub before: BTreeMap<TreePath, Before>,
+    /// Its number among those that write; 0: it has none.
+    pub writer: u32,
+    /// Paths that it came to after another one wrote them, each with how much was noted before.
+    pub takes: BTreeMap<TreePath, Vec<(u64, Take)>>,
+    /// The last look that there was.
+    pub looks: Vec<Looked>,
     /// Local sockets that it talked to.
     pub delegated: BTreeSet<String>,
     /// Programs that could not gain their privileges.
@@ -76,15 +86,20 @@ pub fn seen(open: &Open, id: &ChangeId) -> Result<Option<Seen>, Failure> {
     file.read_to_end(&mut bytes)?;
     let mut seen = Seen { is_held: is_held(&file)?, lives, ..Seen::default() };
     let (mut has_begun, mut has_ended) = (None, false);
-    let mut cipher = None;
-    for (mark, what) in notes::read(&bytes) {
+    let (mut cipher, mut around) = (None, None);
+    for (offset, mark, what) in takes::offsets(&bytes) {
         match mark {
+            WRITER => seen.writer = what.try_into().map_or(0, u32::from_le_bytes),
+            LOOKED => seen.looks.extend(Looked::decode(what)),
+            TAKEN => seen.note_taken(offset, &opened(cipher.as_ref(), what)?),
             KEY => cipher = key_of(open, what)?,
             BEGUN => has_begun = Some(what == boot()),
             LAUNCHER => seen.launcher = what.try_into().ok().map(u32::from_le_bytes),
+            WITHIN => around = std::str::from_utf8(what).ok().and_then(|outer| outer.parse::<ChangeId>().ok()),
             ENDED => has_ended = true,
             OVER => seen.is_over = true,
             UNSEEN => seen.note_unseen(what),
+            ASKS => {}
             _ => seen.note(mark, &opened(cipher.as_ref(), what)?, has_ended),
         }
     }
@@ -92,9 +107,52 @@ pub fn seen(open: &Open, id: &ChangeId) -> Result<Option<Seen>, Failure> {
     if is_silent && seen.unseen.is_none() {
         seen.unseen = Some((modified(&file)?, "its supervisor died".to_owned()));
     }
+    // What the supervisor of both did not see may have been either's.
+    let around = around.filter(|outer| outer != id).map(|outer| self::seen(open, &outer)).transpose()?.flatten();
+    seen.unseen = seen.unseen.or_else(|| around?.unseen);
     // After the machine was started anew nobody of before is left.
     seen.is_over |= has_begun == Some(false);
     Ok(Some(seen))
+}
+
+/// Who is traced, as far as notes tell without a key.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Processes that asked: their numbers, and when they started in clock ticks since boot.
+    pub processes: Vec<(u32, u64)>,
+    /// Whether whoever started the command is alive.
+    pub is_held: bool,
+    /// Whether nobody is left who could ask.
+    pub is_over: bool,
+}
+
+/// Who is traced for a change; `None` where there are no notes of it.
+pub fn asked(open: &Open, id: &ChangeId) -> Result<Option<Asked>, Failure> {
+    let mut file = match File::open(place(open, id)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let mut asked = Asked { is_held: is_held(&file)?, ..Asked::default() };
+    for (mark, what) in notes::read(&bytes) {
+        match mark {
+            ASKS => asked.processes.extend(process(what)),
+            OVER => asked.is_over = true,
+            BEGUN => asked.is_over |= what != boot(),
+            _ => {}
+        }
+    }
+    if asked.is_over {
+        asked.processes.clear();
+    }
+    Ok(Some(asked))
+}
+
+fn process(what: &[u8]) -> Option<(u32, u64)> {
+    let (pid, start) = what.split_first_chunk()?;
+    Some((u32::from_le_bytes(*pid), u64::from_le_bytes(start.try_into().ok()?)))
 }
 
 fn modified(file: &File) -> io::Result<Timestamp> {
@@ -123,9 +181,21 @@ fn opened(cipher: Option<&Cipher>, kept: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 impl Seen {
+    /// Notes of nothing but who took which paths.
+    #[cfg(test)]
+    pub(super) fn of_takes(writer: u32, looks: Vec<Looked>, takes: BTreeMap<TreePath, Vec<(u64, Take)>>) -> Self {
+        Self { writer, looks, takes, ..Self::default() }
+    }
+
     fn note_unseen(&mut self, what: &[u8]) {
         if let Some((since, why)) = notes::unseen(what).filter(|_| self.unseen.is_none()) {
             self.unseen = Some((Timestamp(since), why.to_owned()));
+        }
+    }
+
+    fn note_taken(&mut self, offset: u64, what: &[u8]) {
+        if let Some((path, take)) = Take::decode(what) {
+            self.takes.entry(path).or_default().push((offset, take));
         }
     }
 
@@ -190,6 +260,11 @@ impl Seen {
             unprivileged: self.unprivileged.iter().cloned().collect(),
             ..Evidence::default()
         }
+    }
+
+    /// Whether a file was written that may have several names.
+    pub fn has_written_linked(&self, file: (u64, u64)) -> bool {
+        self.own.linked.contains(&file) || self.left.linked.contains(&file)
     }
 
     /// Whether any file of several names was written.

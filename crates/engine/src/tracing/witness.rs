@@ -1,27 +1,28 @@
 //! The supervisor's side: what it is told becomes notes.
 //!
-//! Owns what of it is worth a note, once each. Refuses to go on where a note cannot be written: then the keeper lets all calls go
-//! on, and the change says so.
+//! Owns whose of several commands it is: the one that is supervised, and those that were begun within it. Refuses to go on where
+//! a note cannot be written: then the keeper lets all calls go on, and the change says so.
 
-use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx};
-use wfr_model::TreePath;
-use wfr_store::crypto::{Cipher, MasterKey};
 use wfr_trace::calls::Effect;
 use wfr_trace::decode::Told;
-use wfr_trace::notes::{Notes, OVER};
+use wfr_trace::notes::Notes;
 use wfr_trace::place::Place;
 use wfr_trace::supervise::{self, Witness};
-use zeroize::Zeroizing;
+use wfr_trace::writers::Call;
 
-use super::before::{ALL_MAX, changed_since};
-use super::{BEFORE, BEGUN, Briefing, DELEGATED, ENDED, LINKED, MOVED, UNPRIVILEGED, WROTE, boot, kept, path_of};
+use super::account::{Account, Paths, cipher_of};
+use super::kin::{Kin, Whose};
+use super::within::Word;
+use super::{BEGUN, Briefing, DELEGATED, MOVED, UNPRIVILEGED, WROTE, boot, path_of, takes};
 
 /// Programs that gain privileges by being run.
 const PRIVILEGED: [&str; 8] = ["sudo", "doas", "su", "pkexec", "newuidmap", "newgidmap", "fusermount", "fusermount3"];
@@ -32,178 +33,171 @@ const PRIVILEGED: [&str; 8] = ["sudo", "doas", "su", "pkexec", "newuidmap", "new
 /// Errors: what the system says; then the command was not launched, or goes on unseen.
 pub fn supervise(control: UnixStream) -> io::Result<()> {
     let told = supervise::briefing(&control)?;
-    let Briefing { root, notes, key, inherited, since } = serde_json::from_slice(&told)?;
-    let root = path_of(root);
-    let notes = Notes::open(&path_of(notes))?;
+    let Briefing { root, notes: place, key, inherited, since, table, writer, paths_key } =
+        serde_json::from_slice(&told)?;
+    let (root, place) = (path_of(root), path_of(place));
+    let notes = Arc::new(Notes::open(&place)?);
     notes.hold()?;
     notes.add(BEGUN, &boot())?;
-    let cipher = key.map(|key| Cipher::new(&MasterKey::from_bytes(Zeroizing::new(key))));
     let top = rustix::fs::openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let known = inherited.into_iter().map(|path| (WROTE, path)).collect();
-    let mut writer = Writer {
-        notes: &notes,
-        cipher,
-        top,
-        known,
-        noted_since_end: None,
-        since,
-        saved: 0,
-        has_moved: false,
-        is_unseen: false,
-    };
+    let mut own = Account::new(notes.clone(), key.map(cipher_of), since, writer);
+    own.knows(WROTE, inherited);
+    let launcher = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get().unsigned_abs());
+    // Without it, what two wrote between two looks is shared.
+    let paths = takes::table(&path_of(table)).map(|table| Paths { table, key: paths_key });
+    let (accounts, kin, may_gain) = (vec![own], Kin::of(launcher), may_gain_privileges());
+    let mut writer = Writer { place, top, accounts, kin, paths, calls: 0, may_gain };
     supervise::supervise(control, &root, Some(&notes), &mut writer)?;
-    notes.add(OVER, &[])
+    writer.accounts.iter_mut().try_for_each(Account::over)
 }
 
-struct Writer<'n> {
-    notes: &'n Notes,
-    cipher: Option<Cipher>,
+struct Writer {
+    /// Where the notes of the outermost command are.
+    place: PathBuf,
     top: OwnedFd,
-    /// What was noted.
-    known: HashSet<(u8, Vec<u8>)>,
-    /// The same since the command itself has ended.
-    noted_since_end: Option<HashSet<(u8, Vec<u8>)>>,
-    /// What was changed from this on was perhaps not looked at when the change began.
-    since: i64,
-    /// Bytes that were saved of what was there before.
-    saved: u64,
-    has_moved: bool,
-    is_unseen: bool,
+    /// Of the outermost command, and of those within it.
+    accounts: Vec<Account>,
+    kin: Kin,
+    paths: Option<Paths>,
+    /// Calls that were told.
+    calls: u32,
+    /// Whether what the command runs gains the privileges that it should.
+    may_gain: bool,
 }
 
-impl Writer<'_> {
-    /// Adds a note, unless it is there.
-    fn note(&mut self, mark: u8, what: &[u8]) {
-        let note = (mark, what.to_vec());
-        let is_new = match &mut self.noted_since_end {
-            Some(noted) => noted.insert(note.clone()),
-            None => !self.known.contains(&note),
-        };
-        self.known.insert(note);
-        if !is_new {
-            return;
-        }
-        self.has_moved |= mark == MOVED;
-        self.add(mark, what);
-    }
-
-    fn add(&self, mark: u8, what: &[u8]) {
-        if kept(self.cipher.as_ref(), what).and_then(|what| self.notes.add(mark, &what)).is_err() {
-            give_up();
+impl Writer {
+    /// The accounts of who asks: several where nobody knows.
+    fn of(&mut self, thread: u32) -> Vec<usize> {
+        match self.kin.whose(thread) {
+            Whose::One(account) => vec![account],
+            Whose::Unsure { began } => self.kin.candidates(began),
         }
     }
 
-    fn unseen(&mut self, why: &str) {
-        if !std::mem::replace(&mut self.is_unseen, true) && self.notes.add_unseen(why).is_err() {
-            give_up();
+    /// What is done before paths change hands.
+    fn take(&mut self, call: Call, account: usize, what: &Told) {
+        let (Some(paths), account) = (&self.paths, &mut self.accounts[account]) else { return };
+        let mut take = |place| account.take(&self.top, place, paths, call);
+        match what {
+            // It fails where anything is.
+            Told::Does { effect: Effect::Makes, place } if is_there(&self.top, place) => {}
+            Told::Does { place, .. } => take(place),
+            Told::Moves { from, to } => [from, to].into_iter().for_each(take),
+            _ => {}
         }
     }
 
-    fn at(&mut self, mark: u8, place: &Place) {
-        match place {
-            Place::Inside(path) => self.note(mark, path.as_bytes()),
-            Place::Outside => {}
-            Place::Unknown => self.unseen("nothing tells where it wrote"),
-        }
-    }
-
-    /// Whether this command is known to have changed what is at a path, under that name.
-    fn is_known(&self, path: &TreePath) -> bool {
-        if self.known.contains(&(WROTE, path.as_bytes().to_vec())) {
-            return true;
-        }
-        let mut above = Some(path.clone()).filter(|_| self.has_moved);
-        while let Some(at) = above {
-            if self.known.contains(&(MOVED, at.as_bytes().to_vec())) {
-                return true;
-            }
-            above = at.parent();
-        }
-        false
-    }
-
-    /// What is done before a path is changed for the first time. A file of several names changes under all of them. What somebody
-    /// else made of it since the change began is saved.
-    fn first(&mut self, place: &Place) {
-        let Place::Inside(path) = place else { return };
-        if self.is_known(path) {
-            return;
-        }
-        let place = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
-        let Ok(found) = statx(&self.top, place, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) else { return };
-        let kind = rustix::fs::FileType::from_raw_mode(u32::from(found.stx_mode));
-        if found.stx_nlink > 1 && kind != rustix::fs::FileType::Directory {
-            let device = rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor);
-            let id = [device.to_le_bytes(), found.stx_ino.to_le_bytes()].concat();
-            if self.known.contains(&(LINKED, id.clone())) {
-                return;
-            }
-            self.note(LINKED, &id);
-        }
-        let room = ALL_MAX.saturating_sub(self.saved);
-        if let Some(before) = changed_since(&self.top, place, &found, self.since, room) {
-            self.saved += before.saved();
-            self.add(BEFORE, &before.encode(path.as_bytes()));
-        }
-    }
-}
-
-/// Ends this process: the keeper takes over.
-fn give_up() -> ! {
-    std::process::exit(1)
-}
-
-impl Witness for Writer<'_> {
-    fn told(&mut self, _thread: u32, what: Told) {
+    fn record(&mut self, thread: u32, account: usize, what: &Told) {
+        let (top, account) = (&self.top, &mut self.accounts[account]);
         match what {
             Told::Does { effect, place } => {
-                if effect != Effect::Makes {
-                    self.first(&place);
+                if *effect != Effect::Makes {
+                    account.first(top, place);
                 }
-                self.at(WROTE, &place);
+                account.at(WROTE, place);
             }
             Told::Moves { from, to } => {
-                self.first(&from);
-                self.first(&to);
-                self.at(MOVED, &from);
-                self.at(MOVED, &to);
+                account.first(top, from);
+                account.first(top, to);
+                account.at(MOVED, from);
+                account.at(MOVED, to);
             }
             Told::Links { from, to } => {
-                self.at(WROTE, &from);
-                self.at(WROTE, &to);
+                account.at(WROTE, from);
+                account.at(WROTE, to);
             }
             Told::Runs(program) => {
                 let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-                if std::str::from_utf8(name).is_ok_and(cannot_gain) {
-                    self.note(UNPRIVILEGED, name);
+                let is_named = || std::str::from_utf8(name).is_ok_and(|name| PRIVILEGED.contains(&name));
+                if !self.may_gain && (is_named() || gains(thread, program)) {
+                    account.note(UNPRIVILEGED, name);
                 }
             }
             Told::Delegates(address) => {
                 // Where nobody listens, nobody does anything.
-                let place = Path::new(std::ffi::OsStr::from_bytes(&address));
+                let place = Path::new(std::ffi::OsStr::from_bytes(address));
                 if place.is_relative() || place.exists() {
-                    self.note(DELEGATED, &address);
+                    account.note(DELEGATED, address);
                 }
             }
-            Told::Escapes => self.unseen("it mounted something, or took a descriptor of another process"),
+            Told::Escapes => account.unseen("it mounted something, or took a descriptor of another process"),
+            Told::Says(_) => {}
+        }
+    }
+
+    /// What the launcher of a command within this one says.
+    fn hear(&mut self, thread: u32, said: &[u8]) {
+        match Word::read(said) {
+            Some(Word::Joins { id, since, writer, key }) => {
+                let Some(account) = Account::within(&self.place, id, since, writer, key) else { return };
+                if self.accounts.iter().any(|other| other.is_of(id))
+                    || self.kin.join(thread, self.accounts.len()).is_none()
+                {
+                    return;
+                }
+                // Whoever said it looks for this.
+                account.begin(&self.place);
+                self.accounts.push(account);
+            }
+            Some(Word::Ended { id }) => {
+                let Some(at) = self.accounts.iter().position(|account| account.is_of(id)) else { return };
+                let nobody_is_left = !self.kin.has_members(at);
+                self.accounts[at].ended(nobody_is_left);
+                if nobody_is_left {
+                    self.kin.leave(at);
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+impl Witness for Writer {
+    fn told(&mut self, thread: u32, what: Told) {
+        if let Told::Says(said) = &what {
+            return self.hear(thread, said);
+        }
+        self.calls = self.calls.wrapping_add(1);
+        let call = Call { thread, number: self.calls };
+        self.paths.iter().for_each(|paths| paths.table.calls(call));
+        for account in self.of(thread) {
+            self.accounts[account].asks(thread);
+            self.take(call, account, &what);
+            self.record(thread, account, &what);
         }
     }
 
     fn ended(&mut self, unseen: u64, nobody_is_left: bool) {
+        let own = &mut self.accounts[0];
         if unseen > 0 {
-            self.unseen("a look took too long");
+            own.unseen("a look took too long");
         }
-        let over = || if nobody_is_left { self.notes.add(OVER, &[]) } else { Ok(()) };
-        if self.notes.add(ENDED, &[]).and_then(|()| over()).is_err() {
-            give_up();
-        }
-        self.noted_since_end = Some(HashSet::new());
+        own.ended(nobody_is_left);
     }
 }
 
 /// Whether a program needs privileges that a traced command cannot gain here.
 pub fn cannot_gain(program: &str) -> bool {
     PRIVILEGED.contains(&program) && !may_gain_privileges()
+}
+
+/// Whether anything is at a place.
+fn is_there(top: &OwnedFd, place: &Place) -> bool {
+    let Place::Inside(path) = place else { return false };
+    let path = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
+    statx(top, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE).is_ok()
+}
+
+/// Whether a program that a thread is about to run would be somebody else.
+fn gains(thread: u32, program: &[u8]) -> bool {
+    let base = if program.starts_with(b"/") { "root" } else { "cwd" };
+    let path = [format!("/proc/{thread}/{base}/").as_bytes(), program].concat();
+    let Ok(meta) = std::fs::metadata(path_of(path)) else { return false };
+    const SET_USER: u32 = 0o4000;
+    const SET_GROUP: u32 = 0o2010;
+    let becomes_user = meta.mode() & SET_USER != 0 && meta.uid() != rustix::process::geteuid().as_raw();
+    let becomes_group = meta.mode() & SET_GROUP == SET_GROUP && meta.gid() != rustix::process::getegid().as_raw();
+    meta.is_file() && (becomes_user || becomes_group)
 }
 
 /// Whether a traced command can gain privileges: the filter was installed by who has them already.

@@ -8,7 +8,7 @@ use super::Finding;
 use super::files::{Text, Tracked};
 
 /// Each crate and the crates of this workspace that it depends on, development dependencies apart.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("wfr-model", &[]),
     ("wfr-store", &["wfr-model"]),
     ("wfr-catalog", &["wfr-model"]),
@@ -30,7 +30,8 @@ const EDGES: [(&str, &[&str]); 13] = [
             "wfr-trace",
         ],
     ),
-    ("wfr-cli", &["wfr-clients", "wfr-engine", "wfr-model", "wfr-trace"]),
+    ("wfr-mcp", &["wfr-engine"]),
+    ("wfr-cli", &["wfr-clients", "wfr-engine", "wfr-mcp", "wfr-model", "wfr-trace"]),
     ("wfr-fuzzed", &["wfr-catalog", "wfr-engine", "wfr-model", "wfr-store"]),
     ("wfr-testkit", &[]),
     ("xtask", &["wfr-testkit"]),
