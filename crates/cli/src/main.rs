@@ -50,6 +50,9 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|word| word == launcher::SHELL) {
         return launcher::run(&arguments[1..]);
     }
+    if arguments.first().is_some_and(|word| word == launcher::BASH) {
+        return launcher::run_in_bash(&arguments[1..]);
+    }
     match arguments::read(arguments) {
         Ok(Asked::Text(text, global)) => answer::text(text, &global),
         Ok(Asked::Call(call)) => run(*call, Box::new(|_, _| {})),

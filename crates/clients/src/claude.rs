@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::said::{Agent, Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+use super::said::{Agent, Answer, Call, Does, Note, Notes, Payload, ReadError, Said, Tail, What};
 
 /// Tools that change no file and start nothing that does.
 const HARMLESS: &[&str] = &[
@@ -45,14 +45,31 @@ pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
         "TaskCompleted" => What::TaskDone { id: payload.name("task_id").ok_or(ReadError::Lacks("task_id"))? },
         _ => What::Other,
     };
-    let kind = payload.text("agent_type").map(str::to_owned);
     Ok(Said {
         session: payload.needed("session_id")?.to_owned(),
-        agent: payload.text("agent_id").map(|id| Agent { id: id.to_owned(), kind }),
+        agent: payload.text("agent_id").map(|id| agent(id, payload)),
         cwd: payload.text("cwd").map(str::to_owned),
         event,
         what,
     })
+}
+
+/// The kind of agents that a phased workflow starts.
+const OF_WORKFLOWS: &str = "workflow-subagent";
+
+fn agent(id: &str, payload: &Payload) -> Agent {
+    let kind = payload.text("agent_type");
+    // Notes of such agents lie beside the session's transcript. The name of a file is made of the id.
+    let is_phased = kind == Some(OF_WORKFLOWS) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let beside = payload.text("transcript_path").and_then(|path| path.strip_suffix(".jsonl")).filter(|_| is_phased);
+    let notes = beside
+        .map(|beside| Notes { dir: format!("{beside}/subagents/workflows"), name: format!("agent-{id}.meta.json") });
+    Agent { id: id.to_owned(), kind: kind.map(str::to_owned), notes }
+}
+
+pub(crate) fn note(note: &Payload) -> Option<Note> {
+    let phase = note.text("workflowPhase")?.to_owned();
+    Some(Note { phase, description: note.text("description").map(str::to_owned) })
 }
 
 /// Whether nothing goes on in the background: a turn also ends while agents work that it started.
@@ -61,9 +78,9 @@ fn is_quiet(payload: &Payload) -> bool {
 }
 
 fn call(payload: &Payload) -> Result<Call, ReadError> {
-    let tool = payload.needed("tool_name")?;
-    let does = does(tool, &payload.part("tool_input"));
-    Ok(Call { id: payload.name("tool_use_id"), tool: tool.to_owned(), does })
+    let (tool, input) = (payload.needed("tool_name")?, payload.part("tool_input"));
+    let goes_on = input.value("run_in_background") == Some(&Value::Bool(true));
+    Ok(Call { goes_on, ..Call::new(payload.name("tool_use_id"), tool, does(tool, &input)) })
 }
 
 fn does(tool: &str, input: &Payload) -> Does {

@@ -3,27 +3,54 @@
 //! Owns the clients' own schemas. Refuses to read files, clocks and environments, and to know what is done about what is said.
 
 mod claude;
+mod codex;
+mod cursor;
+mod gemini;
+pub mod opencode;
 mod said;
 pub mod settings;
 pub mod shell;
 
-pub use said::{Agent, Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+pub use said::{Agent, Answer, Call, Does, Note, Notes, Payload, ReadError, Said, Tail, What};
 
 /// A program in which agents work.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Client {
     /// Claude Code.
     Claude,
+    /// Codex.
+    Codex,
+    /// Gemini CLI.
+    Gemini,
+    /// opencode.
+    Opencode,
+    /// Cursor.
+    Cursor,
+}
+
+/// How the shell commands of a client come to be run by us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wrapping {
+    /// By a variable of its environment, which its hooks see, too.
+    Variable(&'static str),
+    /// By something that its hooks do not see: whether it was so is known when a command has been run.
+    Hidden,
+    /// Not at all.
+    Nothing,
 }
 
 impl Client {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Claude];
+    pub const ALL: &'static [Self] = &[Self::Claude, Self::Codex, Self::Gemini, Self::Opencode, Self::Cursor];
 
     /// The name that people call it by on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Claude => "claude",
+            Self::Codex => "codex",
+            Self::Gemini => "gemini",
+            Self::Opencode => "opencode",
+            Self::Cursor => "cursor",
         }
     }
 
@@ -32,11 +59,19 @@ impl Client {
         Self::ALL.iter().copied().find(|client| client.as_str() == name)
     }
 
-    /// The environment variable by which its commands can be told from those of others, where there is one.
-    pub fn session_variable(self) -> Option<&'static str> {
+    /// How its shell commands come to be run by us.
+    pub fn wrapping(self) -> Wrapping {
         match self {
-            Self::Claude => Some("CLAUDE_CODE_SESSION_ID"),
+            Self::Claude => Wrapping::Variable("CLAUDE_CODE_SHELL_PREFIX"),
+            Self::Gemini => Wrapping::Variable("BASH_ENV"),
+            Self::Codex | Self::Opencode => Wrapping::Hidden,
+            Self::Cursor => Wrapping::Nothing,
         }
+    }
+
+    /// Whether it says which agent makes a call.
+    pub fn names_agents(self) -> bool {
+        self != Self::Gemini
     }
 
     /// What a hook's payload says. Fields that it does not know are passed over: clients add some with each version.
@@ -46,6 +81,19 @@ impl Client {
         let payload = Payload::read(payload)?;
         match self {
             Self::Claude => claude::read(&payload),
+            Self::Codex => codex::read(&payload),
+            Self::Gemini => gemini::read(&payload),
+            Self::Opencode => opencode::read(&payload),
+            Self::Cursor => cursor::read(&payload),
+        }
+    }
+
+    /// What the client noted of an agent, in the file of [`Agent::notes`]; `None` where it is not of a phase.
+    pub fn note(self, note: &[u8]) -> Option<Note> {
+        let note = Payload::read(note).ok()?;
+        match self {
+            Self::Claude => claude::note(&note),
+            Self::Codex | Self::Gemini | Self::Opencode | Self::Cursor => None,
         }
     }
 
@@ -53,6 +101,10 @@ impl Client {
     pub fn answer(self, said: &Said, answer: &Answer) -> String {
         match self {
             Self::Claude => claude::answer(said, answer),
+            Self::Codex => codex::answer(said, answer),
+            Self::Gemini => gemini::answer(said, answer),
+            Self::Opencode => opencode::answer(said, answer),
+            Self::Cursor => cursor::answer(said, answer),
         }
     }
 }

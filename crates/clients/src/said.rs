@@ -37,6 +37,26 @@ pub struct Agent {
     pub id: String,
     /// Of which kind it is.
     pub kind: Option<String>,
+    /// Where the client may have noted in which phase it works.
+    pub notes: Option<Notes>,
+}
+
+/// Where a client keeps a note of an agent: in a file of this name, in one of the directories below this one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notes {
+    /// The directory.
+    pub dir: String,
+    /// The file's name.
+    pub name: String,
+}
+
+/// What a client noted of an agent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// The heading of the phase in which it works.
+    pub phase: String,
+    /// What it is to do.
+    pub description: Option<String>,
 }
 
 /// What happens.
@@ -93,6 +113,15 @@ pub struct Call {
     pub tool: String,
     /// What it does.
     pub does: Does,
+    /// Whether what it starts goes on when it has ended.
+    pub goes_on: bool,
+}
+
+impl Call {
+    /// A call whose work ends with it.
+    pub(crate) fn new(id: Option<String>, tool: &str, does: Does) -> Self {
+        Self { id, tool: tool.to_owned(), does, goes_on: false }
+    }
 }
 
 /// What a tool does to files, as far as its call tells.

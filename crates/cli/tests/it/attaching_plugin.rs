@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::attaching::json_of;
+use crate::clients::client;
 use crate::world::World;
 
 fn repository() -> PathBuf {
@@ -16,18 +17,6 @@ fn repository() -> PathBuf {
 
 fn plugin() -> PathBuf {
     repository().join("plugins/wfr")
-}
-
-/// Claude Code, where the tests of clients have it installed.
-fn claude() -> Option<PathBuf> {
-    let own = || Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
-    let dir = std::env::var_os("WFR_CLIENTS_DIR").map_or_else(own, PathBuf::from);
-    let program = dir.join("node_modules/.bin/claude");
-    if !program.exists() {
-        wfr_testkit::skip("claude is not installed: WFR_CLIENTS_DIR names a directory with its node_modules");
-        return None;
-    }
-    Some(program)
 }
 
 #[test]
@@ -50,9 +39,8 @@ fn the_plugin_names_only_operations_that_there_are() {
     let world = World::new();
     let schemas = world.ok(&["schema"]);
     let known: BTreeSet<String> = schemas.json["result"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(plugin().join(".mcp.json").is_file(), known.contains("mcp"), "a server is named when there is one");
-    world.ok(&["attach", "claude"]);
-    assert_eq!(world.root().join(".mcp.json").is_file(), known.contains("mcp"));
+    let server = &json_of(&plugin().join(".mcp.json"))["mcpServers"]["wfr"];
+    assert!(server["command"] == "wfr" && known.contains(server["args"][0].as_str().unwrap()), "{server}");
     for file in ["commands/workflow-recovery.md", "skills/wfr/SKILL.md"] {
         let text = fs::read_to_string(plugin().join(file)).unwrap();
         let named = text.split("wfr ").skip(1).filter_map(|rest| rest.split(|letter: char| !is_of_name(letter)).next());
@@ -76,7 +64,7 @@ fn is_of_name(letter: char) -> bool {
 
 #[test]
 fn claude_code_validates_and_installs_the_plugin() {
-    let Some(program) = claude() else { return };
+    let Some(program) = client("claude") else { return };
     let home = tempfile::tempdir().unwrap();
     let run = |words: &[&str]| {
         let mut command = Command::new(&program);

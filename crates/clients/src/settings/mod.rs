@@ -26,6 +26,8 @@ pub struct Entry {
 pub enum Kind {
     /// It is the value.
     Value,
+    /// It is the value, which a document of the client always has: it goes only with a document of which nothing else is left.
+    Frame,
     /// It is one element of a list there: a handler, or a group that has a list of handlers in `hooks`.
     Element,
 }
@@ -128,6 +130,7 @@ pub fn detach(text: &str, entries: &[Entry], made: &[Names], replaced: &[(Names,
     let mut removed = Vec::new();
     for entry in entries {
         let is_gone = match entry.kind {
+            Kind::Frame => false,
             Kind::Value => at.take_value(entry)?,
             Kind::Element => at.take_elements(&entry.names(), entry)?,
         };
@@ -151,6 +154,9 @@ pub fn detach(text: &str, entries: &[Entry], made: &[Names], replaced: &[(Names,
     made.sort_by_key(|names| std::cmp::Reverse(names.len()));
     let mut is_all_ours = false;
     for names in made {
+        if names.is_empty() {
+            at.take_frames(entries)?;
+        }
         is_all_ours = at.take_empty(&names)?;
     }
     let text = if is_all_ours { String::new() } else { at.document.text().to_owned() };
@@ -222,7 +228,7 @@ impl Editing {
             return Ok(true);
         }
         match entry.kind {
-            Kind::Value => self.put_value(entry, &names, &node, replacing),
+            Kind::Value | Kind::Frame => self.put_value(entry, &names, &node, replacing),
             Kind::Element => self.put_element(entry, &names, &node),
         }
     }
@@ -376,6 +382,20 @@ impl Editing {
         };
         let lists = members.into_iter().filter(|member| matches!(member.value.body, Body::List(_)));
         Ok(lists.map(|member| [names, &[member.name]].concat()).collect())
+    }
+
+    /// Takes out what every document has, where there is nothing else.
+    fn take_frames(&mut self, entries: &[Entry]) -> Result<(), Wrong> {
+        let frames: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == Kind::Frame).collect();
+        let Body::Object(members) = self.document.root()?.body else { return Ok(()) };
+        let is_frame = |member: &text::Member| {
+            let found = self.document.value(&member.value);
+            frames.iter().any(|frame| frame.path == [member.name.as_str()] && frame.value == found)
+        };
+        if members.iter().all(is_frame) {
+            members.iter().try_for_each(|member| self.take_member(std::slice::from_ref(&member.name)))?;
+        }
+        Ok(())
     }
 
     /// Takes out an object or list that is empty; whether it is the whole document.

@@ -12,7 +12,7 @@ use wfr_model::finding::{Finding, Severity};
 use wfr_model::path::escape;
 
 use super::record::{Attached, Record};
-use super::{Ground, Scope, claude, probing, wanted};
+use super::{Ground, Scope, claude, probing, texts, wanted};
 use crate::error::Failure;
 use crate::handlers::hooking::ANSWERED;
 use crate::handlers::shown;
@@ -160,6 +160,19 @@ impl One<'_> {
                 Err(wrong) => findings.push(self.removed(one, &format!("{}, {wrong}", shown(&setting.place)))),
             }
         }
+        for text in &wanted.texts {
+            let found = fs::read_to_string(&text.place).unwrap_or_default();
+            match texts::attach(text, &found) {
+                Ok(None) => {}
+                Ok(Some(_)) => findings.push(self.removed(one, &format!("{} lacks our lines", shown(&text.place)))),
+                Err(failure) => findings.push(self.removed(one, &failure.to_string())),
+            }
+        }
+        for file in
+            wanted.read.iter().filter(|file| fs::read(&file.place).ok().as_deref() != Some(file.text.as_bytes()))
+        {
+            findings.push(self.removed(one, &format!("{} is gone, or another one", shown(&file.place))));
+        }
         if let Some(place) = switched_off(self.client, ground) {
             let message = format!("{} runs no hooks: {} has `disableAllHooks`", self.name(), shown(&place));
             let fix = "take it out of that file, then start the client again";
@@ -257,6 +270,7 @@ impl One<'_> {
 fn last_active(client: Client, ground: &Ground, root: &Path) -> Option<Timestamp> {
     match client {
         Client::Claude => claude::last_active(ground, root),
+        Client::Codex | Client::Gemini | Client::Opencode | Client::Cursor => None,
     }
 }
 
@@ -264,5 +278,6 @@ fn last_active(client: Client, ground: &Ground, root: &Path) -> Option<Timestamp
 fn switched_off(client: Client, ground: &Ground) -> Option<std::path::PathBuf> {
     match client {
         Client::Claude => claude::switched_off(ground),
+        Client::Codex | Client::Gemini | Client::Opencode | Client::Cursor => None,
     }
 }

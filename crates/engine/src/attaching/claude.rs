@@ -40,29 +40,13 @@ pub(super) fn wanted(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
         (Scope::Project, None) => return Err(Failure::new(Code::WorkspaceNotFound, "there is no workspace here")),
         (Scope::User, _) => home(ground).join("settings.json"),
     };
-    let mut settings = vec![Setting { place, entries }];
-    if HAS_SERVER {
-        settings.push(server(scope, ground)?);
-    }
     let text = launcher_text(&ground.program);
-    Ok(Wanted { launchers: vec![Launcher { place: launcher, text }], settings })
-}
-
-/// Whether this program has a server for agents (`wfr mcp`): then the client is told of it.
-const HAS_SERVER: bool = false;
-
-/// Where the client is told of servers.
-fn server(scope: Scope, ground: &Ground) -> Result<Setting, Failure> {
-    let place = match (scope, &ground.root) {
-        (Scope::Project, Some(root)) => root.join(".mcp.json"),
-        // It stands beside the directory with its other settings, unless that is named.
-        _ if (ground.variable)("CLAUDE_CONFIG_DIR").is_some() => home(ground).join(".claude.json"),
-        _ => ground.home.join(".claude.json"),
-    };
-    let value = json!({"command": program::text(&ground.program)?, "args": ["mcp"]});
-    let is_ours = |value: &Value| value.get("args") == Some(&json!(["mcp"]));
-    let entry = Entry { path: vec!["mcpServers", "wfr"], value, kind: Kind::Value, is_ours };
-    Ok(Setting { place, entries: vec![entry] })
+    Ok(Wanted {
+        launchers: vec![Launcher { place: launcher, text }],
+        settings: vec![Setting { place, entries }],
+        read: vec![],
+        texts: vec![],
+    })
 }
 
 /// The client's own directory.

@@ -6,9 +6,11 @@
 pub(crate) mod checking;
 mod claude;
 mod files;
+mod others;
 mod probing;
 mod program;
 mod record;
+mod texts;
 
 use std::path::{Path, PathBuf};
 
@@ -63,8 +65,12 @@ pub(crate) struct Ground {
 pub(crate) struct Wanted {
     /// Files of ours that the configuration names.
     pub launchers: Vec<Launcher>,
+    /// Files of ours that a shell reads.
+    pub read: Vec<Launcher>,
     /// Files of the client, each with our entries.
     pub settings: Vec<Setting>,
+    /// Files of the client that are not JSON.
+    pub texts: Vec<Text>,
 }
 
 /// A file of ours that is run.
@@ -79,10 +85,58 @@ pub(crate) struct Setting {
     pub entries: Vec<Entry>,
 }
 
+/// A file of a client that is not JSON.
+pub(crate) struct Text {
+    pub place: PathBuf,
+    pub form: Form,
+    /// What is ours in it.
+    pub text: String,
+}
+
+/// What such a file is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Form {
+    /// Lines of `NAME=value`.
+    Env,
+    /// TOML, of which we have a table's part.
+    Toml,
+    /// All of it is ours.
+    Whole,
+}
+
 /// What has to be where for a client: one line each.
 pub(crate) fn wanted(client: Client, scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     match client {
         Client::Claude => claude::wanted(scope, ground),
+        Client::Codex => others::codex(scope, ground),
+        Client::Gemini => others::gemini(scope, ground),
+        Client::Opencode => others::opencode(scope, ground),
+        Client::Cursor => others::cursor(scope, ground),
+    }
+}
+
+/// What a user may have to do, or like to, before a client is started.
+pub(crate) fn advice(client: Client) -> Option<&'static str> {
+    match client {
+        Client::Claude => Some("`claude mcp add wfr -- wfr mcp` lets agents ask wfr themselves, as the plugin does"),
+        Client::Opencode | Client::Cursor => None,
+        Client::Codex => {
+            Some("start `codex` and trust the hooks in `/hooks`: until then it passes over them without a word")
+        }
+        Client::Gemini => Some("where Gemini CLI asks, trust the folder: hooks of another one are not run"),
+    }
+}
+
+impl Text {
+    /// It as an entry, with its value where it is put in.
+    fn entry(&self, is_put: bool) -> AttachedEntry {
+        let name = match self.form {
+            Form::Env => "BASH_ENV",
+            Form::Toml => "shell_environment_policy.set.BASH_ENV",
+            Form::Whole => "plugin",
+        };
+        let value = if is_put { self.text.clone().into() } else { serde_json::Value::Null };
+        AttachedEntry { name: name.to_owned(), value }
     }
 }
 
@@ -145,13 +199,22 @@ impl Job<'_> {
             let recorded = RecordedFile::new(&setting.place, &found, &merged, before);
             plans.push((setting, found, merged, recorded));
         }
+        let mut texts = Vec::new();
+        for text in &wanted.texts {
+            let found = files::read(&text.place, &self.ground)?;
+            let merged = texts::attach(text, found.text())?;
+            let before = known.and_then(|known| known.file(&text.place));
+            let recorded = RecordedFile::of_text(&text.place, &found, before);
+            texts.push((text, found, merged, recorded));
+        }
         let mut done = Vec::new();
-        for launcher in &wanted.launchers {
+        for launcher in wanted.launchers.iter().chain(&wanted.read) {
             done.push(self.launcher(launcher)?);
         }
         if !self.is_plan {
             // What is to be taken away later is known before it is there.
-            let files = plans.iter().map(|(.., recorded)| recorded.clone()).collect();
+            let of_texts = texts.iter().map(|(.., recorded)| recorded.clone());
+            let files = plans.iter().map(|(.., recorded)| recorded.clone()).chain(of_texts).collect();
             let attached = Attached::new(self.client, self.scope, self.session.now(), &self.ground.program, files);
             record.with(attached).write(&self.records).map_err(|error| files::unwritten(&self.records, &error))?;
         }
@@ -161,6 +224,10 @@ impl Job<'_> {
             let entries = entries.collect();
             let text = (!merged.changed.is_empty()).then_some(merged.text);
             done.push(self.settle(&found, text, entries)?);
+        }
+        for (text, found, merged, _) in texts {
+            let entries = merged.iter().map(|_| text.entry(true)).collect();
+            done.push(self.settle(&found, merged, entries)?);
         }
         Ok(done)
     }
@@ -189,6 +256,16 @@ impl Job<'_> {
                 done.push(self.remove(&found, entries)?);
             } else {
                 done.push(self.settle(&found, is_changed.then_some(without.text), entries)?);
+            }
+        }
+        for text in &wanted.texts {
+            let found = files::read(&text.place, &self.ground)?;
+            let was_there = known.and_then(|known| known.file(&text.place)).is_some_and(|file| file.was_there);
+            let without = texts::detach(text, found.text());
+            let entries = without.iter().map(|_| text.entry(false)).collect();
+            match without {
+                Some(left) if left.is_empty() && !was_there => done.push(self.remove(&found, entries)?),
+                without => done.push(self.settle(&found, without, entries)?),
             }
         }
         if !self.is_plan && known.is_some() {

@@ -106,4 +106,10 @@ impl RecordedFile {
         replaced.extend(merged.replaced.iter().cloned());
         Self { place: shown(place), was_there: before.was_there && found.is_there(), made, replaced }
     }
+
+    /// The same of a file that is not JSON.
+    pub fn of_text(place: &Path, found: &Found, before: Option<&Self>) -> Self {
+        let was_there = before.map_or(found.is_there(), |before| before.was_there && found.is_there());
+        Self { place: shown(place), was_there, ..Self::default() }
+    }
 }

@@ -44,6 +44,10 @@ pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attac
         }
         Scope::Project => success,
     };
+    let success = match crate::attaching::advice(client) {
+        Some(advice) => success.with_next_step(advice),
+        None => success,
+    };
     Ok(success.with_next_step(
         "after its first tool call `wfr doctor` says whether its hooks fire, and `wfr log` whose it was",
     ))

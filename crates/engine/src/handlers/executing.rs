@@ -12,7 +12,7 @@ use wfr_model::{ChangeId, WorkflowId};
 
 use super::changes::parent_of;
 use crate::error::{Code, Failure};
-use crate::hooks::{self, Claimed};
+use crate::hooks::{self, Claimed, Desk, Process};
 use crate::ledger::{self, Veil, Wanted};
 use crate::open::Open;
 use crate::params::Exec;
@@ -53,9 +53,9 @@ pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<E
     session.with_reserve(|session| {
         let open = session.open()?;
         finish_unfinished(session, &open)?;
-        let claimed = hooks::claim(&open, run.client, &run.session, &run.text);
+        let Some((session_id, claimed)) = claimed(&open, run) else { return Ok(None) };
         let started = Started {
-            workflow: hooks::workflow_of(run.client, &run.session),
+            workflow: hooks::workflow_of(run.client, &session_id),
             note: run.text.chars().take(NOTE_MAX).collect(),
             observed: run.text.split(|letter: char| !is_of_word(letter)).find_map(cannot_trace),
             is_observed: false,
@@ -64,6 +64,26 @@ pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<E
         };
         announce(session, &open, &started, claimed, &|_, _| Ok(None)).map(Some)
     })
+}
+
+/// In which session a command is run, and on whose behalf; `None` where nobody said so, or where its client cannot be seen from
+/// here: then it is in a sandbox with numbers of processes of its own, in which nothing can be noted for others.
+fn claimed(open: &Open, run: &OfClient) -> Option<(String, Claimed)> {
+    let is_apart = |session: &str| Desk::heard_of(open, run.client, session).is_some_and(|heard| !heard.client.lives());
+    match &run.told {
+        Told::Session(session) if !is_apart(session) => {
+            Some((session.clone(), hooks::claim(open, run.client, session, &run.text)))
+        }
+        Told::Call { session, agent, call } if !is_apart(session) => {
+            Some((session.clone(), hooks::claim_call(open, run.client, session, (agent.as_deref(), call))))
+        }
+        Told::Session(_) | Told::Call { .. } => None,
+        Told::Process(process) => {
+            let heard = Desk::heard(open, run.client).into_iter().find(|heard| heard.client == *process)?;
+            let claimed = hooks::claim(open, run.client, &heard.session, &run.text);
+            Some((heard.session, claimed))
+        }
+    }
 }
 
 /// Letters of a word that may name a program.
@@ -76,12 +96,30 @@ fn is_of_word(letter: char) -> bool {
 pub struct OfClient {
     /// The client.
     pub client: Client,
-    /// Its session.
-    pub session: String,
+    /// By what it is told whose it is.
+    pub told: Told,
     /// The command as the call has it.
     pub text: String,
     /// What is to be run for it: words as those of [`Exec::command`].
     pub command: Vec<String>,
+}
+
+/// By what it is told whose command a client runs.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// By its session and the command itself.
+    Session(String),
+    /// By the call.
+    Call {
+        /// Its session.
+        session: String,
+        /// Its agent, or the session itself.
+        agent: Option<String>,
+        /// The client's id of it.
+        call: String,
+    },
+    /// By the process of the client and the command itself.
+    Process(Process),
 }
 
 /// A command that is about to be started.
@@ -113,12 +151,15 @@ fn of_parameters(session: &Session, open: &Open, parameters: &Exec) -> Result<Su
     Ok(Success { workflow_id: parameters.workflow.clone(), ..Success::new(result) })
 }
 
+/// Finds the change that a command's is a part of, among those that are open.
+type Parent<'p> = dyn Fn(&Open, &[ChangeRow]) -> Result<Option<ChangeId>, Failure> + 'p;
+
 fn announce(
     session: &Session,
     open: &Open,
     started: &Started,
     claimed: Claimed,
-    parent: &dyn Fn(&Open, &[ChangeRow]) -> Result<Option<ChangeId>, Failure>,
+    parent: &Parent<'_>,
 ) -> Result<Executing, Failure> {
     let turn = ledger::turn_between_recoveries(session, open)?;
     let source = if started.is_observed || started.observed.is_some() { Source::Observed } else { Source::Traced };

@@ -39,14 +39,19 @@ pub(super) fn begins(speaker: &Speaker<'_>) -> Result<(), Failure> {
 pub(super) fn ends(speaker: &Speaker<'_>) -> Result<(), Failure> {
     let Some(agent) = speaker.author().agent_id else { return Ok(()) };
     speaker.tell("TASK_COMPLETED", json!({"task_id": agent, "agent_id": agent}))?;
-    speaker.tell("AGENT_DEALLOCATED", json!({"agent_id": agent}))
+    speaker.tell("AGENT_DEALLOCATED", json!({"agent_id": agent}))?;
+    Ok(speaker.desk.ends(&agent)?)
 }
 
 /// The call by which an agent was started says what it is to do.
 pub(super) fn described(speaker: &Speaker<'_>, agent: &str, call: &Call) -> Result<(), Failure> {
     let Does::Starts(Some(description)) = &call.does else { return Ok(()) };
-    let agent = name(agent);
-    let tasks = json!({agent: {"description": description}});
+    does(speaker, agent, description)
+}
+
+/// What an agent is to do becomes known.
+pub(super) fn does(speaker: &Speaker<'_>, agent: &str, description: &str) -> Result<(), Failure> {
+    let tasks = json!({name(agent): {"description": description}});
     speaker.tell("WORKFLOW_STATE_UPDATED", json!({"tasks": tasks}))
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use wfr_catalog::{ChangeFilter, ChangeRow, Closing, NewChange, NewPoint, PathKey};
-use wfr_clients::{Call, Does};
+use wfr_clients::{Call, Does, Wrapping};
 use wfr_model::change::{Actor, Author, Evidence, Source};
 use wfr_model::{AgentId, ChangeId, Timestamp, TreePath};
 
@@ -31,7 +31,9 @@ pub(super) fn begin(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
         }
         Does::Runs(command) if is_wrapped(speaker) => Ok(pending::add(&speaker.desk, speaker.author(), call, command)?),
         Does::Runs(_) => {
-            Odd::NotTold.note(speaker.open.vault.dir(), speaker.client, speaker.session.now());
+            if speaker.client.wrapping() != Wrapping::Nothing {
+                Odd::NotTold.note(speaker.open.vault.dir(), speaker.client, speaker.session.now());
+            }
             announce(speaker, call, Source::Observed, &[])
         }
         Does::Unknown => announce(speaker, call, Source::Observed, &[]),
@@ -49,7 +51,7 @@ pub(super) fn begin(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
 
 /// Whether the commands of this session are run by us, and so traced.
 fn is_wrapped(speaker: &Speaker<'_>) -> bool {
-    (speaker.session.variable)(pending::WRAPPED_BY).is_some_and(|value| pending::is_launcher(&value))
+    pending::is_wrapped(speaker.client, speaker.session.variable)
 }
 
 fn announce(speaker: &Speaker<'_>, call: &Call, source: Source, paths: &[TreePath]) -> Result<(), Failure> {
@@ -94,12 +96,14 @@ fn wanted(paths: &[TreePath]) -> Option<Wanted> {
 pub(super) fn end(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
     match &call.does {
         Does::Reads(_) | Does::Nothing | Does::Takes(_) | Does::Starts(_) => return Ok(()),
-        Does::Runs(_) => match pending::remove(&speaker.desk, call) {
+        Does::Runs(command) => match pending::remove(&speaker.desk, call, command) {
             Waited::Run => {
                 Odd::NotTold.forget(speaker.open.vault.dir(), speaker.client);
                 return Ok(());
             }
-            // It was run where we could not see it.
+            // It is still on its way.
+            Waited::InVain if call.goes_on => return Ok(()),
+            // It was run where we could not see it, as in a sandbox.
             Waited::InVain => {
                 Odd::PastLauncher.note(speaker.open.vault.dir(), speaker.client, speaker.session.now());
                 return made_up(speaker, call);

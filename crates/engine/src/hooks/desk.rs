@@ -65,6 +65,9 @@ pub struct Heard {
 struct Known {
     task: Option<TaskId>,
     phase: Option<PhaseId>,
+    has_ended: bool,
+    /// Whether it was told that its phase is over.
+    is_phase_over: bool,
     /// What it read since its last change.
     reads: Vec<TreePath>,
 }
@@ -97,6 +100,11 @@ impl Desk {
         let mut heard: Vec<Heard> = dirs.filter_map(|dir| read(&dir.path().join(HEARD))).collect();
         heard.sort_by_key(|one| std::cmp::Reverse(one.at));
         heard
+    }
+
+    /// What was heard of a session that has not ended.
+    pub fn heard_of(open: &Open, client: Client, session: &str) -> Option<Heard> {
+        read(&Self::of(open, client, session).dir.join(HEARD))
     }
 
     /// When a client was last heard, by any session; `None`: never.
@@ -152,6 +160,42 @@ impl Desk {
     /// From now on an agent works in a phase.
     pub(super) fn enters(&self, agent: &AgentId, phase: PhaseId) -> io::Result<()> {
         write(&self.agent(agent), &Known { phase: Some(phase), ..self.known(agent) })
+    }
+
+    /// An agent has ended.
+    pub(super) fn ends(&self, agent: &AgentId) -> io::Result<()> {
+        write(&self.agent(agent), &Known { has_ended: true, ..self.known(agent) })
+    }
+
+    /// The phases that are not over.
+    pub(super) fn phases(&self) -> Vec<PhaseId> {
+        let mut phases: Vec<PhaseId> = self.agents().filter_map(|(_, known)| known.phase).collect();
+        phases.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        phases.dedup();
+        phases
+    }
+
+    /// A phase is over where all of its agents have ended; whether it is. It is told once.
+    pub(super) fn is_over(&self, phase: &PhaseId) -> io::Result<bool> {
+        let mut own: Vec<(PathBuf, Known)> =
+            self.agents().filter(|(_, known)| known.phase.as_ref() == Some(phase)).collect();
+        if !own.iter().all(|(_, known)| known.has_ended) {
+            return Ok(false);
+        }
+        for (place, known) in &mut own {
+            known.is_phase_over = true;
+            write(place, known)?;
+        }
+        Ok(true)
+    }
+
+    /// The agents whose phases are not known to be over.
+    fn agents(&self) -> impl Iterator<Item = (PathBuf, Known)> + use<> {
+        let places = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let agents = places.filter(|place| place.extension().is_some_and(|extension| extension == "agent"));
+        agents
+            .filter_map(|place| Some((place.clone(), read::<Known>(&place)?)))
+            .filter(|(_, known)| !known.is_phase_over)
     }
 
     /// Keeps what an agent read until its next change.

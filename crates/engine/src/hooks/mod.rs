@@ -6,7 +6,9 @@
 mod agents;
 mod calls;
 mod desk;
+mod nesting;
 mod pending;
+mod phases;
 pub(crate) mod shells;
 pub mod trouble;
 
@@ -15,6 +17,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 use wfr_clients::{Agent, Answer, Call, Client, Said, Tail, What};
 use wfr_model::change::Author;
+use wfr_model::phase::PhaseId;
 use wfr_model::{AgentId, WorkflowId};
 
 use crate::error::{Code, Failure};
@@ -26,7 +29,7 @@ use crate::session::Session;
 use crate::{holding, workspace};
 
 pub use desk::{Desk, Heard, Process};
-pub use pending::{Claimed, LAUNCHER, claim, is_launcher};
+pub use pending::{Claimed, LAUNCHER, claim, claim_call, is_bash_env, is_launcher};
 
 /// The agent that a person talks to.
 pub const MAIN: &str = "main";
@@ -75,16 +78,21 @@ fn heard(session: &mut Session, client: Client, said: &Said, from: &Process) -> 
     let open = session.open()?;
     let desk = Desk::of(&open, client, &said.session);
     desk.hear(said, from, session.now())?;
+    let placed = nesting::placed(&desk, client, said);
+    let said = placed.as_ref().unwrap_or(said);
     let speaker = Speaker { session, open: &open, desk, client, said };
+    phases::entered(&speaker)?;
     match &said.what {
         What::CallBegins(call) => {
             if let Some(hold) = holding::recovering(&open)? {
                 return Ok(Answer::Deny(denial(&holding::refused(&hold))));
             }
+            nesting::began(&speaker, call)?;
             calls::begin(&speaker, call)?;
         }
         What::CallEnds { call, started, error, output } => {
             calls::end(&speaker, call)?;
+            nesting::ended(&speaker, call)?;
             if error.is_some() || output.is_some() {
                 speaker.tell_end(call, error.as_deref(), output.as_ref())?;
             }
@@ -95,12 +103,14 @@ fn heard(session: &mut Session, client: Client, said: &Said, from: &Process) -> 
         What::SessionBegins => agents::session_begins(&speaker)?,
         What::SessionEnds => {
             calls::settle(&speaker, None)?;
+            phases::over(&speaker, None)?;
             speaker.tell("WORKFLOW_PAUSED", json!({"reason": "the session ended"}))?;
             speaker.desk.close();
         }
         What::TurnEnds { is_quiet } => {
             let agent = speaker.author().agent_id.filter(|_| !is_quiet);
             calls::settle(&speaker, agent.as_ref())?;
+            phases::over(&speaker, None)?;
         }
         What::AgentBegins => agents::begins(&speaker)?,
         What::AgentEnds => {
@@ -162,10 +172,16 @@ impl Speaker<'_> {
 
     /// Records an event of the workflow that the session is.
     pub(crate) fn tell(&self, event: &str, data: Value) -> Result<(), Failure> {
+        self.tell_in(self.author().phase_id.as_ref(), event, data)
+    }
+
+    /// The same, in a phase.
+    pub(crate) fn tell_in(&self, phase: Option<&PhaseId>, event: &str, data: Value) -> Result<(), Failure> {
         let Some(workflow) = workflow_of(self.client, &self.said.session) else { return Ok(()) };
         let envelope = json!({
             "event_type": event,
             "workflow_id": workflow,
+            "phase": phase,
             "source_component": self.client.as_str(),
             "data": data,
         });
@@ -199,6 +215,7 @@ impl Speaker<'_> {
 }
 
 fn without_nulls(mut envelope: Map<String, Value>) -> Map<String, Value> {
+    envelope.retain(|_, value| !value.is_null());
     if let Some(Value::Object(data)) = envelope.get_mut("data") {
         data.retain(|_, value| !value.is_null());
     }

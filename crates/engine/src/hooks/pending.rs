@@ -10,17 +10,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use wfr_clients::{Call, Client};
+use wfr_clients::{Call, Client, Wrapping, shell};
 use wfr_model::AgentId;
 use wfr_model::change::Author;
 
 use super::desk::{self, Desk};
 use crate::open::Open;
 
-/// The variable by which Claude Code is told who runs its commands.
-pub(super) const WRAPPED_BY: &str = "CLAUDE_CODE_SHELL_PREFIX";
-
-/// How that begins the name of our launcher.
+/// How the name of our launcher begins.
 pub const LAUNCHER: &str = "wfr-shell";
 
 /// Whether a value of that variable names our launcher.
@@ -31,8 +28,25 @@ pub fn is_launcher(value: &OsStr) -> bool {
     name.starts_with(LAUNCHER.as_bytes())
 }
 
+/// Whether the commands of a client are run by us, as far as its hooks can tell.
+pub(super) fn is_wrapped(client: Client, variable: fn(&str) -> Option<std::ffi::OsString>) -> bool {
+    match client.wrapping() {
+        Wrapping::Variable(name) => variable(name).is_some_and(|value| is_launcher(&value) || is_bash_env(&value)),
+        Wrapping::Hidden => true,
+        Wrapping::Nothing => false,
+    }
+}
+
+/// Whether a value of `BASH_ENV` names our file.
+pub fn is_bash_env(value: &OsStr) -> bool {
+    let name = Path::new(value).file_name().map_or(&b""[..], |name| name.as_bytes());
+    name.starts_with(shell::BASH_ENV.as_bytes())
+}
+
 const DIR: &str = "pending";
+/// A command that waits for its shell.
 const WAITING: &str = "call";
+/// One whose shell was told from all others.
 const TAKEN: &str = "taken";
 /// One whose shell came, among several that are equal.
 const SHARED: &str = "shared";
@@ -45,15 +59,26 @@ struct Pending {
     command: String,
 }
 
-fn name_of(call: &Call) -> String {
-    desk::key(call.id.as_deref().unwrap_or(""))
-}
+/// Commands of calls without ids are told apart by numbers, this many at once.
+const EQUAL_MAX: usize = 1_000;
 
 /// Keeps a command that is about to be run.
 pub(super) fn add(desk: &Desk, author: Author, call: &Call, command: &str) -> io::Result<()> {
     let author = Author { tool_call_id: call.id.clone(), ..author };
-    let place = desk.place(DIR)?.join(name_of(call)).with_extension(WAITING);
-    desk::write(&place, &Pending { author, command: desk::key(command) })
+    let dir = desk.place(DIR)?;
+    let pending = Pending { author, command: desk::key(command) };
+    let place = match &call.id {
+        Some(id) => dir.join(desk::key(id)),
+        None => free(&dir, &pending.command),
+    };
+    desk::write(&place.with_extension(WAITING), &pending)
+}
+
+/// A name for a command whose call has none.
+fn free(dir: &Path, command: &str) -> PathBuf {
+    let named = |number: usize| dir.join(format!("{command}-{number}"));
+    let is_free = |place: &PathBuf| [WAITING, TAKEN].iter().all(|one| !place.with_extension(one).exists());
+    (0..EQUAL_MAX).map(named).find(is_free).unwrap_or_else(|| named(EQUAL_MAX))
 }
 
 /// What became of a command that waited to be run.
@@ -61,23 +86,29 @@ pub(super) fn add(desk: &Desk, author: Author, call: &Call, command: &str) -> io
 pub(super) enum Waited {
     /// None did.
     No,
-    /// Its shell never came to us.
+    /// Its shell did not come to us, or not yet.
     InVain,
     /// It was run by us.
     Run,
 }
 
-/// Forgets a command that has been run.
-pub(super) fn remove(desk: &Desk, call: &Call) -> Waited {
+/// Forgets a command that has been run; not one that may be still on its way.
+pub(super) fn remove(desk: &Desk, call: &Call, command: &str) -> Waited {
     let Ok(dir) = desk.place(DIR) else { return Waited::No };
-    let place = dir.join(name_of(call));
-    let [taken, shared, waited] =
-        [TAKEN, SHARED, WAITING].map(|extension| fs::remove_file(place.with_extension(extension)).is_ok());
-    match (taken || shared, waited) {
-        (true, _) => Waited::Run,
-        (false, true) => Waited::InVain,
-        (false, false) => Waited::No,
+    let command = desk::key(command);
+    let places = match &call.id {
+        Some(id) => vec![dir.join(desk::key(id))],
+        None => (0..EQUAL_MAX).map(|number| dir.join(format!("{command}-{number}"))).collect(),
+    };
+    let is_there = |place: &&PathBuf, extension: &str| place.with_extension(extension).exists();
+    let run = places.iter().find(|place| is_there(place, TAKEN) || is_there(place, SHARED));
+    let Some(place) = run.or_else(|| places.iter().find(|place| is_there(place, WAITING))) else {
+        return Waited::No;
+    };
+    if run.is_some() || !call.goes_on {
+        [WAITING, TAKEN, SHARED].iter().for_each(|one| drop(fs::remove_file(place.with_extension(one))));
     }
+    if run.is_some() { Waited::Run } else { Waited::InVain }
 }
 
 /// Forgets commands that will not be run any more: those of an agent, or all. Some were refused.
@@ -133,6 +164,29 @@ pub fn claim(open: &Open, client: Client, session: &str, command: &str) -> Claim
             }
         }
     }
+}
+
+/// The call whose command is about to be run, where the shell itself names it.
+pub fn claim_call(open: &Open, client: Client, session: &str, (agent, call): (Option<&str>, &str)) -> Claimed {
+    let desk = Desk::of(open, client, session);
+    let waiting = desk.place(DIR).ok().map(|dir| dir.join(desk::key(call)).with_extension(WAITING));
+    let known = waiting.and_then(|place| {
+        let pending: Pending = desk::read(&place)?;
+        fs::rename(&place, place.with_extension(TAKEN)).ok().map(|()| pending.author)
+    });
+    // No hook said that it was coming: it is known all the same.
+    Claimed::One(known.unwrap_or_else(|| {
+        let agent = agent.filter(|agent| *agent != session).map_or_else(|| super::MAIN.to_owned(), super::name);
+        let agent_id: Option<AgentId> = agent.parse().ok();
+        Author {
+            workflow_id: super::workflow_of(client, session),
+            phase_id: agent_id.as_ref().and_then(|agent| desk.phase_of(agent)),
+            task_id: agent_id.as_ref().and_then(|agent| desk.task_of(agent)),
+            agent_id,
+            session_id: Some(session.to_owned()),
+            tool_call_id: Some(call.to_owned()),
+        }
+    }))
 }
 
 fn waiting(dir: &Path, command: &str) -> Vec<(PathBuf, Pending)> {

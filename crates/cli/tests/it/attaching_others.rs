@@ -1,0 +1,118 @@
+//! `wfr attach` and `wfr detach` for clients other than Claude Code: their files, of whatever form, come back as they were.
+//!
+//! Owns what stands where for each. Refuses to run the clients: see the tests of clients.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::attaching::json_of;
+use crate::world::World;
+
+/// The files of a client, each with a text that its user may have there; `None`: none.
+const FILES: [(&str, &[(&str, Option<&str>)]); 4] = [
+    (
+        "codex",
+        &[
+            (
+                ".codex/hooks.json",
+                Some("{\"hooks\": {\"Stop\": [{\"hooks\": [{\"type\": \"command\", \"command\": \"bell\"}]}]}}"),
+            ),
+            (
+                ".codex/config.toml",
+                Some("# mine\nmodel = \"m\" # too\n[shell_environment_policy]\ninherit = \"core\"\n\n[features]"),
+            ),
+        ],
+    ),
+    (
+        "gemini",
+        &[
+            (".gemini/settings.json", Some("{\n  \"hooks\": { \"BeforeTool\": [ ] }\n}\n")),
+            (".gemini/.env", Some("GEMINI_API_KEY=x\n")),
+        ],
+    ),
+    ("opencode", &[(".opencode/plugins/wfr.js", None)]),
+    ("cursor", &[(".cursor/hooks.json", Some("{ \"version\": 1, \"hooks\": {} }"))]),
+];
+
+fn place(world: &World, name: &str) -> PathBuf {
+    world.root().join(name)
+}
+
+#[test]
+fn files_come_back_as_they_were() {
+    for is_there in [true, false] {
+        for (client, files) in FILES {
+            let world = World::new();
+            let before: Vec<(PathBuf, Option<&str>)> =
+                files.iter().map(|(name, text)| (place(&world, name), text.filter(|_| is_there))).collect();
+            for (place, text) in before.iter().filter_map(|(place, text)| Some((place, (*text)?))) {
+                fs::create_dir_all(place.parent().unwrap()).unwrap();
+                fs::write(place, text).unwrap();
+            }
+            world.ok(&["attach", client]);
+            let with: Vec<Vec<u8>> = before.iter().map(|(place, _)| fs::read(place).unwrap()).collect();
+            let again = world.ok(&["attach", client]);
+            let became = again.result("files").as_array().unwrap().iter();
+            assert!(became.into_iter().all(|file| file["became"] == "unchanged"), "{client}: {again:?}");
+            assert_eq!(with, before.iter().map(|(place, _)| fs::read(place).unwrap()).collect::<Vec<_>>());
+            assert!(world.ok(&["doctor"]).result("healthy").as_bool().unwrap(), "{client}");
+
+            world.ok(&["detach", client]);
+            for (place, text) in &before {
+                assert_eq!(fs::read_to_string(place).ok().as_deref(), *text, "{client}: {}", place.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_stands_in_them_is_what_each_client_reads() {
+    let world = World::new();
+    FILES.iter().for_each(|(client, _)| drop(world.ok(&["attach", client])));
+    let wfr = |client: &str| format!("'{}' hook {client}", env!("CARGO_BIN_EXE_wfr"));
+    let codex = json_of(&place(&world, ".codex/hooks.json"));
+    assert_eq!(codex["hooks"]["PreToolUse"], json!([{"hooks": [{"type": "command", "command": wfr("codex")}]}]));
+    let gemini = json_of(&place(&world, ".gemini/settings.json"));
+    let handler = json!({"name": "wfr", "type": "command", "command": wfr("gemini")});
+    assert_eq!(gemini["hooks"]["BeforeTool"], json!([{"matcher": "*", "hooks": [handler]}]));
+    let cursor = json_of(&place(&world, ".cursor/hooks.json"));
+    assert_eq!((&cursor["version"], &cursor["hooks"]["preToolUse"]), (&json!(1), &json!([{"command": wfr("cursor")}])));
+    let launchers = world.data.path().join("wfr/clients");
+    for (client, file) in
+        [("codex", ".codex/config.toml"), ("gemini", ".gemini/.env"), ("opencode", ".opencode/plugins/wfr.js")]
+    {
+        let env = launchers.join(client).join(format!("wfr-bash-env-{client}"));
+        assert!(env.is_file(), "{client}");
+        let text = fs::read_to_string(place(&world, file)).unwrap();
+        assert!(text.contains(env.to_str().unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn what_is_missing_later_is_named() {
+    for (client, file) in
+        [("codex", ".codex/config.toml"), ("gemini", ".gemini/.env"), ("opencode", ".opencode/plugins/wfr.js")]
+    {
+        let world = World::new();
+        world.ok(&["attach", client]);
+        fs::remove_file(place(&world, file)).unwrap();
+        let found = world.call(&["doctor"]).json.to_string();
+        assert!(found.contains("HOOKS_REMOVED"), "{client}: {found}");
+        world.ok(&["attach", client]);
+        assert!(!world.call(&["doctor"]).json.to_string().contains("HOOKS_REMOVED"), "{client}");
+    }
+}
+
+#[test]
+fn a_file_of_keys_is_not_hidden() {
+    let world = World::new();
+    let users = world.data.path().join(".gemini/.env");
+    fs::create_dir_all(users.parent().unwrap()).unwrap();
+    fs::write(&users, "GEMINI_API_KEY=x\n").unwrap();
+    world.refused(&["attach", "gemini"], 5, "CONFLICTS");
+    assert!(!place(&world, ".gemini").exists());
+    world.ok(&["attach", "gemini", "--user"]);
+    assert!(fs::read_to_string(&users).unwrap().starts_with("GEMINI_API_KEY=x\n# >>> wfr"));
+}

@@ -1,0 +1,90 @@
+//! Codex's hooks, as version 0.169.0 was seen to have them.
+//!
+//! Owns its names of events, tools and fields, and the paths that a patch names. Refuses to know the ledger.
+
+use serde_json::{Value, json};
+
+use super::said::{Agent, Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+
+/// Tools that change no file and start nothing that does.
+const HARMLESS: &[&str] = &["close_agent", "resume_agent", "send_input", "update_plan", "view_image", "wait_agent"];
+
+pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
+    let event = payload.needed("hook_event_name")?.to_owned();
+    let what = match event.as_str() {
+        "SessionStart" => What::SessionBegins,
+        "SessionEnd" => What::SessionEnds,
+        // Nothing says whether agents work on that were started: those have ends of their own.
+        "Stop" => What::TurnEnds { is_quiet: false },
+        "SubagentStart" => What::AgentBegins,
+        "SubagentStop" => What::AgentEnds,
+        "PreToolUse" => What::CallBegins(call(payload)?),
+        "PostToolUse" => What::CallEnds {
+            call: call(payload)?,
+            error: None,
+            output: Tail::of(payload.text("tool_response"), None),
+            started: started(payload),
+        },
+        _ => What::Other,
+    };
+    let kind = payload.text("agent_type").map(str::to_owned);
+    Ok(Said {
+        session: payload.needed("session_id")?.to_owned(),
+        agent: payload.text("agent_id").map(|id| Agent { id: id.to_owned(), kind, notes: None }),
+        cwd: payload.text("cwd").map(str::to_owned),
+        event,
+        what,
+    })
+}
+
+fn call(payload: &Payload) -> Result<Call, ReadError> {
+    let tool = payload.needed("tool_name")?;
+    let does = does(tool, &payload.part("tool_input"));
+    Ok(Call::new(payload.name("tool_use_id"), tool, does))
+}
+
+fn does(tool: &str, input: &Payload) -> Does {
+    // Tools of a namespace have its name before their own, or not.
+    let tool = tool.strip_prefix("multi_agent_v1").map_or(tool, |tool| tool.trim_start_matches(['|', '.', '_']));
+    match (tool, input.text("command")) {
+        ("apply_patch", Some(patch)) => writes(patch),
+        // The client does it itself, without a shell.
+        ("Bash", Some(command)) if command.trim_start().starts_with("apply_patch") => writes(command),
+        ("Bash", Some(command)) => Does::Runs(command.to_owned()),
+        ("spawn_agent", _) => Does::Starts(input.text("message").map(str::to_owned)),
+        _ if HARMLESS.contains(&tool) => Does::Nothing,
+        _ => Does::Unknown,
+    }
+}
+
+fn writes(patch: &str) -> Does {
+    let files = patched(patch);
+    if files.is_empty() { Does::Unknown } else { Does::Writes(files) }
+}
+
+/// The files that a patch names: those that it adds, changes and deletes, and where it moves some.
+fn patched(patch: &str) -> Vec<String> {
+    const HEADS: [&str; 4] = ["*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: "];
+    let named = |line: &str| HEADS.iter().find_map(|head| line.trim().strip_prefix(head)).map(str::to_owned);
+    patch.lines().filter_map(named).collect()
+}
+
+/// The agent that a call started: its answer is a document within a text.
+fn started(payload: &Payload) -> Option<String> {
+    let response: Value = serde_json::from_str(payload.text("tool_response")?).ok()?;
+    let is_spawn = payload.text("tool_name").is_some_and(|tool| tool.ends_with("spawn_agent"));
+    response.get("agent_id").and_then(Value::as_str).filter(|_| is_spawn).map(str::to_owned)
+}
+
+/// With any key more than these the client takes an answer for none, and goes on.
+pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
+    match answer {
+        Answer::Deny(reason) if said.event == "PreToolUse" => json!({"hookSpecificOutput": {
+            "hookEventName": "PreToolUse",
+            "permissionDecision": "deny",
+            "permissionDecisionReason": reason,
+        }})
+        .to_string(),
+        Answer::Deny(_) | Answer::Nothing => String::new(),
+    }
+}

@@ -1,0 +1,74 @@
+//! Cursor's hooks, as its documentation of 2026 has them; it was not run.
+//!
+//! Owns its names of events, tools and fields. Refuses to know the ledger.
+
+use serde_json::{Value, json};
+
+use super::said::{Agent, Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+
+/// Tools that change no file and start nothing that does.
+const HARMLESS: &[&str] = &["Glob", "Grep", "LS", "ReadLints", "SemanticSearch", "TodoWrite", "WebFetch", "WebSearch"];
+
+pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
+    let event = payload.needed("hook_event_name")?.to_owned();
+    let what = match event.as_str() {
+        "sessionStart" => What::SessionBegins,
+        "sessionEnd" => What::SessionEnds,
+        "stop" => What::TurnEnds { is_quiet: true },
+        "subagentStart" => What::AgentBegins,
+        "subagentStop" => What::AgentEnds,
+        "preToolUse" => What::CallBegins(call(payload)?),
+        "postToolUse" | "postToolUseFailure" => What::CallEnds {
+            call: call(payload)?,
+            error: payload.text("error_message").map(str::to_owned),
+            output: Tail::of(payload.text("tool_output"), None),
+            started: None,
+        },
+        // What tools do is told twice, as tools and by what they do: once is enough.
+        _ => What::Other,
+    };
+    let kind = payload.text("subagent_type").map(str::to_owned);
+    let parent = payload.text("parent_conversation_id").or_else(|| payload.text("conversation_id"));
+    Ok(Said {
+        session: parent.or_else(|| payload.text("session_id")).ok_or(ReadError::Lacks("conversation_id"))?.to_owned(),
+        agent: payload.text("subagent_id").map(|id| Agent { id: id.to_owned(), kind, notes: None }),
+        cwd: payload.text("cwd").map(str::to_owned).or_else(|| root(payload)),
+        event,
+        what,
+    })
+}
+
+/// The first directory that is worked in.
+fn root(payload: &Payload) -> Option<String> {
+    payload.value("workspace_roots")?.get(0).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn call(payload: &Payload) -> Result<Call, ReadError> {
+    let tool = payload.needed("tool_name")?;
+    let does = does(tool, &payload.part("tool_input"));
+    Ok(Call::new(payload.name("tool_use_id"), tool, does))
+}
+
+fn does(tool: &str, input: &Payload) -> Does {
+    const FILE: &[&str] = &["file_path", "path", "target_file"];
+    match tool {
+        "Write" | "StrReplace" | "Delete" | "Edit" => match input.texts(FILE) {
+            files if files.is_empty() => Does::Unknown,
+            files => Does::Writes(files),
+        },
+        "Read" => Does::Reads(input.texts(FILE)),
+        "Shell" => input.text("command").map_or(Does::Unknown, |command| Does::Runs(command.to_owned())),
+        "Task" => Does::Starts(input.text("description").map(str::to_owned)),
+        _ if HARMLESS.contains(&tool) => Does::Nothing,
+        _ => Does::Unknown,
+    }
+}
+
+pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
+    match answer {
+        Answer::Deny(reason) if said.event == "preToolUse" => {
+            json!({"permission": "deny", "user_message": reason, "agent_message": reason}).to_string()
+        }
+        Answer::Deny(_) | Answer::Nothing => String::new(),
+    }
+}

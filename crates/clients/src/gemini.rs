@@ -1,0 +1,85 @@
+//! Gemini CLI's hooks, as version 0.61.0 was seen to have them.
+//!
+//! Owns its names of events, tools and fields. It names neither calls nor agents: that is left out here. Refuses to know the ledger.
+
+use serde_json::{Value, json};
+
+use super::said::{Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+
+/// Tools that change no file and start nothing that does.
+const HARMLESS: &[&str] = &[
+    "activate_skill",
+    "ask_user",
+    "cli_help",
+    "complete_task",
+    "enter_plan_mode",
+    "exit_plan_mode",
+    "get_internal_docs",
+    "glob",
+    "google_web_search",
+    "grep_search",
+    "list_background_processes",
+    "list_directory",
+    "search_file_content",
+    "update_topic",
+    "web_fetch",
+    "write_todos",
+];
+
+pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
+    let event = payload.needed("hook_event_name")?.to_owned();
+    let what = match event.as_str() {
+        "SessionStart" => What::SessionBegins,
+        "SessionEnd" => What::SessionEnds,
+        "AfterAgent" => What::TurnEnds { is_quiet: true },
+        "BeforeTool" => What::CallBegins(call(payload)?),
+        "AfterTool" => call_ended(payload)?,
+        _ => What::Other,
+    };
+    Ok(Said {
+        session: payload.needed("session_id")?.to_owned(),
+        agent: None,
+        cwd: payload.text("cwd").map(str::to_owned),
+        event,
+        what,
+    })
+}
+
+fn call(payload: &Payload) -> Result<Call, ReadError> {
+    let (tool, input) = (payload.needed("tool_name")?, payload.part("tool_input"));
+    let goes_on = input.value("is_background") == Some(&Value::Bool(true));
+    Ok(Call { goes_on, ..Call::new(None, tool, does(tool, &input)) })
+}
+
+fn does(tool: &str, input: &Payload) -> Does {
+    match tool {
+        "write_file" | "replace" => match input.texts(&["file_path"]) {
+            files if files.is_empty() => Does::Unknown,
+            files => Does::Writes(files),
+        },
+        "read_file" => Does::Reads(input.texts(&["file_path", "absolute_path"])),
+        "run_shell_command" => input.text("command").map_or(Does::Unknown, |command| Does::Runs(command.to_owned())),
+        "invoke_agent" => Does::Starts(input.text("agent_name").map(str::to_owned)),
+        _ if HARMLESS.contains(&tool) => Does::Nothing,
+        _ => Does::Unknown,
+    }
+}
+
+fn call_ended(payload: &Payload) -> Result<What, ReadError> {
+    let response = payload.part("tool_response");
+    let error = response.text("error").map(str::to_owned);
+    let error = error.or_else(|| response.part("error").text("message").map(str::to_owned));
+    Ok(What::CallEnds {
+        call: call(payload)?,
+        error,
+        output: Tail::of(response.text("returnDisplay"), None),
+        started: None,
+    })
+}
+
+pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
+    match answer {
+        Answer::Deny(reason) if said.event == "BeforeTool" => json!({"decision": "deny", "reason": reason}).to_string(),
+        Answer::Deny(_) | Answer::Nothing => String::new(),
+    }
+}

@@ -1,0 +1,85 @@
+//! What our plugin for opencode says: version 1.18.33 calls it, and it calls us.
+//!
+//! Owns the plugin's text, the names of tools and of what it says. Refuses to know the ledger.
+
+use serde_json::json;
+
+use super::said::{Agent, Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+
+/// The plugin's text, with the places of our program and of the file that `bash` reads before it runs a command.
+pub fn plugin(program: &str, bash_env: &str) -> String {
+    let literal = |text: &str| serde_json::Value::from(text).to_string();
+    include_str!("opencode.js").replace("@WFR@", &literal(program)).replace("@BASH_ENV@", &literal(bash_env))
+}
+
+/// Tools that change no file and start nothing that does.
+const HARMLESS: &[&str] = &[
+    "codesearch",
+    "glob",
+    "grep",
+    "invalid",
+    "list",
+    "lsp",
+    "plan_enter",
+    "plan_exit",
+    "question",
+    "skill",
+    "todoread",
+    "todowrite",
+    "webfetch",
+    "websearch",
+];
+
+pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
+    let event = payload.needed("hook_event_name")?.to_owned();
+    let what = match event.as_str() {
+        "session.created" => What::SessionBegins,
+        "session.idle" => What::TurnEnds { is_quiet: true },
+        "agent.created" => What::AgentBegins,
+        "agent.idle" => What::AgentEnds,
+        "server.disposed" => What::SessionEnds,
+        "tool.execute.before" => What::CallBegins(call(payload)?),
+        "tool.execute.after" => What::CallEnds {
+            call: call(payload)?,
+            error: None,
+            output: Tail::of(payload.text("output"), None),
+            started: payload.text("started").map(str::to_owned),
+        },
+        _ => What::Other,
+    };
+    let kind = payload.text("agent_type").map(str::to_owned);
+    Ok(Said {
+        session: payload.needed("session_id")?.to_owned(),
+        agent: payload.text("agent_id").map(|id| Agent { id: id.to_owned(), kind, notes: None }),
+        cwd: payload.text("cwd").map(str::to_owned),
+        event,
+        what,
+    })
+}
+
+fn call(payload: &Payload) -> Result<Call, ReadError> {
+    let tool = payload.needed("tool_name")?;
+    let does = does(tool, &payload.part("tool_input"));
+    Ok(Call::new(payload.name("tool_use_id"), tool, does))
+}
+
+fn does(tool: &str, input: &Payload) -> Does {
+    match tool {
+        "write" | "edit" | "multiedit" => match input.texts(&["filePath"]) {
+            files if files.is_empty() => Does::Unknown,
+            files => Does::Writes(files),
+        },
+        "read" => Does::Reads(input.texts(&["filePath"])),
+        "bash" => input.text("command").map_or(Does::Unknown, |command| Does::Runs(command.to_owned())),
+        "task" => Does::Starts(input.text("description").map(str::to_owned)),
+        _ if HARMLESS.contains(&tool) => Does::Nothing,
+        _ => Does::Unknown,
+    }
+}
+
+pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
+    match answer {
+        Answer::Deny(reason) if said.event == "tool.execute.before" => json!({"deny": reason}).to_string(),
+        Answer::Deny(_) | Answer::Nothing => String::new(),
+    }
+}

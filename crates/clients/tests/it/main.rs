@@ -1,0 +1,3 @@
+//! What clients were heard to say, read as it was said.
+
+mod payloads;

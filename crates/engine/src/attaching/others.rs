@@ -1,0 +1,137 @@
+//! Codex, Gemini CLI, opencode and Cursor: which events are heard, and what has their commands run by us.
+//!
+//! Owns the places of their configuration and what stands there. Refuses to write.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use wfr_clients::settings::{Entry, Kind};
+use wfr_clients::{Client, opencode as plugin, shell};
+
+use super::{Form, Ground, Launcher, Scope, Setting, Text, Wanted, program};
+use crate::error::{Code, Failure};
+
+/// Where a client's configuration is: of the workspace, or of the user.
+fn dir(scope: Scope, ground: &Ground, own: &str, users: PathBuf) -> Result<PathBuf, Failure> {
+    match (scope, &ground.root) {
+        (Scope::Project, Some(root)) => Ok(root.join(own)),
+        (Scope::Project, None) => Err(Failure::new(Code::WorkspaceNotFound, "there is no workspace here")),
+        (Scope::User, _) => Ok(users),
+    }
+}
+
+fn named(ground: &Ground, variable: &str) -> Option<PathBuf> {
+    (ground.variable)(variable).map(PathBuf::from).filter(|dir| dir.is_absolute())
+}
+
+/// The file that `bash` reads before it runs a command of a client.
+fn bash_env(client: Client, ground: &Ground) -> Option<Launcher> {
+    let text = shell::bash_env(client, &program::quoted(&ground.program))?;
+    let name = format!("{}-{}", shell::BASH_ENV, client.as_str());
+    Some(Launcher { place: ground.launchers(client).join(name), text })
+}
+
+/// The command line of a hook.
+fn hook(client: Client, ground: &Ground) -> String {
+    format!("{} hook {}", program::quoted(&ground.program), client.as_str())
+}
+
+/// Whether a handler runs our program for a client, wherever that was.
+fn is_hook(handler: &Value, client: Client) -> bool {
+    let command = handler.get("command").and_then(Value::as_str).unwrap_or_default();
+    command.strip_suffix(&format!("wfr' hook {}", client.as_str())).is_some_and(|before| before.ends_with('/'))
+}
+
+fn entries(paths: &[[&'static str; 2]], value: &Value, is_ours: fn(&Value) -> bool) -> Vec<Entry> {
+    let entry =
+        |path: &[&'static str; 2]| Entry { path: path.to_vec(), value: value.clone(), kind: Kind::Element, is_ours };
+    paths.iter().map(entry).collect()
+}
+
+pub(super) fn codex(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
+    const EVENTS: [[&str; 2]; 7] = [
+        ["hooks", "PreToolUse"],
+        ["hooks", "PostToolUse"],
+        ["hooks", "SessionStart"],
+        ["hooks", "SessionEnd"],
+        ["hooks", "SubagentStart"],
+        ["hooks", "SubagentStop"],
+        ["hooks", "Stop"],
+    ];
+    let users = named(ground, "CODEX_HOME").unwrap_or_else(|| ground.home.join(".codex"));
+    let dir = dir(scope, ground, ".codex", users)?;
+    let group = json!({"hooks": [{"type": "command", "command": hook(Client::Codex, ground)}]});
+    let read: Vec<Launcher> = bash_env(Client::Codex, ground).into_iter().collect();
+    let texts = read.iter().map(|file| text(&dir, "config.toml", Form::Toml, file)).collect::<Result<_, _>>()?;
+    let entries = entries(&EVENTS, &group, |handler| is_hook(handler, Client::Codex));
+    let settings = vec![Setting { place: dir.join("hooks.json"), entries }];
+    Ok(Wanted { launchers: vec![], read, settings, texts })
+}
+
+/// A line that names the file which `bash` reads.
+fn text(dir: &Path, name: &str, form: Form, file: &Launcher) -> Result<Text, Failure> {
+    let named = program::text(&file.place)?;
+    let text = match form {
+        Form::Toml => format!("BASH_ENV = {}", Value::from(named)),
+        Form::Env | Form::Whole => format!("BASH_ENV='{named}'"),
+    };
+    Ok(Text { place: dir.join(name), form, text })
+}
+
+pub(super) fn gemini(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
+    const EVENTS: [[&str; 2]; 5] = [
+        ["hooks", "BeforeTool"],
+        ["hooks", "AfterTool"],
+        ["hooks", "SessionStart"],
+        ["hooks", "SessionEnd"],
+        ["hooks", "AfterAgent"],
+    ];
+    let users = ground.home.join(".gemini");
+    let dir = dir(scope, ground, ".gemini", users.clone())?;
+    // The client loads the first such file that it finds, and no other: ours must not hide the user's keys.
+    let hidden = [users.join(".env"), ground.home.join(".env")].into_iter().find(|file| file.exists());
+    if let Some(hidden) = hidden.filter(|_| scope == Scope::Project && !dir.join(".env").exists()) {
+        let message = format!("a file .env in {} would hide {} from Gemini CLI", dir.display(), hidden.display());
+        return Err(
+            Failure::new(Code::Conflicts, message).with_hint("call `wfr attach gemini --user`; nothing was changed")
+        );
+    }
+    let handler = json!({"name": "wfr", "type": "command", "command": hook(Client::Gemini, ground)});
+    let group = json!({"matcher": "*", "hooks": [handler]});
+    let read: Vec<Launcher> = bash_env(Client::Gemini, ground).into_iter().collect();
+    let texts = read.iter().map(|file| text(&dir, ".env", Form::Env, file)).collect::<Result<_, _>>()?;
+    let entries = entries(&EVENTS, &group, |handler| is_hook(handler, Client::Gemini));
+    let settings = vec![Setting { place: dir.join("settings.json"), entries }];
+    Ok(Wanted { launchers: vec![], read, settings, texts })
+}
+
+pub(super) fn opencode(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
+    let config = named(ground, "XDG_CONFIG_HOME").unwrap_or_else(|| ground.home.join(".config"));
+    let place = dir(scope, ground, ".opencode", config.join("opencode"))?.join("plugins/wfr.js");
+    let read: Vec<Launcher> = bash_env(Client::Opencode, ground).into_iter().collect();
+    let mut texts = Vec::new();
+    for file in &read {
+        let text = plugin::plugin(program::text(&ground.program)?, program::text(&file.place)?);
+        texts.push(Text { place: place.clone(), form: Form::Whole, text });
+    }
+    Ok(Wanted { launchers: vec![], read, settings: vec![], texts })
+}
+
+pub(super) fn cursor(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
+    const EVENTS: [[&str; 2]; 8] = [
+        ["hooks", "preToolUse"],
+        ["hooks", "postToolUse"],
+        ["hooks", "postToolUseFailure"],
+        ["hooks", "sessionStart"],
+        ["hooks", "sessionEnd"],
+        ["hooks", "subagentStart"],
+        ["hooks", "subagentStop"],
+        ["hooks", "stop"],
+    ];
+    let place = dir(scope, ground, ".cursor", ground.home.join(".cursor"))?.join("hooks.json");
+    let version = Entry { path: vec!["version"], value: Value::from(1), kind: Kind::Frame, is_ours: |_| false };
+    let handler = json!({"command": hook(Client::Cursor, ground)});
+    let hooks = entries(&EVENTS, &handler, |handler| is_hook(handler, Client::Cursor));
+    let entries = std::iter::once(version).chain(hooks).collect();
+    Ok(Wanted { launchers: vec![], read: vec![], settings: vec![Setting { place, entries }], texts: vec![] })
+}
