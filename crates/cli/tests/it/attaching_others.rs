@@ -10,8 +10,11 @@ use serde_json::json;
 use crate::attaching::json_of;
 use crate::world::World;
 
-/// The files of a client, each with a text that its user may have there; `None`: none.
-const FILES: [(&str, &[(&str, Option<&str>)]); 4] = [
+/// A file, with a text that its user may have there; `None`: none.
+type File = (&'static str, Option<&'static str>);
+
+/// The files of each client.
+const FILES: [(&str, &[File]); 4] = [
     (
         "codex",
         &[

@@ -1,7 +1,7 @@
 """Lists and calls every tool of `wfr mcp` with the official client, in both eras, and with the inspector.
 
 Owns the arguments of the calls. Refuses to know what results mean: they validate against the schemas of their tools.
-Usage: client.py WFR WORKSPACE [NODE INSPECTOR]
+Usage: client.py WFR WORKSPACE [INSPECTOR]
 """
 
 import asyncio
@@ -99,12 +99,12 @@ async def session(wfr, workspace, mode, version):
         return [tool.name for tool in tools]
 
 
-def inspect(node, inspector, wfr, workspace, names):
+def inspect(inspector, wfr, workspace, names):
     """The same from the inspector: the list in strict mode, and every tool."""
     Path(workspace, ARCHIVE).unlink(missing_ok=True)
 
     def run(*words):
-        words = [node, inspector, "--cli", wfr, "mcp", "--cwd", workspace, *words]
+        words = [inspector, "--cli", wfr, "mcp", "--cwd", workspace, *words]
         return subprocess.run(words, capture_output=True, text=True, timeout=120)
 
     listed = run("--method", "tools/list", "--strict")

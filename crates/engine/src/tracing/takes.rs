@@ -375,7 +375,7 @@ mod tests {
         let mut many = Wanted::default();
         (0..=NAMED_MAX).for_each(|number| many.path(format!("z/{number}").parse().unwrap()));
         assert_eq!(last(&[whole.clone(), look(5, 30, 40, Some(At::of(b"", &many)))]), None);
-        assert_eq!(last(&[whole.clone()]), None, "another look came");
+        assert_eq!(last(std::slice::from_ref(&whole)), None, "another look came");
         for look in [whole, look(5, 30, 40, named("a/c")), look(5, 30, 40, Some(At::of(b"", &subtree)))] {
             let mut what = [look.point.0.to_le_bytes(), look.before.to_le_bytes(), look.after.to_le_bytes()].concat();
             look.at.iter().for_each(|at| at.encode(&mut what));

@@ -1,4 +1,5 @@
-//! Real agent clients that work in a workspace, with a model beside them that plays what a test tells it to.
+//! Real clients: where they are, and those of agents that work in a workspace, with a model beside them that plays what a test
+//! tells it to.
 //!
 //! Owns their installation, their model, and what is seen of their work. Refuses to know the clients: each has a file of its own.
 
@@ -30,11 +31,16 @@ fn beside(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e").join(name)
 }
 
-/// The program of a client; where it cannot be had, that is said.
+/// The program of a client of the name given, which traces; where it cannot be had, that is said.
 pub fn client(name: &str) -> Option<PathBuf> {
+    installed(name).map(|dir| dir.join("node_modules/.bin").join(name)).filter(|_| can_trace())
+}
+
+/// The directory in which all clients are installed; where one cannot be had, that is said by its name.
+pub fn installed(name: &str) -> Option<&'static Path> {
     static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match INSTALLED.get_or_init(install) {
-        Ok(dir) => Some(dir.join("node_modules/.bin").join(name)).filter(|_| can_trace()),
+        Ok(dir) => Some(dir),
         Err(why) => {
             wfr_testkit::skip(&format!("{name}: {why}"));
             None
@@ -43,8 +49,8 @@ pub fn client(name: &str) -> Option<PathBuf> {
 }
 
 fn install() -> Result<PathBuf, String> {
-    for (program, argument) in [("python3", "--version"), ("npm", "--version")] {
-        let run = Command::new(program).arg(argument).output();
+    for (program, arguments) in [("python3", &["-m", "pip", "--version"][..]), ("npm", &["--version"])] {
+        let run = Command::new(program).args(arguments).output();
         if !run.is_ok_and(|run| run.status.success()) {
             return Err(format!("{program} is not installed"));
         }
