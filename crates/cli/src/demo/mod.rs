@@ -239,12 +239,12 @@ impl Demo<'_> {
     /// The workspace is removed whole and comes back.
     fn heal(&self, out: &mut dyn Write) -> Result<(), DemoError> {
         let changed = Tree::read(&self.work())?;
-        say(out, "wfr create-checkpoint demo; rm -rf project; wfr restore demo latest --yes")?;
+        say(out, "wfr create-checkpoint demo; rm -rf project; wfr restore demo last --allow-config --yes")?;
         self.json(&["create-checkpoint", "demo", "{\"name\":\"last\"}"])?;
         tree::make_removable(&self.work())?;
         std::fs::remove_dir_all(self.work())?;
         std::fs::create_dir(self.work())?;
-        let (_, took) = self.json(&["restore", "demo", "last", "--exact-mtime", "--yes"])?;
+        let (_, took) = self.json(&["restore", "demo", "last", "--exact-mtime", "--allow-config", "--yes"])?;
         self.expect(&changed, "the restore of the whole directory")?;
         writeln!(out, "  the whole directory is back, in {} ms.", took.as_millis())?;
         Ok(())

@@ -4,6 +4,7 @@
 
 mod text;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use text::{Body, Document, Node};
@@ -35,15 +36,38 @@ pub enum Kind {
 /// Names of members from the root on.
 pub type Names = Vec<String>;
 
+/// What was there before our entries: by this they are taken out again without a trace.
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
+pub struct Before {
+    /// The objects and lists that were made for entries, the document itself (no names) among them.
+    pub made: Vec<Names>,
+    /// What stood in the place of an entry.
+    pub replaced: Vec<(Names, Value)>,
+    /// The white space in objects and lists that had nothing else in them.
+    #[serde(default)]
+    pub blank: Vec<(Names, String)>,
+}
+
+impl Before {
+    /// This, of a document to which the later one came.
+    #[must_use]
+    pub fn and(mut self, later: &Self) -> Self {
+        self.made.extend(later.made.iter().filter(|names| !self.made.contains(names)).cloned().collect::<Vec<_>>());
+        self.replaced.retain(|(names, _)| !later.replaced.iter().any(|(new, _)| new == names));
+        self.replaced.extend(later.replaced.iter().cloned());
+        self.blank.retain(|(names, _)| !later.blank.iter().any(|(new, _)| new == names));
+        self.blank.extend(later.blank.iter().cloned());
+        self
+    }
+}
+
 /// A document with our entries.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Attached {
     /// Its text.
     pub text: String,
-    /// The objects and lists that were made for entries, the document itself (no names) among them.
-    pub made: Vec<Names>,
-    /// What stood in the place of an entry.
-    pub replaced: Vec<(Names, Value)>,
+    /// What was there before.
+    pub before: Before,
     /// The entries that were not there as they are now, by name.
     pub changed: Vec<String>,
 }
@@ -105,9 +129,9 @@ const HANDLERS: &str = "hooks";
 
 /// Puts entries into a document, where they are not in it already. With `replacing`, what stands in the place of one gives way.
 pub fn attach(text: &str, entries: &[Entry], replacing: bool) -> Result<Attached, Wrong> {
-    let mut at = Editing { document: Document::read(text)?, made: vec![], replaced: vec![] };
+    let mut at = Editing { document: Document::read(text)?, before: Before::default() };
     if text.trim_start_matches('\u{feff}').trim().is_empty() {
-        at.made.push(vec![]);
+        at.before.made.push(vec![]);
     }
     let mut changed = Vec::new();
     for entry in entries {
@@ -116,7 +140,7 @@ pub fn attach(text: &str, entries: &[Entry], replacing: bool) -> Result<Attached
         }
     }
     let text = if changed.is_empty() { text.to_owned() } else { at.document.text().to_owned() };
-    Ok(Attached { text, made: at.made, replaced: at.replaced, changed })
+    Ok(Attached { text, before: at.before, changed })
 }
 
 /// The entries that a document has not, or has otherwise, by name.
@@ -125,8 +149,8 @@ pub fn missing(text: &str, entries: &[Entry]) -> Result<Vec<String>, Wrong> {
 }
 
 /// Takes our entries out of a document, and what was made for them where it is empty now; what they replaced comes back.
-pub fn detach(text: &str, entries: &[Entry], made: &[Names], replaced: &[(Names, Value)]) -> Result<Detached, Wrong> {
-    let mut at = Editing { document: Document::read(text)?, made: vec![], replaced: replaced.to_vec() };
+pub fn detach(text: &str, entries: &[Entry], before: &Before) -> Result<Detached, Wrong> {
+    let mut at = Editing { document: Document::read(text)?, before: before.clone() };
     let mut removed = Vec::new();
     for entry in entries {
         let is_gone = match entry.kind {
@@ -150,7 +174,7 @@ pub fn detach(text: &str, entries: &[Entry], made: &[Names], replaced: &[(Names,
     if removed.is_empty() {
         return Ok(Detached { text: text.to_owned(), removed });
     }
-    let mut made = made.to_vec();
+    let mut made = before.made.clone();
     made.sort_by_key(|names| std::cmp::Reverse(names.len()));
     let mut is_all_ours = false;
     for names in made {
@@ -158,6 +182,9 @@ pub fn detach(text: &str, entries: &[Entry], made: &[Names], replaced: &[(Names,
             at.take_frames(entries)?;
         }
         is_all_ours = at.take_empty(&names)?;
+    }
+    for (names, blank) in &before.blank {
+        at.put_back_blank(names, blank)?;
     }
     let text = if is_all_ours { String::new() } else { at.document.text().to_owned() };
     Ok(Detached { text, removed })
@@ -192,8 +219,7 @@ struct Place {
 
 struct Editing {
     document: Document,
-    made: Vec<Names>,
-    replaced: Vec<(Names, Value)>,
+    before: Before,
 }
 
 impl Editing {
@@ -248,8 +274,9 @@ impl Editing {
         for name in names[depth + 1..].iter().rev() {
             value = Value::Object([(name.clone(), value)].into_iter().collect());
         }
+        self.keep_blank(&names[..depth], around);
         self.document.add(around, Some(&names[depth]), &value);
-        self.made.extend((depth + 1..=last).map(|length| names[..length].to_vec()));
+        self.before.made.extend((depth + 1..=last).map(|length| names[..length].to_vec()));
         Ok(())
     }
 
@@ -262,7 +289,7 @@ impl Editing {
             if !replacing {
                 return Err(self.wrong(node, Why::Foreign { at: entry.name(), value: found }));
             }
-            self.replaced.push((names.clone(), found));
+            self.before.replaced.push((names.clone(), found));
         }
         self.document.replace(node, &entry.value);
         Ok(true)
@@ -282,8 +309,26 @@ impl Editing {
         }
         self.take_elements(names, entry)?;
         let (_, list) = self.find(names)?;
+        self.keep_blank(names, &list);
         self.document.add(&list, None, &entry.value);
         Ok(true)
+    }
+
+    /// Remembers the white space of an object or list that has nothing else.
+    fn keep_blank(&mut self, names: &[String], node: &Node) {
+        let blank = self.document.inside(node);
+        if node.is_empty() && !blank.is_empty() {
+            self.before.blank.push((names.to_vec(), blank.to_owned()));
+        }
+    }
+
+    /// Gives an object or list that has nothing in it again the white space that it had.
+    fn put_back_blank(&mut self, names: &[String], blank: &str) -> Result<(), Wrong> {
+        let (depth, node) = self.find(names)?;
+        if depth == names.len() && !matches!(node.body, Body::Other) && node.is_empty() {
+            self.document.fill(&node, blank);
+        }
+        Ok(())
     }
 
     /// Where handlers of ours are in a list.
@@ -333,7 +378,7 @@ impl Editing {
         if depth < names.len() || !(entry.is_ours)(&self.document.value(&node)) {
             return Ok(false);
         }
-        match self.replaced.iter().find(|(place, _)| *place == names).map(|(_, value)| value.clone()) {
+        match self.before.replaced.iter().find(|(place, _)| *place == names).map(|(_, value)| value.clone()) {
             Some(before) => self.document.replace(&node, &before),
             None => self.take_member(&names)?,
         }

@@ -26,7 +26,7 @@ fn with(text: &str) -> Attached {
 }
 
 fn without(text: &str, attached: &Attached) -> String {
-    detach(text, &entries("/a/wfr"), &attached.made, &attached.replaced).unwrap().text
+    detach(text, &entries("/a/wfr"), &attached.before).unwrap().text
 }
 
 /// Attaches, looks that all is there once, and detaches.
@@ -35,7 +35,7 @@ fn there_and_back(text: &str) -> String {
     let value: Value = serde_json::from_str(attached.text.trim_start_matches('\u{feff}')).unwrap();
     assert_eq!(value["env"]["PREFIX"], "/our -c", "{}", attached.text);
     let again = with(&attached.text);
-    assert_eq!((&again.text, again.changed.len(), again.made.len()), (&attached.text, 0, 0));
+    assert_eq!((&again.text, again.changed.len(), again.before.made.len()), (&attached.text, 0, 0));
     assert_eq!(missing(&attached.text, &entries("/a/wfr")).unwrap(), Vec::<String>::new());
     without(&attached.text, &attached)
 }
@@ -51,6 +51,8 @@ fn bytes_come_back_in_any_layout() {
         "{\r\n    \"hooks\": {\r\n        \"Pre\": [{\"matcher\": \"Bash\", \"hooks\": []}]\r\n    }\r\n}\r\n",
         "\u{feff}{\n  \"a\": \"\\u00e4 \\\" {[\"\n}\n",
         "{\"hooks\":{},\"env\":{},\"flat\":{\"Pre\":[]}}",
+        "{\"hooks\":{ \"Pre\": [ ],\"Post\":[\n\n]},\"env\":{ },\"flat\":{\t\"Pre\":[\r\n]}}",
+        "{\n}\n",
         "{\n  \"n\": 12345678901234567890123, \"m\": 0.10, \"same\": 1, \"same\": 2\n}",
         "",
     ] {
@@ -106,7 +108,7 @@ fn what_is_somebody_elses_is_not_lost() {
     );
     let attached = attach(text, &entries("/a/wfr"), true).unwrap();
     assert_eq!(without(&attached.text, &attached), text);
-    assert_eq!(detach(text, &entries("/a/wfr"), &[], &[]).unwrap().text, text);
+    assert_eq!(detach(text, &entries("/a/wfr"), &Before::default()).unwrap().text, text);
 }
 
 #[test]
@@ -124,7 +126,7 @@ fn what_cannot_be_merged_is_named_with_its_line() {
         (&deep, 2, Why::Deep),
     ] {
         assert_eq!(attach(text, &entries("/a/wfr"), false).unwrap_err(), Wrong { line, why }, "{text:?}");
-        assert!(detach(text, &entries("/a/wfr"), &[], &[]).is_err(), "{text:?}");
+        assert!(detach(text, &entries("/a/wfr"), &Before::default()).is_err(), "{text:?}");
     }
 }
 

@@ -139,6 +139,16 @@ impl Document {
         self.text.replace_range(range, "");
     }
 
+    /// What is between the brackets of an object or list.
+    pub fn inside(&self, of: &Node) -> &str {
+        &self.text[of.from + 1..of.to - 1]
+    }
+
+    /// Puts white space between the brackets of an object or list that has nothing there.
+    pub fn fill(&mut self, of: &Node, blank: &str) {
+        self.text.replace_range(of.from + 1..of.to - 1, blank);
+    }
+
     /// The white space that the line of a place begins with.
     fn indent(&self, at: usize) -> String {
         let line = self.text[..at].rsplit('\n').next().unwrap_or_default().trim_start_matches(BYTE_ORDER_MARK);

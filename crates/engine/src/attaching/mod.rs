@@ -242,7 +242,7 @@ impl Job<'_> {
         for setting in &wanted.settings {
             let found = files::read(&setting.place, &self.ground)?;
             let known = known.and_then(|known| known.file(&setting.place)).cloned().unwrap_or_default();
-            let without = settings::detach(found.text(), &setting.entries, &known.made, &known.replaced);
+            let without = settings::detach(found.text(), &setting.entries, &known.before);
             let without = without.map_err(|wrong| files::refused(&setting.place, &wrong, "detach"))?;
             plans.push((found, known, without));
         }

@@ -7,9 +7,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wfr_clients::Client;
-use wfr_clients::settings::{self, Names};
+use wfr_clients::settings::{self, Before};
 use wfr_model::Timestamp;
 use wfr_model::path::unescape;
 
@@ -42,10 +41,9 @@ pub(super) struct RecordedFile {
     place: String,
     /// Whether it was there before.
     pub was_there: bool,
-    /// The objects and lists in it that were made.
-    pub made: Vec<Names>,
-    /// What stood in the place of ours.
-    pub replaced: Vec<(Names, Value)>,
+    /// What it had in the places of our entries.
+    #[serde(flatten)]
+    pub before: Before,
 }
 
 impl Record {
@@ -100,11 +98,8 @@ impl RecordedFile {
     /// What an attachment makes in a file, beside what those before it made.
     pub fn new(place: &Path, found: &Found, merged: &settings::Attached, before: Option<&Self>) -> Self {
         let before = before.cloned().unwrap_or(Self { was_there: found.is_there(), ..Self::default() });
-        let (mut made, mut replaced) = (before.made, before.replaced);
-        made.extend(merged.made.iter().filter(|names| !made.contains(names)).cloned().collect::<Vec<_>>());
-        replaced.retain(|(names, _)| !merged.replaced.iter().any(|(new, _)| new == names));
-        replaced.extend(merged.replaced.iter().cloned());
-        Self { place: shown(place), was_there: before.was_there && found.is_there(), made, replaced }
+        let was_there = before.was_there && found.is_there();
+        Self { place: shown(place), was_there, before: before.before.and(&merged.before) }
     }
 
     /// The same of a file that is not JSON.

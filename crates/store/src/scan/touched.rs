@@ -230,7 +230,7 @@ mod tests {
         let Touch::Below(node) = root else { panic!("only parts of the root: {root:?}") };
         assert!(node.below.contains_key(&b"a"[..]) && node.below.contains_key(&b"d"[..]));
         let a = Touch::of(&node.below[&b"a"[..]]);
-        assert!(matches!(a, Touch::Below(_)) && a.leads_to(b"b") && !a.leads_to(b"c"));
+        assert!(matches!(a, Touch::Below(_)) && a.leads_to(b"b") && a.leads_to(b"c") && !a.leads_to(b"d"));
         let Some(a) = a.node() else { panic!("it has a part") };
         assert!(Touch::of(&a.below[&b"b"[..]]).leads_to(b"file"));
         assert!(matches!(Touch::of(&a.below[&b"c"[..]]), Touch::Here(_)));
