@@ -12,7 +12,8 @@ use std::process::{Command, ExitCode};
 
 use wfr_clients::{Client, shell};
 use wfr_engine::handlers::executing::{self as engine, OfClient, Told};
-use wfr_engine::hooks::{Process, trouble};
+use wfr_engine::hooks::trouble;
+use wfr_engine::process::process;
 use wfr_model::path::escape;
 
 use crate::arguments::Global;
@@ -78,8 +79,8 @@ fn called(client: Client, script: &OsStr) -> Option<Called> {
             (call("CODEX_SESSION_ID", "CODEX_THREAD_ID", "CODEX_TOOL_CALL_ID")?, shell::command_of_codex(&text))
         }
         Client::Gemini => {
-            let client = Process::at(std::os::unix::process::parent_id());
-            (Told::Process(client), shell::command_of_gemini(script.to_str()?)?.to_owned())
+            let client = process(std::os::unix::process::parent_id())?;
+            (Told::Process(client.id), shell::command_of_gemini(script.to_str()?)?.to_owned())
         }
         Client::Opencode => {
             (call("WFR_OPENCODE_SESSION", "WFR_OPENCODE_AGENT", "WFR_OPENCODE_CALL")?, text.into_owned())

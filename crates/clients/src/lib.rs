@@ -39,6 +39,17 @@ pub enum Wrapping {
     Nothing,
 }
 
+/// How a client marks the processes that it starts: by variables of their environment.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks {
+    /// The variable that all have.
+    pub variable: &'static str,
+    /// Whether that names the session.
+    pub names_session: bool,
+    /// The variable that has the number of the client's process, where there is one.
+    pub process: Option<&'static str>,
+}
+
 impl Client {
     /// All of them.
     pub const ALL: &'static [Self] = &[Self::Claude, Self::Codex, Self::Gemini, Self::Opencode, Self::Cursor];
@@ -66,6 +77,19 @@ impl Client {
             Self::Gemini => Wrapping::Variable("BASH_ENV"),
             Self::Codex | Self::Opencode => Wrapping::Hidden,
             Self::Cursor => Wrapping::Nothing,
+        }
+    }
+
+    /// How it marks what it starts, as Claude Code 2.1, Codex 0.169, opencode 1.18 and Gemini CLI 0.61 do; `None` where that is not
+    /// known. Its program is named as it is.
+    pub fn marks(self) -> Option<Marks> {
+        let marks = |variable, names_session, process| Some(Marks { variable, names_session, process });
+        match self {
+            Self::Claude => marks("CLAUDE_CODE_SESSION_ID", true, Some("CLAUDE_PID")),
+            Self::Codex => marks("CODEX_SESSION_ID", true, None),
+            Self::Gemini => marks("GEMINI_CLI", false, None),
+            Self::Opencode => marks("OPENCODE_PID", false, Some("OPENCODE_PID")),
+            Self::Cursor => None,
         }
     }
 

@@ -18,11 +18,15 @@ function isThere() {
   }
 }
 
+function rootOf(session) {
+  while (parents.has(session)) session = parents.get(session)
+  return session
+}
+
 // Whatever goes wrong here is no affair of opencode's.
 function say(event, sessionID, cwd, more) {
   if (!sessionID || !isThere()) return {}
-  let root = sessionID
-  while (parents.has(root)) root = parents.get(root)
+  const root = rootOf(sessionID)
   const agent = root === sessionID ? {} : { agent_id: sessionID, agent_type: kinds.get(sessionID) }
   const payload = { hook_event_name: event, session_id: root, cwd, ...agent, ...more }
   try {
@@ -52,13 +56,11 @@ export const Wfr = async ({ directory }) => ({
   },
   "tool.execute.after": async ({ tool, sessionID, callID, args }, { metadata, output }) => {
     const call = { tool_name: tool, tool_use_id: callID, tool_input: args }
-    say("tool.execute.after", sessionID, directory, { ...call, output: output, started: metadata && tool === "task" ? metadata.sessionId : undefined })
+    say("tool.execute.after", sessionID, directory, { ...call, output, started: tool === "task" ? metadata?.sessionId : undefined })
   },
   "shell.env": async ({ sessionID, callID }, { env }) => {
     if (!sessionID || !callID || !isThere()) return
-    let root = sessionID
-    while (parents.has(root)) root = parents.get(root)
-    env.WFR_OPENCODE_SESSION = root
+    env.WFR_OPENCODE_SESSION = rootOf(sessionID)
     env.WFR_OPENCODE_AGENT = sessionID
     env.WFR_OPENCODE_CALL = callID
     env.BASH_ENV = BASH_ENV

@@ -9,6 +9,7 @@ use wfr_model::{Timestamp, WorkflowId};
 
 use crate::error::{Code, Failure};
 use crate::open::Open;
+use crate::process;
 
 /// What is held while a recovery runs.
 const KEY: &str = "workspace";
@@ -159,14 +160,7 @@ fn boot_id() -> String {
 
 /// When a process started, in clock ticks since boot; `None` where there is none, or only its corpse.
 fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command's name stands in parentheses and may hold anything: fields are counted from behind it.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+    process::process(pid).map(|process| process.id.start)
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub mod pathspec;
 pub mod phases;
 pub mod picking;
 pub mod policy;
+pub mod process;
 pub mod rebuild;
 pub mod recovery;
 mod repositories;

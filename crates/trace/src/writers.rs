@@ -5,8 +5,8 @@
 //! room for a path, nobody has it.
 //!
 //! The file: words of eight bytes, in the order of the machine that wrote them, since it outlives no boot that matters. 0: what it
-//! is. 1: the number of writers. From [`THREADS_AT`] on what each thread calls, by its number: the thread in the upper half, the
-//! number of its call in the lower one. From [`PATHS_AT`] on three words a path, at the first free place behind the one that its number
+//! is. 1: the number of writers. From `THREADS_AT` on what each thread calls, by its number: the thread in the upper half, the
+//! number of its call in the lower one. From `PATHS_AT` on three words a path, at the first free place behind the one that its number
 //! names: its number, 0 where there is none; the writer in the upper 24 bits, how often it changed in the others; and the writer's
 //! last call there.
 

@@ -118,4 +118,12 @@ fn a_file_of_keys_is_not_hidden() {
     assert!(!place(&world, ".gemini").exists());
     world.ok(&["attach", "gemini", "--user"]);
     assert!(fs::read_to_string(&users).unwrap().starts_with("GEMINI_API_KEY=x\n# >>> wfr"));
+    // Nor is one in the workspace itself, which the client reads behind ours.
+    let world = World::new();
+    world.put(".env", "GEMINI_API_KEY=x\n");
+    let refused = world.refused(&["attach", "gemini"], 5, "CONFLICTS");
+    assert!(refused.json.to_string().contains("/.env to "), "{refused:?}");
+    fs::create_dir(place(&world, ".gemini")).unwrap();
+    fs::rename(place(&world, ".env"), place(&world, ".gemini/.env")).unwrap();
+    world.ok(&["attach", "gemini"]);
 }

@@ -75,7 +75,7 @@ impl One<'_> {
             return None;
         }
         let sessions = Desk::heard(self.open, self.client).into_iter().map(|heard| SessionLine {
-            alive: heard.client.lives(),
+            alive: heard.lives(),
             session_id: heard.session,
             last_heard: heard.at,
         });

@@ -88,13 +88,13 @@ pub(super) fn gemini(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     ];
     let users = ground.home.join(".gemini");
     let dir = dir(scope, ground, ".gemini", users.clone())?;
-    // The client loads the first such file that it finds, and no other: ours must not hide the user's keys.
-    let hidden = [users.join(".env"), ground.home.join(".env")].into_iter().find(|file| file.exists());
-    if let Some(hidden) = hidden.filter(|_| scope == Scope::Project && !dir.join(".env").exists()) {
+    if let Some(hidden) = hidden_env(&dir, ground) {
         let message = format!("a file .env in {} would hide {} from Gemini CLI", dir.display(), hidden.display());
-        return Err(
-            Failure::new(Code::Conflicts, message).with_hint("call `wfr attach gemini --user`; nothing was changed")
-        );
+        let how = match hidden == users.join(".env") {
+            true => "call `wfr attach gemini --user`".to_owned(),
+            false => format!("move {} to {}, then call it again", hidden.display(), dir.display()),
+        };
+        return Err(Failure::new(Code::Conflicts, message).with_hint(format!("{how}; nothing was changed")));
     }
     let handler = json!({"name": "wfr", "type": "command", "command": hook(Client::Gemini, ground)});
     let group = json!({"matcher": "*", "hooks": [handler]});
@@ -103,6 +103,15 @@ pub(super) fn gemini(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     let entries = entries(&EVENTS, &group, |handler| is_hook(handler, Client::Gemini));
     let settings = vec![Setting { place: dir.join("settings.json"), entries }];
     Ok(Wanted { launchers: vec![], read, settings, texts })
+}
+
+/// The file that Gemini CLI reads now and would not where a new one is in a directory of its configuration: it reads the first
+/// that it finds from where it is started upwards, and then at home, and no other.
+fn hidden_env(dir: &Path, ground: &Ground) -> Option<PathBuf> {
+    let new = dir.join(".env");
+    let around = dir.parent().into_iter().flat_map(Path::ancestors).chain([ground.home.as_path()]);
+    let mut places = around.flat_map(|around| [around.join(".gemini/.env"), around.join(".env")]);
+    places.find(|place| place.exists()).filter(|found| *found != new)
 }
 
 pub(super) fn opencode(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {

@@ -12,10 +12,11 @@ use wfr_model::{ChangeId, WorkflowId};
 
 use super::changes::parent_of;
 use crate::error::{Code, Failure};
-use crate::hooks::{self, Claimed, Desk, Process};
+use crate::hooks::{self, Claimed, Desk};
 use crate::ledger::{self, Veil, Wanted};
 use crate::open::Open;
 use crate::params::Exec;
+use crate::process::ProcessId;
 use crate::recovery::finish_unfinished;
 use crate::response::Success;
 use crate::results::Executing;
@@ -69,7 +70,7 @@ pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<E
 /// In which session a command is run, and on whose behalf; `None` where nobody said so, or where its client cannot be seen from
 /// here: then it is in a sandbox with numbers of processes of its own, in which nothing can be noted for others.
 fn claimed(open: &Open, run: &OfClient) -> Option<(String, Claimed)> {
-    let is_apart = |session: &str| Desk::heard_of(open, run.client, session).is_some_and(|heard| !heard.client.lives());
+    let is_apart = |session: &str| Desk::heard_of(open, run.client, session).is_some_and(|heard| !heard.lives());
     match &run.told {
         Told::Session(session) if !is_apart(session) => {
             Some((session.clone(), hooks::claim(open, run.client, session, &run.text)))
@@ -79,7 +80,7 @@ fn claimed(open: &Open, run: &OfClient) -> Option<(String, Claimed)> {
         }
         Told::Session(_) | Told::Call { .. } => None,
         Told::Process(process) => {
-            let heard = Desk::heard(open, run.client).into_iter().find(|heard| heard.client == *process)?;
+            let heard = Desk::heard(open, run.client).into_iter().find(|heard| heard.client == Some(*process))?;
             let claimed = hooks::claim(open, run.client, &heard.session, &run.text);
             Some((heard.session, claimed))
         }
@@ -119,7 +120,7 @@ pub enum Told {
         call: String,
     },
     /// By the process of the client and the command itself.
-    Process(Process),
+    Process(ProcessId),
 }
 
 /// A command that is about to be started.

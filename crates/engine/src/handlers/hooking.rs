@@ -9,8 +9,9 @@ use wfr_clients::Client;
 
 use super::{needed, shown};
 use crate::error::{Code, Failure};
-use crate::hooks::{self, Process, trouble};
+use crate::hooks::{self, trouble};
 use crate::params::Hook;
+use crate::process::process;
 use crate::response::Success;
 use crate::results::Hooked;
 use crate::session::Session;
@@ -38,7 +39,7 @@ pub fn hook(session: &mut Session, parameters: Hook) -> Result<Success<Hooked>, 
         trouble::note(session, client, None, &failure);
         return Ok(Success::new(Hooked { answer: String::new() }));
     }
-    let from = Process::at(std::os::unix::process::parent_id());
+    let from = process(std::os::unix::process::parent_id()).map(|client| client.id);
     let (said, answer) = hooks::hear(session, client, &payload, from);
     let answer = match said {
         Some(said) if said.event == hooks::PROBE => probed(session),

@@ -240,7 +240,7 @@ pub(super) fn settle(speaker: &Speaker<'_>, agent: Option<&AgentId>) -> Result<(
 /// Ends what sessions left open whose clients are dead.
 pub(super) fn settle_dead(speaker: &Speaker<'_>) -> Result<(), Failure> {
     let Speaker { session, open, client, .. } = *speaker;
-    for heard in desk::Desk::heard(open, client).into_iter().filter(|heard| !heard.client.lives()) {
+    for heard in desk::Desk::heard(open, client).into_iter().filter(|heard| !heard.lives()) {
         let filter = ChangeFilter { open: true, session: Some(heard.session.clone()), ..ChangeFilter::default() };
         let mut rows = open.catalog.changes(&filter)?;
         rows.retain(|row| row.change.source != Source::Traced);

@@ -15,48 +15,28 @@ use wfr_model::{AgentId, Digest, TaskId, Timestamp, TreePath};
 
 use crate::error::Failure;
 use crate::open::Open;
-
-/// A process, told apart from a later one of the same number.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Process {
-    /// Its number.
-    pub id: u32,
-    /// When it was started, as the kernel counts.
-    pub started: Option<u64>,
-}
-
-impl Process {
-    /// A process that lives.
-    pub fn at(id: u32) -> Self {
-        Self { id, started: started(id) }
-    }
-
-    /// Whether it lives.
-    pub fn lives(&self) -> bool {
-        self.started.is_some() && started(self.id) == self.started
-    }
-}
-
-/// The time at which a process was started, in ticks since the machine was.
-fn started(id: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name, in brackets, may have any letters; the time is the 20th field behind it.
-    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
-}
+use crate::process::{self, ProcessId};
 
 /// What was heard of a session.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Heard {
     /// The session, in the client's words.
     pub session: String,
-    /// The client's process.
-    pub client: Process,
+    /// The client's process; `None` where it was not there any more.
+    pub client: Option<ProcessId>,
     /// When it was first heard.
     pub since: Timestamp,
     /// When it was last heard.
     pub at: Timestamp,
     /// The last event.
     pub event: String,
+}
+
+impl Heard {
+    /// Whether the client is still there.
+    pub fn lives(&self) -> bool {
+        self.client.is_some_and(process::is_there)
+    }
 }
 
 /// What is known of an agent.
@@ -113,11 +93,11 @@ impl Desk {
     }
 
     /// Notes that a session was heard.
-    pub(super) fn hear(&self, said: &Said, from: &Process, now: Timestamp) -> io::Result<()> {
+    pub(super) fn hear(&self, said: &Said, from: Option<ProcessId>, now: Timestamp) -> io::Result<()> {
         make(&self.dir)?;
         let place = self.dir.join(HEARD);
         let since = read(&place).map_or(now, |heard: Heard| heard.since);
-        let (session, client, event) = (self.session.clone(), from.clone(), said.event.clone());
+        let (session, client, event) = (self.session.clone(), from, said.event.clone());
         write(&place, &Heard { session, client, since, at: now, event })?;
         write(&self.dir.with_file_name(LAST), &now)
     }

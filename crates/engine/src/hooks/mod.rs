@@ -25,10 +25,11 @@ use crate::handlers::intake;
 use crate::intake::reading;
 use crate::ledger;
 use crate::open::Open;
+use crate::process::ProcessId;
 use crate::session::Session;
 use crate::{holding, workspace};
 
-pub use desk::{Desk, Heard, Process};
+pub use desk::{Desk, Heard};
 pub use pending::{Claimed, LAUNCHER, claim, claim_call, is_bash_env, is_launcher};
 
 /// The agent that a person talks to.
@@ -47,7 +48,7 @@ pub(crate) struct Speaker<'s> {
 }
 
 /// Does what a payload asks for, and says what the client is answered. Whatever goes wrong is noted, and the client goes on.
-pub fn hear(session: &mut Session, client: Client, payload: &[u8], from: Process) -> (Option<Said>, Answer) {
+pub fn hear(session: &mut Session, client: Client, payload: &[u8], from: Option<ProcessId>) -> (Option<Said>, Answer) {
     let said = match client.read(payload) {
         Ok(said) => said,
         Err(error) => {
@@ -67,14 +68,14 @@ pub fn hear(session: &mut Session, client: Client, payload: &[u8], from: Process
     if workspace::locate(&session.directories).is_err() {
         return (Some(said), Answer::Nothing);
     }
-    let answer = session.with_reserve(|session| heard(session, client, &said, &from)).unwrap_or_else(|failure| {
+    let answer = session.with_reserve(|session| heard(session, client, &said, from)).unwrap_or_else(|failure| {
         trouble::note(session, client, Some(&said), &failure);
         Answer::Nothing
     });
     (Some(said), answer)
 }
 
-fn heard(session: &mut Session, client: Client, said: &Said, from: &Process) -> Result<Answer, Failure> {
+fn heard(session: &mut Session, client: Client, said: &Said, from: Option<ProcessId>) -> Result<Answer, Failure> {
     let open = session.open()?;
     let desk = Desk::of(&open, client, &said.session);
     desk.hear(said, from, session.now())?;

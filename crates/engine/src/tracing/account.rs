@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use super::before::{ALL_MAX, changed_since};
 use super::takes::{State, Take, number_of};
 use super::{ASKS, BEFORE, BEGUN, ENDED, LINKED, MOVED, TAKEN, WITHIN, WROTE, boot, kept};
-use crate::writers::{self, ProcessId};
+use crate::process::{self, ProcessId};
 
 /// Who wrote each path last, as all supervisors of a workspace know it.
 pub struct Paths {
@@ -118,7 +118,7 @@ impl Account {
         if !self.threads.insert(thread) {
             return;
         }
-        let Some(id) = writers::process_of(thread) else { return };
+        let Some(id) = process::process_of(thread) else { return };
         if self.processes.insert(id) {
             let what = [&id.pid.to_le_bytes()[..], &id.start.to_le_bytes()].concat();
             if self.notes.add(ASKS, &what).is_err() {

@@ -4,7 +4,8 @@
 //! Refuses to know what they do.
 
 use std::collections::HashMap;
-use std::fs;
+
+use crate::process::{self, Process, ProcessId, or_corpse, process_of};
 
 /// Whose a process is: the number of an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,9 +24,10 @@ pub enum Whose {
 pub struct Kin {
     /// The process that started the outermost command.
     launcher: u32,
-    /// Those that started commands within it: their numbers, beginnings and accounts.
-    roots: Vec<(u32, u64, usize)>,
-    known: HashMap<(u32, u64), usize>,
+    /// Those that started commands within it, each with its account.
+    roots: Vec<(ProcessId, usize)>,
+    /// Processes and threads whose account is known.
+    known: HashMap<ProcessId, usize>,
     /// Whose all processes of a session or a group are that were seen; `None`: of several.
     groups: HashMap<(Group, u32), Option<usize>>,
 }
@@ -36,33 +38,6 @@ enum Group {
     Job,
 }
 
-/// A process or a thread, as `/proc/PID/stat` shows it.
-struct Stat {
-    state: char,
-    parent: u32,
-    job: u32,
-    session: u32,
-    began: u64,
-}
-
-impl Stat {
-    fn of(process: u32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        // The name, in brackets, may have any letters.
-        let mut fields = stat.rsplit(") ").next()?.split(' ');
-        let state = fields.next()?.chars().next()?;
-        let mut number = || fields.next()?.parse().ok();
-        let (parent, job, session) = (number()?, number()?, number()?);
-        Some(Self { state, parent, job, session, began: fields.nth(15)?.parse().ok()? })
-    }
-}
-
-/// The process that a thread is of.
-fn process_of(thread: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
-}
-
 impl Kin {
     /// Those of a command that was started by this process.
     pub fn of(launcher: u32) -> Self {
@@ -71,8 +46,8 @@ impl Kin {
 
     /// From now on what this process starts is of this account. `None` where it is gone.
     pub fn join(&mut self, thread: u32, account: usize) -> Option<()> {
-        let process = process_of(thread)?;
-        self.roots.push((process, Stat::of(process)?.began, account));
+        let root = process_of(thread)?;
+        self.roots.push((root, account));
         Some(())
     }
 
@@ -88,16 +63,16 @@ impl Kin {
         if self.roots.is_empty() {
             return Whose::One(0);
         }
-        let Some(stat) = Stat::of(thread) else { return Whose::Unsure { began: u64::MAX } };
-        if let Some(account) = self.known.get(&(thread, stat.began)) {
+        let Some(stat) = or_corpse(thread) else { return Whose::Unsure { began: u64::MAX } };
+        if let Some(account) = self.known.get(&stat.id) {
             return Whose::One(*account);
         }
-        let by_parents = process_of(thread).and_then(|process| self.by_parents(process));
+        let by_parents = process_of(thread).and_then(|process| self.by_parents(process.pid));
         let Some(account) = by_parents.or_else(|| self.by_groups(&stat)) else {
-            return Whose::Unsure { began: stat.began };
+            return Whose::Unsure { began: stat.id.start };
         };
-        self.known.insert((thread, stat.began), account);
-        for group in [(Group::Session, stat.session), (Group::Job, stat.job)] {
+        self.known.insert(stat.id, account);
+        for group in [(Group::Session, stat.session), (Group::Job, stat.group)] {
             let known = self.groups.entry(group).or_insert(Some(account));
             *known = known.filter(|known| *known == account);
         }
@@ -112,13 +87,13 @@ impl Kin {
             if at == self.launcher {
                 return Some(0);
             }
-            let stat = Stat::of(at)?;
-            let root = self.roots.iter().find(|(root, began, _)| (*root, *began) == (at, stat.began));
+            let stat = or_corpse(at)?;
+            let root = self.roots.iter().find(|(root, _)| *root == stat.id);
             // What a launcher itself does is of the command that it is a part of.
-            if let Some((.., account)) = root.filter(|_| at != process) {
+            if let Some((_, account)) = root.filter(|_| at != process) {
                 return Some(*account);
             }
-            if let Some(account) = self.known.get(&(at, stat.began)) {
+            if let Some(account) = self.known.get(&stat.id) {
                 return Some(*account);
             }
             at = Some(stat.parent).filter(|parent| *parent > 1)?;
@@ -127,31 +102,29 @@ impl Kin {
     }
 
     /// Whose all of its session or its group are that were seen.
-    fn by_groups(&self, stat: &Stat) -> Option<usize> {
+    fn by_groups(&self, stat: &Process) -> Option<usize> {
         // What began before all of them is none of theirs.
-        if self.roots.iter().all(|(_, began, _)| stat.began < *began) {
+        if self.roots.iter().all(|(root, _)| stat.id.start < root.start) {
             return Some(0);
         }
         let of = |group| self.groups.get(&group).copied().flatten();
-        of((Group::Session, stat.session)).or_else(|| of((Group::Job, stat.job)))
+        of((Group::Session, stat.session)).or_else(|| of((Group::Job, stat.group)))
     }
 
     /// The accounts that a process which began then may be of.
     pub fn candidates(&self, began: u64) -> Vec<usize> {
-        let within = self.roots.iter().filter(|(_, root, _)| *root <= began).map(|(.., account)| *account);
+        let within = self.roots.iter().filter(|(root, _)| root.start <= began).map(|(_, account)| *account);
         std::iter::once(0).chain(within).collect()
     }
 
     /// Whether anybody lives who is of this account, but whoever started its command.
     pub fn has_members(&self, account: usize) -> bool {
-        let lives = |stat: &Stat| !matches!(stat.state, 'Z' | 'X');
-        let mut seen = self.known.iter().filter(|(_, of)| **of == account).map(|(at, _)| at);
-        if seen.any(|(process, began)| Stat::of(*process).is_some_and(|stat| stat.began == *began && lives(&stat))) {
+        let mut seen = self.known.iter().filter(|(_, of)| **of == account).map(|(id, _)| *id);
+        if seen.any(process::is_there) {
             return true;
         }
-        let Ok(all) = fs::read_dir("/proc") else { return true };
-        let mut all = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-        all.any(|process| self.by_parents(process) == Some(account) && Stat::of(process).is_some_and(|one| lives(&one)))
+        let Ok(all) = process::all() else { return true };
+        all.into_keys().any(|pid| self.by_parents(pid) == Some(account))
     }
 }
 

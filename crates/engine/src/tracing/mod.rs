@@ -30,6 +30,7 @@ use zeroize::Zeroizing;
 use crate::error::Failure;
 use crate::ledger;
 use crate::open::Open;
+use crate::process;
 
 pub use before::Before;
 pub use closing::{Standing, closing, closings, of, over, whom};
@@ -207,17 +208,13 @@ fn ancestors() -> Vec<u32> {
     let mut found = Vec::new();
     let mut at = std::process::id();
     // The first process of all was started by number 0.
-    while let Some(parent) = parent_of(at).filter(|parent| *parent > 0 && !found.contains(parent)) {
+    while let Some(parent) =
+        process::process(at).map(|process| process.parent).filter(|parent| *parent > 0 && !found.contains(parent))
+    {
         found.push(parent);
         at = parent;
     }
     found
-}
-
-fn parent_of(process: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name, in brackets, may have any letters.
-    stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()
 }
 
 /// The open change whose traced command this process is a part of, the innermost where there are several.

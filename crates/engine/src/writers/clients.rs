@@ -1,45 +1,12 @@
-//! Clients of agents, and by what the processes that they start are known.
+//! The sessions of clients that processes belong to, by the marks in their environments.
 //!
-//! Owns which variables that are, and whether the client behind them lives. Refuses to guess: where nothing tells, that is said.
+//! Owns whether the client behind one lives. Refuses to guess: where nothing tells, that is said.
 
 use std::collections::BTreeMap;
 
-use super::process::{self, Process, ProcessId};
+use wfr_clients::{Client, Marks};
 
-/// A client of agents.
-#[derive(Debug)]
-pub struct Client {
-    /// What it is called.
-    pub name: &'static str,
-    /// The variable that marks what it starts.
-    mark: &'static str,
-    /// Whether that names the session.
-    names_session: bool,
-    /// The variable that names its process, where it sets one.
-    process: Option<&'static str>,
-    /// The program by which its process is known where it does not.
-    program: &'static str,
-}
-
-/// Those that are known, as Claude Code 2.1, Codex 0.169, opencode 1.18 and Gemini 0.61 have it.
-static CLIENTS: [Client; 4] = [
-    Client {
-        name: "claude",
-        mark: "CLAUDE_CODE_SESSION_ID",
-        names_session: true,
-        process: Some("CLAUDE_PID"),
-        program: "claude",
-    },
-    Client { name: "codex", mark: "CODEX_SESSION_ID", names_session: true, process: None, program: "codex" },
-    Client {
-        name: "opencode",
-        mark: "OPENCODE_PID",
-        names_session: false,
-        process: Some("OPENCODE_PID"),
-        program: "opencode",
-    },
-    Client { name: "gemini", mark: "GEMINI_CLI", names_session: false, process: None, program: "gemini" },
-];
+use crate::process::{self, Process, ProcessId};
 
 /// Words of a command line among which a client's program is looked for: an interpreter and its options stand before it.
 const WORDS_MAX: usize = 4;
@@ -48,7 +15,9 @@ const WORDS_MAX: usize = 4;
 #[derive(Clone, Debug)]
 pub struct Session {
     /// Of which client.
-    pub client: &'static Client,
+    pub client: Client,
+    /// How it marks what it starts.
+    marks: Marks,
     /// What marks it.
     mark: String,
     /// The number of the client's process.
@@ -58,21 +27,22 @@ pub struct Session {
 impl Session {
     /// The session that an environment names.
     pub fn of(environment: &[u8]) -> Option<Self> {
-        CLIENTS.iter().find_map(|client| {
-            let mark = process::variable(environment, client.mark)?.to_owned();
-            let number = client.process.and_then(|name| process::variable(environment, name)?.parse().ok());
-            Some(Self { client, mark, process: number })
+        Client::ALL.iter().find_map(|client| {
+            let marks = client.marks()?;
+            let mark = process::variable(environment, marks.variable)?.to_owned();
+            let number = marks.process.and_then(|name| process::variable(environment, name)?.parse().ok());
+            Some(Self { client: *client, marks, mark, process: number })
         })
     }
 
     /// Its name, where the client gives it one.
     pub fn id(&self) -> Option<&str> {
-        self.client.names_session.then_some(&self.mark)
+        self.marks.names_session.then_some(&self.mark)
     }
 
     /// Whether two processes belong to the same one, as far as they know.
     pub fn is(&self, other: &Self) -> bool {
-        std::ptr::eq(self.client, other.client) && (&self.mark, self.process) == (&other.mark, other.process)
+        (self.client, &self.mark, self.process) == (other.client, &other.mark, other.process)
     }
 
     /// Whether its client lives; `None` where nothing tells. `first` is the oldest process of the session that is there, `at` the
@@ -99,13 +69,13 @@ impl Session {
 
     /// Whether all that is seen here was started by the client, in a room of its own: then it is outside, and not seen.
     fn made_this_world(&self) -> bool {
-        process::environment(1).is_ok_and(|one| process::variable(&one, self.client.mark) == Some(&*self.mark))
+        process::environment(1).is_ok_and(|one| process::variable(&one, self.marks.variable) == Some(&*self.mark))
     }
 
     /// Whether a process is one of the client's, by the name of its program or of the script that it runs.
     fn is_client(&self, pid: u32) -> bool {
         let words = process::words(pid);
-        words.iter().take(WORDS_MAX).any(|word| word.rsplit('/').next() == Some(self.client.program))
+        words.iter().take(WORDS_MAX).any(|word| word.rsplit('/').next() == Some(self.client.as_str()))
     }
 }
 
@@ -120,7 +90,7 @@ mod tests {
 
     fn process(pid: u32, start: u64, parent: u32) -> Process {
         let id = ProcessId { pid, start };
-        Process { id, parent, group: pid, session: pid, is_stopped: false, is_stuck: false }
+        Process { id, parent, group: pid, session: pid, is_stopped: false, is_stuck: false, is_corpse: false }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::Writer;
-use super::process::{self, ProcessId};
 use crate::error::{Code, Failure};
+use crate::process::{self, ProcessId};
 
 /// So long writers may start others faster than they can be stopped, and so long they may take to end.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -5,7 +5,6 @@
 
 mod clients;
 mod ending;
-mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,10 +15,9 @@ use wfr_model::{ChangeId, Timestamp, TreePath};
 
 use self::clients::Session;
 pub use self::ending::{Remains, end};
-use self::process::Process;
-pub use self::process::{ProcessId, is_there, process, process_of};
 use crate::error::Failure;
 use crate::open::Open;
+use crate::process::{self, Process, ProcessId};
 use crate::tracing;
 
 /// The variable that tells a command, and all that it starts, which change it is.
@@ -30,7 +28,7 @@ pub const LAUNCHER: &str = "WFR_LAUNCHER";
 
 /// Who started a command, in the words of [`LAUNCHER`]: this process.
 pub fn launcher() -> String {
-    let own = process(std::process::id()).map(|process| process.id);
+    let own = process::process(std::process::id()).map(|process| process.id);
     own.map(|own| format!("{}.{}", own.pid, own.start)).unwrap_or_default()
 }
 
@@ -180,7 +178,7 @@ impl Finder<'_> {
             let process = self.scene.all[pid];
             let writer = self.writer(&process, owner, &opened)?;
             // What ended while it was looked at writes no more.
-            writers.extend(is_there(process.id).then_some(writer));
+            writers.extend(process::is_there(process.id).then_some(writer));
         }
         Ok(Found { writers, unread: self.scene.unread })
     }
@@ -287,7 +285,7 @@ impl Finder<'_> {
             change: line.map(|row| row.change.change_id.clone()),
             changes: line.map(|row| self.line(row, opened)).transpose()?.unwrap_or_default(),
             author,
-            client: owner.session.as_ref().map(|session| session.client.name),
+            client: owner.session.as_ref().map(|session| session.client.as_str()),
             files: process::open_for_writing(id.pid, &self.root),
             is_beside_us: beside == Some(process.group),
         })
@@ -338,7 +336,7 @@ impl Finder<'_> {
         let is_open = row.is_some_and(|row| row.change.ended_at.is_none());
         let launcher = match owner.launcher.filter(|_| is_open) {
             Some(_) if process::shares_numbers(process.id.pid) != Some(true) => None,
-            Some(launcher) => Some(is_there(launcher)),
+            Some(launcher) => Some(process::is_there(launcher)),
             None if is_open => owner.is_held.or(Some(true)),
             None => Some(true),
         };

@@ -10,10 +10,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use wfr_model::{Timestamp, TreePath};
 
 /// A process: its number, and when it started in clock ticks since boot. Numbers are given out again, both together are not.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ProcessId {
     /// Its number.
     pub pid: u32,
@@ -21,7 +22,7 @@ pub struct ProcessId {
     pub start: u64,
 }
 
-/// A process that runs or is stopped.
+/// A process, or a thread of one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Process {
     /// Which.
@@ -36,6 +37,8 @@ pub struct Process {
     pub is_stopped: bool,
     /// Whether it waits for a device, and does nothing of its own meanwhile.
     pub is_stuck: bool,
+    /// Whether it has ended, and waits for its parent to hear of that.
+    pub is_corpse: bool,
 }
 
 /// Bytes of a command line that are read.
@@ -61,6 +64,11 @@ pub fn all() -> io::Result<BTreeMap<u32, Process>> {
 
 /// The process of a number; `None` where there is none, or only its corpse.
 pub fn process(pid: u32) -> Option<Process> {
+    or_corpse(pid).filter(|process| !process.is_corpse)
+}
+
+/// The process or thread of a number, or its corpse.
+pub fn or_corpse(pid: u32) -> Option<Process> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name, in brackets, may have any bytes.
     let behind = stat.iter().rposition(|byte| *byte == b')')? + 1;
@@ -68,10 +76,6 @@ pub fn process(pid: u32) -> Option<Process> {
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
     let small = |at: usize| u32::try_from(number(at)?).ok();
     let state = *fields.first()?;
-    // The first thread may have ended before the others.
-    if state == "X" || state == "Z" && number(17)? <= 1 {
-        return None;
-    }
     Some(Process {
         id: ProcessId { pid, start: number(19)? },
         parent: small(1)?,
@@ -79,14 +83,16 @@ pub fn process(pid: u32) -> Option<Process> {
         session: small(3)?,
         is_stopped: matches!(state, "T" | "t"),
         is_stuck: state == "D",
+        // The first thread may have ended before the others.
+        is_corpse: state == "X" || state == "Z" && number(17)? <= 1,
     })
 }
 
-/// The process of a thread.
+/// The process of a thread, or its corpse.
 pub fn process_of(thread: u32) -> Option<ProcessId> {
     let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
     let pid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
-    process(pid).map(|process| process.id)
+    or_corpse(pid).map(|process| process.id)
 }
 
 /// Whether it is still there.
