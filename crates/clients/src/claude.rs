@@ -45,13 +45,8 @@ pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
         "TaskCompleted" => What::TaskDone { id: payload.name("task_id").ok_or(ReadError::Lacks("task_id"))? },
         _ => What::Other,
     };
-    Ok(Said {
-        session: payload.needed("session_id")?.to_owned(),
-        agent: payload.text("agent_id").map(|id| agent(id, payload)),
-        cwd: payload.text("cwd").map(str::to_owned),
-        event,
-        what,
-    })
+    let agent = payload.text("agent_id").map(|id| agent(id, payload));
+    Ok(Said { agent, ..Said::new(payload, event, what)? })
 }
 
 /// The kind of agents that a phased workflow starts.
@@ -85,14 +80,11 @@ fn call(payload: &Payload) -> Result<Call, ReadError> {
 
 fn does(tool: &str, input: &Payload) -> Does {
     match tool {
-        "Write" | "Edit" | "MultiEdit" | "NotebookEdit" => match input.texts(&["file_path", "notebook_path"]) {
-            files if files.is_empty() => Does::Unknown,
-            files => Does::Writes(files),
-        },
+        "Write" | "Edit" | "MultiEdit" | "NotebookEdit" => Does::writes(input.texts(&["file_path", "notebook_path"])),
         "Read" | "NotebookRead" => Does::Reads(input.texts(&["file_path", "notebook_path"])),
         // What they found is what was read of it: the directory says more than is true.
         "Grep" | "Glob" | "LS" => Does::Nothing,
-        "Bash" => input.text("command").map_or(Does::Unknown, |command| Does::Runs(command.to_owned())),
+        "Bash" => Does::runs(input.text("command")),
         "Agent" | "Task" | "Workflow" => Does::Starts(input.text("description").map(str::to_owned)),
         "TaskUpdate" if input.text("status") == Some("in_progress") => {
             input.name("taskId").map_or(Does::Nothing, Does::Takes)
@@ -115,12 +107,14 @@ fn call_ended(payload: &Payload) -> Result<What, ReadError> {
 
 pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
     match answer {
-        Answer::Deny(reason) if said.event == "PreToolUse" => json!({"hookSpecificOutput": {
-            "hookEventName": "PreToolUse",
-            "permissionDecision": "deny",
-            "permissionDecisionReason": reason,
-        }})
-        .to_string(),
+        Answer::Deny(reason) if said.event == "PreToolUse" => denied(reason),
         Answer::Deny(_) | Answer::Nothing => String::new(),
     }
+}
+
+/// A call is denied, in the schema that Codex took over; with any key more Codex takes an answer for none, and goes on.
+pub(crate) fn denied(reason: &str) -> String {
+    let denied =
+        json!({"hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": reason});
+    json!({"hookSpecificOutput": denied}).to_string()
 }

@@ -2,9 +2,10 @@
 //!
 //! Owns its names of events, tools and fields, and the paths that a patch names. Refuses to know the ledger.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::said::{Agent, Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+use super::claude;
+use super::said::{Answer, Call, Does, Payload, ReadError, Said, Tail, What};
 
 /// Tools that change no file and start nothing that does.
 const HARMLESS: &[&str] = &["close_agent", "resume_agent", "send_input", "update_plan", "view_image", "wait_agent"];
@@ -27,14 +28,7 @@ pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
         },
         _ => What::Other,
     };
-    let kind = payload.text("agent_type").map(str::to_owned);
-    Ok(Said {
-        session: payload.needed("session_id")?.to_owned(),
-        agent: payload.text("agent_id").map(|id| Agent { id: id.to_owned(), kind, notes: None }),
-        cwd: payload.text("cwd").map(str::to_owned),
-        event,
-        what,
-    })
+    Said::new(payload, event, what)
 }
 
 fn call(payload: &Payload) -> Result<Call, ReadError> {
@@ -47,19 +41,14 @@ fn does(tool: &str, input: &Payload) -> Does {
     // Tools of a namespace have its name before their own, or not.
     let tool = tool.strip_prefix("multi_agent_v1").map_or(tool, |tool| tool.trim_start_matches(['|', '.', '_']));
     match (tool, input.text("command")) {
-        ("apply_patch", Some(patch)) => writes(patch),
+        ("apply_patch", Some(patch)) => Does::writes(patched(patch)),
         // The client does it itself, without a shell.
-        ("Bash", Some(command)) if command.trim_start().starts_with("apply_patch") => writes(command),
+        ("Bash", Some(command)) if command.trim_start().starts_with("apply_patch") => Does::writes(patched(command)),
         ("Bash", Some(command)) => Does::Runs(command.to_owned()),
         ("spawn_agent", _) => Does::Starts(input.text("message").map(str::to_owned)),
         _ if HARMLESS.contains(&tool) => Does::Nothing,
         _ => Does::Unknown,
     }
-}
-
-fn writes(patch: &str) -> Does {
-    let files = patched(patch);
-    if files.is_empty() { Does::Unknown } else { Does::Writes(files) }
 }
 
 /// The files that a patch names: those that it adds, changes and deletes, and where it moves some.
@@ -76,15 +65,9 @@ fn started(payload: &Payload) -> Option<String> {
     response.get("agent_id").and_then(Value::as_str).filter(|_| is_spawn).map(str::to_owned)
 }
 
-/// With any key more than these the client takes an answer for none, and goes on.
 pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
     match answer {
-        Answer::Deny(reason) if said.event == "PreToolUse" => json!({"hookSpecificOutput": {
-            "hookEventName": "PreToolUse",
-            "permissionDecision": "deny",
-            "permissionDecisionReason": reason,
-        }})
-        .to_string(),
+        Answer::Deny(reason) if said.event == "PreToolUse" => claude::denied(reason),
         Answer::Deny(_) | Answer::Nothing => String::new(),
     }
 }

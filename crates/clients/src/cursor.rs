@@ -52,12 +52,9 @@ fn call(payload: &Payload) -> Result<Call, ReadError> {
 fn does(tool: &str, input: &Payload) -> Does {
     const FILE: &[&str] = &["file_path", "path", "target_file"];
     match tool {
-        "Write" | "StrReplace" | "Delete" | "Edit" => match input.texts(FILE) {
-            files if files.is_empty() => Does::Unknown,
-            files => Does::Writes(files),
-        },
+        "Write" | "StrReplace" | "Delete" | "Edit" => Does::writes(input.texts(FILE)),
         "Read" => Does::Reads(input.texts(FILE)),
-        "Shell" => input.text("command").map_or(Does::Unknown, |command| Does::Runs(command.to_owned())),
+        "Shell" => Does::runs(input.text("command")),
         "Task" => Does::Starts(input.text("description").map(str::to_owned)),
         _ if HARMLESS.contains(&tool) => Does::Nothing,
         _ => Does::Unknown,

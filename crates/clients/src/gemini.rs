@@ -36,13 +36,7 @@ pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
         "AfterTool" => call_ended(payload)?,
         _ => What::Other,
     };
-    Ok(Said {
-        session: payload.needed("session_id")?.to_owned(),
-        agent: None,
-        cwd: payload.text("cwd").map(str::to_owned),
-        event,
-        what,
-    })
+    Ok(Said { agent: None, ..Said::new(payload, event, what)? })
 }
 
 fn call(payload: &Payload) -> Result<Call, ReadError> {
@@ -53,12 +47,9 @@ fn call(payload: &Payload) -> Result<Call, ReadError> {
 
 fn does(tool: &str, input: &Payload) -> Does {
     match tool {
-        "write_file" | "replace" => match input.texts(&["file_path"]) {
-            files if files.is_empty() => Does::Unknown,
-            files => Does::Writes(files),
-        },
+        "write_file" | "replace" => Does::writes(input.texts(&["file_path"])),
         "read_file" => Does::Reads(input.texts(&["file_path", "absolute_path"])),
-        "run_shell_command" => input.text("command").map_or(Does::Unknown, |command| Does::Runs(command.to_owned())),
+        "run_shell_command" => Does::runs(input.text("command")),
         "invoke_agent" => Does::Starts(input.text("agent_name").map(str::to_owned)),
         _ if HARMLESS.contains(&tool) => Does::Nothing,
         _ => Does::Unknown,

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::said::{Agent, Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+use super::said::{Answer, Call, Does, Payload, ReadError, Said, Tail, What};
 
 /// The plugin's text, with the places of our program and of the file that `bash` reads before it runs a command.
 pub fn plugin(program: &str, bash_env: &str) -> String {
@@ -47,14 +47,7 @@ pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
         },
         _ => What::Other,
     };
-    let kind = payload.text("agent_type").map(str::to_owned);
-    Ok(Said {
-        session: payload.needed("session_id")?.to_owned(),
-        agent: payload.text("agent_id").map(|id| Agent { id: id.to_owned(), kind, notes: None }),
-        cwd: payload.text("cwd").map(str::to_owned),
-        event,
-        what,
-    })
+    Said::new(payload, event, what)
 }
 
 fn call(payload: &Payload) -> Result<Call, ReadError> {
@@ -65,12 +58,9 @@ fn call(payload: &Payload) -> Result<Call, ReadError> {
 
 fn does(tool: &str, input: &Payload) -> Does {
     match tool {
-        "write" | "edit" | "multiedit" => match input.texts(&["filePath"]) {
-            files if files.is_empty() => Does::Unknown,
-            files => Does::Writes(files),
-        },
+        "write" | "edit" | "multiedit" => Does::writes(input.texts(&["filePath"])),
         "read" => Does::Reads(input.texts(&["filePath"])),
-        "bash" => input.text("command").map_or(Does::Unknown, |command| Does::Runs(command.to_owned())),
+        "bash" => Does::runs(input.text("command")),
         "task" => Does::Starts(input.text("description").map(str::to_owned)),
         _ if HARMLESS.contains(&tool) => Does::Nothing,
         _ => Does::Unknown,

@@ -30,6 +30,20 @@ pub struct Said {
     pub what: What,
 }
 
+impl Said {
+    /// What a payload says whose fields have the names that most clients give them.
+    pub(crate) fn new(payload: &Payload, event: String, what: What) -> Result<Self, ReadError> {
+        let kind = payload.text("agent_type").map(str::to_owned);
+        Ok(Self {
+            event,
+            session: payload.needed("session_id")?.to_owned(),
+            agent: payload.text("agent_id").map(|id| Agent { id: id.to_owned(), kind, notes: None }),
+            cwd: payload.text("cwd").map(str::to_owned),
+            what,
+        })
+    }
+}
+
 /// An agent that another one started.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Agent {
@@ -141,6 +155,18 @@ pub enum Does {
     Nothing,
     /// Nobody knows.
     Unknown,
+}
+
+impl Does {
+    /// It writes these files; where it names none, nobody knows what it does.
+    pub(crate) fn writes(files: Vec<String>) -> Self {
+        if files.is_empty() { Self::Unknown } else { Self::Writes(files) }
+    }
+
+    /// It runs a command; where it names none, nobody knows what it does.
+    pub(crate) fn runs(command: Option<&str>) -> Self {
+        command.map_or(Self::Unknown, |command| Self::Runs(command.to_owned()))
+    }
 }
 
 /// The end of what a command wrote.

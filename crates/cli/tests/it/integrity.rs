@@ -306,3 +306,30 @@ fn a_state_is_not_said_to_have_whole_files_that_nobody_read() {
         assert_eq!((told.code, &told.result("checks")["file_integrity"]), (4, &json!("failed")), "{depth}: {told:?}");
     }
 }
+
+#[test]
+fn a_checkpoint_is_not_valid_beside_a_catalog_that_keeps_it_from_being_restored() {
+    let world = World::new();
+    world.checkpoint("base");
+    world.checkpoint("more");
+    let catalog = world.vault().join("catalog.db");
+    // Nothing stays in the log, from which pages would come back.
+    rusqlite::Connection::open(&catalog).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let whole = std::fs::read(&catalog).unwrap();
+    let out = world.data.path().join("out");
+    let restore = ["restore", "wf", "base", "--to", out.to_str().unwrap(), "--yes"];
+    let mut refused = 0;
+    for page in 1..=whole.len() / 4_096 / 2 {
+        for cut in [page * 4_096, page * 4_096 - 2_500] {
+            for log in ["catalog.db-wal", "catalog.db-shm"] {
+                let _ = std::fs::remove_file(world.vault().join(log));
+            }
+            std::fs::write(&catalog, &whole[..whole.len() - cut]).unwrap();
+            let validated = world.call(&["validate-checkpoint", "base", "--validation-level", "comprehensive"]);
+            let restored = world.call(&restore);
+            assert!(validated.code != 0 || restored.code == 0, "{cut} bytes: {restored:?}");
+            refused += u32::from(validated.code == 4);
+        }
+    }
+    assert!(refused > 0);
+}

@@ -5,7 +5,7 @@
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use wfr_catalog::{CheckpointRow, ListQuery, Reference, SortBy as Order};
+use wfr_catalog::{CheckpointRow, IntegrityLevel, ListQuery, Reference, SortBy as Order};
 use wfr_model::checkpoint::{Summary, Trigger, VerificationStatus};
 use wfr_model::coverage::Coverage;
 use wfr_model::{CheckpointId, Span};
@@ -267,6 +267,13 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
     let level = if is_mended { ValidationLevel::Comprehensive } else { parameters.validation_level };
     let limit = open.config.recovery_configuration.validation_settings.timeout_limits.validation_timeout;
     let deadline = limit.duration().and_then(|limit| begun.checked_add(limit));
+    // What a restore needs beside the checkpoint itself.
+    if level == ValidationLevel::Comprehensive
+        && let Some(problem) = open.catalog.integrity_check(IntegrityLevel::Quick)?.into_iter().next()
+    {
+        let failure = Failure::new(Code::CatalogDamaged, "the catalog is damaged");
+        return Err(failure.with_details(problem));
+    }
     let look = || {
         verify::verify_until(&open, &open.store()?, &row, (level, deadline), session).map_err(|failure| match failure.code {
             Code::TimeLimit => failure.with_hint(format!(

@@ -72,9 +72,10 @@ impl Session {
         process::environment(1).is_ok_and(|one| process::variable(&one, self.marks.variable) == Some(&*self.mark))
     }
 
-    /// Whether a process is one of the client's, by the name of its program or of the script that it runs.
+    /// Whether a process is one of the client's, by the name of its program or of the script that it runs. Ours are told the name
+    /// of the client for which they run a command.
     fn is_client(&self, pid: u32) -> bool {
-        let words = process::words(pid);
+        let words = if process::is_ours(pid) { vec![] } else { process::words(pid) };
         words.iter().take(WORDS_MAX).any(|word| word.rsplit('/').next() == Some(self.client.as_str()))
     }
 }

@@ -3,12 +3,12 @@
 //! Owns how it is set up and read. Refuses to know how the ledger comes about.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Model, Played, Stage, Whose, client, client_processes};
-use crate::traced::{Gate, until};
+use super::{Model, Played, Stage, Whose, client, endless, kill_and_fence};
+use crate::traced::Gate;
 
 /// What it is to be called with, and the model that it speaks to.
 fn codex(program: &Path, stage: &Stage, steps: &Value, (sandbox, is_attached): (&str, bool)) -> (Command, Model) {
@@ -154,23 +154,14 @@ fn a_command_in_a_sandbox_beside_the_vault_is_not_traced_either() {
 }
 
 #[test]
-fn what_the_command_of_a_killed_client_goes_on_to_write_is_its_own() {
+fn what_the_command_of_a_killed_client_goes_on_to_write_is_its_own_and_is_fenced() {
     let Some(program) = client("codex") else { return };
     let stage = Stage::new();
     let gate = Gate::new();
-    let script = format!("echo 1 > early.txt; sh -c '{}; echo 2 > late.txt'; true", gate.wait());
+    let script = format!("sh -c '{}'; true", endless(&gate));
     let (mut command, _model) = codex(&program, &stage, &json!({"main": [run(&script)]}), (FREE, true));
-    let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    gate.reached();
-    client_processes(process.id()).iter().for_each(|id| crate::traced::signal(*id, "KILL"));
-    process.wait().unwrap();
-    gate.open();
-    until("the orphan has written", || stage.world.tree.at("late.txt").exists());
-    stage.world.checkpoint("after");
-    for file in ["early.txt", "late.txt"] {
-        let whose = stage.whose(file);
-        assert_eq!([&whose.agent, &whose.call, &whose.source], ["main", "call_0_0", "traced"], "{file}");
-    }
+    let whose = kill_and_fence(&stage, ("codex", &mut command), &gate);
+    assert!(whose.iter().all(|one| one.call == "call_0_0"), "{whose:?}");
 }
 
 #[test]

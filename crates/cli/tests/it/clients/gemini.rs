@@ -3,12 +3,12 @@
 //! Owns how it is set up and read. Refuses to know how the ledger comes about.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Model, Played, Stage, client, client_processes};
-use crate::traced::{Gate, signal, until};
+use super::{Model, Played, Stage, client, endless, kill_and_fence};
+use crate::traced::Gate;
 
 /// What it is to be called with, and the model that it speaks to.
 fn gemini(program: &Path, stage: &Stage, is_attached: bool, steps: &Value) -> (Command, Model) {
@@ -124,23 +124,12 @@ fn policies_results_and_exit_codes_are_as_without_us() {
 }
 
 #[test]
-fn what_the_command_of_a_killed_client_goes_on_to_write_is_its_own() {
+fn what_the_command_of_a_killed_client_goes_on_to_write_is_its_own_and_is_fenced() {
     let Some(program) = client("gemini") else { return };
     let stage = Stage::new();
     let gate = Gate::new();
-    let steps = json!({"main": [run(&format!("echo 1 > early.txt; {}; echo 2 > late.txt", gate.wait()))]});
-    let (mut command, _model) = gemini(&program, &stage, true, &steps);
-    let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    gate.reached();
-    client_processes(process.id()).into_iter().for_each(|id| signal(id, "KILL"));
-    process.wait().unwrap();
-    gate.open();
-    until("the orphan has written", || stage.world.tree.at("late.txt").exists());
-    stage.world.checkpoint("after");
-    for file in ["early.txt", "late.txt"] {
-        let whose = stage.whose(file);
-        assert_eq!([&whose.agent, &whose.source], ["main", "traced"], "{file}");
-    }
+    let (mut command, _model) = gemini(&program, &stage, true, &json!({"main": [run(&endless(&gate))]}));
+    kill_and_fence(&stage, ("gemini", &mut command), &gate);
 }
 
 #[test]

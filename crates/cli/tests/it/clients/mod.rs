@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use wfr_clients::{Client, shell};
 
 use crate::catch::{catch, caught, ended};
-use crate::traced::can_trace;
+use crate::traced::{Gate, can_trace, signal, until};
 use crate::world::World;
 
 /// The variable that names a directory in which the clients are installed, or are to be.
@@ -212,8 +212,44 @@ impl Stage {
     }
 }
 
+/// A command that writes, waits at a gate, and then goes on to write for ever. It has no quotes.
+pub fn endless(gate: &Gate) -> String {
+    let goes_on = "while :; do echo on >> on.txt; sleep 0.05; done";
+    format!("echo 1 > early.txt; {}; echo 2 > late.txt; {goes_on}", gate.wait())
+}
+
+/// Kills a client in the middle of an endless command. What that goes on to write is its agent's; it is shown, and a rollback ends
+/// it. All that it wrote goes and comes back, and nothing else. Returns whose its files were.
+#[track_caller]
+pub fn kill_and_fence(stage: &Stage, (name, command): (&str, &mut Command), gate: &Gate) -> [Whose; 2] {
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    gate.reached();
+    client_processes(process.id()).into_iter().for_each(|id| signal(id, "KILL"));
+    process.wait().unwrap();
+    gate.open();
+    until("the orphan goes on", || stage.world.tree.at("on.txt").exists());
+    stage.world.tree.write("mine.txt", b"mine\n");
+    stage.world.checkpoint("after");
+    let whose = ["early.txt", "late.txt"].map(|file| stage.whose(file));
+    assert!(whose.iter().all(|one| one.agent == "main" && one.source == "traced"), "{whose:?}");
+
+    let workflow = stage.world.change_at("early.txt")["workflow_id"].as_str().unwrap().to_owned();
+    let shown = stage.world.ok(&["status", &workflow]).result("writers").clone();
+    // Where nothing names the client's process, another one of its kind may be it.
+    let is_orphan = |one: &Value| one["client"] == name && one["orphan"] != false;
+    assert!(shown.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(is_orphan)), "{shown}");
+    let done = stage.world.ok(&["rollback", &workflow, "--agent", "main", "--stop-writers", "--yes"]);
+    assert!(done.result("stopped_writers").as_array().is_some_and(|ended| !ended.is_empty()), "{done:?}");
+    assert!(["early.txt", "late.txt", "on.txt"].iter().all(|file| !stage.world.tree.at(file).exists()));
+    assert_eq!([stage.text("mine.txt"), stage.text("base.txt")], ["mine\n", "base\n"]);
+    stage.world.ok(&["undo", "--yes"]);
+    assert_eq!([stage.text("early.txt"), stage.text("late.txt")], ["1\n", "2\n"]);
+    assert!(stage.text("on.txt").lines().all(|line| line == "on") && stage.text("on.txt").len() >= 3);
+    whose
+}
+
 /// A process and all that it started, the last ones first, as long as these are the client's own: what its commands are is not.
-pub fn client_processes(first: u32) -> Vec<u32> {
+fn client_processes(first: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap_or_default();
     let children = children.split_whitespace().filter_map(|id| id.parse().ok());
     let is_own = |id: &u32| {

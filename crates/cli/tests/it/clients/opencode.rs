@@ -4,12 +4,12 @@
 //! comes about.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Model, Played, Stage, client, client_processes};
-use crate::traced::{Gate, signal, until};
+use super::{Model, Played, Stage, client, endless, kill_and_fence};
+use crate::traced::Gate;
 
 /// What it is to be called with, and the model that it speaks to.
 fn opencode(program: &Path, stage: &Stage, steps: &Value) -> (Command, Model) {
@@ -93,26 +93,15 @@ fn play_held(program: &Path) {
     stage.assert_denied(&["denied.txt", "denied-too.txt"], recovery);
 }
 
-/// What the command of a client goes on to write that was killed is its own.
+/// What the command of a client goes on to write that was killed is its own, and it is fenced.
 fn play_killed(program: &Path) {
     let (stage, gate) = (Stage::new(), Gate::new());
     stage.attach("opencode");
     // The client asks before a command names paths elsewhere, as the gate's are.
-    let script = stage.world.tree.at("wait.sh");
-    std::fs::write(&script, format!("echo 1 > early.txt; {}; echo 2 > late.txt", gate.wait())).unwrap();
+    std::fs::write(stage.world.tree.at("wait.sh"), endless(&gate)).unwrap();
     let (mut command, _model) = opencode(program, &stage, &json!({"main": [bash("sh wait.sh; true")]}));
-    let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    gate.reached();
-    client_processes(process.id()).into_iter().for_each(|id| signal(id, "KILL"));
-    process.wait().unwrap();
-    gate.open();
-    until("the orphan has written", || stage.world.tree.at("late.txt").exists());
-    stage.world.checkpoint("after");
-    for file in ["early.txt", "late.txt"] {
-        let whose = stage.whose(file);
-        assert_eq!([&whose.agent, &whose.source], ["main", "traced"], "{file}");
-        assert!(whose.call.starts_with("call_"), "{whose:?}");
-    }
+    let whose = kill_and_fence(&stage, ("opencode", &mut command), &gate);
+    assert!(whose.iter().all(|one| one.call.starts_with("call_")), "{whose:?}");
 }
 
 #[test]
