@@ -257,6 +257,13 @@ fn invalid(row: &CheckpointRow, is_known_only: bool, left: u64, chain: Verdict) 
 /// The key of how long that may take.
 const VALIDATION_TIMEOUT: &str = "recovery_configuration.validation_settings.timeout_limits.validation_timeout";
 
+/// Refuses a catalog's file that is damaged: a restore needs more of it than the checkpoint itself.
+fn check_catalog(open: &Open) -> Result<(), Failure> {
+    let problems = open.catalog.integrity_check(IntegrityLevel::Quick)?;
+    let failure = |problem: &String| Failure::new(Code::CatalogDamaged, "the catalog is damaged").with_details(problem);
+    problems.first().map_or(Ok(()), |problem| Err(failure(problem)))
+}
+
 /// Checks a checkpoint.
 pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result<Success<Validation>, Failure> {
     let begun = Instant::now();
@@ -267,12 +274,8 @@ pub fn validate(session: &mut Session, parameters: ValidateCheckpoint) -> Result
     let level = if is_mended { ValidationLevel::Comprehensive } else { parameters.validation_level };
     let limit = open.config.recovery_configuration.validation_settings.timeout_limits.validation_timeout;
     let deadline = limit.duration().and_then(|limit| begun.checked_add(limit));
-    // What a restore needs beside the checkpoint itself.
-    if level == ValidationLevel::Comprehensive
-        && let Some(problem) = open.catalog.integrity_check(IntegrityLevel::Quick)?.into_iter().next()
-    {
-        let failure = Failure::new(Code::CatalogDamaged, "the catalog is damaged");
-        return Err(failure.with_details(problem));
+    if level == ValidationLevel::Comprehensive {
+        check_catalog(&open)?;
     }
     let look = || {
         verify::verify_until(&open, &open.store()?, &row, (level, deadline), session).map_err(|failure| match failure.code {
