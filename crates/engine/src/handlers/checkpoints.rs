@@ -13,6 +13,7 @@ use wfr_model::{CheckpointId, Span};
 use super::{checkpoint, known, needed, shown, took};
 use crate::checkpoint::{self as taking, Created, Request};
 use crate::error::{Code, Failure};
+use crate::open::Open;
 use crate::params::{CreateCheckpoint, Guard, ListCheckpoints, SortBy, ValidateCheckpoint, ValidationLevel};
 use crate::response::Success;
 use crate::results::{
