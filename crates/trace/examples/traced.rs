@@ -15,7 +15,7 @@ use wfr_trace::supervise::{Witness, briefing, supervise};
 struct Lines(std::fs::File);
 
 impl Witness for Lines {
-    fn told(&mut self, _thread: u32, what: Told) {
+    fn told(&mut self, _thread: u32, what: Told, _stands_back: &dyn Fn()) {
         writeln!(self.0, "{what:?}").ok();
     }
 

@@ -4,11 +4,14 @@
 
 use crate::calls::{Arch, At, Call, Effect, Flags, Follow};
 use crate::filter::WRITES;
-use crate::place::{Place, Thread, Tree};
+use crate::place::{Place, Tree};
 use crate::{saying, sys};
 
 /// The longest path, with the zero at its end (`PATH_MAX`).
 const PATH_MAX: usize = 4096;
+
+/// Most paths are shorter.
+const SHORT: usize = 256;
 
 /// `AT_EMPTY_PATH` and the two about links (`linux/fcntl.h`).
 const LINK_NOT_FOLLOWED: u64 = 0x100;
@@ -111,14 +114,17 @@ impl Asker<'_> {
 
     /// The text at the address in an argument; `None` where it cannot be read, or is none.
     fn text(&self, at: u8) -> Option<Vec<u8>> {
-        let mut text = vec![0; PATH_MAX];
         let address = self.argument(at);
         // The next page may not be there: what is read ends with the one in which the text begins, and then goes on.
         let first = PATH_MAX - usize::try_from(address % PATH_MAX as u64).unwrap_or(0);
-        let mut read = sys::read_memory(self.thread, address, &mut text[..first]);
+        let mut text = vec![0; first.min(SHORT)];
+        let mut read = sys::read_memory(self.thread, address, &mut text);
         let ends = |text: &[u8]| text.iter().position(|byte| *byte == 0);
-        if ends(&text[..read]).is_none() && read == first && first < PATH_MAX {
-            read += sys::read_memory(self.thread, address + first as u64, &mut text[first..]);
+        for upto in [first, PATH_MAX] {
+            if read == text.len() && read < upto && ends(&text).is_none() {
+                text.resize(upto, 0);
+                read += sys::read_memory(self.thread, address + read as u64, &mut text[read..]);
+            }
         }
         text.truncate(ends(&text[..read])?);
         Some(text)
@@ -128,19 +134,19 @@ impl Asker<'_> {
         let dir = at.dir.map(|dir| self.descriptor(dir));
         if self.argument(at.path) == 0 {
             // No path: what the descriptor is of.
-            return dir.flatten().map_or(Place::Outside, |fd| self.tree.place_of(Thread(self.thread), fd));
+            return dir.flatten().map_or(Place::Outside, |fd| self.tree.place_of(self.thread, fd));
         }
         match (self.text(at.path), dir.flatten()) {
             (None, _) => Place::Unknown,
-            (Some(path), Some(fd)) if path.is_empty() => self.tree.place_of(Thread(self.thread), fd),
+            (Some(path), Some(fd)) if path.is_empty() => self.tree.place_of(self.thread, fd),
             // The call fails, or it is the working directory.
-            (Some(path), dir) => self.tree.place(Thread(self.thread), dir, &path, follow),
+            (Some(path), dir) => self.tree.place(self.thread, dir, &path, follow),
         }
     }
 
     fn of(&self, arg: u8) -> Place {
         let fd = self.descriptor(arg).unwrap_or(-1);
-        self.tree.place_of(Thread(self.thread), fd)
+        self.tree.place_of(self.thread, fd)
     }
 
     fn opens(&self, at: At, flags: Flags) -> Vec<Told> {
@@ -177,7 +183,7 @@ impl Asker<'_> {
     fn binds(&self, arg: u8) -> Vec<Told> {
         match self.address(arg) {
             Some((LOCAL, address)) if !path(&address).is_empty() => {
-                let place = self.tree.place(Thread(self.thread), None, path(&address), false);
+                let place = self.tree.place(self.thread, None, path(&address), false);
                 vec![Told::Does { effect: Effect::Makes, place }]
             }
             _ => vec![],

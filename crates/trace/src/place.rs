@@ -4,17 +4,27 @@
 //! to believe text: a directory is what it is by device and inode, seen from the tree's root.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, openat, openat2, readlinkat, statx};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, openat, openat2, readlinkat, readlinkat_raw, statx,
+};
 use rustix::io::Errno;
 use wfr_model::TreePath;
 
 /// As many links are followed one after another as by the kernel (`MAXSYMLINKS`).
 const LINKS_MAX: usize = 40;
+
+/// A longer target of a link is asked for again.
+const LINK_MAX: usize = 512;
+
+/// Longer paths, with what stands before them, are not said in one (`PATH_MAX`).
+const NAMED_MAX: usize = 4_000;
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -37,9 +47,30 @@ struct Identity {
     mount: u64,
 }
 
+impl Identity {
+    fn of(stat: &Statx) -> Self {
+        Self { device: (stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino, mount: stat.stx_mnt_id }
+    }
+
+    /// Whether both are of the same file system at the same place: there the kernel's own name of the one says truly whether it is
+    /// below the other, also where something else was mounted over it since.
+    fn is_with(self, other: Self) -> bool {
+        (self.device, self.mount) == (other.device, other.mount)
+    }
+}
+
 fn identity(fd: impl AsFd) -> io::Result<Identity> {
     let stat = statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::INO | StatxFlags::MNT_ID)?;
-    Ok(Identity { device: (stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino, mount: stat.stx_mnt_id })
+    Ok(Identity::of(&stat))
+}
+
+/// Where a relative path begins.
+#[derive(Debug)]
+enum Base<'n> {
+    /// At what a name in the thread's directory in `/proc` stands for.
+    Named(&'n str),
+    /// Here.
+    Open(OwnedFd),
 }
 
 /// The tree.
@@ -51,17 +82,24 @@ pub struct Tree {
     own: Identity,
     /// What `/` is here.
     slash: Identity,
+    /// Our own descriptors in `/proc`.
+    fds: OwnedFd,
+    /// Threads that were met: to open the directory of one costs as much as the rest of a look.
+    met: Mutex<HashMap<u32, Arc<OwnedFd>>>,
+    /// The last place in the tree that was found: what has this very name by the kernel is there, too.
+    last: Mutex<Option<TreePath>>,
 }
 
 /// A traced thread, while it waits.
-#[derive(Clone, Copy, Debug)]
-pub struct Thread(pub u32);
-
-impl Thread {
-    fn of(self, what: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/{what}", self.0))
-    }
+#[derive(Clone, Debug)]
+struct Thread {
+    number: u32,
+    /// Its directory in `/proc`: of this very one, also when another has its number.
+    dir: Arc<OwnedFd>,
 }
+
+/// Threads that were met before are remembered up to so many.
+const MET_MAX: usize = 64;
 
 impl Tree {
     /// The tree below a directory. Errors: what the system says.
@@ -70,18 +108,28 @@ impl Tree {
         let fd = rustix::fs::open(&path, DIRECTORY, Mode::empty())?;
         let own = identity(&fd)?;
         let slash = identity(rustix::fs::open("/", DIRECTORY, Mode::empty())?)?;
-        Ok(Self { fd, path, own, slash })
+        let fds = rustix::fs::open("/proc/self/fd", DIRECTORY, Mode::empty())?;
+        Ok(Self { fd, path, own, slash, fds, met: Mutex::default(), last: Mutex::default() })
     }
 
     /// Where a path leads. `dir` is the descriptor at which a relative one begins; `None`: the working directory.
-    pub fn place(&self, thread: Thread, dir: Option<i32>, path: &[u8], follow: bool) -> Place {
-        let base = match (path.first(), dir) {
-            (Some(b'/'), _) => thread.of("root"),
-            (_, Some(fd)) => thread.of(&format!("fd/{fd}")),
-            (_, None) => thread.of("cwd"),
-        };
-        let found = rustix::fs::open(&base, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        match found.map_err(io::Error::from).and_then(|base| self.walk(thread, base, path.into(), follow)) {
+    pub fn place(&self, thread: u32, dir: Option<i32>, path: &[u8], follow: bool) -> Place {
+        let base = dir.map_or_else(|| "cwd".to_owned(), |fd| format!("fd/{fd}"));
+        self.seen_by(thread, |thread| self.walk(thread, Base::Named(&base), path.into(), follow))
+    }
+
+    /// The place of what a descriptor is of.
+    pub fn place_of(&self, thread: u32, fd: i32) -> Place {
+        self.seen_by(thread, |thread| self.behind(thread, &format!("fd/{fd}")))
+    }
+
+    /// What is found by a thread's own directories and descriptors.
+    fn seen_by(&self, number: u32, look: impl Fn(&Thread) -> io::Result<Place>) -> Place {
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
+        // Who was met may be gone, and another thread have the number.
+        let met = met.and_then(|dir| look(&Thread { number, dir }).ok());
+        let found = met.map_or_else(|| self.meet(number).and_then(|thread| look(&thread)), Ok);
+        match found {
             Ok(place) => place,
             // The call will fail for the same reason, or who asks is gone.
             Err(error) if error.kind() == io::ErrorKind::NotFound || is_no_way(&error) => Place::Outside,
@@ -89,21 +137,45 @@ impl Tree {
         }
     }
 
-    /// The place of what a descriptor is of.
-    pub fn place_of(&self, thread: Thread, fd: i32) -> Place {
-        let open = rustix::fs::open(thread.of(&format!("fd/{fd}")), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        match open.map_err(io::Error::from).and_then(|fd| self.itself(&fd)) {
-            Ok(place) => place,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Outside,
-            Err(_) => Place::Unknown,
-        }
+    /// A place in the tree, as the last one that was found.
+    fn found(&self, path: TreePath) -> Place {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.clone());
+        Place::Inside(path)
     }
 
-    fn walk(&self, thread: Thread, base: OwnedFd, path: Cow<'_, [u8]>, follow: bool) -> io::Result<Place> {
+    fn meet(&self, number: u32) -> io::Result<Thread> {
+        let dir = Arc::new(rustix::fs::open(format!("/proc/{number}"), DIRECTORY, Mode::empty())?);
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        if met.len() >= MET_MAX {
+            met.clear();
+        }
+        met.insert(number, dir.clone());
+        Ok(Thread { number, dir })
+    }
+
+    /// The place of what a name in a thread's directory stands for.
+    fn behind(&self, thread: &Thread, name: &str) -> io::Result<Place> {
+        let mut room = [0; LINK_MAX];
+        let length = readlinkat_raw(&thread.dir, name, &mut room)?;
+        let below = below(&self.path, &room[..length]).filter(|_| length < LINK_MAX);
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(last) = last.filter(|last| below == Some(last.as_bytes())) {
+            return Ok(Place::Inside(last));
+        }
+        let wanted = StatxFlags::TYPE | StatxFlags::NLINK | StatxFlags::INO | StatxFlags::MNT_ID;
+        let stat = statx(&thread.dir, name, AtFlags::empty(), wanted)?;
+        if length < LINK_MAX && Identity::of(&stat).is_with(self.own) {
+            let Some(below) = below.filter(|_| stat.stx_nlink > 0) else { return Ok(Place::Outside) };
+            return Ok(TreePath::from_bytes(below).map_or(Place::Unknown, |path| self.found(path)));
+        }
+        self.itself(&openat(&thread.dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    fn walk(&self, thread: &Thread, base: Base<'_>, path: Cow<'_, [u8]>, follow: bool) -> io::Result<Place> {
         let (mut base, mut path) = (base, path.into_owned());
         for _ in 0..LINKS_MAX {
             let (parent, name) = split(&path);
-            let parent = if parent.is_empty() { base } else { self.directory(thread, &base, &own(thread, parent))? };
+            let parent = self.directory(thread, base, &own(thread, parent))?;
             if matches!(name, b"" | b"." | b"..") {
                 let itself = openat(&parent, if name.is_empty() { b"." } else { name }, DIRECTORY, Mode::empty())?;
                 return self.itself(&itself);
@@ -112,10 +184,7 @@ impl Tree {
                 match readlinkat(&parent, name, Vec::new()) {
                     Ok(target) => {
                         path = target.into_bytes();
-                        base = match path.first() {
-                            Some(b'/') => rustix::fs::open(thread.of("root"), DIRECTORY, Mode::empty())?,
-                            _ => parent,
-                        };
+                        base = Base::Open(parent);
                         continue;
                     }
                     // It is no link, or not there yet.
@@ -124,7 +193,7 @@ impl Tree {
                 }
             }
             return Ok(match self.directory_place(&parent)? {
-                Place::Inside(dir) => Place::Inside(dir.join(name)),
+                Place::Inside(dir) => self.found(dir.join(name)),
                 other => other,
             });
         }
@@ -132,27 +201,47 @@ impl Tree {
     }
 
     /// The directory that a path leads to from another one, as that thread sees it.
-    fn directory(&self, thread: Thread, base: &OwnedFd, path: &[u8]) -> io::Result<OwnedFd> {
-        let root = rustix::fs::open(thread.of("root"), DIRECTORY, Mode::empty())?;
-        if path.first() == Some(&b'/') && identity(&root)? != self.slash {
+    fn directory(&self, thread: &Thread, base: Base<'_>, path: &[u8]) -> io::Result<OwnedFd> {
+        if path.first() == Some(&b'/') {
+            let stat = statx(&thread.dir, "root", AtFlags::empty(), StatxFlags::INO | StatxFlags::MNT_ID)?;
+            if Identity::of(&stat) == self.slash {
+                return Ok(rustix::fs::open(path, DIRECTORY, Mode::empty())?);
+            }
+            let root = openat(&thread.dir, "root", DIRECTORY, Mode::empty())?;
             return Ok(openat2(&root, path, DIRECTORY, Mode::empty(), ResolveFlags::IN_ROOT)?);
         }
-        Ok(match path.first() {
-            Some(b'/') => rustix::fs::open(path, DIRECTORY, Mode::empty())?,
-            _ => openat(base, path, DIRECTORY, Mode::empty())?,
+        Ok(match base {
+            Base::Open(base) if path.is_empty() => base,
+            Base::Open(base) => openat(base, path, DIRECTORY, Mode::empty())?,
+            Base::Named(base) if path.is_empty() => openat(&thread.dir, base, DIRECTORY, Mode::empty())?,
+            Base::Named(base) if base.len() + path.len() < NAMED_MAX => {
+                openat(&thread.dir, [base.as_bytes(), b"/", path].concat(), DIRECTORY, Mode::empty())?
+            }
+            Base::Named(base) => {
+                let base = openat(&thread.dir, base, DIRECTORY, Mode::empty())?;
+                openat(base, path, DIRECTORY, Mode::empty())?
+            }
         })
+    }
+
+    /// The kernel's own name of what we have open.
+    fn name_of(&self, fd: &OwnedFd) -> io::Result<Vec<u8>> {
+        Ok(readlinkat(&self.fds, fd.as_raw_fd().to_string(), Vec::with_capacity(LINK_MAX))?.into_bytes())
     }
 
     /// The place of a directory.
     fn directory_place(&self, dir: &OwnedFd) -> io::Result<Place> {
         let what = identity(dir)?;
-        let text = readlinkat(rustix::fs::CWD, proc_self(dir), Vec::new())?.into_bytes();
+        let text = self.name_of(dir)?;
         let Some(below) = below(&self.path, &text) else {
             // The same file system, mounted at another place, too: what is done there may be done in the tree.
             let is_alias = what.device == self.own.device && what.mount != self.own.mount;
             return Ok(if is_alias { Place::Unknown } else { Place::Outside });
         };
         let Ok(path) = TreePath::from_bytes(below) else { return Ok(Place::Unknown) };
+        if what.is_with(self.own) {
+            return Ok(Place::Inside(path));
+        }
         let seen = match path.is_root() {
             true => Ok(self.own),
             false => {
@@ -169,7 +258,7 @@ impl Tree {
 
     /// The place of anything that is open.
     fn itself(&self, fd: &OwnedFd) -> io::Result<Place> {
-        let text = readlinkat(rustix::fs::CWD, proc_self(fd), Vec::new())?.into_bytes();
+        let text = self.name_of(fd)?;
         if !text.starts_with(b"/") {
             // A pipe, a socket, a file in memory.
             return Ok(Place::Outside);
@@ -196,11 +285,6 @@ fn is_no_way(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG | Errno::SRCH))
 }
 
-fn proc_self(fd: impl AsFd) -> PathBuf {
-    use std::os::fd::AsRawFd as _;
-    PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
-}
-
 /// The directory of a path, as it is written, and the name in it, without slashes at the end.
 fn split(path: &[u8]) -> (&[u8], &[u8]) {
     let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
@@ -212,10 +296,10 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// A path in which `/proc/self` means that thread, as it does to it.
-fn own(thread: Thread, path: &[u8]) -> Cow<'_, [u8]> {
+fn own<'p>(thread: &Thread, path: &'p [u8]) -> Cow<'p, [u8]> {
     let rest = ["/proc/self/", "/proc/thread-self/"].into_iter().find_map(|own| path.strip_prefix(own.as_bytes()));
     match rest {
-        Some(rest) => [format!("/proc/{}/", thread.0).as_bytes(), rest].concat().into(),
+        Some(rest) => [format!("/proc/{}/", thread.number).as_bytes(), rest].concat().into(),
         None => path.into(),
     }
 }

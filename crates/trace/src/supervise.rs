@@ -9,7 +9,8 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -28,8 +29,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Whoever is told what a command does, before it does it.
 pub trait Witness {
     /// It is about to do this. The call waits until this returns, or for half a second. It must not wait for anything that a
-    /// traced program may hold.
-    fn told(&mut self, thread: u32, what: Told);
+    /// traced program may hold, and calls `stands_back` before anything that takes long: then others receive meanwhile.
+    fn told(&mut self, thread: u32, what: Told, stands_back: &dyn Fn());
 
     /// The command itself has ended. So many calls went on by then without a look at them, and whether nobody is left whom it
     /// started.
@@ -88,15 +89,31 @@ pub fn supervise(
     let supervisor = Supervisor {
         listener: listener.as_fd(),
         tree,
-        desk: Desk { witness: Mutex::new(Some(witness)), is_free: Condvar::new() },
-        turn: Mutex::new(Some(control)),
+        desk: Desk { witness: Mutex::new(Waited { witness: Some(witness), waiting: 0 }), is_free: Condvar::new() },
+        is_woken: wakes_receivers(),
+        turn: Turn { whose: Mutex::new(Whose::Nobodys), is_free: Condvar::new() },
         looks: Default::default(),
+        received: AtomicU64::new(0),
+        watchdog: OnceLock::new(),
+        dozes: AtomicBool::new(false),
         unseen: AtomicU64::new(0),
         notes,
         is_over: AtomicBool::new(false),
     };
-    supervisor.watch(&mut board);
+    supervisor.watch(&control, &mut board);
     Ok(supervisor.unseen.into_inner())
+}
+
+/// Whether this kernel wakes who receives when all who could ask have ended: since 6.11.
+fn wakes_receivers() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(11))
+}
+
+/// Whether a poll says that nobody is left who could ask.
+fn is_over(found: PollFlags) -> bool {
+    found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }
 
 /// The end of the filter at which reports arrive, as the launched process sends it.
@@ -117,17 +134,26 @@ fn receive_listener(control: &UnixStream) -> io::Result<OwnedFd> {
     }
 }
 
-/// How many threads receive, one at a time, and look: a call that nobody has received yet can be interrupted by a signal, which
-/// it would never be untraced. The last place is the watchdog's.
+/// Where a look takes longer than this, another thread receives meanwhile: a call that nobody has received yet can be interrupted
+/// by a signal, which it would never be untraced.
+const LONG: Duration = Duration::from_millis(2);
+
+/// How many threads receive, one at a time, and look. The last place is the watchdog's.
 const LOOKERS: usize = PLACES - 1;
 
 struct Supervisor<'s> {
     listener: BorrowedFd<'s>,
     tree: Tree,
     desk: Desk<'s>,
-    /// The right to receive, and where the launcher says that the command itself has ended.
-    turn: Mutex<Option<UnixStream>>,
+    /// Whether who receives is woken when nobody is left who could ask.
+    is_woken: bool,
+    turn: Turn,
     looks: [Look; LOOKERS],
+    /// How many reports were received.
+    received: AtomicU64,
+    watchdog: OnceLock<Thread>,
+    /// Whether the watchdog sleeps long.
+    dozes: AtomicBool,
     unseen: AtomicU64,
     notes: Option<&'s Notes>,
     is_over: AtomicBool,
@@ -135,12 +161,14 @@ struct Supervisor<'s> {
 
 impl Supervisor<'_> {
     /// Answers until nobody is left.
-    fn watch(&self, board: &mut Board) {
+    fn watch(&self, control: &UnixStream, board: &mut Board) {
         let (places, unseen) = board.places();
         let mut places = places.into_iter();
         std::thread::scope(|scope| {
+            scope.spawn(|| self.hear(control));
             let own = places.next();
             let watchdog = own.map(|own| scope.spawn(move || self.watchdog(own)));
+            watchdog.iter().for_each(|watchdog| self.watchdog.set(watchdog.thread().clone()).unwrap_or_default());
             let lookers: Vec<_> =
                 places.zip(&self.looks).map(|(place, look)| scope.spawn(move || self.look(place, look))).collect();
             for looker in lookers {
@@ -153,57 +181,72 @@ impl Supervisor<'_> {
     }
 
     fn look(&self, mut place: Place<'_>, look: &Look) {
-        while let Some(report) = self.receive(&mut place, look) {
-            let what = told(&self.tree, &report);
-            // What was read of a thread's memory and its descriptors was its own only if it waits still.
-            if !what.is_empty() && sys::still_asks(self.listener, report.id()) {
-                self.tell(look, |witness| what.into_iter().for_each(|what| witness.told(report.thread(), what)));
+        let stands_back = || self.turn.stand_back(look);
+        while self.turn.take(look) {
+            while look.leads.load(Ordering::Acquire) {
+                let Some(report) = self.receive(&mut place, look) else { return self.turn.end() };
+                let what = told(&self.tree, &report);
+                // What was read of a thread's memory and its descriptors was its own only if it waits still.
+                if !what.is_empty() && sys::still_asks(self.listener, report.id()) {
+                    let tell = |what, witness: &mut dyn Witness| witness.told(report.thread(), what, &stands_back);
+                    self.tell(look, |witness| what.into_iter().for_each(|what| tell(what, witness)));
+                }
+                look.done();
+                // Who asked may be gone, or was answered by the watchdog.
+                sys::go_on(self.listener, report.id()).ok();
             }
-            look.done();
-            // Who asked may be gone, or was answered by the watchdog.
-            sys::go_on(self.listener, report.id()).ok();
         }
     }
 
     /// The next report; `None` where nobody is left who could ask.
     fn receive(&self, place: &mut Place<'_>, look: &Look) -> Option<Report> {
-        let mut control = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let mut waits = vec![PollFd::new(&self.listener, PollFlags::IN)];
-            waits.extend(control.as_ref().map(|control| PollFd::new(control, PollFlags::IN)));
-            if poll(&mut waits, None).is_err() {
-                continue;
+            if !self.is_woken {
+                poll(&mut [PollFd::new(&self.listener, PollFlags::IN)], None).ok();
+                if self.nobody_is_left() {
+                    return None;
+                }
             }
-            let found = waits[0].revents();
-            let has_ended = waits.get(1).is_some_and(|control| !control.revents().is_empty());
-            if found.contains(PollFlags::IN) {
-                // Who asked may be gone, or a signal came.
-                if let Ok(report) = place.receive(self.listener) {
+            match place.receive(self.listener) {
+                Ok(report) => {
                     look.begin(report.id());
+                    self.received.fetch_add(1, Ordering::Relaxed);
+                    if self.dozes.load(Ordering::Relaxed) && self.dozes.swap(false, Ordering::AcqRel) {
+                        self.watchdog.get().inspect(|watchdog| watchdog.unpark());
+                    }
                     return Some(report);
                 }
-                continue;
+                Err(_) if self.nobody_is_left() => return None,
+                // Who asked may be gone, or a signal came.
+                Err(_) => {}
             }
-            let is_over = found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
-            if (has_ended || is_over)
-                && let Some(control) = control.take()
-            {
-                self.end(&control, look, is_over);
-            }
-            if is_over {
-                return None;
+        }
+    }
+
+    fn nobody_is_left(&self) -> bool {
+        let mut waits = [PollFd::new(&self.listener, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut waits, Some(&now)).is_ok() && is_over(waits[0].revents())
+    }
+
+    /// Hears when the command itself has ended, or that nobody is left who could ask.
+    fn hear(&self, control: &UnixStream) {
+        loop {
+            let mut waits = [PollFd::new(&self.listener, PollFlags::empty()), PollFd::new(control, PollFlags::IN)];
+            if poll(&mut waits, None).is_ok() && waits.iter().any(|wait| !wait.revents().is_empty()) {
+                return self.end(control, is_over(waits[0].revents()));
             }
         }
     }
 
     /// Tells that the command itself has ended, and its launcher that this is known. All that it asked is received by now.
-    fn end(&self, control: &UnixStream, look: &Look, nobody_is_left: bool) {
+    fn end(&self, control: &UnixStream, nobody_is_left: bool) {
         let is_busy = |other: &Look| other.id() != 0 && other.stuck().is_none();
         while self.looks.iter().any(is_busy) {
             std::thread::yield_now();
         }
         let unseen = self.unseen.load(Ordering::Relaxed);
-        self.tell(look, |witness| witness.ended(unseen, nobody_is_left));
+        self.desk.with(PATIENCE, |witness| witness.ended(unseen, nobody_is_left));
         // The launcher may be gone.
         io::Write::write_all(&mut &*control, b"e").ok();
     }
@@ -222,10 +265,16 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Lets calls go on at which a look takes too long, and all others where nobody is left to look.
+    /// Gives the turn to another one where a look takes long. Lets calls go on at which it takes too long, and all others where
+    /// nobody is left to look.
     fn watchdog(&self, mut own: Place<'_>) {
+        let mut received = 0;
         while !self.is_over.load(Ordering::Acquire) {
-            std::thread::park_timeout(PATIENCE / 2);
+            let before = std::mem::replace(&mut received, self.received.load(Ordering::Relaxed));
+            let is_busy = before != received || self.looks.iter().any(|look| look.id() != 0);
+            self.dozes.store(!is_busy, Ordering::Release);
+            std::thread::park_timeout(if is_busy { LONG } else { PATIENCE / 2 });
+            self.looks.iter().filter(|look| look.takes(LONG)).for_each(|look| self.turn.stand_back(look));
             let stuck = self.looks.iter().filter_map(Look::stuck);
             let answered = stuck.filter(|id| sys::go_on(self.listener, *id).is_ok()).count();
             self.went_on_unseen(answered as u64);
@@ -238,23 +287,81 @@ impl Supervisor<'_> {
     }
 }
 
+/// Who receives: one thread at a time. It keeps the turn while it looks, so nobody has to be woken for a call that takes
+/// microseconds.
+struct Turn {
+    whose: Mutex<Whose>,
+    is_free: Condvar,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Nobodys,
+    Somebodys,
+    /// There is nothing left to receive.
+    Over,
+}
+
+impl Turn {
+    /// Waits for the turn; `false` where there is nothing left to receive.
+    fn take(&self, look: &Look) -> bool {
+        let whose = self.whose.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.is_free.wait_while(whose, |whose| *whose == Whose::Somebodys);
+        let mut whose = waited.unwrap_or_else(PoisonError::into_inner);
+        if *whose == Whose::Over {
+            return false;
+        }
+        *whose = Whose::Somebodys;
+        look.leads.store(true, Ordering::Release);
+        true
+    }
+
+    /// Gives the turn of who looks to somebody else, if he has it.
+    fn stand_back(&self, look: &Look) {
+        let mut whose = self.whose.lock().unwrap_or_else(PoisonError::into_inner);
+        if look.leads.swap(false, Ordering::AcqRel) && *whose == Whose::Somebodys {
+            *whose = Whose::Nobodys;
+            self.is_free.notify_one();
+        }
+    }
+
+    fn end(&self) {
+        *self.whose.lock().unwrap_or_else(PoisonError::into_inner) = Whose::Over;
+        self.is_free.notify_all();
+    }
+}
+
 /// The witness, who is told one thing after another.
 struct Desk<'w> {
-    witness: Mutex<Option<&'w mut (dyn Witness + Send)>>,
+    witness: Mutex<Waited<'w>>,
     is_free: Condvar,
+}
+
+/// The witness, unless somebody tells him something, and how many wait for that: nobody is woken where nobody does.
+struct Waited<'w> {
+    witness: Option<&'w mut (dyn Witness + Send)>,
+    waiting: usize,
 }
 
 impl Desk<'_> {
     /// Has something told; whether it was, since the witness had time within so long.
     fn with(&self, patience: Duration, tell: impl FnOnce(&mut dyn Witness)) -> bool {
-        let witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.is_free.wait_timeout_while(witness, patience, |witness| witness.is_none());
-        let (mut place, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let Some(witness) = place.take() else { return false };
-        drop(place);
+        let mut desk = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
+        if desk.witness.is_none() {
+            desk.waiting += 1;
+            let waited = self.is_free.wait_timeout_while(desk, patience, |desk| desk.witness.is_none());
+            desk = waited.unwrap_or_else(PoisonError::into_inner).0;
+            desk.waiting -= 1;
+        }
+        let Some(witness) = desk.witness.take() else { return false };
+        drop(desk);
         tell(witness);
-        *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = Some(witness);
-        self.is_free.notify_one();
+        let mut desk = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
+        desk.witness = Some(witness);
+        if desk.waiting > 0 {
+            self.is_free.notify_one();
+        }
         true
     }
 }
@@ -265,6 +372,8 @@ struct Look {
     /// 0: none.
     id: AtomicU64,
     began: AtomicU64,
+    /// Whether who looks has the turn to receive.
+    leads: AtomicBool,
 }
 
 impl Look {
@@ -281,10 +390,16 @@ impl Look {
         self.id.load(Ordering::Acquire)
     }
 
+    /// Whether it takes longer than this.
+    fn takes(&self, time: Duration) -> bool {
+        let is_any = self.id() != 0;
+        let since = keeper::now().saturating_sub(self.began.load(Ordering::Relaxed));
+        is_any && u128::from(since) > time.as_nanos()
+    }
+
     /// The call that has been looked at for too long.
     fn stuck(&self) -> Option<u64> {
         let id = self.id();
-        let since = keeper::now().saturating_sub(self.began.load(Ordering::Relaxed));
-        (id != 0 && u128::from(since) > PATIENCE.as_nanos()).then_some(id)
+        (id != 0 && self.takes(PATIENCE)).then_some(id)
     }
 }

@@ -31,6 +31,9 @@ pub struct Paths {
     pub key: Vec<u8>,
 }
 
+/// Reading so many bytes takes no time to speak of.
+const SHORT: u64 = 16 << 10;
+
 /// Notes, each once.
 type Noted = HashSet<(u8, Vec<u8>)>;
 
@@ -53,6 +56,8 @@ pub struct Account {
     has_moved: bool,
     is_unseen: bool,
     is_over: bool,
+    /// The path that was asked about last: most are asked about several times at once.
+    recent: Recent,
     /// Threads that asked, and their processes.
     threads: HashSet<u32>,
     processes: HashSet<ProcessId>,
@@ -66,6 +71,28 @@ pub fn cipher_of(key: [u8; 32]) -> Cipher {
 /// Ends this process: the keeper takes over.
 fn give_up() -> ! {
     std::process::exit(1)
+}
+
+/// What is known of a path.
+#[derive(Default)]
+struct Recent {
+    path: Vec<u8>,
+    /// Its number among those of all supervisors; 0 where it was not asked for.
+    number: u64,
+    /// Whether all that there is to note of a write there is noted.
+    is_written: bool,
+}
+
+impl Recent {
+    /// That of a path.
+    fn of(&mut self, path: &TreePath) -> &mut Self {
+        if self.path != path.as_bytes() {
+            self.path.clear();
+            self.path.extend_from_slice(path.as_bytes());
+            (self.number, self.is_written) = (0, false);
+        }
+        self
+    }
 }
 
 impl Account {
@@ -83,6 +110,7 @@ impl Account {
             has_moved: false,
             is_unseen: false,
             is_over: false,
+            recent: Recent::default(),
             threads: HashSet::new(),
             processes: HashSet::new(),
         }
@@ -139,6 +167,7 @@ impl Account {
             give_up();
         }
         self.noted_since_end = Some(HashSet::new());
+        self.recent = Recent::default();
     }
 
     /// Nobody is left. Errors: what the system says.
@@ -177,7 +206,13 @@ impl Account {
     /// Adds a note of a place.
     pub fn at(&mut self, mark: u8, place: &Place) {
         match place {
-            Place::Inside(path) => self.note(mark, path.as_bytes()),
+            Place::Inside(path) => {
+                if mark == WROTE && self.recent.of(path).is_written {
+                    return;
+                }
+                self.note(mark, path.as_bytes());
+                self.recent.of(path).is_written = mark == WROTE;
+            }
             Place::Outside => {}
             Place::Unknown => self.unseen("nothing tells where it wrote"),
         }
@@ -200,9 +235,9 @@ impl Account {
 
     /// What is done before a path is changed for the first time. A file of several names changes under all of them. What somebody
     /// else made of it since the change began is saved.
-    pub fn first(&mut self, top: impl AsFd, place: &Place) {
+    pub fn first(&mut self, top: impl AsFd, place: &Place, stands_back: &dyn Fn()) {
         let Place::Inside(path) = place else { return };
-        if self.is_known(path) {
+        if self.recent.of(path).is_written || self.is_known(path) {
             return;
         }
         let place = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
@@ -216,6 +251,9 @@ impl Account {
             }
             self.note(LINKED, &id);
         }
+        if found.stx_size > SHORT {
+            stands_back();
+        }
         let room = ALL_MAX.saturating_sub(self.saved);
         if let Some(before) = changed_since(&top, place, &found, self.since, room) {
             self.saved += before.saved();
@@ -224,14 +262,19 @@ impl Account {
     }
 
     /// What is done before a path is changed that another change wrote last: what stands there by now is saved.
-    pub fn take(&mut self, top: impl AsFd, place: &Place, paths: &Paths, call: Call) {
+    pub fn take(&mut self, top: impl AsFd, place: &Place, (paths, call): (&Paths, Call), stands_back: &dyn Fn()) {
         let Place::Inside(path) = place else { return };
         if self.writer == 0 {
             return;
         }
-        let number = number_of(&paths.key, path.as_bytes());
+        let recent = self.recent.of(path);
+        if recent.number == 0 {
+            recent.number = number_of(&paths.key, path.as_bytes());
+        }
+        let number = recent.number;
         let Taken::From { writer: from, times, is_done } = paths.table.take(number, self.writer, call) else { return };
         let room = ALL_MAX.saturating_sub(self.saved);
+        stands_back();
         let state = if is_done { State::at(top, path, self.since, room) } else { State::Mixed };
         self.saved += state.saved();
         self.add(TAKEN, &Take { times, from, state }.encode(path.as_bytes()));

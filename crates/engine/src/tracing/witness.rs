@@ -75,9 +75,9 @@ impl Writer {
     }
 
     /// What is done before paths change hands.
-    fn take(&mut self, call: Call, account: usize, what: &Told) {
+    fn take(&mut self, call: Call, account: usize, what: &Told, stands_back: &dyn Fn()) {
         let (Some(paths), account) = (&self.paths, &mut self.accounts[account]) else { return };
-        let mut take = |place| account.take(&self.top, place, paths, call);
+        let mut take = |place| account.take(&self.top, place, (paths, call), stands_back);
         match what {
             // It fails where anything is.
             Told::Does { effect: Effect::Makes, place } if is_there(&self.top, place) => {}
@@ -87,18 +87,18 @@ impl Writer {
         }
     }
 
-    fn record(&mut self, thread: u32, account: usize, what: &Told) {
+    fn record(&mut self, thread: u32, account: usize, what: &Told, stands_back: &dyn Fn()) {
         let (top, account) = (&self.top, &mut self.accounts[account]);
         match what {
             Told::Does { effect, place } => {
                 if *effect != Effect::Makes {
-                    account.first(top, place);
+                    account.first(top, place, stands_back);
                 }
                 account.at(WROTE, place);
             }
             Told::Moves { from, to } => {
-                account.first(top, from);
-                account.first(top, to);
+                account.first(top, from, stands_back);
+                account.first(top, to, stands_back);
                 account.at(MOVED, from);
                 account.at(MOVED, to);
             }
@@ -153,7 +153,7 @@ impl Writer {
 }
 
 impl Witness for Writer {
-    fn told(&mut self, thread: u32, what: Told) {
+    fn told(&mut self, thread: u32, what: Told, stands_back: &dyn Fn()) {
         if let Told::Says(said) = &what {
             return self.hear(thread, said);
         }
@@ -162,8 +162,8 @@ impl Witness for Writer {
         self.paths.iter().for_each(|paths| paths.table.calls(call));
         for account in self.of(thread) {
             self.accounts[account].asks(thread);
-            self.take(call, account, &what);
-            self.record(thread, account, &what);
+            self.take(call, account, &what, stands_back);
+            self.record(thread, account, &what, stands_back);
         }
     }
 
