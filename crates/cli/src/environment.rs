@@ -23,7 +23,7 @@ use crate::arguments::Global;
 use crate::choosing::AtTerminal;
 use crate::content::Content;
 use crate::{answer, signals, terminal, upkeep};
-use crate::{executing, guard};
+use crate::{executing, guard, hooking};
 
 /// More threads than this only get in each other's way.
 const THREADS_MAX: usize = 64;
@@ -45,7 +45,7 @@ pub fn session(
     on_step: OnStep,
 ) -> Result<Session, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let directories = directories(global)?;
+    let directories = directories(global, operation)?;
     let noted = Arc::new(Noted::default());
     let told = Arc::clone(&noted);
     let secrets = Secrets {
@@ -62,6 +62,7 @@ pub fn session(
         interactive,
         threads: global.threads.unwrap_or(cores).clamp(1, THREADS_MAX),
         abort,
+        patience: None,
         picker,
         meter: Arc::new(Meter::default()),
         clock,
@@ -106,6 +107,7 @@ pub fn for_agent(server: &Server, asking: Asking) -> Given {
         interactive: false,
         threads: server.threads,
         abort: asking.abort,
+        patience: None,
         picker: None,
         meter: Arc::new(Meter::default()),
         clock,
@@ -177,8 +179,11 @@ fn is_open_to_others(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o077 != 0)
 }
 
-fn directories(global: &Global) -> Result<Directories, Failure> {
-    let current = std::env::current_dir().map_err(|error| {
+fn directories(global: &Global, operation: &str) -> Result<Directories, Failure> {
+    let current = std::env::current_dir();
+    // Payloads say themselves where their client works.
+    let current = if operation == hooking::NAME { current.or_else(|_| Ok("/".into())) } else { current };
+    let current = current.map_err(|error: io::Error| {
         Failure::of(Code::FileNotFound, &error)
             .with_details("the current directory is gone")
             .with_hint("change to another directory")

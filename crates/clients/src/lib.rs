@@ -93,6 +93,15 @@ impl Client {
         }
     }
 
+    /// The variable by which its hooks and commands know the directory of their session, wherever they work.
+    pub fn project_variable(self) -> Option<&'static str> {
+        match self {
+            Self::Claude => Some("CLAUDE_PROJECT_DIR"),
+            Self::Gemini => Some("GEMINI_PROJECT_DIR"),
+            Self::Codex | Self::Opencode | Self::Cursor => None,
+        }
+    }
+
     /// Whether it says which agent makes a call.
     pub fn names_agents(self) -> bool {
         self != Self::Gemini

@@ -100,6 +100,17 @@ pub fn is_there(id: ProcessId) -> bool {
     process(id.pid).is_some_and(|process| process.id == id)
 }
 
+/// The process that has a lock of `flock` on a file; `None` where nobody has, or it cannot be seen.
+pub fn holder_of_lock(file: &fs::File) -> Option<u32> {
+    let meta = file.metadata().ok()?;
+    let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
+    let named = format!("{major:02x}:{minor:02x}:{}", meta.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let lines = locks.lines().map(|line| line.split_ascii_whitespace().skip(1).collect::<Vec<_>>());
+    let mut held = lines.filter(|words| words.first() == Some(&"FLOCK") && words.get(4) == Some(&&*named));
+    held.next()?.get(3)?.parse().ok()
+}
+
 /// The environment with which it was started. Errors: what the system says: of another user's nothing can be read.
 pub fn environment(pid: u32) -> io::Result<Vec<u8>> {
     fs::read(format!("/proc/{pid}/environ"))

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wfr_catalog::{CatalogError, NewOperation, ReferenceError};
@@ -75,6 +76,8 @@ pub struct Session {
     pub threads: usize,
     /// Set from outside to give up.
     pub abort: Arc<AtomicBool>,
+    /// How long others are waited for who look at the tree; `None`: until they are done.
+    pub patience: Option<Duration>,
     /// How far it is.
     pub meter: Arc<Meter>,
     /// The clock.

@@ -107,6 +107,7 @@ impl World {
             on_news: Box::new(|_| Ok(())),
             detach: |_, _| Err(io::Error::other("a test starts nothing")),
             on_step: Box::new(|_, _| {}),
+            patience: None,
             needs_configuration: false,
             noted: Noted::default().into(),
         }

@@ -50,14 +50,16 @@ pub fn launch(command: Command, mut supervisor: Command, briefing: &[u8]) -> Res
     // It has the other end of the control: were it to die while we have that, too, the command would wait for it for ever.
     drop(supervisor);
     let mut supervisor = spawned.map_err(Refused::Supervisor)?;
-    let refused = match start(command, &control, arches) {
-        Ok(child) => return Ok(Launched { child, control }),
-        Err(refused) => refused,
-    };
-    // It waits for a command that does not come.
-    drop(control);
-    supervisor.wait().ok();
-    Err(refused)
+    let started = start(command, &control, arches);
+    if started.is_err() {
+        // It waits for a command that does not come. When it has ended, its end of the control is closed.
+        control.shutdown(std::net::Shutdown::Write).ok();
+        control.set_read_timeout(Some(PATIENCE)).ok();
+        (&control).read(&mut [0]).ok();
+    }
+    // It is another process by now, which has left us.
+    supervisor.try_wait().ok();
+    Ok(Launched { child: started?, control })
 }
 
 fn start(mut command: Command, control: &UnixStream, arches: [Arch; 2]) -> Result<Child, Refused> {

@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::time::{ClockId, clock_gettime};
@@ -59,8 +60,9 @@ impl Notes {
     /// The same, without waiting for anybody: `EAGAIN` or `EACCES` where another process holds them, and does not only look.
     pub fn hold_at_once(&self) -> io::Result<()> {
         let hold = || fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive);
-        // Who looks whether they are held holds them for that moment.
-        (0..100).find_map(|_| hold().inspect_err(|_| std::thread::yield_now()).ok()).map_or_else(|| Ok(hold()?), Ok)
+        // Who looks whether they are held holds them for that moment, and who had them may be about to end.
+        let wait = |_: &_| std::thread::sleep(Duration::from_micros(200));
+        (0..500).find_map(|_| hold().inspect_err(wait).ok()).map_or_else(|| Ok(hold()?), Ok)
     }
 }
 

@@ -55,6 +55,15 @@ pub fn briefing(control: &UnixStream) -> io::Result<Vec<u8>> {
 /// Bytes that the launcher tells at most: they must have room in a socket that nobody reads yet.
 pub(crate) const BRIEFING_MAX: u32 = 1 << 16;
 
+/// Leaves whoever started this process: who ends all that he started does not end it, too. It must be called by a process that has
+/// one thread. Errors: what the system says.
+pub fn leave() -> io::Result<()> {
+    match sys::fork()? {
+        Fork::Child => Ok(()),
+        Fork::Parent(_) => std::process::exit(0),
+    }
+}
+
 /// Supervises the command that is launched at the other end of `control`, until nobody is left who could ask; returns how many calls
 /// went on without a look at them. It must be called by a process that has one thread yet, which has read its [`briefing`]. Where
 /// calls go on unseen and the witness cannot be told, it is added to the notes, and that nobody is left, too.

@@ -44,7 +44,14 @@ fn kill_supervisor(child: &Child, world: &World) {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok())
     };
-    let of = || world.servants(child).into_iter().find(|servant| parent(*servant) == Some(child.id()));
+    // The first of them leaves its parent; the last one is the keeper.
+    let of = || {
+        let environment = |process: u32| std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+        let is_own =
+            |servant: &u32| parent(*servant) != Some(child.id()) && environment(*servant) == environment(child.id());
+        let own: Vec<u32> = world.servants(child).into_iter().filter(is_own).collect();
+        own.iter().copied().find(|servant| parent(*servant).is_none_or(|parent| !own.contains(&parent)))
+    };
     until("it has a supervisor", || of().is_some());
     signal(of().unwrap(), "KILL");
 }
@@ -60,7 +67,7 @@ fn killed_under_two(world: &World, random: &mut Prng, round: usize) {
             "mkdir -p {name} || exit 9; i=0; while [ ! -e {} ]; do {step}; done; n=$((i+20)); while [ $i -lt $n ]; do {step}; done",
             gate.way().display()
         );
-        world.exec(name, &script).stderr(Stdio::null()).spawn().unwrap()
+        world.exec(name, &script).env("WFR_TEST_COMMAND", name).stderr(Stdio::null()).spawn().unwrap()
     };
     let mut children = [start("a", &gates[0]), start("b", &gates[1])];
     // At first, or in the middle of the work: from before the command runs to some hundred calls later.

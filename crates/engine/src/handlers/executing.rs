@@ -22,7 +22,6 @@ use crate::response::Success;
 use crate::results::Executing;
 use crate::session::Session;
 use crate::tracing::{self, Files, Standing};
-use crate::workspace;
 
 /// How sure it is that what a command left running wrote for whoever started it.
 const LEFT: f64 = 0.5;
@@ -48,9 +47,10 @@ pub fn begin(session: &mut Session, parameters: Exec) -> Result<Success<Executin
 
 /// Announces a command that a client runs for a call of its own; `None` where the client works in no workspace.
 pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<Executing>, Failure> {
-    if workspace::locate(&session.directories).is_err() {
+    if !hooks::comes_home(session, run.client) {
         return Ok(None);
     }
+    session.patience = Some(hooks::PATIENCE);
     session.with_reserve(|session| {
         let open = session.open()?;
         finish_unfinished(session, &open)?;
@@ -194,6 +194,7 @@ fn change_of(session: &Session, claimed: Claimed, source: Source, note: &str) ->
     match claimed {
         Claimed::One(author) => (of(author), vec![]),
         Claimed::Nobody(author) => (Change { actor: Actor::User, ..of(author) }, vec![]),
+        Claimed::Unheard(author) => (Change { actor: Actor::Unknown, ..of(author) }, vec![]),
         Claimed::Several(authors) => {
             let call = |author: Author| Change { ended_at: Some(session.now()), ..of(author) };
             let calls: Vec<Change> = authors.into_iter().map(call).collect();

@@ -29,7 +29,13 @@ pub(super) fn begin(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
             let paths = inside(speaker, files);
             if paths.is_empty() { Ok(()) } else { announce(speaker, call, Source::Declared, &paths) }
         }
-        Does::Runs(command) if is_wrapped(speaker) => Ok(pending::add(&speaker.desk, speaker.author(), call, command)?),
+        Does::Runs(command) if is_wrapped(speaker) => {
+            // Whether its shell comes to us is not known: then what others did until now must not be found as its own.
+            if speaker.client.wrapping() == Wrapping::Hidden && !speaker.desk.is_traced() {
+                speaker.look()?;
+            }
+            Ok(pending::add(&speaker.desk, speaker.author(), call, command)?)
+        }
         Does::Runs(_) => {
             if speaker.client.wrapping() != Wrapping::Nothing {
                 Odd::NotTold.note(speaker.open.vault.dir(), speaker.client, speaker.session.now());
@@ -99,13 +105,14 @@ pub(super) fn end(speaker: &Speaker<'_>, call: &Call) -> Result<(), Failure> {
         Does::Runs(command) => match pending::remove(&speaker.desk, call, command) {
             Waited::Run => {
                 Odd::NotTold.forget(speaker.open.vault.dir(), speaker.client);
-                return Ok(());
+                return Ok(speaker.desk.traces(true)?);
             }
             // It is still on its way.
             Waited::InVain if call.goes_on => return Ok(()),
             // It was run where we could not see it, as in a sandbox.
             Waited::InVain => {
                 Odd::PastLauncher.note(speaker.open.vault.dir(), speaker.client, speaker.session.now());
+                speaker.desk.traces(false)?;
                 return made_up(speaker, call);
             }
             Waited::No => {}
@@ -271,7 +278,7 @@ pub(super) fn settle_dead(speaker: &Speaker<'_>) -> Result<(), Failure> {
 /// The paths of the workspace that a client names, each without what leads elsewhere; those outside are nobody's business.
 fn inside(speaker: &Speaker<'_>, files: &[String]) -> Vec<TreePath> {
     let root = speaker.open.root();
-    let current = &speaker.session.directories.current;
+    let current = speaker.said.cwd.as_ref().map_or(speaker.session.directories.current.as_path(), Path::new);
     files.iter().filter_map(|file| tree_path(root, &current.join(file))).collect()
 }
 

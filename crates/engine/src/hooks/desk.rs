@@ -109,6 +109,21 @@ impl Desk {
         Ok(place)
     }
 
+    /// Notes whether the last shell command of the session was run by us.
+    pub(super) fn traces(&self, is_so: bool) -> io::Result<()> {
+        let place = self.dir.join(TRACED);
+        match (is_so, place.exists()) {
+            (true, false) => write(&place, &true),
+            (false, true) => fs::remove_file(place),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the last shell command of the session was run by us.
+    pub(super) fn is_traced(&self) -> bool {
+        self.dir.join(TRACED).exists()
+    }
+
     /// The session has ended.
     pub(super) fn close(&self) {
         let _ = fs::remove_dir_all(&self.dir);
@@ -201,6 +216,7 @@ impl Desk {
 }
 
 const HEARD: &str = "heard.json";
+const TRACED: &str = "traced.json";
 const LAST: &str = "last.json";
 
 /// A name for a file from any text.

@@ -13,10 +13,12 @@ pub(crate) mod shells;
 pub mod trouble;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use wfr_clients::{Agent, Answer, Call, Client, Said, Tail, What};
 use wfr_model::change::Author;
+use wfr_model::ids::NAME_BYTES_MAX;
 use wfr_model::phase::PhaseId;
 use wfr_model::{AgentId, WorkflowId};
 
@@ -65,15 +67,30 @@ pub fn hear(session: &mut Session, client: Client, payload: &[u8], from: Option<
         return (Some(said), Answer::Nothing);
     }
     // A session in a directory that nobody attached to: none of our business.
-    if workspace::locate(&session.directories).is_err() {
+    if !comes_home(session, client) {
         return (Some(said), Answer::Nothing);
     }
+    session.patience = Some(PATIENCE);
     let answer = session.with_reserve(|session| heard(session, client, &said, from)).unwrap_or_else(|failure| {
         trouble::note(session, client, Some(&said), &failure);
         Answer::Nothing
     });
     (Some(said), answer)
 }
+
+/// Whether a workspace is where the session works now, or where it is at home: an agent may go anywhere and write here all the same.
+pub(crate) fn comes_home(session: &mut Session, client: Client) -> bool {
+    if workspace::locate(&session.directories).is_ok() {
+        return true;
+    }
+    let home = client.project_variable().and_then(|name| (session.variable)(name)).map(PathBuf::from);
+    let Some(home) = home.filter(|home| home.is_absolute()) else { return false };
+    session.directories.current = home;
+    workspace::locate(&session.directories).is_ok()
+}
+
+/// So long a client waits for others who look at the tree; then its call goes on, and is found by a later look.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 fn heard(session: &mut Session, client: Client, said: &Said, from: Option<ProcessId>) -> Result<Answer, Failure> {
     let open = session.open()?;
@@ -89,6 +106,10 @@ fn heard(session: &mut Session, client: Client, said: &Said, from: Option<Proces
                 return Ok(Answer::Deny(denial(&holding::refused(&hold))));
             }
             nesting::began(&speaker, call)?;
+            // What is there before the first call of all was there before.
+            if !ledger::is_kept(&open)? {
+                speaker.look()?;
+            }
             calls::begin(&speaker, call)?;
         }
         What::CallEnds { call, started, error, output } => {
@@ -139,12 +160,18 @@ fn denial(held: &Failure) -> String {
 /// A name of a client's as one of ours: letters that names may not have are replaced.
 pub(crate) fn name(text: &str) -> String {
     let fit = |letter: char| if letter.is_ascii_alphanumeric() || "._-".contains(letter) { letter } else { '_' };
-    let name: String = text.chars().map(fit).take(wfr_model::ids::NAME_BYTES_MAX).collect();
-    match name.starts_with(['.', '-']) || name.is_empty() {
-        true => format!("_{}", &name[..name.len().min(wfr_model::ids::NAME_BYTES_MAX - 1)]),
-        false => name,
+    let fitted: String = text.chars().map(fit).collect();
+    if fitted == text && !text.is_empty() && !text.starts_with(['.', '-']) && text.len() <= NAME_BYTES_MAX {
+        return fitted;
     }
+    // Two texts do not become one name.
+    let mark = desk::key(text);
+    let kept: String = fitted.chars().take(NAME_BYTES_MAX - MARK - 2).collect();
+    format!("_{kept}.{}", &mark[..MARK])
 }
+
+/// Letters that tell names from each other which were not fit to be one.
+const MARK: usize = 8;
 
 /// The workflow that a session of a client is.
 pub(crate) fn workflow_of(client: Client, session: &str) -> Option<WorkflowId> {
@@ -235,5 +262,8 @@ mod tests {
             assert!(name(text).parse::<AgentId>().is_ok(), "{text}");
         }
         assert_eq!(name("ac2dbeb39cc17a900"), "ac2dbeb39cc17a900");
+        let names =
+            [long.clone(), long + "y", "a/b".to_owned(), "a_b".to_owned(), "a b".to_owned()].map(|text| name(&text));
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
     }
 }

@@ -132,6 +132,8 @@ pub enum Claimed {
     Several(Vec<Author>),
     /// Nobody announced it: a person typed it.
     Nobody(Author),
+    /// Nobody announced it, nor anything else in this session.
+    Unheard(Author),
 }
 
 /// Who is about to run a command in a session of a client.
@@ -142,12 +144,16 @@ pub fn claim(open: &Open, client: Client, session: &str, command: &str) -> Claim
         session_id: Some(session.to_owned()),
         ..Author::default()
     };
+    if Desk::heard_of(open, client, session).is_none() {
+        return Claimed::Unheard(nobody);
+    }
     let Ok(dir) = desk.place(DIR) else { return Claimed::Nobody(nobody) };
     let command = desk::key(command);
     loop {
-        let mut waiting = waiting(&dir, &command);
+        let mut waiting = waiting(&dir, Some(&command));
         match waiting.len() {
-            0 => return Claimed::Nobody(nobody),
+            // What another hook made of a command is announced as it was before.
+            0 => return shared(self::waiting(&dir, None)).unwrap_or(Claimed::Nobody(nobody)),
             1 => {
                 let (place, one) = waiting.remove(0);
                 // Of two who want the same one of them gets it.
@@ -155,15 +161,19 @@ pub fn claim(open: &Open, client: Client, session: &str, command: &str) -> Claim
                     return Claimed::One(one.author);
                 }
             }
-            _ => {
-                // Each of them stays for the shells that are still to come, and none of them was in vain.
-                for (place, one) in &waiting {
-                    let _ = desk::write(&place.with_extension(SHARED), one);
-                }
-                return Claimed::Several(waiting.into_iter().map(|(_, one)| one.author).collect());
-            }
+            _ => return shared(waiting).unwrap_or(Claimed::Nobody(nobody)),
         }
     }
+}
+
+/// One of those that wait, whichever; `None` where there is none.
+fn shared(waiting: Vec<(PathBuf, Pending)>) -> Option<Claimed> {
+    // Each of them stays for the shells that are still to come, and none of them was in vain.
+    for (place, one) in &waiting {
+        let _ = desk::write(&place.with_extension(SHARED), one);
+    }
+    let authors: Vec<Author> = waiting.into_iter().map(|(_, one)| one.author).collect();
+    (!authors.is_empty()).then_some(Claimed::Several(authors))
 }
 
 /// The call whose command is about to be run, where the shell itself names it.
@@ -189,12 +199,13 @@ pub fn claim_call(open: &Open, client: Client, session: &str, (agent, call): (Op
     }))
 }
 
-fn waiting(dir: &Path, command: &str) -> Vec<(PathBuf, Pending)> {
+/// Commands that wait: the one given, or all.
+fn waiting(dir: &Path, command: Option<&str>) -> Vec<(PathBuf, Pending)> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let calls = entries.filter(|place| place.extension() == Some(OsStr::new(WAITING)));
     let mut found: Vec<(PathBuf, Pending)> =
         calls.filter_map(|place| Some((place.clone(), desk::read::<Pending>(&place)?))).collect();
-    found.retain(|(_, one)| one.command == command);
+    found.retain(|(_, one)| command.is_none_or(|command| one.command == command));
     found.sort_by(|a, b| a.0.cmp(&b.0));
     found
 }

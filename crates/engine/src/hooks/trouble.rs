@@ -4,8 +4,8 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,11 +49,31 @@ pub fn note(session: &Session, client: Client, said: Option<&Said>, failure: &Fa
         code: failure.code.as_str().to_owned(),
         message: failure.to_string().chars().take(1_000).collect(),
     };
-    let _ = add(&place.vault.join("clients"), &trouble);
+    let elsewhere = || add(&elsewhere(&place.vault)?, &trouble);
+    let _ = add(&place.vault.join("clients"), &trouble).or_else(|_| elsewhere());
+}
+
+/// Makes a directory, of nobody else's; not those above it.
+fn make(dir: &Path) -> std::io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    let meta = fs::symlink_metadata(dir)?;
+    let is_own =
+        meta.is_dir() && (meta.uid() == rustix::process::geteuid().as_raw() || rustix::process::geteuid().is_root());
+    if is_own { Ok(()) } else { Err(std::io::ErrorKind::PermissionDenied.into()) }
+}
+
+/// Where is noted what cannot be noted in a vault.
+fn elsewhere(vault: &Path) -> std::io::Result<PathBuf> {
+    let all = std::env::temp_dir().join(format!("wfr-trouble-{}", rustix::process::geteuid().as_raw()));
+    make(&all)?;
+    Ok(all.join(vault.file_name().unwrap_or_default()))
 }
 
 fn add(dir: &Path, trouble: &Trouble) -> std::io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    make(dir)?;
     let place = dir.join(NAME);
     if fs::metadata(&place).is_ok_and(|meta| meta.len() > BYTES_MAX) {
         fs::rename(&place, place.with_extension("old"))?;
@@ -66,6 +86,11 @@ fn add(dir: &Path, trouble: &Trouble) -> std::io::Result<()> {
 
 /// What went wrong, newest first, at most so much of it.
 pub fn list(vault: &Path, most: usize) -> Vec<Trouble> {
-    let text = fs::read_to_string(vault.join("clients").join(NAME)).unwrap_or_default();
-    text.lines().rev().filter_map(|line| serde_json::from_str(line).ok()).take(most).collect()
+    let places = [Some(vault.join("clients")), elsewhere(vault).ok()];
+    let texts = places.into_iter().flatten().map(|dir| fs::read_to_string(dir.join(NAME)).unwrap_or_default());
+    let text: String = texts.collect();
+    let mut all: Vec<Trouble> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    all.sort_by_key(|trouble: &Trouble| std::cmp::Reverse(trouble.at));
+    all.truncate(most);
+    all
 }

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use rustix::event::{Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
@@ -37,7 +38,7 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::scanning::{self, Effort};
 use crate::session::Session;
-use crate::{checkpoint, holding, mint, mounted, tracing};
+use crate::{checkpoint, holding, mint, mounted, process, tracing};
 
 pub use attribution::{common, new_segment};
 pub use veil::{Veil, sealed, unsealed};
@@ -73,17 +74,28 @@ pub struct Turn {
 pub fn turn(session: &Session, open: &Open) -> Result<Turn, Failure> {
     let place = open.vault.dir().join("ledger.lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&place)?;
+    let begun = Instant::now();
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(Turn { _lock: file }),
             Err(Errno::WOULDBLOCK | Errno::INTR) if session.abort.load(Ordering::Relaxed) => {
                 return Err(Failure::new(Code::Interrupted, "interrupted while another process looks at the tree"));
             }
+            Err(Errno::WOULDBLOCK | Errno::INTR) if session.patience.is_some_and(|limit| begun.elapsed() > limit) => {
+                return Err(occupied(&file));
+            }
             // Nobody tells of a lock that is given back; a signal ends the wait early.
             Err(Errno::WOULDBLOCK | Errno::INTR) => drop(poll(&mut [], Some(&TICK))),
             Err(error) => return Err(std::io::Error::from(error).into()),
         }
     }
+}
+
+/// The failure of whoever waits too long for the turn.
+fn occupied(lock: &File) -> Failure {
+    let who = process::holder_of_lock(lock).map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
+    Failure::new(Code::Held, format!("{who} looks at the tree and does not come to an end"))
+        .with_hint("it may be stopped, then `kill -CONT` lets it go on; or end it")
 }
 
 /// Takes the turn for a look that no recovery is in the middle of. [`Code::Held`] where one runs.

@@ -32,6 +32,9 @@ const PRIVILEGED: [&str; 8] = ["sudo", "doas", "su", "pkexec", "newuidmap", "new
 ///
 /// Errors: what the system says; then the command was not launched, or goes on unseen.
 pub fn supervise(control: UnixStream) -> io::Result<()> {
+    let launcher = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get().unsigned_abs());
+    // A client that stops a command ends all that it started, one by one.
+    supervise::leave()?;
     let told = supervise::briefing(&control)?;
     let Briefing { root, notes: place, key, inherited, since, table, writer, paths_key } =
         serde_json::from_slice(&told)?;
@@ -42,7 +45,6 @@ pub fn supervise(control: UnixStream) -> io::Result<()> {
     let top = rustix::fs::openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut own = Account::new(notes.clone(), key.map(cipher_of), since, writer);
     own.knows(WROTE, inherited);
-    let launcher = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get().unsigned_abs());
     // Without it, what two wrote between two looks is shared.
     let paths = takes::table(&path_of(table)).map(|table| Paths { table, key: paths_key });
     let (accounts, kin, may_gain) = (vec![own], Kin::of(launcher), may_gain_privileges());
