@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
@@ -14,16 +15,22 @@ pub struct Talk<'w> {
     pub world: &'w World,
     pub session: &'static str,
     pub prefix: Option<&'static str>,
+    /// Where the session is at home.
+    pub project: Option<PathBuf>,
 }
 
 impl<'w> Talk<'w> {
     pub fn new(world: &'w World) -> Self {
-        Self { world, session: "5e55", prefix: None }
+        Self { world, session: "5e55", prefix: None, project: None }
     }
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = self.world.command(words);
-        command.env_remove("CLAUDE_CODE_SHELL_PREFIX").env("CLAUDE_CODE_SESSION_ID", self.session);
+        command
+            .env_remove("CLAUDE_CODE_SHELL_PREFIX")
+            .env_remove("CLAUDE_PROJECT_DIR")
+            .env("CLAUDE_CODE_SESSION_ID", self.session);
+        command.envs(self.project.as_ref().map(|project| ("CLAUDE_PROJECT_DIR", project)));
         command.envs(self.prefix.map(|prefix| ("CLAUDE_CODE_SHELL_PREFIX", prefix)));
         command
     }

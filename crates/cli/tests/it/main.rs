@@ -51,6 +51,7 @@ mod gone;
 mod handling;
 mod histories;
 mod hooking;
+mod hooking_astray;
 mod imports;
 mod injected;
 mod integrity;

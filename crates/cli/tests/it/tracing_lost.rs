@@ -109,6 +109,34 @@ fn supervisors_killed_at_any_moment_under_two_busy_commands_harm_neither() {
 }
 
 #[test]
+fn who_ends_a_command_with_all_that_it_started_leaves_its_supervisor_alone() {
+    if !can_trace() {
+        return;
+    }
+    let world = World::new();
+    let (mut child, gate) = world.exec_held("a", "echo > seen", "sleep 600");
+    gate.reached();
+    world.put("mine", "a person's\n");
+    // As a client does whose command takes too long: one process after the other, each found by its parent.
+    fn below(process: u32) -> Vec<u32> {
+        let place = format!("/proc/{process}/task/{process}/children");
+        let children = std::fs::read_to_string(place).unwrap_or_default();
+        let children: Vec<u32> = children.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+        children.iter().flat_map(|child| below(*child)).chain([process]).collect()
+    }
+    for process in below(child.id()) {
+        let _ = std::process::Command::new("kill").args(["-TERM", &process.to_string()]).stderr(Stdio::null()).status();
+    }
+    child.wait().unwrap();
+    until("the supervisor ends", || world.servants(&child).is_empty());
+    world.checkpoint("after");
+    let change = world.change_at("seen");
+    assert_eq!((&change["agent_id"], &change["source"]), (&"a".into(), &"traced".into()), "{change}");
+    assert!(change["evidence"]["degraded_since"].is_null(), "{change}");
+    assert_eq!(world.change_at("mine")["actor"], "user");
+}
+
+#[test]
 fn what_cannot_be_traced_is_run_and_found_by_a_look_which_is_said_once() {
     if !can_trace() {
         return;
