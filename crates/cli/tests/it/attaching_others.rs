@@ -108,6 +108,33 @@ fn what_is_missing_later_is_named() {
     }
 }
 
+/// As the clients' own writers do: their tables before the last comment of a file, that is within our marks, or behind it.
+#[test]
+fn what_a_client_wrote_into_its_file_since_stays() {
+    for behind in [true, false] {
+        let world = World::new();
+        world.ok(&["attach", "codex"]);
+        let config = place(&world, ".codex/config.toml");
+        let (with, mine) = (fs::read_to_string(&config).unwrap(), "\n[mcp_servers.mine]\ncommand = \"/usr/bin/env\"\n");
+        let used = if behind { format!("{with}{mine}") } else { with.replace("# <<<", &format!("{mine}# <<<")) };
+        fs::write(&config, &used).unwrap();
+        assert!(!world.call(&["doctor"]).json.to_string().contains("HOOKS_REMOVED"), "it is all there");
+        world.ok(&["attach", "codex"]);
+        assert_eq!(fs::read_to_string(&config).unwrap(), used);
+        world.ok(&["detach", "codex"]);
+        assert_eq!(fs::read_to_string(&config).unwrap(), mine);
+    }
+    let world = World::new();
+    world.ok(&["attach", "gemini"]);
+    let env = place(&world, ".gemini/.env");
+    let used = fs::read_to_string(&env).unwrap().replace("# <<<", "GEMINI_API_KEY=x\n# <<<");
+    fs::write(&env, &used).unwrap();
+    world.ok(&["attach", "gemini"]);
+    assert_eq!(fs::read_to_string(&env).unwrap(), used);
+    world.ok(&["detach", "gemini"]);
+    assert_eq!(fs::read_to_string(&env).unwrap(), "GEMINI_API_KEY=x\n");
+}
+
 #[test]
 fn a_file_of_keys_is_not_hidden() {
     let world = World::new();

@@ -10,6 +10,7 @@ mod others;
 mod probing;
 mod program;
 mod record;
+mod tables;
 mod texts;
 
 use std::path::{Path, PathBuf};
@@ -246,6 +247,12 @@ impl Job<'_> {
             let without = without.map_err(|wrong| files::refused(&setting.place, &wrong, "detach"))?;
             plans.push((found, known, without));
         }
+        let mut texts = Vec::new();
+        for text in &wanted.texts {
+            let found = files::read(&text.place, &self.ground)?;
+            let without = texts::detach(text, found.text())?;
+            texts.push((text, found, without));
+        }
         let mut done = Vec::new();
         for (found, known, without) in plans {
             let entries = without.removed.iter();
@@ -258,10 +265,8 @@ impl Job<'_> {
                 done.push(self.settle(&found, is_changed.then_some(without.text), entries)?);
             }
         }
-        for text in &wanted.texts {
-            let found = files::read(&text.place, &self.ground)?;
+        for (text, found, without) in texts {
             let was_there = known.and_then(|known| known.file(&text.place)).is_some_and(|file| file.was_there);
-            let without = texts::detach(text, found.text());
             let entries = without.iter().map(|_| text.entry(false)).collect();
             match without {
                 Some(left) if left.is_empty() && !was_there => done.push(self.remove(&found, entries)?),
