@@ -148,6 +148,11 @@ pub fn missing(text: &str, entries: &[Entry]) -> Result<Vec<String>, Wrong> {
     attach(text, entries, true).map(|attached| attached.changed)
 }
 
+/// A document of JSON with blanks in the place of comments, as a client reads it that takes them.
+pub fn without_comments(text: &str) -> String {
+    text::without_comments(text)
+}
+
 /// Takes our entries out of a document, and what was made for them where it is empty now; what they replaced comes back.
 pub fn detach(text: &str, entries: &[Entry], before: &Before) -> Result<Detached, Wrong> {
     let mut at = Editing { document: Document::read(text)?, before: before.clone() };

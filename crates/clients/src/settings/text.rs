@@ -182,6 +182,42 @@ impl Document {
     }
 }
 
+/// The text with blanks in the place of comments, so that all else stays where it is.
+pub(super) fn without_comments(text: &str) -> String {
+    let mut bare = text.as_bytes().to_vec();
+    let mut at = 0;
+    while at < bare.len() {
+        let rest = &text.as_bytes()[at..];
+        let end = |from: usize, end: &[u8]| {
+            rest[from..].windows(end.len()).position(|found| found == end).map(|at| at + from)
+        };
+        let length = match rest {
+            [b'"', ..] => {
+                at += string_length(rest);
+                continue;
+            }
+            [b'/', b'/', ..] => end(2, b"\n").unwrap_or(rest.len()),
+            [b'/', b'*', ..] => end(2, b"*/").map_or(rest.len(), |end| end + 2),
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        bare[at..at + length].iter_mut().filter(|byte| !b"\r\n".contains(byte)).for_each(|byte| *byte = b' ');
+        at += length;
+    }
+    String::from_utf8(bare).unwrap_or_default()
+}
+
+/// How long a text in quotes is, its quotes among it.
+fn string_length(bytes: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(byte) = bytes.get(at).filter(|byte| **byte != b'"') {
+        at += if *byte == b'\\' { 2 } else { 1 };
+    }
+    bytes.len().min(at + 1)
+}
+
 /// What is wrong with a text that is no JSON.
 fn wrong_syntax(text: &str, error: &serde_json::Error) -> Wrong {
     let line = error.line();
@@ -269,12 +305,7 @@ impl Scanner<'_> {
     /// A text in quotes, which may have escapes.
     fn string(&mut self) -> String {
         let from = self.at;
-        let bytes = self.text.as_bytes();
-        self.at += 1;
-        while let Some(byte) = bytes.get(self.at).filter(|byte| **byte != b'"') {
-            self.at += if *byte == b'\\' { 2 } else { 1 };
-        }
-        self.at += 1;
+        self.at += string_length(&self.text.as_bytes()[from..]);
         serde_json::from_str(&self.text[from..self.at]).unwrap_or_default()
     }
 }

@@ -5,13 +5,12 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use wfr_clients::Client;
 use wfr_clients::settings::{Entry, Kind};
-use wfr_model::Timestamp;
 
+use super::activity::within;
 use super::{Ground, Launcher, Scope, Setting, Wanted, program};
 use crate::error::{Code, Failure};
 use crate::hooks::{LAUNCHER, is_launcher};
@@ -100,19 +99,23 @@ exec /bin/bash -c "$2"
     )
 }
 
-/// When it last wrote down something of a session in a directory.
-pub(super) fn last_active(ground: &Ground, root: &Path) -> Option<Timestamp> {
-    let name = directory_name(root.to_str()?);
-    let dirs = fs::read_dir(home(ground).join("projects")).ok()?.flatten().filter(|dir| {
-        let dir = dir.file_name();
+/// Its files of sessions that may be of a workspace, each with the directory where that is known.
+///
+/// What its directories are called is not exact: `/a/b-c` is called as `/a/b/c` is, so that of another name is looked for in the file.
+pub(super) fn sessions(ground: &Ground, root: &Path) -> Vec<(PathBuf, Option<PathBuf>)> {
+    let Some(name) = root.to_str().map(directory_name) else { return vec![] };
+    let mut files = Vec::new();
+    for dir in within(&home(ground).join("projects")) {
+        let called = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // Behind what is cut off stands a sum of it, which is not worth computing: a directory more is none less.
-        let is_cut = || name.len() > NAME_MAX && dir.to_string_lossy().starts_with(&name[..NAME_MAX]);
-        dir.to_str() == Some(&name) || is_cut()
-    });
-    let files = dirs.filter_map(|dir| fs::read_dir(dir.path()).ok()).flat_map(|files| files.flatten());
-    let files = files.filter(|file| file.path().extension() == Some(OsStr::new("jsonl")));
-    let times = files.filter_map(|file| file.metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok());
-    times.max().and_then(|time| i64::try_from(time.as_nanos()).ok()).map(Timestamp)
+        let is_cut = name.len() > NAME_MAX && called.starts_with(&name[..NAME_MAX]);
+        let at = (called == name || is_cut).then(|| root.to_owned());
+        if at.is_some() || called.strip_prefix(&name).is_some_and(|rest| rest.starts_with('-')) {
+            let logs = within(&dir).filter(|file| file.extension() == Some(OsStr::new("jsonl")));
+            files.extend(logs.map(|file| (file, at.clone())));
+        }
+    }
+    files
 }
 
 /// Letters of such a name; longer ones are cut.

@@ -3,6 +3,7 @@
 //! Owns the table of clients and the order in which files are written. Refuses to know the forms of configuration: of JSON that is
 //! [`wfr_clients::settings`].
 
+mod activity;
 pub(crate) mod checking;
 mod claude;
 mod files;
@@ -10,6 +11,7 @@ mod others;
 mod probing;
 mod program;
 mod record;
+mod switches;
 mod tables;
 mod texts;
 
@@ -121,10 +123,25 @@ pub(crate) fn advice(client: Client) -> Option<&'static str> {
     match client {
         Client::Claude => Some("`claude mcp add wfr -- wfr mcp` lets agents ask wfr themselves, as the plugin does"),
         Client::Opencode | Client::Cursor => None,
-        Client::Codex => {
-            Some("start `codex` and trust the hooks in `/hooks`: until then it passes over them without a word")
-        }
+        Client::Codex => Some(
+            "start `codex`, trust the project where it asks, and the hooks in `/hooks`: until then it passes over them without a word",
+        ),
         Client::Gemini => Some("where Gemini CLI asks, trust the folder: hooks of another one are not run"),
+    }
+}
+
+/// Why a client that is started below a workspace's root does not read what is written there; `None` where it does.
+pub(crate) fn reads_only(client: Client, root: &Path) -> Option<&'static str> {
+    let is_top = root.join(".git").exists();
+    match client {
+        Client::Claude if !is_top => Some(
+            "Claude Code reads a project's settings where it is started and at the root of its git repository, and nowhere between",
+        ),
+        Client::Codex if !is_top => {
+            Some("Codex reads a project's settings up to the root of its git repository, and here is none")
+        }
+        Client::Gemini => Some("Gemini CLI reads a project's settings where it is started, and nowhere above"),
+        Client::Claude | Client::Codex | Client::Opencode | Client::Cursor => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use wfr_clients::Client;
 
 use super::{hooking, needed, setup, shown};
-use crate::attaching::{Ground, Job, Scope};
+use crate::attaching::{self, Ground, Job, Scope};
 use crate::error::{Code, Failure};
 use crate::hooks::shells::Odd;
 use crate::params::{Attach, Detach, HostPath, Init};
@@ -28,7 +28,7 @@ pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attac
     let job = job(session, client, scope, place.as_ref(), is_plan)?;
     let files = job.attach(parameters.replace)?;
     if let Some(place) = place.as_ref().filter(|_| !is_plan) {
-        [Odd::NotTold, Odd::PastLauncher].into_iter().for_each(|odd| odd.forget(&place.vault, client));
+        [Odd::NotTold, Odd::PastLauncher, Odd::Unheard].into_iter().for_each(|odd| odd.forget(&place.vault, client));
     }
     let name = client.as_str();
     let result = Attachment { client: name.to_owned(), scope, attached: true, plan: is_plan, initialised, files };
@@ -42,9 +42,14 @@ pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attac
         Scope::User => {
             success.with_next_step("each directory that its sessions work in is to be protected: `wfr init` there")
         }
-        Scope::Project => success,
+        Scope::Project => match place.as_ref().and_then(|place| attaching::reads_only(client, &place.root)) {
+            Some(why) => success.with_next_step(format!(
+                "start it in the workspace's root: {why}; `wfr attach {name} --user` is heard wherever it is started"
+            )),
+            None => success,
+        },
     };
-    let success = match crate::attaching::advice(client) {
+    let success = match attaching::advice(client) {
         Some(advice) => success.with_next_step(advice),
         None => success,
     };
