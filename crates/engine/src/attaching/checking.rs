@@ -12,7 +12,7 @@ use wfr_model::path::escape;
 
 use super::activity::{self, Active};
 use super::record::{Attached, Record};
-use super::{Ground, Scope, probing, reads_only, switches, texts, wanted};
+use super::{Ground, Scope, claude, probing, reads_only, switches, texts, wanted};
 use crate::error::Failure;
 use crate::handlers::hooking::ANSWERED;
 use crate::handlers::shown;
@@ -172,6 +172,14 @@ impl One<'_> {
             wanted.read.iter().filter(|file| fs::read(&file.place).ok().as_deref() != Some(file.text.as_bytes()))
         {
             findings.push(self.removed(one, &format!("{} is gone, or another one", shown(&file.place))));
+        }
+        for other in claude::other_prefixes(one.scope, ground).into_iter().filter(|_| self.client == Client::Claude) {
+            let (severity, what) = match other.wins {
+                true => (Severity::Warning, "it runs shell commands in place of ours: they are observed, not traced"),
+                false => (Severity::Info, "ours runs shell commands in its place"),
+            };
+            let fix = "take one of the two out: that line, or ours by `wfr detach claude`";
+            findings.push(Finding::new("SHELL_PREFIX_OTHER", severity, format!("{}; {what}", other.said), fix));
         }
         findings.extend(switches::check(self.client, one.scope, ground, &wanted));
         for launcher in &wanted.launchers {

@@ -13,6 +13,7 @@ use wfr_clients::settings::{Entry, Kind};
 use super::activity::within;
 use super::{Ground, Launcher, Scope, Setting, Wanted, program};
 use crate::error::{Code, Failure};
+use crate::handlers::shown;
 use crate::hooks::{LAUNCHER, is_launcher};
 
 /// The events that are heard.
@@ -56,7 +57,7 @@ pub(super) fn home(ground: &Ground) -> PathBuf {
 
 fn entries(program: &str, launcher: &str) -> Vec<Entry> {
     let prefix = Entry {
-        path: vec!["env", "CLAUDE_CODE_SHELL_PREFIX"],
+        path: vec!["env", PREFIX],
         // It is one program; behind the last ` -` stands what it is given before the script.
         value: Value::from(format!("{launcher} -c")),
         kind: Kind::Value,
@@ -129,6 +130,55 @@ fn directory_name(root: &str) -> String {
         letter => "-".repeat(letter.len_utf16()),
     };
     root.chars().map(dashes).collect()
+}
+
+/// The variable that names what shell commands are run by.
+const PREFIX: &str = "CLAUDE_CODE_SHELL_PREFIX";
+
+/// A shell prefix of somebody else's that stands elsewhere than where ours is written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct OtherPrefix {
+    /// Where it stands, and what it is.
+    pub said: String,
+    /// Whether it is used in place of ours; else ours is.
+    pub wins: bool,
+}
+
+/// All of these, the weakest first: the environment, then the user's settings, the project's, and those that are for nobody else.
+pub(crate) fn other_prefixes(scope: Scope, ground: &Ground) -> Vec<OtherPrefix> {
+    let own = [".claude/settings.json", ".claude/settings.local.json"];
+    let own = own.into_iter().filter_map(|name| Some(ground.root.as_ref()?.join(name)));
+    let files: Vec<PathBuf> = [home(ground).join("settings.json")].into_iter().chain(own).collect();
+    let ours = if scope == Scope::User { 0 } else { files.len() - 1 };
+    let is_other = |value: &String| !value.is_empty() && !is_launcher(OsStr::new(value));
+    let outside = (ground.variable)(PREFIX).and_then(|value| value.into_string().ok()).filter(is_other);
+    let outside = outside.map(|value| OtherPrefix {
+        said: format!("the environment: `{PREFIX}` is set already, to {value:?}"),
+        wins: false,
+    });
+    let in_file = |(at, place): (usize, &PathBuf)| {
+        let settings: Value = serde_json::from_slice(&fs::read(place).ok()?).ok()?;
+        let value = settings["env"][PREFIX].as_str().map(str::to_owned).filter(is_other)?;
+        let said = format!("{}: `env.{PREFIX}` is set already, to {value:?}", shown(place));
+        (at != ours).then_some(OtherPrefix { said, wins: at > ours })
+    };
+    outside.into_iter().chain(files.iter().enumerate().filter_map(in_file)).collect()
+}
+
+/// Refuses where somebody else's prefix stands elsewhere: ours would be run in its place without a word, or it in place of ours.
+pub(super) fn refuse_other_prefix(scope: Scope, ground: &Ground) -> Result<(), Failure> {
+    match other_prefixes(scope, ground).pop() {
+        None => Ok(()),
+        Some(other) => {
+            let hint = match other.wins {
+                true => "take it out; or call it again with `--replace`: it is run in place of ours here all the same",
+                false => {
+                    "take it out; or call it again with `--replace`: it stays where it is, and ours is run in its place until `wfr detach`"
+                }
+            };
+            Err(Failure::new(Code::Conflicts, format!("{}; nothing was changed", other.said)).with_hint(hint))
+        }
+    }
 }
 
 /// The file that switches all hooks off.

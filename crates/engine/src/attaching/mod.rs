@@ -5,7 +5,7 @@
 
 mod activity;
 pub(crate) mod checking;
-mod claude;
+pub(crate) mod claude;
 mod files;
 mod others;
 mod probing;
@@ -207,6 +207,10 @@ impl Job<'_> {
         let _lock = self.lock()?;
         let record = Record::read(&self.records);
         let known = record.of(self.client, self.scope);
+        // Whoever attached it once said yes to that.
+        if self.client == Client::Claude && !replacing && known.is_none() {
+            claude::refuse_other_prefix(self.scope, &self.ground)?;
+        }
         // All are read before any is written: where one cannot be merged, nothing is begun.
         let mut plans = Vec::new();
         for setting in &wanted.settings {

@@ -18,15 +18,19 @@ use crate::workspace::{self, LocateError, Place};
 
 /// Puts our entries into a client's configuration.
 pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attachment>, Failure> {
-    let client = hooking::client(&needed(parameters.client, "client")?)?;
+    let client = hooking::client(&needed(parameters.client.clone(), "client")?)?;
     let scope = scope(parameters.project, parameters.user)?;
     let is_plan = parameters.plan;
     let (place, initialised) = match scope {
-        Scope::Project => protected(session, is_plan)?,
+        Scope::Project => protected(session, client, &parameters)?,
         Scope::User => (located(session)?, None),
     };
     let job = job(session, client, scope, place.as_ref(), is_plan)?;
     let files = job.attach(parameters.replace)?;
+    let others = match client {
+        Client::Claude => attaching::claude::other_prefixes(scope, &job.ground),
+        _ => vec![],
+    };
     if let Some(place) = place.as_ref().filter(|_| !is_plan) {
         [Odd::NotTold, Odd::PastLauncher, Odd::Unheard].into_iter().for_each(|odd| odd.forget(&place.vault, client));
     }
@@ -36,6 +40,11 @@ pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attac
     if is_plan {
         return Ok(success.with_next_step(format!("write it: `wfr attach {name} {}`", scope.flag())));
     }
+    let success = others.into_iter().fold(success, |success, other| {
+        let what =
+            if other.wins { "it is run in place of ours here" } else { "ours is run in its place until `wfr detach`" };
+        success.with_next_step(format!("{}: {what}", other.said))
+    });
     let success =
         success.with_next_step("start the client again: a session that runs may not read its configuration again");
     let success = match scope {
@@ -104,7 +113,11 @@ fn located(session: &Session) -> Result<Option<Place>, Failure> {
 }
 
 /// The workspace that is meant; a directory that is none becomes one. Returns it also as text where it became one now.
-fn protected(session: &mut Session, is_plan: bool) -> Result<(Option<Place>, Option<String>), Failure> {
+fn protected(
+    session: &mut Session,
+    client: Client,
+    parameters: &Attach,
+) -> Result<(Option<Place>, Option<String>), Failure> {
     if let Some(place) = located(session)? {
         // A store that is away, or a copy's, is refused before anything is written.
         session.open()?;
@@ -112,12 +125,15 @@ fn protected(session: &mut Session, is_plan: bool) -> Result<(Option<Place>, Opt
     }
     let named = session.directories.workspace.clone().unwrap_or_default();
     let dir: PathBuf = workspace::absolute(&session.directories.current, &named);
-    if !is_plan {
-        setup::init(session, Init { directory: Some(HostPath(dir.clone())), ..Init::default() })?;
-        return Ok((Some(workspace::locate(&session.directories)?), Some(shown(&dir))));
-    }
     let vault = session.directories.data.as_ref().map(|data| workspace::default_vault(data, &dir)).unwrap_or_default();
-    Ok((Some(Place { root: dir.clone(), vault }), Some(shown(&dir))))
+    let place = Place { root: dir.clone(), vault };
+    if parameters.plan {
+        return Ok((Some(place), Some(shown(&dir))));
+    }
+    // What cannot be attached is refused before the directory is put under protection.
+    job(session, client, Scope::Project, Some(&place), true)?.attach(parameters.replace)?;
+    setup::init(session, Init { directory: Some(HostPath(dir.clone())), ..Init::default() })?;
+    Ok((Some(workspace::locate(&session.directories)?), Some(shown(&dir))))
 }
 
 fn job<'s>(
