@@ -153,4 +153,54 @@ fn a_file_of_keys_is_not_hidden() {
     fs::create_dir(place(&world, ".gemini")).unwrap();
     fs::rename(place(&world, ".env"), place(&world, ".gemini/.env")).unwrap();
     world.ok(&["attach", "gemini"]);
+    assert!(!world.call(&["doctor"]).json.to_string().contains("KEYS_HIDDEN"));
+}
+
+#[test]
+fn a_file_of_keys_that_comes_later_and_is_hidden_is_named() {
+    for at_home in [true, false] {
+        let world = World::new();
+        world.ok(&["attach", "gemini"]);
+        assert!(!world.call(&["doctor"]).json.to_string().contains("KEYS_HIDDEN"));
+        let keys = if at_home { world.data.path().join(".gemini/.env") } else { place(&world, ".env") };
+        fs::create_dir_all(keys.parent().unwrap()).unwrap();
+        fs::write(&keys, "GEMINI_API_KEY=x\n").unwrap();
+        assert!(world.call(&["doctor"]).json.to_string().contains("KEYS_HIDDEN"));
+        let ours = place(&world, ".gemini/.env");
+        fs::write(&ours, format!("GEMINI_API_KEY=x\n{}", fs::read_to_string(&ours).unwrap())).unwrap();
+        assert!(!world.call(&["doctor"]).json.to_string().contains("KEYS_HIDDEN"), "both have it now");
+        world.ok(&["attach", "gemini"]);
+        world.ok(&["detach", "gemini"]);
+        assert_eq!(fs::read_to_string(&ours).unwrap(), "GEMINI_API_KEY=x\n");
+    }
+}
+
+#[test]
+fn comments_stay_where_the_client_reads_them() {
+    let world = World::new();
+    let settings = place(&world, ".gemini/settings.json");
+    let before = "{\n  // mine\n  \"model\": { \"name\": \"m\" } /* too */\n}\n";
+    fs::create_dir(settings.parent().unwrap()).unwrap();
+    fs::write(&settings, before).unwrap();
+    world.ok(&["attach", "gemini"]);
+    let with = fs::read_to_string(&settings).unwrap();
+    assert!(with.contains("// mine") && with.contains("/* too */") && with.contains("BeforeTool"), "{with}");
+    assert!(!world.call(&["doctor"]).json.to_string().contains("HOOKS_REMOVED"));
+    world.ok(&["detach", "gemini"]);
+    assert_eq!(fs::read_to_string(&settings).unwrap(), before);
+}
+
+#[test]
+fn what_cursor_needs_goes_where_it_was_put_in() {
+    for before in ["{}", "{\"a\":1}", " \n"] {
+        let world = World::new();
+        let hooks = place(&world, ".cursor/hooks.json");
+        fs::create_dir(hooks.parent().unwrap()).unwrap();
+        fs::write(&hooks, before).unwrap();
+        world.ok(&["attach", "cursor"]);
+        world.ok(&["attach", "cursor"]);
+        assert_eq!(json_of(&hooks)["version"], 1);
+        world.ok(&["detach", "cursor"]);
+        assert_eq!(fs::read_to_string(&hooks).unwrap(), before);
+    }
 }

@@ -151,7 +151,7 @@ impl One<'_> {
                     continue;
                 }
             };
-            match settings::missing(&text, &setting.entries) {
+            match setting.readable(&text).and_then(|text| settings::missing(text, &setting.entries)) {
                 Ok(missing) if missing.is_empty() => {}
                 Ok(missing) => {
                     let why = format!("{} lacks {}", shown(&setting.place), missing.join(", "));

@@ -43,7 +43,7 @@ pub(super) fn wanted(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     let text = launcher_text(&ground.program);
     Ok(Wanted {
         launchers: vec![Launcher { place: launcher, text }],
-        settings: vec![Setting { place, entries }],
+        settings: vec![Setting { place, entries, has_comments: false }],
         read: vec![],
         texts: vec![],
     })

@@ -86,6 +86,18 @@ pub(crate) struct Launcher {
 pub(crate) struct Setting {
     pub place: PathBuf,
     pub entries: Vec<Entry>,
+    /// Whether the client reads it with comments, which then stay.
+    pub has_comments: bool,
+}
+
+impl Setting {
+    /// Refuses comments where the client reads none.
+    fn readable<'t>(&self, text: &'t str) -> Result<&'t str, settings::Wrong> {
+        if !self.has_comments {
+            settings::refuse_comments(text)?;
+        }
+        Ok(text)
+    }
 }
 
 /// A file of a client that is not JSON.
@@ -211,11 +223,13 @@ impl Job<'_> {
         if self.client == Client::Claude && !replacing && known.is_none() {
             claude::refuse_other_prefix(self.scope, &self.ground)?;
         }
+        others::refuse_hiding(&wanted, &self.ground)?;
         // All are read before any is written: where one cannot be merged, nothing is begun.
         let mut plans = Vec::new();
         for setting in &wanted.settings {
             let found = files::read(&setting.place, &self.ground)?;
-            let merged = settings::attach(found.text(), &setting.entries, replacing);
+            let merged = setting.readable(found.text());
+            let merged = merged.and_then(|text| settings::attach(text, &setting.entries, replacing));
             let merged = merged.map_err(|wrong| files::refused(&setting.place, &wrong, "attach"))?;
             let before = known.and_then(|known| known.file(&setting.place));
             let recorded = RecordedFile::new(&setting.place, &found, &merged, before);
@@ -264,7 +278,8 @@ impl Job<'_> {
         for setting in &wanted.settings {
             let found = files::read(&setting.place, &self.ground)?;
             let known = known.and_then(|known| known.file(&setting.place)).cloned().unwrap_or_default();
-            let without = settings::detach(found.text(), &setting.entries, &known.before);
+            let without = setting.readable(found.text());
+            let without = without.and_then(|text| settings::detach(text, &setting.entries, &known.before));
             let without = without.map_err(|wrong| files::refused(&setting.place, &wrong, "detach"))?;
             plans.push((found, known, without));
         }

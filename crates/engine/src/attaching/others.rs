@@ -102,7 +102,7 @@ pub(super) fn codex(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     let read: Vec<Launcher> = bash_env(Client::Codex, ground).into_iter().collect();
     let texts = read.iter().map(|file| text(&dir, "config.toml", Form::Toml, file)).collect::<Result<_, _>>()?;
     let entries = entries(&EVENTS, &group, |handler| is_hook(handler, Client::Codex));
-    let settings = vec![Setting { place: dir.join("hooks.json"), entries }];
+    let settings = vec![Setting { place: dir.join("hooks.json"), entries, has_comments: false }];
     Ok(Wanted { launchers: vec![], read, settings, texts })
 }
 
@@ -126,30 +126,39 @@ pub(super) fn gemini(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     ];
     let users = gemini_home(ground);
     let dir = dir(scope, ground, ".gemini", users.clone())?;
-    if let Some(hidden) = hidden_env(&dir, ground) {
-        let message = format!("a file .env in {} would hide {} from Gemini CLI", dir.display(), hidden.display());
-        let how = match hidden == users.join(".env") {
-            true => "call `wfr attach gemini --user`".to_owned(),
-            false => format!("move {} to {}, then call it again", hidden.display(), dir.display()),
-        };
-        return Err(Failure::new(Code::Conflicts, message).with_hint(format!("{how}; nothing was changed")));
-    }
     let handler = json!({"name": HANDLER, "type": "command", "command": hook(Client::Gemini, ground)});
     let group = json!({"matcher": "*", "hooks": [handler]});
     let read: Vec<Launcher> = bash_env(Client::Gemini, ground).into_iter().collect();
     let texts = read.iter().map(|file| text(&dir, ".env", Form::Env, file)).collect::<Result<_, _>>()?;
     let entries = entries(&EVENTS, &group, |handler| is_hook(handler, Client::Gemini));
-    let settings = vec![Setting { place: dir.join("settings.json"), entries }];
+    let settings = vec![Setting { place: dir.join("settings.json"), entries, has_comments: true }];
     Ok(Wanted { launchers: vec![], read, settings, texts })
 }
 
-/// The file that Gemini CLI reads now and would not where a new one is in a directory of its configuration: it reads the first
-/// that it finds from where it is started upwards, and then at home, and no other.
-fn hidden_env(dir: &Path, ground: &Ground) -> Option<PathBuf> {
+/// Refuses a new file .env that would hide another one from Gemini CLI.
+pub(super) fn refuse_hiding(wanted: &Wanted, ground: &Ground) -> Result<(), Failure> {
+    for text in wanted.texts.iter().filter(|text| text.form == Form::Env && !text.place.exists()) {
+        let dir = text.place.parent().unwrap_or(Path::new("/"));
+        if let Some(hidden) = hidden_env(dir, ground) {
+            let message = format!("a file .env in {} would hide {} from Gemini CLI", dir.display(), hidden.display());
+            let how = match hidden == gemini_home(ground).join(".env") {
+                true => "call `wfr attach gemini --user`".to_owned(),
+                false => format!("move {} to {}, then call it again", hidden.display(), dir.display()),
+            };
+            let hint = format!("{how}; nothing was changed");
+            return Err(Failure::new(Code::Conflicts, message).with_hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// The file that Gemini CLI does not read where another one is in a directory of its configuration, and would else: it reads the
+/// first that it finds from where it is started upwards, and then at home, and no other.
+pub(super) fn hidden_env(dir: &Path, ground: &Ground) -> Option<PathBuf> {
     let new = dir.join(".env");
     let around = dir.parent().into_iter().flat_map(Path::ancestors).chain([ground.home.as_path()]);
     let mut places = around.flat_map(|around| [around.join(".gemini/.env"), around.join(".env")]);
-    places.find(|place| place.exists()).filter(|found| *found != new)
+    places.find(|place| *place != new && place.exists())
 }
 
 pub(super) fn opencode(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
@@ -180,5 +189,10 @@ pub(super) fn cursor(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     let handler = json!({"command": hook(Client::Cursor, ground)});
     let hooks = entries(&EVENTS, &handler, |handler| is_hook(handler, Client::Cursor));
     let entries = std::iter::once(version).chain(hooks).collect();
-    Ok(Wanted { launchers: vec![], read: vec![], settings: vec![Setting { place, entries }], texts: vec![] })
+    Ok(Wanted {
+        launchers: vec![],
+        read: vec![],
+        settings: vec![Setting { place, entries, has_comments: false }],
+        texts: vec![],
+    })
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use wfr_clients::{Client, settings};
 use wfr_model::finding::{Finding, Severity};
 
-use super::{Ground, Scope, Wanted, claude, others};
+use super::{Form, Ground, Scope, Wanted, claude, others, texts};
 use crate::handlers::shown;
 
 /// What is found of a client.
@@ -19,7 +19,7 @@ pub(super) fn check(client: Client, scope: Scope, ground: &Ground, wanted: &Want
             claude::switched_off(ground).map(|place| off(client, &place, "`disableAllHooks`")).into_iter().collect()
         }
         Client::Codex => codex(scope, ground, wanted),
-        Client::Gemini => gemini(ground),
+        Client::Gemini => gemini(ground).into_iter().chain(hidden(ground, wanted)).collect(),
         Client::Opencode | Client::Cursor => vec![],
     }
 }
@@ -117,6 +117,25 @@ fn gemini(ground: &Ground) -> Vec<Finding> {
         found.push(untrusted(Client::Gemini, &why, "start `gemini` in it and trust it: `/permissions`"));
     }
     found
+}
+
+/// A file of keys that came after ours, which the client reads in its place.
+fn hidden(ground: &Ground, wanted: &Wanted) -> Option<Finding> {
+    let ours = wanted.texts.iter().find(|text| text.form == Form::Env)?;
+    // Where somebody has more in it, it is his that hides the other one.
+    let found = fs::read_to_string(&ours.place).ok()?;
+    let is_all_ours = texts::detach(ours, &found).ok()??.trim().is_empty();
+    let hidden = others::hidden_env(ours.place.parent()?, ground).filter(|_| is_all_ours)?;
+    let message = format!(
+        "gemini does not read {}: it reads one such file, and ours in {} comes first",
+        shown(&hidden),
+        shown(&ours.place)
+    );
+    let fix = format!(
+        "write its lines into {}, too: they stay there, also when wfr is detached; or run `wfr detach gemini`, then `wfr attach gemini --user`",
+        shown(&ours.place)
+    );
+    Some(Finding::new("KEYS_HIDDEN", Severity::Warning, message, fix))
 }
 
 fn json_of(place: &Path) -> Value {
