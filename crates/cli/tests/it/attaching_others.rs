@@ -64,9 +64,24 @@ fn files_come_back_as_they_were() {
 
             world.ok(&["detach", client]);
             for (place, text) in &before {
+                assert!(is_there || !place.parent().unwrap().exists(), "it made that directory");
                 assert_eq!(fs::read_to_string(place).ok().as_deref(), *text, "{client}: {}", place.display());
             }
         }
+    }
+}
+
+#[test]
+fn what_changes_nothing_says_so() {
+    let world = World::new();
+    let say = |words: &[&str]| String::from_utf8(world.command(words).output().unwrap().stdout).unwrap();
+    assert!(say(&["detach", "codex"]).contains("Nothing to detach"));
+    assert!(say(&["attach", "codex"]).contains("start the client again"));
+    let again = say(&["attach", "codex"]);
+    assert!(again.contains("Attached before: codex") && !again.contains("start the client again"), "{again}");
+    for command in ["attach", "detach", "hook"] {
+        let help = say(&[command, "--help"]);
+        assert!(["claude", "codex", "gemini", "opencode", "cursor"].iter().all(|name| help.contains(name)), "{help}");
     }
 }
 

@@ -296,16 +296,16 @@ impl Job<'_> {
             let entries = entries.collect();
             let is_changed = !without.removed.is_empty();
             if is_changed && without.text.is_empty() && !known.was_there {
-                done.push(self.remove(&found, entries)?);
+                done.push(self.remove(&found, &known, entries)?);
             } else {
                 done.push(self.settle(&found, is_changed.then_some(without.text), entries)?);
             }
         }
         for (text, found, without) in texts {
-            let was_there = known.and_then(|known| known.file(&text.place)).is_some_and(|file| file.was_there);
+            let known = known.and_then(|known| known.file(&text.place)).cloned().unwrap_or_default();
             let entries = without.iter().map(|_| text.entry(false)).collect();
             match without {
-                Some(left) if left.is_empty() && !was_there => done.push(self.remove(&found, entries)?),
+                Some(left) if left.is_empty() && !known.was_there => done.push(self.remove(&found, &known, entries)?),
                 without => done.push(self.settle(&found, without, entries)?),
             }
         }
@@ -359,9 +359,16 @@ impl Job<'_> {
         Ok(AttachedFile { path: shown(found.place()), became, entries, backup: backup.map(|place| shown(&place)) })
     }
 
-    fn remove(&self, found: &Found, entries: Vec<AttachedEntry>) -> Result<AttachedFile, Failure> {
+    /// Removes a file, and the directories that were made for it where nothing else is in them.
+    fn remove(
+        &self,
+        found: &Found,
+        known: &RecordedFile,
+        entries: Vec<AttachedEntry>,
+    ) -> Result<AttachedFile, Failure> {
         if !self.is_plan {
             found.remove()?;
+            known.remove_dirs();
         }
         Ok(AttachedFile { path: shown(found.place()), became: FileBecame::Removed, entries, backup: None })
     }

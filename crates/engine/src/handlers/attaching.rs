@@ -12,7 +12,7 @@ use crate::error::{Code, Failure};
 use crate::hooks::shells::Odd;
 use crate::params::{Attach, Detach, HostPath, Init};
 use crate::response::Success;
-use crate::results::Attachment;
+use crate::results::{Attachment, FileBecame};
 use crate::session::Session;
 use crate::workspace::{self, LocateError, Place};
 
@@ -35,6 +35,7 @@ pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attac
         [Odd::NotTold, Odd::PastLauncher, Odd::Unheard].into_iter().for_each(|odd| odd.forget(&place.vault, client));
     }
     let name = client.as_str();
+    let is_any = files.iter().any(|file| file.became != FileBecame::Unchanged);
     let result = Attachment { client: name.to_owned(), scope, attached: true, plan: is_plan, initialised, files };
     let success = Success::new(result);
     if is_plan {
@@ -45,6 +46,9 @@ pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attac
             if other.wins { "it is run in place of ours here" } else { "ours is run in its place until `wfr detach`" };
         success.with_next_step(format!("{}: {what}", other.said))
     });
+    if !is_any {
+        return Ok(success.with_next_step("all of it was there before: `wfr doctor` says whether its hooks fire"));
+    }
     let success =
         success.with_next_step("start the client again: a session that runs may not read its configuration again");
     let success = match scope {
