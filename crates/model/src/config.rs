@@ -29,12 +29,21 @@ pub struct Config {
     pub agents: Agents,
 }
 
-/// What agents may do that ask through `wfr mcp`.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+/// What agents may do that ask through `wfr mcp`, and what is done with their commands.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Agents {
     /// Whether they may apply a plan by its digest; `never` leaves that to a person on the command line.
     pub may_apply: MayApply,
+    /// Whether the shell commands of their clients are traced. Where not, what one changes is found by a look; then a user
+    /// who is not root can let them gain privileges (`sudo`, setuid programs), which a traced command cannot.
+    pub trace_commands: bool,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self { may_apply: MayApply::default(), trace_commands: true }
+    }
 }
 
 /// Whether agents may apply plans.

@@ -10,7 +10,10 @@ use crate::terminal::{FAINT, GOOD, WARN, styled, visible};
 
 /// What was attached or detached, and what was written for it.
 pub fn attachment(result: &Attachment) -> String {
+    let is_any = result.files.iter().any(|file| file.became != FileBecame::Unchanged);
     let verb = match (result.plan, result.attached) {
+        (_, true) if !is_any => "Attached before:",
+        (_, false) if !is_any => "Nothing to detach of",
         (false, true) => "Attached",
         (false, false) => "Detached",
         (true, true) => "Would attach",

@@ -127,6 +127,55 @@ fn another_prefix_is_not_lost() {
 }
 
 #[test]
+fn another_prefix_is_not_overridden_without_a_word() {
+    let text = "{\"env\":{\"CLAUDE_CODE_SHELL_PREFIX\":\"/opt/log -x\"}}\n";
+    for (name, flag, wins) in [
+        (".claude/settings.json", "--project", false),
+        ("~/.claude/settings.json", "--project", false),
+        (".claude/settings.json", "--user", true),
+        ("", "--project", false),
+    ] {
+        let world = World::new();
+        let place = match name.strip_prefix("~/") {
+            Some(name) => world.data.path().join(name),
+            None => world.root().join(name),
+        };
+        if !name.is_empty() {
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::write(&place, text).unwrap();
+        }
+        let call = |words: &[&str]| {
+            let mut command = world.command(&[words, &["--json"]].concat());
+            if name.is_empty() {
+                command.env("CLAUDE_CODE_SHELL_PREFIX", "/opt/log -x");
+            }
+            ended(command.output().unwrap())
+        };
+        let refused = call(&["attach", "claude", flag]);
+        assert_eq!(refused.error(), "CONFLICTS", "{name}");
+        assert!(refused.json.to_string().contains("/opt/log -x") && !world.launcher().exists(), "{refused:?}");
+        let attached = call(&["attach", "claude", flag, "--replace"]).json.to_string();
+        assert!(attached.contains("/opt/log -x") && attached.contains("in place of ours") == wins, "{attached}");
+        let found = call(&["doctor"]).json["result"]["findings"].clone();
+        let found = found.as_array().unwrap().iter().find(|one| one["code"] == "SHELL_PREFIX_OTHER").unwrap().clone();
+        assert_eq!(found["severity"], if wins { "warning" } else { "info" }, "{found}");
+        assert_eq!(call(&["attach", "claude", flag]).code, 0, "it was said once");
+        assert_eq!(call(&["detach", "claude", flag]).code, 0);
+        assert!(name.is_empty() || fs::read_to_string(&place).unwrap() == text);
+    }
+}
+
+#[test]
+fn what_cannot_be_attached_is_refused_before_anything_is_made() {
+    let world = World::unprotected(TestTree::new());
+    fs::create_dir(world.root().join(".claude")).unwrap();
+    fs::write(world.settings(), "[1]").unwrap();
+    assert_eq!(world.call(&["attach", "claude"]).error(), "DOCUMENT_INVALID");
+    assert_eq!(names(&world.root().join(".claude"), "no such"), ["settings.local.json"]);
+    assert!(!world.data.path().join("wfr").exists(), "nor a vault");
+}
+
+#[test]
 fn what_cannot_be_merged_is_left_alone() {
     let world = World::new();
     let large = format!("{{\"a\": \"{}\"}}", "x".repeat(17 << 20));

@@ -12,7 +12,7 @@ use crate::world::World;
 
 impl World {
     /// Says something through a hook, with or without the launcher's name in the environment; the answer.
-    fn say(&self, is_told: bool, payload: &Value) -> String {
+    pub fn say(&self, is_told: bool, payload: &Value) -> String {
         let mut command = self.command(&["hook", "claude"]);
         match is_told {
             true => command.env("CLAUDE_CODE_SHELL_PREFIX", format!("{} -c", self.launcher().display())),
@@ -26,12 +26,12 @@ impl World {
     }
 
     /// What a tool's call says.
-    fn of_tool(&self, event: &str, tool: &str, id: &str, input: Value) -> Value {
+    pub fn of_tool(&self, event: &str, tool: &str, id: &str, input: Value) -> Value {
         json!({"hook_event_name": event, "session_id": "s", "cwd": self.root(), "tool_name": tool, "tool_use_id": id, "tool_input": input})
     }
 
     /// The codes of what `doctor` finds about clients, and whether all is well.
-    fn found(&self) -> (Vec<String>, bool) {
+    pub fn found(&self) -> (Vec<String>, bool) {
         let diagnosis = self.call(&["doctor"]);
         let codes = diagnosis.result("findings").as_array().unwrap().iter();
         let codes = codes.map(|one| one["code"].as_str().unwrap().to_owned());
@@ -41,7 +41,7 @@ impl World {
 }
 
 /// Codes and whether they leave it healthy.
-fn codes(codes: &[&str], is_healthy: bool) -> (Vec<String>, bool) {
+pub fn codes(codes: &[&str], is_healthy: bool) -> (Vec<String>, bool) {
     (codes.iter().map(|code| (*code).to_owned()).collect(), is_healthy)
 }
 

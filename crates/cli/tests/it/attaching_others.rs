@@ -64,9 +64,24 @@ fn files_come_back_as_they_were() {
 
             world.ok(&["detach", client]);
             for (place, text) in &before {
+                assert!(is_there || !place.parent().unwrap().exists(), "it made that directory");
                 assert_eq!(fs::read_to_string(place).ok().as_deref(), *text, "{client}: {}", place.display());
             }
         }
+    }
+}
+
+#[test]
+fn what_changes_nothing_says_so() {
+    let world = World::new();
+    let say = |words: &[&str]| String::from_utf8(world.command(words).output().unwrap().stdout).unwrap();
+    assert!(say(&["detach", "codex"]).contains("Nothing to detach"));
+    assert!(say(&["attach", "codex"]).contains("start the client again"));
+    let again = say(&["attach", "codex"]);
+    assert!(again.contains("Attached before: codex") && !again.contains("start the client again"), "{again}");
+    for command in ["attach", "detach", "hook"] {
+        let help = say(&[command, "--help"]);
+        assert!(["claude", "codex", "gemini", "opencode", "cursor"].iter().all(|name| help.contains(name)), "{help}");
     }
 }
 
@@ -108,6 +123,33 @@ fn what_is_missing_later_is_named() {
     }
 }
 
+/// As the clients' own writers do: their tables before the last comment of a file, that is within our marks, or behind it.
+#[test]
+fn what_a_client_wrote_into_its_file_since_stays() {
+    for behind in [true, false] {
+        let world = World::new();
+        world.ok(&["attach", "codex"]);
+        let config = place(&world, ".codex/config.toml");
+        let (with, mine) = (fs::read_to_string(&config).unwrap(), "\n[mcp_servers.mine]\ncommand = \"/usr/bin/env\"\n");
+        let used = if behind { format!("{with}{mine}") } else { with.replace("# <<<", &format!("{mine}# <<<")) };
+        fs::write(&config, &used).unwrap();
+        assert!(!world.call(&["doctor"]).json.to_string().contains("HOOKS_REMOVED"), "it is all there");
+        world.ok(&["attach", "codex"]);
+        assert_eq!(fs::read_to_string(&config).unwrap(), used);
+        world.ok(&["detach", "codex"]);
+        assert_eq!(fs::read_to_string(&config).unwrap(), mine);
+    }
+    let world = World::new();
+    world.ok(&["attach", "gemini"]);
+    let env = place(&world, ".gemini/.env");
+    let used = fs::read_to_string(&env).unwrap().replace("# <<<", "GEMINI_API_KEY=x\n# <<<");
+    fs::write(&env, &used).unwrap();
+    world.ok(&["attach", "gemini"]);
+    assert_eq!(fs::read_to_string(&env).unwrap(), used);
+    world.ok(&["detach", "gemini"]);
+    assert_eq!(fs::read_to_string(&env).unwrap(), "GEMINI_API_KEY=x\n");
+}
+
 #[test]
 fn a_file_of_keys_is_not_hidden() {
     let world = World::new();
@@ -126,4 +168,54 @@ fn a_file_of_keys_is_not_hidden() {
     fs::create_dir(place(&world, ".gemini")).unwrap();
     fs::rename(place(&world, ".env"), place(&world, ".gemini/.env")).unwrap();
     world.ok(&["attach", "gemini"]);
+    assert!(!world.call(&["doctor"]).json.to_string().contains("KEYS_HIDDEN"));
+}
+
+#[test]
+fn a_file_of_keys_that_comes_later_and_is_hidden_is_named() {
+    for at_home in [true, false] {
+        let world = World::new();
+        world.ok(&["attach", "gemini"]);
+        assert!(!world.call(&["doctor"]).json.to_string().contains("KEYS_HIDDEN"));
+        let keys = if at_home { world.data.path().join(".gemini/.env") } else { place(&world, ".env") };
+        fs::create_dir_all(keys.parent().unwrap()).unwrap();
+        fs::write(&keys, "GEMINI_API_KEY=x\n").unwrap();
+        assert!(world.call(&["doctor"]).json.to_string().contains("KEYS_HIDDEN"));
+        let ours = place(&world, ".gemini/.env");
+        fs::write(&ours, format!("GEMINI_API_KEY=x\n{}", fs::read_to_string(&ours).unwrap())).unwrap();
+        assert!(!world.call(&["doctor"]).json.to_string().contains("KEYS_HIDDEN"), "both have it now");
+        world.ok(&["attach", "gemini"]);
+        world.ok(&["detach", "gemini"]);
+        assert_eq!(fs::read_to_string(&ours).unwrap(), "GEMINI_API_KEY=x\n");
+    }
+}
+
+#[test]
+fn comments_stay_where_the_client_reads_them() {
+    let world = World::new();
+    let settings = place(&world, ".gemini/settings.json");
+    let before = "{\n  // mine\n  \"model\": { \"name\": \"m\" } /* too */\n}\n";
+    fs::create_dir(settings.parent().unwrap()).unwrap();
+    fs::write(&settings, before).unwrap();
+    world.ok(&["attach", "gemini"]);
+    let with = fs::read_to_string(&settings).unwrap();
+    assert!(with.contains("// mine") && with.contains("/* too */") && with.contains("BeforeTool"), "{with}");
+    assert!(!world.call(&["doctor"]).json.to_string().contains("HOOKS_REMOVED"));
+    world.ok(&["detach", "gemini"]);
+    assert_eq!(fs::read_to_string(&settings).unwrap(), before);
+}
+
+#[test]
+fn what_cursor_needs_goes_where_it_was_put_in() {
+    for before in ["{}", "{\"a\":1}", " \n"] {
+        let world = World::new();
+        let hooks = place(&world, ".cursor/hooks.json");
+        fs::create_dir(hooks.parent().unwrap()).unwrap();
+        fs::write(&hooks, before).unwrap();
+        world.ok(&["attach", "cursor"]);
+        world.ok(&["attach", "cursor"]);
+        assert_eq!(json_of(&hooks)["version"], 1);
+        world.ok(&["detach", "cursor"]);
+        assert_eq!(fs::read_to_string(&hooks).unwrap(), before);
+    }
 }

@@ -14,6 +14,7 @@ mod attaching;
 mod attaching_checks;
 mod attaching_others;
 mod attaching_plugin;
+mod attaching_silence;
 mod authorship;
 mod bad_input;
 mod beginning;

@@ -27,7 +27,7 @@ pub struct Entry {
 pub enum Kind {
     /// It is the value.
     Value,
-    /// It is the value, which a document of the client always has: it goes only with a document of which nothing else is left.
+    /// It is the value, which a document of the client always has: it goes where it was put in, and nobody uses what was made beside it.
     Frame,
     /// It is one element of a list there: a handler, or a group that has a list of handlers in `hooks`.
     Element,
@@ -39,11 +39,11 @@ pub type Names = Vec<String>;
 /// What was there before our entries: by this they are taken out again without a trace.
 #[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 pub struct Before {
-    /// The objects and lists that were made for entries, the document itself (no names) among them.
+    /// The objects and lists that were made for entries, the document itself (no names) among them, and frames.
     pub made: Vec<Names>,
     /// What stood in the place of an entry.
     pub replaced: Vec<(Names, Value)>,
-    /// The white space in objects and lists that had nothing else in them.
+    /// The white space in objects and lists that had nothing else in them, and in a document (no names) that had no object.
     #[serde(default)]
     pub blank: Vec<(Names, String)>,
 }
@@ -94,7 +94,7 @@ pub struct Wrong {
 /// What is wrong with a document.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 pub enum Why {
-    /// JSON has no comments, and a client's own dialect would be lost.
+    /// JSON has no comments.
     #[error("it has comments, which JSON has not")]
     Comment,
     /// It is no JSON.
@@ -127,11 +127,24 @@ pub enum Why {
 /// The list of handlers within a group.
 const HANDLERS: &str = "hooks";
 
+/// Refuses a document with comments, which stay where a client reads them: others do not read such a document.
+pub fn refuse_comments(text: &str) -> Result<(), Wrong> {
+    let bare = without_comments(text);
+    match text.bytes().zip(bare.bytes()).position(|(found, bare)| found != bare) {
+        Some(at) => Err(Wrong {
+            line: 1 + text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count(),
+            why: Why::Comment,
+        }),
+        None => Ok(()),
+    }
+}
+
 /// Puts entries into a document, where they are not in it already. With `replacing`, what stands in the place of one gives way.
 pub fn attach(text: &str, entries: &[Entry], replacing: bool) -> Result<Attached, Wrong> {
     let mut at = Editing { document: Document::read(text)?, before: Before::default() };
     if text.trim_start_matches('\u{feff}').trim().is_empty() {
         at.before.made.push(vec![]);
+        at.before.blank.push((vec![], text.to_owned()));
     }
     let mut changed = Vec::new();
     for entry in entries {
@@ -146,6 +159,11 @@ pub fn attach(text: &str, entries: &[Entry], replacing: bool) -> Result<Attached
 /// The entries that a document has not, or has otherwise, by name.
 pub fn missing(text: &str, entries: &[Entry]) -> Result<Vec<String>, Wrong> {
     attach(text, entries, true).map(|attached| attached.changed)
+}
+
+/// A document of JSON with blanks in the place of comments, as a client reads it that takes them.
+pub fn without_comments(text: &str) -> String {
+    text::without_comments(text)
 }
 
 /// Takes our entries out of a document, and what was made for them where it is empty now; what they replaced comes back.
@@ -174,19 +192,29 @@ pub fn detach(text: &str, entries: &[Entry], before: &Before) -> Result<Detached
     if removed.is_empty() {
         return Ok(Detached { text: text.to_owned(), removed });
     }
-    let mut made = before.made.clone();
+    let (frames, mut made): (Vec<Names>, Vec<Names>) = before
+        .made
+        .iter()
+        .cloned()
+        .partition(|names| entries.iter().any(|entry| entry.kind == Kind::Frame && entry.names() == *names));
     made.sort_by_key(|names| std::cmp::Reverse(names.len()));
-    let mut is_all_ours = false;
-    for names in made {
-        if names.is_empty() {
-            at.take_frames(entries)?;
-        }
-        is_all_ours = at.take_empty(&names)?;
+    for names in made.iter().filter(|names| !names.is_empty()) {
+        at.take_empty(names)?;
     }
+    // Where somebody put something of his own beside ours, he needs what every document has.
+    if !at.has_any(&made)? {
+        at.take_frames(entries, &frames)?;
+    }
+    let is_all_ours = made.iter().any(Names::is_empty) && at.take_empty(&[])?;
     for (names, blank) in &before.blank {
         at.put_back_blank(names, blank)?;
     }
-    let text = if is_all_ours { String::new() } else { at.document.text().to_owned() };
+    let whole = before.blank.iter().find(|(names, _)| is_all_ours && names.is_empty());
+    let text = match whole {
+        Some((_, blank)) => blank.clone(),
+        None if is_all_ours => String::new(),
+        None => at.document.text().to_owned(),
+    };
     Ok(Detached { text, removed })
 }
 
@@ -276,7 +304,8 @@ impl Editing {
         }
         self.keep_blank(&names[..depth], around);
         self.document.add(around, Some(&names[depth]), &value);
-        self.before.made.extend((depth + 1..=last).map(|length| names[..length].to_vec()));
+        let is_frame = usize::from(entry.kind == Kind::Frame);
+        self.before.made.extend((depth + 1..=last + is_frame).map(|length| names[..length].to_vec()));
         Ok(())
     }
 
@@ -429,24 +458,32 @@ impl Editing {
         Ok(lists.map(|member| [names, &[member.name]].concat()).collect())
     }
 
-    /// Takes out what every document has, where there is nothing else.
-    fn take_frames(&mut self, entries: &[Entry]) -> Result<(), Wrong> {
-        let frames: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == Kind::Frame).collect();
-        let Body::Object(members) = self.document.root()?.body else { return Ok(()) };
-        let is_frame = |member: &text::Member| {
-            let found = self.document.value(&member.value);
-            frames.iter().any(|frame| frame.path == [member.name.as_str()] && frame.value == found)
-        };
-        if members.iter().all(is_frame) {
-            members.iter().try_for_each(|member| self.take_member(std::slice::from_ref(&member.name)))?;
+    /// Takes out what every document has, of what was put in and is as it was.
+    fn take_frames(&mut self, entries: &[Entry], frames: &[Names]) -> Result<(), Wrong> {
+        for entry in entries.iter().filter(|entry| frames.contains(&entry.names())) {
+            let (depth, node) = self.find(&entry.names())?;
+            if depth == entry.path.len() && self.document.value(&node) == entry.value {
+                self.take_member(&entry.names())?;
+            }
         }
         Ok(())
     }
 
-    /// Takes out an object or list that is empty; whether it is the whole document.
+    /// Whether any of these is there, but for the document itself.
+    fn has_any(&self, all: &[Names]) -> Result<bool, Wrong> {
+        for names in all.iter().filter(|names| !names.is_empty()) {
+            if self.find(names)?.0 == names.len() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes out an object or list that is empty, without a comment even; whether it is the whole document.
     fn take_empty(&mut self, names: &[String]) -> Result<bool, Wrong> {
         let (depth, node) = self.find(names)?;
-        if depth < names.len() || matches!(node.body, Body::Other) || !node.is_empty() {
+        let is_none = depth < names.len() || matches!(node.body, Body::Other);
+        if is_none || !node.is_empty() || self.document.has_comment_in(&node) {
             return Ok(false);
         }
         self.take_member(names)?;

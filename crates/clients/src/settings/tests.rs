@@ -32,7 +32,7 @@ fn without(text: &str, attached: &Attached) -> String {
 /// Attaches, looks that all is there once, and detaches.
 fn there_and_back(text: &str) -> String {
     let attached = with(text);
-    let value: Value = serde_json::from_str(attached.text.trim_start_matches('\u{feff}')).unwrap();
+    let value: Value = serde_json::from_str(without_comments(&attached.text).trim_start_matches('\u{feff}')).unwrap();
     assert_eq!(value["env"]["PREFIX"], "/our -c", "{}", attached.text);
     let again = with(&attached.text);
     assert_eq!((&again.text, again.changed.len(), again.before.made.len()), (&attached.text, 0, 0));
@@ -55,6 +55,11 @@ fn bytes_come_back_in_any_layout() {
         "{\n}\n",
         "{\n  \"n\": 12345678901234567890123, \"m\": 0.10, \"same\": 1, \"same\": 2\n}",
         "",
+        " \n\t\n",
+        "{ // mine \" {\n  /* and ä\n this */ \"a\": \"// none\" // too\n}\n// end",
+        "{\n  // one\n  \"a\": 1, // of a\n\n  // two\n  \"b\": 2 // of b\n  // last\n}\n",
+        "{\n  // nothing yet\n}\n",
+        "{\"hooks\": { /* none */ \"Pre\": [ // none\n ] }, /* one */ \"b\": 1}",
     ] {
         assert_eq!(there_and_back(text), text);
     }
@@ -112,11 +117,51 @@ fn what_is_somebody_elses_is_not_lost() {
 }
 
 #[test]
+fn comments_that_came_since_stay() {
+    let attached = with("{\n  \"a\": 1\n}\n");
+    let edited = attached.text.replace("\"env\"", "// of env\n  \"env\"").replace("\"Pre\"", "// of Pre\n  \"Pre\"");
+    let edited = edited.replace("/our -c\"", "/our -c\" // is wfr's");
+    let left = without(&edited, &attached);
+    for comment in ["// of env", "// of Pre", "// is wfr's"] {
+        assert!(left.contains(comment), "{left}");
+    }
+    let value: Value = serde_json::from_str(&without_comments(&left)).unwrap_or_else(|error| panic!("{error}: {left}"));
+    assert_eq!(value["a"], 1);
+    assert!(!left.contains("PREFIX") && !left.contains("/a/wfr"), "{left}");
+}
+
+#[test]
+fn comments_are_refused_for_who_reads_none() {
+    for (text, line) in [("{\n  // mine\n  \"a\": 1\n}", 2), ("{\n  \"a\": 1 /* mine */\n}", 2)] {
+        assert_eq!(refuse_comments(text).unwrap_err(), Wrong { line, why: Why::Comment });
+    }
+    assert_eq!(refuse_comments("{\"a\": \"// \\\" /* \"}"), Ok(()));
+}
+
+#[test]
+fn what_every_document_has_goes_where_it_was_put_in() {
+    let handler = json!({"command": "/a/wfr"});
+    let entries = [
+        Entry { path: vec!["version"], value: json!(1), kind: Kind::Frame, is_ours: |_| false },
+        Entry { path: vec!["hooks", "Pre"], value: handler, kind: Kind::Element, is_ours },
+    ];
+    for text in
+        ["", " ", "{}", "{\"a\":1}", "{\"hooks\":{\"Pre\":[]}}", "{\"version\":1}", "{\"version\": 1, \"hooks\": {}}"]
+    {
+        let attached = attach(text, &entries, false).unwrap();
+        assert_eq!(detach(&attached.text, &entries, &attached.before).unwrap().text, text);
+    }
+    // Who has hooks of his own now needs it.
+    let attached = attach("{}", &entries, false).unwrap();
+    let used = attached.text.replace("\"Pre\"", "\"Stop\": [{\"command\": \"bell\"}],\n\"Pre\"");
+    let left: Value = serde_json::from_str(&detach(&used, &entries, &attached.before).unwrap().text).unwrap();
+    assert_eq!(left, json!({"version": 1, "hooks": {"Stop": [{"command": "bell"}]}}));
+}
+
+#[test]
 fn what_cannot_be_merged_is_named_with_its_line() {
     let deep = format!("{{\n\"a\": {}{}\n}}", "[".repeat(130), "]".repeat(130));
     for (text, line, why) in [
-        ("{\n  // mine\n  \"a\": 1\n}", 2, Why::Comment),
-        ("{\n  \"a\": 1 /* mine */\n}", 2, Why::Comment),
         ("{\n  \"a\": 1,\n}", 3, Why::Syntax("key must be a string".into())),
         ("{\n  \"a\": 1", 2, Why::Syntax("EOF while parsing an object".into())),
         ("[]", 1, Why::Unsuitable { at: "the whole".into(), wanted: "an object" }),

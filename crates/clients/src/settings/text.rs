@@ -2,6 +2,8 @@
 //!
 //! Owns spans, indentation and line ends. Refuses to know what is put in, and why.
 
+use std::ops::Range;
+
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -54,6 +56,8 @@ impl Node {
 #[derive(Clone, Debug)]
 pub(super) struct Document {
     text: String,
+    /// The same with blanks in the place of comments.
+    bare: String,
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -61,14 +65,15 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 impl Document {
     /// Reads a document; one without anything is an empty object.
     pub fn read(text: &str) -> Result<Self, Wrong> {
-        let bare = text.trim_start_matches(BYTE_ORDER_MARK);
-        if bare.trim().is_empty() {
-            return Ok(Self { text: format!("{{}}{}", if bare.is_empty() { "\n" } else { bare }) });
+        let inner = text.trim_start_matches(BYTE_ORDER_MARK);
+        if inner.trim().is_empty() {
+            let text = format!("{{}}{}", if inner.is_empty() { "\n" } else { inner });
+            return Ok(Self { bare: text.clone(), text });
         }
-        if let Err(error) = serde_json::from_str::<IgnoredAny>(bare) {
-            return Err(wrong_syntax(bare, &error));
+        let document = Self { text: text.to_owned(), bare: without_comments(text) };
+        if let Err(error) = serde_json::from_str::<IgnoredAny>(document.bare.trim_start_matches(BYTE_ORDER_MARK)) {
+            return Err(wrong_syntax(&error));
         }
-        let document = Self { text: text.to_owned() };
         match document.root()?.body {
             Body::Object(_) => Ok(document),
             _ => Err(Wrong { line: 1, why: Why::Unsuitable { at: "the whole".to_owned(), wanted: "an object" } }),
@@ -80,15 +85,21 @@ impl Document {
         &self.text
     }
 
+    /// Puts new text without comments in the place of some of it.
+    fn splice(&mut self, range: Range<usize>, new: &str) {
+        self.text.replace_range(range.clone(), new);
+        self.bare.replace_range(range, new);
+    }
+
     /// Where everything stands now.
     pub fn root(&self) -> Result<Node, Wrong> {
         let at = self.text.len() - self.text.trim_start_matches(BYTE_ORDER_MARK).len();
-        Scanner { text: &self.text, at }.node(0)
+        Scanner { text: &self.bare, at }.node(0)
     }
 
     /// A value.
     pub fn value(&self, node: &Node) -> Value {
-        serde_json::from_str(&self.text[node.from..node.to]).unwrap_or_default()
+        serde_json::from_str(&self.bare[node.from..node.to]).unwrap_or_default()
     }
 
     /// The line that a place is in.
@@ -99,18 +110,21 @@ impl Document {
     /// Puts a value in the place of another one.
     pub fn replace(&mut self, node: &Node, value: &Value) {
         let new = self.rendered(value, Some(&self.indent(node.from)));
-        self.text.replace_range(node.from..node.to, &new);
+        self.splice(node.from..node.to, &new);
     }
 
     /// Adds a value behind all others of an object or list; with a name to an object.
     pub fn add(&mut self, to: &Node, name: Option<&str>, value: &Value) {
         let name = name.map_or_else(String::new, |name| format!("{}: ", Value::from(name)));
         let Some((from, end)) = to.parts().last().copied() else { return self.add_first(to, &name, value) };
-        let before = self.text[..from].trim_end().len();
-        let gap = self.text[before..from].to_owned();
+        let before = self.bare[..from].trim_end().len();
+        let mut gap = self.bare[before..from].to_owned();
+        if self.has_comment(before..from) {
+            gap = gap.rfind('\n').map_or(" ".to_owned(), |line| gap[line..].to_owned());
+        }
         let indent = gap.rsplit_once('\n').map(|(_, indent)| indent);
         let new = format!(",{gap}{name}{}", self.rendered(value, indent));
-        self.text.insert_str(end, &new);
+        self.splice(end..end, &new);
     }
 
     fn add_first(&mut self, to: &Node, name: &str, value: &Value) {
@@ -125,7 +139,7 @@ impl Document {
                 format!("{end}{indent}{name}{value}{close}")
             }
         };
-        self.text.insert_str(inside, &new);
+        self.splice(inside..inside, &new);
     }
 
     /// Takes a part out of an object or list.
@@ -136,7 +150,25 @@ impl Document {
             (None, Some((next, _))) => parts[at].0..*next,
             (None, None) => of.from + 1..of.to - 1,
         };
-        self.text.replace_range(range, "");
+        let (from, to) = parts[at];
+        if self.has_comment(range.start..from) || self.has_comment(to..range.end) {
+            // Comments of others stay where they are; of the commas one goes.
+            let comma = |range: Range<usize>| self.bare[range.clone()].find(',').map(|at| range.start + at);
+            let (before, after) = (comma(range.start..from), comma(to..range.end));
+            let parts = [after.map(|at| at..at + 1), Some(from..to), before.map(|at| at..at + 1)];
+            parts.into_iter().flatten().for_each(|part| self.splice(part, ""));
+        } else {
+            self.splice(range, "");
+        }
+    }
+
+    /// Whether a comment is between the brackets of an object or list.
+    pub fn has_comment_in(&self, of: &Node) -> bool {
+        self.has_comment(of.from + 1..of.to - 1)
+    }
+
+    fn has_comment(&self, range: Range<usize>) -> bool {
+        self.text[range.clone()] != self.bare[range]
     }
 
     /// What is between the brackets of an object or list.
@@ -144,9 +176,13 @@ impl Document {
         &self.text[of.from + 1..of.to - 1]
     }
 
-    /// Puts white space between the brackets of an object or list that has nothing there.
+    /// Puts white space and comments between the brackets of an object or list that has nothing else there.
     pub fn fill(&mut self, of: &Node, blank: &str) {
-        self.text.replace_range(of.from + 1..of.to - 1, blank);
+        let is_same = self.inside(of).split_whitespace().eq(blank.split_whitespace());
+        if is_same || !self.has_comment_in(of) {
+            self.text.replace_range(of.from + 1..of.to - 1, blank);
+            self.bare = without_comments(&self.text);
+        }
     }
 
     /// The white space that the line of a place begins with.
@@ -159,7 +195,7 @@ impl Document {
     fn unit(&self) -> Option<String> {
         let root = self.root().ok()?;
         let Some((first, _)) = root.parts().first().copied() else { return Some("  ".to_owned()) };
-        let gap = &self.text[root.from + 1..first];
+        let gap = &self.bare[root.from + 1..first];
         gap.rsplit_once('\n').map(|(_, indent)| indent.to_owned())
     }
 
@@ -182,19 +218,47 @@ impl Document {
     }
 }
 
+/// The text with blanks in the place of comments, so that all else stays where it is.
+pub(super) fn without_comments(text: &str) -> String {
+    let mut bare = text.as_bytes().to_vec();
+    let mut at = 0;
+    while at < bare.len() {
+        let rest = &text.as_bytes()[at..];
+        let end = |from: usize, end: &[u8]| {
+            rest[from..].windows(end.len()).position(|found| found == end).map(|at| at + from)
+        };
+        let length = match rest {
+            [b'"', ..] => {
+                at += string_length(rest);
+                continue;
+            }
+            [b'/', b'/', ..] => end(2, b"\n").unwrap_or(rest.len()),
+            [b'/', b'*', ..] => end(2, b"*/").map_or(rest.len(), |end| end + 2),
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        bare[at..at + length].iter_mut().filter(|byte| !b"\r\n".contains(byte)).for_each(|byte| *byte = b' ');
+        at += length;
+    }
+    String::from_utf8(bare).unwrap_or_default()
+}
+
+/// How long a text in quotes is, its quotes among it.
+fn string_length(bytes: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(byte) = bytes.get(at).filter(|byte| **byte != b'"') {
+        at += if *byte == b'\\' { 2 } else { 1 };
+    }
+    bytes.len().min(at + 1)
+}
+
 /// What is wrong with a text that is no JSON.
-fn wrong_syntax(text: &str, error: &serde_json::Error) -> Wrong {
-    let line = error.line();
-    let found = text.split('\n').nth(line.saturating_sub(1)).unwrap_or_default().as_bytes();
-    let column = error.column();
-    let near = found.get(column.saturating_sub(2)..found.len().min(column + 1)).unwrap_or_default();
-    let why = if near.contains(&b'/') {
-        Why::Comment
-    } else {
-        let said = error.to_string();
-        Why::Syntax(said.split(" at line ").next().unwrap_or_default().to_owned())
-    };
-    Wrong { line, why }
+fn wrong_syntax(error: &serde_json::Error) -> Wrong {
+    let said = error.to_string();
+    let why = Why::Syntax(said.split(" at line ").next().unwrap_or_default().to_owned());
+    Wrong { line: error.line(), why }
 }
 
 /// Reads text that is known to be JSON.
@@ -269,12 +333,7 @@ impl Scanner<'_> {
     /// A text in quotes, which may have escapes.
     fn string(&mut self) -> String {
         let from = self.at;
-        let bytes = self.text.as_bytes();
-        self.at += 1;
-        while let Some(byte) = bytes.get(self.at).filter(|byte| **byte != b'"') {
-            self.at += if *byte == b'\\' { 2 } else { 1 };
-        }
-        self.at += 1;
+        self.at += string_length(&self.text.as_bytes()[from..]);
         serde_json::from_str(&self.text[from..self.at]).unwrap_or_default()
     }
 }

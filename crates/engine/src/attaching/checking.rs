@@ -3,7 +3,6 @@
 //! Owns what `doctor` and `status` say of clients. Refuses to mend anything.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use wfr_clients::{Client, settings};
@@ -11,8 +10,9 @@ use wfr_model::Timestamp;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::path::escape;
 
+use super::activity::{self, Active};
 use super::record::{Attached, Record};
-use super::{Ground, Scope, claude, probing, texts, wanted};
+use super::{Ground, Scope, claude, probing, reads_only, switches, texts, wanted};
 use crate::error::Failure;
 use crate::handlers::hooking::ANSWERED;
 use crate::handlers::shown;
@@ -151,7 +151,7 @@ impl One<'_> {
                     continue;
                 }
             };
-            match settings::missing(&text, &setting.entries) {
+            match setting.readable(&text).and_then(|text| settings::missing(text, &setting.entries)) {
                 Ok(missing) if missing.is_empty() => {}
                 Ok(missing) => {
                     let why = format!("{} lacks {}", shown(&setting.place), missing.join(", "));
@@ -173,11 +173,15 @@ impl One<'_> {
         {
             findings.push(self.removed(one, &format!("{} is gone, or another one", shown(&file.place))));
         }
-        if let Some(place) = switched_off(self.client, ground) {
-            let message = format!("{} runs no hooks: {} has `disableAllHooks`", self.name(), shown(&place));
-            let fix = "take it out of that file, then start the client again";
-            findings.push(Finding::new("HOOKS_DISABLED", Severity::Error, message, fix));
+        for other in claude::other_prefixes(one.scope, ground).into_iter().filter(|_| self.client == Client::Claude) {
+            let (severity, what) = match other.wins {
+                true => (Severity::Warning, "it runs shell commands in place of ours: they are observed, not traced"),
+                false => (Severity::Info, "ours runs shell commands in its place"),
+            };
+            let fix = "take one of the two out: that line, or ours by `wfr detach claude`";
+            findings.push(Finding::new("SHELL_PREFIX_OTHER", severity, format!("{}; {what}", other.said), fix));
         }
+        findings.extend(switches::check(self.client, one.scope, ground, &wanted));
         for launcher in &wanted.launchers {
             let said = probing::ask(&launcher.place, &["-c", &format!("printf {WORD}")], self.open.root(), "");
             let why = match said {
@@ -223,18 +227,50 @@ impl One<'_> {
     fn is_heard(&self, one: &Attached, ground: &Ground, findings: &mut Vec<Finding>) {
         let last = Desk::last(self.open, self.client);
         let from = last.map_or(one.at, |last| last.max(one.at));
-        let active = last_active(self.client, ground, self.open.root()).filter(|active| active.0 > from.0 + LATER_MAX);
-        if let Some(active) = active {
-            let heard = last.map_or("it was never heard".to_owned(), |last| format!("it was last heard at {last}"));
-            let message = format!("{} worked here at {active}, and {heard}: its hooks do not fire", self.name());
-            let fix = "end its sessions that began before it was attached and start it again; where this stays, look in it (`/hooks`) \
-                       whether hooks are switched off, or the directory is not trusted";
+        let heard = || last.map_or("it was never heard".to_owned(), |last| format!("it was last heard at {last}"));
+        let unheard = Odd::Unheard.count(self.open.vault.dir(), self.client).filter(|count| count.last > from);
+        let active = activity::last(self.client, ground, self.open.root(), Timestamp(from.0 + LATER_MAX));
+        let silent = match (unheard, &active) {
+            (Some(count), _) => Some(format!(
+                "{} shell commands of sessions of {} that no hook told of came to us since {}, last at {}, and {}: its hooks do not fire",
+                count.times,
+                self.name(),
+                count.since,
+                count.last,
+                heard()
+            )),
+            (None, Some(active)) => {
+                let (at, dir) = (active.at, shown(&active.dir));
+                Some(format!("{} worked in {dir} at {at}, and {}: its hooks do not fire", self.name(), heard()))
+            }
+            (None, None) => None,
+        };
+        if let Some(message) = silent {
+            let fix = self.unsilenced(one.scope, active.as_ref());
             findings.push(Finding::new("HOOKS_SILENT", Severity::Error, message, fix));
         } else if last.is_none() {
             let message = format!("{} is attached and was not heard yet", self.name());
             let fix = "start the client here once and let it call a tool, then run `wfr doctor` again";
             findings.push(Finding::new("HOOKS_NOT_HEARD", Severity::Info, message, fix));
         }
+    }
+
+    /// What to do about hooks that do not fire.
+    fn unsilenced(&self, scope: Scope, active: Option<&Active>) -> String {
+        let root = self.open.root();
+        let is_below = scope == Scope::Project && active.is_some_and(|active| active.dir != root);
+        if let Some(why) = reads_only(self.client, root).filter(|_| is_below) {
+            return format!("{why}: start it in {}, or run `wfr attach {} --user`", shown(root), self.name());
+        }
+        let look = match self.client {
+            Client::Claude => "look in it (`/hooks`) whether hooks are switched off, or the directory is not trusted",
+            Client::Codex => "trust the directory when it asks, and the hooks in `/hooks`",
+            Client::Gemini => {
+                "look in it (`/hooks`, `/permissions`) whether hooks are switched off, or the directory is not trusted"
+            }
+            Client::Opencode | Client::Cursor => "look in its settings whether hooks or plugins are switched off",
+        };
+        format!("end its sessions that began before it was attached and start it again; where this stays, {look}")
     }
 
     /// Whether its shell commands are traced.
@@ -263,21 +299,5 @@ impl One<'_> {
             let fix = format!("run `wfr attach {name}`, which begins to count anew, and start it again");
             findings.push(Finding::new("SHELL_UNTRACED", Severity::Warning, message, fix));
         }
-    }
-}
-
-/// When a client last did something in a directory, as its own files say; `None` where they do not.
-fn last_active(client: Client, ground: &Ground, root: &Path) -> Option<Timestamp> {
-    match client {
-        Client::Claude => claude::last_active(ground, root),
-        Client::Codex | Client::Gemini | Client::Opencode | Client::Cursor => None,
-    }
-}
-
-/// The file in which a client's hooks are switched off altogether.
-fn switched_off(client: Client, ground: &Ground) -> Option<std::path::PathBuf> {
-    match client {
-        Client::Claude => claude::switched_off(ground),
-        Client::Codex | Client::Gemini | Client::Opencode | Client::Cursor => None,
     }
 }

@@ -5,15 +5,15 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use wfr_clients::Client;
 use wfr_clients::settings::{Entry, Kind};
-use wfr_model::Timestamp;
 
+use super::activity::within;
 use super::{Ground, Launcher, Scope, Setting, Wanted, program};
 use crate::error::{Code, Failure};
+use crate::handlers::shown;
 use crate::hooks::{LAUNCHER, is_launcher};
 
 /// The events that are heard.
@@ -43,7 +43,7 @@ pub(super) fn wanted(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     let text = launcher_text(&ground.program);
     Ok(Wanted {
         launchers: vec![Launcher { place: launcher, text }],
-        settings: vec![Setting { place, entries }],
+        settings: vec![Setting { place, entries, has_comments: false }],
         read: vec![],
         texts: vec![],
     })
@@ -57,7 +57,7 @@ pub(super) fn home(ground: &Ground) -> PathBuf {
 
 fn entries(program: &str, launcher: &str) -> Vec<Entry> {
     let prefix = Entry {
-        path: vec!["env", "CLAUDE_CODE_SHELL_PREFIX"],
+        path: vec!["env", PREFIX],
         // It is one program; behind the last ` -` stands what it is given before the script.
         value: Value::from(format!("{launcher} -c")),
         kind: Kind::Value,
@@ -100,19 +100,23 @@ exec /bin/bash -c "$2"
     )
 }
 
-/// When it last wrote down something of a session in a directory.
-pub(super) fn last_active(ground: &Ground, root: &Path) -> Option<Timestamp> {
-    let name = directory_name(root.to_str()?);
-    let dirs = fs::read_dir(home(ground).join("projects")).ok()?.flatten().filter(|dir| {
-        let dir = dir.file_name();
+/// Its files of sessions that may be of a workspace, each with the directory where that is known.
+///
+/// What its directories are called is not exact: `/a/b-c` is called as `/a/b/c` is, so that of another name is looked for in the file.
+pub(super) fn sessions(ground: &Ground, root: &Path) -> Vec<(PathBuf, Option<PathBuf>)> {
+    let Some(name) = root.to_str().map(directory_name) else { return vec![] };
+    let mut files = Vec::new();
+    for dir in within(&home(ground).join("projects")) {
+        let called = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // Behind what is cut off stands a sum of it, which is not worth computing: a directory more is none less.
-        let is_cut = || name.len() > NAME_MAX && dir.to_string_lossy().starts_with(&name[..NAME_MAX]);
-        dir.to_str() == Some(&name) || is_cut()
-    });
-    let files = dirs.filter_map(|dir| fs::read_dir(dir.path()).ok()).flat_map(|files| files.flatten());
-    let files = files.filter(|file| file.path().extension() == Some(OsStr::new("jsonl")));
-    let times = files.filter_map(|file| file.metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok());
-    times.max().and_then(|time| i64::try_from(time.as_nanos()).ok()).map(Timestamp)
+        let is_cut = name.len() > NAME_MAX && called.starts_with(&name[..NAME_MAX]);
+        let at = (called == name || is_cut).then(|| root.to_owned());
+        if at.is_some() || called.strip_prefix(&name).is_some_and(|rest| rest.starts_with('-')) {
+            let logs = within(&dir).filter(|file| file.extension() == Some(OsStr::new("jsonl")));
+            files.extend(logs.map(|file| (file, at.clone())));
+        }
+    }
+    files
 }
 
 /// Letters of such a name; longer ones are cut.
@@ -126,6 +130,55 @@ fn directory_name(root: &str) -> String {
         letter => "-".repeat(letter.len_utf16()),
     };
     root.chars().map(dashes).collect()
+}
+
+/// The variable that names what shell commands are run by.
+const PREFIX: &str = "CLAUDE_CODE_SHELL_PREFIX";
+
+/// A shell prefix of somebody else's that stands elsewhere than where ours is written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct OtherPrefix {
+    /// Where it stands, and what it is.
+    pub said: String,
+    /// Whether it is used in place of ours; else ours is.
+    pub wins: bool,
+}
+
+/// All of these, the weakest first: the environment, then the user's settings, the project's, and those that are for nobody else.
+pub(crate) fn other_prefixes(scope: Scope, ground: &Ground) -> Vec<OtherPrefix> {
+    let own = [".claude/settings.json", ".claude/settings.local.json"];
+    let own = own.into_iter().filter_map(|name| Some(ground.root.as_ref()?.join(name)));
+    let files: Vec<PathBuf> = [home(ground).join("settings.json")].into_iter().chain(own).collect();
+    let ours = if scope == Scope::User { 0 } else { files.len() - 1 };
+    let is_other = |value: &String| !value.is_empty() && !is_launcher(OsStr::new(value));
+    let outside = (ground.variable)(PREFIX).and_then(|value| value.into_string().ok()).filter(is_other);
+    let outside = outside.map(|value| OtherPrefix {
+        said: format!("the environment: `{PREFIX}` is set already, to {value:?}"),
+        wins: false,
+    });
+    let in_file = |(at, place): (usize, &PathBuf)| {
+        let settings: Value = serde_json::from_slice(&fs::read(place).ok()?).ok()?;
+        let value = settings["env"][PREFIX].as_str().map(str::to_owned).filter(is_other)?;
+        let said = format!("{}: `env.{PREFIX}` is set already, to {value:?}", shown(place));
+        (at != ours).then_some(OtherPrefix { said, wins: at > ours })
+    };
+    outside.into_iter().chain(files.iter().enumerate().filter_map(in_file)).collect()
+}
+
+/// Refuses where somebody else's prefix stands elsewhere: ours would be run in its place without a word, or it in place of ours.
+pub(super) fn refuse_other_prefix(scope: Scope, ground: &Ground) -> Result<(), Failure> {
+    match other_prefixes(scope, ground).pop() {
+        None => Ok(()),
+        Some(other) => {
+            let hint = match other.wins {
+                true => "take it out; or call it again with `--replace`: it is run in place of ours here all the same",
+                false => {
+                    "take it out; or call it again with `--replace`: it stays where it is, and ours is run in its place until `wfr detach`"
+                }
+            };
+            Err(Failure::new(Code::Conflicts, format!("{}; nothing was changed", other.said)).with_hint(hint))
+        }
+    }
 }
 
 /// The file that switches all hooks off.

@@ -240,7 +240,7 @@ pub(super) fn refused(place: &Path, wrong: &Wrong, operation: &str) -> Failure {
         Why::Foreign { .. } => Failure::new(Code::Conflicts, message)
             .with_hint("call it again with `--replace`: `wfr detach` puts this value back; or remove it yourself"),
         Why::Comment => Failure::new(Code::DocumentInvalid, message).with_hint(format!(
-            "take the comments out, then call `{operation}` again: the client itself reads no comments; {by_hand}"
+            "take the comments out, then call `{operation}` again: by its format the file has none; {by_hand}"
         )),
         Why::Syntax(_) | Why::Deep | Why::Duplicated(_) | Why::Unsuitable { .. } => {
             Failure::new(Code::DocumentInvalid, message)

@@ -3,13 +3,16 @@
 //! Owns the table of clients and the order in which files are written. Refuses to know the forms of configuration: of JSON that is
 //! [`wfr_clients::settings`].
 
+mod activity;
 pub(crate) mod checking;
-mod claude;
+pub(crate) mod claude;
 mod files;
 mod others;
 mod probing;
 mod program;
 mod record;
+mod switches;
+mod tables;
 mod texts;
 
 use std::path::{Path, PathBuf};
@@ -83,6 +86,18 @@ pub(crate) struct Launcher {
 pub(crate) struct Setting {
     pub place: PathBuf,
     pub entries: Vec<Entry>,
+    /// Whether the client reads it with comments, which then stay.
+    pub has_comments: bool,
+}
+
+impl Setting {
+    /// Refuses comments where the client reads none.
+    fn readable<'t>(&self, text: &'t str) -> Result<&'t str, settings::Wrong> {
+        if !self.has_comments {
+            settings::refuse_comments(text)?;
+        }
+        Ok(text)
+    }
 }
 
 /// A file of a client that is not JSON.
@@ -120,10 +135,25 @@ pub(crate) fn advice(client: Client) -> Option<&'static str> {
     match client {
         Client::Claude => Some("`claude mcp add wfr -- wfr mcp` lets agents ask wfr themselves, as the plugin does"),
         Client::Opencode | Client::Cursor => None,
-        Client::Codex => {
-            Some("start `codex` and trust the hooks in `/hooks`: until then it passes over them without a word")
-        }
+        Client::Codex => Some(
+            "start `codex`, trust the project where it asks, and the hooks in `/hooks`: until then it passes over them without a word",
+        ),
         Client::Gemini => Some("where Gemini CLI asks, trust the folder: hooks of another one are not run"),
+    }
+}
+
+/// Why a client that is started below a workspace's root does not read what is written there; `None` where it does.
+pub(crate) fn reads_only(client: Client, root: &Path) -> Option<&'static str> {
+    let is_top = root.join(".git").exists();
+    match client {
+        Client::Claude if !is_top => Some(
+            "Claude Code reads a project's settings where it is started and at the root of its git repository, and nowhere between",
+        ),
+        Client::Codex if !is_top => {
+            Some("Codex reads a project's settings up to the root of its git repository, and here is none")
+        }
+        Client::Gemini => Some("Gemini CLI reads a project's settings where it is started, and nowhere above"),
+        Client::Claude | Client::Codex | Client::Opencode | Client::Cursor => None,
     }
 }
 
@@ -189,11 +219,17 @@ impl Job<'_> {
         let _lock = self.lock()?;
         let record = Record::read(&self.records);
         let known = record.of(self.client, self.scope);
+        // Whoever attached it once said yes to that.
+        if self.client == Client::Claude && !replacing && known.is_none() {
+            claude::refuse_other_prefix(self.scope, &self.ground)?;
+        }
+        others::refuse_hiding(&wanted, &self.ground)?;
         // All are read before any is written: where one cannot be merged, nothing is begun.
         let mut plans = Vec::new();
         for setting in &wanted.settings {
             let found = files::read(&setting.place, &self.ground)?;
-            let merged = settings::attach(found.text(), &setting.entries, replacing);
+            let merged = setting.readable(found.text());
+            let merged = merged.and_then(|text| settings::attach(text, &setting.entries, replacing));
             let merged = merged.map_err(|wrong| files::refused(&setting.place, &wrong, "attach"))?;
             let before = known.and_then(|known| known.file(&setting.place));
             let recorded = RecordedFile::new(&setting.place, &found, &merged, before);
@@ -242,9 +278,16 @@ impl Job<'_> {
         for setting in &wanted.settings {
             let found = files::read(&setting.place, &self.ground)?;
             let known = known.and_then(|known| known.file(&setting.place)).cloned().unwrap_or_default();
-            let without = settings::detach(found.text(), &setting.entries, &known.before);
+            let without = setting.readable(found.text());
+            let without = without.and_then(|text| settings::detach(text, &setting.entries, &known.before));
             let without = without.map_err(|wrong| files::refused(&setting.place, &wrong, "detach"))?;
             plans.push((found, known, without));
+        }
+        let mut texts = Vec::new();
+        for text in &wanted.texts {
+            let found = files::read(&text.place, &self.ground)?;
+            let without = texts::detach(text, found.text())?;
+            texts.push((text, found, without));
         }
         let mut done = Vec::new();
         for (found, known, without) in plans {
@@ -253,18 +296,16 @@ impl Job<'_> {
             let entries = entries.collect();
             let is_changed = !without.removed.is_empty();
             if is_changed && without.text.is_empty() && !known.was_there {
-                done.push(self.remove(&found, entries)?);
+                done.push(self.remove(&found, &known, entries)?);
             } else {
                 done.push(self.settle(&found, is_changed.then_some(without.text), entries)?);
             }
         }
-        for text in &wanted.texts {
-            let found = files::read(&text.place, &self.ground)?;
-            let was_there = known.and_then(|known| known.file(&text.place)).is_some_and(|file| file.was_there);
-            let without = texts::detach(text, found.text());
+        for (text, found, without) in texts {
+            let known = known.and_then(|known| known.file(&text.place)).cloned().unwrap_or_default();
             let entries = without.iter().map(|_| text.entry(false)).collect();
             match without {
-                Some(left) if left.is_empty() && !was_there => done.push(self.remove(&found, entries)?),
+                Some(left) if left.is_empty() && !known.was_there => done.push(self.remove(&found, &known, entries)?),
                 without => done.push(self.settle(&found, without, entries)?),
             }
         }
@@ -318,9 +359,16 @@ impl Job<'_> {
         Ok(AttachedFile { path: shown(found.place()), became, entries, backup: backup.map(|place| shown(&place)) })
     }
 
-    fn remove(&self, found: &Found, entries: Vec<AttachedEntry>) -> Result<AttachedFile, Failure> {
+    /// Removes a file, and the directories that were made for it where nothing else is in them.
+    fn remove(
+        &self,
+        found: &Found,
+        known: &RecordedFile,
+        entries: Vec<AttachedEntry>,
+    ) -> Result<AttachedFile, Failure> {
         if !self.is_plan {
             found.remove()?;
+            known.remove_dirs();
         }
         Ok(AttachedFile { path: shown(found.place()), became: FileBecame::Removed, entries, backup: None })
     }

@@ -24,6 +24,45 @@ fn named(ground: &Ground, variable: &str) -> Option<PathBuf> {
     (ground.variable)(variable).map(PathBuf::from).filter(|dir| dir.is_absolute())
 }
 
+/// Codex's own directory.
+pub(super) fn codex_home(ground: &Ground) -> PathBuf {
+    named(ground, "CODEX_HOME").unwrap_or_else(|| ground.home.join(".codex"))
+}
+
+/// Gemini CLI's own directory.
+pub(super) fn gemini_home(ground: &Ground) -> PathBuf {
+    named(ground, "GEMINI_CLI_HOME").unwrap_or_else(|| ground.home.clone()).join(".gemini")
+}
+
+/// By what names Codex may know our hooks of a file: where it is, the event, the group and the handler in it.
+pub(super) fn codex_hooks(place: &Path) -> Vec<Vec<String>> {
+    let file: Value = serde_json::from_slice(&std::fs::read(place).unwrap_or_default()).unwrap_or_default();
+    let places: Vec<PathBuf> = [Some(place.to_owned()), place.canonicalize().ok()].into_iter().flatten().collect();
+    let mut keys = Vec::new();
+    for (event, groups) in file["hooks"].as_object().into_iter().flatten() {
+        let event = snake(event);
+        for (group, handlers) in groups.as_array().into_iter().flatten().enumerate() {
+            let handlers = handlers["hooks"].as_array().into_iter().flatten().enumerate();
+            for (at, _) in handlers.filter(|(_, handler)| is_hook(handler, Client::Codex)) {
+                keys.push(places.iter().map(|place| format!("{}:{event}:{group}:{at}", place.display())).collect());
+            }
+        }
+    }
+    keys
+}
+
+/// `PreToolUse` as `pre_tool_use`.
+fn snake(name: &str) -> String {
+    let letter = |letter: char| match letter {
+        letter if letter.is_ascii_uppercase() => format!("_{}", letter.to_ascii_lowercase()),
+        letter => letter.to_string(),
+    };
+    name.chars().map(letter).collect::<String>().trim_start_matches('_').to_owned()
+}
+
+/// What our handler is called where handlers have names.
+pub(super) const HANDLER: &str = "wfr";
+
 /// The file that `bash` reads before it runs a command of a client.
 fn bash_env(client: Client, ground: &Ground) -> Option<Launcher> {
     let text = shell::bash_env(client, &program::quoted(&ground.program))?;
@@ -58,13 +97,12 @@ pub(super) fn codex(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
         ["hooks", "SubagentStop"],
         ["hooks", "Stop"],
     ];
-    let users = named(ground, "CODEX_HOME").unwrap_or_else(|| ground.home.join(".codex"));
-    let dir = dir(scope, ground, ".codex", users)?;
+    let dir = dir(scope, ground, ".codex", codex_home(ground))?;
     let group = json!({"hooks": [{"type": "command", "command": hook(Client::Codex, ground)}]});
     let read: Vec<Launcher> = bash_env(Client::Codex, ground).into_iter().collect();
     let texts = read.iter().map(|file| text(&dir, "config.toml", Form::Toml, file)).collect::<Result<_, _>>()?;
     let entries = entries(&EVENTS, &group, |handler| is_hook(handler, Client::Codex));
-    let settings = vec![Setting { place: dir.join("hooks.json"), entries }];
+    let settings = vec![Setting { place: dir.join("hooks.json"), entries, has_comments: false }];
     Ok(Wanted { launchers: vec![], read, settings, texts })
 }
 
@@ -86,32 +124,41 @@ pub(super) fn gemini(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
         ["hooks", "SessionEnd"],
         ["hooks", "AfterAgent"],
     ];
-    let users = ground.home.join(".gemini");
+    let users = gemini_home(ground);
     let dir = dir(scope, ground, ".gemini", users.clone())?;
-    if let Some(hidden) = hidden_env(&dir, ground) {
-        let message = format!("a file .env in {} would hide {} from Gemini CLI", dir.display(), hidden.display());
-        let how = match hidden == users.join(".env") {
-            true => "call `wfr attach gemini --user`".to_owned(),
-            false => format!("move {} to {}, then call it again", hidden.display(), dir.display()),
-        };
-        return Err(Failure::new(Code::Conflicts, message).with_hint(format!("{how}; nothing was changed")));
-    }
-    let handler = json!({"name": "wfr", "type": "command", "command": hook(Client::Gemini, ground)});
+    let handler = json!({"name": HANDLER, "type": "command", "command": hook(Client::Gemini, ground)});
     let group = json!({"matcher": "*", "hooks": [handler]});
     let read: Vec<Launcher> = bash_env(Client::Gemini, ground).into_iter().collect();
     let texts = read.iter().map(|file| text(&dir, ".env", Form::Env, file)).collect::<Result<_, _>>()?;
     let entries = entries(&EVENTS, &group, |handler| is_hook(handler, Client::Gemini));
-    let settings = vec![Setting { place: dir.join("settings.json"), entries }];
+    let settings = vec![Setting { place: dir.join("settings.json"), entries, has_comments: true }];
     Ok(Wanted { launchers: vec![], read, settings, texts })
 }
 
-/// The file that Gemini CLI reads now and would not where a new one is in a directory of its configuration: it reads the first
-/// that it finds from where it is started upwards, and then at home, and no other.
-fn hidden_env(dir: &Path, ground: &Ground) -> Option<PathBuf> {
+/// Refuses a new file .env that would hide another one from Gemini CLI.
+pub(super) fn refuse_hiding(wanted: &Wanted, ground: &Ground) -> Result<(), Failure> {
+    for text in wanted.texts.iter().filter(|text| text.form == Form::Env && !text.place.exists()) {
+        let dir = text.place.parent().unwrap_or(Path::new("/"));
+        if let Some(hidden) = hidden_env(dir, ground) {
+            let message = format!("a file .env in {} would hide {} from Gemini CLI", dir.display(), hidden.display());
+            let how = match hidden == gemini_home(ground).join(".env") {
+                true => "call `wfr attach gemini --user`".to_owned(),
+                false => format!("move {} to {}, then call it again", hidden.display(), dir.display()),
+            };
+            let hint = format!("{how}; nothing was changed");
+            return Err(Failure::new(Code::Conflicts, message).with_hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// The file that Gemini CLI does not read where another one is in a directory of its configuration, and would else: it reads the
+/// first that it finds from where it is started upwards, and then at home, and no other.
+pub(super) fn hidden_env(dir: &Path, ground: &Ground) -> Option<PathBuf> {
     let new = dir.join(".env");
     let around = dir.parent().into_iter().flat_map(Path::ancestors).chain([ground.home.as_path()]);
     let mut places = around.flat_map(|around| [around.join(".gemini/.env"), around.join(".env")]);
-    places.find(|place| place.exists()).filter(|found| *found != new)
+    places.find(|place| *place != new && place.exists())
 }
 
 pub(super) fn opencode(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
@@ -142,5 +189,10 @@ pub(super) fn cursor(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     let handler = json!({"command": hook(Client::Cursor, ground)});
     let hooks = entries(&EVENTS, &handler, |handler| is_hook(handler, Client::Cursor));
     let entries = std::iter::once(version).chain(hooks).collect();
-    Ok(Wanted { launchers: vec![], read: vec![], settings: vec![Setting { place, entries }], texts: vec![] })
+    Ok(Wanted {
+        launchers: vec![],
+        read: vec![],
+        settings: vec![Setting { place, entries, has_comments: false }],
+        texts: vec![],
+    })
 }

@@ -41,6 +41,9 @@ pub(super) struct RecordedFile {
     place: String,
     /// Whether it was there before.
     pub was_there: bool,
+    /// The directories that were made for it, the innermost first.
+    #[serde(default)]
+    made_dirs: Vec<String>,
     /// What it had in the places of our entries.
     #[serde(flatten)]
     pub before: Before,
@@ -86,7 +89,7 @@ impl Attached {
 
     /// The program that its configuration names.
     pub fn program(&self) -> PathBuf {
-        PathBuf::from(std::ffi::OsString::from_vec(unescape(&self.program).unwrap_or_default()))
+        path(&self.program)
     }
 
     pub(super) fn file(&self, place: &Path) -> Option<&RecordedFile> {
@@ -94,17 +97,40 @@ impl Attached {
     }
 }
 
+/// A path that was written down.
+fn path(shown: &str) -> PathBuf {
+    PathBuf::from(std::ffi::OsString::from_vec(unescape(shown).unwrap_or_default()))
+}
+
 impl RecordedFile {
     /// What an attachment makes in a file, beside what those before it made.
     pub fn new(place: &Path, found: &Found, merged: &settings::Attached, before: Option<&Self>) -> Self {
         let before = before.cloned().unwrap_or(Self { was_there: found.is_there(), ..Self::default() });
         let was_there = before.was_there && found.is_there();
-        Self { place: shown(place), was_there, before: before.before.and(&merged.before) }
+        let made_dirs = before.made_for(found);
+        Self { place: shown(place), was_there, made_dirs, before: before.before.and(&merged.before) }
     }
 
     /// The same of a file that is not JSON.
     pub fn of_text(place: &Path, found: &Found, before: Option<&Self>) -> Self {
         let was_there = before.map_or(found.is_there(), |before| before.was_there && found.is_there());
-        Self { place: shown(place), was_there, ..Self::default() }
+        let made_dirs = before.cloned().unwrap_or_default().made_for(found);
+        Self { place: shown(place), was_there, made_dirs, ..Self::default() }
+    }
+
+    /// The directories that were made, and those that are about to be.
+    fn made_for(&self, found: &Found) -> Vec<String> {
+        let dirs = found.place().ancestors().skip(1).take_while(|dir| !dir.exists()).map(shown);
+        let known = self.made_dirs.iter().cloned();
+        let mut all: Vec<String> = known.chain(dirs.filter(|dir| !self.made_dirs.contains(dir))).collect();
+        all.sort_by_key(|dir| std::cmp::Reverse(dir.len()));
+        all
+    }
+
+    /// Removes directories that were made for it and have nothing in them.
+    pub fn remove_dirs(&self) {
+        for dir in &self.made_dirs {
+            let _ = std::fs::remove_dir(path(dir));
+        }
     }
 }

@@ -1,10 +1,13 @@
-//! Files of clients that are not JSON: our lines between two marks, which go again as they came.
+//! Files of clients that are not JSON: our line, which goes again as it came.
 //!
-//! Owns where the lines may stand, and refusing what they would break. Refuses to read and write files.
+//! Owns our line's marks, and telling ours from others' lines; of TOML that is [`super::tables`]. Refuses to read and write files.
+//!
+//! The marks are for people. What is ours is told by what it says, wherever it stands: clients write their own settings between the
+//! marks, and people move lines.
 
 use std::path::Path;
 
-use super::{Form, Text};
+use super::{Form, Text, tables};
 use crate::error::{Code, Failure};
 
 const BEGIN: &str = "# >>> wfr: `wfr attach` wrote this, and `wfr detach` takes it out";
@@ -12,9 +15,6 @@ const END: &str = "# <<< wfr";
 
 /// Behind the last mark where the line before the first one had no end.
 const JOINED: &str = ", which ended the line above";
-
-/// The table that our line of TOML is in.
-const TABLE: [&str; 2] = ["shell_environment_policy", "set"];
 
 /// How a file that is all ours begins.
 pub(super) const OURS: &str = "// Tells wfr of the tool calls";
@@ -26,111 +26,103 @@ pub(super) fn attach(text: &Text, found: &str) -> Result<Option<String>, Failure
     let with = match text.form {
         Form::Whole if found.is_empty() || found.starts_with(OURS) => text.text.clone(),
         Form::Whole => return Err(refused(&text.place, "somebody else's file stands there", "move it away")),
-        Form::Env => with_lines(text, found)?,
-        Form::Toml => with_table(text, found)?,
+        Form::Env => with_line(text, found)?,
+        Form::Toml => tables::with(text, found)?,
     };
     Ok((with != found).then_some(with))
 }
 
-/// The text without ours; `None` where it has nothing of it.
-pub(super) fn detach(text: &Text, found: &str) -> Option<String> {
-    match text.form {
-        Form::Whole => found.starts_with(OURS).then(String::new),
-        Form::Env | Form::Toml => without(found),
+/// The text without ours; `None` where it has nothing of it. Errors: nobody can tell what is ours.
+pub(super) fn detach(text: &Text, found: &str) -> Result<Option<String>, Failure> {
+    let without = match text.form {
+        Form::Whole if found.starts_with(OURS) => String::new(),
+        Form::Whole => return Ok(None),
+        Form::Env => without_lines(found, |line| value(text, line).is_some_and(|value| is_ours(text, value))),
+        Form::Toml => tables::without(text, found)?,
+    };
+    Ok((without != found).then_some(without))
+}
+
+/// Without our marks, the lines that are ours, and the end of the line before them where that is ours and nothing follows.
+pub(super) fn without_lines(found: &str, is_ours: impl Fn(&str) -> bool) -> String {
+    let (mut kept, mut begin, mut joined) = (String::new(), None, None);
+    for line in found.split_inclusive('\n') {
+        match line.trim() {
+            BEGIN => begin = Some(kept.len()),
+            END => {}
+            mark if mark.strip_prefix(END) == Some(JOINED) => joined = begin.filter(|begin| *begin == kept.len()),
+            _ if is_ours(line) => {}
+            _ => kept.push_str(line),
+        }
     }
+    if joined == Some(kept.len()) && kept.ends_with('\n') {
+        kept.pop();
+    }
+    kept
 }
 
-/// Without our lines, and without the end of the line before them where that is ours.
-fn without(found: &str) -> Option<String> {
-    let from = found.find(BEGIN)?;
-    let to = found[from..].find(END)? + from + END.len();
-    let joined = found[to..].strip_prefix(JOINED);
-    let from = if joined.is_some() { found[..from].trim_end_matches('\n').len() } else { from };
-    let rest = joined.unwrap_or(&found[to..]);
-    Some(format!("{}{}", &found[..from], rest.strip_prefix('\n').unwrap_or(rest)))
+/// Whether a line is our first mark.
+pub(super) fn is_begin(line: &str) -> bool {
+    line.trim() == BEGIN
 }
 
-fn block(lines: &str, joined: bool) -> String {
+/// Whether something of ours may be in a text that nobody can read.
+pub(super) fn is_marked(text: &Text, found: &str) -> bool {
+    found.contains(BEGIN) || found.contains(END) || found.contains(file_name(unquoted(&text.text)))
+}
+
+/// Our lines between their marks.
+pub(super) fn block(lines: &str, joined: bool) -> String {
     format!("{BEGIN}\n{lines}\n{END}{}\n", if joined { JOINED } else { "" })
 }
 
-fn with_lines(text: &Text, found: &str) -> Result<String, Failure> {
-    let rest = without(found).unwrap_or_else(|| found.to_owned());
-    let name = text.text.split('=').next().unwrap_or_default();
-    let sets = |line: &str| {
-        line.trim().trim_start_matches("export ").trim_start().split('=').next().map(str::trim) == Some(name)
-    };
-    if rest.lines().any(sets) {
-        let hint = "take that line out, or call your file from ours by hand";
-        return Err(refused(&text.place, &format!("it sets `{name}` already"), hint));
-    }
-    Ok(match (found.find(BEGIN), without(found).is_some()) {
-        // Where it stood before.
-        (Some(from), true) if found[..from].is_empty() || !found.contains(JOINED) => {
-            format!("{}{}{}", &rest[..from], block(&text.text, false), &rest[from..])
-        }
-        _ => appended(&rest, &text.text),
-    })
-}
-
 /// Behind all that is there, on lines of its own.
-fn appended(found: &str, lines: &str) -> String {
+pub(super) fn appended(found: &str, lines: &str) -> String {
     let joined = !found.is_empty() && !found.ends_with('\n');
     format!("{found}{}{}", if joined { "\n" } else { "" }, block(lines, joined))
 }
 
-fn with_table(text: &Text, found: &str) -> Result<String, Failure> {
-    let rest = without(found).unwrap_or_else(|| found.to_owned());
-    let before = parsed(&text.place, &rest)?;
-    let set = before.get(TABLE[0]).and_then(|policy| policy.get(TABLE[1]));
-    let by_hand = format!("put `{}` into `{}` by hand", text.text, TABLE.join("."));
-    if set.is_some_and(|set| set.get("BASH_ENV").is_some()) {
-        return Err(refused(&text.place, "it sets `BASH_ENV` already", "take that out"));
+/// Whether a value names a file of ours, wherever that was.
+pub(super) fn is_ours(text: &Text, value: &str) -> bool {
+    file_name(value) == file_name(unquoted(&text.text))
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+fn unquoted(value: &str) -> &str {
+    value.trim().trim_matches(['"', '\''])
+}
+
+/// What a line of an environment sets our name to; `None` where it does not.
+fn value<'l>(text: &Text, line: &'l str) -> Option<&'l str> {
+    let (ours, _) = text.text.split_once('=')?;
+    let (name, value) = line.trim().trim_start_matches("export ").split_once('=')?;
+    (name.trim() == ours).then(|| unquoted(value))
+}
+
+fn with_line(text: &Text, found: &str) -> Result<String, Failure> {
+    let values: Vec<&str> = found.lines().filter_map(|line| value(text, line)).collect();
+    if values.iter().any(|value| !is_ours(text, value)) {
+        let name = text.text.split('=').next().unwrap_or_default();
+        let hint = "take that line out, or call your file from ours by hand";
+        return Err(refused(&text.place, &format!("it sets `{name}` already"), hint));
     }
-    let header = format!("[{}]", TABLE.join("."));
-    let with = match rest.lines().position(|line| line.split('#').next().unwrap_or_default().trim() == header) {
-        // The table's own lines come first in it.
-        Some(at) => {
-            let head: String = rest.split_inclusive('\n').take(at + 1).collect();
-            let joined = !head.ends_with('\n');
-            let newline = if joined { "\n" } else { "" };
-            format!("{head}{newline}{}{}", block(&text.text, joined), &rest[head.len()..])
+    if values.is_empty() {
+        return Ok(appended(&without_lines(found, |_| false), &text.text));
+    }
+    let wanted = value(text, &text.text);
+    let line = |line: &str| match value(text, line) {
+        Some(found) if Some(found) != wanted => {
+            format!("{}{}", text.text, if line.ends_with('\n') { "\n" } else { "" })
         }
-        None => appended(&rest, &format!("{header}\n{}", text.text)),
+        _ => line.to_owned(),
     };
-    // Whatever way it is written, it must mean what it meant before, and ours.
-    let mut after: toml::Table =
-        with.parse().map_err(|_| refused(&text.place, "it has this table in another form", &by_hand))?;
-    let taken = after.get_mut(TABLE[0]).and_then(|policy| policy.get_mut(TABLE[1])).and_then(toml::Value::as_table_mut);
-    let is_ours = taken.is_some_and(|set| set.remove("BASH_ENV").is_some());
-    if is_ours && emptied(after) == emptied(before) {
-        Ok(with)
-    } else {
-        Err(refused(&text.place, "it cannot be put in without changing something else", &by_hand))
-    }
+    Ok(found.split_inclusive('\n').map(line).collect())
 }
 
-/// A document without our table, where nothing is in it.
-fn emptied(mut table: toml::Table) -> toml::Table {
-    if let Some(policy) = table.get_mut(TABLE[0]).and_then(toml::Value::as_table_mut) {
-        if policy.get(TABLE[1]).and_then(toml::Value::as_table).is_some_and(toml::Table::is_empty) {
-            policy.remove(TABLE[1]);
-        }
-        if policy.is_empty() {
-            table.remove(TABLE[0]);
-        }
-    }
-    table
-}
-
-fn parsed(place: &Path, text: &str) -> Result<toml::Table, Failure> {
-    text.parse().map_err(|error: toml::de::Error| {
-        let why = format!("it is no TOML: {}", error.message());
-        refused(place, &why, "mend it")
-    })
-}
-
-fn refused(place: &Path, why: &str, hint: &str) -> Failure {
+pub(super) fn refused(place: &Path, why: &str, hint: &str) -> Failure {
     Failure::new(Code::Conflicts, format!("{}: {why}; nothing was changed", place.display()))
         .with_hint(format!("{hint}, then call it again"))
 }
@@ -154,8 +146,8 @@ mod tests {
         let text = text(form);
         let with = attach(&text, found).unwrap().unwrap();
         assert_eq!(attach(&text, &with).unwrap(), None, "{found}");
-        assert_eq!(detach(&text, &with).unwrap(), found);
-        assert_eq!(detach(&text, found), None);
+        assert_eq!(detach(&text, &with).unwrap().unwrap(), found);
+        assert_eq!(detach(&text, found).unwrap(), None);
         with
     }
 
@@ -178,14 +170,20 @@ mod tests {
             "[shell_environment_policy.set] # mine\nA = \"1\"\n[other]\nb = 1\n",
             "[shell_environment_policy.set]",
             "model = 'm'",
+            "[ shell_environment_policy . \"set\" ]\nA = '1'\n",
+            "[shell_environment_policy]\nset = { A = \"1\" }\n",
+            "[shell_environment_policy]\nset = { } # none\n",
+            "[shell_environment_policy]\nset.A = \"1\"\n[other]\n",
+            "shell_environment_policy = { inherit = \"all\" }\n",
+            "shell_environment_policy = { inherit = \"all\", set = {} }\n",
+            "shell_environment_policy.set.A = \"1\"\n[other]\n",
         ] {
             let with = assert_comes_and_goes(Form::Toml, found);
             let table: toml::Table = with.parse().unwrap();
             assert_eq!(table["shell_environment_policy"]["set"]["BASH_ENV"].as_str(), Some("/a/wfr-bash-env"));
         }
         for found in [
-            "[shell_environment_policy]\nset = { A = \"1\" }\n",
-            "shell_environment_policy = { inherit = \"all\" }\n",
+            "[shell_environment_policy]\nset = 1\n",
             "[shell_environment_policy.set]\nBASH_ENV = \"/other\"\n",
             "a = \n",
         ] {
@@ -193,10 +191,48 @@ mod tests {
         }
     }
 
+    /// What a client and a person wrote between the marks stays, and does not make ours missing.
+    #[test]
+    fn what_others_wrote_between_the_marks_stays() {
+        let toml = text(Form::Toml);
+        let with = attach(&toml, "model = 'm'\n").unwrap().unwrap();
+        let mine = "\n[mcp_servers.mine]\ncommand = \"x\"\n";
+        for (between, left) in [
+            (mine.to_owned(), format!("model = 'm'\n{mine}")),
+            ("A = \"1\"\n".to_owned(), "model = 'm'\n[shell_environment_policy.set]\nA = \"1\"\n".to_owned()),
+        ] {
+            let used = with.replace("# <<<", &format!("{between}# <<<"));
+            assert_eq!(attach(&toml, &used).unwrap(), None);
+            assert_eq!(detach(&toml, &used).unwrap().unwrap(), left);
+            // The closing mark went, and the program moved.
+            let used = used.replace("# <<< wfr\n", "").replace("/a/", "/b/");
+            assert_eq!(attach(&toml, &used).unwrap().unwrap(), used.replace("/b/", "/a/"));
+            assert_eq!(detach(&toml, &used).unwrap().unwrap(), left);
+        }
+        let behind = format!("{with}[mine]\na = 1\n");
+        assert_eq!(attach(&toml, &behind).unwrap(), None);
+
+        let env = text(Form::Env);
+        let used = attach(&env, "KEY=1").unwrap().unwrap().replace("# <<<", "MINE=2\n# <<<");
+        assert_eq!(attach(&env, &used).unwrap(), None);
+        assert_eq!(detach(&env, &used).unwrap().unwrap(), "KEY=1\nMINE=2\n");
+    }
+
+    #[test]
+    fn a_line_that_was_put_in_by_hand_is_ours() {
+        let toml = text(Form::Toml);
+        let by_hand = "[shell_environment_policy]\nset = { BASH_ENV = \"/a/wfr-bash-env\", A = \"1\" }\n";
+        assert_eq!(attach(&toml, by_hand).unwrap(), None);
+        let left = "[shell_environment_policy]\nset = { A = \"1\" }\n";
+        assert_eq!(detach(&toml, by_hand).unwrap().unwrap(), left);
+        let broken = "# >>> wfr\na = \n# <<< wfr\n";
+        assert_eq!(detach(&toml, broken).unwrap_err().code, Code::Conflicts);
+    }
+
     #[test]
     fn a_file_that_is_not_ours_stays() {
         assert!(attach(&text(Form::Whole), "export const Mine = 1\n").is_err());
-        assert_eq!(detach(&text(Form::Whole), "export const Mine = 1\n"), None);
+        assert_eq!(detach(&text(Form::Whole), "export const Mine = 1\n").unwrap(), None);
         assert_eq!(
             attach(&text(Form::Whole), "// Tells wfr of the tool calls of old\n").unwrap().unwrap(),
             text(Form::Whole).text

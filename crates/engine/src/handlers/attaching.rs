@@ -7,34 +7,47 @@ use std::path::PathBuf;
 use wfr_clients::Client;
 
 use super::{hooking, needed, setup, shown};
-use crate::attaching::{Ground, Job, Scope};
+use crate::attaching::{self, Ground, Job, Scope};
 use crate::error::{Code, Failure};
 use crate::hooks::shells::Odd;
 use crate::params::{Attach, Detach, HostPath, Init};
 use crate::response::Success;
-use crate::results::Attachment;
+use crate::results::{Attachment, FileBecame};
 use crate::session::Session;
 use crate::workspace::{self, LocateError, Place};
 
 /// Puts our entries into a client's configuration.
 pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attachment>, Failure> {
-    let client = hooking::client(&needed(parameters.client, "client")?)?;
+    let client = hooking::client(&needed(parameters.client.clone(), "client")?)?;
     let scope = scope(parameters.project, parameters.user)?;
     let is_plan = parameters.plan;
     let (place, initialised) = match scope {
-        Scope::Project => protected(session, is_plan)?,
+        Scope::Project => protected(session, client, &parameters)?,
         Scope::User => (located(session)?, None),
     };
     let job = job(session, client, scope, place.as_ref(), is_plan)?;
     let files = job.attach(parameters.replace)?;
+    let others = match client {
+        Client::Claude => attaching::claude::other_prefixes(scope, &job.ground),
+        _ => vec![],
+    };
     if let Some(place) = place.as_ref().filter(|_| !is_plan) {
-        [Odd::NotTold, Odd::PastLauncher].into_iter().for_each(|odd| odd.forget(&place.vault, client));
+        [Odd::NotTold, Odd::PastLauncher, Odd::Unheard].into_iter().for_each(|odd| odd.forget(&place.vault, client));
     }
     let name = client.as_str();
+    let is_any = files.iter().any(|file| file.became != FileBecame::Unchanged);
     let result = Attachment { client: name.to_owned(), scope, attached: true, plan: is_plan, initialised, files };
     let success = Success::new(result);
     if is_plan {
         return Ok(success.with_next_step(format!("write it: `wfr attach {name} {}`", scope.flag())));
+    }
+    let success = others.into_iter().fold(success, |success, other| {
+        let what =
+            if other.wins { "it is run in place of ours here" } else { "ours is run in its place until `wfr detach`" };
+        success.with_next_step(format!("{}: {what}", other.said))
+    });
+    if !is_any {
+        return Ok(success.with_next_step("all of it was there before: `wfr doctor` says whether its hooks fire"));
     }
     let success =
         success.with_next_step("start the client again: a session that runs may not read its configuration again");
@@ -42,9 +55,14 @@ pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attac
         Scope::User => {
             success.with_next_step("each directory that its sessions work in is to be protected: `wfr init` there")
         }
-        Scope::Project => success,
+        Scope::Project => match place.as_ref().and_then(|place| attaching::reads_only(client, &place.root)) {
+            Some(why) => success.with_next_step(format!(
+                "start it in the workspace's root: {why}; `wfr attach {name} --user` is heard wherever it is started"
+            )),
+            None => success,
+        },
     };
-    let success = match crate::attaching::advice(client) {
+    let success = match attaching::advice(client) {
         Some(advice) => success.with_next_step(advice),
         None => success,
     };
@@ -99,7 +117,11 @@ fn located(session: &Session) -> Result<Option<Place>, Failure> {
 }
 
 /// The workspace that is meant; a directory that is none becomes one. Returns it also as text where it became one now.
-fn protected(session: &mut Session, is_plan: bool) -> Result<(Option<Place>, Option<String>), Failure> {
+fn protected(
+    session: &mut Session,
+    client: Client,
+    parameters: &Attach,
+) -> Result<(Option<Place>, Option<String>), Failure> {
     if let Some(place) = located(session)? {
         // A store that is away, or a copy's, is refused before anything is written.
         session.open()?;
@@ -107,12 +129,15 @@ fn protected(session: &mut Session, is_plan: bool) -> Result<(Option<Place>, Opt
     }
     let named = session.directories.workspace.clone().unwrap_or_default();
     let dir: PathBuf = workspace::absolute(&session.directories.current, &named);
-    if !is_plan {
-        setup::init(session, Init { directory: Some(HostPath(dir.clone())), ..Init::default() })?;
-        return Ok((Some(workspace::locate(&session.directories)?), Some(shown(&dir))));
-    }
     let vault = session.directories.data.as_ref().map(|data| workspace::default_vault(data, &dir)).unwrap_or_default();
-    Ok((Some(Place { root: dir.clone(), vault }), Some(shown(&dir))))
+    let place = Place { root: dir.clone(), vault };
+    if parameters.plan {
+        return Ok((Some(place), Some(shown(&dir))));
+    }
+    // What cannot be attached is refused before the directory is put under protection.
+    job(session, client, Scope::Project, Some(&place), true)?.attach(parameters.replace)?;
+    setup::init(session, Init { directory: Some(HostPath(dir.clone())), ..Init::default() })?;
+    Ok((Some(workspace::locate(&session.directories)?), Some(shown(&dir))))
 }
 
 fn job<'s>(

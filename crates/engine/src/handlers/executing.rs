@@ -12,6 +12,7 @@ use wfr_model::{ChangeId, WorkflowId};
 
 use super::changes::parent_of;
 use crate::error::{Code, Failure};
+use crate::hooks::shells::Odd;
 use crate::hooks::{self, Claimed, Desk};
 use crate::ledger::{self, Veil, Wanted};
 use crate::open::Open;
@@ -54,17 +55,29 @@ pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<E
     session.with_reserve(|session| {
         let open = session.open()?;
         finish_unfinished(session, &open)?;
+        if !is_heard(&open, run) {
+            Odd::Unheard.note(open.vault.dir(), run.client, session.now());
+        }
         let Some((session_id, claimed)) = claimed(&open, run) else { return Ok(None) };
         let started = Started {
             workflow: hooks::workflow_of(run.client, &session_id),
             note: run.text.chars().take(NOTE_MAX).collect(),
             observed: run.text.split(|letter: char| !is_of_word(letter)).find_map(cannot_trace),
-            is_observed: false,
+            is_observed: !open.config.agents.trace_commands,
             command: run.command.clone(),
             writable: vec![],
         };
         announce(session, &open, &started, claimed, &|_, _| Ok(None)).map(Some)
     })
+}
+
+/// Whether a hook told of the session in which a command is run: where none did, they do not fire.
+fn is_heard(open: &Open, run: &OfClient) -> bool {
+    match &run.told {
+        Told::Session(session) | Told::Call { session, .. } => Desk::heard_of(open, run.client, session).is_some(),
+        // Its number may be another one in a sandbox.
+        Told::Process(_) => !Desk::heard(open, run.client).is_empty(),
+    }
 }
 
 /// In which session a command is run, and on whose behalf; `None` where nobody said so, or where its client cannot be seen from

@@ -1,6 +1,6 @@
 //! Shell commands of a client that were not traced, though they could have been.
 //!
-//! Owns two counts for each client. Refuses to know why: `doctor` says what to do about them.
+//! Owns three counts for each client. Refuses to know why: `doctor` says what to do about them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ pub(crate) enum Odd {
     PastLauncher,
     /// The client was not told of it: its hooks come from elsewhere, or it began before.
     NotTold,
+    /// It came to us from a session that no hook told of.
+    Unheard,
 }
 
 /// How often, and when last.
@@ -33,6 +35,7 @@ impl Odd {
         let name = match self {
             Self::PastLauncher => "past-launcher.json",
             Self::NotTold => "not-told.json",
+            Self::Unheard => "unheard.json",
         };
         vault.join("clients").join(client.as_str()).join(name)
     }
@@ -40,6 +43,7 @@ impl Odd {
     /// Counts one. Where it cannot be noted, nobody is the worse for it.
     pub fn note(self, vault: &Path, client: Client, now: Timestamp) {
         let place = self.place(vault, client);
+        let _ = place.parent().map(fs::create_dir_all);
         let before = desk::read(&place).unwrap_or(Count { times: 0, since: now, last: now });
         let _ = desk::write(&place, &Count { times: before.times + 1, last: now, ..before });
     }

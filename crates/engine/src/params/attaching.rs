@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Attach {
-    /// Which client: `claude`.
+    /// Which client: `claude`, `codex`, `gemini`, `opencode` or `cursor`.
     pub client: Option<String>,
     /// Whether it is attached for this workspace alone; so it is where nothing is said.
     pub project: bool,
@@ -32,7 +32,7 @@ pub struct Attach {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Detach {
-    /// Which client: `claude`.
+    /// Which client: `claude`, `codex`, `gemini`, `opencode` or `cursor`.
     pub client: Option<String>,
     /// Whether it was attached for this workspace alone; so it is where nothing is said.
     pub project: bool,

@@ -14,6 +14,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Hook {
-    /// Which client: `claude`.
+    /// Which client: `claude`, `codex`, `gemini`, `opencode` or `cursor`.
     pub client: Option<String>,
 }
