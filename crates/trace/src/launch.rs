@@ -55,7 +55,7 @@ pub fn launch(command: Command, mut supervisor: Command, briefing: &[u8]) -> Res
         // It waits for a command that does not come. When it has ended, its end of the control is closed.
         control.shutdown(std::net::Shutdown::Write).ok();
         control.set_read_timeout(Some(PATIENCE)).ok();
-        (&control).read(&mut [0]).ok();
+        (&control).read_exact(&mut [0]).ok();
     }
     // It is another process by now, which has left us.
     supervisor.try_wait().ok();
