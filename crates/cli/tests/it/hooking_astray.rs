@@ -159,3 +159,15 @@ fn a_hook_in_a_directory_that_is_gone_is_heard() {
     }
     assert_eq!(world.change_at("a.txt")["tool_call_id"], "toolu_1");
 }
+
+#[test]
+fn commands_of_clients_are_observed_where_somebody_wants_that() {
+    let world = World::new();
+    world.ok(&["config", "agents.trace_commands", "false"]);
+    let talk = Talk { prefix: WRAPPED, ..Talk::new(&world) };
+    talk.event("PreToolUse", Some("a1"), Talk::bash("echo > a.txt", "toolu_1"));
+    let output = talk.shell("echo > a.txt").output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let change = world.change_at("a.txt");
+    assert_eq!((&change["source"], &change["tool_call_id"]), (&"observed".into(), &"toolu_1".into()), "{change}");
+}
