@@ -104,7 +104,7 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
         Ok(_) if goes_on => ExitCode::SUCCESS,
         Ok(outcome) if operation.name == guard::NAME => guard::run(outcome, &global),
         Ok(outcome) if operation.name == hooking::NAME => hooking::answer(outcome, &global),
-        Ok(outcome) if operation.name == executing::NAME => executing::run(outcome, &mut session, &global),
+        Ok(outcome) if operation.name == executing::NAME => executing::run(outcome, session, &global),
         Ok(outcome) => answer::outcome(operation.name, &global, outcome, &content),
         Err(failure) => refused(operation.name, workflow, &global, &failure),
     }

@@ -7,7 +7,9 @@ use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{
+    DumpableBehavior, Pid, Resource, Rlimit, Signal, getrlimit, kill_process, set_dumpable_behavior, setrlimit,
+};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -55,6 +57,15 @@ fn is_in(mask: u64, signal: i32) -> bool {
 /// Ends this process at once, as a crash would.
 pub fn kill_self() {
     let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);
+}
+
+/// Ends this process by the signal that ended its command, so that whoever waits for it sees what it would have seen of the command:
+/// a shell ends its loop by an interrupt only so. It comes back where the kernel spares this process, as the first one of a container.
+pub fn die_of(signal: i32) {
+    // A core of this process says nothing of the command, and could be written over the command's.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..getrlimit(Resource::Core) });
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    wfr_trace::take(signal);
 }
 
 /// While it lives, signals do nothing to this process, and what a process sends goes on to the command. What the terminal sends it

@@ -356,6 +356,28 @@ pub fn send(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes a signal as a process does that knows nothing of it: dies of it, or stops until it is continued. It comes back also where
+/// the kernel spares this process, as the first one of a container.
+pub fn take(signal: i32) {
+    // SAFETY: all zeros are a valid action, namely the default one.
+    let default: libc::sigaction = unsafe { std::mem::zeroed() };
+    let mut before = default;
+    // SAFETY: the addresses are of one action each, and one set, which is made empty before it is used. The default action runs no
+    // code in this process.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        // Refused for those that nobody can catch, and so need not be put back.
+        let is_caught = libc::sigaction(signal, &raw const default, &raw mut before) == 0;
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::raise(signal);
+        if is_caught {
+            libc::sigaction(signal, &raw const before, std::ptr::null_mut());
+        }
+    }
+}
+
 /// How a child ended or stopped, and what it used.
 #[derive(Clone, Copy, Debug)]
 pub struct Waited {
