@@ -270,7 +270,7 @@ fn is_placeholder(value: &str) -> bool {
 }
 
 /// How much a letter of it tells, in bits (Shannon).
-fn entropy(text: &str) -> f64 {
+pub fn entropy(text: &str) -> f64 {
     let mut counts = [0_u32; 256];
     text.bytes().for_each(|byte| counts[usize::from(byte)] += 1);
     let all = text.len() as f64;
