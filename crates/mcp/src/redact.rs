@@ -3,6 +3,7 @@
 //! Owns what is looked at and how it is told. Paths, ids and digests stay as they are, and so does the number of lines. Refuses
 //! to promise anything: a secret without a form that is known stays.
 
+mod assigned;
 mod encodings;
 mod shapes;
 
