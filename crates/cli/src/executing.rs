@@ -170,8 +170,10 @@ fn has_tracer(error: &io::Error) -> bool {
 fn wait(child: u32) -> Option<Waited> {
     loop {
         match wfr_trace::wait(child) {
-            Ok(waited) if waited.status.stopped_signal().is_some() => signals::stop_with(child),
-            Ok(waited) => return Some(waited),
+            Ok(waited) => match waited.status.stopped_signal() {
+                Some(signal) => signals::stop_with(child, signal),
+                None => return Some(waited),
+            },
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return None,
         }

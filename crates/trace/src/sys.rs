@@ -378,6 +378,14 @@ pub fn take(signal: i32) {
     }
 }
 
+/// Sends a process any signal, also one without a name. Errors: what the system says.
+pub fn send_signal(process: u32, signal: i32) -> io::Result<()> {
+    let process = libc::pid_t::try_from(process).ok().filter(|process| *process > 0);
+    let process = process.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    // SAFETY: the call takes two numbers.
+    done(unsafe { libc::kill(process, signal) })
+}
+
 /// How a child ended or stopped, and what it used.
 #[derive(Clone, Copy, Debug)]
 pub struct Waited {

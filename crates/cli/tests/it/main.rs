@@ -54,6 +54,7 @@ mod hooking;
 mod imports;
 mod injected;
 mod integrity;
+mod jobs;
 mod kept;
 mod keys;
 mod lacking;

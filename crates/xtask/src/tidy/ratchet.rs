@@ -16,7 +16,7 @@ const EXCEPTIONS: [Exception; 2] = [
     (
         "crates/trace/src/sys.rs",
         "`unsafe`",
-        34,
+        35,
         "seccomp notification, Landlock, fork, the default action of signals, shared memory and unknown descriptors, which no safe crate offers",
     ),
 ];
