@@ -40,6 +40,7 @@ use wfr_engine::response::Outcome;
 use wfr_engine::session::Session;
 
 fn main() -> ExitCode {
+    signals::outlive_large_files();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if arguments.first().is_some_and(|word| word == demo::KILLED_RESTORE) {
         return killed_restore();

@@ -12,7 +12,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpabl
 use signal_hook::SigId;
 use signal_hook::consts::{
     SIGALRM, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGPIPE, SIGPROF, SIGSEGV, SIGSTOP,
-    SIGSYS, SIGTERM, SIGTRAP, SIGTTOU, SIGVTALRM,
+    SIGSYS, SIGTERM, SIGTRAP, SIGTTOU, SIGVTALRM, SIGXFSZ,
 };
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::iterator::{Handle, SignalsInfo};
@@ -35,15 +35,23 @@ pub fn watch(starts: bool) -> Arc<AtomicBool> {
     flag
 }
 
-/// Tells somebody of the first signal that asks this process to end, beside what [`watch`] does.
-pub fn tell(told: impl FnOnce() + Send + 'static) -> io::Result<()> {
+/// Tells somebody of the first signal that asks this process to end, and which it is, beside what [`watch`] does.
+pub fn tell(told: impl FnOnce(i32) + Send + 'static) -> io::Result<()> {
     let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        if signals.forever().next().is_some() {
-            told();
+        if let Some(origin) = signals.forever().next() {
+            told(origin.signal);
         }
     })?;
     Ok(())
+}
+
+/// Makes a file that is larger than it may be (`ulimit -f`) an error of the one write. What this process becomes or starts has the
+/// signal as it was: what is caught is not inherited, what is ignored stays so.
+pub fn outlive_large_files() {
+    if !is_in(ignored(), SIGXFSZ) {
+        let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+    }
 }
 
 /// The signals that are ignored, as a mask.
@@ -62,8 +70,7 @@ pub fn kill_self() {
     let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);
 }
 
-/// Ends this process by the signal that ended its command, so that whoever waits for it sees what it would have seen of the command:
-/// a shell ends its loop by an interrupt only so. It comes back where the kernel spares this process, as the first one of a container.
+/// Ends this process by the signal that ended its command or asked it to end, so that whoever waits for it sees that: a shell ends its loop by an interrupt only so. It comes back where the kernel spares this process, as the first one of a container.
 pub fn die_of(signal: i32) {
     // A core of this process says nothing of the command, and could be written over the command's.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..getrlimit(Resource::Core) });

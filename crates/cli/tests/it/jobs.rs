@@ -171,3 +171,23 @@ fn every_signal_that_is_sent_goes_on_to_the_command() {
         Err(_) => skip("python3 is not installed"),
     }
 }
+
+#[test]
+fn a_limit_of_the_size_of_files_ends_nothing_of_ours() {
+    if !can_trace() {
+        return;
+    }
+    let world = World::new();
+    world.checkpoint("base");
+    let mut shell = Command::new("bash");
+    let limited = "ulimit -f 8; \"$0\" exec --quiet -- sh -c 'grep SigIgn: /proc/self/status'; echo $?";
+    let environment = world.command::<&str>(&[]);
+    shell.envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(world.root());
+    let run = shell.args(["-c", limited, env!("CARGO_BIN_EXE_wfr")]).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    let code: i32 = said.lines().last().unwrap().parse().unwrap();
+    assert!(code == 0 || code == 125, "it was not killed: {run:?}");
+    if let Some(ignored) = said.lines().find_map(|line| line.strip_prefix("SigIgn:")) {
+        assert_eq!(u64::from_str_radix(ignored.trim(), 16).unwrap() >> 24 & 1, 0, "the command has it as it was");
+    }
+}
