@@ -46,7 +46,7 @@ struct Running {
 }
 
 /// Runs the command that was announced, ends its change, and gives its exit code.
-pub fn run(outcome: Outcome, session: &mut Session, global: &Global) -> ExitCode {
+pub fn run(outcome: Outcome, session: Session, global: &Global) -> ExitCode {
     let result: &dyn Any = &*outcome.result;
     let Some(executing) = result.downcast_ref::<Executing>() else {
         let failure = Failure::new(Code::Internal, "`exec` gave no command");
@@ -55,13 +55,13 @@ pub fn run(outcome: Outcome, session: &mut Session, global: &Global) -> ExitCode
     run_announced(executing, session, global)
 }
 
-/// Runs a command that was announced, ends its change, and gives its exit code.
-pub fn run_announced(executing: &Executing, session: &mut Session, global: &Global) -> ExitCode {
+/// Runs a command that was announced, ends its change, and gives its exit code; dies of the signal that the command died of.
+pub fn run_announced(executing: &Executing, mut session: Session, global: &Global) -> ExitCode {
     if let Some((why, remedy)) = &executing.observed {
         warn(global, &format!("the command is not traced: {why}; {remedy}"));
     }
     // Until the change has ended: whoever finds that nobody holds it may end it.
-    let _held = executing.tracing.as_ref().map(|tracing| tracing::hold(&tracing.notes));
+    let held = executing.tracing.as_ref().map(|tracing| tracing::hold(&tracing.notes));
     let ended = guard::words(&executing.command).and_then(|words| {
         let command = Confined::new(&words, &executing.writable, &executing.change_id)?;
         Ok(run_command(&command, executing, global))
@@ -71,7 +71,7 @@ pub fn run_announced(executing: &Executing, session: &mut Session, global: &Glob
         Err(failure) => (guard::refused(NAME, None, global, &failure), Evidence::default()),
     };
     session.abort = signals::watch(true);
-    match executing::end(session, &executing.change_id, &evidence) {
+    match executing::end(&mut session, &executing.change_id, &evidence) {
         Ok(closed) => say(&closed, evidence.degraded_since.is_some(), global),
         Err(failure) => {
             let id = &executing.change_id;
@@ -81,6 +81,9 @@ pub fn run_announced(executing: &Executing, session: &mut Session, global: &Glob
             );
         }
     }
+    // All is recorded and given back: this may not come back.
+    drop((session, held));
+    evidence.signal.inspect(|signal| signals::die_of(*signal));
     code
 }
 
@@ -167,8 +170,10 @@ fn has_tracer(error: &io::Error) -> bool {
 fn wait(child: u32) -> Option<Waited> {
     loop {
         match wfr_trace::wait(child) {
-            Ok(waited) if waited.status.stopped_signal().is_some() => signals::stop_with(child),
-            Ok(waited) => return Some(waited),
+            Ok(waited) => match waited.status.stopped_signal() {
+                Some(signal) => signals::stop_with(child, signal),
+                None => return Some(waited),
+            },
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return None,
         }

@@ -100,7 +100,7 @@ fn run_command(called: Option<Called>, command: &[OsString]) -> ExitCode {
     };
     let escaped = command.iter().map(|word| escape(word.as_bytes())).collect();
     match engine::begin_of_client(&mut session, &OfClient { client, told, text, command: escaped }) {
-        Ok(Some(executing)) => executing::run_announced(&executing, &mut session, &global),
+        Ok(Some(executing)) => executing::run_announced(&executing, session, &global),
         Ok(None) => run_plainly(command),
         Err(failure) => {
             trouble::note(&session, client, None, &failure);

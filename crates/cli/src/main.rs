@@ -40,6 +40,7 @@ use wfr_engine::response::Outcome;
 use wfr_engine::session::Session;
 
 fn main() -> ExitCode {
+    signals::outlive_large_files();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if arguments.first().is_some_and(|word| word == demo::KILLED_RESTORE) {
         return killed_restore();
@@ -104,7 +105,7 @@ fn run(call: Call, on_step: OnStep) -> ExitCode {
         Ok(_) if goes_on => ExitCode::SUCCESS,
         Ok(outcome) if operation.name == guard::NAME => guard::run(outcome, &global),
         Ok(outcome) if operation.name == hooking::NAME => hooking::answer(outcome, &global),
-        Ok(outcome) if operation.name == executing::NAME => executing::run(outcome, &mut session, &global),
+        Ok(outcome) if operation.name == executing::NAME => executing::run(outcome, session, &global),
         Ok(outcome) => answer::outcome(operation.name, &global, outcome, &content),
         Err(failure) => refused(operation.name, workflow, &global, &failure),
     }

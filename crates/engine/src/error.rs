@@ -320,7 +320,7 @@ impl Failure {
 
     /// What to do next, first thing first, where this operation failed.
     pub fn ways_on(&self, operation: &str) -> impl Iterator<Item = String> {
-        let hint = self.hint.replace("wfr OPERATION", &format!("wfr {operation}"));
+        let hint = self.hint.replace("wfr OPERATION", format!("wfr {operation}").trim_end());
         std::iter::once(hint).chain(self.recovery_options.iter().cloned()).filter(|way| !way.is_empty())
     }
 
@@ -386,6 +386,13 @@ mod tests {
             assert!(code.meaning().ends_with('.'), "{code}");
             assert!(!code.hint().is_empty() && !code.hint().ends_with('.'), "{code}");
         }
+    }
+
+    #[test]
+    fn a_hint_names_the_operation_where_there_is_one() {
+        let first = |operation| Failure::new(Code::WrongArguments, "").ways_on(operation).next();
+        assert_eq!(first("log").as_deref(), Some("run `wfr log --help` for how it is called"));
+        assert_eq!(first("").as_deref(), Some("run `wfr --help` for how it is called"));
     }
 
     #[test]

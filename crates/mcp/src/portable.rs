@@ -49,6 +49,11 @@ fn rewrite(schema: &mut Value, first: &dyn Fn(&mut Map<String, Value>)) {
     }
     let Some(map) = schema.as_object_mut() else { return };
     first(map);
+    // Sizes of numbers are no formats of JSON Schema, and clients warn of each; the bounds stay.
+    let is_size = |format: &str| format.starts_with("uint") || format.starts_with("int");
+    if map.get("format").and_then(Value::as_str).is_some_and(is_size) {
+        map.remove("format");
+    }
     for (key, value) in map.iter_mut() {
         match (key.as_str(), value) {
             // What is free to have more keys has them as it did.
@@ -126,10 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn no_tool_has_a_schema_of_several_types() {
+    fn no_tool_has_a_schema_of_several_types_or_a_format_that_clients_warn_of() {
         fn several(value: &Value) -> bool {
             match value {
-                Value::Object(map) => map.get("type").is_some_and(Value::is_array) || map.values().any(several),
+                Value::Object(map) => {
+                    let format = map.get("format").and_then(Value::as_str);
+                    let is_unknown = format.is_some_and(|format| format.contains("int"));
+                    is_unknown || map.get("type").is_some_and(Value::is_array) || map.values().any(several)
+                }
                 Value::Array(list) => list.iter().any(several),
                 _ => false,
             }

@@ -3,6 +3,8 @@
 //! Owns what is looked at and how it is told. Paths, ids and digests stay as they are, and so does the number of lines. Refuses
 //! to promise anything: a secret without a form that is known stays.
 
+mod assigned;
+mod encodings;
 mod shapes;
 
 use std::collections::BTreeMap;
@@ -34,7 +36,7 @@ impl Tally {
 
 /// Takes secrets out of every text of a document.
 pub fn redact(document: &mut Value) -> Tally {
-    let mut walk = Walk { tally: Tally::default(), form: Form::Any, is_in_key: false };
+    let mut walk = Walk { tally: Tally::default(), form: Form::Any, is_in_key: false, is_encoded: false };
     walk.value(None, document);
     walk.tally
 }
@@ -45,23 +47,30 @@ struct Walk {
     form: Form,
     /// Whether the last line was within a private key.
     is_in_key: bool,
+    /// Whether the last line was of an encoding such as keys have.
+    is_encoded: bool,
 }
 
 impl Walk {
     fn value(&mut self, key: Option<&str>, value: &mut Value) {
         match value {
             Value::String(text) if !key.is_some_and(is_name) => {
-                // The lines of a list go on where the one before ended.
-                self.is_in_key &= key == Some("lines");
+                // The lines of a list go on where the one before ended, and no other text does.
+                let lines = (self.is_in_key, self.is_encoded);
+                let is_line = key == Some("lines");
+                (self.is_in_key, self.is_encoded) = if is_line { lines } else { (false, false) };
                 if let Some(clean) = self.text(text) {
                     *text = clean;
+                }
+                if !is_line {
+                    (self.is_in_key, self.is_encoded) = lines;
                 }
             }
             Value::Array(list) => list.iter_mut().for_each(|value| self.value(key, value)),
             Value::Object(map) => {
                 let outer = self.form;
                 if let Some(path) = map.get("path").and_then(Value::as_str) {
-                    (self.form, self.is_in_key) = (Form::of(path), false);
+                    (self.form, self.is_in_key, self.is_encoded) = (Form::of(path), false, false);
                 }
                 map.iter_mut().for_each(|(key, value)| self.value(Some(key), value));
                 self.form = outer;
@@ -94,6 +103,7 @@ impl Walk {
         let (sign, body) = body.split_at(sign);
         let was_in_key = self.is_in_key;
         if let Some(begins) = shapes::key_begins(body) {
+            self.is_encoded = false;
             self.is_in_key = !shapes::key_ends(&body[begins..]);
             self.tally.note(PRIVATE_KEY);
             return Some(format!("{sign}{}[redacted: {PRIVATE_KEY}]{end}", &body[..begins]));
@@ -102,7 +112,9 @@ impl Walk {
             self.is_in_key = !shapes::key_ends(body);
             return Some(format!("{sign}[redacted: {PRIVATE_KEY}]{end}"));
         }
-        let found = shapes::find(body, self.form);
+        let parts = encodings::find(body, self.is_encoded);
+        self.is_encoded = !parts.is_empty();
+        let found = if self.is_encoded { parts } else { shapes::find(body, self.form) };
         if found.is_empty() {
             return None;
         }

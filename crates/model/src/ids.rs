@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// A text that cannot be an id or a name, and why.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone)]
-#[error("`{text}` cannot be a {what}: {why}")]
+#[error("`{text}` cannot be {} {what}: {why}", article(.what))]
 pub struct ParseIdError {
     /// The text as given, shortened to 80 characters.
     pub text: String,
@@ -18,6 +18,10 @@ pub struct ParseIdError {
     pub what: &'static str,
     /// The rule that it breaks.
     pub why: &'static str,
+}
+
+fn article(what: &str) -> &'static str {
+    if what.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" }
 }
 
 /// The longest id or name, in bytes: with a suffix it still fits a file name.
@@ -160,5 +164,10 @@ mod tests {
         }
         assert!("workflow_123".parse::<WorkflowId>().is_ok());
         assert!("rec_1".parse::<CheckpointId>().is_err());
+        let said = |what| check_name("", what).unwrap_err().to_string();
+        assert_eq!(
+            [said("agent id"), said("name")],
+            ["`` cannot be an agent id: it is empty", "`` cannot be a name: it is empty"]
+        );
     }
 }

@@ -19,4 +19,4 @@ pub mod supervise;
 mod sys;
 pub mod writers;
 
-pub use sys::{Waited, close_inherited, wait};
+pub use sys::{Waited, close_inherited, send_signal, take, wait};

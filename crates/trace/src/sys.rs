@@ -356,6 +356,36 @@ pub fn send(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes a signal as a process does that knows nothing of it: dies of it, or stops until it is continued. It comes back also where
+/// the kernel spares this process, as the first one of a container.
+pub fn take(signal: i32) {
+    // SAFETY: all zeros are a valid action, namely the default one.
+    let default: libc::sigaction = unsafe { std::mem::zeroed() };
+    let mut before = default;
+    // SAFETY: the addresses are of one action each, and one set, which is made empty before it is used. The default action runs no
+    // code in this process.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        // Refused for those that nobody can catch, and so need not be put back.
+        let is_caught = libc::sigaction(signal, &raw const default, &raw mut before) == 0;
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::raise(signal);
+        if is_caught {
+            libc::sigaction(signal, &raw const before, std::ptr::null_mut());
+        }
+    }
+}
+
+/// Sends a process any signal, also one without a name. Errors: what the system says.
+pub fn send_signal(process: u32, signal: i32) -> io::Result<()> {
+    let process = libc::pid_t::try_from(process).ok().filter(|process| *process > 0);
+    let process = process.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    // SAFETY: the call takes two numbers.
+    done(unsafe { libc::kill(process, signal) })
+}
+
 /// How a child ended or stopped, and what it used.
 #[derive(Clone, Copy, Debug)]
 pub struct Waited {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::Stdio;
 
 use crate::encrypted::encrypted;
@@ -50,8 +50,6 @@ fn streams_and_exit_codes_are_the_commands_own() {
     child.stdin.take().unwrap().write_all(b"through").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), &*output.stdout, &*output.stderr), (Some(9), &b"through"[..], &b"err\n"[..]));
-    assert_eq!(world.exec("a", "kill -SEGV $$").status().unwrap().code(), Some(128 + 11));
-    assert_eq!(world.newest()["evidence"]["signal"], 11);
     for (call, code) in [(&["exec", "--", "no-such"][..], 127), (&["exec", "--", "/etc/passwd"], 126), (&["exec"], 125)]
     {
         let mut call = world.command(call);
@@ -61,6 +59,28 @@ fn streams_and_exit_codes_are_the_commands_own() {
     let mut call = world.exec("a", "true");
     let run = call.current_dir(outside.path()).output().unwrap();
     assert_eq!((run.status.code(), &*run.stdout), (Some(125), &b""[..]), "no workspace: it was not run");
+}
+
+#[test]
+fn what_ends_a_command_by_a_signal_ends_wfr_by_it_when_all_is_recorded() {
+    if !can_trace() {
+        return;
+    }
+    let world = World::new();
+    for number in [2, 9, 11, 15, 40] {
+        for more in [&["--quiet"][..], &["--observed", "--quiet"]] {
+            let script = format!("echo > by-{number}; kill -{number} $$");
+            let call = [&["exec"], more, &["--", "bash", "-c", &script]].concat();
+            let ended = world.command(&call).status().unwrap();
+            assert_eq!((ended.signal(), ended.core_dumped()), (Some(number), false), "{more:?}");
+            let change = world.newest();
+            assert_eq!(
+                (&change["evidence"]["signal"], change["ended_at"].is_null()),
+                (&number.into(), false),
+                "{change}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -56,6 +56,7 @@ mod hooking_astray;
 mod imports;
 mod injected;
 mod integrity;
+mod jobs;
 mod kept;
 mod keys;
 mod lacking;

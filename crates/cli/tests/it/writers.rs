@@ -1,7 +1,7 @@
 //! Processes that go on writing when their client is dead: they are found, shown, and ended before a recovery; nobody else is.
 
 use std::fs;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -217,7 +217,7 @@ fn a_command_at_work_is_ended_where_its_own_agent_is_taken_back_and_whoever_wait
     let mut child = world.exec("a", &writes("a")).process_group(0).spawn().unwrap();
     world.until_written("a");
     world.ok(&["rollback", "wf", "--agent", "a", "--stop-writers", "--yes"]);
-    assert_eq!(child.wait().unwrap().code(), Some(128 + 9), "it was not left stopped with its command");
+    assert_eq!(child.wait().unwrap().signal(), Some(9), "it was not left stopped with its command");
     assert!(!world.has("a"));
     let change = world.changes().into_iter().find(|change| change["agent_id"] == "a").unwrap();
     assert_eq!(change["evidence"]["signal"], 9, "{change}");

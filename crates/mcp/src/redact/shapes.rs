@@ -2,6 +2,8 @@
 //!
 //! Owns how each is told from other text, within one line. Refuses to know where the line is from, but for the file's name.
 
+use super::assigned;
+
 /// What is left in the place of a private key.
 pub const PRIVATE_KEY: &str = "private key";
 
@@ -43,7 +45,7 @@ pub struct Found {
 }
 
 /// A token by what it begins with, how many letters follow at least, and what it is.
-const PREFIXES: [(&str, usize, &str); 17] = [
+const PREFIXES: [(&str, usize, &str); 20] = [
     ("AKIA", 16, "AWS access key"),
     ("ASIA", 16, "AWS access key"),
     ("ghp_", 30, "GitHub token"),
@@ -61,22 +63,9 @@ const PREFIXES: [(&str, usize, &str); 17] = [
     ("xoxr-", 10, "Slack token"),
     ("xoxs-", 10, "Slack token"),
     ("sk-", 20, "API key"),
-];
-
-/// Parts of names whose values are secrets.
-const SECRET_NAMES: [&str; 12] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "api_key",
-    "apikey",
-    "api-key",
-    "access_key",
-    "private_key",
-    "credential",
-    "auth_key",
+    ("sk_live_", 16, "Stripe key"),
+    ("rk_live_", 16, "Stripe key"),
+    ("sk_test_", 16, "Stripe key"),
 ];
 
 /// Where a private key begins.
@@ -99,7 +88,7 @@ pub fn find(line: &str, form: Form) -> Vec<Found> {
     };
     found.extend(tokens(line));
     found.extend(address(line));
-    found.extend(assignment(line));
+    found.extend(assigned::find(line));
     found.sort_by_key(|one: &Found| (one.from, std::cmp::Reverse(one.upto)));
     let mut upto = 0;
     found.retain(|one| {
@@ -116,7 +105,7 @@ fn is_word(byte: u8) -> bool {
 }
 
 /// How many bytes from `at` on are of a word.
-fn word(bytes: &[u8], at: usize) -> usize {
+pub fn word(bytes: &[u8], at: usize) -> usize {
     bytes[at..].iter().take_while(|byte| is_word(**byte)).count()
 }
 
@@ -206,71 +195,23 @@ fn encoded(line: &str) -> Option<Found> {
     (text.len() >= 16 && is_encoding).then_some(Found { from, upto: from + text.len(), what: PRIVATE_KEY })
 }
 
-/// The first value that is given to a name which tells of a secret.
-fn assignment(line: &str) -> Option<Found> {
-    let lower = line.to_ascii_lowercase();
-    let mut begin = 0;
-    while let Some((at, name)) =
-        SECRET_NAMES.iter().filter_map(|name| Some((begin + lower.get(begin..)?.find(name)?, *name))).min()
-    {
-        begin = at + name.len();
-        if let Some(found) = value_behind(line, begin) {
-            return Some(found);
-        }
-    }
-    None
-}
-
-/// The secret that is given to a name which ends at or behind `at`.
-fn value_behind(line: &str, at: usize) -> Option<Found> {
-    let bytes = line.as_bytes();
-    let skip = |at: usize, letters: &[u8]| at + bytes[at..].iter().take_while(|byte| letters.contains(byte)).count();
-    let mut at = at + word(bytes, at);
-    at = skip(at, b"\"'`]");
-    at = skip(at, b" \t");
-    let signs = skip(at, b":=>");
-    if signs == at {
-        return None;
-    }
-    at = skip(signs, b" \t");
-    let quote = bytes.get(at).copied().filter(|byte| b"\"'`".contains(byte));
-    let (from, value) = match quote {
-        Some(quote) => {
-            let rest = &line[at + 1..];
-            (at + 1, &rest[..rest.find(char::from(quote)).unwrap_or(rest.len())])
-        }
-        None => {
-            let rest = &line[at..];
-            (
-                at,
-                &rest[..rest
-                    .find(|letter: char| letter.is_whitespace() || ",;\"'".contains(letter))
-                    .unwrap_or(rest.len())],
-            )
-        }
-    };
-    let is_code = quote.is_none() && (value.contains(['(', '[', '{', '<']) || !is_mixed_with_digits(value));
-    let is_secret = value.len() >= 8 && !is_code && !is_placeholder(value) && entropy(value) >= 3.0;
-    is_secret.then_some(Found { from, upto: from + value.len(), what: "assigned secret" })
-}
-
-fn is_mixed_with_digits(value: &str) -> bool {
+/// Whether there are digits and letters.
+pub fn is_mixed_with_digits(value: &str) -> bool {
     value.bytes().any(|byte| byte.is_ascii_digit()) && value.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// Whether a value only stands for one.
-fn is_placeholder(value: &str) -> bool {
+pub fn is_placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let begins = ["$", "{", "<", "%", "[redacted", "..."];
     begins.iter().any(|begin| lower.starts_with(begin))
         || ["example", "changeme", "placeholder", "your_", "your-", "xxxx", "****"]
             .iter()
             .any(|part| lower.contains(part))
-        || value.contains(' ')
 }
 
 /// How much a letter of it tells, in bits (Shannon).
-fn entropy(text: &str) -> f64 {
+pub fn entropy(text: &str) -> f64 {
     let mut counts = [0_u32; 256];
     text.bytes().for_each(|byte| counts[usize::from(byte)] += 1);
     let all = text.len() as f64;

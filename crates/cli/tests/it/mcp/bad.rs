@@ -102,3 +102,14 @@ fn texts_are_never_taken_for_anything_else() {
     }
     assert!(!world.root().join("owned").exists());
 }
+
+#[test]
+fn a_signal_that_ends_the_server_is_what_it_ends_by() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let world = World::new();
+    for (name, number) in [("TERM", 15), ("HUP", 1), ("INT", 2)] {
+        let mut client = Client::of(&world);
+        crate::traced::signal(client.server.id(), name);
+        assert_eq!(client.server.wait().unwrap().signal(), Some(number));
+    }
+}

@@ -44,6 +44,41 @@ fn secrets_of_files_do_not_reach_an_agent() {
 }
 
 #[test]
+fn a_piece_of_a_private_key_does_not_reach_an_agent() {
+    let world = World::new();
+    let line = |number: usize| {
+        let mut prng = wfr_testkit::Prng::new(number as u64);
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        (0..64).map(|_| char::from(letters[prng.below(64)])).collect::<String>()
+    };
+    let key = |new: usize| {
+        let lines: String = (0..20).map(|number| line(if number == 12 { new } else { number }) + "\n").collect();
+        format!("notes\n-----BEGIN RSA PRIVATE KEY-----\n{lines}-----END RSA PRIVATE KEY-----\n")
+    };
+    world.put("notes.txt", &key(100));
+    world.checkpoint("base");
+    let change = world.ok(&["change", "begin", "--workflow", "wf", "--agent", "a"]).result("change_id").clone();
+    world.put("notes.txt", &key(101));
+    world.ok(&["change", "end", change.as_str().unwrap()]);
+    world.checkpoint("new");
+    let mut client = Client::of(&world);
+    for (name, asked) in [
+        ("diff", json!({"from": "base", "to": "new"})),
+        ("diff", json!({"from": "base", "to": "new", "word": true})),
+        ("log", json!({"patch": true})),
+        ("blame", json!({"path": "notes.txt"})),
+        ("restore", json!({"workflow_id": "wf", "checkpoint": "base"})),
+        ("rollback", json!({"workflow_id": "wf", "change": change})),
+    ] {
+        let answer = client.request("tools/call", json!({"name": name, "arguments": asked}));
+        let text = answer.to_string();
+        let shown: Vec<usize> = (0..20).chain([100, 101]).filter(|number| text.contains(&line(*number)[1..])).collect();
+        assert!(shown.is_empty(), "{name} {asked} tells {shown:?}: {text}");
+        assert!(text.contains("[redacted: private key]"), "{name} {asked}: {text}");
+    }
+}
+
+#[test]
 fn tools_resources_and_the_prompt_are_listed_and_read() {
     let world = World::new();
     let id = world.checkpoint("base").result("checkpoint_id").as_str().unwrap().to_owned();
