@@ -12,10 +12,13 @@ use crate::world::World;
 /// Runs a dialogue with `bash` on a terminal of its own; `wfr` is its first argument. `job()` starts one that says what it is told, `stopped()` stops it,
 /// and `shows` waits for a text.
 const TERMINAL: &str = r#"
-import os, re, select, sys, time
+import os, re, select, signal, sys, time
 wfr, steps = sys.argv[1:]
 child, terminal = os.forkpty()
 if child == 0:
+    # Who starts tests in the background may have these ignored.
+    for one in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+        signal.signal(one, signal.SIG_DFL)
     os.environ.update(PS1='$ ', TERM='dumb')
     os.execvp('bash', ['bash', '--norc', '--noprofile', '-i'])
 seen, sent = '', 0
