@@ -76,7 +76,7 @@ pub struct Session {
     pub threads: usize,
     /// Set from outside to give up.
     pub abort: Arc<AtomicBool>,
-    /// How long others are waited for who look at the tree; `None`: until they are done.
+    /// How long each other one is waited for who looks at the tree; `None`: until all are done.
     pub patience: Option<Duration>,
     /// How far it is.
     pub meter: Arc<Meter>,

@@ -89,8 +89,8 @@ pub(crate) fn comes_home(session: &mut Session, client: Client) -> bool {
     workspace::locate(&session.directories).is_ok()
 }
 
-/// So long a client waits for others who look at the tree; then its call goes on, and is found by a later look.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// So long a client waits for one process that looks at the tree; then its call goes on, and is found by a later look.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 fn heard(session: &mut Session, client: Client, said: &Said, from: Option<ProcessId>) -> Result<Answer, Failure> {
     let open = session.open()?;

@@ -74,7 +74,7 @@ pub struct Turn {
 pub fn turn(session: &Session, open: &Open) -> Result<Turn, Failure> {
     let place = open.vault.dir().join("ledger.lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&place)?;
-    let begun = Instant::now();
+    let (mut begun, mut holder) = (Instant::now(), None);
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(Turn { _lock: file }),
@@ -82,7 +82,12 @@ pub fn turn(session: &Session, open: &Open) -> Result<Turn, Failure> {
                 return Err(Failure::new(Code::Interrupted, "interrupted while another process looks at the tree"));
             }
             Err(Errno::WOULDBLOCK | Errno::INTR) if session.patience.is_some_and(|limit| begun.elapsed() > limit) => {
-                return Err(occupied(&file));
+                // Where many wait, one comes after the other: only who has it for all that time keeps them.
+                let now = process::holder_of_lock(&file);
+                if now.is_some() && now == holder {
+                    return Err(occupied(&file));
+                }
+                (begun, holder) = (Instant::now(), now);
             }
             // Nobody tells of a lock that is given back; a signal ends the wait early.
             Err(Errno::WOULDBLOCK | Errno::INTR) => drop(poll(&mut [], Some(&TICK))),
