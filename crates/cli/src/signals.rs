@@ -125,13 +125,21 @@ impl PassedOn {
                     let _ = wfr_trace::send_signal(child, origin.signal);
                 }
             }
+            stay_open(signals);
         });
     }
+}
+
+/// Leaves the pipe by which signals are told open until this process ends: were nobody there to read it, the next signal would
+/// raise SIGPIPE, which is told by the same pipe, and so on for ever.
+fn stay_open(signals: SignalsInfo<WithOrigin>) {
+    std::mem::forget(signals);
 }
 
 impl Drop for PassedOn {
     fn drop(&mut self) {
         self.handle.close();
+        self.signals.take().into_iter().for_each(stay_open);
     }
 }
 

@@ -167,7 +167,8 @@ pub(crate) fn name(text: &str) -> String {
     // Two texts do not become one name.
     let mark = desk::key(text);
     let kept: String = fitted.chars().take(NAME_BYTES_MAX - MARK - 2).collect();
-    format!("_{kept}.{}", &mark[..MARK])
+    // It begins with the name of the sum.
+    format!("_{kept}.{}", &mark[mark.len() - MARK..])
 }
 
 /// Letters that tell names from each other which were not fit to be one.
