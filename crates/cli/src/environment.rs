@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wfr_engine::error::{Code, Failure};
@@ -56,28 +57,48 @@ pub fn session(
     let starts = [guard::NAME, executing::NAME].contains(&operation);
     let (interactive, abort) = (!global.json && terminal::is_interactive(), signals::watch(starts));
     let picker = interactive.then(|| Box::new(AtTerminal::new(global.colour, abort.clone())) as Box<dyn Picker>);
+    let keyring = Arc::new(Keyring::new(secrets, directories.data.clone()));
+    let threads = global.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
     Ok(Session {
-        keyring: Arc::new(Keyring::new(secrets, directories.data.clone())),
-        directories,
         interactive,
-        threads: global.threads.unwrap_or(cores).clamp(1, THREADS_MAX),
+        picker,
+        input: Box::new(io::stdin()),
+        on_news: answer::news(operation, global),
+        on_step,
+        noted,
+        ..quiet((directories, keyring), threads, abort, (actor(), content.clone()))
+    })
+}
+
+/// A session in which nobody is asked or told anything, and from whose input nothing comes.
+fn quiet(
+    (directories, keyring): (Directories, Arc<Keyring>),
+    threads: usize,
+    abort: Arc<AtomicBool>,
+    (actor, content): (String, Content),
+) -> Session {
+    Session {
+        directories,
+        keyring,
+        interactive: false,
+        threads,
         abort,
         patience: None,
-        picker,
+        picker: None,
         meter: Arc::new(Meter::default()),
         clock,
         program: std::env::current_exe,
         variable: |name| std::env::var_os(name),
-        actor: actor(),
+        actor,
         ids: Ids::New,
-        raw: Box::new(content.clone()),
-        input: Box::new(io::stdin()),
-        on_news: answer::news(operation, global),
+        raw: Box::new(content),
+        input: Box::new(io::empty()),
+        on_news: Box::new(|_| Ok(())),
         detach: upkeep::detached,
-        on_step,
+        on_step: Box::new(|_, _| {}),
         needs_configuration: false,
-        noted,
-    })
+        noted: Arc::new(Noted::default()),
+    }
 }
 
 /// The shell that agent clients run their scripts with.
@@ -101,28 +122,8 @@ pub fn for_agent(server: &Server, asking: Asking) -> Given {
     let (filled, mut directories) = (content.clone(), server.directories.clone());
     directories.workspace = directories.workspace.or(asking.workspace);
     let client: String = asking.client.chars().filter(|letter| !letter.is_control()).take(64).collect();
-    let session = Session {
-        directories,
-        keyring: server.keyring.clone(),
-        interactive: false,
-        threads: server.threads,
-        abort: asking.abort,
-        patience: None,
-        picker: None,
-        meter: Arc::new(Meter::default()),
-        clock,
-        program: std::env::current_exe,
-        variable: |name| std::env::var_os(name),
-        actor: format!("agent:{client} ({})", server.user),
-        ids: Ids::New,
-        raw: Box::new(content),
-        input: Box::new(io::empty()),
-        on_news: Box::new(|_| Ok(())),
-        detach: upkeep::detached,
-        on_step: Box::new(|_, _| {}),
-        needs_configuration: false,
-        noted: Arc::new(Noted::default()),
-    };
+    let actor = format!("agent:{client} ({})", server.user);
+    let session = quiet((directories, server.keyring.clone()), server.threads, asking.abort, (actor, content));
     Given { session, fill: Box::new(move |result| filled.fill(result)) }
 }
 

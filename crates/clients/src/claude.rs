@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::said::{Agent, Answer, Call, Does, Note, Notes, Payload, ReadError, Said, Tail, What};
+use super::said::{Agent, Call, Does, Note, Notes, Payload, ReadError, Said, Tail, What};
 
 /// Tools that change no file and start nothing that does.
 const HARMLESS: &[&str] = &[
@@ -73,9 +73,7 @@ fn is_quiet(payload: &Payload) -> bool {
 }
 
 fn call(payload: &Payload) -> Result<Call, ReadError> {
-    let (tool, input) = (payload.needed("tool_name")?, payload.part("tool_input"));
-    let goes_on = input.value("run_in_background") == Some(&Value::Bool(true));
-    Ok(Call { goes_on, ..Call::new(payload.name("tool_use_id"), tool, does(tool, &input)) })
+    Ok(Call::new(payload, does)?.perhaps_going_on(payload, "run_in_background"))
 }
 
 fn does(tool: &str, input: &Payload) -> Does {
@@ -103,13 +101,6 @@ fn call_ended(payload: &Payload) -> Result<What, ReadError> {
         output: Tail::of(response.text("stdout"), response.text("stderr")),
         started: response.text("agentId").map(str::to_owned),
     })
-}
-
-pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
-    match answer {
-        Answer::Deny(reason) if said.event == "PreToolUse" => denied(reason),
-        Answer::Deny(_) | Answer::Nothing => String::new(),
-    }
 }
 
 /// A call is denied, in the schema that Codex took over; with any key more Codex takes an answer for none, and goes on.

@@ -4,8 +4,7 @@
 
 use serde_json::Value;
 
-use super::claude;
-use super::said::{Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+use super::said::{Call, Does, Payload, ReadError, Said, Tail, What};
 
 /// Tools that change no file and start nothing that does.
 const HARMLESS: &[&str] = &["close_agent", "resume_agent", "send_input", "update_plan", "view_image", "wait_agent"];
@@ -19,9 +18,9 @@ pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
         "Stop" => What::TurnEnds { is_quiet: false },
         "SubagentStart" => What::AgentBegins,
         "SubagentStop" => What::AgentEnds,
-        "PreToolUse" => What::CallBegins(call(payload)?),
+        "PreToolUse" => What::CallBegins(Call::new(payload, does)?),
         "PostToolUse" => What::CallEnds {
-            call: call(payload)?,
+            call: Call::new(payload, does)?,
             error: None,
             output: Tail::of(payload.text("tool_response"), None),
             started: started(payload),
@@ -29,12 +28,6 @@ pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
         _ => What::Other,
     };
     Said::new(payload, event, what)
-}
-
-fn call(payload: &Payload) -> Result<Call, ReadError> {
-    let tool = payload.needed("tool_name")?;
-    let does = does(tool, &payload.part("tool_input"));
-    Ok(Call::new(payload.name("tool_use_id"), tool, does))
 }
 
 fn does(tool: &str, input: &Payload) -> Does {
@@ -63,11 +56,4 @@ fn started(payload: &Payload) -> Option<String> {
     let response: Value = serde_json::from_str(payload.text("tool_response")?).ok()?;
     let is_spawn = payload.text("tool_name").is_some_and(|tool| tool.ends_with("spawn_agent"));
     response.get("agent_id").and_then(Value::as_str).filter(|_| is_spawn).map(str::to_owned)
-}
-
-pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
-    match answer {
-        Answer::Deny(reason) if said.event == "PreToolUse" => claude::denied(reason),
-        Answer::Deny(_) | Answer::Nothing => String::new(),
-    }
 }

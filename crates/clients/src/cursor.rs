@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::said::{Agent, Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+use super::said::{Agent, Call, Does, Payload, ReadError, Said, Tail, What};
 
 /// Tools that change no file and start nothing that does.
 const HARMLESS: &[&str] = &["Glob", "Grep", "LS", "ReadLints", "SemanticSearch", "TodoWrite", "WebFetch", "WebSearch"];
@@ -17,9 +17,9 @@ pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
         "stop" => What::TurnEnds { is_quiet: true },
         "subagentStart" => What::AgentBegins,
         "subagentStop" => What::AgentEnds,
-        "preToolUse" => What::CallBegins(call(payload)?),
+        "preToolUse" => What::CallBegins(Call::new(payload, does)?),
         "postToolUse" | "postToolUseFailure" => What::CallEnds {
-            call: call(payload)?,
+            call: Call::new(payload, does)?,
             error: payload.text("error_message").map(str::to_owned),
             output: Tail::of(payload.text("tool_output"), None),
             started: None,
@@ -43,12 +43,6 @@ fn root(payload: &Payload) -> Option<String> {
     payload.value("workspace_roots")?.get(0).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn call(payload: &Payload) -> Result<Call, ReadError> {
-    let tool = payload.needed("tool_name")?;
-    let does = does(tool, &payload.part("tool_input"));
-    Ok(Call::new(payload.name("tool_use_id"), tool, does))
-}
-
 fn does(tool: &str, input: &Payload) -> Does {
     const FILE: &[&str] = &["file_path", "path", "target_file"];
     match tool {
@@ -61,11 +55,6 @@ fn does(tool: &str, input: &Payload) -> Does {
     }
 }
 
-pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
-    match answer {
-        Answer::Deny(reason) if said.event == "preToolUse" => {
-            json!({"permission": "deny", "user_message": reason, "agent_message": reason}).to_string()
-        }
-        Answer::Deny(_) | Answer::Nothing => String::new(),
-    }
+pub(crate) fn denied(reason: &str) -> String {
+    json!({"permission": "deny", "user_message": reason, "agent_message": reason}).to_string()
 }

@@ -2,9 +2,9 @@
 //!
 //! Owns its names of events, tools and fields. It names neither calls nor agents: that is left out here. Refuses to know the ledger.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::said::{Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+use super::said::{Call, Does, Payload, ReadError, Said, Tail, What};
 
 /// Tools that change no file and start nothing that does.
 const HARMLESS: &[&str] = &[
@@ -40,9 +40,8 @@ pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
 }
 
 fn call(payload: &Payload) -> Result<Call, ReadError> {
-    let (tool, input) = (payload.needed("tool_name")?, payload.part("tool_input"));
-    let goes_on = input.value("is_background") == Some(&Value::Bool(true));
-    Ok(Call { goes_on, ..Call::new(None, tool, does(tool, &input)) })
+    let call = Call::new(payload, does)?.perhaps_going_on(payload, "is_background");
+    Ok(Call { id: None, ..call })
 }
 
 fn does(tool: &str, input: &Payload) -> Does {
@@ -68,9 +67,6 @@ fn call_ended(payload: &Payload) -> Result<What, ReadError> {
     })
 }
 
-pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
-    match answer {
-        Answer::Deny(reason) if said.event == "BeforeTool" => json!({"decision": "deny", "reason": reason}).to_string(),
-        Answer::Deny(_) | Answer::Nothing => String::new(),
-    }
+pub(crate) fn denied(reason: &str) -> String {
+    json!({"decision": "deny", "reason": reason}).to_string()
 }

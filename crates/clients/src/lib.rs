@@ -132,12 +132,13 @@ impl Client {
 
     /// What the client is to read on standard output, which is nothing where it may go on.
     pub fn answer(self, said: &Said, answer: &Answer) -> String {
+        // Only what is about to be called can be denied.
+        let (Answer::Deny(reason), What::CallBegins(_)) = (answer, &said.what) else { return String::new() };
         match self {
-            Self::Claude => claude::answer(said, answer),
-            Self::Codex => codex::answer(said, answer),
-            Self::Gemini => gemini::answer(said, answer),
-            Self::Opencode => opencode::answer(said, answer),
-            Self::Cursor => cursor::answer(said, answer),
+            Self::Claude | Self::Codex => claude::denied(reason),
+            Self::Gemini => gemini::denied(reason),
+            Self::Opencode => opencode::denied(reason),
+            Self::Cursor => cursor::denied(reason),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::said::{Answer, Call, Does, Payload, ReadError, Said, Tail, What};
+use super::said::{Call, Does, Payload, ReadError, Said, Tail, What};
 
 /// The plugin's text, with the places of our program and of the file that `bash` reads before it runs a command.
 pub fn plugin(program: &str, bash_env: &str) -> String {
@@ -38,9 +38,9 @@ pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
         "agent.created" => What::AgentBegins,
         "agent.idle" => What::AgentEnds,
         "server.disposed" => What::SessionEnds,
-        "tool.execute.before" => What::CallBegins(call(payload)?),
+        "tool.execute.before" => What::CallBegins(Call::new(payload, does)?),
         "tool.execute.after" => What::CallEnds {
-            call: call(payload)?,
+            call: Call::new(payload, does)?,
             error: None,
             output: Tail::of(payload.text("output"), None),
             started: payload.text("started").map(str::to_owned),
@@ -48,12 +48,6 @@ pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
         _ => What::Other,
     };
     Said::new(payload, event, what)
-}
-
-fn call(payload: &Payload) -> Result<Call, ReadError> {
-    let tool = payload.needed("tool_name")?;
-    let does = does(tool, &payload.part("tool_input"));
-    Ok(Call::new(payload.name("tool_use_id"), tool, does))
 }
 
 fn does(tool: &str, input: &Payload) -> Does {
@@ -67,9 +61,6 @@ fn does(tool: &str, input: &Payload) -> Does {
     }
 }
 
-pub(crate) fn answer(said: &Said, answer: &Answer) -> String {
-    match answer {
-        Answer::Deny(reason) if said.event == "tool.execute.before" => json!({"deny": reason}).to_string(),
-        Answer::Deny(_) | Answer::Nothing => String::new(),
-    }
+pub(crate) fn denied(reason: &str) -> String {
+    json!({"deny": reason}).to_string()
 }

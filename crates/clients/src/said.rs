@@ -132,9 +132,17 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call whose work ends with it.
-    pub(crate) fn new(id: Option<String>, tool: &str, does: Does) -> Self {
-        Self { id, tool: tool.to_owned(), does, goes_on: false }
+    /// The call of a payload whose fields have the names that most clients give them. Its work ends with it.
+    pub(crate) fn new(payload: &Payload, does: impl Fn(&str, &Payload) -> Does) -> Result<Self, ReadError> {
+        let tool = payload.needed("tool_name")?;
+        let does = does(tool, &payload.part("tool_input"));
+        Ok(Self { id: payload.name("tool_use_id"), tool: tool.to_owned(), does, goes_on: false })
+    }
+
+    /// The same, whose work goes on where a field of its input says so.
+    pub(crate) fn perhaps_going_on(self, payload: &Payload, field: &str) -> Self {
+        let goes_on = payload.part("tool_input").value(field) == Some(&Value::Bool(true));
+        Self { goes_on, ..self }
     }
 }
 

@@ -198,7 +198,7 @@ impl Supervisor<'_> {
                 // What was read of a thread's memory and its descriptors was its own only if it waits still.
                 if !what.is_empty() && sys::still_asks(self.listener, report.id()) {
                     let tell = |what, witness: &mut dyn Witness| witness.told(report.thread(), what, &stands_back);
-                    self.tell(look, |witness| what.into_iter().for_each(|what| tell(what, witness)));
+                    self.tell(|witness| what.into_iter().for_each(|what| tell(what, witness)));
                 }
                 look.done();
                 // Who asked may be gone, or was answered by the watchdog.
@@ -260,8 +260,8 @@ impl Supervisor<'_> {
         io::Write::write_all(&mut &*control, b"e").ok();
     }
 
-    fn tell(&self, look: &Look, tell: impl FnOnce(&mut dyn Witness)) {
-        if !self.desk.with(PATIENCE, tell) && look.id() != 0 {
+    fn tell(&self, tell: impl FnOnce(&mut dyn Witness)) {
+        if !self.desk.with(PATIENCE, tell) {
             self.went_on_unseen(1);
         }
     }

@@ -113,10 +113,12 @@ impl One<'_> {
             }
         }
         self.shells(!attached.is_empty(), findings);
-        if let Some((newest, times)) = self.troubles().first().map(|newest| (newest, self.troubles().len())) {
+        let troubles = self.troubles();
+        if let Some(newest) = troubles.first() {
             let message = format!(
-                "something went wrong in hooks of {} {times} times in the last 7 days, last at {}: {}",
+                "something went wrong in hooks of {} {} times in the last 7 days, last at {}: {}",
                 self.name(),
+                troubles.len(),
                 newest.at,
                 newest.message
             );

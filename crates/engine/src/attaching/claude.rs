@@ -34,12 +34,11 @@ const EVENTS: [&str; 11] = [
 pub(super) fn wanted(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     let launcher = ground.launchers(Client::Claude).join(LAUNCHER);
     let entries = entries(program::text(&ground.program)?, program::text(&launcher)?);
-    let place = match (scope, &ground.root) {
+    let place = ground.dir(scope, ".claude", home(ground))?.join(match scope {
         // They name this machine's paths, so they are for no repository.
-        (Scope::Project, Some(root)) => root.join(".claude/settings.local.json"),
-        (Scope::Project, None) => return Err(Failure::new(Code::WorkspaceNotFound, "there is no workspace here")),
-        (Scope::User, _) => home(ground).join("settings.json"),
-    };
+        Scope::Project => "settings.local.json",
+        Scope::User => "settings.json",
+    });
     let text = launcher_text(&ground.program);
     Ok(Wanted {
         launchers: vec![Launcher { place: launcher, text }],
@@ -51,8 +50,7 @@ pub(super) fn wanted(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
 
 /// The client's own directory.
 pub(super) fn home(ground: &Ground) -> PathBuf {
-    let named = (ground.variable)("CLAUDE_CONFIG_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
-    named.unwrap_or_else(|| ground.home.join(".claude"))
+    ground.named("CLAUDE_CONFIG_DIR").unwrap_or_else(|| ground.home.join(".claude"))
 }
 
 fn entries(program: &str, launcher: &str) -> Vec<Entry> {

@@ -186,6 +186,20 @@ impl Ground {
         Ok(Self { root: root.map(Path::to_owned), home, data, program: PathBuf::new(), variable: session.variable })
     }
 
+    /// The directory that a variable names.
+    pub fn named(&self, variable: &str) -> Option<PathBuf> {
+        (self.variable)(variable).map(PathBuf::from).filter(|dir| dir.is_absolute())
+    }
+
+    /// Where a client's configuration is: of the workspace, or of the user. Errors: there is no workspace.
+    pub fn dir(&self, scope: Scope, own: &str, users: PathBuf) -> Result<PathBuf, Failure> {
+        match (scope, &self.root) {
+            (Scope::Project, Some(root)) => Ok(root.join(own)),
+            (Scope::Project, None) => Err(Failure::new(Code::WorkspaceNotFound, "there is no workspace here")),
+            (Scope::User, _) => Ok(users),
+        }
+    }
+
     /// A directory of ours for files that a client runs.
     pub fn launchers(&self, client: Client) -> PathBuf {
         workspace::own_data(&self.data).join("clients").join(client.as_str())

@@ -11,27 +11,14 @@ use wfr_clients::{Client, opencode as plugin, shell};
 use super::{Form, Ground, Launcher, Scope, Setting, Text, Wanted, program};
 use crate::error::{Code, Failure};
 
-/// Where a client's configuration is: of the workspace, or of the user.
-fn dir(scope: Scope, ground: &Ground, own: &str, users: PathBuf) -> Result<PathBuf, Failure> {
-    match (scope, &ground.root) {
-        (Scope::Project, Some(root)) => Ok(root.join(own)),
-        (Scope::Project, None) => Err(Failure::new(Code::WorkspaceNotFound, "there is no workspace here")),
-        (Scope::User, _) => Ok(users),
-    }
-}
-
-fn named(ground: &Ground, variable: &str) -> Option<PathBuf> {
-    (ground.variable)(variable).map(PathBuf::from).filter(|dir| dir.is_absolute())
-}
-
 /// Codex's own directory.
 pub(super) fn codex_home(ground: &Ground) -> PathBuf {
-    named(ground, "CODEX_HOME").unwrap_or_else(|| ground.home.join(".codex"))
+    ground.named("CODEX_HOME").unwrap_or_else(|| ground.home.join(".codex"))
 }
 
 /// Gemini CLI's own directory.
 pub(super) fn gemini_home(ground: &Ground) -> PathBuf {
-    named(ground, "GEMINI_CLI_HOME").unwrap_or_else(|| ground.home.clone()).join(".gemini")
+    ground.named("GEMINI_CLI_HOME").unwrap_or_else(|| ground.home.clone()).join(".gemini")
 }
 
 /// By what names Codex may know our hooks of a file: where it is, the event, the group and the handler in it.
@@ -97,7 +84,7 @@ pub(super) fn codex(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
         ["hooks", "SubagentStop"],
         ["hooks", "Stop"],
     ];
-    let dir = dir(scope, ground, ".codex", codex_home(ground))?;
+    let dir = ground.dir(scope, ".codex", codex_home(ground))?;
     let group = json!({"hooks": [{"type": "command", "command": hook(Client::Codex, ground)}]});
     let read: Vec<Launcher> = bash_env(Client::Codex, ground).into_iter().collect();
     let texts = read.iter().map(|file| text(&dir, "config.toml", Form::Toml, file)).collect::<Result<_, _>>()?;
@@ -124,8 +111,7 @@ pub(super) fn gemini(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
         ["hooks", "SessionEnd"],
         ["hooks", "AfterAgent"],
     ];
-    let users = gemini_home(ground);
-    let dir = dir(scope, ground, ".gemini", users.clone())?;
+    let dir = ground.dir(scope, ".gemini", gemini_home(ground))?;
     let handler = json!({"name": HANDLER, "type": "command", "command": hook(Client::Gemini, ground)});
     let group = json!({"matcher": "*", "hooks": [handler]});
     let read: Vec<Launcher> = bash_env(Client::Gemini, ground).into_iter().collect();
@@ -162,8 +148,8 @@ pub(super) fn hidden_env(dir: &Path, ground: &Ground) -> Option<PathBuf> {
 }
 
 pub(super) fn opencode(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
-    let config = named(ground, "XDG_CONFIG_HOME").unwrap_or_else(|| ground.home.join(".config"));
-    let place = dir(scope, ground, ".opencode", config.join("opencode"))?.join("plugins/wfr.js");
+    let config = ground.named("XDG_CONFIG_HOME").unwrap_or_else(|| ground.home.join(".config"));
+    let place = ground.dir(scope, ".opencode", config.join("opencode"))?.join("plugins/wfr.js");
     let read: Vec<Launcher> = bash_env(Client::Opencode, ground).into_iter().collect();
     let mut texts = Vec::new();
     for file in &read {
@@ -184,7 +170,7 @@ pub(super) fn cursor(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
         ["hooks", "subagentStop"],
         ["hooks", "stop"],
     ];
-    let place = dir(scope, ground, ".cursor", ground.home.join(".cursor"))?.join("hooks.json");
+    let place = ground.dir(scope, ".cursor", ground.home.join(".cursor"))?.join("hooks.json");
     let version = Entry { path: vec!["version"], value: Value::from(1), kind: Kind::Frame, is_ours: |_| false };
     let handler = json!({"command": hook(Client::Cursor, ground)});
     let hooks = entries(&EVENTS, &handler, |handler| is_hook(handler, Client::Cursor));

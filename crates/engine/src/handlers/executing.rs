@@ -13,7 +13,7 @@ use wfr_model::{ChangeId, WorkflowId};
 use super::changes::parent_of;
 use crate::error::{Code, Failure};
 use crate::hooks::shells::Odd;
-use crate::hooks::{self, Claimed, Desk};
+use crate::hooks::{self, Claimed, Desk, Heard};
 use crate::ledger::{self, Veil, Wanted};
 use crate::open::Open;
 use crate::params::Exec;
@@ -55,10 +55,11 @@ pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<E
     session.with_reserve(|session| {
         let open = session.open()?;
         finish_unfinished(session, &open)?;
-        if !is_heard(&open, run) {
+        let heard = heard(&open, run);
+        if heard.is_empty() {
             Odd::Unheard.note(open.vault.dir(), run.client, session.now());
         }
-        let Some((session_id, claimed)) = claimed(&open, run) else { return Ok(None) };
+        let Some((session_id, claimed)) = claimed(&open, run, &heard) else { return Ok(None) };
         let started = Started {
             workflow: hooks::workflow_of(run.client, &session_id),
             note: run.text.chars().take(NOTE_MAX).collect(),
@@ -71,31 +72,31 @@ pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<E
     })
 }
 
-/// Whether a hook told of the session in which a command is run: where none did, they do not fire.
-fn is_heard(open: &Open, run: &OfClient) -> bool {
+/// What hooks told of the session in which a command is run, or where only its client is known of all of that; nothing where
+/// they do not fire.
+fn heard(open: &Open, run: &OfClient) -> Vec<Heard> {
     match &run.told {
-        Told::Session(session) | Told::Call { session, .. } => Desk::heard_of(open, run.client, session).is_some(),
+        Told::Session(session) | Told::Call { session, .. } => {
+            Desk::heard_of(open, run.client, session).into_iter().collect()
+        }
         // Its number may be another one in a sandbox.
-        Told::Process(_) => !Desk::heard(open, run.client).is_empty(),
+        Told::Process(_) => Desk::heard(open, run.client),
     }
 }
 
 /// In which session a command is run, and on whose behalf; `None` where nobody said so, or where its client cannot be seen from
 /// here: then it is in a sandbox with numbers of processes of its own, in which nothing can be noted for others.
-fn claimed(open: &Open, run: &OfClient) -> Option<(String, Claimed)> {
-    let is_apart = |session: &str| Desk::heard_of(open, run.client, session).is_some_and(|heard| !heard.lives());
+fn claimed(open: &Open, run: &OfClient, heard: &[Heard]) -> Option<(String, Claimed)> {
+    let claim = |session: &str| hooks::claim(open, run.client, (session, !heard.is_empty()), &run.text);
     match &run.told {
-        Told::Session(session) if !is_apart(session) => {
-            Some((session.clone(), hooks::claim(open, run.client, session, &run.text)))
-        }
-        Told::Call { session, agent, call } if !is_apart(session) => {
-            Some((session.clone(), hooks::claim_call(open, run.client, session, (agent.as_deref(), call))))
-        }
-        Told::Session(_) | Told::Call { .. } => None,
         Told::Process(process) => {
-            let heard = Desk::heard(open, run.client).into_iter().find(|heard| heard.client == Some(*process))?;
-            let claimed = hooks::claim(open, run.client, &heard.session, &run.text);
-            Some((heard.session, claimed))
+            let heard = heard.iter().find(|heard| heard.client == Some(*process))?;
+            Some((heard.session.clone(), claim(&heard.session)))
+        }
+        Told::Session(_) | Told::Call { .. } if heard.iter().any(|heard| !heard.lives()) => None,
+        Told::Session(session) => Some((session.clone(), claim(session))),
+        Told::Call { session, agent, call } => {
+            Some((session.clone(), hooks::claim_call(open, run.client, session, (agent.as_deref(), call))))
         }
     }
 }

@@ -136,15 +136,15 @@ pub enum Claimed {
     Unheard(Author),
 }
 
-/// Who is about to run a command in a session of a client.
-pub fn claim(open: &Open, client: Client, session: &str, command: &str) -> Claimed {
+/// Who is about to run a command in a session of a client, of which a hook told or not.
+pub fn claim(open: &Open, client: Client, (session, is_heard): (&str, bool), command: &str) -> Claimed {
     let desk = Desk::of(open, client, session);
     let nobody = Author {
         workflow_id: super::workflow_of(client, session),
         session_id: Some(session.to_owned()),
         ..Author::default()
     };
-    if Desk::heard_of(open, client, session).is_none() {
+    if !is_heard {
         return Claimed::Unheard(nobody);
     }
     let Ok(dir) = desk.place(DIR) else { return Claimed::Nobody(nobody) };

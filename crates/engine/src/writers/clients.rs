@@ -81,7 +81,7 @@ impl Session {
 }
 
 /// A process and those that it was started by, as far as they are there.
-fn ancestors(all: &BTreeMap<u32, Process>, from: u32) -> impl Iterator<Item = &Process> {
+pub(super) fn ancestors(all: &BTreeMap<u32, Process>, from: u32) -> impl Iterator<Item = &Process> {
     std::iter::successors(all.get(&from), |process| all.get(&process.parent)).take(all.len())
 }
 

@@ -121,14 +121,9 @@ impl Scene {
                 Err(_) => {}
             }
         }
-        let mut own = BTreeSet::from([std::process::id()]);
-        let mut at = all.get(&std::process::id());
-        while let Some(parent) = at.and_then(|process| all.get(&process.parent)) {
-            if !own.insert(parent.id.pid) {
-                break;
-            }
-            at = Some(parent);
-        }
+        let mut own: BTreeSet<u32> =
+            clients::ancestors(&all, std::process::id()).map(|process| process.id.pid).collect();
+        own.insert(std::process::id());
         Ok(Self { all, said, unread, own })
     }
 }

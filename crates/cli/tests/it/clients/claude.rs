@@ -118,11 +118,7 @@ fn calls_are_told_apart_and_one_sub_agent_is_taken_back() {
     }
     stage.assert_no_trouble();
 
-    let workflow = stage.world.change_at("left.txt")["workflow_id"].as_str().unwrap().to_owned();
-    stage.world.ok(&["rollback", &workflow, "--agent", &left, "--yes"]);
-    assert!(!stage.world.tree.at("left.txt").exists() && !stage.world.tree.at("left-sh.txt").exists());
-    let kept = ["shell.txt", "a.txt", "right.txt", "right-sh.txt", "base.txt"].map(|name| stage.text(name));
-    assert_eq!(kept, ["shell\n", "one\nthree\n", "r\n", "right\n", "base\n"]);
+    stage.take_left_back(&left, "shell\n");
 }
 
 #[test]

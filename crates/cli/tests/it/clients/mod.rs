@@ -204,6 +204,16 @@ impl Stage {
         }
     }
 
+    /// One of two sub-agents is taken back, and what the others wrote stays; what a shell wrote is given.
+    #[track_caller]
+    pub fn take_left_back(&self, left: &str, shell: &str) {
+        let workflow = self.world.change_at("left.txt")["workflow_id"].as_str().unwrap().to_owned();
+        self.world.ok(&["rollback", &workflow, "--agent", left, "--yes"]);
+        assert!(!self.world.tree.at("left.txt").exists() && !self.world.tree.at("left-sh.txt").exists());
+        let kept = ["shell.txt", "a.txt", "right.txt", "right-sh.txt", "base.txt"].map(|name| self.text(name));
+        assert_eq!(kept, [shell, "one\nthree\n", "r\n", "right\n", "base\n"]);
+    }
+
     /// Nothing went wrong in a hook.
     #[track_caller]
     pub fn assert_no_trouble(&self) {
