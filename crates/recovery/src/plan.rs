@@ -90,7 +90,7 @@ pub fn plan_joined(
     wishes: &[Wish],
     joined: &[Vec<TreePath>],
 ) -> Result<(Plan, LinkGroups), ReadError> {
-    let mut to_links = links_after(&goal.from_links, wishes);
+    let mut to_links = links_after(objects, goal, wishes)?;
     to_links.retain(|group| !group.iter().any(|path| joined.iter().any(|other| other.contains(path))));
     to_links.extend(joined.iter().cloned());
     let goal = Goal { to_links, ..goal.clone() };
@@ -109,19 +109,34 @@ pub fn plan_joined(
     Ok((plan, goal.to_links))
 }
 
-/// Hard links after the wishes: names stay one file where they are to hold the same.
-fn links_after(links: &LinkGroups, wishes: &[Wish]) -> LinkGroups {
-    let wished: BTreeMap<&TreePath, &Option<Entry>> = wishes.iter().map(|wish| (&wish.path, &wish.entry)).collect();
-    let alike = |group: &&Vec<TreePath>| {
-        let mut ends = group.iter().map(|path| wished.get(path));
-        let first = ends.next().flatten();
-        ends.all(|other| match (first, other) {
-            (None, None) => true,
-            (Some(Some(a)), Some(Some(b))) => a.same_but_time(b),
-            _ => false,
-        })
-    };
-    links.iter().filter(alike).cloned().collect()
+/// Hard links after the wishes: names stay one file where nothing else is wished for them, or the same.
+fn links_after(objects: &dyn Objects, goal: &Goal, wishes: &[Wish]) -> Result<LinkGroups, ReadError> {
+    let wished: BTreeMap<&TreePath, &Wish> = wishes.iter().map(|wish| (&wish.path, wish)).collect();
+    let mut now = Finder::new(objects, goal.from);
+    let mut groups = LinkGroups::new();
+    for group in &goal.from_links {
+        let mut parts: Vec<(Option<&Entry>, Vec<TreePath>)> = Vec::new();
+        for path in group {
+            let other = match wished.get(path) {
+                None => None,
+                Some(Wish { entry: None, .. }) => continue,
+                Some(Wish { entry: Some(entry), .. }) => {
+                    let stands = now.lookup(path)?;
+                    Some(entry).filter(|entry| stands.is_none_or(|stands| change(goal, &stands, entry).is_some()))
+                }
+            };
+            let is_alike = |(of, _): &&mut (Option<&Entry>, _)| match (*of, other) {
+                (Some(one), Some(other)) => one.same_but_time(other),
+                (one, other) => one.is_none() && other.is_none(),
+            };
+            match parts.iter_mut().find(is_alike) {
+                Some((_, names)) => names.push(path.clone()),
+                None => parts.push((other, vec![path.clone()])),
+            }
+        }
+        groups.extend(parts.into_iter().map(|(_, names)| names).filter(|names| names.len() > 1));
+    }
+    Ok(groups)
 }
 
 /// Whether a name is that of git's own directory, or of the file that leads to one, on any file system.
@@ -207,6 +222,8 @@ impl Planner<'_> {
                 forced.extend(group.into_iter().flatten());
             }
         }
+        let steady = self.steady(&to);
+        forced.retain(|path| !steady.contains(path));
         let [mut then, mut now] = [self.goal.to, self.goal.from].map(|tree| Finder::new(objects, tree));
         for path in forced {
             let Some(after) = then.lookup(path)? else { continue };
@@ -220,6 +237,26 @@ impl Planner<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Names that keep the file that they are now: of each group those of one group to come at most, of which none has a step.
+    fn steady(&self, to: &BTreeMap<&TreePath, &Vec<TreePath>>) -> BTreeSet<&TreePath> {
+        let mut found = BTreeSet::new();
+        for group in &self.goal.from_links {
+            // A name that is left alone keeps the file: all others that are to differ from it need another one.
+            if group.iter().any(|path| self.kept.contains_key(path)) {
+                continue;
+            }
+            let parts =
+                group.iter().map(|path| to.get(path).map_or(std::slice::from_ref(path), |names| names.as_slice()));
+            let mut firsts = parts.zip(group).filter(|(names, path)| names[0] == **path).map(|(names, _)| names);
+            let is_steady = |path: &TreePath| group.binary_search(path).is_ok() && !self.steps.contains_key(path);
+            let kept = firsts.find(|names| names.iter().all(is_steady));
+            found.extend(
+                kept.into_iter().flatten().filter_map(|path| group.binary_search(path).ok()).map(|at| &group[at]),
+            );
+        }
+        found
     }
 
     fn has_content_step(&self, path: &TreePath) -> bool {

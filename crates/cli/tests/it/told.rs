@@ -39,6 +39,32 @@ fn a_name_that_came_later_is_not_told_to_be_named() {
 }
 
 #[test]
+fn names_of_one_file_that_nobody_means_stay_one_file() {
+    use std::os::unix::fs::MetadataExt;
+    let world = World::with_lines();
+    world.put("one", "before\n");
+    for other in ["two", "three"] {
+        std::fs::hard_link(world.root().join("one"), world.root().join(other)).unwrap();
+    }
+    world.checkpoint("linked");
+    let file = |name: &str| world.root().join(name).metadata().unwrap().ino();
+    // A move, and what is written by one of the names.
+    world.work("a", || std::fs::rename(world.root().join("one"), world.root().join("elsewhere")).unwrap());
+    world.work("b", || std::fs::write(world.root().join("two"), "by b\n").unwrap());
+    for (agent, more, comes) in [("a", &[][..], "one"), ("b", &["--file", "elsewhere"], "elsewhere")] {
+        let one = file("two");
+        let call = [&["rollback", "wf", "--agent", agent][..], more].concat();
+        let told = finding(&world.ok(&[&call[..], &["--plan"]].concat()), "LINK_SPLIT")["message"].to_string();
+        assert!(told.contains(&format!("`{comes}` and `three` are one file")), "{told}");
+        let done = world.ok(&[&call[..], &["--yes"]].concat());
+        assert!(!done.result("changed").to_string().contains("two"), "{done:?}");
+        assert_eq!([file("two"), file("three")], [one, one]);
+        assert_ne!(file(comes), one);
+        world.ok(&["undo", "--yes"]);
+    }
+}
+
+#[test]
 fn an_undo_names_who_else_took_the_work_back() {
     let world = World::with_lines();
     world.work("a", || world.put("work/f.txt", &numbered(&[(3, "by a")])));

@@ -176,6 +176,11 @@ fn a_setuid_program_without_privileges_is_named_with_the_remedy_and_sudo_is_obse
     assert!(said(&run).contains("--observed"), "{}", said(&run));
     let change = newest();
     assert_eq!((&change["source"], &change["evidence"]["unprivileged"][0]), (&"traced".into(), &"whose".into()));
+    // An agent says nothing of it, so somebody has to.
+    let lost = || nobody.call(&world, &["doctor"]).1["result"]["findings"].to_string().contains("PRIVILEGES_LOST");
+    assert!(lost());
+    nobody.call(&world, &["config", "agents.trace_commands", "false"]);
+    assert!(!lost());
     // What is said works.
     let run = nobody.command(&world, &["exec", "--observed", "--", "sh", "-c", &script]).output().unwrap();
     assert_eq!((run.status.code(), &*run.stdout), (Some(0), &b"0\n"[..]), "{}", said(&run));

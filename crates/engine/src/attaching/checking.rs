@@ -2,11 +2,14 @@
 //!
 //! Owns what `doctor` and `status` say of clients. Refuses to mend anything.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::{Value, json};
+use wfr_catalog::ChangeFilter;
 use wfr_clients::{Client, settings};
 use wfr_model::Timestamp;
+use wfr_model::change::Source;
 use wfr_model::finding::{Finding, Severity};
 use wfr_model::path::escape;
 
@@ -37,6 +40,33 @@ pub(crate) fn check(session: &Session, open: &Open, findings: &mut Vec<Finding>)
     for client in Client::ALL {
         One { session, open, client: *client }.check(findings);
     }
+}
+
+/// Programs that could not gain privileges in traced commands lately: a client says nothing of it where a script of it failed.
+pub(crate) fn without_privileges(session: &Session, open: &Open) -> Result<Option<Finding>, Failure> {
+    if !open.config.agents.trace_commands {
+        return Ok(None);
+    }
+    let since = Some(Timestamp(session.now().0 - TOLD_NANOS));
+    let filter = ChangeFilter { sources: vec![Source::Traced], since, ..ChangeFilter::default() };
+    let mut changes = open.catalog.changes(&filter)?;
+    changes.retain(|row| row.change.evidence.as_ref().is_some_and(|evidence| !evidence.unprivileged.is_empty()));
+    let Some(newest) = changes.first() else { return Ok(None) };
+    let programs: BTreeSet<&str> = changes
+        .iter()
+        .filter_map(|row| row.change.evidence.as_ref())
+        .flat_map(|one| &one.unprivileged)
+        .map(String::as_str)
+        .collect();
+    let message = format!(
+        "{} could not gain privileges in {} traced command(s) of the last 7 days, last in {}: what needs them fails there, and works \
+         without wfr",
+        programs.iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(", "),
+        changes.len(),
+        newest.change.change_id
+    );
+    let fix = "`wfr config agents.trace_commands false` has commands of agents observed instead; `wfr exec --observed` does one of your own";
+    Ok(Some(Finding::new("PRIVILEGES_LOST", Severity::Warning, message, fix)))
 }
 
 /// How it stands with the clients that are attached or were heard.

@@ -56,6 +56,7 @@ pub fn doctor(session: &mut Session, parameters: Doctor) -> Result<Success<Diagn
     events::check_states(session, &open, &mut findings)?;
     sinks::check(&open, &mut findings)?;
     checking::check(session, &open, &mut findings);
+    findings.extend(checking::without_privileges(session, &open)?);
     chain(&open, &mut findings)?;
     manifests(&open, &mut findings)?;
     damaged(&open, &mut findings)?;

@@ -155,7 +155,7 @@ pub fn choose(
     findings.extend(already::unchanged(&chooser.gone, &plan));
     findings.extend(sureness::of_what_goes(open, &chooser.gone)?);
     let can_be_named = |path: &TreePath| is_touched(open, &veil, path, &selected);
-    findings.extend(telling::split(&goal.from_links, &links, &chooser.wishes, can_be_named)?);
+    findings.extend(telling::split((&goal.from_links, &links), (&chooser.wishes, &chooser.arrived), can_be_named)?);
     let gone: BTreeSet<ChangeSeq> = chooser.gone.into_values().flatten().collect();
     let staying = leaving::staying(&histories, (selection, &selected), (&taken.left, &chooser.elsewhere));
     leaving::settle(open, selection, &staying, (&mut taken, &gone), &mut findings)?;
@@ -221,8 +221,8 @@ struct Chooser<'c> {
     theirs: BTreeSet<TreePath>,
     /// Where the files are that are meant.
     paths: BTreeSet<TreePath>,
-    /// Where files are again that were there before, with the points behind which they were.
-    places: Vec<(TreePath, i64)>,
+    /// Those of them for which there is room.
+    arrived: Vec<Arrival>,
     left: Vec<TreePath>,
     decided: Vec<TreePath>,
     /// Those of them at which what goes is taken back.
@@ -266,7 +266,7 @@ impl<'c> Chooser<'c> {
             texts: vec![],
             ours: BTreeSet::new(),
             theirs: BTreeSet::new(),
-            places: vec![],
+            arrived: vec![],
             paths: BTreeSet::new(),
             left: vec![],
             decided: vec![],
@@ -294,7 +294,7 @@ impl<'c> Chooser<'c> {
             files: self.selection.files.clone(),
             spared: self.spared(histories)?,
             moved: histories.iter().flat_map(History::renamed).collect(),
-            places: std::mem::take(&mut self.places),
+            places: arriving::places(&self.arrived),
         })
     }
 
@@ -341,7 +341,7 @@ impl<'c> Chooser<'c> {
         let arrivals = std::mem::take(&mut self.arrivals);
         let mut now = Finder::new(self.objects, self.present);
         let (coming, stuck) = arriving::settle(&mut self.wishes, arrivals, &mut now)?;
-        self.places = arriving::places(&coming);
+        self.arrived = coming;
         for one in stuck {
             self.consider_stuck(one)?;
         }
@@ -567,7 +567,7 @@ impl<'c> Chooser<'c> {
                 self.gone.insert(to.clone(), gone);
                 self.decided.push(to.clone());
                 arriving::enforce(&mut self.wishes, &arrival);
-                self.places.extend(arriving::places(&[arrival]));
+                self.arrived.push(arrival);
             }
             conflicts => {
                 if *is_there {

@@ -254,19 +254,23 @@ pub fn left(conflict: &PlanConflict) -> Finding {
     Finding::new(LEFT_AS_IT_IS, Severity::Warning, message, fix)
 }
 
-/// Says of names of one file of which only some get something else that they become two files. `can_be_named` says whether
-/// naming a path would take it along.
+/// Says of names of one file of which only some get something else, or come to another place, that they become two files.
+/// `can_be_named` says whether naming a path would take it along.
 pub fn split(
-    before: &LinkGroups,
-    after: &LinkGroups,
-    wishes: &[Wish],
+    (before, after): (&LinkGroups, &LinkGroups),
+    (wishes, arrived): (&[Wish], &[Arrival]),
     can_be_named: impl FnOnce(&TreePath) -> Result<bool, Failure>,
 ) -> Result<Option<Finding>, Failure> {
-    let comes = |path: &&TreePath| wishes.iter().any(|wish| wish.path == **path && wish.entry.is_some());
-    let is_wished = |path: &TreePath| wishes.iter().any(|wish| wish.path == *path);
+    let wish = |path: &TreePath| wishes.iter().find(|wish| wish.path == *path);
+    let comes = |path: &TreePath| wish(path).is_some_and(|wish| wish.entry.is_some());
+    let place = |path: &TreePath| {
+        let arrival = arrived.iter().find(|one| one.from == *path && comes(&one.to))?;
+        Some(arrival.to.clone())
+    };
     let mut parted = before.iter().filter(|group| !after.contains(group)).filter_map(|group| {
-        let other = group.iter().find(|path| !is_wished(path))?;
-        Some((group.iter().find(comes)?, other))
+        let other = group.iter().find(|path| wish(path).is_none())?;
+        let here = || group.iter().find(|path| comes(path)).cloned();
+        Some((group.iter().find_map(place).or_else(here)?, other))
     });
     let Some((path, other)) = parted.next() else { return Ok(None) };
     let more = match parted.count() {
