@@ -199,8 +199,14 @@ fn hooks_that_are_there_twice_say_everything_once() {
 fn what_went_wrong_in_a_hook_is_told() {
     let world = World::new();
     world.ok(&["attach", "claude"]);
+    let call = json!({"hook_event_name": "PreToolUse", "session_id": "s", "cwd": world.root()});
+    world.say(true, &call);
+    let nothing_began = world.call(&["status"]);
+    assert!(
+        nothing_began.json["recovery_options"].to_string().contains("hooks of claude went wrong once"),
+        "{nothing_began:?}"
+    );
     world.say(true, &json!({"hook_event_name": "SessionStart", "session_id": "s", "cwd": world.root()}));
-    world.say(true, &json!({"hook_event_name": "PreToolUse", "session_id": "s", "cwd": world.root()}));
     assert_eq!(world.found(), codes(&["HOOK_TROUBLE"], true));
     let status = world.ok(&["status"]);
     let client = &status.result("clients")[0];

@@ -59,10 +59,10 @@ pub(crate) fn without_privileges(session: &Session, open: &Open) -> Result<Optio
         .map(String::as_str)
         .collect();
     let message = format!(
-        "{} could not gain privileges in {} traced command(s) of the last 7 days, last in {}: what needs them fails there, and works \
+        "{} could not gain privileges in traced commands, {} in the last 7 days, last in {}: what needs them fails there, and works \
          without wfr",
         programs.iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(", "),
-        changes.len(),
+        times(changes.len() as u64),
         newest.change.change_id
     );
     let fix = "`wfr config agents.trace_commands false` has commands of agents observed instead; `wfr exec --observed` does one of your own";
@@ -73,6 +73,11 @@ pub(crate) fn without_privileges(session: &Session, open: &Open) -> Result<Optio
 pub(crate) fn lines(session: &Session, open: &Open) -> Vec<ClientLine> {
     let all = Client::ALL.iter().map(|client| One { session, open, client: *client });
     all.filter_map(|one| one.line()).collect()
+}
+
+/// How often, in words.
+pub(crate) fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// One client in a workspace.
@@ -146,9 +151,9 @@ impl One<'_> {
         let troubles = self.troubles();
         if let Some(newest) = troubles.first() {
             let message = format!(
-                "something went wrong in hooks of {} {} times in the last 7 days, last at {}: {}",
+                "something went wrong in hooks of {} {} in the last 7 days, last at {}: {}",
                 self.name(),
-                troubles.len(),
+                times(troubles.len() as u64),
                 newest.at,
                 newest.message
             );
@@ -264,9 +269,9 @@ impl One<'_> {
         let active = activity::last(self.client, ground, self.open.root(), Timestamp(from.0 + LATER_MAX));
         let silent = match (unheard, &active) {
             (Some(count), _) => Some(format!(
-                "{} shell commands of sessions of {} that no hook told of came to us since {}, last at {}, and {}: its hooks do not fire",
-                count.times,
+                "shell commands of sessions of {} that no hook told of came to us {} since {}, last at {}, and {}: its hooks do not fire",
                 self.name(),
+                times(count.times),
                 count.since,
                 count.last,
                 heard()
@@ -312,7 +317,9 @@ impl One<'_> {
         if let Some(count) = Odd::NotTold.count(vault, self.client) {
             let message = format!(
                 "shell commands of {name} are observed, not traced: {} since {}, last at {}",
-                count.times, count.since, count.last
+                times(count.times),
+                count.since,
+                count.last
             );
             let fix = if is_attached {
                 format!("end the sessions of {name} that began before it was attached, and start it again")
@@ -325,8 +332,10 @@ impl One<'_> {
         }
         if let Some(count) = Odd::PastLauncher.count(vault, self.client) {
             let message = format!(
-                "{} shell commands of {name} since {} were not run by our launcher, last at {}: what they changed was found by a look",
-                count.times, count.since, count.last
+                "shell commands of {name} were {} since {} not run by our launcher, last at {}: what they changed was found by a look",
+                times(count.times),
+                count.since,
+                count.last
             );
             let fix = format!("run `wfr attach {name}`, which begins to count anew, and start it again");
             findings.push(Finding::new("SHELL_UNTRACED", Severity::Warning, message, fix));

@@ -18,7 +18,7 @@ use crate::error::{Code, Failure};
 use crate::open::Open;
 use crate::params::{FollowStatus, Graph, GraphFormat, ListEvents, ListWorkflows};
 use crate::response::Success;
-use crate::results::{EventList, GraphShown, StatusShown, WorkflowLine, WorkflowList, WriterLine};
+use crate::results::{ClientLine, EventList, GraphShown, StatusShown, WorkflowLine, WorkflowList, WriterLine};
 use crate::session::Session;
 use crate::status::{self, event_line};
 use crate::{graph as graphs, state, writers};
@@ -54,13 +54,21 @@ pub fn status(session: &mut Session, parameters: FollowStatus) -> Result<Success
     Ok(Success::new(shown).about(&workflow))
 }
 
-/// There is no workflow, and perhaps a client that would begin one.
-fn unheard(session: &Session, open: &Open, failure: Failure) -> Failure {
-    let clients = checking::lines(session, open);
-    let Some(client) = clients.iter().find(|client| client.last_heard.is_none()) else { return failure };
-    let client = &client.client;
+/// There is no workflow, and perhaps a client that would begin one, or whose hooks could not.
+fn unheard(session: &Session, open: &Open, mut failure: Failure) -> Failure {
+    for ClientLine { client, last_heard, troubles, newest_trouble, .. } in checking::lines(session, open) {
+        if let Some(newest) = newest_trouble {
+            let times = checking::times(troubles);
+            let message = &newest.message;
+            failure = failure
+                .with_option(format!("hooks of {client} went wrong {times}, last: {message}; `wfr doctor` says more"));
+        } else if last_heard.is_none() {
+            failure = failure.with_option(format!(
+                "{client} is attached and was not heard yet: start it here once, then run `wfr doctor`"
+            ));
+        }
+    }
     failure
-        .with_option(format!("{client} is attached and was not heard yet: start it here once, then run `wfr doctor`"))
 }
 
 /// How a workflow stands now, the clients, and who may write.
