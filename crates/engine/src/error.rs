@@ -4,8 +4,9 @@
 //! crates below: who maps those adds a `From` beside the operation that meets them.
 
 use std::error::Error;
-use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use serde::Serialize;
 
@@ -295,6 +296,11 @@ impl Failure {
     /// A failure from an error: its text is the message, its causes are the details.
     pub fn of(code: Code, error: &dyn Error) -> Self {
         Self::new(code, error.to_string()).with_details(causes(error))
+    }
+
+    /// A place that the system does not let us write.
+    pub fn unwritten(place: &Path, error: &io::Error) -> Self {
+        Self::new(code_of_io(error), format!("cannot write {}", place.display())).with_details(error.to_string())
     }
 
     /// The same with details.

@@ -102,30 +102,34 @@ impl Found {
     /// Puts a text in its place, with its rights and owner; returns the copy that was made of what was there.
     pub fn write(&self, text: &str, now: Timestamp) -> Result<Option<PathBuf>, Failure> {
         let dir = self.place.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(dir).map_err(|error| unwritten(dir, &error))?;
+        fs::create_dir_all(dir).map_err(|error| Failure::unwritten(dir, &error))?;
         let meta = fs::metadata(&self.place).ok();
         let backup = match &self.text {
-            Some(before) => Some(self.copy(before, meta.as_ref(), now).map_err(|error| unwritten(dir, &error))?),
+            Some(before) => {
+                Some(self.copy(before, meta.as_ref(), now).map_err(|error| Failure::unwritten(dir, &error))?)
+            }
             None => None,
         };
         let temporary = beside(&self.place, &format!(".wfr-{}.tmp", std::process::id()), ".");
         let written = write_new(&temporary, text.as_bytes(), meta.as_ref())
-            .map_err(|error| unwritten(&temporary, &error))
+            .map_err(|error| Failure::unwritten(&temporary, &error))
             .and_then(|()| self.check_unchanged())
-            .and_then(|()| fs::rename(&temporary, &self.place).map_err(|error| unwritten(&self.place, &error)));
+            .and_then(|()| {
+                fs::rename(&temporary, &self.place).map_err(|error| Failure::unwritten(&self.place, &error))
+            });
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
             backup.iter().for_each(|backup| drop(fs::remove_file(backup)));
         }
         written?;
-        sync_dir(dir).map_err(|error| unwritten(dir, &error))?;
+        sync_dir(dir).map_err(|error| Failure::unwritten(dir, &error))?;
         Ok(backup)
     }
 
     /// Removes it.
     pub fn remove(&self) -> Result<(), Failure> {
         self.check_unchanged()?;
-        fs::remove_file(&self.place).map_err(|error| unwritten(&self.place, &error))
+        fs::remove_file(&self.place).map_err(|error| Failure::unwritten(&self.place, &error))
     }
 
     /// Refuses where somebody else wrote it since it was read.
@@ -215,21 +219,16 @@ pub(super) fn write_launcher(place: &Path, text: &str) -> Result<(), Failure> {
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    written.map_err(|error| unwritten(place, &error))
+    written.map_err(|error| Failure::unwritten(place, &error))
 }
 
 /// Makes a directory of ours.
 pub(super) fn make_dir(dir: &Path) -> Result<(), Failure> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| unwritten(dir, &error))
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| Failure::unwritten(dir, &error))
 }
 
 fn unread(place: &Path, error: &io::Error) -> Failure {
     Failure::new(code_of_io(error), format!("cannot read {}", place.display())).with_details(error.to_string())
-}
-
-/// A file that the system does not let us write.
-pub(super) fn unwritten(place: &Path, error: &io::Error) -> Failure {
-    Failure::new(code_of_io(error), format!("cannot write {}", place.display())).with_details(error.to_string())
 }
 
 /// Why a document is left as it is, and what to do about it.

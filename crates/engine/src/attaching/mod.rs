@@ -266,7 +266,7 @@ impl Job<'_> {
             let of_texts = texts.iter().map(|(.., recorded)| recorded.clone());
             let files = plans.iter().map(|(.., recorded)| recorded.clone()).chain(of_texts).collect();
             let attached = Attached::new(self.client, self.scope, self.session.now(), &self.ground.program, files);
-            record.with(attached).write(&self.records).map_err(|error| files::unwritten(&self.records, &error))?;
+            record.with(attached).write(&self.records).map_err(|error| Failure::unwritten(&self.records, &error))?;
         }
         for (setting, found, merged, _) in plans {
             let entries = setting.entries.iter().filter(|entry| merged.changed.contains(&entry.name()));
@@ -325,7 +325,7 @@ impl Job<'_> {
         }
         if !self.is_plan && known.is_some() {
             let record = record.without(self.client, self.scope);
-            record.write(&self.records).map_err(|error| files::unwritten(&self.records, &error))?;
+            record.write(&self.records).map_err(|error| Failure::unwritten(&self.records, &error))?;
         }
         Ok(done)
     }

@@ -14,7 +14,7 @@ use wfr_store::object::hash;
 
 use super::own_places::refuse_own_places;
 use super::{known, needed, shown};
-use crate::error::{Code, Failure, code_of_io};
+use crate::error::{Code, Failure};
 use crate::exchange::{bring_in, hub, plan};
 use crate::open::Open;
 use crate::params::{DocumentFormat, Export, Import, ImportFrom};
@@ -126,9 +126,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
             Failure::new(Code::TargetNotEmpty, format!("{} is there already", path.display()))
                 .with_hint("choose another name with `--output FILE`")
         }
-        _ => {
-            Failure::new(code_of_io(&error), format!("cannot write {}", path.display())).with_details(error.to_string())
-        }
+        _ => Failure::unwritten(path, &error),
     };
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());

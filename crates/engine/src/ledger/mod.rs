@@ -73,7 +73,8 @@ pub struct Turn {
 /// Takes the turn, after whoever looks now.
 pub fn turn(session: &Session, open: &Open) -> Result<Turn, Failure> {
     let place = open.vault.dir().join("ledger.lock");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&place)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&place);
+    let file = file.map_err(|error| Failure::unwritten(&place, &error))?;
     let (mut begun, mut holder) = (Instant::now(), None);
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
