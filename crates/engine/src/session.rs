@@ -148,7 +148,7 @@ impl Session {
         let _ = holding::forget_dead_requests(&open);
         // Before anything that this command does. Where it cannot be noted now, the next command does.
         let _ = wfr_coord::begin_at_the_end(&open.config.coordination, &open.catalog, self.now());
-        self.noted.note(&open);
+        self.noted.note(&open, self.now());
         Ok(open)
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use wfr_catalog::Catalog;
 use wfr_coord::{Ended, Lock};
+use wfr_model::Timestamp;
 use wfr_model::coordination::Coordination;
 
 use crate::error::Failure;
@@ -25,6 +26,8 @@ const LOCK: &str = "upkeep";
 #[derive(Debug, Default)]
 pub struct Noted {
     workspace: OnceLock<Noticed>,
+    /// Whether a checkpoint was due by time when the call began.
+    was_overdue: AtomicBool,
     overdue: AtomicBool,
     broken: OnceLock<String>,
     told: Mutex<Vec<String>>,
@@ -39,14 +42,19 @@ struct Noticed {
 }
 
 impl Noted {
-    /// Notes an open workspace.
-    pub fn note(&self, open: &Open) {
+    /// Notes an open workspace, and whether a checkpoint is due by time there: a call that has ended would have to open the
+    /// catalog again for that.
+    pub fn note(&self, open: &Open, now: Timestamp) {
+        let interval = policy::interval(&open.config);
         if self.workspace.get().is_none() {
             let _ = self.workspace.set(Noticed {
                 place: open.place.clone(),
                 coordination: open.config.coordination.clone(),
-                interval: policy::interval(&open.config),
+                interval,
             });
+        }
+        if interval.is_some_and(|interval| policy::is_any_overdue(&open.catalog, interval, now)) {
+            self.was_overdue.store(true, Ordering::Relaxed);
         }
         if let Some(error) = &open.broken {
             let _ = self.broken.set(error.to_string());
@@ -89,8 +97,12 @@ pub fn due(session: &Session) -> Option<Place> {
 
 fn is_checkpoint_due(session: &Session, Noticed { place, interval, .. }: &Noticed) -> bool {
     let Some(interval) = interval.filter(|_| !policy::is_tried(place, session.now())) else { return false };
-    let is_overdue = session.noted.overdue.load(Ordering::Relaxed)
+    let noted = &session.noted;
+    // The call itself may have taken the checkpoint.
+    let is_still_overdue =
         || catalog_of(place).is_some_and(|catalog| policy::is_any_overdue(&catalog, interval, session.now()));
+    let is_overdue =
+        noted.overdue.load(Ordering::Relaxed) || noted.was_overdue.load(Ordering::Relaxed) && is_still_overdue();
     is_overdue && is_free(place, LOCK)
 }
 

@@ -171,11 +171,12 @@ fn told(text: &str, error: &toml::de::Error) -> String {
 }
 
 /// The vault that the configuration names; its text has the escapes of every path, since it may hold any bytes. Where the
-/// rest of the file cannot be used, this line may still be: who looks for the vault wants to bring something back.
+/// rest of the file cannot be used, this line may still be: who looks for the vault wants to bring something back. And most
+/// often it is all of the file that has to be understood.
 pub fn store(root: &Path) -> Result<Option<PathBuf>, ConfigError> {
-    let text = match load_config(root) {
-        Ok(config) => config.store,
-        Err(error) => Some(store_line(root).ok_or(error)?),
+    let text = match store_line(root) {
+        None => load_config(root)?.store,
+        found => found,
     };
     let Some(text) = text else { return Ok(None) };
     let file = dir(root).join(CONFIG);
@@ -185,15 +186,24 @@ pub fn store(root: &Path) -> Result<Option<PathBuf>, ConfigError> {
     Ok(Some(root.join(OsString::from_vec(bytes))))
 }
 
-/// The value of `store` on a line of its own before the first table, which is where it is written.
+/// The value of `store` on a line of its own before the first table, which is where it is written; `None` where no line is, or
+/// where it may be the inside of a text of several lines.
 fn store_line(root: &Path) -> Option<String> {
+    const LONG_TEXTS: [&str; 2] = ["\"\"\"", "'''"];
     let bytes = read_regular(&dir(root).join(CONFIG)).ok()?;
     let top = bytes.split(|byte| *byte == b'\n').take_while(|line| !line.starts_with(b"["));
-    let mut tables = top.filter_map(|line| toml::from_str::<toml::Table>(std::str::from_utf8(line).ok()?).ok());
-    tables.find_map(|mut table| match table.remove("store") {
-        Some(toml::Value::String(text)) => Some(text),
-        _ => None,
-    })
+    for line in top {
+        let Ok(line) = std::str::from_utf8(line) else { continue };
+        if LONG_TEXTS.iter().any(|mark| line.contains(mark)) {
+            return None;
+        }
+        if let Some(toml::Value::String(text)) =
+            toml::from_str::<toml::Table>(line).ok().and_then(|mut table| table.remove("store"))
+        {
+            return Some(text);
+        }
+    }
+    None
 }
 
 /// Writes the configuration, whole and durable.

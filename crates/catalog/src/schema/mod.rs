@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("007.sql"),
     include_str!("008.sql"),
     include_str!("009.sql"),
+    include_str!("010.sql"),
 ];
 
 /// The format that this build writes; it reads no later one.

@@ -81,7 +81,7 @@ fn other_files_are_refused() {
     tamper(&path, "PRAGMA user_version = 1000").unwrap();
     for error in both(&path) {
         assert!(matches!(error, CatalogError::FutureFormat { found: 1000, .. }));
-        assert_eq!(error.to_string(), "the catalog has format 1000, this program reads formats 1 to 9");
+        assert_eq!(error.to_string(), "the catalog has format 1000, this program reads formats 1 to 10");
     }
 }
 
