@@ -55,8 +55,8 @@ fn attached_and_detached_a_file_is_as_it_was() {
     let settings = json_of(&world.settings());
     assert_eq!(mode(&world.settings()), 0o640);
     assert_eq!((&settings["env"]["A"], &settings["permissions"]["allow"][0]), (&"1".into(), &"Bash(ls:*)".into()));
-    let launcher = format!("{} -c", world.launcher().display());
-    assert_eq!(settings["env"]["CLAUDE_CODE_SHELL_PREFIX"], launcher);
+    // One word: the client starts servers of MCP by the whole of it.
+    assert_eq!(settings["env"]["CLAUDE_CODE_SHELL_PREFIX"], world.launcher().to_str().unwrap());
     let handler = json!({"type": "command", "command": env!("CARGO_BIN_EXE_wfr"), "args": ["hook", "claude"]});
     for event in ["PreToolUse", "PostToolUse", "SessionStart", "SubagentStop", "TaskCompleted"] {
         assert_eq!(settings["hooks"][event], json!([{"hooks": [handler]}]), "{event}");
@@ -249,6 +249,16 @@ fn for_the_user_no_directory_is_protected() {
 }
 
 #[test]
+fn a_launcher_whose_path_the_client_would_split_is_refused() {
+    let world = World::new();
+    let data = world.data.path().join("a -b");
+    let mut call = world.command(&["attach", "claude", "--json"]);
+    let refused = ended(call.env("XDG_DATA_HOME", &data).output().unwrap());
+    assert_eq!((refused.code, refused.error()), (2, "INVALID_PARAMETER"), "{refused:?}");
+    assert!(!world.settings().exists());
+}
+
+#[test]
 fn a_launcher_without_its_program_runs_scripts_all_the_same() {
     let world = World::new();
     let dir = tempfile::tempdir().unwrap();
@@ -262,8 +272,13 @@ fn a_launcher_without_its_program_runs_scripts_all_the_same() {
     assert_eq!(ended(call.current_dir(world.root()).output().unwrap()).code, 0);
     assert_eq!(json_of(&world.settings())["hooks"]["Stop"][0]["hooks"][0]["command"], program.to_str().unwrap());
     let run = |script: &str| {
-        let output = Command::new(world.launcher()).args(["-c", script]).env("SHELL", "/bin/sh").output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        // Sessions that began when the prefix had it still say `-c`.
+        let [now, then] = [&[script][..], &["-c", script]].map(|words| {
+            let output = Command::new(world.launcher()).args(words).env("SHELL", "/bin/sh").output().unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        });
+        assert_eq!(now, then);
+        now
     };
     let script = "printf '%s|' a \"b  c\" '$d'; exit 7";
     let expected = (Some(7), "a|b  c|$d|".to_owned());

@@ -15,7 +15,7 @@ impl World {
     pub fn say(&self, is_told: bool, payload: &Value) -> String {
         let mut command = self.command(&["hook", "claude"]);
         match is_told {
-            true => command.env("CLAUDE_CODE_SHELL_PREFIX", format!("{} -c", self.launcher().display())),
+            true => command.env("CLAUDE_CODE_SHELL_PREFIX", self.launcher()),
             false => command.env_remove("CLAUDE_CODE_SHELL_PREFIX"),
         };
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

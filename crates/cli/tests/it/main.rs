@@ -53,6 +53,7 @@ mod handling;
 mod histories;
 mod hooking;
 mod hooking_astray;
+mod hooking_elsewhere;
 mod imports;
 mod injected;
 mod integrity;

@@ -220,7 +220,7 @@ impl One<'_> {
         }
         findings.extend(switches::check(self.client, one.scope, ground, &wanted));
         for launcher in &wanted.launchers {
-            let said = probing::ask(&launcher.place, &["-c", &format!("printf {WORD}")], self.open.root(), "");
+            let said = probing::ask(&launcher.place, &[&format!("printf {WORD}")], self.open.root(), "");
             let why = match said {
                 Ok(said) if said == WORD => continue,
                 Ok(said) => format!("it says `{}`", escape(said.as_bytes())),

@@ -33,6 +33,15 @@ const EVENTS: [&str; 11] = [
 
 pub(super) fn wanted(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     let launcher = ground.launchers(Client::Claude).join(LAUNCHER);
+    if program::text(&launcher)?.contains(OPTIONS) {
+        let message = format!(
+            "{} cannot be a launcher: Claude Code takes what is behind `{OPTIONS}` for options",
+            shown(&launcher)
+        );
+        let hint =
+            "set `XDG_DATA_HOME` to a directory without that in its path; `wfr init` moves nothing, so set it for good";
+        return Err(Failure::new(Code::InvalidParameter, message).with_hint(hint));
+    }
     let entries = entries(program::text(&ground.program)?, program::text(&launcher)?);
     let place = ground.dir(scope, ".claude", home(ground))?.join(match scope {
         // They name this machine's paths, so they are for no repository.
@@ -56,8 +65,8 @@ pub(super) fn home(ground: &Ground) -> PathBuf {
 fn entries(program: &str, launcher: &str) -> Vec<Entry> {
     let prefix = Entry {
         path: vec!["env", PREFIX],
-        // It is one program; behind the last ` -` stands what it is given before the script.
-        value: Value::from(format!("{launcher} -c")),
+        // One program, without words for it: servers of MCP are started by the whole of this as a program, with one word.
+        value: Value::from(launcher),
         kind: Kind::Value,
         is_ours: |value| value.as_str().is_some_and(|text| is_launcher(OsStr::new(text))),
     };
@@ -90,13 +99,17 @@ fn launcher_text(program: &Path) -> String {
 # Runs the shell scripts of Claude Code: those of its tool calls are traced by wfr. `wfr attach claude` wrote it, and writes it
 # again. Sessions that run now use it until they end, so it stays when wfr is detached or removed: it then runs scripts as they are.
 shopt -s execfail
-[ -x {program} ] && exec {program} --client-shell claude "$2"
-case "$CLAUDE_CODE_SHELL" in /*/bash | /*/zsh) [ -x "$CLAUDE_CODE_SHELL" ] && exec "$CLAUDE_CODE_SHELL" -c "$2" ;; esac
-case "$SHELL" in /*/bash | /*/zsh) [ -x "$SHELL" ] && exec "$SHELL" -c "$2" ;; esac
-exec /bin/bash -c "$2"
+[ "$#" = 2 ] && [ "$1" = -c ] && shift
+[ -x {program} ] && exec {program} --client-shell claude "$1"
+case "$CLAUDE_CODE_SHELL" in /*/bash | /*/zsh) [ -x "$CLAUDE_CODE_SHELL" ] && exec "$CLAUDE_CODE_SHELL" -c "$1" ;; esac
+case "$SHELL" in /*/bash | /*/zsh) [ -x "$SHELL" ] && exec "$SHELL" -c "$1" ;; esac
+exec /bin/bash -c "$1"
 "#
     )
 }
+
+/// Behind the last one of these in a prefix stands what its program is given before the script.
+const OPTIONS: &str = " -";
 
 /// Its files of sessions that may be of a workspace, each with the directory where that is known.
 ///

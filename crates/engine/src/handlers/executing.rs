@@ -48,7 +48,12 @@ pub fn begin(session: &mut Session, parameters: Exec) -> Result<Success<Executin
 
 /// Announces a command that a client runs for a call of its own; `None` where the client works in no workspace.
 pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<Executing>, Failure> {
-    if !hooks::comes_home(session, run.client) {
+    let (id, call) = match &run.told {
+        Told::Session(session) => (Some(session.as_str()), None),
+        Told::Call { session, call, .. } => (Some(session.as_str()), Some(call.as_str())),
+        Told::Process(_) => (None, None),
+    };
+    if !hooks::comes_home(session, run.client, id, (call, &run.text)) {
         return Ok(None);
     }
     session.patience = Some(hooks::PATIENCE);

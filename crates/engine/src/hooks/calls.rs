@@ -60,6 +60,12 @@ fn is_wrapped(speaker: &Speaker<'_>) -> bool {
     pending::is_wrapped(speaker.client, speaker.session.variable)
 }
 
+/// Whether a call began in this workspace and has not ended.
+pub(super) fn began_here(speaker: &Speaker<'_>, call: &Call) -> Result<bool, Failure> {
+    let is_kept = matches!(&call.does, Does::Runs(command) if pending::is_kept(&speaker.desk, call, command));
+    Ok(is_kept || !mine(speaker, Some(call), None)?.is_empty())
+}
+
 fn announce(speaker: &Speaker<'_>, call: &Call, source: Source, paths: &[TreePath]) -> Result<(), Failure> {
     let Speaker { session, open, .. } = *speaker;
     let turn = ledger::turn_between_recoveries(session, open)?;

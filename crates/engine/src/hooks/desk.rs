@@ -64,13 +64,20 @@ pub struct Desk {
 
 /// Where the files of all clients are.
 pub(super) fn all(open: &Open) -> PathBuf {
-    open.vault.dir().join("clients")
+    open.vault.dir().join(ALL)
 }
+
+const ALL: &str = "clients";
 
 impl Desk {
     /// The desk of a session, which need not be there yet.
     pub fn of(open: &Open, client: Client, session: &str) -> Self {
-        let dir = all(open).join(client.as_str()).join(key(session));
+        Self::at(open.vault.dir(), client, session)
+    }
+
+    /// The same, in a vault that nobody opened.
+    pub fn at(vault: &Path, client: Client, session: &str) -> Self {
+        let dir = vault.join(ALL).join(client.as_str()).join(key(session));
         Self { dir, session: session.to_owned() }
     }
 
@@ -107,6 +114,11 @@ impl Desk {
         let place = self.dir.join(name);
         make(&place)?;
         Ok(place)
+    }
+
+    /// The same where it is there.
+    pub(super) fn there(&self, name: &str) -> Option<PathBuf> {
+        Some(self.dir.join(name)).filter(|place| place.is_dir())
     }
 
     /// Notes whether the last shell command of the session was run by us.

@@ -11,6 +11,7 @@ mod pending;
 mod phases;
 pub(crate) mod shells;
 pub mod trouble;
+mod whereabouts;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,12 +25,13 @@ use wfr_model::{AgentId, WorkflowId};
 
 use crate::error::{Code, Failure};
 use crate::handlers::intake;
+use crate::holding;
 use crate::intake::reading;
 use crate::ledger;
 use crate::open::Open;
 use crate::process::ProcessId;
 use crate::session::Session;
-use crate::{holding, workspace};
+use crate::workspace::Place;
 
 pub use desk::{Desk, Heard};
 pub use pending::{Claimed, LAUNCHER, claim, claim_call, is_bash_env, is_launcher};
@@ -66,27 +68,46 @@ pub fn hear(session: &mut Session, client: Client, payload: &[u8], from: Option<
     if said.event == PROBE {
         return (Some(said), Answer::Nothing);
     }
-    // A session in a directory that nobody attached to: none of our business.
-    if !comes_home(session, client) {
-        return (Some(said), Answer::Nothing);
-    }
     session.patience = Some(PATIENCE);
-    let answer = session.with_reserve(|session| heard(session, client, &said, from)).unwrap_or_else(|failure| {
-        trouble::note(session, client, Some(&said), &failure);
-        Answer::Nothing
-    });
+    // A session in a directory that nobody attached to has no place: none of our business.
+    let mut places = whereabouts::of(session, client, &said);
+    if let What::CallBegins(_) | What::CallEnds { .. } = said.what {
+        // One of these is what one of them belongs to.
+        let at = if places.len() > 1 { call_place(session, client, &said, &places) } else { 0 };
+        places = places.into_iter().skip(at).take(1).collect();
+    }
+    let mut answer = Answer::Nothing;
+    for place in &places {
+        whereabouts::go(session, place);
+        match session.with_reserve(|session| heard(session, client, &said, from)) {
+            Ok(Answer::Nothing) => {}
+            Ok(other) => answer = other,
+            Err(failure) => trouble::note(session, client, Some(&said), &failure),
+        }
+    }
+    if matches!(said.what, What::SessionEnds) {
+        whereabouts::forget(session, client, &said.session);
+    }
     (Some(said), answer)
 }
 
-/// Whether a workspace is where the session works now, or where it is at home: an agent may go anywhere and write here all the same.
-pub(crate) fn comes_home(session: &mut Session, client: Client) -> bool {
-    if workspace::locate(&session.directories).is_ok() {
-        return true;
-    }
-    let home = client.project_variable().and_then(|name| (session.variable)(name)).map(PathBuf::from);
-    let Some(home) = home.filter(|home| home.is_absolute()) else { return false };
-    session.directories.current = home;
-    workspace::locate(&session.directories).is_ok()
+/// Which of several workspaces a call is of: where it began, where it ends; else the likeliest.
+fn call_place(session: &mut Session, client: Client, said: &Said, places: &[Place]) -> usize {
+    let What::CallEnds { call, .. } = &said.what else { return 0 };
+    let mut began = |place: &Place| {
+        whereabouts::go(session, place);
+        let open = session.open().ok()?;
+        let desk = Desk::at(&place.vault, client, &said.session);
+        calls::began_here(&Speaker { session, open: &open, desk, client, said }, call).ok()
+    };
+    places.iter().position(|place| began(place) == Some(true)).unwrap_or(0)
+}
+
+/// Goes to the workspace where the call began whose command is about to be run, or where the session works or is at home; whether
+/// there is one: an agent may go anywhere and write here all the same.
+pub(crate) fn comes_home(session: &mut Session, client: Client, id: Option<&str>, what: (Option<&str>, &str)) -> bool {
+    let place = whereabouts::of_command(session, client, id, what);
+    place.inspect(|place| whereabouts::go(session, place)).is_some()
 }
 
 /// So long a client waits for one process that looks at the tree; then its call goes on, and is found by a later look.
@@ -111,6 +132,7 @@ fn heard(session: &mut Session, client: Client, said: &Said, from: Option<Proces
                 speaker.look()?;
             }
             calls::begin(&speaker, call)?;
+            whereabouts::note(speaker.session, client, &said.session, open.root());
         }
         What::CallEnds { call, started, error, output } => {
             calls::end(&speaker, call)?;

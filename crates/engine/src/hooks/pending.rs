@@ -92,14 +92,34 @@ pub(super) enum Waited {
     Run,
 }
 
+/// Whether a command waits to be run: that of a call, where it is known of which, or an equal one.
+pub(super) fn waits(desk: &Desk, call: Option<&str>, command: &str) -> bool {
+    let Some(dir) = desk.there(DIR) else { return false };
+    call.is_some_and(|call| dir.join(desk::key(call)).with_extension(WAITING).exists())
+        || !waiting(&dir, Some(&desk::key(command))).is_empty()
+}
+
+/// Whether the command of a call waits to be run, or was.
+pub(super) fn is_kept(desk: &Desk, call: &Call, command: &str) -> bool {
+    let Some(dir) = desk.there(DIR) else { return false };
+    places(&dir, call, command)
+        .iter()
+        .any(|place| [WAITING, TAKEN, SHARED].iter().any(|one| place.with_extension(one).exists()))
+}
+
+/// Where the command of a call may be.
+fn places(dir: &Path, call: &Call, command: &str) -> Vec<PathBuf> {
+    let command = desk::key(command);
+    match &call.id {
+        Some(id) => vec![dir.join(desk::key(id))],
+        None => (0..EQUAL_MAX).map(|number| dir.join(format!("{command}-{number}"))).collect(),
+    }
+}
+
 /// Forgets a command that has been run; not one that may be still on its way.
 pub(super) fn remove(desk: &Desk, call: &Call, command: &str) -> Waited {
     let Ok(dir) = desk.place(DIR) else { return Waited::No };
-    let command = desk::key(command);
-    let places = match &call.id {
-        Some(id) => vec![dir.join(desk::key(id))],
-        None => (0..EQUAL_MAX).map(|number| dir.join(format!("{command}-{number}"))).collect(),
-    };
+    let places = places(&dir, call, command);
     let is_there = |place: &&PathBuf, extension: &str| place.with_extension(extension).exists();
     let run = places.iter().find(|place| is_there(place, TAKEN) || is_there(place, SHARED));
     let Some(place) = run.or_else(|| places.iter().find(|place| is_there(place, WAITING))) else {

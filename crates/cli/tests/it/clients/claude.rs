@@ -122,6 +122,21 @@ fn calls_are_told_apart_and_one_sub_agent_is_taken_back() {
 }
 
 #[test]
+fn servers_of_mcp_are_started_as_without_us() {
+    let Some(program) = client("claude") else { return };
+    let stage = attached();
+    let servers = json!({"mcpServers": {"wfr": {"command": env!("CARGO_BIN_EXE_wfr"), "args": ["mcp"]}}}).to_string();
+    let tool = "mcp__wfr__list-checkpoints";
+    let steps = json!({"main": [bash("sleep 1"), [tool, {}]]});
+    let more = ["--mcp-config", &servers, "--allowedTools", &format!("Bash,{tool}")];
+    let (mut command, _model) = claude(&program, &stage, &steps, &more);
+    let played = Played::by(&mut command);
+    let server = played.lines.iter().map(|line| &line["mcp_servers"][0]).find(|server| server.is_object());
+    assert_eq!(server.map(|server| &server["status"]), Some(&json!("connected")), "{played:?}");
+    assert!(answers(&played, &stage).iter().any(|answer| answer.contains("checkpoints")), "{played:?}");
+}
+
+#[test]
 fn agents_of_a_phased_workflow_work_in_its_phases() {
     let Some(program) = client("claude") else { return };
     let stage = attached();
