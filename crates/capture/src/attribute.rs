@@ -13,6 +13,8 @@ pub struct Opened {
     pub change_id: ChangeId,
     /// Paths that it said it would write, and no others; empty: any.
     pub declared: Vec<TreePath>,
+    /// Whether it is one call of a tool that writes what it names, and cannot write anything else.
+    pub is_exact: bool,
     /// The open change that it is a part of.
     pub parent: Option<ChangeId>,
     /// What is known of its writes where they are traced.
@@ -75,13 +77,22 @@ impl Opened {
 
     /// Whether all that it wrote is known, and what was written for it.
     fn is_settled(&self) -> bool {
-        self.told.as_ref().is_some_and(|told| told.is_whole && !told.has_delegates)
+        self.is_exact || self.told.as_ref().is_some_and(|told| told.is_whole && !told.has_delegates)
     }
 
     /// Whether it said that it would write at a path, or below it, or was seen doing so.
     fn names(&self, path: &TreePath) -> bool {
-        self.wrote(path) || self.declared.iter().any(|named| path.is_within(named) || named.is_within(path))
+        let concerns = |named: &TreePath| {
+            path.is_within(named) || named.is_within(path) || self.is_exact && is_temporary(path, named)
+        };
+        self.wrote(path) || self.declared.iter().any(concerns)
     }
+}
+
+/// Whether a path is that of a file which is written first and then becomes another one.
+fn is_temporary(path: &TreePath, of: &TreePath) -> bool {
+    let is_named = || path.name().strip_prefix(of.name()).is_some_and(|rest| rest.starts_with(b".tmp."));
+    path.parent() == of.parent() && is_named()
 }
 
 /// Whose a change to a path is.
@@ -161,6 +172,7 @@ mod tests {
         Opened {
             change_id: id.parse().unwrap(),
             declared: declared.iter().map(|path| path.parse().unwrap()).collect(),
+            is_exact: false,
             parent: parent.map(|id| id.parse().unwrap()),
             told: None,
         }
@@ -204,6 +216,21 @@ mod tests {
         // The directory of a named path may have been made for it.
         let deep = [opened("chg_1", &["src/new/a"], None)];
         assert_eq!(owner_of("src/new", &deep), Owner::One(id("chg_1")));
+    }
+
+    #[test]
+    fn a_tool_that_writes_what_it_names_is_no_candidate_elsewhere() {
+        let open = [Opened { is_exact: true, ..opened("chg_1", &["src/a"], None) }];
+        assert_eq!(owner_of("docs/a", &open), Owner::User);
+        for own in ["src/a", "src/a.tmp.28653.1f", "src"] {
+            assert_eq!(owner_of(own, &open), Owner::One(id("chg_1")), "{own}");
+        }
+        for other in ["src/a.tmp", "src/ab.tmp.1", "a.tmp.1"] {
+            assert_eq!(owner_of(other, &open), Owner::User, "{other}");
+        }
+        // Beside one who may write anywhere it is his.
+        let beside = [open[0].clone(), opened("chg_2", &[], None)];
+        assert_eq!(owner_of("docs/a", &beside), Owner::One(id("chg_2")));
     }
 
     #[test]

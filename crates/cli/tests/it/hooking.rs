@@ -130,6 +130,45 @@ fn each_call_is_the_change_of_its_agent() {
 }
 
 #[test]
+fn a_client_that_a_traced_command_started_has_its_own_calls() {
+    if !can_trace() {
+        return;
+    }
+    let world = World::new();
+    let talk = Talk::new(&world);
+    let said = |event: &str| talk.payload(event, None, talk.write("inner.txt", "toolu_1")).to_string();
+    let wfr = env!("CARGO_BIN_EXE_wfr");
+    let hook = |event: &str| format!("printf '%s' '{}' | {wfr} hook claude", said(event));
+    let script = format!("echo o > outer.txt; {}; echo i > inner.txt; {}", hook("PreToolUse"), hook("PostToolUse"));
+    let run = world.exec("outer", &script).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    for (path, agent, source) in [("outer.txt", "outer", "traced"), ("inner.txt", "main", "declared")] {
+        let change = world.change_at(path);
+        assert_eq!((&change["agent_id"], &change["source"]), (&agent.into(), &source.into()), "{change}");
+        assert_eq!(change["actor"], "agent", "{change}");
+    }
+}
+
+#[test]
+fn what_a_person_writes_while_a_tool_writes_another_file_is_that_persons() {
+    let world = World::new();
+    let talk = Talk::new(&world);
+    talk.event("SessionStart", None, json!({}));
+    talk.event("PreToolUse", Some("a1"), talk.write("named.txt", "toolu_1"));
+    world.put("mine.txt", "a person's\n");
+    world.put("named.txt.tmp.1.2", "half\n");
+    // Somebody else looks at all of it.
+    world.work("b", || world.put("b.txt", "b\n"));
+    fs::rename(world.root().join("named.txt.tmp.1.2"), world.root().join("named.txt")).unwrap();
+    talk.event("PostToolUse", Some("a1"), talk.write("named.txt", "toolu_1"));
+    let change = world.change_at("mine.txt");
+    assert_eq!((&change["actor"], &change["candidates"]), (&"user".into(), &json!([])), "{change}");
+    for path in ["named.txt", "named.txt.tmp.1.2"] {
+        assert_eq!(world.change_at(path)["agent_id"], "a1", "{path}");
+    }
+}
+
+#[test]
 fn what_is_not_told_is_found_and_what_began_is_ended() {
     let world = World::new();
     let talk = Talk::new(&world);

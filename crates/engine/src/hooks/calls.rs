@@ -18,6 +18,7 @@ use super::{Speaker, agents, desk, pending};
 use crate::error::Failure;
 use crate::ledger::{self, Veil, Wanted};
 use crate::open::Open;
+use crate::tracing;
 
 /// Letters of a note, at most.
 const NOTE_MAX: usize = 200;
@@ -78,8 +79,10 @@ fn announce(speaker: &Speaker<'_>, call: &Call, source: Source, paths: &[TreePat
     let change = ledger::announced(session, author, source, Some(note(call)));
     let declared = declared(open, paths)?;
     let wanted = wanted(paths);
-    ledger::look_at(session, open, &turn, workflow.as_ref(), wanted.as_ref(), |point, _| {
-        point.changes.push(NewChange { change, declared, parent: None });
+    ledger::look_at(session, open, &turn, workflow.as_ref(), wanted.as_ref(), |point, opened| {
+        // A client that a traced command started: what it says of its calls goes before what was seen of it.
+        let parent = tracing::around(open, opened)?;
+        point.changes.push(NewChange { change, declared, parent });
         Ok(())
     })?;
     Ok(())

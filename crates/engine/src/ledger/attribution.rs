@@ -250,6 +250,7 @@ fn as_opened(veil: &Veil<'_>, row: &ChangeRow, opened: &[ChangeRow]) -> Result<O
     Ok(Opened {
         change_id: row.change.change_id.clone(),
         declared: declared?,
+        is_exact: row.change.source == Source::Declared && row.change.author.tool_call_id.is_some(),
         parent: parent.map(|row| row.change.change_id.clone()),
         told: None,
     })

@@ -22,6 +22,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use wfr_catalog::ChangeRow;
+use wfr_model::change::Source;
 use wfr_model::{ChangeId, TreePath};
 use wfr_store::crypto::{Cipher, MasterKey};
 use wfr_trace::notes::Notes;
@@ -219,6 +220,9 @@ fn ancestors() -> Vec<u32> {
 
 /// The open change whose traced command this process is a part of, the innermost where there are several.
 pub fn around(open: &Open, opened: &[ChangeRow]) -> Result<Option<ChangeId>, Failure> {
+    if opened.iter().all(|row| row.change.source != Source::Traced) {
+        return Ok(None);
+    }
     let ancestors = ancestors();
     let mut found: Vec<(usize, ChangeId)> = Vec::new();
     for row in opened {
