@@ -18,7 +18,7 @@ use wfr_model::path::escape;
 
 use crate::arguments::Global;
 use crate::content::Content;
-use crate::{environment, executing};
+use crate::{environment, executing, overhearing};
 
 /// The first word of a call with a script.
 pub const SHELL: &str = "--client-shell";
@@ -71,10 +71,10 @@ fn called(client: Client, script: &OsStr) -> Option<Called> {
     // A script that is no text can only be one whose call is known otherwise.
     let text = script.to_string_lossy();
     let (told, text) = match client {
-        Client::Claude => {
-            let session = environment::text("CLAUDE_CODE_SESSION_ID")?;
-            (Told::Session(session), shell::command_of_claude(script.to_str()?)?)
-        }
+        Client::Claude => match shell::command_of_claude(script.to_str()?) {
+            Some(command) => (Told::Session(environment::text("CLAUDE_CODE_SESSION_ID")?), command),
+            None => (hooked(client)?, text.into_owned()),
+        },
         Client::Codex => {
             (call("CODEX_SESSION_ID", "CODEX_THREAD_ID", "CODEX_TOOL_CALL_ID")?, shell::command_of_codex(&text))
         }
@@ -88,6 +88,14 @@ fn called(client: Client, script: &OsStr) -> Option<Called> {
         Client::Cursor => return None,
     };
     Some(Called { client, told, text })
+}
+
+/// On whose behalf a program of the user's is run that a client has for its hooks: it is told on its standard input.
+fn hooked(client: Client) -> Option<Told> {
+    // Hooks know it; what else comes to us need not be looked at.
+    environment::text(client.project_variable()?)?;
+    let heading = client.heading(&overhearing::beginning())?;
+    Some(Told::Hook { session: heading.session, agent: heading.agent, call: heading.call })
 }
 
 /// Runs a command, as a change where it is known to be a tool call's.

@@ -17,6 +17,7 @@ mod hooking;
 mod launcher;
 mod manual;
 mod operations;
+mod overhearing;
 mod progress;
 mod render;
 mod serving;

@@ -28,6 +28,10 @@ const HARMLESS: &[&str] = &[
     "KillShell",
 ];
 
+/// Events that an agent's work brings about.
+pub(crate) const OF_WORK: &[&str] =
+    &["PreToolUse", "PostToolUse", "PostToolUseFailure", "Stop", "StopFailure", "SubagentStop"];
+
 pub(crate) fn read(payload: &Payload) -> Result<Said, ReadError> {
     let event = payload.needed("hook_event_name")?.to_owned();
     let what = match event.as_str() {

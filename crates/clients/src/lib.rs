@@ -6,11 +6,13 @@ mod claude;
 mod codex;
 mod cursor;
 mod gemini;
+mod heading;
 pub mod opencode;
 mod said;
 pub mod settings;
 pub mod shell;
 
+pub use heading::Heading;
 pub use said::{Agent, Answer, Call, Does, Note, Notes, Payload, ReadError, Said, Tail, What};
 
 /// A program in which agents work.
@@ -118,6 +120,17 @@ impl Client {
             Self::Gemini => gemini::read(&payload),
             Self::Opencode => opencode::read(&payload),
             Self::Cursor => cursor::read(&payload),
+        }
+    }
+
+    /// Whose a payload is of which perhaps only the beginning is there, where the client gives one to programs of the user's that it
+    /// has run for a call of a tool or at the end of a turn; `None` where it is another one, or none.
+    pub fn heading(self, beginning: &[u8]) -> Option<Heading> {
+        match self {
+            Self::Claude => {
+                heading::read(beginning).filter(|heading| claude::OF_WORK.contains(&heading.event.as_str()))
+            }
+            Self::Codex | Self::Gemini | Self::Opencode | Self::Cursor => None,
         }
     }
 

@@ -51,6 +51,7 @@ pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<E
     let (id, call) = match &run.told {
         Told::Session(session) => (Some(session.as_str()), None),
         Told::Call { session, call, .. } => (Some(session.as_str()), Some(call.as_str())),
+        Told::Hook { session, .. } => (Some(session.as_str()), None),
         Told::Process(_) => (None, None),
     };
     if !hooks::comes_home(session, run.client, id, (call, &run.text)) {
@@ -61,7 +62,7 @@ pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<E
         let open = session.open()?;
         finish_unfinished(session, &open)?;
         let heard = heard(&open, run);
-        if heard.is_empty() {
+        if heard.is_empty() && !run.is_of_hook() {
             Odd::Unheard.note(open.vault.dir(), run.client, session.now());
         }
         let Some((session_id, claimed)) = claimed(&open, run, &heard) else { return Ok(None) };
@@ -73,7 +74,13 @@ pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<E
             command: run.command.clone(),
             writable: vec![],
         };
-        announce(session, &open, &started, claimed, &|_, _| Ok(None)).map(Some)
+        if run.is_of_hook() && (started.is_observed || started.observed.is_some()) {
+            // What it writes is not seen, and what is found may be anybody's.
+            return Ok(None);
+        }
+        // What a hook makes of a call's work is a part of that.
+        let whole = |_: &Open, opened: &[ChangeRow]| Ok(run.whole(opened));
+        announce(session, &open, &started, claimed, &whole).map(Some)
     })
 }
 
@@ -81,7 +88,7 @@ pub fn begin_of_client(session: &mut Session, run: &OfClient) -> Result<Option<E
 /// they do not fire.
 fn heard(open: &Open, run: &OfClient) -> Vec<Heard> {
     match &run.told {
-        Told::Session(session) | Told::Call { session, .. } => {
+        Told::Session(session) | Told::Call { session, .. } | Told::Hook { session, .. } => {
             Desk::heard_of(open, run.client, session).into_iter().collect()
         }
         // Its number may be another one in a sandbox.
@@ -98,7 +105,13 @@ fn claimed(open: &Open, run: &OfClient, heard: &[Heard]) -> Option<(String, Clai
             let heard = heard.iter().find(|heard| heard.client == Some(*process))?;
             Some((heard.session.clone(), claim(&heard.session)))
         }
-        Told::Session(_) | Told::Call { .. } if heard.iter().any(|heard| !heard.lives()) => None,
+        Told::Session(_) | Told::Call { .. } | Told::Hook { .. } if heard.iter().any(|heard| !heard.lives()) => None,
+        Told::Hook { .. } if heard.is_empty() => None,
+        Told::Hook { session, agent, call } => {
+            let desk = Desk::of(open, run.client, session);
+            let author = hooks::author(&desk, run.client, session, (agent.as_deref(), call.as_deref()));
+            Some((session.clone(), Claimed::One(author)))
+        }
         Told::Session(session) => Some((session.clone(), claim(session))),
         Told::Call { session, agent, call } => {
             Some((session.clone(), hooks::claim_call(open, run.client, session, (agent.as_deref(), call))))
@@ -124,6 +137,23 @@ pub struct OfClient {
     pub command: Vec<String>,
 }
 
+impl OfClient {
+    /// Whether it is no call's own command, but a program that the user has run beside calls.
+    fn is_of_hook(&self) -> bool {
+        matches!(self.told, Told::Hook { .. })
+    }
+
+    /// The open change of the call beside which it is run.
+    fn whole(&self, opened: &[ChangeRow]) -> Option<ChangeId> {
+        let Told::Hook { session, call: Some(call), .. } = &self.told else { return None };
+        let is_whole = |row: &&ChangeRow| {
+            let author = &row.change.author;
+            author.session_id.as_ref() == Some(session) && author.tool_call_id.as_ref() == Some(call)
+        };
+        opened.iter().find(is_whole).map(|row| row.change.change_id.clone())
+    }
+}
+
 /// By what it is told whose command a client runs.
 #[derive(Clone, Debug)]
 pub enum Told {
@@ -137,6 +167,15 @@ pub enum Told {
         agent: Option<String>,
         /// The client's id of it.
         call: String,
+    },
+    /// By what a program for the client's hooks is told.
+    Hook {
+        /// The session.
+        session: String,
+        /// The agent, where it is not the one that a person talks to.
+        agent: Option<String>,
+        /// The call that it is about.
+        call: Option<String>,
     },
     /// By the process of the client and the command itself.
     Process(ProcessId),

@@ -34,6 +34,7 @@ use crate::session::Session;
 use crate::workspace::Place;
 
 pub use desk::{Desk, Heard};
+pub(crate) use pending::author;
 pub use pending::{Claimed, LAUNCHER, claim, claim_call, is_bash_env, is_launcher};
 
 /// The agent that a person talks to.

@@ -205,18 +205,26 @@ pub fn claim_call(open: &Open, client: Client, session: &str, (agent, call): (Op
         fs::rename(&place, place.with_extension(TAKEN)).ok().map(|()| pending.author)
     });
     // No hook said that it was coming: it is known all the same.
-    Claimed::One(known.unwrap_or_else(|| {
-        let agent = agent.filter(|agent| *agent != session).map_or_else(|| super::MAIN.to_owned(), super::name);
-        let agent_id: Option<AgentId> = agent.parse().ok();
-        Author {
-            workflow_id: super::workflow_of(client, session),
-            phase_id: agent_id.as_ref().and_then(|agent| desk.phase_of(agent)),
-            task_id: agent_id.as_ref().and_then(|agent| desk.task_of(agent)),
-            agent_id,
-            session_id: Some(session.to_owned()),
-            tool_call_id: Some(call.to_owned()),
-        }
-    }))
+    Claimed::One(known.unwrap_or_else(|| author(&desk, client, session, (agent, Some(call)))))
+}
+
+/// An agent of a session, at a call or at none.
+pub(crate) fn author(
+    desk: &Desk,
+    client: Client,
+    session: &str,
+    (agent, call): (Option<&str>, Option<&str>),
+) -> Author {
+    let agent = agent.filter(|agent| *agent != session).map_or_else(|| super::MAIN.to_owned(), super::name);
+    let agent_id: Option<AgentId> = agent.parse().ok();
+    Author {
+        workflow_id: super::workflow_of(client, session),
+        phase_id: agent_id.as_ref().and_then(|agent| desk.phase_of(agent)),
+        task_id: agent_id.as_ref().and_then(|agent| desk.task_of(agent)),
+        agent_id,
+        session_id: Some(session.to_owned()),
+        tool_call_id: call.map(str::to_owned),
+    }
 }
 
 /// Commands that wait: the one given, or all.

@@ -122,6 +122,38 @@ fn calls_are_told_apart_and_one_sub_agent_is_taken_back() {
 }
 
 #[test]
+fn what_a_formatter_of_the_users_makes_of_a_file_goes_with_it() {
+    let Some(program) = client("claude") else { return };
+    let stage = attached();
+    let formatter =
+        "f=$(sed 's/.*\"file_path\":\"\\([^\"]*\\)\".*/\\1/'); sed -i 's/=/ = /' \"$f\"; echo formatted >> \"$f\"";
+    let hook = json!({"matcher": "Write|Edit", "hooks": [{"type": "command", "command": formatter}]});
+    let settings = stage.world.root().join(".claude/settings.json");
+    std::fs::write(settings, json!({"hooks": {"PostToolUse": [hook]}}).to_string()).unwrap();
+    let steps = json!({
+        "main": [json!({"multi": [sub("left"), sub("right")]})],
+        "sub:left": [write(&stage, "left.txt", "l=1\n")],
+        "sub:right": [write(&stage, "right.txt", "r=1\n")],
+    });
+    let (mut command, _model) = claude(&program, &stage, &steps, &ALLOWED);
+    let played = Played::by(&mut command);
+    assert_eq!(played.code, Some(0), "{played:?}");
+    for name in ["left", "right"] {
+        let text = stage.world.text(&format!("{name}.txt"));
+        assert_eq!(text, format!("{} = 1\nformatted\n", &name[..1]), "{played:?}");
+    }
+    let log = stage.world.ok(&["log"]);
+    let changes = log.result("changes").as_array().unwrap();
+    assert!(changes.iter().all(|change| change["actor"] != "user" || change["paths"] == json!([])), "{changes:#?}");
+    let left = agent_of(&stage, "left.txt");
+    let workflow = stage.world.change_at("left.txt")["workflow_id"].as_str().unwrap().to_owned();
+    stage.world.ok(&["rollback", &workflow, "--agent", &left, "--yes"]);
+    assert!(!stage.world.root().join("left.txt").exists());
+    assert_eq!(stage.world.text("right.txt"), "r = 1\nformatted\n");
+    stage.assert_no_trouble();
+}
+
+#[test]
 fn servers_of_mcp_are_started_as_without_us() {
     let Some(program) = client("claude") else { return };
     let stage = attached();
