@@ -277,7 +277,7 @@ fn finish(
         // Without a signpost only a lost view cannot be found by path; `--store` still finds it.
         let _ = workspace::write_signpost(data, &place);
     }
-    let mut config = view::load_config(&place.root)?;
+    let mut config = view::load_config_or_kept(&place.root, &place.vault)?;
     config.store = Some(wfr_model::path::escape(place.vault.as_os_str().as_encoded_bytes()));
     view::save_config(&place.root, &config)?;
     Ok(Initialised { encrypted: vault.identity().encrypted, place, existed, vault_inside })

@@ -83,12 +83,16 @@ impl Open {
 
     /// Opens a workspace at a known place. Whether it is enough to go on with the defaults, the caller decides.
     pub fn at(place: Place, keyring: &Arc<Keyring>) -> Result<Self, OpenError> {
-        let (config, broken) = match view::load_config(&place.root) {
+        let (config, broken) = match view::load_config_or_kept(&place.root, &place.vault) {
             Ok(config) => (config, None),
             Err(error) => (Config::default(), Some(error)),
         };
         let vault = Vault::open(&place.vault)?;
         keyring.refuse_foreign(&vault)?;
+        // It may name paths, which an encrypted vault does not show.
+        if broken.is_none() && !vault.identity().encrypted {
+            view::keep_config(&place.root, &place.vault);
+        }
         match vault.mend() {
             // Who can only read goes on without what is missing.
             Err(VaultError::Io { source, .. }) if is_unwritable(&source) => {}

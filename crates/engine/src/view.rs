@@ -130,10 +130,33 @@ fn make_dir(root: &Path, dir: &Path) -> io::Result<()> {
 
 /// The workspace's configuration; defaults where there is none.
 pub fn load_config(root: &Path) -> Result<Config, ConfigError> {
+    config_text(root)?.map_or_else(|| Ok(Config::default()), |text| parsed(&dir(root).join(CONFIG), &text))
+}
+
+/// The same; where the view is gone, what [`keep_config`] kept of it in the vault.
+pub fn load_config_or_kept(root: &Path, vault: &Path) -> Result<Config, ConfigError> {
+    if let Some(text) = config_text(root)? {
+        return parsed(&dir(root).join(CONFIG), &text);
+    }
+    let kept = std::fs::read_to_string(vault.join(CONFIG)).ok();
+    Ok(kept.and_then(|text| toml::from_str(&text).ok()).unwrap_or_default())
+}
+
+/// Keeps the configuration in the vault: the view may be taken for something derived, and removed. Where it cannot be kept, the next
+/// command does.
+pub fn keep_config(root: &Path, vault: &Path) {
+    let Ok(Some(text)) = config_text(root) else { return };
+    if std::fs::read(vault.join(CONFIG)).ok().as_deref() != Some(text.as_bytes()) {
+        let _ = write_derived(vault, CONFIG, text.as_bytes());
+    }
+}
+
+/// The text of the configuration; `None` where there is none.
+fn config_text(root: &Path) -> Result<Option<String>, ConfigError> {
     let file = dir(root).join(CONFIG);
     let bytes = match read_regular(&file) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             return Err(ConfigError::Malformed { file, why: "it is not a regular file".to_owned() });
         }
@@ -142,10 +165,14 @@ pub fn load_config(root: &Path) -> Result<Config, ConfigError> {
             return Err(ConfigError::Io { file, source });
         }
     };
-    let Ok(text) = String::from_utf8(bytes) else {
-        return Err(ConfigError::Malformed { file, why: "it is not UTF-8".to_owned() });
-    };
-    toml::from_str(&text).map_err(|error| ConfigError::Malformed { file, why: told(&text, &error) })
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => Err(ConfigError::Malformed { file, why: "it is not UTF-8".to_owned() }),
+    }
+}
+
+fn parsed(file: &Path, text: &str) -> Result<Config, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError::Malformed { file: file.to_owned(), why: told(text, &error) })
 }
 
 /// Reads a regular file. Anything else is refused without waiting: a pipe that nobody writes to would never open.

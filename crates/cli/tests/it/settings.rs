@@ -74,3 +74,29 @@ fn a_validation_ends_with_its_time() {
     }
     assert_eq!(status(&world), Value::from("valid"));
 }
+
+#[test]
+fn what_was_configured_holds_where_the_view_is_gone() {
+    let world = World::new();
+    world.put("big/x", "x");
+    world.ok(&["config", "capture.exclude", r#"[".git","big"]"#]);
+    world.ok(&["config", "agents.trace_commands", "false"]);
+    let view = world.root().join(".claude");
+    let configured = |world: &World| {
+        let shown = world.ok(&["config", "agents.trace_commands"]).json.to_string();
+        assert!(shown.contains(r#""value":false"#), "{shown}");
+    };
+    std::fs::remove_dir_all(&view).unwrap();
+    configured(&world);
+    assert!(world.call(&["doctor"]).json.to_string().contains("VIEW_MISSING"));
+    world.checkpoint("c");
+    world.ok(&["init"]);
+    configured(&world);
+    let refused = world.refused(&["cat", "c", "big/x"], 3, "PATH_NOT_FOUND");
+    assert!(refused.json["result"].is_null());
+    // A broken one is not kept.
+    std::fs::write(view.join("recovery/config.toml"), "x = [").unwrap();
+    world.call(&["doctor"]);
+    std::fs::remove_dir_all(&view).unwrap();
+    configured(&world);
+}

@@ -245,7 +245,12 @@ fn places(open: &Open, findings: &mut Vec<Finding>) {
         findings.push(Finding::new("KEPT_KEY_UNUSABLE", Severity::Error, fault.to_string(), fix));
     }
     if !view::exists(open.root()) && view::check_open(open.root()).is_ok() {
-        let message = "the view is missing; the store is not touched by that";
+        let message = match open.vault.identity().encrypted {
+            true => {
+                "the view is missing: defaults hold in place of what was configured; the store is not touched by that"
+            }
+            false => "the view is missing; the store is not touched by that, and what was configured holds",
+        };
         findings.push(Finding::new("VIEW_MISSING", Severity::Warning, message, "`wfr init` writes it again"));
     }
 }

@@ -101,7 +101,7 @@ fn within(place: &Place, outer: &Path, data: Option<&Path>) -> String {
 /// Shows the configuration, or changes it.
 pub fn config(session: &mut Session, parameters: Config) -> Result<Success<ConfigView>, Failure> {
     let place = workspace::locate(&session.directories)?;
-    let settings = view::load_config(&place.root)?;
+    let settings = view::load_config_or_kept(&place.root, &place.vault)?;
     let mut whole = serde_json::to_value(&settings).unwrap_or_default();
     let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();
     let changed = change(&mut whole, &defaults, &parameters)?;

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,24 @@ impl Desk {
         let place = self.dir.join(name);
         make(&place)?;
         Ok(place)
+    }
+
+    /// Whether the same was said just now, to the byte: where a client has our hooks twice, as from a plugin and from its settings, it
+    /// says all twice.
+    pub(super) fn repeats(&self, payload: &[u8]) -> bool {
+        let Ok(dir) = self.place(SAID) else { return false };
+        let is_recent = |place: &Path| {
+            let since = fs::metadata(place).and_then(|meta| meta.modified()).ok()?;
+            Some(since.elapsed().is_ok_and(|age| age < TWICE))
+        };
+        for old in fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if is_recent(&old) == Some(false) {
+                let _ = fs::remove_file(old);
+            }
+        }
+        let place = dir.join(key_of(payload));
+        let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(place);
+        made.is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
     }
 
     /// The same where it is there.
@@ -227,13 +246,22 @@ impl Desk {
     }
 }
 
+const SAID: &str = "said";
+
+/// What is said twice is said within this time.
+const TWICE: Duration = Duration::from_secs(2);
+
 const HEARD: &str = "heard.json";
 const TRACED: &str = "traced.json";
 const LAST: &str = "last.json";
 
 /// A name for a file from any text.
 pub(super) fn key(text: &str) -> String {
-    let digest: Digest = wfr_store::object::hash(text.as_bytes());
+    key_of(text.as_bytes())
+}
+
+fn key_of(bytes: &[u8]) -> String {
+    let digest: Digest = wfr_store::object::hash(bytes);
     digest.to_string()[..32].to_owned()
 }
 

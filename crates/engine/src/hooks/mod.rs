@@ -80,7 +80,7 @@ pub fn hear(session: &mut Session, client: Client, payload: &[u8], from: Option<
     let mut answer = Answer::Nothing;
     for place in &places {
         whereabouts::go(session, place);
-        match session.with_reserve(|session| heard(session, client, &said, from)) {
+        match session.with_reserve(|session| heard(session, client, (&said, payload), from)) {
             Ok(Answer::Nothing) => {}
             Ok(other) => answer = other,
             Err(failure) => trouble::note(session, client, Some(&said), &failure),
@@ -114,14 +114,31 @@ pub(crate) fn comes_home(session: &mut Session, client: Client, id: Option<&str>
 /// So long a client waits for one process that looks at the tree; then its call goes on, and is found by a later look.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-fn heard(session: &mut Session, client: Client, said: &Said, from: Option<ProcessId>) -> Result<Answer, Failure> {
+fn heard(
+    session: &mut Session,
+    client: Client,
+    (said, payload): (&Said, &[u8]),
+    from: Option<ProcessId>,
+) -> Result<Answer, Failure> {
     let open = session.open()?;
     let desk = Desk::of(&open, client, &said.session);
+    let is_end = matches!(said.what, What::SessionEnds);
+    if is_end && Desk::heard_of(&open, client, &said.session).is_none() {
+        return Ok(Answer::Nothing);
+    }
     desk.hear(said, from, session.now())?;
     let placed = nesting::placed(&desk, client, said);
     let said = placed.as_ref().unwrap_or(said);
     let speaker = Speaker { session, open: &open, desk, client, said };
     phases::entered(&speaker)?;
+    // A call is found again by what is kept of it, and a denial is said each time.
+    if !matches!(said.what, What::CallBegins(_) | What::CallEnds { .. } | What::Other) && speaker.desk.repeats(payload)
+    {
+        if is_end {
+            speaker.desk.close();
+        }
+        return Ok(Answer::Nothing);
+    }
     match &said.what {
         What::CallBegins(call) => {
             if let Some(hold) = holding::recovering(&open)? {
@@ -138,7 +155,7 @@ fn heard(session: &mut Session, client: Client, said: &Said, from: Option<Proces
         What::CallEnds { call, started, error, output } => {
             calls::end(&speaker, call)?;
             nesting::ended(&speaker, call)?;
-            if error.is_some() || output.is_some() {
+            if (error.is_some() || output.is_some()) && !speaker.desk.repeats(payload) {
                 speaker.tell_end(call, error.as_deref(), output.as_ref())?;
             }
             if let Some(agent) = started {

@@ -67,18 +67,23 @@ pub(super) fn add(desk: &Desk, author: Author, call: &Call, command: &str) -> io
     let author = Author { tool_call_id: call.id.clone(), ..author };
     let dir = desk.place(DIR)?;
     let pending = Pending { author, command: desk::key(command) };
-    let place = match &call.id {
-        Some(id) => dir.join(desk::key(id)),
-        None => free(&dir, &pending.command),
-    };
-    desk::write(&place.with_extension(WAITING), &pending)
+    match &call.id {
+        Some(id) => desk::write(&dir.join(desk::key(id)).with_extension(WAITING), &pending),
+        None => add_nameless(&dir, &pending),
+    }
 }
 
-/// A name for a command whose call has none.
-fn free(dir: &Path, command: &str) -> PathBuf {
-    let named = |number: usize| dir.join(format!("{command}-{number}"));
-    let is_free = |place: &PathBuf| [WAITING, TAKEN].iter().all(|one| !place.with_extension(one).exists());
-    (0..EQUAL_MAX).map(named).find(is_free).unwrap_or_else(|| named(EQUAL_MAX))
+/// Keeps a command whose call has no id under the first number that is free: of two at the same time each gets one.
+fn add_nameless(dir: &Path, pending: &Pending) -> io::Result<()> {
+    let own = dir.join(format!("{}.own", std::process::id()));
+    desk::write(&own, pending)?;
+    let named = |number: usize| dir.join(format!("{}-{number}", pending.command));
+    let takes = |place: &PathBuf| {
+        let is_used = [TAKEN, SHARED].iter().any(|one| place.with_extension(one).exists());
+        !is_used && fs::hard_link(&own, place.with_extension(WAITING)).is_ok()
+    };
+    let is_kept = (0..EQUAL_MAX).map(named).any(|place| takes(&place));
+    if is_kept { fs::remove_file(&own) } else { fs::rename(&own, named(EQUAL_MAX).with_extension(WAITING)) }
 }
 
 /// What became of a command that waited to be run.
