@@ -157,7 +157,7 @@ fn flag(operation: &Operation, key: &str, property: &Value) -> Arg {
     let arg = arg.value_name(shape.placeholder(key)).value_parser(parser(&shape));
     let arg = if shape.is_list() { arg.action(ArgAction::Append) } else { arg };
     // A shell makes several words of `--paths src/*`.
-    let arg = if shape.is_list() && ["paths", "reads"].contains(&key) { arg.num_args(1..) } else { arg };
+    let arg = if shape.is_list() && ["paths", "reads", "writable"].contains(&key) { arg.num_args(1..) } else { arg };
     if shape.is_signed() { arg.allow_negative_numbers(true) } else { arg }
 }
 

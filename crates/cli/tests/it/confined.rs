@@ -40,21 +40,7 @@ fn what_is_named_can_be_written_and_nothing_else() {
          sh -c 'echo x > out/deep' && exit 17; cat out/old > /dev/null || exit 18; exit 0",
         outside.path().display()
     );
-    let words = [
-        "exec",
-        "--workflow",
-        "wf",
-        "--agent",
-        "a",
-        "--writable",
-        "in",
-        "--writable",
-        "single",
-        "--",
-        "sh",
-        "-c",
-        &script,
-    ];
+    let words = ["exec", "--workflow", "wf", "--agent", "a", "--writable", "in", "single", "--", "sh", "-c", &script];
     let run = world.command(&words).output().unwrap();
     assert_eq!(run.status.code(), Some(0), "{}", said(&run));
     assert_eq!(said(&run).matches("ermission denied").count(), 4, "{}", said(&run));

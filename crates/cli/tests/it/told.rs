@@ -39,6 +39,24 @@ fn a_name_that_came_later_is_not_told_to_be_named() {
 }
 
 #[test]
+fn work_that_is_in_another_workflow_or_in_none_is_named() {
+    let world = World::with_lines();
+    world.work("a", || world.put("work/f.txt", "by a\n"));
+    let token = world.ok(&["change", "begin", "--agent", "q"]).result("token").as_str().unwrap().to_owned();
+    world.put("q.txt", "by q\n");
+    world.ok(&["change", "end", &token]);
+    let refused = world.refused(&["rollback", "wf", "--agent", "q", "--yes"], 3, "NOTHING_SELECTED");
+    let told = refused.json["recovery_options"][0].as_str().unwrap().to_owned();
+    let change = world.change_at("q.txt")["change_id"].as_str().unwrap().to_owned();
+    assert!(told.contains(&format!("`wfr rollback wf --change {change}`")), "{told}");
+    world.ok(&["rollback", "wf", "--change", &change, "--yes"]);
+    assert!(!world.root().join("q.txt").exists());
+    world.ok(&["initialize", "other"]);
+    let refused = world.refused(&["rollback", "other", "--agent", "a", "--yes"], 3, "NOTHING_SELECTED");
+    assert!(refused.json["recovery_options"].to_string().contains("`wfr rollback wf`"), "{refused:?}");
+}
+
+#[test]
 fn names_of_one_file_that_nobody_means_stay_one_file() {
     use std::os::unix::fs::MetadataExt;
     let world = World::with_lines();

@@ -111,6 +111,9 @@ impl Asked {
                 let place = workflow.map(|workflow| format!(" in {workflow}")).unwrap_or_default();
                 let shown: String = asked.chars().take(80).collect();
                 let message = format!("no change of {kind} `{shown}` is recorded{place}");
+                if let Some(hint) = elsewhere(open, workflow, |author| named(author).as_ref() == Some(asked))? {
+                    return Ok(Some((message, Some(hint))));
+                }
                 let total = names.len();
                 let near = crate::operation::keys::nearest(asked, names.iter().map(String::as_str));
                 let told: Vec<&str> =
@@ -122,6 +125,25 @@ impl Asked {
         }
         Ok(None)
     }
+}
+
+/// Where the work is that somebody asked a workflow for which has none of it: in another one, or in none.
+fn elsewhere(
+    open: &Open,
+    workflow: Option<&WorkflowId>,
+    is_meant: impl Fn(&Author) -> bool,
+) -> Result<Option<String>, Failure> {
+    let Some(workflow) = workflow else { return Ok(None) };
+    let filter = ChangeFilter { limit: Some(LOOKED_AT), ..ChangeFilter::default() };
+    let rows = open.catalog.changes(&filter)?;
+    let found = rows.iter().find(|row| is_meant(&row.change.author)).map(|row| &row.change);
+    Ok(found.map(|change| match &change.author.workflow_id {
+        Some(other) => format!("it is in another workflow: `wfr rollback {other}`"),
+        None => format!(
+            "change {id} is, and belongs to no workflow, since nothing named one: `wfr rollback {workflow} --change {id}` takes it back",
+            id = change.change_id
+        ),
+    }))
 }
 
 /// The phases that tasks are in.
