@@ -51,10 +51,25 @@ fn whose(actor: Actor, author: &Author, candidates: &[Candidate]) -> String {
         let parts: Vec<String> = agent.into_iter().chain(task).collect();
         if parts.is_empty() { visible(author.name()) } else { visible(&parts.join(", ")) }
     };
-    let names: Vec<String> = candidates.iter().map(|one| name(&one.author)).collect();
+    let plain: BTreeSet<String> =
+        candidates.iter().map(|one| &one.author).chain((actor == Actor::Agent).then_some(author)).map(name).collect();
+    let is_plain = plain.len() == candidates.len() + usize::from(actor == Actor::Agent);
+    // Agents of several sessions may be called the same.
+    let told = |author: &Author| match &author.workflow_id {
+        Some(workflow) if !is_plain => format!("{} of {}", name(author), visible(workflow.as_str())),
+        _ => name(author),
+    };
+    let mut names: Vec<String> = Vec::new();
+    for name in candidates.iter().map(|one| told(&one.author)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     match actor {
         Actor::Agent if names.is_empty() => name(author),
-        Actor::Agent => format!("{} (or {})", name(author), names.join(", ")),
+        // Another change of the same agent's makes no difference here.
+        Actor::Agent if names == [told(author)] => name(author),
+        Actor::Agent => format!("{} (or {})", told(author), names.join(", ")),
         Actor::User => "you".to_owned(),
         Actor::Recovery => "a recovery".to_owned(),
         Actor::Shared => format!("one of {}", names.join(" / ")),

@@ -74,3 +74,9 @@ fn fixed_seeds_go_and_come_back() {
         there_and_back(seed, 50, 30, seed % 4 == 0).unwrap();
     }
 }
+
+/// A directory whose time went with a file of which only one undo knew.
+#[test]
+fn times_of_directories_go_and_come_back_by_any_number_of_undos() {
+    there_and_back(3_476_945_810_118_963_665, 13, 7, false).unwrap();
+}

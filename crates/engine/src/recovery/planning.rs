@@ -532,10 +532,10 @@ fn leave_damaged(objects: &dyn Objects, order: &Order, made: &mut Plan) -> Resul
     Ok(())
 }
 
-/// Other workflows that have taken checkpoints since the target.
+/// Other workflows that have taken checkpoints since the target; what a recovery saved is nobody's work.
 fn blast_radius(open: &Open, order: &Order) -> Result<Vec<String>, Failure> {
     let query = ListQuery { descending: true, limit: Some(1_000), ..ListQuery::default() };
     let later = open.catalog.list(&query)?.into_iter().take_while(|row| row.seq > order.target.seq);
-    let others = later.filter(|row| row.workflow_id != order.workflow);
+    let others = later.filter(|row| row.workflow_id != order.workflow && !row.is_safety());
     Ok(others.map(|row| format!("workflow {} took checkpoint {} since", row.workflow_id, row.name)).collect())
 }

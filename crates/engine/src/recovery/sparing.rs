@@ -56,7 +56,8 @@ pub(super) fn leave_later_edits(
             same(was.as_ref(), restored.as_ref(), exact) && same_owner(was.as_ref(), restored.as_ref()) && !is_linked;
         let is_untouched = is_as_it_was || !reach.is_within(path, is_linked);
         if timing::is_time_alone(&step) && is_directory {
-            directories.push((step, is_untouched));
+            let is_retimed = reach.retimed.contains(path) && !is_as_it_was;
+            directories.push((step, is_untouched && !is_retimed));
         } else if is_untouched {
             continue;
         } else if same(now.as_ref(), restored.as_ref(), exact) || is_directory {
@@ -89,6 +90,8 @@ pub(super) fn leave_unmeant(undone: &RecoveryRecord, made: &mut Plan) {
 struct Reach {
     /// The paths that it changed; `None`: wherever its target differs from what was there.
     changed: Option<HashSet<TreePath>>,
+    /// Directories that got a time with what it changed in them: that is no step of its own.
+    retimed: HashSet<TreePath>,
     /// What it left alone, and so did not change, whatever became of that since.
     left: HashSet<TreePath>,
     /// Files that share other names than they did, and may differ in nothing else.
@@ -109,6 +112,7 @@ impl Reach {
         let left = report.into_iter().flat_map(|report| &report.kept).filter(|kept| is_uncovered(kept));
         Self {
             changed: changed.map(|changed| changed.iter().map(|step| step.path.clone()).collect()),
+            retimed: changed.into_iter().flatten().filter_map(timing::retimed).collect(),
             left: left.map(|kept| kept.path.clone()).collect(),
             linked: then.iter().filter(|group| !now.contains(group)).flatten().cloned().collect(),
             is_undo,

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use wfr_catalog::CheckpointRow;
 use wfr_model::entry::{Entry, Node};
 use wfr_model::plan::{Action, Plan, Step};
+use wfr_model::recovery::StepReport;
 use wfr_model::{FileTime, Timestamp, TreePath};
 use wfr_store::tree::Finder;
 use wfr_store::{Objects, ReadError};
@@ -77,6 +78,11 @@ fn time_then(
     }
     let entry = then.lookup(path)?.filter(|entry| matches!(entry.node, Node::Dir(_)));
     Ok(entry.map(|entry| entry.meta.mtime))
+}
+
+/// The directory whose time a change of a path changed.
+pub(super) fn retimed(changed: &StepReport) -> Option<TreePath> {
+    changed.path.parent().filter(|_| changed.action != Action::SetMeta)
 }
 
 /// The directories whose times the steps change; the workspace's own is written in by every recovery.
