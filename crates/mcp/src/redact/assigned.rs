@@ -72,28 +72,28 @@ enum Place {
     Within,
 }
 
-/// The first value in a line that is given to such a name.
-pub fn find(line: &str) -> Option<Found> {
+/// The values in a line that are given to such names; some may be within others.
+pub fn find(line: &str) -> Vec<Found> {
     let lower = line.to_ascii_lowercase();
-    authorization(line, &lower).or_else(|| login(line, &lower)).or_else(|| {
-        let mut begin = 0;
-        while let Some((at, name)) =
-            NAMES.iter().filter_map(|name| Some((begin + lower.get(begin..)?.find(name)?, *name))).min()
-        {
-            begin = at + name.len();
-            let rest = word(line.as_bytes(), begin);
-            let is_own = ENDS.contains(&lower[begin..begin + rest].trim_start_matches(['_', '-']));
-            if let Some(found) = element(line, begin + rest).or_else(|| value(line, at, begin + rest, is_own)) {
-                return Some(found);
-            }
+    let headers = lower.match_indices("authorization").filter_map(|(at, _)| authorization(line, &lower, at));
+    let mut found: Vec<Found> = headers.chain(login(line, &lower)).collect();
+    let mut begin = 0;
+    while let Some((at, name)) =
+        NAMES.iter().filter_map(|name| Some((begin + lower.get(begin..)?.find(name)?, *name))).min()
+    {
+        begin = at + name.len();
+        let rest = word(line.as_bytes(), begin);
+        let is_own = ENDS.contains(&lower[begin..begin + rest].trim_start_matches(['_', '-']));
+        if let Some(one) = element(line, begin + rest).or_else(|| value(line, at, begin + rest, is_own)) {
+            begin = one.upto;
+            found.push(one);
         }
-        None
-    })
+    }
+    found
 }
 
-/// The value of a header that says who one is.
-fn authorization(line: &str, lower: &str) -> Option<Found> {
-    let begin = lower.find("authorization")?;
+/// The value of a header that says who one is, whose name begins at `begin`.
+fn authorization(line: &str, lower: &str, begin: usize) -> Option<Found> {
     let (at, scheme) =
         ["bearer ", "basic "].iter().find_map(|scheme| Some((begin + lower[begin..].find(scheme)?, scheme)))?;
     let from = at + scheme.len();
@@ -142,6 +142,9 @@ fn value(line: &str, part: usize, at: usize, is_own: bool) -> Option<Found> {
         return secret(value, from + 1, Place::Quoted, is_own);
     }
     let value = rest.split(|letter: char| letter.is_whitespace() || ",;\"'".contains(letter)).next()?;
+    // In an address another name follows it.
+    let parted = value.split_once('&').filter(|(_, more)| more.contains('='));
+    let value = parted.map_or(value, |(value, _)| value);
     let value = value.trim_end_matches([')', '}', ']']);
     let before = line[..part].trim_start();
     let before = ["export ", "- "].iter().find_map(|begin| before.strip_prefix(begin)).unwrap_or(before);
@@ -221,8 +224,28 @@ mod tests {
             ("machine host login me password swordfish", "swordfish"),
             ("<password>swordfish</password>", "swordfish"),
         ] {
-            let found = find(line).map(|found| &line[found.from..found.upto]);
-            assert_eq!(found, Some(secret), "{line}");
+            let found: Vec<&str> = find(line).iter().map(|found| &line[found.from..found.upto]).collect();
+            assert!(found.iter().all(|found| *found == secret) && !found.is_empty(), "{line}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn each_of_several_in_a_line_is_found() {
+        for (line, secrets) in [
+            (
+                "docker run -e DB_PASSWORD=hunter2Correct -e API_TOKEN=hunter2Correct2 img",
+                &["hunter2Correct", "hunter2Correct2"][..],
+            ),
+            ("export DB_PASSWORD=hunter2Correct API_TOKEN=hunter2Correct2", &["hunter2Correct", "hunter2Correct2"]),
+            (
+                "curl -H \"Authorization: Bearer abcdEFGH1234567890\" -d \"password=hunter2Correct\" https://x",
+                &["abcdEFGH1234567890", "hunter2Correct"],
+            ),
+            ("https://x/?api_key=hunter2Correct&token=hunter2Correct3", &["hunter2Correct", "hunter2Correct3"]),
+            ("machine a login me password swordfish; token=hunter2Correct", &["swordfish;", "hunter2Correct"]),
+        ] {
+            let found: Vec<&str> = find(line).iter().map(|found| &line[found.from..found.upto]).collect();
+            assert_eq!(found, secrets, "{line}");
         }
     }
 
@@ -248,7 +271,7 @@ mod tests {
             "whoever has a login gets a new password by mail",
             "if password == expected {",
         ] {
-            assert_eq!(find(line), None, "{line}");
+            assert_eq!(find(line), [], "{line}");
         }
     }
 
@@ -262,7 +285,7 @@ mod tests {
             } else if place.extension().is_some_and(|end| end == "rs") && !place.to_string_lossy().contains("redact") {
                 let text = std::fs::read_to_string(&place).unwrap();
                 count += text.lines().count();
-                taken.extend(text.lines().filter(|line| find(line).is_some()).map(str::to_owned));
+                taken.extend(text.lines().filter(|line| !find(line).is_empty()).map(str::to_owned));
             }
         }
         // Tests have secrets of their own.

@@ -87,7 +87,7 @@ pub fn find(line: &str, form: Form) -> Vec<Found> {
         Form::Any => Vec::new(),
     };
     found.extend(tokens(line));
-    found.extend(address(line));
+    found.extend(line.match_indices("://").filter_map(|(at, sign)| address(line, at + sign.len())));
     found.extend(assigned::find(line));
     found.sort_by_key(|one: &Found| (one.from, std::cmp::Reverse(one.upto)));
     let mut upto = 0;
@@ -157,9 +157,8 @@ fn is_mixed(text: &str) -> bool {
     kinds.iter().filter(|kind| **kind).count() >= 2 || text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// The password in an address such as `https://name:password@host`.
-fn address(line: &str) -> Option<Found> {
-    let begin = line.find("://")? + 3;
+/// The password in an address such as `https://name:password@host`, whose host begins at `begin`.
+fn address(line: &str, begin: usize) -> Option<Found> {
     let rest = &line[begin..];
     let place = &rest[..rest
         .find(|letter: char| letter == '/' || letter.is_whitespace() || "\"'`".contains(letter))
