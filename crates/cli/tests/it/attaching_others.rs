@@ -44,6 +44,39 @@ fn place(world: &World, name: &str) -> PathBuf {
 }
 
 #[test]
+fn a_project_that_was_moved_is_detached_whole() {
+    let world = World::new();
+    let clients = ["claude", "codex", "gemini", "opencode", "cursor"];
+    clients.iter().for_each(|client| drop(world.ok(&["attach", client])));
+    let moved = world.root().with_extension("moved");
+    fs::rename(world.root(), &moved).unwrap();
+    let call = |words: &[&str]| {
+        let output = world.command(words).current_dir(&moved).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    };
+    // One of them is attached there again.
+    call(&["attach", "gemini"]);
+    clients.iter().for_each(|client| call(&["detach", client]));
+    for dir in [".codex", ".gemini", ".opencode", ".cursor"] {
+        assert!(!moved.join(dir).exists(), "{dir}");
+    }
+    let left: Vec<_> = fs::read_dir(moved.join(".claude")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["recovery"], "{left:?}");
+    fs::rename(&moved, world.root()).unwrap();
+}
+
+#[test]
+fn a_data_directory_that_bash_would_take_for_more_than_a_name_is_refused() {
+    let world = World::new();
+    for client in ["codex", "gemini", "opencode"] {
+        let mut call = world.command(&["attach", client, "--user", "--json"]);
+        let refused = call.env("XDG_DATA_HOME", world.data.path().join("$(id)")).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stdout).contains("UNSUITABLE_PLACE"), "{refused:?}");
+    }
+}
+
+#[test]
 fn files_come_back_as_they_were() {
     for is_there in [true, false] {
         for (client, files) in FILES {
@@ -90,13 +123,18 @@ fn what_stands_in_them_is_what_each_client_reads() {
     let world = World::new();
     FILES.iter().for_each(|(client, _)| drop(world.ok(&["attach", client])));
     let wfr = |client: &str| format!("'{}' hook {client}", env!("CARGO_BIN_EXE_wfr"));
+    // A client that takes a program which is gone for a refusal must not find that.
+    let perhaps = |client: &str| format!("[ ! -x '{}' ] || exec {}", env!("CARGO_BIN_EXE_wfr"), wfr(client));
     let codex = json_of(&place(&world, ".codex/hooks.json"));
     assert_eq!(codex["hooks"]["PreToolUse"], json!([{"hooks": [{"type": "command", "command": wfr("codex")}]}]));
     let gemini = json_of(&place(&world, ".gemini/settings.json"));
-    let handler = json!({"name": "wfr", "type": "command", "command": wfr("gemini")});
+    let handler = json!({"name": "wfr", "type": "command", "command": perhaps("gemini")});
     assert_eq!(gemini["hooks"]["BeforeTool"], json!([{"matcher": "*", "hooks": [handler]}]));
     let cursor = json_of(&place(&world, ".cursor/hooks.json"));
-    assert_eq!((&cursor["version"], &cursor["hooks"]["preToolUse"]), (&json!(1), &json!([{"command": wfr("cursor")}])));
+    assert_eq!(
+        (&cursor["version"], &cursor["hooks"]["preToolUse"]),
+        (&json!(1), &json!([{"command": perhaps("cursor")}]))
+    );
     let launchers = world.data.path().join("wfr/clients");
     for (client, file) in
         [("codex", ".codex/config.toml"), ("gemini", ".gemini/.env"), ("opencode", ".opencode/plugins/wfr.js")]

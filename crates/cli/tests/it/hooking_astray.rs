@@ -120,6 +120,28 @@ fn nobody_waits_for_ever_for_a_process_that_looks() {
 }
 
 #[test]
+fn what_a_dead_client_left_open_spoils_nobody_elses_work() {
+    let world = World::new();
+    // A client that dies in the middle of a call of a tool that nobody knows.
+    let dead = json!({"hook_event_name": "PreToolUse", "session_id": "dead", "cwd": world.root(), "tool_name": "mcp__db__query",
+                      "tool_use_id": "d1", "tool_input": {}});
+    let script = format!("printf '%s' '{dead}' | {} hook claude; kill -9 $$", env!("CARGO_BIN_EXE_wfr"));
+    let mut shell = std::process::Command::new("bash");
+    let variables = world.command(&["log"]);
+    shell.envs(variables.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    assert!(!shell.args(["-c", &script]).current_dir(world.root()).status().unwrap().success());
+    let talk = Talk::new(&world);
+    talk.event("PreToolUse", None, write(&world, "a.txt", "toolu_1"));
+    world.put("a.txt", "new\n");
+    talk.event("PostToolUse", None, write(&world, "a.txt", "toolu_1"));
+    let change = world.change_at("a.txt");
+    assert_eq!((&change["tool_call_id"], &change["candidates"]), (&"toolu_1".into(), &json!([])), "{change}");
+    let changes = world.ok(&["log"]).result("changes").as_array().unwrap().clone();
+    let left = changes.iter().find(|change| change["session_id"] == "dead").unwrap();
+    assert!(!left["ended_at"].is_null(), "{left}");
+}
+
+#[test]
 fn trouble_is_told_where_the_vault_cannot_be_written_or_is_gone() {
     let world = World::new();
     let talk = Talk::new(&world);

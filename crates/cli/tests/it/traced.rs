@@ -128,9 +128,9 @@ pub fn state(process: u32) -> Option<char> {
 /// Waits until something holds; panics with what it is where it does not.
 #[track_caller]
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(180);
     while !holds() {
-        assert!(Instant::now() < end, "{what}: not after a minute");
+        assert!(Instant::now() < end, "{what}: not after three minutes");
         std::thread::park_timeout(Duration::from_millis(2));
     }
 }

@@ -37,8 +37,15 @@ const WORD: &str = "wfr-shell-runs";
 
 /// What can be said of all clients.
 pub(crate) fn check(session: &Session, open: &Open, findings: &mut Vec<Finding>) {
+    let mut found = Vec::new();
     for client in Client::ALL {
-        One { session, open, client: *client }.check(findings);
+        One { session, open, client: *client }.check(&mut found);
+    }
+    // What is so of a client is so however often it is attached.
+    for one in found {
+        if !findings.contains(&one) {
+            findings.push(one);
+        }
     }
 }
 
@@ -307,7 +314,17 @@ impl One<'_> {
             }
             Client::Opencode | Client::Cursor => "look in its settings whether hooks or plugins are switched off",
         };
-        format!("end its sessions that began before it was attached and start it again; where this stays, {look}")
+        let below = reads_only(self.client, root).filter(|_| scope == Scope::Project && active.is_none());
+        let below = below.map_or_else(String::new, |why| {
+            format!(
+                ", or it was started below {}: {why}, and `wfr attach {} --user` is heard there",
+                shown(root),
+                self.name()
+            )
+        });
+        format!(
+            "end its sessions that began before it was attached and start it again; where this stays, {look}{below}"
+        )
     }
 
     /// Whether its shell commands are traced.

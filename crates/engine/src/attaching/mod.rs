@@ -101,6 +101,7 @@ impl Setting {
 }
 
 /// A file of a client that is not JSON.
+#[derive(Clone)]
 pub(crate) struct Text {
     pub place: PathBuf,
     pub form: Form,
@@ -231,7 +232,7 @@ impl Job<'_> {
     pub fn attach(&self, replacing: bool) -> Result<Vec<AttachedFile>, Failure> {
         let wanted = wanted(self.client, self.scope, &self.ground)?;
         let _lock = self.lock()?;
-        let record = Record::read(&self.records);
+        let record = self.record();
         let known = record.of(self.client, self.scope);
         // Whoever attached it once said yes to that.
         if self.client == Client::Claude && !replacing && known.is_none() {
@@ -286,7 +287,7 @@ impl Job<'_> {
     pub fn detach(&self) -> Result<Vec<AttachedFile>, Failure> {
         let wanted = wanted(self.client, self.scope, &self.ground)?;
         let _lock = self.lock()?;
-        let record = Record::read(&self.records);
+        let record = self.record();
         let known = record.of(self.client, self.scope);
         let mut plans = Vec::new();
         for setting in &wanted.settings {
@@ -328,6 +329,12 @@ impl Job<'_> {
             record.write(&self.records).map_err(|error| Failure::unwritten(&self.records, &error))?;
         }
         Ok(done)
+    }
+
+    /// What is recorded where this is.
+    fn record(&self) -> Record {
+        let root = self.ground.root.as_deref().filter(|_| self.scope == Scope::Project);
+        Record::read(&self.records).moved_to(root)
     }
 
     /// One process at a time: what one has read the other one must not have changed.

@@ -57,9 +57,15 @@ fn bash_env(client: Client, ground: &Ground) -> Option<Launcher> {
     Some(Launcher { place: ground.launchers(client).join(name), text })
 }
 
-/// The command line of a hook.
+/// The command line of a hook, for a shell. Gemini CLI takes a program that is not there for a refusal, of every call; of Cursor
+/// nobody knows.
 fn hook(client: Client, ground: &Ground) -> String {
-    format!("{} hook {}", program::quoted(&ground.program), client.as_str())
+    let (program, name) = (program::quoted(&ground.program), client.as_str());
+    match client {
+        // The client itself has to be the parent: it is by that that its commands are known.
+        Client::Gemini | Client::Cursor => format!("[ ! -x {program} ] || exec {program} hook {name}"),
+        Client::Claude | Client::Codex | Client::Opencode => format!("{program} hook {name}"),
+    }
 }
 
 /// Whether a handler runs our program for a client, wherever that was.
@@ -93,9 +99,20 @@ pub(super) fn codex(scope: Scope, ground: &Ground) -> Result<Wanted, Failure> {
     Ok(Wanted { launchers: vec![], read, settings, texts })
 }
 
+/// The file that `bash` reads, as configuration names it: it expands what it is told to read.
+fn named(file: &Launcher) -> Result<&str, Failure> {
+    let named = program::text(&file.place)?;
+    if named.contains(['$', '`', '\\', '\'', '"']) {
+        let message = format!("{named} cannot be named to `bash`, which would take a part of it for something else");
+        let hint = "use a data directory (`XDG_DATA_HOME`) without `$`, quotes and backslashes in its path";
+        return Err(Failure::new(Code::UnsuitablePlace, message).with_hint(hint));
+    }
+    Ok(named)
+}
+
 /// A line that names the file which `bash` reads.
 fn text(dir: &Path, name: &str, form: Form, file: &Launcher) -> Result<Text, Failure> {
-    let named = program::text(&file.place)?;
+    let named = named(file)?;
     let text = match form {
         Form::Toml => format!("BASH_ENV = {}", Value::from(named)),
         Form::Env | Form::Whole => format!("BASH_ENV='{named}'"),
@@ -153,7 +170,7 @@ pub(super) fn opencode(scope: Scope, ground: &Ground) -> Result<Wanted, Failure>
     let read: Vec<Launcher> = bash_env(Client::Opencode, ground).into_iter().collect();
     let mut texts = Vec::new();
     for file in &read {
-        let text = plugin::plugin(program::text(&ground.program)?, program::text(&file.place)?);
+        let text = plugin::plugin(program::text(&ground.program)?, named(file)?);
         texts.push(Text { place: place.clone(), form: Form::Whole, text });
     }
     Ok(Wanted { launchers: vec![], read, settings: vec![], texts })

@@ -21,6 +21,9 @@ const NAME: &str = "attached.json";
 /// All that is recorded in one place.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
+    /// The workspace's root when it was written; `None`: that of a user.
+    #[serde(default)]
+    root: Option<String>,
     attached: Vec<Attached>,
 }
 
@@ -56,6 +59,23 @@ impl Record {
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
+    /// The same of a workspace that is here now: what it names within where that was has moved with it.
+    pub fn moved_to(mut self, root: Option<&Path>) -> Self {
+        let root = root.map(shown);
+        if let (Some(then), Some(now)) = (&self.root, &root) {
+            let moved = |place: &mut String| {
+                if let Some(rest) = place.strip_prefix(then.as_str()).filter(|rest| rest.starts_with('/')) {
+                    *place = format!("{now}{rest}");
+                }
+            };
+            for file in self.attached.iter_mut().flat_map(|one| &mut one.files) {
+                moved(&mut file.place);
+                file.made_dirs.iter_mut().for_each(moved);
+            }
+        }
+        Self { root, ..self }
+    }
+
     /// Writes it, whole or not at all.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
         wfr_store::vault::write_durably(dir, NAME, &serde_json::to_vec_pretty(self)?)
@@ -72,13 +92,13 @@ impl Record {
             Some(known) => *known = Attached { at: known.at, ..new },
             None => attached.push(new),
         }
-        Self { attached }
+        Self { root: self.root.clone(), attached }
     }
 
     pub(super) fn without(&self, client: Client, scope: Scope) -> Self {
         let mut attached = self.attached.clone();
         attached.retain(|one| one.client != client.as_str() || one.scope != scope);
-        Self { attached }
+        Self { root: self.root.clone(), attached }
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use wfr_clients::{Client, settings};
 use wfr_model::finding::{Finding, Severity};
 
-use super::{Form, Ground, Scope, Wanted, claude, others, texts};
+use super::{Form, Ground, Scope, Text, Wanted, claude, others, texts};
 use crate::handlers::shown;
 
 /// What is found of a client.
@@ -126,6 +126,12 @@ fn hidden(ground: &Ground, wanted: &Wanted) -> Option<Finding> {
     let found = fs::read_to_string(&ours.place).ok()?;
     let is_all_ours = texts::detach(ours, &found).ok()??.trim().is_empty();
     let hidden = others::hidden_env(ours.place.parent()?, ground).filter(|_| is_all_ours)?;
+    // One of ours, as for the user, has no keys.
+    let other = Text { place: hidden.clone(), ..ours.clone() };
+    let left = texts::detach(&other, &fs::read_to_string(&hidden).unwrap_or_default());
+    if matches!(left, Ok(Some(left)) if left.trim().is_empty()) {
+        return None;
+    }
     let message = format!(
         "gemini does not read {}: it reads one such file, and ours in {} comes first",
         shown(&hidden),

@@ -62,6 +62,15 @@ pub fn attach(session: &mut Session, parameters: Attach) -> Result<Success<Attac
             None => success,
         },
     };
+    let is_shared = scope == Scope::Project
+        && client != Client::Claude
+        && place.as_ref().is_some_and(|place| place.root.ancestors().any(|dir| dir.join(".git").exists()));
+    let success = match is_shared {
+        true => success.with_next_step(format!(
+            "these files name this machine's paths: keep them out of the repository, or `wfr detach {name}` and `wfr attach {name} --user`"
+        )),
+        false => success,
+    };
     let success = match attaching::advice(client) {
         Some(advice) => success.with_next_step(advice),
         None => success,

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use wfr_catalog::{ChangeFilter, ChangeRow, Closing, NewChange, NewPoint, PathKey};
-use wfr_clients::{Call, Does, Wrapping};
+use wfr_clients::{Call, Client, Does, Wrapping};
 use wfr_model::change::{Actor, Author, Evidence, Source};
 use wfr_model::{AgentId, ChangeId, Timestamp, TreePath};
 
@@ -19,6 +19,7 @@ use crate::error::Failure;
 use crate::ledger::{self, Veil, Wanted};
 use crate::open::Open;
 use crate::tracing;
+use crate::writers::{self, Writer};
 
 /// Letters of a note, at most.
 const NOTE_MAX: usize = 200;
@@ -253,10 +254,40 @@ pub(super) fn settle(speaker: &Speaker<'_>, agent: Option<&AgentId>) -> Result<(
     if rows.is_empty() { speaker.look() } else { end_all(speaker, &rows) }
 }
 
-/// Ends what sessions left open whose clients are dead.
+/// Where a session but this one has something open, which would be a candidate for all that is found: ends that if its client is
+/// known to be dead, and nothing is at work that this left behind.
+pub(super) fn settle_others(speaker: &Speaker<'_>) -> Result<(), Failure> {
+    let filter = ChangeFilter { open: true, ..ChangeFilter::default() };
+    let is_anothers = |row: &ChangeRow| {
+        let session = row.change.author.session_id.as_ref();
+        row.change.source != Source::Traced && session.is_some_and(|session| *session != speaker.said.session)
+    };
+    if !speaker.open.catalog.changes(&filter)?.iter().any(is_anothers) {
+        return Ok(());
+    }
+    let (mut left, mut is_looked_for) = (Vec::new(), false);
+    settle_of(speaker, |client, heard| {
+        if heard.client.is_some() && !is_looked_for {
+            is_looked_for = true;
+            left = writers::find(speaker.open).map(|found| found.writers).unwrap_or_default();
+        }
+        let is_left = |writer: &Writer| writer.client == Some(client.as_str()) && writer.is_orphan == Some(true);
+        heard.client.is_some() && !left.iter().any(is_left)
+    })
+}
+
+/// Ends what sessions left open whose clients are dead, of whichever client.
 pub(super) fn settle_dead(speaker: &Speaker<'_>) -> Result<(), Failure> {
-    let Speaker { session, open, client, .. } = *speaker;
-    for heard in desk::Desk::heard(open, client).into_iter().filter(|heard| !heard.lives()) {
+    settle_of(speaker, |_, _| true)
+}
+
+fn settle_of(speaker: &Speaker<'_>, mut is_meant: impl FnMut(Client, &desk::Heard) -> bool) -> Result<(), Failure> {
+    let Speaker { session, open, .. } = *speaker;
+    let heard = |client: Client| desk::Desk::heard(open, client).into_iter().map(move |heard| (client, heard));
+    for (client, heard) in Client::ALL.iter().copied().flat_map(heard).filter(|(_, heard)| !heard.lives()) {
+        if !is_meant(client, &heard) {
+            continue;
+        }
         let filter = ChangeFilter { open: true, session: Some(heard.session.clone()), ..ChangeFilter::default() };
         let mut rows = open.catalog.changes(&filter)?;
         rows.retain(|row| row.change.source != Source::Traced);

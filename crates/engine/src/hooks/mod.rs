@@ -144,6 +144,7 @@ fn heard(
             if let Some(hold) = holding::recovering(&open)? {
                 return Ok(Answer::Deny(denial(&holding::refused(&hold))));
             }
+            calls::settle_others(&speaker)?;
             nesting::began(&speaker, call)?;
             // What is there before the first call of all was there before.
             if !ledger::is_kept(&open)? {

@@ -10,6 +10,7 @@ use wfr_recovery::apply;
 use wfr_store::Objects;
 
 use super::planning::Planned;
+use super::telling::WORK_CONFLICT;
 use super::{Order, mounting, preview};
 use crate::error::{Code, Failure};
 use crate::open::Open;
@@ -90,6 +91,10 @@ fn check_conflicts(planned: &Planned, order: &Order) -> Result<(), Failure> {
         }
         Code::Conflicts if order.kind == RecoveryKind::Undo => failure.with_hint(
             "`--partial` leaves these paths as they are and takes back the rest; or edit them, and undo then",
+        ),
+        Code::Conflicts if order.kind == RecoveryKind::Rollback && are_all(WORK_CONFLICT) => failure.with_hint(
+            "decide each of them with `--ours PATH`, `--theirs PATH`, `--resolve PATH=FILE` or `--interactive`, then call it again; \
+             `--partial` leaves these paths as they are",
         ),
         Code::NotSaved => match opening(planned) {
             Some(command) => failure.with_hint(format!(

@@ -89,6 +89,22 @@ fn calls_are_in_the_ledger_and_a_sub_agents_work_is_taken_back() {
 }
 
 #[test]
+fn where_our_program_is_gone_it_works_as_without_us() {
+    let Some(program) = client("gemini") else { return };
+    let stage = Stage::new();
+    let steps = json!({"main": [write(&stage, "a.txt", "one\n"), run("echo shell > shell.txt")]});
+    let (mut command, _model) = gemini(&program, &stage, true, &steps);
+    let settings = stage.home.path().join(".gemini/settings.json");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let gone = text.replace(env!("CARGO_BIN_EXE_wfr"), "/nowhere/wfr");
+    assert_ne!(text, gone);
+    std::fs::write(&settings, gone).unwrap();
+    let played = Played::by(&mut command);
+    assert_eq!(played.code, Some(0), "{played:?}");
+    assert_eq!([stage.world.text("a.txt"), stage.world.text("shell.txt")], ["one\n", "shell\n"], "{played:?}");
+}
+
+#[test]
 fn policies_results_and_exit_codes_are_as_without_us() {
     let Some(program) = client("gemini") else { return };
     let policy =
