@@ -140,27 +140,11 @@ fn heard(
         return Ok(Answer::Nothing);
     }
     match &said.what {
-        What::CallBegins(call) => {
-            if let Some(hold) = holding::recovering(&open)? {
-                return Ok(Answer::Deny(denial(&holding::refused(&hold))));
-            }
-            calls::settle_others(&speaker)?;
-            nesting::began(&speaker, call)?;
-            // What is there before the first call of all was there before.
-            if !ledger::is_kept(&open)? {
-                speaker.look()?;
-            }
-            calls::begin(&speaker, call)?;
-            whereabouts::note(speaker.session, client, &said.session, open.root());
-        }
+        What::CallBegins(call) => return call_begins(&speaker, call),
         What::CallEnds { call, started, error, output } => {
-            calls::end(&speaker, call)?;
-            nesting::ended(&speaker, call)?;
+            call_ends(&speaker, call, started.as_deref())?;
             if (error.is_some() || output.is_some()) && !speaker.desk.repeats(payload) {
                 speaker.tell_end(call, error.as_deref(), output.as_ref())?;
-            }
-            if let Some(agent) = started {
-                agents::described(&speaker, agent, call)?;
             }
         }
         What::SessionBegins => agents::session_begins(&speaker)?,
@@ -189,6 +173,28 @@ fn heard(
         What::Other => {}
     }
     Ok(Answer::Nothing)
+}
+
+fn call_begins(speaker: &Speaker<'_>, call: &Call) -> Result<Answer, Failure> {
+    let open = speaker.open;
+    if let Some(hold) = holding::recovering(open)? {
+        return Ok(Answer::Deny(denial(&holding::refused(&hold))));
+    }
+    calls::settle_others(speaker)?;
+    nesting::began(speaker, call)?;
+    // What is there before the first call of all was there before.
+    if !ledger::is_kept(open)? {
+        speaker.look()?;
+    }
+    calls::begin(speaker, call)?;
+    whereabouts::note(speaker.session, speaker.client, &speaker.said.session, open.root());
+    Ok(Answer::Nothing)
+}
+
+fn call_ends(speaker: &Speaker<'_>, call: &Call, started: Option<&str>) -> Result<(), Failure> {
+    calls::end(speaker, call)?;
+    nesting::ended(speaker, call)?;
+    started.map_or(Ok(()), |agent| agents::described(speaker, agent, call))
 }
 
 /// Why no tool may be called now.
